@@ -1,0 +1,118 @@
+"""The contract of a method: what the runner asks of it, and what it may ask of the runner.
+
+A method sees tensors. It never opens a file, picks a split, reads a clock or computes a metric: the runner owns
+those, so every method is measured alike, and a method's folder can be copied into another project as it stands.
+
+Images are float tensors `(B, 3, H, W)`, normalised with the ImageNet mean and standard deviation. Labels are int64
+`(B,)` in `0 .. K-1`, logits `(B, K)`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Tap = int | str
+"""Where features are taken: a stride (16), the name of a module (`"Mixed_7a"`), or `"final"` (the network's last map)."""
+
+
+class FeatureExtractor(Protocol):
+    """A backbone cut at its taps: images `(B, 3, H, W)` -> one map `(B, C, h, w)` per tap, in the order asked for."""
+
+    channels: tuple[int, ...]
+    """C of each tap."""
+    strides: tuple[int, ...]
+    """Input pixels per map cell of each tap."""
+
+    def __call__(self, images: Tensor) -> list[Tensor]: ...
+
+
+class BackboneSource(Protocol):
+    """Hands a method its backbone. The runner decides which network that is and where its weights come from."""
+
+    def features(self, taps: Sequence[Tap], name: str | None = None) -> FeatureExtractor:
+        """Builds a backbone cut at `taps`; an `nn.Module`, so assigning it registers it.
+
+        `name` asks for another network than the Run's own (a second stream). Raises `BackboneError` if the network
+        has no such tap, or if its weight file leaves a layer before the tap unfilled.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training in which only some parameters learn."""
+
+    name: str
+    trains: tuple[str, ...] | None = None
+    """Names of the parameter groups that learn; None: all of them."""
+    share: float = 1.0
+    """Share of the epochs where the recipe gives one number of epochs for the whole training."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How batches are drawn: a plain shuffle, or `classes` classes with `images_per_class` images each."""
+
+    classes: int | None = None
+    images_per_class: int | None = None
+
+
+class Method(nn.Module, ABC):
+    """One paper. Subclasses take `(backbones: BackboneSource, num_classes: int, **options)`.
+
+    The keyword options are what ablations switch; a named set of them is a *variant* in the method's `recipe.yaml`.
+    """
+
+    views: ClassVar[int] | int = 1
+    """Forward passes through the backbone per test image; stated beside every accuracy and image rate."""
+    sampling: ClassVar[Sampling] | Sampling = Sampling()
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `(B, 3, H, W)` -> logits `(B, K)`: the paper's read-out, one fixed one."""
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Named, already weighted scalar losses; their sum is minimised and each is logged. Default: cross-entropy."""
+        return {"cross_entropy": nn.functional.cross_entropy(self(images), labels)}
+
+    def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
+        """Losses of each optimiser step that one batch makes; the runner steps between two of them. Default: one."""
+        yield self.losses(images, labels)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter in exactly one named group; recipes give each group its learning-rate multiplier.
+
+        Default: `backbone` (the modules made by the `BackboneSource`, told by their `is_backbone` mark) and `head`.
+        """
+        backbone = {
+            id(parameter)
+            for module in self.modules()
+            if getattr(module, "is_backbone", False)
+            for parameter in module.parameters()
+        }
+        groups: dict[str, list[nn.Parameter]] = {"backbone": [], "head": []}
+        for parameter in self.parameters():
+            groups["backbone" if id(parameter) in backbone else "head"].append(parameter)
+        return {name: parameters for name, parameters in groups.items() if parameters}
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The stretches of training in their order. Default: one, in which everything learns."""
+        return (Phase("all"),)
+
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:  # noqa: B027 - a hook, empty by default
+        """Called once before training with un-augmented training batches `(images, labels)`. Default: nothing."""
+
+    @torch.no_grad()
+    def after_step(self) -> None:  # noqa: B027 - a hook, empty by default
+        """Called after each optimiser step, outside autograd (moving centres …). Default: nothing."""
+
+    def attention(self, images: Tensor) -> Tensor | None:
+        """Non-negative maps `(B, M, h, w)` of where the method looks, or None where it has none."""
+        return None

@@ -1,0 +1,94 @@
+"""What is stored of one Run, field by field.
+
+`record.json` is one JSON object of this form. Rates are images per second of *source* images, memory is in bytes,
+times in seconds, accuracies in `[0, 1]`; tables show percent. A value that was not measured is absent and its name
+stands in `missing` with the reason.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+Selection = Literal["last", "validation", "best_on_test"]
+"""Which epoch's weights an accuracy belongs to: the last one (the headline), the best on the validation slice, or
+the best on the test set (what many papers report; optimistic)."""
+SELECTIONS: tuple[Selection, ...] = ("last", "validation", "best_on_test")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Metrics(_Part):
+    """Accuracy on the whole test set, by the weights of one epoch."""
+
+    epoch: int
+    """Counted from 1."""
+    top1: float
+    top5: float
+    mean_class: float
+    """Mean over the classes of the per-class top-1."""
+    calibration_error: float
+    """Expected calibration error, 15 bins of equal width."""
+    log_loss: float
+    """Mean negative log-likelihood, nats."""
+
+
+class Speed(_Part):
+    """Measured by a profile Run, in one mode (`train` or `inference`), on one device."""
+
+    batch_size: int
+    images_per_s: float
+    """Median over blocks."""
+    images_per_s_p10: float
+    images_per_s_p90: float
+    latency_ms: float | None = None
+    """Median milliseconds of one image alone (inference only)."""
+    peak_memory: int
+    """Bytes. CUDA: most memory allocated by tensors. CPU: growth of the process's peak resident memory."""
+
+
+class Record(_Part):
+    """One Run. `run` holds its resolved settings as plain values; its keys are those of `benchmarks.plan`."""
+
+    schema_version: int = SCHEMA
+    id: str
+    """Folder name: readable parts and the first digits of `hash`."""
+    hash: str
+    """SHA-256 of the settings that decide the outcome."""
+    status: Literal["done", "failed"]
+    run: dict[str, Any]
+    error: str | None = None
+    """One line; `traceback` has the rest."""
+    traceback: str | None = None
+    started: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = 0.0
+    """Wall time of the Run in this process, over all its resumed parts."""
+    resumed: int = 0
+    """How many times it went on from a checkpoint."""
+
+    commit: str | None = None
+    clean: bool | None = None
+    """Whether the checkout had no uncommitted change."""
+    versions: dict[str, str] = {}
+    hardware: dict[str, Any] = {}
+    split: dict[str, Any] = {}
+    """`sha256`, `classes`, `train`, `validation`, `test`."""
+    weights: list[dict[str, Any]] = []
+    """One per weight file: `backbone`, `file`, `sha256`, `unfilled` (parameters of the network it does not hold)."""
+    model: dict[str, Any] = {}
+    """`parameters`, `flops` (forward, one image), `views`, `input` (pixels)."""
+
+    metrics: dict[Selection, Metrics] = {}
+    training: dict[str, float] = {}
+    """`images_per_s` end to end, `seconds` of training alone, `peak_memory` in bytes."""
+    speed: dict[Literal["train", "inference"], Speed] = {}
+    missing: dict[str, str] = {}
+    """Name of a value that is not there -> why."""
+    published: list[dict[str, Any]] = []
+    """The paper's rows that this Run answers, as in the method's `published.yaml`."""

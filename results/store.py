@@ -1,0 +1,129 @@
+"""The folder of results: `<root>/<run id>/{record.json, history.csv, predictions.parquet, …}`.
+
+Every file is written under a temporary name, flushed, and renamed, and `record.json` last: a Run with a record is
+whole, one without is unfinished. The index is derived and can be rebuilt at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from results.record import Record
+
+
+class ResultsError(Exception):
+    """The results folder can't be used as it is. One line that names the file and says what to do."""
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write(temporary path)` in the same folder, flushes to disk, and renames: `path` is whole or untouched."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise ResultsError(f"{path}: can't be written ({error.strerror or error}); free space or choose --results") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class ResultStore:
+    """Reads and writes Runs below `root`. Creating one writes nothing; `prepare()` makes the folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Makes the folder and proves that it can be written. Raises `ResultsError`."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise ResultsError(
+                f"{self.root}: results can't be written there ({error.strerror}); choose another folder with --results"
+            ) from error
+
+    def folder(self, run_id: str) -> Path:
+        """The Run's folder, made if need be."""
+        folder = self.root / run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write(self, record: Record, history: pd.DataFrame | None = None, predictions: pd.DataFrame | None = None) -> None:
+        """Stores a Run; the record comes last. `history`: a row per epoch. `predictions`: a row per selection and image."""
+        folder = self.folder(record.id)
+        if history is not None:
+            write_whole(folder / "history.csv", lambda path: history.to_csv(path, index=False))
+        if predictions is not None:
+            write_whole(folder / "predictions.parquet", lambda path: predictions.to_parquet(path, index=False))
+        text = record.model_dump_json(indent=2, exclude_none=True)
+        write_whole(folder / "record.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+
+    def read(self, run_id: str) -> Record | None:
+        """The Run's record, or None if it has none. Raises `ResultsError` for one that can't be read."""
+        path = self.root / run_id / "record.json"
+        if not path.is_file():
+            return None
+        try:
+            return Record.model_validate_json(path.read_bytes())
+        except (ValidationError, OSError) as error:
+            raise ResultsError(f"{path}: is not a record of this version; move the folder away and run again") from error
+
+    def records(self) -> list[Record]:
+        """All records below the root, `reference/` included, ordered by id; of two with one id the root's own wins."""
+        found: dict[str, Record] = {}
+        for store in (ResultStore(self.root / "reference"), self):
+            for run_id in store._ids():
+                record = store.read(run_id)
+                if record is not None:
+                    found[run_id] = record
+        return [found[run_id] for run_id in sorted(found)]
+
+    def history(self, run_id: str) -> pd.DataFrame | None:
+        """A row per epoch, or None."""
+        path = self._file(run_id, "history.csv")
+        return pd.read_csv(path) if path else None
+
+    def predictions(self, run_id: str) -> pd.DataFrame | None:
+        """A row per selection and test image, or None."""
+        path = self._file(run_id, "predictions.parquet")
+        return pd.read_parquet(path) if path else None
+
+    def index(self) -> pd.DataFrame:
+        """Rebuilds `index.csv`, a flat row per record, and returns it."""
+        index = pd.DataFrame([flat(record.model_dump(mode="json")) for record in self.records()])
+        write_whole(self.root / "index.csv", lambda path: index.to_csv(path, index=False))
+        return index
+
+    def _ids(self) -> Iterator[str]:
+        yield from (path.parent.name for path in self.root.glob("*/record.json"))
+
+    def _file(self, run_id: str, name: str) -> Path | None:
+        for root in (self.root, self.root / "reference"):
+            if (path := root / run_id / name).is_file():
+                return path
+        return None
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries to one level with dotted keys: `{"a": {"b": 1}}` -> `{"a.b": 1}`."""
+    row: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            row.update(flat(value, f"{prefix}{key}."))
+        else:
+            row[f"{prefix}{key}"] = value
+    return row
