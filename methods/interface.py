@@ -12,13 +12,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 Tap = int | str
-"""Where features are taken: a stride (16), the name of a module (`"Mixed_7a"`), or `"final"` (the network's last map)."""
+"""Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map)."""
 
 
 class FeatureExtractor(Protocol):
@@ -26,8 +26,6 @@ class FeatureExtractor(Protocol):
 
     channels: tuple[int, ...]
     """C of each tap."""
-    strides: tuple[int, ...]
-    """Input pixels per map cell of each tap."""
 
     def __call__(self, images: Tensor) -> list[Tensor]: ...
 
@@ -69,9 +67,9 @@ class Method(nn.Module, ABC):
     The keyword options are what ablations switch; a named set of them is a *variant* in the method's `recipe.yaml`.
     """
 
-    views: ClassVar[int] | int = 1
+    views: int = 1
     """Forward passes through the backbone per test image; stated beside every accuracy and image rate."""
-    sampling: ClassVar[Sampling] | Sampling = Sampling()
+    sampling: Sampling = Sampling()
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -106,11 +104,11 @@ class Method(nn.Module, ABC):
         return (Phase("all"),)
 
     @torch.no_grad()
-    def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:  # noqa: B027 - a hook, empty by default
+    def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Called once before training with un-augmented training batches `(images, labels)`. Default: nothing."""
 
     @torch.no_grad()
-    def after_step(self) -> None:  # noqa: B027 - a hook, empty by default
+    def after_step(self) -> None:
         """Called after each optimiser step, outside autograd (moving centres …). Default: nothing."""
 
     def attention(self, images: Tensor) -> Tensor | None:

@@ -34,7 +34,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise ResultsError(f"{path}: can't be written ({error.strerror or error}); free space or choose --results") from error
+        raise ResultsError(
+            f"{path}: can't be written ({error.strerror or error}); free space or choose --results"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,8 +64,10 @@ class ResultStore:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def write(self, record: Record, history: pd.DataFrame | None = None, predictions: pd.DataFrame | None = None) -> None:
-        """Stores a Run; the record comes last. `history`: a row per epoch. `predictions`: a row per selection and image."""
+    def write(
+        self, record: Record, history: pd.DataFrame | None = None, predictions: pd.DataFrame | None = None
+    ) -> None:
+        """Stores a Run, its record last. `history`: a row per epoch; `predictions`: per selection and image."""
         folder = self.folder(record.id)
         if history is not None:
             write_whole(folder / "history.csv", lambda path: history.to_csv(path, index=False))
@@ -80,7 +84,9 @@ class ResultStore:
         try:
             return Record.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
-            raise ResultsError(f"{path}: is not a record of this version; move the folder away and run again") from error
+            raise ResultsError(
+                f"{path}: is not a record of this version; move the folder away and run again"
+            ) from error
 
     def records(self) -> list[Record]:
         """All records below the root, `reference/` included, ordered by id; of two with one id the root's own wins."""

@@ -1,0 +1,274 @@
+"""Backbones: any timm network, cut at named taps, filled from a local weight file, with an account of what was not.
+
+Two roads lead to the maps. Strides and `"final"` go through timm's `forward_intermediates`, which every current timm
+family has; names of other modules (`"Mixed_7a"`) go through timm's torch.fx feature extraction.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import create_feature_extractor
+from torch import Tensor, nn
+
+from methods.interface import Tap
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
+"""Weight files that belong to the project: small networks trained on its own drawn images."""
+
+
+class BackboneError(Exception):
+    """A backbone or weight file can't serve. One line that names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A weight file and the SHA-256 of its bytes."""
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> WeightFile:
+        """Hashes the file. Raises `BackboneError` if it can't be read."""
+        try:
+            with path.open("rb") as file:
+                return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise BackboneError(f"{path}: weight file can't be read ({error.strerror})") from error
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """timm options without which this very file gives wrong features (`weights/known.yaml`), or nothing."""
+        known = yaml.safe_load((SHIPPED_WEIGHTS / "known.yaml").read_text(encoding="utf-8"))
+        return dict(known.get(self.sha256, {}).get("options", {}))
+
+
+def find_weights(backbone: str, choice: str, root: Path | None) -> WeightFile | None:
+    """The weight file for a timm network.
+
+    `choice` is `"none"` (start from random weights), a file name below `root` or among the shipped ones, or `"auto"`:
+    the one file called `<backbone>.*` or `<backbone>_to_*`. Raises `BackboneError` if that is not exactly one.
+    """
+    if choice == "none":
+        return None
+    roots = [folder for folder in (root, SHIPPED_WEIGHTS) if folder is not None and folder.is_dir()]
+    files = [
+        file
+        for folder in roots
+        for file in sorted(folder.iterdir())
+        if file.suffix in {".safetensors", ".pth", ".pt", ".bin"}
+    ]
+    if choice == "auto":
+        fits = [file for file in files if file.stem == backbone or file.stem.startswith(f"{backbone}_to_")]
+        wish = f"weights for {backbone}"
+    else:
+        fits = [file for file in files if choice in (file.name, file.stem)]
+        wish = f"weight file {choice!r}"
+    if len(fits) != 1:
+        found = ", ".join(file.name for file in fits or files) or "nothing"
+        problem = "several fit" if fits else "not there"
+        raise BackboneError(
+            f"{wish}: {problem} (found: {found}); put the file in the folder given by --weights, name it with "
+            "--set pretrained=FILE, or train from random weights with --set pretrained=none"
+        )
+    return WeightFile.of(fits[0])
+
+
+def check_name(name: str) -> None:
+    """Raises `BackboneError` with the nearest names if timm has no network `name`."""
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise BackboneError(f"timm has no network {name!r}; nearest: {', '.join(near) or 'none'}")
+
+
+@dataclass
+class TimmBackbones:
+    """The runner's `BackboneSource`: hands out timm networks, and keeps account of what their weight files filled."""
+
+    name: str
+    image_size: int
+    pretrained: str = "none"
+    """As `choice` of `find_weights`; a second network gets its own file, or none if this is `"none"`."""
+    weights_root: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """timm options of the Run's own network."""
+    allow_unfilled: bool = False
+    """Whether layers before a tap may stay random where the file does not hold them."""
+    loaded: dict[str, tuple[WeightFile, list[str]]] = field(default_factory=dict)
+    """Per network: its file, and the parameters the file did not hold, whether used or behind the taps."""
+
+    def features(self, taps: Sequence[Tap], name: str | None = None) -> Backbone:
+        """See `methods.interface.BackboneSource.features`."""
+        name = name or self.name
+        own = name == self.name
+        file = find_weights(name, self.pretrained if own or self.pretrained == "none" else "auto", self.weights_root)
+        options = {**(file.network_options if file else {}), **(self.options if own else {})}
+        net = create_network(name, self.image_size, options)
+        missing = fill(net, file.path) if file else []
+        backbone = Backbone(net, taps, self.image_size, is_fixed_size(name))
+        if file:
+            self.loaded[name] = (file, missing)
+            used = sorted(set(missing) & backbone.parameter_names())
+            if used and not self.allow_unfilled:
+                raise BackboneError(
+                    f"{file.path.name} does not hold {len(used)} parameters of {name} before the tap "
+                    f"{list(taps)} (first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
+                    "with --set allow_unfilled=true"
+                )
+        return backbone
+
+
+def is_fixed_size(name: str) -> bool:
+    """Whether the network is built for one image size (position tables, windows) rather than for any."""
+    return bool(timm.get_pretrained_cfg_value(name, "fixed_input_size"))
+
+
+def create_network(name: str, image_size: int, options: Mapping[str, Any]) -> nn.Module:
+    """A timm network with random weights and no classifier, for square images of `image_size` pixels."""
+    check_name(name)
+    options = dict(options)
+    if is_fixed_size(name):
+        options.setdefault("img_size", image_size)
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, **options)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
+
+
+def fill(net: nn.Module, file: Path) -> list[str]:
+    """Loads a state dict (safetensors, or a pickle opened with `weights_only=True`) into `net`.
+
+    Returns the names the file does not hold. Raises `BackboneError` for a file that can't be read or is of another
+    network.
+    """
+    try:
+        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise BackboneError(f"{file}: is not a readable weight file; fetch it again") from error
+    except Exception as error:  # unpickling refuses with many types; all mean the same to the user
+        raise BackboneError(f"{file}: holds more than tensors and was not opened; save a plain state dict") from error
+    for key in ("state_dict", "model"):
+        state = state.get(key, state)
+    convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+    if convert is not None:  # timm's own: renames old checkpoints, resizes position tables
+        state = convert(state, net)
+    own = net.state_dict()
+    common = {key for key in own if key in state}
+    for key in sorted(common):
+        if own[key].shape != state[key].shape:
+            raise BackboneError(
+                f"{file}: is of another network: {key} is {tuple(state[key].shape)} in the file, "
+                f"{tuple(own[key].shape)} in {type(net).__name__}"
+            )
+    weights = {key for key in own if not key.endswith("num_batches_tracked")}
+    if len(common & weights) < len(weights) / 4:
+        raise BackboneError(
+            f"{file}: is of another network: it fills {len(common & weights)} of the {len(weights)} tensors of "
+            f"{type(net).__name__}"
+        )
+    net.load_state_dict({key: state[key] for key in common}, strict=False)
+    return sorted(weights - common)
+
+
+class Backbone(nn.Module):
+    """A network cut at `taps`: images `(B, 3, H, W)` -> list of maps `(B, C, h, w)` in the order of the taps."""
+
+    is_backbone = True
+
+    def __init__(self, net: Any, taps: Sequence[Tap], image_size: int, fixed_size: bool) -> None:
+        super().__init__()
+        self.taps = tuple(taps)
+        self.net: Any  # timm's networks answer to more than nn.Module declares
+        strides = [info["reduction"] for info in net.feature_info]
+        modules = [info["module"] for info in net.feature_info]
+        unknown = [tap for tap in self.taps if isinstance(tap, int) and tap not in strides]
+        if unknown:
+            raise BackboneError(
+                f"{type(net).__name__} has no map of stride {unknown[0]}; it has {sorted(set(strides))}"
+            )
+        # The deepest map of a stride is the one papers mean: relu5_3 of VGG-16, Mixed_6e of Inception-v3.
+        self.deepest: dict[Tap, int] = {stride: index for index, stride in enumerate(strides)}
+        self.by_module = any(isinstance(tap, str) and tap != "final" for tap in self.taps)
+        if self.by_module:
+            self.nodes = [modules[self.deepest[tap]] if isinstance(tap, int) else tap for tap in self.taps]
+            self.net = _extract(net, self.nodes)
+        else:
+            self.depths = sorted({self.deepest[tap] for tap in self.taps if isinstance(tap, int)})
+            self.net = net
+        self.channels = self._probe(image_size if fixed_size else min(image_size, 128))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        if self.by_module:
+            by_node = self.net(images)
+            return [by_node[node] for node in self.nodes]
+        if not self.depths:
+            return [self._as_map(self.net.forward_features(images))] * len(self.taps)
+        if "final" in self.taps:
+            final, maps = self.net.forward_intermediates(images, indices=self.depths, output_fmt="NCHW")
+        else:
+            final = None
+            maps = self.net.forward_intermediates(
+                images, indices=self.depths, output_fmt="NCHW", intermediates_only=True, stop_early=True
+            )
+        by_stride = dict(zip(self.depths, maps, strict=True))
+        return [self._as_map(final) if tap == "final" else by_stride[self.deepest[tap]] for tap in self.taps]
+
+    def parameter_names(self) -> set[str]:
+        """Names, in the whole network's own terms, of the tensors that are used up to the taps."""
+        return set(self.net.state_dict())
+
+    def _as_map(self, features: Tensor) -> Tensor:
+        """timm's final features in any of its layouts -> `(B, C, h, w)`."""
+        layout = str(getattr(self.net, "output_fmt", "NCHW"))
+        if features.ndim == 3:  # tokens (B, N, C), class tokens first
+            tokens = features[:, getattr(self.net, "num_prefix_tokens", 0) :]
+            rows, columns = self.net.patch_embed.grid_size
+            return tokens.transpose(1, 2).unflatten(2, (rows, columns))
+        return features.permute(0, 3, 1, 2) if layout == "NHWC" else features
+
+    def _probe(self, image_size: int) -> tuple[int, ...]:
+        """Runs one black image: learns the channels of each tap, and drops the modules that no tap depends on."""
+        self.eval()
+        with torch.enable_grad():
+            maps = self(torch.zeros(1, 3, image_size, image_size))
+            torch.stack([one.sum() for one in maps]).sum().backward()
+        flat = [tap for tap, one in zip(self.taps, maps, strict=True) if one.ndim != 4]
+        if flat:
+            raise BackboneError(f"tap {flat[0]!r} gives no spatial map (B, C, h, w)")
+        dropped: tuple[str, ...] = ()
+        for name, module in list(self.net.named_modules()):
+            parameters = list(module.parameters())
+            if name.startswith(dropped) or not name or not parameters:
+                continue
+            if all(parameter.grad is None for parameter in parameters):
+                self.net.set_submodule(name, nn.Identity())
+                dropped += (f"{name}.",)
+        self.zero_grad(set_to_none=True)
+        self.train()
+        return tuple(one.shape[1] for one in maps)
+
+
+def _extract(net: nn.Module, nodes: list[str]) -> nn.Module:
+    """`net` cut behind its modules `nodes`, everything after the last one dropped."""
+    names = dict(net.named_modules())
+    for node in nodes:
+        if node not in names:
+            near = difflib.get_close_matches(node, names, n=3)
+            raise BackboneError(f"{type(net).__name__} has no module {node!r}; nearest: {', '.join(near) or 'none'}")
+    try:
+        return create_feature_extractor(net, {node: node for node in nodes})
+    except Exception as error:  # torch.fx raises many types; none of them is the user's to understand
+        message = f"{type(net).__name__} can't be cut at {nodes} (torch.fx: {error}); use a stride"
+        raise BackboneError(message) from error

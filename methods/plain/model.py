@@ -1,0 +1,37 @@
+"""The baseline every method must clear: a fine-tuned backbone, global average pooling, one linear layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from methods.interface import BackboneSource, Method, Tap
+
+
+class Plain(Method):
+    """logits = W · mean over positions of the tapped map + b.
+
+    Options: `tap`, where the features are taken (`"final"`: the network's own last map, as its authors pool it), and
+    `dropout` before the linear layer.
+    """
+
+    def __init__(
+        self, backbones: BackboneSource, num_classes: int, *, tap: Tap = "final", dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.backbone = backbones.features([tap])
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.backbone.channels[0], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        (features,) = self.backbone(images)
+        return self.head(self.dropout(features.mean(dim=(2, 3))))
+
+    def attention(self, images: Tensor) -> Tensor:
+        """Class activation map of the predicted class, negative evidence cut off, `(B, 1, h, w)`.
+
+        Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, eq. 2.
+        """
+        (features,) = self.backbone(images)
+        predicted = self.head(features.mean(dim=(2, 3))).argmax(dim=1)
+        evidence = (features * self.head.weight[predicted][:, :, None, None]).sum(dim=1, keepdim=True)
+        return evidence.clamp_min(0)
