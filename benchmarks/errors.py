@@ -1,0 +1,93 @@
+"""Mistakes of the user, answered in one line; and the nearest right name to a wrong one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class UserError(Exception):
+    """The command can't be done as it was asked. The message is one line that says what to do."""
+
+
+def choose(kind: str, name: str, choices: Iterable[str]) -> str:
+    """`name` if it is one of `choices`; otherwise raises `UserError` with the nearest of them."""
+    choices = list(choices)
+    if name in choices:
+        return name
+    raise UserError(f"there is no {kind} {name!r}; {suggest(name, choices)}")
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """The nearest of `choices` in words, or all of them where none is near."""
+    choices = list(choices)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(choices) or 'none'}"
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML file's content. Raises `UserError` naming file and line."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}:" if mark else ""
+        raise UserError(f"{path}:{line} is not valid YAML ({getattr(error, 'problem', error)})") from error
+
+
+def parse(model: type[Model], values: Any, where: str) -> Model:
+    """`values` as a checked `model`. Raises `UserError` for the first fault, with its place and the nearest key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{where}: {place or 'top level'}: {_say(first, model)}") from error
+
+
+def _say(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    if fault["type"] != "extra_forbidden":
+        return f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (is {fault['input']!r})"
+    *path, key = fault["loc"]
+    return f"unknown key; {suggest(str(key), _keys_at(model, path))}"
+
+
+def _keys_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
+    """Valid keys of the settings found by going down `path`; list positions and dictionary keys are passed over."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        inner = _model_in(field.annotation)
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings class in a type such as `list[Model] | None`, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def merged(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries laid over each other, the last one on top; anything but a dictionary is replaced whole."""
+    result = dict(base)
+    for override in overrides:
+        for key, value in override.items():
+            below = result.get(key)
+            both = isinstance(value, Mapping) and isinstance(below, Mapping)
+            result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+    return result

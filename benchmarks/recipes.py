@@ -1,0 +1,166 @@
+"""The two files that belong to a method, `recipe.yaml` and `published.yaml`, checked; and the recipes made of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import methods
+from benchmarks.errors import UserError, choose, merged, parse, read_yaml
+from benchmarks.settings import Recipe, Settings
+from pydantic import Field, PositiveFloat
+
+COMMON = Path(__file__).parent / "common.yaml"
+
+
+class Paper(Settings):
+    """Where a method was published."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    url: str | None = None
+
+
+class Variant(Settings):
+    """A named set of constructor options: a row of an ablation, or a departure that somebody's number depends on."""
+
+    about: str
+    options: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+    """What changes in the paper recipe."""
+
+
+class CommonChanges(Settings):
+    """All that a method may change of the common recipe."""
+
+    lr_scale: dict[str, PositiveFloat] = {}
+
+
+class PaperRecipe(Settings):
+    """The paper's own settings."""
+
+    backbone: str
+    recipe: dict[str, Any]
+    datasets: dict[str, dict[str, Any]] = {}
+    """Per dataset: what differs there."""
+    backbones: dict[str, dict[str, Any]] = {}
+    """Per backbone: what differs there."""
+
+
+class MethodFile(Settings):
+    """`recipe.yaml` of a method."""
+
+    paper: Paper | None = None
+    """None for a baseline that no single paper owns."""
+    summary: str
+    variants: dict[str, Variant]
+    """The one called `paper` is the default."""
+    common: CommonChanges = CommonChanges()
+    recipe: PaperRecipe
+    unspecified: list[str] = []
+    """What the sources leave open or contradict, and what was chosen, in sentences."""
+
+
+class PublishedRow(Settings):
+    """One published number."""
+
+    table: str
+    dataset: str
+    split: str = "test"
+    backbone: str
+    variant: str
+    """In the paper's words."""
+    input_size: int | None = None
+    metric: Literal["top1"] = "top1"
+    value: float = Field(ge=0, le=100)
+    """Percent."""
+    source: str
+    verified: bool
+    """Whether the number was read in the source, rather than recalled."""
+    answered_by: dict[str, str] | None = None
+    """Settings (variant, dataset, backbone) of the Run that answers this row; None where no Run here does."""
+
+
+class PublishedFile(Settings):
+    """`published.yaml` of a method."""
+
+    entries: list[PublishedRow] = []
+
+
+@cache
+def method_file(method: str) -> MethodFile:
+    """The checked `recipe.yaml`. Raises `UserError`."""
+    path = methods.FOLDER / choose("method", method, methods.available()) / "recipe.yaml"
+    return parse(MethodFile, read_yaml(path), _short(path))
+
+
+@cache
+def published(method: str) -> tuple[PublishedRow, ...]:
+    """The checked rows of `published.yaml`. Raises `UserError`."""
+    path = methods.FOLDER / choose("method", method, methods.available()) / "published.yaml"
+    return tuple(parse(PublishedFile, read_yaml(path) or {}, _short(path)).entries)
+
+
+def answered(method: str, **settings: str) -> list[PublishedRow]:
+    """The published rows that a Run with these settings (variant, dataset, backbone) answers."""
+    return [
+        row
+        for row in published(method)
+        if row.answered_by and all(settings.get(key) == value for key, value in row.answered_by.items())
+    ]
+
+
+def options_of(method: str, variant: str) -> dict[str, Any]:
+    """Constructor options of a variant. Raises `UserError` with the nearest name."""
+    variants = method_file(method).variants
+    return dict(variants[choose(f"variant of {method}", variant, variants)].options)
+
+
+def recipe_for(
+    method: str, variant: str, protocol: str, dataset: str, backbone: str, overrides: Mapping[str, Any]
+) -> Recipe:
+    """The recipe of one Run under the `common` or the `paper` protocol, with `overrides` on top."""
+    file = method_file(method)
+    if protocol == "common":
+        values = merged(read_yaml(COMMON), file.common.model_dump(), overrides)
+        return parse(Recipe, values, "common recipe")
+    values = merged(
+        file.recipe.recipe,
+        file.recipe.backbones.get(backbone, {}),
+        file.recipe.datasets.get(dataset, {}),
+        file.variants[variant].recipe,
+        overrides,
+    )
+    return parse(Recipe, values, f"paper recipe of {method}")
+
+
+def check(method: str) -> None:
+    """Raises `UserError` unless a method's files are sound: keys, values, variants, options, answered rows."""
+    file = method_file(method)
+    if "paper" not in file.variants:
+        raise UserError(f"{method}: recipe.yaml has no variant called 'paper', which is the default one")
+    accepted = constructor_options(method)
+    for name, variant in file.variants.items():
+        for option in variant.options:
+            choose(f"option of {method} (variant {name})", option, accepted)
+        for dataset in ("", *file.recipe.datasets):
+            recipe_for(method, name, "paper", dataset, file.recipe.backbone, {})
+        recipe_for(method, name, "common", "", file.recipe.backbone, {})
+    for row in published(method):
+        if row.answered_by and "variant" in row.answered_by:
+            choose(f"variant of {method} (published row {row.variant!r})", row.answered_by["variant"], file.variants)
+
+
+def constructor_options(method: str) -> list[str]:
+    """Names of the keyword options that a method's constructor takes."""
+    parameters = inspect.signature(methods.load(method)).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(methods.FOLDER.parent))

@@ -1,0 +1,162 @@
+"""Every setting of a Run: checked, frozen, hashable. What is not a field here has no influence on a result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from datasets.augment import Augment
+
+RULES = 1
+"""Version of the protocol's meaning. Raised when the same settings come to give another result; part of every hash."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: a wrong key or value is an error, a built one never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Optimizer(Settings):
+    """A torch optimizer."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """SGD only."""
+    nesterov: bool = False
+    """SGD only."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam and AdamW only."""
+
+
+class Schedule(Settings):
+    """Factor on the learning rate over a phase, after a linear warm-up."""
+
+    name: Literal["constant", "cosine", "step"] = "cosine"
+    warmup_epochs: NonNegativeFloat = 0.0
+    every: PositiveInt = 1
+    """Step only: epochs between two steps."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    """Step only: factor of each step."""
+
+
+class PhaseSettings(Settings):
+    """What a phase of training does differently from the recipe; the phases are the method's own."""
+
+    epochs: PositiveInt | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    batch_size: PositiveInt | None = None
+
+
+class Recipe(Settings):
+    """How to train: everything that is neither the method, nor the data, nor the backbone."""
+
+    image_size: PositiveInt
+    """Pixels of the square the network sees."""
+    stored_size: PositiveInt
+    """Pixels the images are resized to before the crop: both sides (`squash`) or the short one (`short_side`)."""
+    resize: Literal["squash", "short_side"] = "squash"
+    augment: Augment = Augment()
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    """Of the whole training; the phases share it unless `phases` gives each its own number."""
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    phases: dict[str, PhaseSettings] = {}
+    lr_scale: dict[str, PositiveFloat] = {}
+    """Learning-rate factor of each of the method's parameter groups; 1 where none is given."""
+    decay_norm_and_bias: bool = True
+    """Whether weight decay also holds for biases and normalisation layers."""
+    clip_norm: PositiveFloat | None = None
+    """Largest norm of the whole gradient."""
+    validation: float = Field(0.1, ge=0, lt=1)
+    """Share of each class's training images held out to select an epoch; 0: train on all, and select nothing."""
+    evaluate_every: PositiveInt = 1
+    """Epochs between two evaluations; the last epoch is always evaluated."""
+
+
+class Case(Settings):
+    """What a training Run and a profile Run share: a method on a backbone."""
+
+    job: str
+    method: str
+    variant: str
+    options: dict[str, Any] = {}
+    """The method's constructor options: the variant's, and those set by hand."""
+    backbone: str
+    backbone_options: dict[str, Any] = {}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of every setting: equal exactly if all are equal."""
+        text = json.dumps({"rules": RULES, **self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def folder_name(self, *parts: object) -> str:
+        """`parts` joined to something readable and safe as a folder name, and the first digits of the hash."""
+        words = [re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("_.") for part in parts]
+        return "-".join([*words, self.hash[:10]])
+
+
+class Run(Case):
+    """One training, from initial weights to predictions for every test image."""
+
+    job: Literal["train"] = "train"
+    dataset: str
+    dataset_options: dict[str, Any] = {}
+    split_sha256: str
+    pretrained: str
+    """File name of the backbone's weights, or `none`."""
+    weights_sha256: str | None = None
+    allow_unfilled: bool = False
+    """Whether layers may start from random weights where the file does not hold them."""
+    protocol: Literal["common", "paper"]
+    precision: Literal["fp32", "bf16"] = "fp32"
+    recipe: Recipe
+    seed: NonNegativeInt
+
+    @property
+    def id(self) -> str:
+        """Name of the Run's folder."""
+        return self.folder_name(self.method, self.variant, self.dataset, self.backbone, f"seed{self.seed}")
+
+    @property
+    def label(self) -> str:
+        """For people: what distinguishes this Run in a list."""
+        return f"{method_label(self)} · {self.dataset} · {self.backbone} · seed {self.seed}"
+
+
+class ProfileRun(Case):
+    """One measurement of speed and memory; the weights' values and the pictures do not matter to it."""
+
+    job: Literal["profile"] = "profile"
+    classes: PositiveInt
+    image_size: PositiveInt
+    batch_size: PositiveInt
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: Literal["cpu", "cuda"]
+    hardware: str
+    """Name of the processor or GPU: a rate holds for one only."""
+
+    @property
+    def id(self) -> str:
+        """Name of the Run's folder."""
+        size = f"{self.image_size}px{self.batch_size}"
+        return self.folder_name("profile", self.method, self.variant, self.backbone, size, self.device)
+
+    @property
+    def label(self) -> str:
+        """For people: what distinguishes this Run in a list."""
+        return f"{method_label(self)} · {self.backbone} · {self.image_size} px · batch {self.batch_size}"
+
+
+def method_label(case: Case) -> str:
+    """`method`, or `method:variant` where the variant is not the paper's own."""
+    return case.method if case.variant == "paper" else f"{case.method}:{case.variant}"
