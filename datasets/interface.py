@@ -120,7 +120,10 @@ class Dataset(ABC):
         )
 
     def check(self) -> None:
-        """Raises `DatasetError` unless the table is sound: lengths, labels in range, unique paths, no class without training image."""
+        """Raises `DatasetError` unless the table is sound.
+
+        That is: lengths agree, paths are unique, labels in range, no class is without a training image.
+        """
         count = len(self.paths)
         if not (len(self.labels) == len(self.is_train) == count):
             raise DatasetError(f"{self.name}: {count} images, {len(self.labels)} labels, {len(self.is_train)} splits")

@@ -1,0 +1,124 @@
+"""Datasets by name. A reader is a module in this folder that defines one `Dataset`; it is found by being there."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from datasets.interface import Dataset, DatasetError, PartPoints
+
+__all__ = ["Dataset", "DatasetError", "PartPoints", "UnknownDataset", "available", "open_dataset", "readers"]
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
+class UnknownDataset(DatasetError):  # noqa: N818 - reads as what it is
+    """No reader and no folder has this name; `choices` are the names that would open."""
+
+    def __init__(self, name: str, choices: list[str], searched: Path | None) -> None:
+        self.choices = choices
+        where = f"below {searched}" if searched is not None else "because no data folder was given (set FGBENCH_DATA)"
+        super().__init__(
+            f"there is no dataset {name!r} {where}{_nearest(name, choices)}; can be opened: {', '.join(choices)}"
+        )
+
+
+@cache
+def readers() -> dict[str, type[Dataset]]:
+    """Module name -> its `Dataset`. A module that defines none is no reader; one that defines several is an error."""
+    found = {}
+    for module in pkgutil.iter_modules(__path__):
+        defined = _defined_datasets(importlib.import_module(f"{__name__}.{module.name}"))
+        if len(defined) > 1:
+            raise TypeError(f"datasets/{module.name}.py defines {len(defined)} datasets; one file, one dataset")
+        if defined:
+            found[module.name] = defined[0]
+    return found
+
+
+def available(root: Path | None) -> list[str]:
+    """Names that `open_dataset` would open: readers without files first, then what lies below `root`."""
+    names = [name for name, reader in readers().items() if not _needs_folder(reader)]
+    if root is None or not root.is_dir():
+        return names
+    fixed = {reader.folder: name for name, reader in readers().items() if reader.folder}
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    return names + [fixed.get(folder.name, folder.name) for folder in folders if _recognising(folder)]
+
+
+def open_dataset(name: str, root: Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> Dataset:
+    """The dataset of this name, its table checked.
+
+    A name is that of a reader (one that needs no files, or has a fixed folder below `root`), or of any folder below
+    `root` whose layout a reader recognises. `options` go to the reader. Raises `UnknownDataset` with the choices, or
+    `DatasetError` for an unknown option, a missing folder or whatever the reader finds wrong.
+    """
+    reader, folder = _resolve(name, root)
+    _check_options(name, reader, options)
+    dataset = reader(folder, **options)  # type: ignore[call-arg]  # the contract of a reader's constructor
+    dataset.name = name
+    dataset.check()
+    return dataset
+
+
+def _resolve(name: str, root: Path | None) -> tuple[type[Dataset], Path | None]:
+    reader = readers().get(name)
+    if reader is not None and not _needs_folder(reader):
+        return reader, None
+    if reader is not None and reader.folder is not None and root is not None:
+        folder = root / reader.folder
+        if not folder.is_dir():
+            raise DatasetError(f"{name}: the folder {folder} is missing; put the dataset's files there")
+        return reader, folder
+    if root is None or name in ("", ".", "..") or not (root / name).is_dir():
+        raise UnknownDataset(name, available(root), root)
+    recognising = _recognising(root / name)
+    if len(recognising) > 1:
+        raise DatasetError(f"{root / name} has the layouts of {' and '.join(recognising)}; remove what doesn't belong")
+    if not recognising:
+        raise DatasetError(
+            f"{root / name} has a layout that no reader knows; "
+            "train/<class>/* and test/<class>/*, or an images.csv, would be read"
+        )
+    return readers()[recognising[0]], root / name
+
+
+def _recognising(folder: Path) -> list[str]:
+    """Names of the readers that know this folder's layout."""
+    return [name for name, reader in readers().items() if _needs_folder(reader) and reader.recognises(folder)]
+
+
+def _defined_datasets(module: ModuleType) -> list[type[Dataset]]:
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Dataset)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+
+
+def _needs_folder(reader: type[Dataset]) -> bool:
+    """A reader whose `folder` may be left out draws its images itself."""
+    return inspect.signature(reader).parameters["folder"].default is inspect.Parameter.empty
+
+
+def _check_options(name: str, reader: type[Dataset], options: Mapping[str, Any]) -> None:
+    known = [option for option in inspect.signature(reader).parameters if option != "folder"]
+    for option in options:
+        if option not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise DatasetError(f"{name} has no option {option!r}{_nearest(option, known)}; {takes}")
+
+
+def _nearest(word: str, choices: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,195 @@
+"""Augmentation of a whole batch at once, on its device, each sample with its own draw.
+
+The order is that of torchvision's `Compose([RandomRotation, RandomCrop | RandomResizedCrop | CenterCrop,
+RandomHorizontalFlip, ColorJitter, Normalize, RandomErasing])`, and each operation gives torchvision's pixels. All
+draws are made on the host, as many for every setting: one seed gives the same augmentation on any device, switching
+one operation on leaves the draws of the others alone, and nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import AfterValidator, BaseModel, Field
+from torch import Tensor
+
+from datasets import pixels
+from datasets.feed import Batch
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's training images, RGB in 0 .. 1: what torchvision and timm normalise with."""
+
+ERASED_AREA = (0.02, 0.33)
+ERASED_RATIO = (0.3, 3.3)
+"""Area and aspect of an erased rectangle: torchvision's RandomErasing, after its paper (arXiv 1708.04896)."""
+
+CROP_ATTEMPTS = 10
+"""Draws for a resized crop before the largest centred one is taken: torchvision's number."""
+
+DRAWS = 3 * CROP_ATTEMPTS + 16
+"""Uniform numbers per sample; more than are in use, so that a new operation needn't disturb the old ones."""
+
+
+def _ordered(values: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < values[0] <= values[1]:
+        raise ValueError("must be two positive numbers, the smaller first")
+    return values
+
+
+def _at_most_one(scale: tuple[float, float]) -> tuple[float, float]:
+    if scale[1] > 1:
+        raise ValueError("an area can't be more than all of the image")
+    return scale
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Augment(BaseModel, frozen=True, extra="forbid"):
+    """What happens to a training image. Zero switches an operation off."""
+
+    crop: Literal["random", "resized", "center"] = "random"
+    """`random`, `center`: a window of the input size, pixels untouched. `resized`: a random area scaled to it."""
+    scale: Annotated[Range, AfterValidator(_at_most_one)] = (0.08, 1.0)
+    """Of a `resized` crop: area, as a share of the image's."""
+    ratio: Range = (3 / 4, 4 / 3)
+    """Of a `resized` crop: width by height."""
+    flip: Share = 0.5
+    """Probability of a horizontal flip."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Degrees: drawn from -rotation .. rotation, about the stored image's centre; what comes from outside is black."""
+    brightness: Annotated[float, Field(ge=0)] = 0.0
+    contrast: Annotated[float, Field(ge=0)] = 0.0
+    saturation: Annotated[float, Field(ge=0)] = 0.0
+    """Factors are drawn from max(0, 1 - value) .. 1 + value. As in ColorJitter the order of the four colour
+    operations is random; it is drawn once a batch, not once a sample."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Turn of the colour wheel, drawn from -hue .. hue; 0.5 is half a turn."""
+    erase: Share = 0.0
+    """Probability that a random rectangle is set to the mean colour."""
+
+
+def train_batch(batch: Batch, settings: Augment, image_size: int, generator: torch.Generator) -> Tensor:
+    """Augmented, normalised images `(B, 3, image_size, image_size)` float32 on the batch's device.
+
+    `generator` is one of the host. Raises `ValueError` if a stored image is smaller than a `random` or `center` crop.
+    """
+    draws = torch.rand(len(batch), DRAWS, generator=generator)
+    order = torch.randperm(4, generator=generator).tolist()
+    images, sizes = batch.images, batch.sizes
+    if settings.rotation:
+        angles = _between(draws[:, 0], -settings.rotation, settings.rotation)
+        images = pixels.rotate(images, sizes, angles)
+    flips = draws[:, 1] < settings.flip
+    if settings.crop == "resized":
+        boxes = resized_crop_boxes(sizes, settings.scale, settings.ratio, draws[:, -3 * CROP_ATTEMPTS :])
+        images = pixels.resized_crop(images, boxes, flips, image_size)
+    else:
+        _check_size(sizes, image_size)
+        corners = _random_corners(sizes, image_size, draws[:, 2:4]) if settings.crop == "random" else None
+        corners = _centre_corners(sizes, image_size) if corners is None else corners
+        images = pixels.crop(images, corners, flips, image_size)
+    images = _jitter(images, settings, order, draws[:, 4:8])
+    images = normalise(images)
+    return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
+
+
+def test_batch(batch: Batch, image_size: int) -> Tensor:
+    """The centre of each stored image, normalised: `(B, 3, image_size, image_size)` float32 on the batch's device.
+
+    Raises `ValueError` if a stored image is smaller.
+    """
+    _check_size(batch.sizes, image_size)
+    corners = _centre_corners(batch.sizes, image_size)
+    return normalise(pixels.crop(batch.images, corners, torch.zeros(len(batch), dtype=torch.bool), image_size))
+
+
+test_batch.__test__ = False  # type: ignore[attr-defined]  # the name is the field's word; pytest shall not run it
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 or float32 `(B, 3, H, W)`, 0 .. 255, to float32 with ImageNet's mean 0 and standard deviation 1."""
+    scale = torch.tensor([1 / (255 * std) for std in STD])
+    shift = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
+    scale, shift = (value.view(3, 1, 1).to(images.device, non_blocking=True) for value in (scale, shift))
+    return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
+
+
+def _between(draws: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * draws
+
+
+def _check_size(sizes: Tensor, image_size: int) -> None:
+    smallest = int(sizes.min())
+    if smallest < image_size:
+        raise ValueError(
+            f"a stored image has a side of {smallest} px, too small for a crop of {image_size} px: "
+            f"raise the stored size to {image_size} or more, or lower the input size"
+        )
+
+
+def _random_corners(sizes: Tensor, image_size: int, draws: Tensor) -> Tensor:
+    """(B, 2) top, left: each place that leaves the window inside is equally likely."""
+    places = sizes - image_size + 1
+    return torch.minimum((draws * places).long(), places - 1)
+
+
+def _centre_corners(sizes: Tensor, image_size: int) -> Tensor:
+    return ((sizes - image_size) / 2).round().long()
+
+
+def resized_crop_boxes(sizes: Tensor, scale: tuple[float, float], ratio: tuple[float, float], draws: Tensor) -> Tensor:
+    """(B, 4) top, left, height, width in whole pixels, drawn as torchvision's RandomResizedCrop draws them.
+
+    `draws` (B, 3 * attempts): the first attempt that fits the image counts; if none does, the largest centred box
+    within `ratio`.
+    """
+    area_draw, ratio_draw, place_draw = draws.double().unflatten(1, (3, -1)).unbind(1)
+    height, width = sizes.double().unsqueeze(-1).unbind(1)
+    area = height * width * _between(area_draw, *scale)
+    aspect = _between(ratio_draw, math.log(ratio[0]), math.log(ratio[1])).exp()
+    box_width, box_height = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+    fits = (box_width >= 1) & (box_width <= width) & (box_height >= 1) & (box_height <= height)
+    first = fits.int().argmax(1, keepdim=True)
+
+    whole = (width / height).clamp(*ratio)
+    fallback_width = torch.minimum(width, (height * whole).round())
+    fallback_height = torch.minimum(height, (width / whole).round())
+    found = fits.any(1, keepdim=True)
+    box_height = torch.where(found, box_height.gather(1, first), fallback_height)
+    box_width = torch.where(found, box_width.gather(1, first), fallback_width)
+    spare = torch.cat([height - box_height, width - box_width], 1)
+    corner = torch.minimum((place_draw[:, :2] * (spare + 1)).floor(), spare)
+    corner = torch.where(found, corner, (spare / 2).floor())
+    return torch.cat([corner, box_height, box_width], 1).long()
+
+
+def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
+    """Colour operations of a batch, uint8 or float, 0 .. 255, in the given order."""
+    strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
+    if not any(strengths):
+        return images
+    operations = (pixels.adjust_brightness, pixels.adjust_contrast, pixels.adjust_saturation, pixels.adjust_hue)
+    images = images.float() / 255
+    for number in order:
+        strength, draw = strengths[number], draws[:, number]
+        if strength and number == 3:
+            images = pixels.adjust_hue(images, _between(draw, -strength, strength))
+        elif strength:
+            images = operations[number](images, _between(draw, max(0.0, 1 - strength), 1 + strength))
+    return images * 255
+
+
+def _erase(images: Tensor, probability: float, draws: Tensor) -> Tensor:
+    """Zero is the mean colour of normalised images. `draws` (B, 5): whether, area, ratio, top, left."""
+    size = images.shape[-1]
+    area = size * size * _between(draws[:, 1], *ERASED_AREA)
+    ratio = _between(draws[:, 2], math.log(ERASED_RATIO[0]), math.log(ERASED_RATIO[1])).exp()
+    extent = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 1).round().clamp(1, size - 1)
+    corner = (draws[:, 3:] * (size - extent + 1)).floor()
+    extent = extent * (draws[:, :1] < probability)
+    return pixels.erase(images, corner, extent)

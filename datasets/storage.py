@@ -1,0 +1,236 @@
+"""Images decoded once: resized, kept as uint8 on disk and memory-mapped from then on.
+
+A store is a folder that appears complete or not at all: it is built beside its place under a lock and renamed when
+whole. Its name holds a hash of all that decides its content, so a changed image or rule means another folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from datasets.interface import Dataset, DatasetError
+
+FORMAT = 1
+"""Raise it when the files, the decoding or the resizing change: old stores are then left alone and built anew."""
+
+ResizeRule = Literal["squash", "short_side"]
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Images as uint8, one after another in one flat tensor: on disk, memory-mapped, or on a device."""
+
+    pixels: Tensor
+    """Flat uint8; image i is `(3, h, w)` from `offsets[i]` on."""
+    offsets: NDArray[np.int64]
+    """(N + 1,)"""
+    sizes: NDArray[np.int64]
+    """(N, 2) height, width"""
+    checksums: NDArray[np.uint32]
+    """(N,) CRC-32 of each image's pixels"""
+    folder: Path
+    """Where it lies on disk."""
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all images have one size."""
+        return bool((self.sizes == self.sizes[:1]).all())
+
+    @property
+    def smallest_side(self) -> int:
+        """The shortest side of any image, in pixels: the largest crop that fits everywhere."""
+        return int(self.sizes.min())
+
+    def images(self, rows: NDArray[np.int64] | Tensor) -> tuple[Tensor, Tensor]:
+        """Images `(B, 3, H, W)` uint8 where the pixels lie, and their `sizes` (B, 2) height, width, on the host.
+
+        H and W are the largest of the batch; smaller images lie in the upper left corner, zeros around them. `rows`
+        may lie on the host or, where all images have one size, on the device of the pixels.
+        """
+        if self.uniform:
+            height, width = self.sizes[0].tolist()
+            index = torch.as_tensor(rows).to(self.pixels.device, non_blocking=True)
+            images = self.pixels.view(len(self), 3, height, width).index_select(0, index)
+            return images, torch.tensor([height, width]).expand(len(index), 2)
+        rows = np.asarray(rows)
+        sizes = torch.from_numpy(self.sizes[rows])
+        images = self.pixels.new_zeros((len(rows), 3, *sizes.amax(0).tolist()))
+        for place, row in enumerate(rows.tolist()):
+            height, width = self.sizes[row].tolist()
+            images[place, :, :height, :width] = self._image(row)
+        return images, sizes
+
+    def to(self, device: torch.device | str, rows: NDArray[np.int64]) -> Store:
+        """A store of these rows alone (row i of it is `rows[i]` of this one) whose pixels lie on `device`."""
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
+        pixels = torch.empty(int(offsets[-1]), dtype=torch.uint8, device=device)
+        for place, row in enumerate(rows.tolist()):  # one by one: never a second copy of everything in host memory
+            pixels[offsets[place] : offsets[place + 1]] = self._image(row).flatten()
+        return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.folder)
+
+    def verify(self) -> None:
+        """Reads every pixel and raises `DatasetError` naming the first image that is not what was written."""
+        for row in range(len(self)):
+            if _checksum(self._image(row).cpu().numpy()) != self.checksums[row]:
+                raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be built anew")
+
+    def _image(self, row: int) -> Tensor:
+        height, width = self.sizes[row].tolist()
+        return self.pixels[self.offsets[row] : self.offsets[row + 1]].view(3, height, width)
+
+
+def default_cache() -> Path:
+    """The folder for stores: $FGBENCH_CACHE, else fgbench below $XDG_CACHE_HOME, else ~/.cache/fgbench."""
+    if folder := os.environ.get("FGBENCH_CACHE"):
+        return Path(folder)
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder) / "fgbench"
+    return Path.home() / ".cache" / "fgbench"
+
+
+def open_store(
+    dataset: Dataset, size: int, rule: ResizeRule, cache: Path | None = None, progress: Progress | None = None
+) -> Store:
+    """The decoded images of `dataset`, in its order; built now if they aren't in `cache` yet.
+
+    `squash` makes every image size x size pixels; `short_side` makes the shorter side `size` and keeps the aspect.
+    Both resize as torchvision does: bilinear, antialiased. A second process that asks for the same store waits for
+    the first. Raises `DatasetError` for an image that can't be read, a cache that can't be written, a damaged store.
+    """
+    if size < 1 or rule not in ("squash", "short_side"):
+        raise ValueError(f"a store needs a size of at least 1 and a rule squash or short_side, not {size} and {rule!r}")
+    cache = default_cache() if cache is None else cache
+    key = store_key(dataset, size, rule)
+    folder = cache / f"{dataset.name}-{size}-{rule}-{_digest(key)[:16]}"
+    if not folder.exists():
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_name(folder.name + ".lock")):
+                if not folder.exists():  # another process may have built it while this one waited
+                    _build(dataset, key, folder, progress)
+        except OSError as error:
+            raise DatasetError(
+                f"{cache}: the decoded images can't be written there ({error.strerror or error}); "
+                "free some space or name another folder in FGBENCH_CACHE"
+            ) from error
+    return _open(folder, key)
+
+
+def store_key(dataset: Dataset, size: int, rule: ResizeRule) -> dict[str, Any]:
+    """All that decides the content of a store."""
+    return {
+        "format": FORMAT,
+        "split_hash": dataset.split_hash,
+        "order": _digest(dataset.paths),  # the split hash is that of a sorted table
+        "content": dataset.content_key,
+        "size": size,
+        "rule": rule,
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _resized(dataset: Dataset, size: int, rule: ResizeRule, row: int) -> NDArray[np.uint8]:
+    """Image `row` as `(3, h, w)`."""
+    image = torch.from_numpy(dataset.image(row)).permute(2, 0, 1)
+    target = [size, size] if rule == "squash" else [size]
+    return functional.resize(image, target, antialias=True).contiguous().numpy()
+
+
+def _build(dataset: Dataset, key: dict[str, Any], folder: Path, progress: Progress | None) -> None:
+    """Writes the store beside its place and renames it there; what a killed build left behind is overwritten."""
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        sizes = np.empty((len(dataset), 2), dtype=np.int64)
+        checksums = np.empty(len(dataset), dtype=np.uint32)
+        with (unfinished / "pixels.bin").open("wb") as file:
+            for row, image in enumerate(
+                _in_parallel(partial(_resized, dataset, key["size"], key["rule"]), len(dataset))
+            ):
+                file.write(image.data)
+                sizes[row] = image.shape[1:]
+                checksums[row] = _checksum(image)
+                if progress is not None:
+                    progress(row + 1, len(dataset))
+            _flush(file)
+        with (unfinished / "tables.npz").open("wb") as file:
+            np.savez(file, sizes=sizes, checksums=checksums)
+            _flush(file)
+        with (unfinished / "store.json").open("w") as file:
+            json.dump({"key": key, "tables": _table_hash(sizes, checksums)}, file, indent=2, default=str)
+            _flush(file)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _in_parallel(work: Callable[[int], NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
+    """`work(0)`, `work(1)` … in order, on all cores; by stretches, so that finished images never pile up in memory."""
+    threads = os.cpu_count() or 1
+    stretch = 64 * threads
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, count, stretch):
+            yield from pool.map(work, range(start, min(start + stretch, count)))
+
+
+def _flush(file: Any) -> None:
+    """To the disk, not only to the system: after a power cut, too, a folder in its place is whole."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _checksum(image: NDArray[np.uint8]) -> int:
+    return zlib.crc32(image.data)
+
+
+def _table_hash(sizes: NDArray[np.int64], checksums: NDArray[np.uint32]) -> str:
+    return hashlib.sha256(sizes.tobytes() + checksums.tobytes()).hexdigest()
+
+
+def _open(folder: Path, key: dict[str, Any]) -> Store:
+    damaged = f"{folder} is damaged; delete this folder, it will be built anew"
+    try:
+        record = json.loads((folder / "store.json").read_text())
+        with np.load(folder / "tables.npz") as tables:
+            sizes, checksums = tables["sizes"], tables["checksums"]
+        flat = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r")
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DatasetError(damaged) from error
+    offsets = np.concatenate([[0], np.cumsum(3 * sizes.prod(axis=1))])
+    if (
+        record.get("tables") != _table_hash(sizes, checksums)
+        or _digest(record.get("key")) != _digest(key)
+        or len(flat) != offsets[-1]
+    ):
+        raise DatasetError(damaged)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
+        pixels = torch.from_numpy(flat)
+    return Store(pixels, offsets, sizes, checksums, folder)
