@@ -22,14 +22,10 @@ from safetensors.torch import load_file
 from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
-from methods.interface import Tap
+from methods.interface import BackboneError, Tap
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
 """Weight files that belong to the project: small networks trained on its own drawn images."""
-
-
-class BackboneError(Exception):
-    """A backbone or weight file can't serve. One line that names it and says what to do."""
 
 
 @dataclass(frozen=True)

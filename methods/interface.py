@@ -21,6 +21,10 @@ Tap = int | str
 """Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map)."""
 
 
+class BackboneError(Exception):
+    """A backbone or weight file can't serve. One line that names it and says what to do."""
+
+
 class FeatureExtractor(Protocol):
     """A backbone cut at its taps: images `(B, 3, H, W)` -> one map `(B, C, h, w)` per tap, in the order asked for."""
 
