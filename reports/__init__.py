@@ -1,0 +1,1 @@
+"""Reports: stored results -> tables, figures and one page. Knows `results` and nothing else."""

@@ -1,0 +1,93 @@
+"""How a value looks in a cell. Tables keep numbers; every format shows them through these columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+DASH = "–"
+"""A value that is not there; the table of missing values says why."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading and how a table's row is shown below it."""
+
+    heading: str
+    show: Callable[[Row], str]
+    compact: bool = False
+    """Whether the terminal shows it too."""
+    align: Literal["left", "right"] = "right"
+    naming: bool = False
+    """Whether it names the row rather than measures something."""
+
+
+def absent(value: object) -> bool:
+    """Whether a cell holds nothing: None, or the NaN that pandas puts for None."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def text(key: str, heading: str | None = None, compact: bool = False) -> Column:
+    """Words as they are."""
+    return Column(heading or key, lambda row: DASH if absent(row[key]) else str(row[key]), compact, "left", True)
+
+
+def verdict(key: str, heading: str, compact: bool = False) -> Column:
+    """Words that a test came to."""
+    return replace(text(key, heading, compact), naming=False)
+
+
+def number(key: str, heading: str, digits: int = 0, unit: float = 1.0, compact: bool = False) -> Column:
+    """`value / unit` with a fixed number of digits behind the point."""
+    return Column(heading, lambda row: DASH if absent(row[key]) else f"{row[key] / unit:.{digits}f}", compact)
+
+
+def size(key: str, heading: str, compact: bool = False) -> Column:
+    """A whole number that was chosen, not measured."""
+    return replace(number(key, heading, compact=compact), naming=True)
+
+
+def signed(key: str, heading: str, compact: bool = False) -> Column:
+    """A difference in percentage points, with its sign."""
+    return Column(heading, lambda row: DASH if absent(row[key]) else f"{row[key]:+.1f}", compact)
+
+
+def probability(key: str, heading: str, compact: bool = False) -> Column:
+    """A p value; tiny ones are a bound rather than a row of zeros."""
+    return Column(heading, lambda row: DASH if absent(row[key]) else _probability(row[key]), compact)
+
+
+def estimate(key: str, heading: str, seeds: str = "seeds", compact: bool = False) -> Column:
+    """`mean ± sd` in percent. One seed is marked `n=1`, as is a mean over fewer seeds than the row has."""
+
+    def show(row: Row) -> str:
+        if absent(row[key]):
+            return DASH
+        n = int(row[f"{key}_n"])
+        spread = "" if absent(row[f"{key}_sd"]) else f" ± {row[f'{key}_sd']:.1f}"
+        return f"{row[key]:.1f}{spread}" + (f" (n={n})" if n == 1 or n != row[seeds] else "")
+
+    return Column(heading, show, compact)
+
+
+def interval(key: str, heading: str, compact: bool = False) -> Column:
+    """`low … high`, in the unit of the value."""
+
+    def show(row: Row) -> str:
+        low, high = row[f"{key}_low"], row[f"{key}_high"]
+        return DASH if absent(low) or absent(high) else f"{low:.1f} … {high:.1f}"
+
+    return Column(heading, show, compact)
+
+
+def yes_no(key: str, heading: str, compact: bool = False) -> Column:
+    """A truth value in a word."""
+    return Column(heading, lambda row: DASH if absent(row[key]) else ("yes" if row[key] else "no"), compact, "left")
+
+
+def _probability(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,132 @@
+"""In which columns people see each table, and what they must know to read it right."""
+
+from __future__ import annotations
+
+from reports import cells
+
+GIB = 2.0**30
+
+NAMES = (
+    cells.text("method", compact=True),
+    cells.text("variant", compact=True),
+    cells.text("backbone", compact=True),
+    cells.text("pretrained"),
+    cells.size("input", "px", compact=True),
+    cells.text("settings", compact=True),
+)
+ACCURACIES = (
+    cells.estimate("last_top1", "top-1 last epoch, %", compact=True),
+    cells.interval("last_top1", "95 % interval"),
+    cells.estimate("validation_top1", "validation-selected, %", compact=True),
+    cells.estimate("best_on_test_top1", "best on test, %", compact=True),
+)
+HEAD_COLUMNS = (
+    *NAMES,
+    cells.size("epochs", "epochs"),
+    cells.number("views", "views"),
+    cells.number("seeds", "seeds", compact=True),
+    cells.number("failed", "failed"),
+    *ACCURACIES,
+    cells.estimate("last_top5", "top-5, %"),
+    cells.estimate("last_mean_class", "mean class, %"),
+    cells.estimate("last_calibration_error", "calibration error, %"),
+    cells.number("training_images_per_s", "training, images/s", compact=True),
+    cells.text("trained_on", "trained on"),
+    cells.number("inference_images_per_s", "inference, images/s", compact=True),
+    cells.number("train_step_images_per_s", "training step, images/s"),
+    cells.number("inference_peak_memory", "inference memory, GiB", 2, GIB),
+    cells.number("train_step_peak_memory", "training memory, GiB", 2, GIB),
+    cells.number("parameters", "parameters, M", 1, 1e6),
+    cells.number("flops", "FLOPs, G", 1, 1e9),
+    cells.text("profiled_on", "profiled on"),
+    cells.text("profiled_as", "profiled as"),
+)
+HEAD_NOTE = (
+    "Mean ± standard deviation over seeds; Student-t interval of the mean. Last epoch is the headline; "
+    "best on test lets the test set choose the epoch and is optimistic. Top-5, mean class and calibration error are "
+    "of the last epoch. Training images/s are end to end; inference, training step and memory come from the "
+    "profile Run named by its device, batch and precision."
+)
+RUN_COLUMNS = (
+    cells.text("run", compact=True),
+    cells.text("status", compact=True),
+    *(cells.text(key) for key in ("job", "dataset", "protocol", "method", "variant", "backbone")),
+    cells.number("seed", "seed"),
+    cells.number("last", "top-1 last epoch, %", 1, compact=True),
+    cells.number("validation", "validation-selected, %", 1),
+    cells.number("best_on_test", "best on test, %", 1),
+    cells.number("minutes", "minutes", 1, compact=True),
+    cells.number("resumed", "resumed"),
+    cells.text("commit"),
+    cells.yes_no("clean", "clean"),
+    cells.text("hardware"),
+    cells.text("error", compact=True),
+)
+PROFILE_COLUMNS = (
+    *(cells.text(key, compact=True) for key in ("method", "variant", "backbone")),
+    cells.size("input", "px", compact=True),
+    cells.text("mode", compact=True),
+    cells.text("precision", compact=True),
+    cells.size("batch_size", "batch", compact=True),
+    cells.number("images_per_s", "images/s", compact=True),
+    cells.number("images_per_s_p10", "p10"),
+    cells.number("images_per_s_p90", "p90"),
+    cells.number("latency_ms", "latency, ms", 2, compact=True),
+    cells.number("peak_memory", "memory, GiB", 2, GIB, compact=True),
+    cells.number("parameters", "parameters, M", 1, 1e6),
+    cells.number("flops", "FLOPs, G", 1, 1e9),
+    cells.number("views", "views"),
+    cells.text("hardware"),
+)
+PROFILE_NOTE = (
+    "Median source images per second over blocks, with the 10th and 90th percentile; latency is of one image alone."
+)
+PAPER_COLUMNS = (
+    *(cells.text(key, compact=True) for key in ("dataset", "method", "variant", "backbone")),
+    cells.text("protocol"),
+    cells.text("pretrained"),
+    cells.size("input", "px"),
+    cells.text("settings"),
+    cells.text("published_table", "table", compact=True),
+    cells.text("published_variant", "variant in the paper"),
+    cells.number("published", "published, %", 1, compact=True),
+    cells.yes_no("published_verified", "verified"),
+    cells.text("published_source", "source"),
+    cells.number("seeds", "seeds"),
+    *ACCURACIES,
+    cells.signed("difference", "last − published", compact=True),
+    cells.signed("best_difference", "best on test − published"),
+    cells.yes_no("covered", "interval covers it"),
+)
+PAPER_NOTE = (
+    "Differences in percentage points. Papers that don't say which epoch they report often report the best on test."
+)
+PAIRED_COLUMNS = (
+    cells.text("first", compact=True),
+    cells.text("second", compact=True),
+    cells.text("backbone", compact=True),
+    cells.number("seeds", "seeds", compact=True),
+    cells.number("images", "images"),
+    cells.signed("difference", "first − second", compact=True),
+    cells.interval("difference", "95 % interval", compact=True),
+    cells.text("p_per_seed", "p per seed"),
+    cells.probability("p", "p", compact=True),
+    cells.probability("p_holm", "p (Holm)", compact=True),
+    cells.verdict("better", "better at 5 %", compact=True),
+)
+PAIRED_NOTE = (
+    "Last-epoch top-1 on the same test images and the same seeds, in percentage points. p: exact McNemar per seed, "
+    "over seeds twice the mean (valid however the seeds depend on each other); Holm: corrected for all pairs of this "
+    "table. Interval: bootstrap over images and seeds."
+)
+MISSING_COLUMNS = (
+    cells.text("where", compact=True),
+    cells.text("value", compact=True),
+    cells.text("reason", compact=True),
+)
+PROVENANCE_COLUMNS = (
+    cells.text("kind", compact=True),
+    cells.text("name", compact=True),
+    cells.text("value", compact=True),
+    cells.number("runs", "Runs", compact=True),
+)

@@ -1,0 +1,182 @@
+"""Which Runs belong to one row of a table, what a row is called, and which profile tells its cost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from results.record import Metrics, Record, Selection
+from results.store import flat
+
+NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
+"""What a row of a table is named by. `input` is the image size in pixels."""
+_NOT_SETTINGS = ("seed", "suite")
+"""Two Runs that differ in nothing else are two draws of the same experiment."""
+
+
+def value_of(record: Record, key: str) -> Any:
+    """A setting of the Run by its name in tables, or None where the record does not say."""
+    if key == "input":
+        recipe = record.run.get("recipe") or {}
+        return recipe.get("image_size", record.run.get("image_size", record.model.get("input")))
+    return record.run.get(key)
+
+
+def job(record: Record) -> str:
+    """`train` or `profile`."""
+    return str(record.run.get("job", "train"))
+
+
+def hardware_name(record: Record) -> str | None:
+    """The GPU or processor that did the work."""
+    name = record.hardware.get("name") or record.run.get("hardware")
+    return str(name) if name else None
+
+
+def split_hash(record: Record) -> str | None:
+    """SHA-256 of the split, as planned or, failing that, as found."""
+    return record.run.get("split_sha256") or record.split.get("sha256")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The seeds of one experiment: train Runs on one split that differ in nothing but the seed."""
+
+    records: tuple[Record, ...]
+    """Finished and failed ones, ordered by seed."""
+    settings: str
+    """What sets this group apart from others with the same names; empty if nothing does."""
+
+    @cached_property
+    def names(self) -> dict[str, Any]:
+        """The row's `NAMED` values and `settings`."""
+        return {key: value_of(self.records[0], key) for key in NAMED} | {"settings": self.settings}
+
+    @cached_property
+    def done(self) -> tuple[Record, ...]:
+        """The finished Runs."""
+        return tuple(record for record in self.records if record.status == "done")
+
+    def metrics(self, selection: Selection) -> list[Metrics]:
+        """One per finished seed that has them."""
+        return [record.metrics[selection] for record in self.done if selection in record.metrics]
+
+
+def groups(records: Iterable[Record]) -> list[Group]:
+    """The train Runs, seeds together, in the order of their names."""
+    together: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if job(record) == "train":
+            together[_experiment(record)].append(record)
+    alike: dict[str, list[list[Record]]] = defaultdict(list)
+    for members in together.values():
+        alike[_canonical([value_of(members[0], key) for key in NAMED])].append(members)
+    found = []
+    for _, namesakes in sorted(alike.items()):
+        for members, settings in zip(namesakes, _distinctions([members[0] for members in namesakes]), strict=True):
+            found.append(Group(tuple(sorted(members, key=_seed)), settings))
+    return found
+
+
+class Arena(NamedTuple):
+    """What experiments share that may be compared."""
+
+    dataset: Any
+    protocol: Any
+    backbone: Any
+    pretrained: Any
+    input: Any
+    epochs: Any
+    """None under other protocols than the common one: there the budget is part of a method's own recipe."""
+    split: str | None
+
+    def __str__(self) -> str:
+        budget = f", {self.epochs} epochs" if self.epochs is not None else ""
+        return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}"
+
+
+def arenas(found: Iterable[Group]) -> dict[Arena, list[Group]]:
+    """The groups by what they share."""
+    together: dict[Arena, list[Group]] = defaultdict(list)
+    for group in found:
+        record = group.records[0]
+        shared = {key: value_of(record, key) for key in ("dataset", "protocol", "backbone", "pretrained", "input")}
+        epochs = (record.run.get("recipe") or {}).get("epochs") if value_of(record, "protocol") == "common" else None
+        together[Arena(**shared, epochs=epochs, split=split_hash(record))].append(group)
+    return together
+
+
+def labels(rows: pd.DataFrame) -> list[str]:
+    """The shortest names that tell the rows apart: the method, and what tells it from rows of the same name."""
+    names = rows["method"].map(str).tolist() if len(rows) else []
+    for key in (*NAMED[3:], "settings"):
+        values = rows[key].map(str).tolist() if len(rows) else []
+        meanings: dict[str, set[str]] = defaultdict(set)
+        for name, value in zip(names, values, strict=True):
+            meanings[name].add(value)
+        names = [
+            f"{name} {value}" if len(meanings[name]) > 1 else name for name, value in zip(names, values, strict=True)
+        ]
+    return names
+
+
+def matching_profile(group: Group, profiles: Sequence[Record], hardware: str | None) -> Record | None:
+    """The profile Run that tells the group's cost: same network and input size, `hardware` before any other.
+
+    Of several (a sweep over batch sizes or precisions) the one with the highest inference rate, so that each method
+    is shown at its best and all of its numbers come from one measurement.
+    """
+    fitting = [record for record in profiles if record.status == "done" and _same_network(group, record)]
+    return max(fitting, key=lambda record: (hardware_name(record) == hardware, _rates(record)), default=None)
+
+
+def common_hardware(profiles: Iterable[Record]) -> str | None:
+    """The device that most profile Runs were measured on: rates of one table should come from one device."""
+    counts = Counter(hardware_name(record) for record in profiles if record.status == "done")
+    return max(sorted(counts, key=str), key=counts.__getitem__, default=None)
+
+
+def _rates(record: Record) -> tuple[float, float]:
+    inference, train = record.speed.get("inference"), record.speed.get("train")
+    return (inference.images_per_s if inference else 0.0, train.images_per_s if train else 0.0)
+
+
+def _same_network(group: Group, profile: Record) -> bool:
+    train = group.records[0]
+    if any(train.run.get(key) != profile.run.get(key) for key in ("method", "variant", "options", "backbone")):
+        return False
+    # A weight file may add options to a trained backbone; those that the profile names have to agree.
+    trained, asked = (run.get("backbone_options") or {} for run in (train.run, profile.run))
+    if any(trained.get(key) != value for key, value in asked.items()):
+        return False
+    size = value_of(profile, "input")
+    return size is None or size == value_of(train, "input")
+
+
+def _experiment(record: Record) -> str:
+    return _canonical({key: value for key, value in record.run.items() if key not in _NOT_SETTINGS})
+
+
+def _distinctions(records: Sequence[Record]) -> list[str]:
+    """Per record the settings in which it differs from any of the others: `epochs=2`."""
+    settings = [
+        flat({key: value for key, value in record.run.items() if key not in _NOT_SETTINGS}) for record in records
+    ]
+    every = {key: None for each in settings for key in each}
+    telling = [key for key in every if len({str(each.get(key)) for each in settings}) > 1]
+    return [", ".join(f"{key.rpartition('.')[2]}={str(each.get(key))[:20]}" for key in telling) for each in settings]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _seed(record: Record) -> tuple[int, str]:
+    seed = record.run.get("seed")
+    return (seed if isinstance(seed, int) else 0, record.id)

@@ -1,0 +1,86 @@
+"""Tables inside a README, rendered from records between two comments and never typed.
+
+<!-- table: head_to_head dataset=cub100 protocol=common -->
+<!-- /table -->
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reports import formats, tables
+from reports.groups import NAMED, job, value_of
+from reports.missing import missing
+from reports.paired import paired
+from reports.provenance import provenance
+from reports.tables import Table
+from results.record import Record
+from results.store import ResultStore
+
+FILTERS = (*NAMED, "suite", "seed")
+_BLOCK = re.compile(
+    r"^<!-- table: (?P<asked>.*?) -->\n(?P<body>.*?)(?P<end>^<!-- /table -->$|\Z)", re.MULTILINE | re.DOTALL
+)
+
+
+def render_readme(readme: Path, store: ResultStore) -> str:
+    """The text of `readme` with every table rendered anew; the file is not touched.
+
+    Raises `ValueError` for a table or filter that does not exist, naming the nearest, and for a block without an end.
+    """
+    records = store.records()
+
+    def rendered(found: re.Match[str]) -> str:
+        if not found["end"]:
+            raise ValueError(f"{readme.name}: <!-- table: {found['asked']} --> has no <!-- /table --> after it")
+        table = _asked(found["asked"], records, store)
+        return f"<!-- table: {found['asked']} -->\n\n{formats.markdown(table)}\n\n{found['end']}"
+
+    return _BLOCK.sub(rendered, readme.read_text(encoding="utf-8"))
+
+
+def check_readme(readme: Path, store: ResultStore) -> bool:
+    """Whether the tables in `readme` are what the records give. Raises as `render_readme`."""
+    return render_readme(readme, store) == readme.read_text(encoding="utf-8")
+
+
+def _asked(asked: str, records: Sequence[Record], store: ResultStore) -> Table:
+    """`name key=value …` -> the table over the Runs with these settings; a value with spaces stands in quotes."""
+    name, *conditions = shlex.split(asked) or [""]
+    builders: dict[str, Callable[[Sequence[Record]], Table]] = {
+        "head_to_head": tables.head_to_head,
+        "paired": lambda some: paired(some, store.predictions),
+        "paper": tables.paper,
+        "profile": tables.profile,
+        "runs": tables.runs,
+        "missing": lambda some: missing(some, tables.head_to_head(some), paired(some, store.predictions)),
+        "provenance": provenance,
+    }
+    if name not in builders:
+        raise ValueError(f"there is no table {name!r}; {_nearest(name, list(builders))}")
+    wanted = dict(_condition(text) for text in conditions)
+    # A profile tells what a trained network costs whatever the dataset, so it stays to be joined.
+    joined = name in {"head_to_head", "missing"}
+    return builders[name](
+        [record for record in records if (joined and job(record) == "profile") or _fits(record, wanted)]
+    )
+
+
+def _condition(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or key not in FILTERS:
+        raise ValueError(f"{text!r} is no filter of a table (name=value); {_nearest(key, FILTERS)}")
+    return key, value
+
+
+def _fits(record: Record, wanted: dict[str, str]) -> bool:
+    return all(str(value_of(record, key)) == value for key, value in wanted.items())
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1, 0.0)[0]
+    return f"the nearest is {near!r} of {', '.join(known)}"

@@ -1,0 +1,181 @@
+"""Records -> tables. Each is a DataFrame of numbers with the columns in which people see it; pure functions, no files.
+
+Accuracies, their spreads and the calibration error are in percent, rates in source images per second, memory in
+bytes. What is not there is NaN or None here, a dash when shown, and a row with the reason in the table `missing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from reports import cells, columns
+from reports.cells import Column
+from reports.groups import NAMED, Group, common_hardware, groups, hardware_name, job, matching_profile, value_of
+from reports.statistics import over_seeds
+from results.record import SELECTIONS, Record, Selection
+
+HEADLINE: Selection = "last"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One source for every format."""
+
+    name: str
+    """File stem, and its name in a README marker."""
+    title: str
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+    note: str = ""
+    """What a reader must know to read the numbers right."""
+
+    def where(self, **values: object) -> Table:
+        """The rows whose columns have these values."""
+        frame = self.frame
+        if frame.empty:
+            return self
+        for key, value in values.items():
+            frame = frame[frame[key].isna() if cells.absent(value) else frame[key] == value]
+        return replace(self, frame=frame)
+
+
+def head_to_head(records: Iterable[Record]) -> Table:
+    """One row per experiment: the three accuracies over its seeds, and what it costs."""
+    records = list(records)
+    profiles = [record for record in records if job(record) == "profile"]
+    hardware = common_hardware(profiles)
+    rows = [_head_row(group, matching_profile(group, profiles, hardware)) for group in groups(records)]
+    frame = _frame(rows, ["dataset", "protocol", "last_top1"], descending=["last_top1"])
+    return Table("head_to_head", "Head to head", frame, columns.HEAD_COLUMNS, columns.HEAD_NOTE)
+
+
+def runs(records: Iterable[Record]) -> Table:
+    """One row per Run, whatever became of it."""
+    rows = [
+        {"run": record.id, "status": record.status, "job": job(record)}
+        | {key: value_of(record, key) for key in (*NAMED, "seed")}
+        | {selection: _percent(_top1(record, selection)) for selection in SELECTIONS}
+        | {"minutes": record.seconds / 60, "resumed": record.resumed, "commit": record.commit, "clean": record.clean}
+        | {"hardware": hardware_name(record), "error": record.error}
+        for record in records
+    ]
+    return Table("runs", "Runs", _frame(rows, ["run"]), columns.RUN_COLUMNS)
+
+
+def profile(records: Iterable[Record]) -> Table:
+    """One row per profile Run and mode."""
+    rows = [
+        {key: record.run.get(key) for key in ("method", "variant", "backbone", "dataset", "precision")}
+        | {"input": value_of(record, "input"), "mode": mode, "hardware": hardware_name(record), "run": record.id}
+        | record.speed[mode].model_dump()
+        | {key: record.model.get(key) for key in ("parameters", "flops", "views")}
+        for record in records
+        if job(record) == "profile"
+        for mode in sorted(record.speed)
+    ]
+    order = ["method", "variant", "backbone", "input", "precision", "mode", "batch_size"]
+    return Table("profile", "Profile", _frame(rows, order), columns.PROFILE_COLUMNS, columns.PROFILE_NOTE)
+
+
+def paper(records: Iterable[Record]) -> Table:
+    """The published value beside ours: one row per experiment and published row of top-1 that it answers."""
+    rows = []
+    for group in groups(records):
+        published = {str(row): row for record in group.records for row in record.published}
+        for row in published.values():
+            if row.get("metric", "top1") == "top1" and row.get("value") is not None:
+                rows.append(_paper_row(group, row))
+    frame = _frame(rows, ["method", "dataset", "variant", "backbone"])
+    return Table("paper", "Paper against ours", frame, columns.PAPER_COLUMNS, columns.PAPER_NOTE)
+
+
+def _paper_row(group: Group, published: Mapping[str, Any]) -> dict[str, Any]:
+    ours = _accuracies(group)
+    value = float(published["value"])
+    low, high, last, best = (ours[key] for key in ("last_top1_low", "last_top1_high", "last_top1", "best_on_test_top1"))
+    return (
+        group.names
+        | {f"published_{key}": published.get(key) for key in ("variant", "backbone", "table", "source", "verified")}
+        | {"published": value, "seeds": len(group.done)}
+        | ours
+        | {
+            "difference": None if last is None else last - value,
+            "best_difference": None if best is None else best - value,
+        }
+        | {"covered": None if low is None or high is None else low <= value <= high}
+    )
+
+
+def _head_row(group: Group, profiled: Record | None) -> dict[str, Any]:
+    last = {
+        f"last_{name}": [_percent(getattr(metrics, name)) for metrics in group.metrics(HEADLINE)]
+        for name in ("top5", "mean_class", "calibration_error")
+    }
+    model = {**(profiled.model if profiled else {}), **(group.done[0].model if group.done else {})}
+    return (
+        group.names
+        | {"epochs": (group.records[0].run.get("recipe") or {}).get("epochs")}
+        | {"seeds": len(group.done), "failed": len(group.records) - len(group.done)}
+        | {"runs": " ".join(record.id for record in group.records)}
+        | _accuracies(group)
+        | {key: value for name, values in last.items() for key, value in _estimate(name, values).items()}
+        | {key: model.get(key) for key in ("views", "parameters", "flops")}
+        | _training_rate(group)
+        | _cost(profiled)
+    )
+
+
+def _accuracies(group: Group) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for selection in SELECTIONS:
+        values |= _estimate(f"{selection}_top1", [_percent(metrics.top1) for metrics in group.metrics(selection)])
+    return values
+
+
+def _estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:
+    summary = over_seeds([percent for percent in percents if percent is not None])
+    spread = {f"{name}_{key}": getattr(summary, key) for key in ("sd", "low", "high", "n")}
+    return {name: summary.mean} | spread
+
+
+def _training_rate(group: Group) -> dict[str, Any]:
+    """End to end, as the Runs themselves measured it. A mean over different devices would describe neither."""
+    measured = [record for record in group.done if "images_per_s" in record.training]
+    devices = {hardware_name(record) for record in measured}
+    rate = over_seeds([record.training["images_per_s"] for record in measured]).mean if len(devices) == 1 else None
+    return {"training_images_per_s": rate, "trained_on": ", ".join(sorted(str(device) for device in devices)) or None}
+
+
+def _cost(profiled: Record | None) -> dict[str, Any]:
+    cost: dict[str, Any] = {}
+    for mode, name in (("inference", "inference"), ("train", "train_step")):
+        speed = profiled.speed.get(mode) if profiled else None  # type: ignore[call-overload]
+        cost[f"{name}_images_per_s"] = speed.images_per_s if speed else None
+        cost[f"{name}_peak_memory"] = speed.peak_memory if speed else None
+    told = [f"batch {profiled.run.get('batch_size')}", str(profiled.run.get("precision"))] if profiled else []
+    cost["profiled_on"] = hardware_name(profiled) if profiled else None
+    return cost | {"profiled_as": ", ".join(told) or None, "profile_run": profiled.id if profiled else None}
+
+
+def _top1(record: Record, selection: Selection) -> float | None:
+    return record.metrics[selection].top1 if selection in record.metrics else None
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], order: Sequence[str], descending: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows ordered by columns that may hold words, numbers and nothing at once; nothing comes last."""
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    for key in reversed(order):
+        comparable = frame[key] if is_numeric_dtype(frame[key]) else frame[key].map(str, na_action="ignore")
+        frame = frame.loc[comparable.sort_values(kind="stable", ascending=key not in descending).index]
+    return frame.reset_index(drop=True)

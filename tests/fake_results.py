@@ -1,0 +1,117 @@
+"""Records, histories and predictions as a Run would store them, with numbers chosen by the test."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.record import Metrics, Record, Selection, Speed
+from results.store import ResultStore
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+SPLIT = {"sha256": "5" * 64, "classes": 100, "train": 3000, "validation": 300, "test": 200}
+
+
+def metrics(top1: float, epoch: int = 10) -> Metrics:
+    return Metrics(epoch=epoch, top1=top1, top5=0.95, mean_class=top1, calibration_error=0.02, log_loss=0.5)
+
+
+def trained(
+    method: str, seed: int = 0, top1: float = 0.8, recipe: dict[str, Any] | None = None, **changes: Any
+) -> Record:
+    """A finished train Run; `changes` go to the record where it has such a field, else to its `run`."""
+    run = {
+        "job": "train",
+        "method": method,
+        "variant": "paper",
+        "dataset": "cub100",
+        "dataset_options": {},
+        "backbone": "resnet50",
+        "backbone_options": {},
+        "pretrained": "resnet50.safetensors",
+        "seed": seed,
+        "protocol": "common",
+        "suite": "head",
+        "recipe": {"image_size": 448, "epochs": 10, "batch_size": 32} | (recipe or {}),
+    }
+    every: dict[Selection, Metrics] = {
+        "last": metrics(top1),
+        "validation": metrics(top1 + 0.01, 8),
+        "best_on_test": metrics(top1 + 0.02, 9),
+    }
+    fields: dict[str, Any] = {
+        "status": "done",
+        "started": WHEN,
+        "seconds": 600.0,
+        "commit": "abc1234",
+        "clean": True,
+        "versions": {"torch": "2.8.0"},
+        "hardware": {"gpu": "NVIDIA H200"},
+        "split": SPLIT,
+        "weights": [{"backbone": "resnet50", "file": "resnet50.safetensors", "sha256": "6" * 64, "unfilled": []}],
+        "model": {"parameters": 25_600_000, "flops": 16_500_000_000, "views": 1, "input": 448},
+        "metrics": every,
+        "training": {"images_per_s": 900.0, "seconds": 500.0, "peak_memory": 2.0**33},
+    }
+    fields |= {key: changes.pop(key) for key in list(changes) if key in Record.model_fields}
+    run |= changes
+    size, epochs = run["recipe"]["image_size"], run["recipe"]["epochs"]
+    name = f"{run['dataset']}-{run['protocol']}-{method}-{run['variant']}-{run['backbone']}-{size}-{epochs}-{seed}"
+    name = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in name)
+    return Record(**({"id": name, "hash": f"hash of {name}", "run": run} | fields))
+
+
+def failed(method: str, seed: int = 0, error: str = "CUDA out of memory", **changes: Any) -> Record:
+    nothing = {"metrics": {}, "training": {}, "model": {}, "split": {}}
+    return trained(method, seed, status="failed", error=error, **(nothing | changes))
+
+
+def profiled(method: str, rate: float = 2000.0, batch_size: int = 64, **changes: Any) -> Record:
+    speed = {
+        mode: Speed(
+            batch_size=batch_size,
+            images_per_s=rate * share,
+            images_per_s_p10=rate * share * 0.9,
+            images_per_s_p90=rate * share * 1.1,
+            latency_ms=5.0 if mode == "inference" else None,
+            peak_memory=int(share * 2**33),
+        )
+        for mode, share in (("train", 0.3), ("inference", 1.0))
+    }
+    own = {"image_size": 448, "batch_size": batch_size, "precision": "bf16", "device": "cuda", "dataset": "synthetic"}
+    changes = {"metrics": {}, "training": {}, "split": {}, "speed": speed} | own | changes
+    changes.setdefault("id", f"profile-{method}-{changes.get('variant', 'paper')}-{batch_size}")
+    return trained(method, job="profile", **changes)
+
+
+def history(seed: int = 0, epochs: int = 10, top1: float = 0.8) -> pd.DataFrame:
+    epoch = np.arange(1, epochs + 1)
+    noise = np.random.default_rng(seed).normal(0, 0.01, epochs)
+    accuracy = top1 * (1 - np.exp(-epoch / epochs * 4)) + noise
+    loss = 4 * np.exp(-epoch / epochs * 5 * top1) + 3 * np.abs(noise)
+    rates = {"lr": 0.01, "images_per_s": 900.0, "seconds": 5.0, "validation_top1": np.nan}
+    return pd.DataFrame({"epoch": epoch, "phase": "all", "loss": loss, "test_top1": accuracy} | rates)
+
+
+def predictions(right: list[bool] | np.ndarray, selection: Selection = "last") -> pd.DataFrame:
+    """One image per truth value: class 0 is right, class 1 is not."""
+    guess = np.where(np.asarray(right), 0, 1)
+    images = [f"image {place}.jpg" for place in range(len(guess))]
+    columns = {"selection": selection, "image": images, "label": 0, "prediction": guess}
+    return pd.DataFrame(columns | {"confidence": 0.9, "log_loss": 0.1, "top5": [[0, 1, 2, 3, 4]] * len(guess)})
+
+
+def fill(store: ResultStore, records: list[Record], images: int = 0) -> None:
+    """Writes the records, with histories, and with predictions of `images` images if there are to be any."""
+    for record in records:
+        last = record.metrics.get("last")
+        if last is None:
+            store.write(record)
+            continue
+        seed = int(record.run["seed"])
+        random = np.random.default_rng([seed, *record.id.encode()])
+        table = predictions(random.random(images) < last.top1) if images else None
+        store.write(record, history(seed, record.run["recipe"]["epochs"], last.top1), table)
