@@ -1,7 +1,8 @@
 """Backbones: any timm network, cut at named taps, filled from a local weight file, with an account of what was not.
 
 Two roads lead to the maps. Strides and `"final"` go through timm's `forward_intermediates`, which every current timm
-family has; names of other modules (`"Mixed_7a"`) go through timm's torch.fx feature extraction.
+family has; names of other modules (`"Mixed_7a"`) go through timm's torch.fx feature extraction. What a Swin attends to
+(`"attention"`) comes along with the first road, from `methods.swin_attention`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from safetensors.torch import load_file
 from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
+from methods import swin_attention
 from methods.interface import BackboneError, Tap
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
@@ -196,7 +198,10 @@ class Backbone(nn.Module):
             )
         # The deepest map of a stride is the one papers mean: relu5_3 of VGG-16, Mixed_6e of Inception-v3.
         self.deepest: dict[Tap, int] = {stride: index for index, stride in enumerate(strides)}
-        self.by_module = any(isinstance(tap, str) and tap != "final" for tap in self.taps)
+        self.attention_taps = [tap for tap in self.taps if tap in swin_attention.TAPS]
+        if self.attention_taps:
+            swin_attention.keep(net)
+        self.by_module = any(isinstance(tap, str) and tap not in ("final", *swin_attention.TAPS) for tap in self.taps)
         if self.by_module:
             self.nodes = [modules[self.deepest[tap]] if isinstance(tap, int) else tap for tap in self.taps]
             self.net = _extract(net, self.nodes)
@@ -209,17 +214,22 @@ class Backbone(nn.Module):
         if self.by_module:
             by_node = self.net(images)
             return [by_node[node] for node in self.nodes]
+        maps: dict[Tap, Tensor] = {}
+        intermediates: list[Tensor] = []
         if not self.depths:
-            return [self._as_map(self.net.forward_features(images))] * len(self.taps)
-        if "final" in self.taps:
-            final, maps = self.net.forward_intermediates(images, indices=self.depths, output_fmt="NCHW")
+            maps["final"] = self._as_map(self.net.forward_features(images))
+        elif "final" in self.taps or self.attention_taps:
+            final, intermediates = self.net.forward_intermediates(images, indices=self.depths, output_fmt="NCHW")
+            maps["final"] = self._as_map(final)
         else:
-            final = None
-            maps = self.net.forward_intermediates(
+            intermediates = self.net.forward_intermediates(
                 images, indices=self.depths, output_fmt="NCHW", intermediates_only=True, stop_early=True
             )
-        by_stride = dict(zip(self.depths, maps, strict=True))
-        return [self._as_map(final) if tap == "final" else by_stride[self.deepest[tap]] for tap in self.taps]
+        by_depth = dict(zip(self.depths, intermediates, strict=True))
+        maps |= {tap: by_depth[self.deepest[tap]] for tap in self.taps if isinstance(tap, int)}
+        if self.attention_taps:
+            maps |= swin_attention.read(self.net, self.attention_taps, maps["final"].shape[2:])
+        return [maps[tap] for tap in self.taps]
 
     def parameter_names(self) -> set[str]:
         """Names, in the whole network's own terms, of the tensors that are used up to the taps."""

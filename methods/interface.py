@@ -18,7 +18,10 @@ import torch
 from torch import Tensor, nn
 
 Tap = int | str
-"""Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map)."""
+"""Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map).
+
+Of a Swin also `"attention"` or `"attention_rollout"`: what each position of the last stage receives from the others in
+the last block, or through all blocks of that stage, `(B, heads, h, w)`."""
 
 
 class BackboneError(Exception):

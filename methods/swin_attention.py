@@ -1,0 +1,96 @@
+"""Where a Swin's last stage looks, read where timm computes it: its networks return features only.
+
+Two more taps of a backbone, each a map `(B, heads, h, w)` over the positions of the last stage: `"attention"`, what a
+position receives in the last block, and `"attention_rollout"`, what it receives through all blocks of the stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer_v2 import SwinTransformerV2
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.interface import BackboneError, Tap
+
+TAPS: tuple[Tap, ...] = ("attention", "attention_rollout")
+
+
+class KeptSoftmax(nn.Softmax):
+    """A softmax that keeps what it gave, until it is read."""
+
+    kept: Tensor | None = None
+
+    def forward(self, scores: Tensor) -> Tensor:
+        self.kept = super().forward(scores)
+        return self.kept
+
+
+def keep(net: nn.Module) -> None:
+    """Makes the last stage's attention readable. Raises `BackboneError` for a network that isn't a Swin.
+
+    No computation is added: timm's plain attention has the probabilities in hand. Its fused attention hasn't, so the
+    last stage's blocks are set to the plain one; the other stages stay as they are.
+    """
+    if not isinstance(net, SwinTransformer | SwinTransformerV2):
+        raise BackboneError(
+            f"{type(net).__name__} is no Swin Transformer, so its last stage has no window attention to read; "
+            "choose a Swin (swin_base_patch4_window12_384, swin_tiny_patch4_window7_224 …)"
+        )
+    for block in last_stage(net):
+        block.attn.fused_attn = False
+        block.attn.softmax = KeptSoftmax(dim=-1)
+
+
+def read(net: nn.Module, taps: Sequence[Tap], size: tuple[int, int]) -> dict[Tap, Tensor]:
+    """The maps `(B, heads, h, w)`, float32, of the forward pass just made; `size` is the last stage's (h, w).
+
+    A map is the mean over all queries of the probabilities with which they attend to a position: it sums to 1 (to
+    less where windows are padded, by what the padding got). The rollout is the same mean of the product of the
+    blocks' attention matrices, head by head, multiplied from the left as a row vector: no N × N product is made.
+    """
+    blocks = last_stage(net)
+    kept = [block.attn.softmax.kept for block in blocks]
+    maps: dict[Tap, Tensor] = {}
+    for tap in taps:
+        batch = kept[-1].shape[0] // _windows(blocks[-1], size)
+        flow = kept[-1].new_full((batch, kept[-1].shape[1], *size), 1 / (size[0] * size[1]), dtype=torch.float32)
+        first = 0 if tap == "attention_rollout" else len(blocks) - 1
+        for block, probabilities in zip(reversed(blocks[first:]), reversed(kept[first:]), strict=True):
+            flow = attend(flow, probabilities, block.window_size, block.shift_size)
+        maps[tap] = flow
+    for block in blocks:
+        block.attn.softmax.kept = None
+    return maps
+
+
+def attend(flow: Tensor, probabilities: Tensor, window: tuple[int, int], shift: tuple[int, int]) -> Tensor:
+    """Sends each query's share of `flow` on to the keys it attends to.
+
+    `flow` `(B, heads, h, w)`, `probabilities` `(B · windows, heads, n, n)` as rows of queries, in the order of timm's
+    blocks: the map is rolled back by `shift`, padded at the right and bottom, and cut into windows row by row.
+    """
+    _, _, h, w = flow.shape
+    flow = flow.roll((-shift[0], -shift[1]), dims=(2, 3))
+    flow = F.pad(flow, (0, -w % window[1], 0, -h % window[0]))
+    rows, columns = flow.shape[2] // window[0], flow.shape[3] // window[1]
+    tiles = flow.unflatten(3, (columns, window[1])).unflatten(2, (rows, window[0])).permute(0, 2, 4, 1, 3, 5)
+    with torch.autocast(flow.device.type, enabled=False):
+        received = tiles.flatten(4).flatten(0, 2).unsqueeze(2) @ probabilities.float()
+    tiles = received.reshape(tiles.shape).permute(0, 3, 1, 4, 2, 5)
+    flow = tiles.flatten(4, 5).flatten(2, 3)[:, :, :h, :w]
+    return flow.roll(shift, dims=(2, 3))
+
+
+def last_stage(net: Any) -> list[Any]:
+    """The blocks of a Swin's last stage, in the order they run."""
+    return list(net.layers[-1].blocks)
+
+
+def _windows(block: Any, size: tuple[int, int]) -> int:
+    """How many windows, the padded ones included, cover a map of `size`."""
+    return -(-size[0] // block.window_size[0]) * -(-size[1] // block.window_size[1])

@@ -1,0 +1,141 @@
+"""Backbones: what a Swin attends to, against formulas that spell it out."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from timm.layers import set_fused_attn
+from torch import Tensor
+
+from methods import interface
+from methods.backbones import Backbone, BackboneError, TimmBackbones
+from methods.swin_attention import attend, last_stage
+
+TINY = {"embed_dim": 16, "depths": (1, 1, 2, 2), "num_heads": (1, 2, 2, 4), "window_size": 3}
+PADDED = {**TINY, "window_size": 2}  # 3 × 3 positions in 2 × 2 windows: padding, and a shift in every second block
+
+
+def swin(taps: list[interface.Tap], name: str = "swin_tiny_patch4_window7_224", **options: object) -> Backbone:
+    torch.manual_seed(0)
+    return TimmBackbones(name, 96, options={**TINY, **options}).features(taps).eval()
+
+
+def matrix(probabilities: Tensor, size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int]) -> Tensor:
+    """One image's attention `(windows, heads, n, n)` as `(heads, h · w, h · w)`, a query and a key at a time."""
+    (h, w), (wh, ww) = size, window
+    across = math.ceil(w / ww)
+    full = probabilities.new_zeros(probabilities.shape[1], h * w, h * w)
+
+    def place(row: int, column: int) -> tuple[int, int]:
+        """Window, and place in it, of a position, after the roll."""
+        row, column = (row - shift[0]) % h, (column - shift[1]) % w
+        return row // wh * across + column // ww, row % wh * ww + column % ww
+
+    for query in range(h * w):
+        for key in range(h * w):
+            window_of_query, i = place(*divmod(query, w))
+            window_of_key, j = place(*divmod(key, w))
+            if window_of_query == window_of_key:
+                full[:, query, key] = probabilities[window_of_query, :, i, j]
+    return full
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_attend_is_a_row_vector_times_the_attention_matrix(data: st.DataObject) -> None:
+    size, window = (tuple(data.draw(st.integers(1, high)) for _ in range(2)) for high in (6, 4))
+    shift = tuple(data.draw(st.integers(0, one - 1)) for one in window)
+    heads, batch = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
+    windows = math.ceil(size[0] / window[0]) * math.ceil(size[1] / window[1])
+    n = window[0] * window[1]
+    torch.manual_seed(data.draw(st.integers(0, 9)))
+    probabilities = torch.randn(batch * windows, heads, n, n).softmax(-1)
+    flow = torch.rand(batch, heads, *size)
+    got = attend(flow, probabilities, window, shift)
+    for image in range(batch):
+        slow = matrix(probabilities[image * windows : (image + 1) * windows], size, window, shift)
+        expected = torch.einsum("mq,mqk->mk", flow[image].flatten(1), slow).view(heads, *size)
+        torch.testing.assert_close(got[image], expected)
+
+
+def test_attention_is_the_mean_over_queries_of_the_last_blocks_softmax() -> None:
+    backbone = swin(["attention"])
+    attention = last_stage(backbone.net)[-1].attn
+    inputs: list[Tensor] = []
+    attention.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    (got,) = backbone(torch.randn(2, 3, 96, 96))
+    heads = attention.num_heads
+    query, key, _ = attention.qkv(inputs[0]).view(2, 9, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    table = attention.relative_position_bias_table[attention.relative_position_index].permute(2, 0, 1)
+    scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5 + table
+    torch.testing.assert_close(got, scores.softmax(dim=-1).mean(dim=2).view(2, heads, 3, 3))
+
+
+@pytest.mark.parametrize("options", [TINY, PADDED])
+def test_rollout_is_the_mean_over_queries_of_the_product_of_the_stages_matrices(options: dict[str, object]) -> None:
+    backbone = swin(["attention", "attention_rollout"], **options)
+    blocks, kept = last_stage(backbone.net), []
+    for block in blocks:
+        block.attn.softmax.register_forward_hook(lambda _module, _arguments, out: kept.append(out))
+    last, rollout = backbone(torch.randn(1, 3, 96, 96))
+    first, second = (
+        matrix(probabilities, (3, 3), block.window_size, block.shift_size)
+        for probabilities, block in zip(kept, blocks, strict=True)
+    )
+    torch.testing.assert_close(last, second.mean(dim=1).view_as(last))
+    torch.testing.assert_close(rollout, (second @ first).mean(dim=1).view_as(rollout))
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
+def test_reading_attention_leaves_the_features_as_they_are(name: str) -> None:
+    images = torch.randn(2, 3, 96, 96)
+    taps: list[interface.Tap] = [8, 32, "final"]
+    with_attention = swin([*taps, "attention"], name)
+    *features, attention = with_attention(images)
+    assert with_attention.channels == (32, 128, 128, 4)
+    assert attention.shape == (2, 4, 3, 3)
+    torch.testing.assert_close(attention.sum(dim=(2, 3)), torch.ones(2, 4))
+    for got, expected in zip(features, swin(taps, name)(images), strict=True):
+        assert torch.equal(got, expected)
+
+
+def test_nothing_is_kept_once_it_is_read() -> None:
+    backbone = swin(["final", "attention"])
+    backbone(torch.randn(1, 3, 96, 96))[0].sum().backward()
+    assert all(block.attn.softmax.kept is None for block in last_stage(backbone.net))
+    copy.deepcopy(backbone)  # fails on tensors that hang in a graph
+
+
+def test_timms_fused_attention_gives_the_same_maps() -> None:
+    images = torch.randn(2, 3, 96, 96)
+    taps: list[interface.Tap] = [32, "attention"]
+    plain = swin(taps)(images)
+    set_fused_attn(True, experimental=True)
+    try:
+        fused = swin(taps)
+    finally:
+        set_fused_attn(True)
+    assert fused.net.layers[0].blocks[0].attn.fused_attn
+    torch.testing.assert_close(fused(images), plain)
+
+
+def test_attention_compiles_without_a_graph_break() -> None:
+    backbone = swin([16, "final", "attention"], **PADDED)
+    images = torch.randn(2, 3, 96, 96)
+    compiled = torch.compile(backbone, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images), backbone(images))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv2_100"])
+def test_a_network_without_windows_is_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(BackboneError, match="is no Swin Transformer"):
+        TimmBackbones(name, 96).features([16, "attention"])
+
+
+def test_a_method_can_raise_the_error_of_the_backbones_without_knowing_them() -> None:
+    assert BackboneError is interface.BackboneError
