@@ -1,0 +1,403 @@
+"""SEF against slow, obvious formulas, against what the authors' code computes, and against what the paper promises."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks import recipes
+from methods.backbones import TimmBackbones
+from methods.interface import BackboneError
+from methods.sef import losses
+from methods.sef.model import SEF
+
+VARIANTS = recipes.method_file("sef").variants
+CLASSES = 5
+
+group_lists = st.lists(st.integers(1, 5), min_size=1, max_size=5)
+seeds = st.integers(0, 2**31)
+
+
+class Fixed:
+    """A `BackboneSource` whose one map has `channels` channels and is cheap: a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def features(self, taps: object, name: str | None = None) -> nn.Module:
+        return FixedBackbone(self.channels)
+
+
+class FixedBackbone(nn.Module):
+    is_backbone = True
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = (channels,)
+        self.conv = nn.Conv2d(3, channels, 8, stride=8)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [self.conv(images).relu()]
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def groups_of(sizes: list[int]) -> list[range]:
+    ends = torch.tensor([0, *sizes]).cumsum(0).tolist()
+    return [range(start, end) for start, end in pairwise(ends)]
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    return float((a * b).sum() / (a * a).sum().sqrt() / (b * b).sum().sqrt())
+
+
+def slow_means(image: Tensor, sizes: list[int], power: int) -> Tensor:
+    """Mean over i in group m and j in group n of d_ij to a power: `(C, h, w)` -> `(G, G)`, one number at a time."""
+    groups = groups_of(sizes)
+    means = torch.zeros(len(sizes), len(sizes), dtype=torch.float64)
+    for m, first in enumerate(groups):
+        for n, second in enumerate(groups):
+            cosines = [cosine(image[i], image[j]) ** power for i in first for j in second]
+            means[m, n] = sum(cosines) / len(cosines)
+    return means
+
+
+def as_released(features: Tensor, sizes: list[int]) -> Tensor:
+    """The loss as the authors' code goes about it: all C x C cosines, squared; blocks cut out one after the other."""
+    flat = features.flatten(2)
+    unit = flat / (flat.norm(dim=2, keepdim=True) + torch.finfo(torch.float32).eps)
+    squares = torch.bmm(unit, unit.transpose(1, 2)) ** 2
+    within, between = torch.zeros(()), torch.zeros(())
+    for group in groups_of(sizes):
+        block = squares[:, group.start : group.stop]
+        within = within + (1 - block[:, :, group.start : group.stop]).mean()
+        if group.start:
+            between = between + block[:, :, : group.start].mean()
+    pairs = len(sizes) * (len(sizes) - 1) / 2
+    return 0.5 * (within / len(sizes) + between / max(pairs, 1))
+
+
+def make(backbone: str = "test_resnet", image_size: int = 64, **options: object) -> SEF:
+    torch.manual_seed(0)
+    return SEF(TimmBackbones(backbone, image_size), CLASSES, **options)
+
+
+def batch(size: int = 4, image_size: int = 64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(size, 3, image_size, image_size, generator=generator)
+    return images, torch.arange(size) % CLASSES
+
+
+# --- the grouping loss ---------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=group_lists, images=st.integers(1, 2), height=st.integers(1, 4), width=st.integers(1, 4), seed=seeds)
+def test_both_exact_ways_to_the_squared_cosines(sizes, images, height, width, seed):
+    features = draw(images, sum(sizes), height, width, seed=seed)
+    x = losses.normalised_channels(features)
+    slow = torch.stack([slow_means(image, sizes, power=2) for image in features])
+    for way in (
+        losses.squared_cosines_by_channels,
+        losses.squared_cosines_by_positions,
+        losses.mean_squared_cosines,
+    ):
+        torch.testing.assert_close(way(x, sizes), slow, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=group_lists, seed=seeds)
+def test_squared_mean_cosines(sizes, seed):
+    features = draw(2, sum(sizes), 3, 2, seed=seed)
+    slow = torch.stack([slow_means(image, sizes, power=1) ** 2 for image in features])
+    fast = losses.squared_mean_cosines(losses.normalised_channels(features), sizes)
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=group_lists, seed=seeds)
+def test_pairs_counts_every_pair_of_groups_alike(sizes, seed):
+    features = draw(2, sum(sizes), 3, 3, seed=seed)
+    squares = sum(slow_means(image, sizes, power=2) for image in features) / 2
+    within = [1 - squares[m, m] for m in range(len(sizes))]
+    between = [squares[m, n] for n in range(len(sizes)) for m in range(n)]
+    slow = 0.5 * (sum(within) / len(within) + sum(between) / max(1, len(between)))
+    torch.testing.assert_close(losses.LocalMaxGlobalMin(sizes).double()(features), slow, rtol=1e-6, atol=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=group_lists, seed=seeds)
+def test_union_is_the_released_loss(sizes, seed):
+    features = draw(2, sum(sizes), 3, 3, seed=seed)
+    ours = losses.LocalMaxGlobalMin(sizes, "union").double()(features)
+    torch.testing.assert_close(ours, as_released(features, sizes).double(), rtol=1e-6, atol=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=group_lists, seed=seeds)
+def test_frobenius_is_norm_of_d_less_twice_its_diagonal(sizes, seed):
+    features = draw(2, sum(sizes), 3, 3, seed=seed)
+    slow = 0.0
+    for image in features:
+        d = slow_means(image, sizes, power=1)
+        slow += 0.5 * (d.square().sum() - 2 * d.diag().square().sum()) / 2
+    torch.testing.assert_close(losses.LocalMaxGlobalMin(sizes, "frobenius").double()(features), slow)
+
+
+@pytest.mark.parametrize(("groups", "share"), [(2, 1.0), (3, 2 / 3), (4, 1 / 2), (8, 1 / 4)])
+def test_released_form_gives_pairs_of_groups_only_a_share_of_their_weight(groups, share):
+    sizes = losses.group_sizes(32, groups)
+    between = {form: losses.group_weights(sizes, form).triu(1).sum() for form in ("pairs", "union")}
+    torch.testing.assert_close(between["union"], share * between["pairs"])
+
+
+@pytest.mark.parametrize("form", ["pairs", "union", "frobenius"])
+@pytest.mark.parametrize("shape", [(2, 7, 2, 2), (2, 4, 3, 2)], ids=["by_positions", "by_channels"])
+def test_grouping_gradients(form, shape):
+    loss = losses.LocalMaxGlobalMin(losses.group_sizes(shape[1], 3), form).double()
+    assert torch.autograd.gradcheck(loss, draw(*shape).requires_grad_())
+
+
+@pytest.mark.parametrize("positions", [1, 3])
+def test_channel_that_is_zero_everywhere_correlates_with_nothing_and_gets_a_finite_gradient(positions):
+    features = torch.rand(2, 6, positions, positions)
+    features[:, 0] = 0
+    features.requires_grad_()
+    losses.LocalMaxGlobalMin([3, 3])(features).backward()
+    assert torch.isfinite(features.grad).all()
+    squares = losses.mean_squared_cosines(losses.normalised_channels(features.detach()), [1, 5])
+    assert squares[:, 0].abs().max() == 0
+
+
+def test_grouping_loss_is_between_its_ideal_and_its_worst():
+    sizes = [2, 2]
+    ideal = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]).view(1, 4, 1, 2)
+    assert losses.LocalMaxGlobalMin(sizes)(ideal).item() == pytest.approx(0.0, abs=1e-6)
+    assert losses.LocalMaxGlobalMin(sizes)(ideal[:, [0, 2, 1, 3]]).item() == pytest.approx(0.5, abs=1e-6)
+
+
+def test_minimising_it_sorts_channels_into_groups():
+    features = torch.rand(1, 12, 5, 5, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    loss = losses.LocalMaxGlobalMin([4, 4, 4])
+    optimizer = torch.optim.Adam([features], lr=0.05)
+
+    def squares() -> Tensor:
+        return losses.mean_squared_cosines(losses.normalised_channels(features.detach()), loss.sizes)[0]
+
+    before = squares()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(features).backward()
+        optimizer.step()
+    after, off = squares(), ~torch.eye(3, dtype=torch.bool)
+    assert (after.diag() > before.diag()).all()
+    assert after[off].mean() < before[off].mean() / 2
+
+
+def test_grouping_loss_stays_in_float32_under_autocast():
+    features = torch.rand(2, 16, 3, 3)
+    loss = losses.LocalMaxGlobalMin(losses.group_sizes(16, 4))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = loss(features)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, loss(features))
+
+
+def test_sizes_of_groups():
+    assert losses.group_sizes(2048, 3) == [682, 682, 684]
+    assert losses.group_sizes(5, 5) == [1] * 5
+    with pytest.raises(ValueError, match="at least one"):
+        losses.group_sizes(8, 0)
+    with pytest.raises(BackboneError, match="wider map"):
+        losses.group_sizes(8, 9)
+    with pytest.raises(ValueError, match="'pairs'"):
+        losses.LocalMaxGlobalMin([2, 2], "mean")
+
+
+# --- entropy and distillation ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15, deadline=None)
+@given(groups=st.integers(1, 4), images=st.integers(1, 3), classes=st.integers(2, 5), seed=seeds)
+def test_entropy_and_soft_cross_entropy(groups, images, classes, seed):
+    whole, parts = draw(images, classes, seed=seed), draw(groups, images, classes, seed=seed + 1)
+    p, q = whole.softmax(1), parts.softmax(2)
+    slow_entropy = -sum(p[b, k] * p[b, k].log() for b in range(images) for k in range(classes)) / images
+    slow_cross = -sum(
+        p[b, k] * q[g, b, k].log() for g in range(groups) for b in range(images) for k in range(classes)
+    ) / (groups * images)
+    torch.testing.assert_close(losses.entropy(whole), slow_entropy)
+    torch.testing.assert_close(losses.soft_cross_entropy(whole, parts), slow_cross)
+
+
+def test_the_two_terms_of_equal_weight_are_the_kl_divergence():
+    whole, part = draw(3, 6), draw(1, 3, 6, seed=1)
+    ours = losses.soft_cross_entropy(whole, part) - losses.entropy(whole)
+    torch.testing.assert_close(ours, F.kl_div(part[0].log_softmax(1), whole.softmax(1), reduction="batchmean"))
+
+
+def test_gradients_of_entropy_and_distillation_also_at_the_teacher():
+    whole, parts = draw(2, 4).requires_grad_(), draw(3, 2, 4, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(losses.entropy, whole)
+    assert torch.autograd.gradcheck(losses.soft_cross_entropy, (whole, parts))
+    losses.soft_cross_entropy(whole, parts).backward()
+    assert whole.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(("variant", "flatter"), [("maxent", True), ("released_maxent", False)])
+def test_sign_of_the_entropy_term(variant, flatter):
+    method = SEF(Fixed(8), CLASSES, **VARIANTS[variant].options)
+    images, labels = batch()
+    before = losses.entropy(method(images)).item()
+    method.losses(images, labels)["entropy"].backward()
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.sub_(0.1 * parameter.grad)
+    assert (losses.entropy(method(images)).item() > before) == flatter
+
+
+# --- the method -----------------------------------------------------------------------------------------------------
+
+
+def test_files_are_sound():
+    recipes.check("sef")
+    birds, cars = (
+        recipes.recipe_for("sef", "paper", "paper", dataset, "resnet50", {})
+        for dataset in ("CUB_200_2011", "stanford_cars")
+    )
+    assert (birds.stored_size, cars.stored_size, birds.image_size) == (600, 448, 448)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_makes_a_finite_step_that_reaches_every_parameter(variant):
+    method = make(**VARIANTS[variant].options)
+    images, labels = batch()
+    sum(method.losses(images, labels).values()).backward()
+    for name, parameter in method.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("variant", ["paper", "released", "groups_3"])
+def test_losses_are_those_of_the_formulas(variant):
+    method = make(**VARIANTS[variant].options).eval()
+    images, labels = batch()
+    (features,) = method.backbone(images)
+    pooled, sizes = features.mean((2, 3)), method.sizes
+    parts = [head(pooled[:, group]) for head, group in zip(method.local_heads, groups_of(sizes), strict=True)]
+    log_p = method(images).log_softmax(1)
+    distilled = sum((F.kl_div(part.log_softmax(1), log_p.exp(), reduction="batchmean")) for part in parts)
+    flatness = -(log_p.exp() * log_p).sum(1).mean()
+    expected = {
+        "cross_entropy": F.nll_loss(log_p, labels),
+        "lmgm": as_released(features, sizes) if variant == "released" else method.grouping(features),
+        "entropy": -flatness,
+        "distillation": 0.05 * (distilled / len(parts) + flatness),
+    }
+    torch.testing.assert_close(method.losses(images, labels), expected)
+
+
+def test_labels_enter_through_the_whole_prediction_only():
+    method = make().eval()
+    images, labels = batch()
+    first, second = method.losses(images, labels), method.losses(images, (labels + 1) % CLASSES)
+    assert {name for name in first if not torch.equal(first[name], second[name])} == {"cross_entropy"}
+
+
+def test_local_heads_are_not_used_at_test_time():
+    method = make().eval()
+    images, _ = batch()
+    before = method(images)
+    for head in method.local_heads:
+        nn.init.constant_(head.weight, torch.nan)
+    assert torch.equal(method(images), before)
+
+
+def test_extra_parameters_are_those_the_paper_counts():
+    extra = {
+        groups: sum(p.numel() for p in SEF(Fixed(2048), 200, groups=groups).local_heads.parameters())
+        for groups in (1, 3, 4)
+    }
+    assert extra == {groups: 2048 * 200 + groups * 200 for groups in extra}
+    assert 100 * extra[4] / 23_917_832 == pytest.approx(1.7, abs=0.05)  # ResNet-50 with a classifier of 200 classes
+
+
+@pytest.mark.parametrize(
+    ("backbone", "image_size"),
+    [
+        ("resnet18", 64),
+        ("vgg11", 64),
+        ("mobilenetv2_050", 64),
+        ("test_convnext", 64),
+        ("test_efficientnet", 64),
+        ("inception_v3", 96),
+        ("swin_tiny_patch4_window7_224", 64),
+    ],
+)
+def test_backbone_families(backbone, image_size):
+    method = make(backbone, image_size, groups=3)
+    images, labels = batch(2, image_size)
+    total = sum(method.losses(images, labels).values())
+    total.backward()
+    assert torch.isfinite(total)
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    assert method(images).shape == (2, CLASSES)
+
+
+def test_backbone_with_fewer_channels_than_groups_is_refused():
+    with pytest.raises(BackboneError, match="4 channels"):
+        SEF(Fixed(4), CLASSES, groups=5)
+
+
+def test_a_batch_of_one_image():
+    method = SEF(Fixed(8), CLASSES)
+    images, labels = batch(1)
+    assert torch.isfinite(sum(method.losses(images, labels).values()))
+
+
+def test_prediction_does_not_depend_on_the_batch():
+    method = make().eval()
+    images, _ = batch()
+    torch.testing.assert_close(method(images[:1]), method(images)[:1])
+
+
+def test_attention_is_one_map_a_group():
+    method = make(groups=3).eval()
+    maps = method.attention(batch()[0])
+    assert maps.shape[:2] == (4, 3)
+    assert (maps >= 0).all()
+
+
+@pytest.mark.parametrize("variant", ["released_groups_3", "frobenius"])
+def test_step_compiles_without_a_graph_break(variant):
+    method = make(**VARIANTS[variant].options)
+    images, labels = batch()
+    torch._dynamo.reset()
+    compiled = torch.compile(method.losses, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images, labels), method.losses(images, labels))
+
+
+def test_training_lowers_every_loss_but_keeps_the_prediction_flat():
+    torch.manual_seed(0)
+    method = SEF(Fixed(16), CLASSES)
+    images, labels = batch(8)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.02, momentum=0.9)
+    totals = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        terms = method.losses(images, labels)
+        sum(terms.values()).backward()
+        optimizer.step()
+        totals.append({name: term.item() for name, term in terms.items()})
+    assert sum(totals[-1].values()) < sum(totals[0].values()) - 0.1
+    assert totals[-1]["cross_entropy"] < totals[0]["cross_entropy"]
+    assert totals[-1]["lmgm"] < totals[0]["lmgm"]
+    assert totals[-1]["entropy"] < -0.3
