@@ -46,7 +46,7 @@ def keep(net: nn.Module) -> None:
         block.attn.softmax = KeptSoftmax(dim=-1)
 
 
-def read(net: nn.Module, taps: Sequence[Tap], size: tuple[int, int]) -> dict[Tap, Tensor]:
+def read(net: nn.Module, taps: Sequence[Tap], size: Sequence[int]) -> dict[Tap, Tensor]:
     """The maps `(B, heads, h, w)`, float32, of the forward pass just made; `size` is the last stage's (h, w).
 
     A map is the mean over all queries of the probabilities with which they attend to a position: it sums to 1 (to
@@ -91,6 +91,6 @@ def last_stage(net: Any) -> list[Any]:
     return list(net.layers[-1].blocks)
 
 
-def _windows(block: Any, size: tuple[int, int]) -> int:
+def _windows(block: Any, size: Sequence[int]) -> int:
     """How many windows, the padded ones included, cover a map of `size`."""
     return -(-size[0] // block.window_size[0]) * -(-size[1] // block.window_size[1])
