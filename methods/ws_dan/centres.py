@@ -1,0 +1,49 @@
+"""Attention regularisation: each part's feature is drawn to the part's centre in its class."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+RATE = 0.05
+"""β of the moving average; 1 - 0.95 in the authors' code."""
+
+Duplicates = Literal["all", "last"]
+
+
+class Centres(nn.Module):
+    """Feature centres c, one of M·C numbers per class, that follow the features and are no parameters.
+
+    `centres` `(K, M·C)` start at 0. `normalised`: c is brought to length 1 whenever it is read, in the loss and in the
+    update; without it the authors measured about two points less on CUB. `duplicates`: what samples of one class in one
+    batch do: `all` move the centre, or, as in PyTorch code that writes `centers[labels] += ...`, only the `last`.
+    """
+
+    centres: Tensor
+
+    def __init__(self, num_classes: int, length: int, normalised: bool = True, duplicates: Duplicates = "all") -> None:
+        super().__init__()
+        if duplicates not in ("all", "last"):
+            raise ValueError(f"duplicates is {duplicates!r}; it must be 'all' or 'last'")
+        self.normalised, self.duplicates = normalised, duplicates
+        self.register_buffer("centres", torch.zeros(num_classes, length))
+
+    def read(self, labels: Tensor) -> Tensor:
+        """The centres of labels `(B,)`: `(B, M·C)`."""
+        centres = self.centres[labels]
+        return F.normalize(centres, dim=1) if self.normalised else centres
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """L_A = mean over the batch of sum_k ||f_k - c_k||²: feature matrices `(B, M·C)`, labels `(B,)`."""
+        return (features - self.read(labels)).square().sum(dim=1).mean()
+
+    def update(self, features: Tensor, labels: Tensor) -> None:
+        """c_k ← c_k + β·(f_k - c_k) for each sample, all from the centres as they were before the batch."""
+        change = RATE * (features - self.read(labels))
+        if self.duplicates == "last":
+            same = labels[:, None] == labels
+            change = change * ~same.triu(diagonal=1).any(dim=1, keepdim=True)
+        self.centres.index_add_(0, labels, change.to(self.centres.dtype))

@@ -1,0 +1,196 @@
+"""WS-DAN: look at the image, then once more at the part or the object that the first look found.
+
+Hu, Qi, Huang, Lu, "See Better Before Looking Closer: Weakly Supervised Data Augmentation Network for Fine-Grained
+Visual Classification", arXiv 1901.09891v2. The numbers are those of the authors' code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.interface import BackboneError, BackboneSource, Method, Tap
+from methods.ws_dan import augment
+from methods.ws_dan.centres import Centres, Duplicates
+from methods.ws_dan.pooling import bilinear_attention_pool
+
+INCEPTION_FEATURES: Tap = 16
+"""`Mixed_6e` of Inception-v3: 768 channels, 26 x 26 at 448 px."""
+INCEPTION_ATTENTION = "Mixed_7a.branch3x3_1"
+"""The next block's first 1x1 convolution with BN and ReLU (`Mixed_7a/Branch_0/Conv2d_0a_1x1` of the authors' code):
+its first M of 192 channels, trained on ImageNet, become the attention maps."""
+
+CROP_PADDING = 0.1
+"""Share of the image's side added around a part."""
+OBJECT_THRESHOLD = 0.1
+"""Share of the mean map's maximum from which a pixel belongs to the object."""
+OBJECT_PADDING = 0.05
+"""Share of the image's side added around the object."""
+
+
+class WSDAN(Method):
+    """Bilinear attention pooling, attention regularisation, attention cropping and dropping, and a second look.
+
+    Options:
+        attention: where the M maps come from. `"new"`: a new 1x1 convolution with BN and ReLU on the features;
+            `"first"`: the features' own first M channels; any other word: the first M channels of the module of that
+            name. `"auto"`: the pretrained filters of `INCEPTION_ATTENTION` on Inception-v3, `"new"` elsewhere.
+        tap: where the features are taken; None: `Mixed_6e` on Inception-v3, the last map elsewhere.
+        maps: M.
+        maximum: pool the part features by their maximum (GMP) instead of their mean (GAP).
+        scale: of the feature matrix, before the classifier.
+        bias: of the classifier.
+        regularisation: weight of the centre loss; 0 leaves it and the centres out.
+        normalised_centres, duplicates: see `Centres`.
+        crop, drop: whether the batch is also seen cropped to a part, and with a part dropped.
+        crop_threshold, drop_threshold: ranges of θ_c and θ_d, from which each sample draws its own.
+        weighted_draw: draw a part by the strength of its map, or any with the same probability.
+        clamp_boxes: cut boxes off at the image's edge, instead of filling what is beyond it.
+        two_views: at test time, also look at the object found by the mean map, and average.
+        average: of the two views: of their `"probabilities"` or of their `"logits"`.
+    """
+
+    def __init__(
+        self,
+        backbones: BackboneSource,
+        num_classes: int,
+        *,
+        attention: str = "auto",
+        tap: Tap | None = None,
+        maps: int = 32,
+        maximum: bool = False,
+        scale: float = 100.0,
+        bias: bool = True,
+        regularisation: float = 1.0,
+        normalised_centres: bool = True,
+        duplicates: Duplicates = "all",
+        crop: bool = True,
+        drop: bool = True,
+        crop_threshold: Sequence[float] = (0.4, 0.6),
+        drop_threshold: Sequence[float] = (0.2, 0.5),
+        weighted_draw: bool = True,
+        clamp_boxes: bool = False,
+        two_views: bool = True,
+        average: Literal["probabilities", "logits"] = "probabilities",
+    ) -> None:
+        super().__init__()
+        if average not in ("probabilities", "logits"):
+            raise ValueError(f"average is {average!r}; it must be 'probabilities' or 'logits'")
+        if maps < 1:
+            raise ValueError(f"maps is {maps}; it must be 1 or more")
+        inception = getattr(backbones, "name", "").split(".")[0] == "inception_v3"
+        if tap is None:
+            tap = INCEPTION_FEATURES if inception else "final"
+        if attention == "auto":
+            attention = INCEPTION_ATTENTION if inception and tap == INCEPTION_FEATURES else "new"
+        self.backbone = backbones.features([tap] if attention in ("new", "first") else [tap, attention])
+        channels, borrowed = self.backbone.channels[0], self.backbone.channels[-1]
+        if attention != "new" and borrowed < maps:
+            raise BackboneError(
+                f"{attention!r} has {borrowed} channels, too few for {maps} attention maps; lower `maps`"
+            )
+        self.attend = attention_convolution(channels, maps) if attention == "new" else None
+        self.classifier = nn.Linear(maps * channels, num_classes, bias)
+        nn.init.kaiming_normal_(self.classifier.weight)
+        if bias:
+            nn.init.zeros_(self.classifier.bias)
+        self.centres = Centres(num_classes, maps * channels, normalised_centres, duplicates) if regularisation else None
+        self.seen: tuple[Tensor, Tensor] | None = None
+        """Feature matrices and labels of the raw images of this step, from `losses` to `after_step`."""
+        self.maps, self.maximum, self.scale, self.regularisation = maps, maximum, scale, regularisation
+        self.crop, self.crop_threshold = crop, checked_range(crop_threshold)
+        self.drop, self.drop_threshold = drop, checked_range(drop_threshold)
+        self.weighted_draw, self.clamp_boxes, self.average = weighted_draw, clamp_boxes, average
+        self.views = 2 if two_views else 1
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One pass: logits `(B, K)`, feature matrix `(B, M·C)` and attention maps `(B, M, h, w)`."""
+        taps = self.backbone(images)
+        features = taps[0]
+        attention = taps[-1][:, : self.maps].relu() if self.attend is None else self.attend(features)
+        if attention.shape[2:] != features.shape[2:]:
+            attention = F.interpolate(attention, size=features.shape[2:], mode="bilinear", align_corners=False)
+        matrix = bilinear_attention_pool(attention, features, self.maximum)
+        return self.classifier(self.scale * matrix), matrix, attention
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy, averaged over the raw, cropped and dropped images, and the centre loss of the raw ones."""
+        logits, matrix, attention = self.look(images)
+        looks = {"raw": logits}
+        for name, view in self.augmented(images, attention).items():
+            looks[name] = self.look(view)[0]
+        losses = {name: F.cross_entropy(logits, labels) / len(looks) for name, logits in looks.items()}
+        if self.centres is not None:
+            losses["centre"] = self.regularisation * self.centres(matrix, labels)
+            self.seen = (matrix.detach(), labels)
+        return losses
+
+    @torch.no_grad()
+    def augmented(self, images: Tensor, attention: Tensor) -> dict[str, Tensor]:
+        """The images cropped to one part and with another dropped, each sample with its own draws."""
+        size, views = (images.shape[2], images.shape[3]), {}
+        if self.crop:
+            region = augment.salient(self.draw_map(attention), size, draw_threshold(images, self.crop_threshold))
+            boxes = augment.bounding_boxes(region, CROP_PADDING, self.clamp_boxes)
+            views["crop"] = augment.crop(images, boxes)
+        if self.drop:
+            region = augment.salient(self.draw_map(attention), size, draw_threshold(images, self.drop_threshold))
+            views["drop"] = augment.drop(images, region)
+        return views
+
+    def draw_map(self, attention: Tensor) -> Tensor:
+        """One attention map of each sample: `(B, M, h, w)` -> `(B, h, w)`."""
+        uniform = torch.rand(attention.shape[:2], device=attention.device)
+        return augment.choose_maps(attention, uniform, self.weighted_draw)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Moves the centres, by the features from which the step's loss was made."""
+        if self.centres is not None and self.seen is not None:
+            self.centres.update(*self.seen)
+            self.seen = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Object localisation and refinement: logits, or with two views log-probabilities, `(B, K)`."""
+        raw, _, attention = self.look(images)
+        if self.views == 1:
+            return raw
+        refined = self.look(self.refine(images, attention))[0]
+        if self.average == "logits":
+            return (raw + refined) / 2
+        return torch.logaddexp(raw.float().log_softmax(1), refined.float().log_softmax(1)) - math.log(2)
+
+    @torch.no_grad()
+    def refine(self, images: Tensor, attention: Tensor) -> Tensor:
+        """The images cropped to the object: where the mean A_m of all maps is salient."""
+        region = augment.salient(attention.float().mean(dim=1), (images.shape[2], images.shape[3]), OBJECT_THRESHOLD)
+        return augment.crop(images, augment.bounding_boxes(region, OBJECT_PADDING, self.clamp_boxes))
+
+    def attention(self, images: Tensor) -> Tensor:
+        """The attention maps A, `(B, M, h, w)`."""
+        return self.look(images)[2]
+
+
+def attention_convolution(channels: int, maps: int) -> nn.Sequential:
+    """A = f(F): 1x1 convolution, BN, ReLU. Without the ReLU the pooled feature would be linear in A."""
+    return nn.Sequential(nn.Conv2d(channels, maps, 1, bias=False), nn.BatchNorm2d(maps, eps=1e-3), nn.ReLU())
+
+
+def checked_range(span: Sequence[float]) -> tuple[float, float]:
+    """Two shares of a map's maximum, the smaller first. Raises `ValueError` if they are something else."""
+    if len(span) != 2 or not 0 <= span[0] <= span[1] <= 1:
+        raise ValueError(
+            f"a range of thresholds is {list(span)}; it must be two numbers from 0 to 1, the smaller first"
+        )
+    return span[0], span[1]
+
+
+def draw_threshold(images: Tensor, span: tuple[float, float]) -> Tensor:
+    """θ of each sample, `(B,)`, uniform in `span`."""
+    low, high = span
+    return low + (high - low) * torch.rand(len(images), device=images.device)
