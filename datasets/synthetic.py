@@ -161,8 +161,10 @@ class Synthetic(Dataset):
     `size` is the side of the pictures in pixels. `difficulty` runs from 0 (upright birds in the middle, bold marks,
     calm background) to 1 (marks two thirds as large and fainter, any pose the frame allows, thick clutter, leaves
     before the bird, blur, noise). At 0 the pose hardly varies and raw pixels give the class away: good for a first
-    look at a method, not for comparing two; from the default on they don't. Class k is the same bird, with the same pictures, in every window that holds it,
-    and the first pictures of a long series are the same as those of a short one.
+    look at a method, not for comparing two; from the default on they don't.
+
+    Class k is the same bird, with the same pictures, in every window that holds it, and the first pictures of a long
+    series are the same as those of a short one.
 
     Raises `DatasetError` for an option outside its range.
     """
@@ -217,7 +219,7 @@ class Synthetic(Dataset):
 
     @cached_property
     def _geometry(self) -> tuple[NDArray[np.float32], PartPoints]:
-        """Boxes and part points of all images, laid out without painting (under a millisecond an image)."""
+        """Boxes and part points of all images, laid out without painting (about a millisecond an image)."""
         layouts = [birds.lay_out(self.scene(index), self.size) for index in range(len(self))]
         boxes = np.array([layout.box for layout in layouts], dtype=np.float32)
         xy = np.stack([layout.points for layout in layouts]).astype(np.float32)
