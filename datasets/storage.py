@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -155,11 +156,15 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule) -> Tensor:
+    """One decoded image `(H, W, 3)` as the store keeps it: uint8 `(3, h, w)`."""
+    target = [size, size] if rule == "squash" else [size]
+    return functional.resize(torch.from_numpy(image).permute(2, 0, 1), target, antialias=True).contiguous()
+
+
 def _resized(dataset: Dataset, size: int, rule: ResizeRule, row: int) -> NDArray[np.uint8]:
     """Image `row` as `(3, h, w)`."""
-    image = torch.from_numpy(dataset.image(row)).permute(2, 0, 1)
-    target = [size, size] if rule == "squash" else [size]
-    return functional.resize(image, target, antialias=True).contiguous().numpy()
+    return resized(dataset.image(row), size, rule).numpy()
 
 
 def _build(dataset: Dataset, key: dict[str, Any], folder: Path, progress: Progress | None) -> None:
@@ -221,7 +226,7 @@ def _open(folder: Path, key: dict[str, Any]) -> Store:
         with np.load(folder / "tables.npz") as tables:
             sizes, checksums = tables["sizes"], tables["checksums"]
         flat = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r")
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DatasetError(damaged) from error
     offsets = np.concatenate([[0], np.cumsum(3 * sizes.prod(axis=1))])
     if (

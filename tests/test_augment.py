@@ -1,0 +1,274 @@
+"""Augmentation of a batch: each operation gives torchvision's pixels, each sample its own draw, one seed one result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import Tensor
+from torchvision.transforms import RandomResizedCrop, v2
+from torchvision.transforms.v2 import functional
+
+from datasets import augment, pixels
+from datasets.augment import Augment, normalise, resized_crop_boxes, test_batch, train_batch
+from datasets.feed import Batch
+
+
+def photos(count: int = 4, height: int = 70, width: int = 90, seed: int = 0) -> Tensor:
+    """uint8 `(count, 3, height, width)`: smooth shapes with some noise."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 8, 9, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic") * 255
+    return (smooth + 20 * torch.randn(smooth.shape, generator=generator)).clamp(0, 255).to(torch.uint8)
+
+
+def batch_of(images: Tensor, sizes: Tensor | None = None) -> Batch:
+    whole = torch.tensor(images.shape[-2:]).expand(len(images), 2)
+    return Batch(images, whole if sizes is None else sizes, torch.zeros(len(images)), np.arange(len(images)))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def one_by_one(operation: object, images: Tensor, parameters: Tensor) -> Tensor:
+    return torch.stack([operation(image, value) for image, value in zip(images, parameters.tolist(), strict=True)])  # type: ignore[operator]
+
+
+FLIPS = torch.tensor([False, True, True, False])
+
+
+# Parity with torchvision
+
+
+@pytest.mark.parametrize("crop", [pixels._crop_by_slices, pixels._crop_by_index])
+def test_a_crop_copies_exactly_the_pixels_of_its_window(crop: object) -> None:
+    images = photos()
+    corners = torch.tensor([[0, 0], [38, 58], [7, 31], [20, 1]])
+    windows = crop(images, corners, FLIPS, 32)  # type: ignore[operator]
+    assert windows.dtype == torch.uint8
+    for image, window, (top, left), flip in zip(images, windows, corners.tolist(), FLIPS.tolist(), strict=True):
+        expected = functional.crop(image, top, left, 32, 32)
+        assert torch.equal(window, functional.horizontal_flip(expected) if flip else expected)
+
+
+@pytest.mark.parametrize("resized_crop", [pixels._resized_crop_by_slices, pixels._resized_crop_by_products])
+@pytest.mark.parametrize("size", [16, 32, 100])
+def test_a_resized_crop_is_torchvisions_within_one_level(resized_crop: object, size: int) -> None:
+    images = photos()
+    boxes = torch.tensor([[0, 0, 70, 90], [10, 20, 33, 41], [69, 89, 1, 1], [5, 0, 60, 20]])
+    windows = resized_crop(images, boxes, FLIPS, size)  # type: ignore[operator]
+    for image, window, box, flip in zip(images, windows, boxes.tolist(), FLIPS.tolist(), strict=True):
+        expected = functional.resized_crop(image, *box, [size, size], antialias=True)
+        expected = functional.horizontal_flip(expected) if flip else expected
+        assert (window.float() - expected.float()).abs().max() <= 1.01
+
+
+def test_products_are_torchvisions_float_resize_within_a_thousandth() -> None:
+    images = photos()
+    boxes = torch.tensor([[0, 0, 70, 90], [10, 20, 33, 41], [1, 2, 3, 4], [5, 0, 60, 20]])
+    windows = pixels._resized_crop_by_products(images, boxes, torch.zeros(4, dtype=torch.bool), 32)
+    for image, window, box in zip(images, windows, boxes.tolist(), strict=True):
+        expected = functional.resized_crop(image.float(), *box, [32, 32], antialias=True)
+        torch.testing.assert_close(window, expected, atol=1e-3, rtol=0)
+
+
+def test_rotation_is_torchvisions_within_a_hundredth_of_a_level() -> None:
+    images, angles = photos(), torch.tensor([-30.0, 0.0, 7.5, 180.0])
+    turned = pixels.rotate(images, torch.tensor([[70, 90]] * 4), angles)
+    expected = one_by_one(
+        lambda image, angle: functional.rotate(image, angle, v2.InterpolationMode.BILINEAR, fill=None),
+        images.float(),
+        angles,
+    )
+    torch.testing.assert_close(turned, expected, atol=1e-2, rtol=0)
+
+
+def test_a_padded_image_turns_about_its_own_centre() -> None:
+    image, padded = photos(1, 40, 50), torch.zeros(1, 3, 64, 80, dtype=torch.uint8)
+    padded[:, :, :40, :50] = image
+    alone = pixels.rotate(image, torch.tensor([[40, 50]]), torch.tensor([20.0]))
+    within = pixels.rotate(padded, torch.tensor([[40, 50]]), torch.tensor([20.0]))
+    torch.testing.assert_close(within[:, :, :40, :50], alone, atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "reference", "values"),
+    [
+        (pixels.adjust_brightness, functional.adjust_brightness, [0.0, 0.6, 1.0, 1.9]),
+        (pixels.adjust_contrast, functional.adjust_contrast, [0.0, 0.6, 1.0, 1.9]),
+        (pixels.adjust_saturation, functional.adjust_saturation, [0.0, 0.6, 1.0, 1.9]),
+        (pixels.adjust_hue, functional.adjust_hue, [-0.5, -0.1, 0.0, 0.37]),
+    ],
+)
+def test_colour_is_torchvisions_within_a_hundredth_of_a_level(
+    operation: object, reference: object, values: list[float]
+) -> None:
+    images = photos().float() / 255
+    images[0, :, :8] = 0.5  # grey has no hue
+    parameters = torch.tensor(values)
+    adjusted = operation(images, parameters)  # type: ignore[operator]
+    torch.testing.assert_close(adjusted, one_by_one(reference, images, parameters), atol=4e-5, rtol=0)
+
+
+def test_erasing_is_torchvisions() -> None:
+    images = torch.randn(2, 3, 20, 30)
+    corners, extents = torch.tensor([[2.0, 3.0], [4.0, 5.0]]), torch.tensor([[5.0, 7.0], [0.0, 0.0]])
+    erased = pixels.erase(images, corners, extents)
+    assert torch.equal(erased[0], functional.erase(images[0], 2, 3, 5, 7, torch.zeros(3, 1, 1)))
+    assert torch.equal(erased[1], images[1])
+
+
+def test_normalisation_is_torchvisions_and_leaves_its_input_alone() -> None:
+    images = photos()
+    expected = functional.normalize(images.float() / 255, list(augment.MEAN), list(augment.STD))
+    torch.testing.assert_close(normalise(images), expected, atol=1e-5, rtol=0)
+    given_floats = images.float()
+    normalise(given_floats)
+    assert torch.equal(given_floats, images.float())
+
+
+@pytest.mark.parametrize("size", [(70, 90), (71, 90), (64, 93)])
+def test_a_test_image_is_torchvisions_centre_crop(size: tuple[int, int]) -> None:
+    images = photos(2, *size)
+    expected = normalise(functional.center_crop(images, [64, 64]))
+    assert torch.equal(test_batch(batch_of(images), 64), expected)
+
+
+def test_a_test_crop_of_padded_images_is_centred_in_each() -> None:
+    small, padded = photos(1, 40, 50), photos(2, 64, 80)
+    padded[0] = 0
+    padded[0, :, :40, :50] = small
+    result = test_batch(batch_of(padded, torch.tensor([[40, 50], [64, 80]])), 32)
+    assert torch.equal(result[0], normalise(functional.center_crop(small, [32, 32]))[0])
+    assert torch.equal(result[1], normalise(functional.center_crop(padded[1:], [32, 32]))[0])
+
+
+# Draws
+
+
+EVERYTHING = Augment(crop="resized", rotation=20, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, erase=0.5)
+
+
+@pytest.mark.parametrize("settings", [Augment(), Augment(crop="center"), EVERYTHING])
+def test_one_seed_gives_one_result_of_the_promised_form(settings: Augment) -> None:
+    batch = batch_of(photos(6))
+    before = batch.images.clone()
+    first = train_batch(batch, settings, 48, seeded(1))
+    assert first.shape == (6, 3, 48, 48)
+    assert first.dtype == torch.float32
+    assert first.isfinite().all()
+    assert torch.equal(first, train_batch(batch, settings, 48, seeded(1)))
+    assert not torch.equal(first, train_batch(batch, settings, 48, seeded(2)))
+    assert torch.equal(batch.images, before)
+
+
+@pytest.mark.parametrize("settings", [Augment(flip=0), EVERYTHING])
+def test_each_sample_has_its_own_draw(settings: Augment) -> None:
+    same = photos(1, 90, 120).expand(8, -1, -1, -1)
+    result = train_batch(batch_of(same), settings, 48, seeded())
+    assert len({tuple(image.flatten()[::97].tolist()) for image in result}) == 8
+
+
+def test_switching_one_operation_on_leaves_the_draws_of_the_others_alone() -> None:
+    batch = batch_of(photos(8))
+    plain = train_batch(batch, Augment(), 48, seeded())
+    erased = train_batch(batch, Augment(erase=1), 48, seeded())
+    kept = erased != 0
+    assert kept.float().mean() < 0.99
+    assert torch.equal(erased[kept], plain[kept])
+
+
+def test_nothing_switched_on_is_the_test_image() -> None:
+    batch = batch_of(photos())
+    assert torch.equal(train_batch(batch, Augment(crop="center", flip=0), 48, seeded()), test_batch(batch, 48))
+
+
+def test_every_place_and_both_sides_are_drawn() -> None:
+    """A picture of its own coordinates shows what was drawn."""
+    columns = torch.arange(10).expand(4000, 3, 8, 10).to(torch.uint8)
+    result = train_batch(batch_of(columns), Augment(), 8, seeded())
+    left = (result[:, 0, 0, 0] * augment.STD[0] + augment.MEAN[0]).mul(255).round().long()
+    counts = left.bincount()
+    assert counts.nonzero().flatten().tolist() == [0, 1, 2, 7, 8, 9]  # three places, straight and mirrored
+    assert counts[counts > 0].min() > 4000 / 6 * 0.85
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 1000))
+@settings(max_examples=100, deadline=None)
+def test_resized_crops_lie_within_the_image(height: int, width: int, seed: int) -> None:
+    draws = torch.rand(16, 30, generator=seeded(seed))
+    boxes = resized_crop_boxes(torch.tensor([[height, width]] * 16), (0.08, 1.0), (3 / 4, 4 / 3), draws)
+    top, left, box_height, box_width = boxes.unbind(1)
+    assert (boxes >= 0).all()
+    assert (box_height >= 1).all()
+    assert (box_width >= 1).all()
+    assert (top + box_height <= height).all()
+    assert (left + box_width <= width).all()
+
+
+def test_resized_crops_are_spread_as_torchvisions_are() -> None:
+    count, scale, ratio = 3000, (0.2, 1.0), (0.5, 2.0)
+    torch.manual_seed(0)
+    image = torch.empty(3, 100, 160)
+    reference = torch.tensor([RandomResizedCrop.get_params(image, list(scale), list(ratio)) for _ in range(count)])
+    boxes = resized_crop_boxes(torch.tensor([[100, 160]] * count), scale, ratio, torch.rand(count, 30))
+    for ours, theirs in zip(boxes.float().unbind(1), reference.float().unbind(1), strict=True):
+        assert abs(ours.mean() - theirs.mean()) < 4 * theirs.std() * (2 / count) ** 0.5
+        assert abs(ours.std() / theirs.std() - 1) < 0.1
+
+
+def test_where_no_draw_fits_the_largest_centred_box_is_taken() -> None:
+    boxes = resized_crop_boxes(torch.tensor([[10, 400], [400, 10]]), (1.0, 1.0), (3 / 4, 4 / 3), torch.rand(2, 30))
+    assert boxes.tolist() == [[0, 193, 10, 13], [193, 0, 13, 10]]
+
+
+def test_probabilities_are_those_of_the_settings() -> None:
+    images = photos(1, 24, 24).expand(2000, -1, -1, -1)
+    flipped = train_batch(batch_of(images), Augment(crop="center", flip=0.25), 24, seeded())
+    straight = normalise(images[:1])
+    assert 0.22 < (flipped != straight).flatten(1).any(1).float().mean() < 0.28
+    erased = train_batch(batch_of(images), Augment(crop="center", flip=0, erase=0.5), 24, seeded())
+    share = (erased == 0).flatten(1).float().mean(1)
+    assert 0.46 < (share > 0).float().mean() < 0.54
+    assert share.max() < 0.4
+    assert share[share > 0].min() > 0.005
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"flip": 1.5},
+        {"hue": 0.6},
+        {"rotation": -1},
+        {"brightness": -0.1},
+        {"scale": (0.5, 0.2)},
+        {"scale": (0.5, 1.2)},
+        {"ratio": (0, 1)},
+        {"crop": "middle"},
+        {"erase": -1},
+        {"flipp": 0.5},
+    ],
+)
+def test_settings_out_of_range_or_unknown_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        Augment.model_validate(wrong)
+
+
+def test_a_stored_image_too_small_for_the_crop_says_which_setting_to_change() -> None:
+    batch = batch_of(photos(2, 40, 60))
+    for wrong in (
+        lambda: test_batch(batch, 48),
+        lambda: train_batch(batch, Augment(), 48, seeded()),
+    ):
+        with pytest.raises(
+            ValueError, match="side of 40 px, too small for a crop of 48 px: raise the stored size to 48"
+        ):
+            wrong()
+    assert train_batch(batch, Augment(crop="resized"), 48, seeded()).shape == (2, 3, 48, 48)
