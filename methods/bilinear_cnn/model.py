@@ -5,29 +5,60 @@ Lin, RoyChowdhury, Maji, "Bilinear CNN Models for Fine-grained Visual Recognitio
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import BackboneSource, Method, Phase, Tap
+
+STAGES = {
+    "classifier": Phase("classifier", trains=("head",), share=0.3),
+    "all": Phase("all", share=0.7),
+}
+"""The two steps of training (Section 3.2): the new classifier alone, then the whole network end to end."""
+
+Root = Literal["bounded", "exact", "offset"]
 
 
 def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
-    """Mean over positions of the outer product f_A(l)^T f_B(l) (Section 3).
+    """Mean over positions of the outer product f_A(l)^T f_B(l) (Section 3, eq. 1 and 2).
 
-    `(B, C, h, w)` and `(B, D, h, w)` -> `(B, C·D)` in float32: the sum runs over up to 784 positions.
+    `(B, C, h, w)` and `(B, D, h, w)` -> `(B, C·D)` in float32: the sum runs over 784 positions at 448 px. The paper
+    sums where this takes the mean; the L2 normalisation that follows makes them equal.
     """
     with torch.autocast(a.device.type, enabled=False):
         a, b = a.float().flatten(2), b.float().flatten(2)
         return (a @ b.transpose(1, 2) / a.shape[2]).flatten(1)
 
 
-def signed_sqrt(x: Tensor, epsilon: float) -> Tensor:
-    """sign(x)·sqrt|x| (Section 3.1) with a bounded slope: sqrt(|x| + epsilon) - sqrt(epsilon) in place of sqrt|x|.
+def bounded_root(x: Tensor, epsilon: float) -> Tensor:
+    """sign(x)·(sqrt(|x| + epsilon) - sqrt(epsilon)): slope at most 1 / (2·sqrt(epsilon)), 0 stays 0.
 
-    The paper's form has an infinite slope at 0, on which fine-tuning collapses; this one has 1 / (2·sqrt(epsilon)).
+    The authors' PyTorch code writes the same as a difference of two roots of rectified halves.
     """
     return x.sign() * ((x.abs() + epsilon).sqrt() - epsilon**0.5)
+
+
+def exact_root(x: Tensor, epsilon: float) -> Tensor:
+    """sign(x)·sqrt|x| (Section 3.1), with 1 / (2·sqrt(|x| + epsilon)) for its slope, as in the authors' MATLAB code."""
+    linear = x * (0.5 * (x.abs() + epsilon).rsqrt()).detach()
+    return linear + (x.sign() * x.abs().sqrt() - linear).detach()
+
+
+def offset_root(x: Tensor, epsilon: float) -> Tensor:
+    """sqrt(x + epsilon) as most replications have it, continued oddly below 0, where theirs has no value."""
+    return torch.where(x < 0, -1.0, 1.0) * (x.abs() + epsilon).sqrt()
+
+
+ROOTS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "bounded": bounded_root,
+    "exact": exact_root,
+    "offset": offset_root,
+}
 
 
 class BilinearCNN(Method):
@@ -38,8 +69,10 @@ class BilinearCNN(Method):
         second: timm name of another network for f_B ([D, M] of the paper); None shares one network ([D, D]).
         second_tap: where f_B ends; its map is resized to f_A's if their sizes differ.
         sqrt, l2: the two normalisations of Section 3.1; the paper's ablation switches them off.
-        epsilon: keeps the slope of the square root finite. 1e-5 is what replications that reach 84 % use.
-        two_phases: train the classifier alone first, then everything (Section 3.2), or everything at once.
+        root, epsilon: how the infinite slope of the square root at 0, on which fine-tuning collapses, is kept finite.
+        stages: which of the two steps of training there are, in their order.
+        svm: the paper's last step: `finish` replaces the classifier by one-vs-all linear SVMs, and scores are
+            averaged over an image and its mirror image.
     """
 
     def __init__(
@@ -52,35 +85,69 @@ class BilinearCNN(Method):
         second_tap: Tap = 16,
         sqrt: bool = True,
         l2: bool = True,
+        root: Root = "bounded",
         epsilon: float = 1e-5,
-        two_phases: bool = True,
+        stages: Sequence[str] = ("classifier", "all"),
+        svm: bool = False,
     ) -> None:
         super().__init__()
+        if root not in ROOTS:
+            raise ValueError(f"root is {root!r}; it must be one of {', '.join(ROOTS)}")
+        if not stages or not set(stages) <= set(STAGES):
+            raise ValueError(f"stages are {list(stages)}; they must be among {', '.join(STAGES)}")
         self.backbone = backbones.features([tap])
         self.second = backbones.features([second_tap], second) if second else None
-        self.sqrt, self.l2, self.epsilon, self.two_phases = sqrt, l2, epsilon, two_phases
+        self.sqrt, self.l2, self.root, self.epsilon = sqrt, l2, root, epsilon
+        self.stages, self.svm = tuple(stages), svm
+        self.views = 2 if svm else 1
         channels = self.backbone.channels[0]
         self.classifier = nn.Linear(channels * (self.second or self.backbone).channels[0], num_classes)
         nn.init.kaiming_normal_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
     def descriptor(self, images: Tensor) -> Tensor:
-        """The normalised bilinear vector z, float32 `(B, C·D)`."""
+        """The normalised bilinear vector z (Section 3.1), float32 `(B, C·D)`."""
         (a,) = self.backbone(images)
         b = a
         if self.second is not None:
             (b,) = self.second(images)
             if b.shape[2:] != a.shape[2:]:
-                b = F.interpolate(b, size=a.shape[2:], mode="bilinear", align_corners=False)
+                b = F.interpolate(b.float(), size=a.shape[2:], mode="bilinear", align_corners=False)
         x = bilinear_pool(a, b)
-        if self.sqrt:
-            x = signed_sqrt(x, self.epsilon)
-        return F.normalize(x, dim=1, eps=1e-10) if self.l2 else x
+        y = ROOTS[self.root](x, self.epsilon) if self.sqrt else x
+        return F.normalize(y, dim=1, eps=1e-10) if self.l2 else y
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(self.descriptor(images))
+        z = self.descriptor(images)
+        if self.svm:  # the classifier is linear: the mean of two scores is the score of the mean
+            z = (z + self.descriptor(images.flip(3))) / 2
+        return self.classifier(z)
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"cross_entropy": F.cross_entropy(self.classifier(self.descriptor(images)), labels)}
 
     def phases(self) -> tuple[Phase, ...]:
-        if not self.two_phases:
-            return (Phase("all"),)
-        return (Phase("classifier", trains=("head",), share=0.3), Phase("all", share=0.7))
+        return tuple(STAGES[name] for name in self.stages)
+
+    @torch.no_grad()
+    def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """After training, on un-augmented training batches: the SVMs in place of the softmax (Section 4).
+
+        Every image counts twice, as it is and mirrored. Descriptors of length 1 are kept in half precision on the
+        host: CUB makes 6.3 GB of them, twice that for a moment. To be called in evaluation mode.
+        """
+        if not self.svm:
+            return
+        dtype = torch.half if self.l2 else torch.float
+        descriptors, labels = [], []
+        for images, batch_labels in batches:
+            for view in (images, images.flip(3)):
+                descriptors.append(self.descriptor(view).to(dtype).cpu())
+                labels.append(batch_labels.cpu())
+        device = self.classifier.weight.device
+        with torch.autocast(device.type, enabled=False):
+            weight, bias = one_vs_all_svm(
+                torch.cat(descriptors), torch.cat(labels), self.classifier.out_features, device
+            )
+        self.classifier.weight.copy_(weight)
+        self.classifier.bias.copy_(bias)

@@ -1,0 +1,240 @@
+"""Bilinear CNN against slow, obvious formulas, and what the paper promises of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.svm import LinearSVC
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks import recipes
+from methods.backbones import TimmBackbones
+from methods.bilinear_cnn.model import ROOTS, BilinearCNN, bilinear_pool, bounded_root, exact_root, offset_root
+from methods.bilinear_cnn.svm import gram_matrix, one_vs_all_svm
+
+sizes = st.integers(1, 5)
+signed = st.floats(-100, 100, width=32)
+
+
+def maps(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def tiny(backbone: str = "test_resnet", classes: int = 3, **options: Any) -> BilinearCNN:
+    torch.manual_seed(0)
+    return BilinearCNN(TimmBackbones(backbone, 32), classes, **options)
+
+
+# ---- operators --------------------------------------------------------------------------------------------------
+
+
+@given(sizes, sizes, sizes, sizes, sizes, st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_pooling_is_the_mean_of_the_outer_products_of_all_positions(b, c, d, h, w, seed):
+    a, other = maps(seed, b, c, h, w), maps(seed + 100, b, d, h, w)
+    slow = torch.zeros(b, c, d, dtype=torch.float64)
+    for row in range(h):
+        for column in range(w):
+            for image in range(b):
+                slow[image] += torch.outer(a[image, :, row, column].double(), other[image, :, row, column].double())
+    torch.testing.assert_close(bilinear_pool(a, other).double(), slow.flatten(1) / (h * w), rtol=1e-5, atol=1e-5)
+
+
+def test_pooling_forgets_where_things_are():
+    """The descriptor is orderless (Section 3): shuffled positions give the same one."""
+    a, b = maps(0, 2, 4, 5, 5), maps(1, 2, 3, 5, 5)
+    order = torch.randperm(25, generator=torch.Generator().manual_seed(2))
+    shuffled = [x.flatten(2)[:, :, order].unflatten(2, (5, 5)) for x in (a, b)]
+    torch.testing.assert_close(bilinear_pool(*shuffled), bilinear_pool(a, b))
+
+
+def test_pooling_stays_float32_under_autocast():
+    a = maps(0, 2, 8, 14, 14)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = bilinear_pool(a, a)
+    assert pooled.dtype == torch.float32
+    assert torch.equal(pooled, bilinear_pool(a, a))
+
+
+@given(st.lists(signed, min_size=1, max_size=8))
+@settings(deadline=None)
+def test_the_roots_are_the_papers_up_to_the_root_of_epsilon(values):
+    x = torch.tensor(values)
+    paper = torch.tensor([(1 if v > 0 else -1 if v < 0 else 0) * abs(v) ** 0.5 for v in values])
+    torch.testing.assert_close(exact_root(x, 1e-8), paper)
+    assert ((bounded_root(x, 1e-5) - paper).abs() <= 1.01e-5**0.5 + 1e-5).all()
+    assert ((offset_root(x, 1e-5) - paper).abs() <= 1.01e-5**0.5 + 1e-5).all()
+
+
+@given(st.lists(signed, min_size=1, max_size=8))
+@settings(deadline=None)
+def test_the_bounded_root_is_the_difference_of_two_rectified_roots(values):
+    """As the authors' PyTorch code has it."""
+    x = torch.tensor(values, dtype=torch.float64)
+    released = (x.clamp_min(0) + 1e-5).sqrt() - ((-x).clamp_min(0) + 1e-5).sqrt()
+    torch.testing.assert_close(bounded_root(x, 1e-5), released)
+
+
+@pytest.mark.parametrize("root", sorted(ROOTS))
+def test_the_slope_is_that_of_the_square_root_and_never_infinite(root: str):
+    x = torch.tensor([-9.0, -0.25, 0.0, 1e-12, 0.25, 9.0], dtype=torch.float64, requires_grad=True)
+    epsilon = 1e-8
+    (slope,) = torch.autograd.grad(ROOTS[root](x, epsilon).sum(), x)
+    slow = 0.5 / (x.detach().abs() + epsilon).sqrt()
+    away = x.detach() != 0  # at 0 itself autograd and MATLAB choose different ends of the subgradient
+    torch.testing.assert_close(slope[away], slow[away])
+    assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize("root", [bounded_root, offset_root])
+def test_gradients_of_the_whole_descriptor(root: Callable[[Tensor, float], Tensor]):
+    a = maps(0, 2, 3, 2, 2).double().requires_grad_()
+    b = maps(1, 2, 2, 2, 2).double().requires_grad_()
+
+    def descriptor(a: Tensor, b: Tensor) -> Tensor:
+        x = (a.flatten(2) @ b.flatten(2).transpose(1, 2) / 4).flatten(1)
+        return F.normalize(root(x, 1e-3), dim=1)
+
+    assert torch.autograd.gradcheck(descriptor, (a, b))
+
+
+# ---- the method -------------------------------------------------------------------------------------------------
+
+
+def test_the_descriptor_has_length_one_and_its_normalisations_can_be_switched_off():
+    images = maps(0, 2, 3, 32, 32)
+    methods = {(sqrt, l2): tiny(sqrt=sqrt, l2=l2).eval() for sqrt in (True, False) for l2 in (True, False)}
+    with torch.no_grad():
+        z = {key: method.descriptor(images) for key, method in methods.items()}
+        (a,) = methods[True, True].backbone(images)
+    x = bilinear_pool(a, a)
+    torch.testing.assert_close(z[False, False], x)
+    torch.testing.assert_close(z[True, False], bounded_root(x, 1e-5))
+    torch.testing.assert_close(z[False, True], x / x.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(z[True, True].norm(dim=1), torch.ones(2))
+
+
+def test_a_shared_network_gives_a_symmetric_descriptor():
+    """[D, D] (Section 3.2): one network serves as both, so the matrix is symmetric."""
+    matrix = tiny().eval().descriptor(maps(0, 1, 3, 32, 32)).view(192, 192)
+    torch.testing.assert_close(matrix, matrix.T)
+
+
+def test_stride_16_of_vgg16_is_relu5_3_and_stride_32_is_behind_pool5():
+    backbone = TimmBackbones("vgg16", 32).features([16, 32]).eval()
+    with torch.no_grad():
+        relu5_3, pool5 = backbone(maps(0, 1, 3, 32, 32))
+    assert relu5_3.shape == (1, 512, 2, 2)
+    assert (relu5_3 >= 0).all()
+    torch.testing.assert_close(pool5, F.max_pool2d(relu5_3, 2))
+
+
+def test_two_networks_whose_maps_differ_in_size():
+    method = tiny("test_resnet", second="test_convnext", second_tap=8)
+    assert method.classifier.in_features == 192 * method.second.channels[0]
+    images = maps(0, 2, 3, 32, 32)
+    with torch.no_grad():
+        (a,), (b,) = method.eval().backbone(images), method.second(images)
+        assert a.shape[2:] != b.shape[2:]
+        resized = F.interpolate(b, size=a.shape[2:], mode="bilinear", align_corners=False)
+        expected = F.normalize(bounded_root(bilinear_pool(a, resized), 1e-5), dim=1)
+        torch.testing.assert_close(method.descriptor(images), expected)
+
+
+def test_the_first_phase_trains_the_classifier_alone():
+    method = tiny()
+    first, second = method.phases()
+    assert (first.name, first.trains, second.name, second.trains) == ("classifier", ("head",), "all", None)
+    assert method.parameter_groups()["head"] == [method.classifier.weight, method.classifier.bias]
+
+
+@pytest.mark.parametrize("options", [{"stages": []}, {"stages": ["svm"]}, {"root": "square"}])
+def test_an_option_that_means_nothing_is_refused(options: dict[str, Any]):
+    with pytest.raises(ValueError, match="must be"):
+        tiny(**options)
+
+
+@pytest.mark.parametrize("variant", recipes.method_file("bilinear_cnn").variants)
+def test_every_variant_makes_a_step_that_lowers_its_loss(variant: str):
+    torch.manual_seed(0)
+    method = BilinearCNN(TimmBackbones("test_resnet", 32), 3, **recipes.options_of("bilinear_cnn", variant))
+    images, labels = maps(0, 4, 3, 32, 32), torch.tensor([0, 1, 2, 1])
+    before = method.losses(images, labels)["cross_entropy"]
+    before.backward()
+    gradients = [parameter.grad for parameter in method.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    torch.optim.SGD(method.parameters(), lr=float(0.01 / norm**2)).step()
+    assert method.losses(images, labels)["cross_entropy"] < before
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv3_small_050", "test_convnext", "test_efficientnet"])
+def test_other_families_serve(backbone: str):
+    assert tiny(backbone).eval()(maps(0, 1, 3, 32, 32)).isfinite().all()
+
+
+# ---- the SVMs ---------------------------------------------------------------------------------------------------
+
+
+def clouds(n: int, d: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    labels = torch.arange(n) % classes
+    points = maps(seed, n, d) + 1.5 * maps(seed + 1, classes, d)[labels]
+    return F.normalize(points, dim=1), labels
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 500), (60, 20)])
+def test_the_svms_are_those_of_the_long_descriptors(n: int, d: int):
+    """The detour over the Gram matrix against scikit-learn on the descriptors themselves, calibrated by hand."""
+    descriptors, labels = clouds(n, d, 3)
+    weight, bias = one_vs_all_svm(descriptors, labels, 3, torch.device("cpu"), tolerance=1e-8)
+    for k in range(3):
+        svm = LinearSVC(loss="hinge", tol=1e-8, max_iter=1_000_000, random_state=0)
+        svm.fit(descriptors.double().numpy(), (labels == k).numpy())
+        scores = torch.from_numpy(svm.decision_function(descriptors.double().numpy()))
+        # np.median takes the mean of the middle two, torch.median the lower of them
+        high, low = scores[labels == k].quantile(0.5), scores[labels != k].quantile(0.5)
+        ours = descriptors.double() @ weight[k].double() + bias[k].double()
+        torch.testing.assert_close(ours, (scores - low) / (high - low), rtol=0, atol=2e-3)
+
+
+def test_the_gram_matrix_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch):
+    descriptors, _ = clouds(23, 7, 3)
+    monkeypatch.setattr("methods.bilinear_cnn.svm.BLOCK", 5)
+    slow = descriptors.double() @ descriptors.double().T
+    gram = gram_matrix(descriptors, torch.device("cpu"))
+    torch.testing.assert_close(gram, slow + 1e-4 * slow.diagonal().mean() * torch.eye(23), rtol=0, atol=1e-6)
+
+
+def test_a_class_without_training_images_is_never_predicted():
+    descriptors, labels = clouds(20, 10, 2)
+    weight, bias = one_vs_all_svm(descriptors, labels, 3, torch.device("cpu"))
+    scores = descriptors @ weight.T + bias
+    assert (scores.argmax(1) == labels).all()
+    assert (scores[:, 2] == -1).all()
+
+
+def test_finish_puts_the_svms_in_place_of_the_classifier():
+    method = tiny(svm=True).eval()
+    images, labels = maps(0, 12, 3, 32, 32), torch.arange(12) % 3
+    method.finish([(images[:5], labels[:5]), (images[5:], labels[5:])])
+    with torch.no_grad():
+        scores = method(images)
+        views = [method.classifier(method.descriptor(view)) for view in (images, images.flip(3))]
+    assert (scores.argmax(1) == labels).all()
+    # the descriptors of noise are nearly the same, so calibrated weights are large
+    torch.testing.assert_close(scores, sum(views) / 2, rtol=0, atol=1e-3)
+    torch.testing.assert_close(method(images.flip(3)), scores, rtol=0, atol=1e-3)
+    assert method.views == 2
+
+
+def test_finish_leaves_a_softmax_classifier_alone():
+    method = tiny().eval()
+    before = method.classifier.weight.clone()
+    method.finish([(maps(0, 2, 3, 32, 32), torch.tensor([0, 1]))])
+    assert torch.equal(method.classifier.weight, before)
