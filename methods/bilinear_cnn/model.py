@@ -6,6 +6,7 @@ Lin, RoyChowdhury, Maji, "Bilinear CNN Models for Fine-grained Visual Recognitio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -127,7 +128,8 @@ class BilinearCNN(Method):
         return {"cross_entropy": F.cross_entropy(self.classifier(self.descriptor(images)), labels)}
 
     def phases(self) -> tuple[Phase, ...]:
-        return tuple(STAGES[name] for name in self.stages)
+        whole = sum(STAGES[name].share for name in self.stages)
+        return tuple(replace(STAGES[name], share=STAGES[name].share / whole) for name in self.stages)
 
     @torch.no_grad()
     def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
