@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -55,7 +55,7 @@ class Store:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether all images have one size."""
         return bool((self.sizes == self.sizes[:1]).all())
@@ -65,19 +65,14 @@ class Store:
         """The shortest side of any image, in pixels: the largest crop that fits everywhere."""
         return int(self.sizes.min())
 
-    def images(self, rows: NDArray[np.int64] | Tensor) -> tuple[Tensor, Tensor]:
+    def images(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images `(B, 3, H, W)` uint8 where the pixels lie, and their `sizes` (B, 2) height, width, on the host.
 
-        H and W are the largest of the batch; smaller images lie in the upper left corner, zeros around them. `rows`
-        may lie on the host or, where all images have one size, on the device of the pixels.
+        H and W are the largest of the batch; smaller images lie in the upper left corner, zeros around them.
         """
-        if self.uniform:
-            height, width = self.sizes[0].tolist()
-            index = torch.as_tensor(rows).to(self.pixels.device, non_blocking=True)
-            images = self.pixels.view(len(self), 3, height, width).index_select(0, index)
-            return images, torch.tensor([height, width]).expand(len(index), 2)
-        rows = np.asarray(rows)
         sizes = torch.from_numpy(self.sizes[rows])
+        if self.uniform:
+            return self._same_size_images(rows), sizes
         images = self.pixels.new_zeros((len(rows), 3, *sizes.amax(0).tolist()))
         for place, row in enumerate(rows.tolist()):
             height, width = self.sizes[row].tolist()
@@ -97,6 +92,12 @@ class Store:
         for row in range(len(self)):
             if _checksum(self._image(row).cpu().numpy()) != self.checksums[row]:
                 raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be built anew")
+
+    def _same_size_images(self, rows: NDArray[np.int64]) -> Tensor:
+        images = self.pixels.view(len(self), 3, *self.sizes[0].tolist())
+        if images.device.type == "cpu":  # NumPy copies as fast and starts no threads, which cost dearly on busy cores
+            return torch.from_numpy(images.numpy()[rows])
+        return images.index_select(0, torch.from_numpy(rows).to(images.device, non_blocking=True))
 
     def _image(self, row: int) -> Tensor:
         height, width = self.sizes[row].tolist()

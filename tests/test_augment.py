@@ -78,20 +78,24 @@ def test_products_are_torchvisions_float_resize_within_a_thousandth() -> None:
 
 def test_rotation_is_torchvisions_within_a_hundredth_of_a_level() -> None:
     images, angles = photos(), torch.tensor([-30.0, 0.0, 7.5, 180.0])
-    turned = pixels.rotate(images, torch.tensor([[70, 90]] * 4), angles)
+    sizes = torch.tensor([[70, 90]] * 4)
+    turned = pixels.rotate(images.float(), sizes, angles)
     expected = one_by_one(
         lambda image, angle: functional.rotate(image, angle, v2.InterpolationMode.BILINEAR, fill=None),
         images.float(),
         angles,
     )
     torch.testing.assert_close(turned, expected, atol=1e-2, rtol=0)
+    rounded = pixels.rotate(images, sizes, angles)
+    assert rounded.dtype == torch.uint8
+    assert (rounded.float() - expected).abs().max() <= 0.51
 
 
 def test_a_padded_image_turns_about_its_own_centre() -> None:
     image, padded = photos(1, 40, 50), torch.zeros(1, 3, 64, 80, dtype=torch.uint8)
     padded[:, :, :40, :50] = image
-    alone = pixels.rotate(image, torch.tensor([[40, 50]]), torch.tensor([20.0]))
-    within = pixels.rotate(padded, torch.tensor([[40, 50]]), torch.tensor([20.0]))
+    alone = pixels.rotate(image.float(), torch.tensor([[40, 50]]), torch.tensor([20.0]))
+    within = pixels.rotate(padded.float(), torch.tensor([[40, 50]]), torch.tensor([20.0]))
     torch.testing.assert_close(within[:, :, :40, :50], alone, atol=1e-2, rtol=0)
 
 
@@ -185,6 +189,16 @@ def test_switching_one_operation_on_leaves_the_draws_of_the_others_alone() -> No
 def test_nothing_switched_on_is_the_test_image() -> None:
     batch = batch_of(photos())
     assert torch.equal(train_batch(batch, Augment(crop="center", flip=0), 48, seeded()), test_batch(batch, 48))
+
+
+def test_an_image_is_turned_before_it_is_cropped() -> None:
+    images = photos()
+    result = train_batch(batch_of(images), Augment(crop="center", flip=0, rotation=30), 48, seeded())
+    angles = (torch.rand(4, augment.DRAWS, generator=seeded())[:, 0] * 60 - 30).tolist()
+    bilinear = v2.InterpolationMode.BILINEAR
+    turned = [functional.rotate(image, angle, bilinear) for image, angle in zip(images, angles, strict=True)]
+    expected = normalise(functional.center_crop(torch.stack(turned), [48, 48]))
+    torch.testing.assert_close(result, expected, atol=1.01 / 255 / 0.224, rtol=0)
 
 
 def test_every_place_and_both_sides_are_drawn() -> None:
