@@ -1,0 +1,220 @@
+"""A suite -> a list of frozen Runs. Everything a Run depends on is looked up here, before anything is computed."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import datasets
+import methods
+from benchmarks import machine, recipes
+from benchmarks.errors import UserError, choose, merged, parse, suggest
+from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
+from benchmarks.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
+from datasets.interface import Dataset
+from methods.backbones import check_name, find_weights
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this machine keeps data and weights, and what it computes on."""
+
+    data_root: Path | None = None
+    weights_root: Path | None = None
+    device: str = "cpu"
+
+    def open(self, name: str, options: Mapping[str, Any]) -> Dataset:
+        """The dataset, opened once per process."""
+        return _open(name, self.data_root, yaml.safe_dump(dict(options)))
+
+
+@cache
+def _open(name: str, root: Path | None, options: str) -> Dataset:
+    return datasets.open_dataset(name, root, yaml.safe_load(options))
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the command line asks for on top of a suite: `--set`, `--only`, `--seeds`."""
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, str] = field(default_factory=dict)
+    seeds: int | None = None
+
+
+NO_CHANGES = Changes()
+
+
+def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[AnyRun]:
+    """Every Run of a suite, in order, none twice. Raises `UserError`, `DatasetError` or `BackboneError`."""
+    cases: list[AnyRun] = [
+        *(run for entry in suite.train for run in _trainings(entry, place, changes)),
+        *(run for entry in suite.profile for run in _profiles(entry, place, changes)),
+    ]
+    distinct = {case.hash: case for case in cases}
+    chosen = [case for case in distinct.values() if _matches(case, changes.only)]
+    if cases and not chosen:
+        raise UserError(f"no Run of the plan has {' and '.join(f'{k}={v}' for k, v in changes.only.items())}")
+    return chosen
+
+
+def _trainings(entry: Training, place: Place, changes: Changes) -> Iterator[Run]:
+    seeds = entry.seed_list() if changes.seeds is None else list(range(changes.seeds))
+    for dataset in entry.datasets:
+        for name in entry.methods:
+            for backbone in entry.backbones or [_own_backbone(name, entry)]:
+                drafted = _training(entry, name, dataset, backbone, place, changes)
+                for seed in seeds:
+                    yield drafted.model_copy(update={"seed": seed})
+
+
+def _training(
+    entry: Training, name: str, dataset: DatasetChoice, backbone: BackboneChoice, place: Place, changes: Changes
+) -> Run:
+    method, variant = split_name(name)
+    check_name(backbone.name)
+    overrides = merged(entry.set, changes.set)
+    unknown = set(overrides) - set(Run.model_fields)
+    if unknown:
+        raise UserError(f"there is no setting {min(unknown)!r}; {suggest(min(unknown), settable())}")
+    pretrained = overrides.get("pretrained", backbone.pretrained)
+    file = find_weights(backbone.name, pretrained, place.weights_root)
+    options = merged(dataset.options, overrides.get("dataset_options", {}))
+    resolved = {
+        "method": method,
+        "variant": variant,
+        "options": recipes.options_of(method, variant),
+        "dataset": dataset.name,
+        "dataset_options": options,
+        "split_sha256": place.open(dataset.name, options).split_hash,
+        "backbone": backbone.name,
+        "backbone_options": merged(file.network_options if file else {}, backbone.options),
+        "weights_sha256": file.sha256 if file else None,
+        "allow_unfilled": backbone.allow_unfilled,
+        "protocol": entry.protocol,
+        "seed": 0,
+    }
+    recipe = recipes.recipe_for(
+        method, variant, entry.protocol, dataset.name, backbone.name, overrides.get("recipe", {})
+    )
+    fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
+    run = parse(Run, merged(resolved, overrides, fixed), name)
+    for option in run.options:
+        choose(f"option of {method}", option, recipes.constructor_options(method))
+    _check_sizes(run)
+    return run
+
+
+def _check_sizes(run: Run) -> None:
+    recipe = run.recipe
+    if recipe.stored_size < recipe.image_size and recipe.augment.crop != "resized":
+        raise UserError(
+            f"{run.label}: images stored at {recipe.stored_size} px are too small for crops of {recipe.image_size} px; "
+            f"set stored_size to {recipe.image_size} or more"
+        )
+
+
+def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[ProfileRun]:
+    overrides = merged(entry.set, changes.set)
+    for name in entry.methods:
+        method, variant = split_name(name)
+        for backbone in entry.backbones:
+            check_name(backbone.name)
+            for image_size in entry.image_sizes:
+                for batch_size in entry.batch_sizes:
+                    values = {
+                        "method": method,
+                        "variant": variant,
+                        "options": recipes.options_of(method, variant),
+                        "backbone": backbone.name,
+                        "backbone_options": backbone.options,
+                        "classes": entry.classes,
+                        "image_size": image_size,
+                        "batch_size": batch_size,
+                        "precision": entry.precision,
+                        "device": place.device,
+                        "hardware": machine.device_name(torch.device(place.device)),
+                    }
+                    known = {key: value for key, value in overrides.items() if key in ProfileRun.model_fields}
+                    yield parse(ProfileRun, merged(values, known), name)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`method` or `method:variant` -> both, checked. Raises `UserError` with the nearest name."""
+    method, _, variant = name.partition(":")
+    choose("method", method, methods.available())
+    variant = variant or "paper"
+    recipes.options_of(method, variant)
+    return method, variant
+
+
+def _own_backbone(name: str, entry: Training) -> BackboneChoice:
+    if entry.protocol == "common":
+        raise UserError("the common protocol compares methods on one backbone: name it with --backbone")
+    method, _ = split_name(name)
+    return BackboneChoice(name=recipes.method_file(method).recipe.backbone)
+
+
+def settable() -> list[str]:
+    """Every key that `--set` takes: settings of a Run, and those of its recipe by their short names."""
+    return [*Run.model_fields, *Recipe.model_fields]
+
+
+def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
+    """`["a=1", "b.c=x"]` -> `{"a": "1", "b.c": "x"}`. Raises `UserError`."""
+    pairs = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise UserError(f"{flag} takes key=value, not {assignment!r}")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
+    """Dotted keys to nested settings, values read as YAML; a recipe's key may stand without `recipe.` before it."""
+    result: dict[str, Any] = {}
+    for dotted, text in assignments.items():
+        path = dotted.split(".")
+        if path[0] not in Run.model_fields and path[0] in Recipe.model_fields:
+            path = ["recipe", *path]
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {dotted}: {text!r} is not a YAML value") from error
+        for key in reversed(path):
+            value = {key: value}
+        result = merged(result, value)
+    return result
+
+
+def _matches(case: AnyRun, only: Mapping[str, str]) -> bool:
+    values = case.model_dump(mode="json")
+    for dotted, pattern in only.items():
+        value: Any = values
+        for key in dotted.split("."):
+            if not isinstance(value, dict) or key not in value:
+                known = set(Run.model_fields) | set(ProfileRun.model_fields)
+                if dotted.split(".", maxsplit=1)[0] not in known:
+                    raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(known))}")
+                return False
+            value = value[key]
+        if not any(fnmatch.fnmatchcase(str(value), one) for one in pattern.split(",")):
+            return False
+    return True
+
+
+def images_to_process(run: Run, place: Place) -> tuple[int, int]:
+    """Images a Run trains on and evaluates, summed over its epochs: what its wall time is made of."""
+    recipe = run.recipe
+    rows = place.open(run.dataset, run.dataset_options).split(recipe.validation)
+    epochs = sum(phase.epochs or 0 for phase in recipe.phases.values()) or recipe.epochs
+    evaluations = -(-epochs // recipe.evaluate_every)
+    return epochs * len(rows["train"]), evaluations * (len(rows["validation"]) + len(rows["test"]))

@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field, PositiveFloat
+
 import methods
 from benchmarks.errors import UserError, choose, merged, parse, read_yaml
 from benchmarks.settings import Recipe, Settings
-from pydantic import Field, PositiveFloat
 
 COMMON = Path(__file__).parent / "common.yaml"
 
@@ -127,7 +128,7 @@ def recipe_for(
     """The recipe of one Run under the `common` or the `paper` protocol, with `overrides` on top."""
     file = method_file(method)
     if protocol == "common":
-        values = merged(read_yaml(COMMON), file.common.model_dump(), overrides)
+        values = merged(common(), file.common.model_dump(), overrides)
         return parse(Recipe, values, "common recipe")
     values = merged(
         file.recipe.recipe,
@@ -164,3 +165,8 @@ def constructor_options(method: str) -> list[str]:
 
 def _short(path: Path) -> str:
     return str(path.relative_to(methods.FOLDER.parent))
+
+
+def common() -> dict[str, Any]:
+    """The common recipe as its file has it."""
+    return dict(read_yaml(COMMON))

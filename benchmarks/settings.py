@@ -157,6 +157,9 @@ class ProfileRun(Case):
         return f"{method_label(self)} · {self.backbone} · {self.image_size} px · batch {self.batch_size}"
 
 
+AnyRun = Run | ProfileRun
+
+
 def method_label(case: Case) -> str:
     """`method`, or `method:variant` where the variant is not the paper's own."""
     return case.method if case.variant == "paper" else f"{case.method}:{case.variant}"

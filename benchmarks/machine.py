@@ -1,0 +1,94 @@
+"""What a number was measured on: hardware, versions, and the commit of the code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "pillow")
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the GPU, or of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """The machine and the device in use, clocks as they are at this moment."""
+    frequency = psutil.cpu_freq()
+    found: dict[str, Any] = {
+        "device": device.type,
+        "name": device_name(device),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory": psutil.virtual_memory().total,
+        "system": platform.platform(),
+        "cpu_mhz": round(frequency.current) if frequency else None,
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found |= {"device_memory": properties.total_memory, "cuda": torch.version.cuda, **_gpu_state()}
+    return found
+
+
+def _gpu_state() -> dict[str, Any]:
+    """Driver, clocks in MHz and throttling of the first GPU, from nvidia-smi where it is there."""
+    fields = ("driver_version", "clocks.sm", "clocks.mem", "clocks_event_reasons.active", "temperature.gpu")
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(zip(fields, [value.strip() for value in output.splitlines()[0].split(",")], strict=False))
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def commit() -> tuple[str | None, bool | None]:
+    """The checkout's commit, and whether its tracked and untracked files are as committed; None outside of git."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent.parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip(), not git("status", "--porcelain").strip()
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def peak_resident_bytes() -> int:
+    """Largest resident memory this process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

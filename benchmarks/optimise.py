@@ -1,0 +1,115 @@
+"""The optimiser and the learning rate of a phase, as recipe and method ask for them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.errors import choose
+from benchmarks.settings import Optimizer, PhaseSettings, Recipe, Schedule
+from methods.interface import Method, Phase
+
+
+class PhasePlan:
+    """One phase of a training, resolved: what learns, for how long, with which optimiser and schedule."""
+
+    def __init__(self, phase: Phase, epochs: int, recipe: Recipe) -> None:
+        own = recipe.phases.get(phase.name, PhaseSettings())
+        self.name = phase.name
+        self.trains = phase.trains
+        self.epochs = epochs
+        self.optimizer = own.optimizer or recipe.optimizer
+        self.schedule = own.schedule or recipe.schedule
+        self.batch_size = own.batch_size or recipe.batch_size
+
+
+def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
+    """The method's phases with their epochs: the recipe's own numbers, else shares of its whole number.
+
+    Each phase gets at least one epoch. Raises `UserError` for a phase in the recipe that the method does not have.
+    """
+    phases = method.phases()
+    for name in recipe.phases:
+        choose("phase", name, [phase.name for phase in phases])
+    given = {name: settings.epochs for name, settings in recipe.phases.items() if settings.epochs}
+    left = max(recipe.epochs - sum(given.values()), 0)
+    shared = [phase for phase in phases if phase.name not in given]
+    total = sum(phase.share for phase in shared)
+    plans, begun, used = [], 0.0, 0
+    for phase in phases:
+        if phase.name in given:
+            epochs = given[phase.name]
+        else:  # rounding the running total keeps the sum equal to the budget
+            begun += phase.share / total * left
+            epochs = max(round(begun) - used, 1)
+            used += epochs
+        plans.append(PhasePlan(phase, epochs, recipe))
+    return plans
+
+
+def select_trainable(method: Method, plan: PhasePlan) -> None:
+    """Lets the phase's groups learn; whole modules that don't learn go to evaluation mode (fixed batch norm)."""
+    groups = method.parameter_groups()
+    chosen = groups if plan.trains is None else [choose("parameter group", name, groups) for name in plan.trains]
+    for name, parameters in groups.items():
+        for parameter in parameters:
+            parameter.requires_grad_(name in chosen)
+    method.train()
+    for module in method.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+def build_optimizer(method: Method, plan: PhasePlan, recipe: Recipe) -> torch.optim.Optimizer:
+    """An optimiser over the learning parameters, each group with its own learning rate and weight decay."""
+    settings = plan.optimizer
+    groups = method.parameter_groups()
+    for name in recipe.lr_scale:
+        if name not in groups and name not in ("backbone", "head"):
+            choose("parameter group in lr_scale", name, groups)
+    param_groups = []
+    for name, parameters in groups.items():
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        for decays in (True, False):
+            members = [p for p in learning if (p.ndim > 1 or recipe.decay_norm_and_bias) == decays]
+            if members:
+                param_groups.append(
+                    {
+                        "params": members,
+                        "lr": settings.lr * recipe.lr_scale.get(name, 1.0),
+                        "weight_decay": settings.weight_decay if decays else 0.0,
+                    }
+                )
+    return _build(settings, param_groups)
+
+
+def _build(settings: Optimizer, param_groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    fused = all(parameter.is_cuda for group in param_groups for parameter in group["params"])
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            param_groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused
+        )
+    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return kind(param_groups, lr=settings.lr, betas=settings.betas, fused=fused)
+
+
+def lr_factor(schedule: Schedule, epochs: int, progress: float) -> float:
+    """Factor on the learning rate after `progress` epochs (a fraction counts) of a phase of `epochs`."""
+    warmup = schedule.warmup_epochs if schedule.warmup_epochs < epochs else 0.0
+    if progress < warmup:
+        return (progress + 1e-3) / warmup
+    if schedule.name == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(epochs - warmup, 1e-9)))
+    if schedule.name == "step":
+        return schedule.gamma ** (int(progress) // schedule.every)
+    return 1.0
+
+
+def clip(method: nn.Module, norm: float | None) -> None:
+    """Scales the whole gradient down to `norm`, if one is given; stays on the device."""
+    if norm is not None:
+        torch.nn.utils.clip_grad_norm_(method.parameters(), norm)

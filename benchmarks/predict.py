@@ -1,0 +1,67 @@
+"""What a trained Run says of the user's own images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from benchmarks.build import build_method
+from benchmarks.errors import UserError, suggest
+from benchmarks.execute import WEIGHTS, run_folder
+from benchmarks.settings import Run
+from datasets import augment
+from datasets.decode import read_image
+from datasets.feed import Batch
+from datasets.storage import resized
+from results.store import ResultStore
+
+
+def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str, top: int = 5) -> list[dict[str, Any]]:
+    """The `top` most probable classes of each image: `{"image", "classes": [(name, probability), …]}`.
+
+    `run_id` may be the beginning of one. Raises `UserError` for a Run without weights, `DatasetError` for an image
+    that can't be read.
+    """
+    record = _find(store, run_id)
+    weights = run_folder(store, record.id) / WEIGHTS
+    if not weights.is_file():
+        raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to predict with it")
+    run = Run.model_validate(record.run)
+    names = record.split["class_names"]
+    target = torch.device(device)
+    blank = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace all of the backbone's
+    method, _ = build_method(blank, len(names), None, target)
+    method.load_state_dict(load_file(weights))
+    method.eval()
+    return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
+
+
+@torch.inference_mode()
+def _top(
+    method: torch.nn.Module, run: Run, path: Path, names: Sequence[str], device: torch.device, top: int
+) -> list[tuple[str, float]]:
+    pixels = resized(read_image(path), run.recipe.stored_size, run.recipe.resize)
+    batch = Batch(
+        pixels[None].to(device),
+        torch.tensor([pixels.shape[1:]]),
+        torch.zeros(1, dtype=torch.int64, device=device),
+        np.zeros(1, dtype=np.int64),
+    )
+    probabilities = method(augment.test_batch(batch, run.recipe.image_size)).float().softmax(dim=1)[0]
+    values, indices = probabilities.topk(min(top, len(names)))
+    return [(names[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
+
+
+def _find(store: ResultStore, run_id: str) -> Any:
+    trained = {record.id: record for record in store.records() if record.run["job"] == "train"}
+    fits = [name for name in trained if name.startswith(run_id)]
+    if run_id in trained or len(fits) == 1:
+        return trained[run_id if run_id in trained else fits[0]]
+    if fits:
+        raise UserError(f"{run_id!r} begins {len(fits)} Runs: {', '.join(fits)}")
+    raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, trained)}")

@@ -1,0 +1,83 @@
+"""What a command would do, or could be given, as rows to print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import methods
+from benchmarks import recipes, suite
+from benchmarks.jobs import Goal
+from benchmarks.plan import Place, images_to_process, split_name
+from benchmarks.settings import AnyRun, Run
+from results.store import ResultStore
+
+
+def rows(plan: Sequence[AnyRun], store: ResultStore, place: Place) -> list[dict[str, Any]]:
+    """A row per Run of a plan: what, how many images it trains on and evaluates, and whether it is done already."""
+    return [_row(run, store, place) for run in plan]
+
+
+def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
+    known = store.read(run.id)
+    row: dict[str, Any] = {"job": run.job, "run": run.label}
+    if isinstance(run, Run):
+        trained, evaluated = images_to_process(run, place)
+        row |= {
+            "protocol": run.protocol,
+            "weights": run.pretrained,
+            "px": run.recipe.image_size,
+            "epochs": run.recipe.epochs,
+            "trained": trained,
+            "evaluated": evaluated,
+        }
+    return row | {"state": known.status if known else "to do"}
+
+
+def goal_rows(goals: Sequence[Goal]) -> list[dict[str, Any]]:
+    """Row by row: the published value, where it stands, what answers it here, and what is lacking."""
+    found = []
+    for goal in goals:
+        for row in goal.rows or (None,):
+            found.append(
+                {
+                    "published": row and row.value,
+                    "table": row and row.table,
+                    "verified": row and row.verified,
+                    "variant": goal.variant,
+                    "dataset": goal.dataset,
+                    "backbone": goal.backbone,
+                    "lacking": goal.lacking or "nothing",
+                }
+            )
+    return found
+
+
+def variants_of(name: str) -> list[str]:
+    """All variants of a method, the paper's own first."""
+    method, _ = split_name(name)
+    return sorted(recipes.method_file(method).variants, key=lambda variant: variant != "paper")
+
+
+def method_rows(check: bool = False) -> list[dict[str, Any]]:
+    """A row per method. With `check`, raises `UserError` for the first unsound recipe or published row."""
+    found = []
+    for name in methods.available():
+        if check:
+            recipes.check(name)
+        file = recipes.method_file(name)
+        found.append(
+            {
+                "name": name,
+                "paper": f"{file.paper.title} ({file.paper.venue} {file.paper.year})" if file.paper else None,
+                "summary": file.summary,
+                "variants": ", ".join(variants_of(name)),
+                "published rows": len(recipes.published(name)),
+            }
+        )
+    return found
+
+
+def suite_rows() -> list[dict[str, Any]]:
+    """A row per suite."""
+    return [{"name": name, "about": suite.load(name).about} for name in suite.available()]

@@ -1,0 +1,93 @@
+"""Suite files: what to train and what to measure, in a few lines of YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveInt, field_validator
+
+from benchmarks.errors import UserError, choose, parse, read_yaml
+from benchmarks.settings import Settings
+
+FOLDER = Path(__file__).parent / "suites"
+
+
+class DatasetChoice(Settings):
+    """A dataset and the options it is opened with."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class BackboneChoice(Settings):
+    """A timm network, its options, and the weights it starts from."""
+
+    name: str
+    options: dict[str, Any] = {}
+    pretrained: str = "auto"
+    """`auto`: the file named after the network; `none`: random weights; or a file name."""
+    allow_unfilled: bool = False
+
+
+class Training(Settings):
+    """The product of methods, datasets, backbones and seeds, trained under one protocol."""
+
+    methods: list[str]
+    """Each `method`, or `method:variant`."""
+    datasets: list[DatasetChoice]
+    backbones: list[BackboneChoice] = []
+    """Empty: the paper's own (only under the paper protocol)."""
+    seeds: PositiveInt | list[int] = 3
+    """How many (0, 1, …), or which."""
+    protocol: Literal["common", "paper"] = "common"
+    set: dict[str, Any] = {}
+    """Settings laid over the resolved ones, e.g. `recipe: {epochs: 3}`."""
+
+    @field_validator("datasets", "backbones", mode="before")
+    @classmethod
+    def _name_alone(cls, values: Any) -> Any:
+        if not isinstance(values, list):
+            return values
+        return [{"name": value} if isinstance(value, str) else value for value in values]
+
+    def seed_list(self) -> list[int]:
+        """The seeds in their order."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+class Profiling(Settings):
+    """The product of methods, backbones, image sizes and batch sizes, measured for speed and memory."""
+
+    methods: list[str]
+    backbones: list[BackboneChoice]
+    image_sizes: list[PositiveInt]
+    batch_sizes: list[PositiveInt] = [32]
+    classes: PositiveInt = 200
+    precision: Literal["fp32", "bf16"] = "fp32"
+    set: dict[str, Any] = {}
+
+    _names = field_validator("backbones", mode="before")(Training._name_alone.__func__)  # type: ignore[attr-defined]
+
+
+class Suite(Settings):
+    """A suite file."""
+
+    about: str
+    train: list[Training] = []
+    profile: list[Profiling] = []
+
+
+def available() -> list[str]:
+    """Names of the suites that come with the project."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Suite:
+    """A suite by name, or by the path of a YAML file. Raises `UserError`."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = FOLDER / f"{choose('suite', name, available())}.yaml"
+    elif not path.is_file():
+        raise UserError(f"{path}: there is no such suite file; the project's own are: {', '.join(available())}")
+    return parse(Suite, read_yaml(path), str(path))

@@ -1,0 +1,343 @@
+"""The command line of fgbench: reproduce, compare, profile, and report. `python run_all.py --help` lists the verbs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import data as data_job
+from benchmarks import execute, jobs, plan, preview, suite
+from benchmarks.errors import UserError
+from benchmarks.predict import predict as predict_images
+from datasets.interface import DatasetError
+from methods.backbones import BackboneError
+from reports import readme as readme_tables
+from reports.report import terminal_tables, write_report
+from results.store import ResultsError, ResultStore
+
+ROOT = Path(__file__).parent
+console = Console(width=None if sys.stdout.isatty() else 160)
+app = typer.Typer(
+    help="Benchmark and reproduction suite for fine-grained image classification. Alone, it runs the quick suite.",
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Datasets on this machine.")
+app.add_typer(data_app, name="data")
+
+Only = Annotated[list[str] | None, typer.Option("--only", help="Keep Runs with key=value (patterns, commas).")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Change a setting of every Run: key=value.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="What to compute on.")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", envvar="FGBENCH_DATA", help="Folder of the datasets.")]
+Weights = Annotated[Path | None, typer.Option("--weights", envvar="FGBENCH_WEIGHTS", help="Folder of weight files.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+OUR_RESULTS = ROOT / "results"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options that every job takes."""
+
+    only: list[str] | None = None
+    set: list[str] | None = None
+    seeds: int | None = None
+    dry_run: bool = False
+    device: str = "auto"
+    data_root: Path | None = None
+    weights: Path | None = None
+    results: Path = OUR_RESULTS
+
+    @property
+    def place(self) -> plan.Place:
+        return plan.Place(self.data_root, self.weights, _device(self.device))
+
+    @property
+    def changes(self) -> plan.Changes:
+        set_ = plan.nested(plan.parse_assignments(self.set or [], "--set"))
+        return plan.Changes(set_, plan.parse_assignments(self.only or [], "--only"), self.seeds)
+
+
+def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
+    """Plan -> Runs -> report -> the tables on the terminal; exit code 1 if a Run failed."""
+    runs = plan.expand(chosen, request.place, request.changes)
+    store = ResultStore(request.results)
+    if request.dry_run:
+        _show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
+        return
+    summary = execute.execute(runs, store, request.place, console)
+    ids = {run.id for run in runs}
+    report = write_report(store, request.results / "report", title, [r for r in store.records() if r.id in ids])
+    for text in terminal_tables(report):
+        console.print(text, markup=False, highlight=False)
+    console.print(f"\nReport: {report.page}", markup=False, highlight=False)
+    if summary.failed:
+        console.print(f"{len(summary.failed)} of {len(runs)} Runs failed; their records say why", style="red")
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def quick(context: typer.Context) -> None:
+    """Without a verb: the quick suite on drawn images, all three jobs in small. No network, no GPU, no data."""
+    if context.invoked_subcommand is None:
+        _carry_out(suite.load("quick"), Request(), "Quick suite")
+
+
+@app.command()
+def run(
+    suite_name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a suite, or a YAML file.")],
+    only: Only = None,
+    set_: Set = None,
+    seeds: Seeds = None,
+    dry_run: DryRun = False,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    weights: Weights = None,
+    results: Results = OUR_RESULTS,
+) -> None:
+    """Runs a suite file."""
+    request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
+    _carry_out(suite.load(suite_name), request, f"Suite {suite_name}")
+
+
+@app.command()
+def reproduce(
+    method: Annotated[str, typer.Argument(help="Method, or method:variant.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset, in place of the paper's.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="timm network, in place of the paper's.")] = None,
+    ablation: Annotated[bool, typer.Option("--ablation", help="Every variant: the rows of the ablation.")] = False,
+    only: Only = None,
+    set_: Set = None,
+    seeds: Seeds = None,
+    dry_run: DryRun = False,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    weights: Weights = None,
+    results: Results = OUR_RESULTS,
+) -> None:
+    """Trains a method by its paper's recipe and sets our numbers beside the published ones."""
+    request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
+    variants = preview.variants_of(method) if ablation else []
+    goals = jobs.goals(method, request.place, dataset, backbone, variants)
+    if dry_run:
+        _show(preview.goal_rows(goals), f"What is published of {method}")
+    missing = [
+        f"{goal.variant} on {goal.dataset} with {goal.backbone}: {goal.lacking}" for goal in goals if goal.lacking
+    ]
+    for line in missing:
+        console.print(f"not run: {line}", markup=False, highlight=False)
+    chosen = jobs.reproduce(method, goals, seeds or 3)
+    if chosen.train:
+        _carry_out(chosen, request, f"Reproduction of {method}")
+    elif not dry_run:
+        raise UserError("nothing can be run here; see the lines above for what is lacking")
+
+
+@app.command()
+def compare(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas; each may be method:variant.")],
+    dataset: Annotated[str, typer.Option(help="Dataset.")],
+    backbone: Annotated[str, typer.Option(help="timm network.")],
+    only: Only = None,
+    set_: Set = None,
+    seeds: Seeds = None,
+    dry_run: DryRun = False,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    weights: Weights = None,
+    results: Results = OUR_RESULTS,
+) -> None:
+    """Trains methods on one backbone under one recipe, and says which is better and at what cost."""
+    request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
+    names = _words(methods)
+    chosen = jobs.compare(names, dataset, backbone, seeds or 3, dict(request.changes.set))
+    _carry_out(chosen, request, f"{', '.join(names)} on {dataset} ({backbone})")
+
+
+@app.command()
+def profile(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")],
+    backbone: Annotated[str, typer.Option(help="timm networks, separated by commas.")],
+    image_size: Annotated[str, typer.Option(help="Input sizes in pixels, separated by commas.")] = "224",
+    batch_size: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "32",
+    only: Only = None,
+    set_: Set = None,
+    dry_run: DryRun = False,
+    device: Device = "auto",
+    results: Results = OUR_RESULTS,
+) -> None:
+    """Measures images/s, latency, memory and FLOPs in training and inference."""
+    request = Request(only, set_, None, dry_run, device, results=results)
+    sizes, batches = _numbers(image_size, "--image-size"), _numbers(batch_size, "--batch-size")
+    chosen = jobs.profile(_words(methods), _words(backbone), sizes, batches)
+    _carry_out(chosen, request, "Profile")
+
+
+@app.command()
+def report(
+    results: Results = OUR_RESULTS,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; default: report/ in the results.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="Fill the marked tables of this file instead.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --readme: fail if its tables are not up to date.")
+    ] = False,
+) -> None:
+    """Writes tables and figures from stored results alone."""
+    store = ResultStore(results)
+    if readme is None:
+        written = write_report(store, out or results / "report", "All results")
+        for text in terminal_tables(written):
+            console.print(text, markup=False, highlight=False)
+        console.print(f"\nReport: {written.page}", markup=False, highlight=False)
+        return
+    try:
+        if not check:
+            readme_tables.write_readme(readme, store)
+        elif not readme_tables.check_readme(readme, store):
+            console.print(f"{readme}: its tables are not what the records give; run report --readme {readme}")
+            raise typer.Exit(1)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Literal["methods", "datasets", "suites"], typer.Argument(help="What to list.")],
+    as_json: AsJson = False,
+    check: Annotated[bool, typer.Option("--check", help="With methods: check every recipe and published row.")] = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Lists what there is."""
+    place = plan.Place(data_root)
+    rows: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "methods": lambda: preview.method_rows(check),
+        "datasets": lambda: jobs.dataset_rows(place),
+        "suites": preview.suite_rows,
+    }
+    _show(rows[what](), what, as_json)
+
+
+@data_app.command("list")
+def data_list(as_json: AsJson = False, data_root: DataRoot = None) -> None:
+    """Datasets that can be opened, with their counts."""
+    _show(jobs.dataset_rows(plan.Place(data_root)), "datasets", as_json)
+
+
+@data_app.command("verify")
+def data_verify(name: str, data_root: DataRoot = None) -> None:
+    """Decodes every image; names each one that is missing or damaged; prints counts and the split's hash."""
+    dataset = plan.Place(data_root).open(name, {})
+    counts, faults = data_job.verify(dataset, _progress(f"verifying {name}"))
+    for fault in faults:
+        console.print(fault, markup=False, highlight=False)
+    _show([counts], name)
+    if faults:
+        raise typer.Exit(1)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: str,
+    size: Annotated[int, typer.Option(min=1, help="Pixels.")],
+    resize: Annotated[Literal["squash", "short_side"], typer.Option(help="Both sides, or the short one.")] = "squash",
+    data_root: DataRoot = None,
+) -> None:
+    """Decodes every image once, so that training does not have to."""
+    dataset = plan.Place(data_root).open(name, {})
+    _show([data_job.prepare(dataset, size, resize, _progress(f"decoding {name}"))], name)
+
+
+@app.command()
+def predict(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A Run's id, or its beginning.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes per image.")] = 5,
+    as_json: AsJson = False,
+    device: Device = "auto",
+    results: Results = OUR_RESULTS,
+) -> None:
+    """Says what a trained Run takes images for."""
+    found = predict_images(ResultStore(results), run_id, images, _device(device), top)
+    if as_json:
+        print(json.dumps(found))  # noqa: T201 - the program's output
+        return
+    rows = [
+        {"image": one["image"], "class": name, "probability": f"{100 * probability:.1f} %"}
+        for one in found
+        for name, probability in one["classes"]
+    ]
+    _show(rows, run_id)
+
+
+def _show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:
+    if as_json:
+        print(json.dumps(list(rows), indent=2))  # noqa: T201 - the program's output
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table, markup=False)
+
+
+def _cell(value: Any) -> str:
+    text = "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
+    return text.replace("[", r"\[")
+
+
+def _progress(what: str) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if done == total or done % 500 == 0:
+            console.print(f"{what}: {done} of {total}", markup=False, highlight=False)
+
+    return show
+
+
+def _device(wish: str) -> str:
+    import torch
+
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise UserError("there is no CUDA device here; use --device cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wish == "auto" else wish
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str, flag: str) -> list[int]:
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError as error:
+        raise UserError(f"{flag} takes numbers separated by commas, not {text!r}") from error
+
+
+def main() -> None:
+    """Runs the command line; mistakes of the user end in one line and exit code 2."""
+    try:
+        app()
+    except (UserError, DatasetError, BackboneError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
+        sys.exit(2)
+    except ResultsError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
+        os._exit(130)
+
+
+if __name__ == "__main__":
+    main()
