@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.backbones import TimmBackbones
-from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool, bounded_root
+from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool
+from methods.bilinear_cnn.roots import signed_sqrt
 from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import Method
 from methods.plain.model import Plain
@@ -53,7 +54,7 @@ def ratio(work: Callable[[], Any], reference: Callable[[], Any], rounds: int = 5
 
 
 def descriptor(features: Tensor) -> Tensor:
-    return F.normalize(bounded_root(bilinear_pool(features, features), 1e-5))
+    return F.normalize(signed_sqrt(bilinear_pool(features, features), "bounded", 1e-5))
 
 
 def released_descriptor(features: Tensor) -> Tensor:

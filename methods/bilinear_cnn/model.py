@@ -5,14 +5,14 @@ Lin, RoyChowdhury, Maji, "Bilinear CNN Models for Fine-grained Visual Recognitio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.bilinear_cnn.roots import FORMS, signed_sqrt
 from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import BackboneSource, Method, Phase, Tap
 
@@ -21,8 +21,6 @@ STAGES = {
     "all": Phase("all", share=0.7),
 }
 """The two steps of training (Section 3.2): the new classifier alone, then the whole network end to end."""
-
-Root = Literal["bounded", "exact", "offset"]
 
 
 def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
@@ -33,33 +31,7 @@ def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
     """
     with torch.autocast(a.device.type, enabled=False):
         a, b = a.float().flatten(2), b.float().flatten(2)
-        return (a @ b.transpose(1, 2) / a.shape[2]).flatten(1)
-
-
-def bounded_root(x: Tensor, epsilon: float) -> Tensor:
-    """sign(x)·(sqrt(|x| + epsilon) - sqrt(epsilon)): slope at most 1 / (2·sqrt(epsilon)), 0 stays 0.
-
-    The authors' PyTorch code writes the same as a difference of two roots of rectified halves.
-    """
-    return x.sign() * ((x.abs() + epsilon).sqrt() - epsilon**0.5)
-
-
-def exact_root(x: Tensor, epsilon: float) -> Tensor:
-    """sign(x)·sqrt|x| (Section 3.1), with 1 / (2·sqrt(|x| + epsilon)) for its slope, as in the authors' MATLAB code."""
-    linear = x * (0.5 * (x.abs() + epsilon).rsqrt()).detach()
-    return linear + (x.sign() * x.abs().sqrt() - linear).detach()
-
-
-def offset_root(x: Tensor, epsilon: float) -> Tensor:
-    """sqrt(x + epsilon) as most replications have it, continued oddly below 0, where theirs has no value."""
-    return torch.where(x < 0, -1.0, 1.0) * (x.abs() + epsilon).sqrt()
-
-
-ROOTS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "bounded": bounded_root,
-    "exact": exact_root,
-    "offset": offset_root,
-}
+        return (a @ b.transpose(1, 2)).div_(a.shape[2]).flatten(1)
 
 
 class BilinearCNN(Method):
@@ -70,7 +42,7 @@ class BilinearCNN(Method):
         second: timm name of another network for f_B ([D, M] of the paper); None shares one network ([D, D]).
         second_tap: where f_B ends; its map is resized to f_A's if their sizes differ.
         sqrt, l2: the two normalisations of Section 3.1; the paper's ablation switches them off.
-        root, epsilon: how the infinite slope of the square root at 0, on which fine-tuning collapses, is kept finite.
+        root, epsilon: how the square root's slope at 0, on which fine-tuning collapses, is kept finite (`roots.py`).
         stages: which of the two steps of training there are, in their order.
         svm: the paper's last step: `finish` replaces the classifier by one-vs-all linear SVMs, and scores are
             averaged over an image and its mirror image.
@@ -86,14 +58,14 @@ class BilinearCNN(Method):
         second_tap: Tap = 16,
         sqrt: bool = True,
         l2: bool = True,
-        root: Root = "bounded",
+        root: str = "bounded",
         epsilon: float = 1e-5,
         stages: Sequence[str] = ("classifier", "all"),
         svm: bool = False,
     ) -> None:
         super().__init__()
-        if root not in ROOTS:
-            raise ValueError(f"root is {root!r}; it must be one of {', '.join(ROOTS)}")
+        if root not in FORMS:
+            raise ValueError(f"root is {root!r}; it must be one of {', '.join(FORMS)}")
         if not stages or not set(stages) <= set(STAGES):
             raise ValueError(f"stages are {list(stages)}; they must be among {', '.join(STAGES)}")
         self.backbone = backbones.features([tap])
@@ -115,7 +87,7 @@ class BilinearCNN(Method):
             if b.shape[2:] != a.shape[2:]:
                 b = F.interpolate(b.float(), size=a.shape[2:], mode="bilinear", align_corners=False)
         x = bilinear_pool(a, b)
-        y = ROOTS[self.root](x, self.epsilon) if self.sqrt else x
+        y = signed_sqrt(x, self.root, self.epsilon) if self.sqrt else x
         return F.normalize(y, dim=1, eps=1e-10) if self.l2 else y
 
     def forward(self, images: Tensor) -> Tensor:

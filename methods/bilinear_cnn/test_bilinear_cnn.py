@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,8 @@ from torch.nn import functional as F
 
 from benchmarks import recipes
 from methods.backbones import TimmBackbones
-from methods.bilinear_cnn.model import ROOTS, BilinearCNN, bilinear_pool, bounded_root, exact_root, offset_root
+from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool
+from methods.bilinear_cnn.roots import FORMS, signed_sqrt
 from methods.bilinear_cnn.svm import gram_matrix, one_vs_all_svm
 
 sizes = st.integers(1, 5)
@@ -62,44 +62,45 @@ def test_pooling_stays_float32_under_autocast():
     assert torch.equal(pooled, bilinear_pool(a, a))
 
 
-@given(st.lists(signed, min_size=1, max_size=8))
+@given(st.lists(signed, min_size=1, max_size=8), st.sampled_from(sorted(FORMS)))
 @settings(deadline=None)
-def test_the_roots_are_the_papers_up_to_the_root_of_epsilon(values):
-    x = torch.tensor(values)
-    paper = torch.tensor([(1 if v > 0 else -1 if v < 0 else 0) * abs(v) ** 0.5 for v in values])
-    torch.testing.assert_close(exact_root(x, 1e-8), paper)
-    assert ((bounded_root(x, 1e-5) - paper).abs() <= 1.01e-5**0.5 + 1e-5).all()
-    assert ((offset_root(x, 1e-5) - paper).abs() <= 1.01e-5**0.5 + 1e-5).all()
+def test_every_form_is_the_papers_root_up_to_the_root_of_epsilon(values: list[float], form: str):
+    x = torch.tensor(values, dtype=torch.float64)
+    paper = torch.tensor([(v > 0) - (v < 0) for v in values]) * torch.tensor([abs(v) ** 0.5 for v in values]).double()
+    error = (signed_sqrt(x, form, 1e-5) - paper).abs()
+    assert (error <= (1e-6 if form == "exact" else 1e-5**0.5 + 1e-6)).all()
 
 
 @given(st.lists(signed, min_size=1, max_size=8))
 @settings(deadline=None)
-def test_the_bounded_root_is_the_difference_of_two_rectified_roots(values):
+def test_the_bounded_form_is_the_difference_of_two_rectified_roots(values: list[float]):
     """As the authors' PyTorch code has it."""
     x = torch.tensor(values, dtype=torch.float64)
     released = (x.clamp_min(0) + 1e-5).sqrt() - ((-x).clamp_min(0) + 1e-5).sqrt()
-    torch.testing.assert_close(bounded_root(x, 1e-5), released)
+    torch.testing.assert_close(signed_sqrt(x, "bounded", 1e-5), released)
 
 
-@pytest.mark.parametrize("root", sorted(ROOTS))
-def test_the_slope_is_that_of_the_square_root_and_never_infinite(root: str):
+@given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_the_offset_form_is_the_replications(values: list[float]):
+    x = torch.tensor(values).abs()
+    torch.testing.assert_close(signed_sqrt(x, "offset", 1e-5), (x + 1e-5).sqrt())
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_the_slope_is_that_of_the_square_root_and_never_infinite(form: str):
     x = torch.tensor([-9.0, -0.25, 0.0, 1e-12, 0.25, 9.0], dtype=torch.float64, requires_grad=True)
-    epsilon = 1e-8
-    (slope,) = torch.autograd.grad(ROOTS[root](x, epsilon).sum(), x)
-    slow = 0.5 / (x.detach().abs() + epsilon).sqrt()
-    away = x.detach() != 0  # at 0 itself autograd and MATLAB choose different ends of the subgradient
-    torch.testing.assert_close(slope[away], slow[away])
-    assert slope.isfinite().all()
+    (slope,) = torch.autograd.grad(signed_sqrt(x, form, 1e-8).sum(), x)
+    torch.testing.assert_close(slope, 0.5 / (x.detach().abs() + 1e-8).sqrt())
 
 
-@pytest.mark.parametrize("root", [bounded_root, offset_root])
-def test_gradients_of_the_whole_descriptor(root: Callable[[Tensor, float], Tensor]):
+def test_gradients_of_the_whole_descriptor():
     a = maps(0, 2, 3, 2, 2).double().requires_grad_()
     b = maps(1, 2, 2, 2, 2).double().requires_grad_()
 
     def descriptor(a: Tensor, b: Tensor) -> Tensor:
         x = (a.flatten(2) @ b.flatten(2).transpose(1, 2) / 4).flatten(1)
-        return F.normalize(root(x, 1e-3), dim=1)
+        return F.normalize(signed_sqrt(x, "bounded", 1e-3), dim=1)
 
     assert torch.autograd.gradcheck(descriptor, (a, b))
 
@@ -115,7 +116,7 @@ def test_the_descriptor_has_length_one_and_its_normalisations_can_be_switched_of
         (a,) = methods[True, True].backbone(images)
     x = bilinear_pool(a, a)
     torch.testing.assert_close(z[False, False], x)
-    torch.testing.assert_close(z[True, False], bounded_root(x, 1e-5))
+    torch.testing.assert_close(z[True, False], signed_sqrt(x, "bounded", 1e-5))
     torch.testing.assert_close(z[False, True], x / x.norm(dim=1, keepdim=True))
     torch.testing.assert_close(z[True, True].norm(dim=1), torch.ones(2))
 
@@ -143,7 +144,7 @@ def test_two_networks_whose_maps_differ_in_size():
         (a,), (b,) = method.eval().backbone(images), method.second(images)
         assert a.shape[2:] != b.shape[2:]
         resized = F.interpolate(b, size=a.shape[2:], mode="bilinear", align_corners=False)
-        expected = F.normalize(bounded_root(bilinear_pool(a, resized), 1e-5), dim=1)
+        expected = F.normalize(signed_sqrt(bilinear_pool(a, resized), "bounded", 1e-5), dim=1)
         torch.testing.assert_close(method.descriptor(images), expected)
 
 

@@ -1,0 +1,49 @@
+"""The signed square root, in the three forms that keep its infinite slope at 0 finite.
+
+They differ in value by at most sqrt(epsilon), and agree in their slope, 1 / (2·sqrt(|x| + epsilon)). It is written out
+here: autograd would make a dozen passes over the largest tensor of the method, and lose the slope at 0 itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def bounded(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
+    """sign(x)·(sqrt(|x| + epsilon) - sqrt(epsilon)), as the authors' PyTorch code; written without the cancellation."""
+    return x / (root + epsilon**0.5)
+
+
+def exact(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
+    """sign(x)·sqrt|x|, as the paper and the authors' MATLAB code, which has the epsilon in the slope alone."""
+    return x.abs().sqrt_().copysign_(x)
+
+
+def offset(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
+    """sqrt(x + epsilon), as most replications; continued oddly below 0, where theirs has no value."""
+    return root.copysign(x)
+
+
+FORMS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"bounded": bounded, "exact": exact, "offset": offset}
+
+
+class _SignedRoot(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, form: str, epsilon: float) -> Tensor:
+        root = x.abs().add_(epsilon).sqrt_()
+        ctx.save_for_backward(root)
+        return FORMS[form](x, root, epsilon)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (root,) = ctx.saved_tensors
+        return gradient / root * 0.5, None, None
+
+
+def signed_sqrt(x: Tensor, form: str, epsilon: float) -> Tensor:
+    """sign(x)·sqrt|x| (Section 3.1) of any tensor, in one of `FORMS`."""
+    return _SignedRoot.apply(x, form, epsilon)
