@@ -264,6 +264,16 @@ def test_sign_of_the_entropy_term(variant, flatter):
     assert (losses.entropy(method(images)).item() > before) == flatter
 
 
+@pytest.mark.parametrize("classes", [4, 200])
+def test_how_sure_a_prediction_is_wanted(classes):
+    """Cross-entropy less entropy is least where log(p (K - 1) / (1 - p)) = 1 / p, p of the true class (README)."""
+    p = torch.linspace(0.01, 0.99, 981, dtype=torch.float64)
+    logits = torch.stack([(p * (classes - 1) / (1 - p)).log(), *[torch.zeros_like(p)] * (classes - 1)], dim=1)
+    total = torch.stack([F.cross_entropy(row[None], torch.tensor([0])) - losses.entropy(row[None]) for row in logits])
+    best = p[total.argmin()].item()
+    assert best == pytest.approx({4: 0.62, 200: 0.24}[classes], abs=0.01)
+
+
 # --- the method -----------------------------------------------------------------------------------------------------
 
 
