@@ -28,11 +28,12 @@ def choose_maps(attention: Tensor, uniform: Tensor, weighted: bool = True) -> Te
 def salient(maps: Tensor, size: tuple[int, int], threshold: Tensor | float) -> Tensor:
     """Where maps reach `threshold` of their maximum: `(B, h, w)` -> bool `(B, H, W)`, `size` being (H, W).
 
-    `threshold` is one number for all, or `(B,)`. Maps are brought to the size bilinearly, a cell covering its stride, in
-    float32: half precision would move the edges by pixels.
+    `threshold` is one number for all, or `(B,)`. Maps are brought to the size bilinearly, a cell covering its stride,
+    and in float32: half precision would move the edges by pixels.
     """
     maps = F.interpolate(maps.float()[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    threshold = torch.as_tensor(threshold, device=maps.device).view(-1, 1, 1)
+    if isinstance(threshold, Tensor):
+        threshold = threshold[:, None, None]
     return maps >= threshold * maps.amax(dim=(1, 2), keepdim=True)
 
 
