@@ -21,6 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import methods
 from benchmarks import recipes
 from benchmarks.errors import UserError
+from benchmarks.optimise import build_optimizer, phase_plans, select_trainable
+from benchmarks.settings import Recipe
 from methods.backbones import BackboneError, TimmBackbones
 from methods.interface import Method, Phase, Sampling
 
@@ -140,6 +142,8 @@ def test_every_variant_predicts_and_learns_and_names_its_parameters(name: str, v
     check_groups(method)
     method.train()
     check_gradients(method)
+    for protocol in ("paper", "common"):
+        check_recipe(method, recipes.recipe_for(name, variant, protocol, "", "", {}))
 
 
 def check_logits(method: Method, classes: int) -> None:
@@ -174,6 +178,13 @@ def check_gradients(method: Method) -> None:
     learned = {name: parameter for name, parameter in method.named_parameters() if parameter.requires_grad}
     assert not [name for name, parameter in learned.items() if parameter.grad is None]
     assert not [name for name, parameter in learned.items() if not parameter.grad.isfinite().all()]
+
+
+def check_recipe(method: Method, recipe: Recipe) -> None:
+    """It names phases and parameter groups that there are, and something learns in each phase."""
+    for plan in phase_plans(method, recipe):
+        select_trainable(method, plan)
+        assert build_optimizer(method, plan, recipe).param_groups
 
 
 # ---- numbers ----------------------------------------------------------------------------------------------------
