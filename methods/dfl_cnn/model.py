@@ -1,0 +1,162 @@
+"""DFL-CNN: a bank of 1×1 filters learns, next to the whole image, the patches that tell the classes apart.
+
+Wang, Morariu, Davis, "Learning a Discriminative Filter Bank within a CNN for Fine-grained Recognition", CVPR 2018
+(arXiv 1611.09932).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.dfl_cnn.bank import FilterBank
+from methods.dfl_cnn.initialise import class_filters, peaks
+from methods.interface import BackboneSource, Method, Tap
+
+
+class DFLCNN(Method):
+    """Two asymmetric streams on one trunk (Section 3.1), the filters of one of them supervised (Section 3.2).
+
+    Options:
+        filters_per_class: k, 10 in the paper.
+        global_stream, patch_stream: switch off the G-stream or the P-stream.
+        side_weight: weight of the side branch in the loss and in the prediction; 0 switches it off.
+        scales: modules of filters on as many maps, each of twice the stride of the one before (2 in "2-scale").
+        patch_tap: the first map that gets filters; None takes the last one before the network's last resolution
+            (`last_but_one`): conv4_3 of VGG-16, layer3 of a ResNet.
+        global_tap: the map that the G-stream classifies.
+        global_head: `linear` on the mean over positions, or `bn_relu`: what the public code has in its place.
+        initialisation: of the filters, `kmeans` (Section 3.3) or `random`.
+        peaks_per_image, window: non-maximum suppression of the initialisation, see `initialise.peaks`.
+        whitened: whether the initial filters are decorrelated, see `initialise.whiten`.
+        reset_norms: draw the scales of all batch norms anew, the pretrained ones too, as the public code does.
+    """
+
+    def __init__(
+        self,
+        backbones: BackboneSource,
+        num_classes: int,
+        *,
+        filters_per_class: int = 10,
+        global_stream: bool = True,
+        patch_stream: bool = True,
+        side_weight: float = 0.1,
+        scales: int = 1,
+        patch_tap: Tap | None = None,
+        global_tap: Tap = "final",
+        global_head: Literal["linear", "bn_relu"] = "linear",
+        initialisation: Literal["kmeans", "random"] = "kmeans",
+        peaks_per_image: int = 5,
+        window: float = 0.2,
+        whitened: bool = True,
+        reset_norms: bool = False,
+    ) -> None:
+        super().__init__()
+        if not (global_stream or patch_stream):
+            raise ValueError("dfl_cnn needs a stream: set global_stream or patch_stream")
+        if filters_per_class < 1 or scales < 1 or peaks_per_image < 1:
+            raise ValueError("filters_per_class, scales and peaks_per_image must be 1 or more")
+        patch_taps = _patch_taps(backbones, patch_tap, scales) if patch_stream else []
+        self.backbone = backbones.features([*patch_taps, *([global_tap] if global_stream else [])])
+        channels = self.backbone.channels
+        self.banks: Any = nn.ModuleList(  # of FilterBank: ModuleList does not say of what it is a list
+            FilterBank(channels[index], num_classes, filters_per_class) for index in range(len(patch_taps))
+        )
+        self.global_head = _global_head(channels[-1], num_classes, global_head) if global_stream else None
+        self.weights = {"global": 1.0, "patch": 1.0, "side": side_weight}
+        self.initialisation, self.whitened = initialisation, whitened
+        self.peaks_per_image, self.window = peaks_per_image, window
+        if reset_norms:
+            _reset_norms(self)
+
+    def streams(self, images: Tensor) -> list[tuple[str, Tensor]]:
+        """Logits `(B, K)` of each classifier with the kind it is of: `global`, `patch` or `side`."""
+        maps = self.backbone(images)
+        found = [] if self.global_head is None else [("global", self.global_head(maps[-1]))]
+        for bank, features in zip(self.banks, maps, strict=False):
+            response = bank.detect(features)
+            found.append(("patch", bank.classifier(response)))
+            if self.weights["side"]:
+                found.append(("side", bank.side(response)))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """G + P + 0.1 · side (weights of the loss, taken for the prediction too)."""
+        return torch.stack([self.weights[kind] * logits for kind, logits in self.streams(images)]).sum(dim=0)
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy of each classifier, weighted 1 : 1 : 0.1; those of several scales are added."""
+        losses: dict[str, Tensor] = {}
+        for kind, logits in self.streams(images):
+            loss = self.weights[kind] * F.cross_entropy(logits, labels)
+            losses[kind] = losses[kind] + loss if kind in losses else loss
+        return losses
+
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Section 3.3: energy map, non-maximum suppression, k-means per class; the biases become 0.
+
+        Batch norms must be in evaluation mode, as they are when the runner calls this.
+        """
+        if self.initialisation == "random" or not self.banks:
+            return
+        found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.banks]
+        for images, labels in batches:
+            for patches, features in zip(found, self.backbone(images), strict=False):
+                vectors, exists = peaks(features, self.peaks_per_image, self.window)
+                patches.append((vectors[exists].cpu(), labels[:, None].expand_as(exists)[exists].cpu()))
+        for bank, patches in zip(self.banks, found, strict=True):
+            points, classes = (torch.cat(parts) for parts in zip(*patches, strict=True))
+            start = bank.filters.weight.cpu()
+            filters = class_filters(points, classes, start, shape=bank.shape, whitened=self.whitened)
+            bank.filters.weight.copy_(filters)
+            bank.filters.bias.zero_()
+
+    def attention(self, images: Tensor) -> Tensor | None:
+        """Positive responses of the predicted class's own k filters, `(B, k, h, w)`; None without a P-stream."""
+        if not self.banks:
+            return None
+        predicted = self(images).argmax(dim=1)
+        return self.banks[0].evidence(self.backbone(images)[0], predicted).clamp_min(0)
+
+
+def last_but_one(backbones: BackboneSource) -> int:
+    """Stride of the last map before a network's last resolution: 16 if anything is learnt behind stride 16, else 8.
+
+    A ResNet's last stage, like that of most networks, has stride 32. VGG's has stride 16, and only pooling behind it.
+    """
+
+    def size(tap: Tap) -> int:
+        return sum(p.numel() for m in [backbones.features([tap])] if isinstance(m, nn.Module) for p in m.parameters())
+
+    return 16 if size("final") > size(16) else 8
+
+
+def _patch_taps(backbones: BackboneSource, first: Tap | None, scales: int) -> list[Tap]:
+    """The maps that get filters."""
+    first = last_but_one(backbones) if first is None else first
+    if scales == 1:
+        return [first]
+    if not isinstance(first, int):
+        raise ValueError(f"scales={scales} needs patch_tap to be a stride, not {first!r}")
+    return [first * 2**scale for scale in range(scales)]
+
+
+def _global_head(channels: int, num_classes: int, kind: str) -> nn.Module:
+    """The G-stream's classifier: `(B, C, h, w)` -> `(B, K)`."""
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    if kind == "linear":
+        return nn.Sequential(*pool, nn.Linear(channels, num_classes))
+    return nn.Sequential(nn.Conv2d(channels, num_classes, 1), nn.BatchNorm2d(num_classes), nn.ReLU(), *pool)
+
+
+def _reset_norms(module: nn.Module) -> None:
+    """Scales from N(1, 0.02), shifts 0, for every batch norm."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, 0.02)
+            nn.init.zeros_(layer.bias)
