@@ -50,7 +50,8 @@ def parse(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also leaves its right form missing: the spelling is what the user wants to hear of.
+        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{where}: {place or 'top level'}: {_say(first, model)}") from error
 

@@ -87,13 +87,14 @@ def _training(
     pretrained = overrides.get("pretrained", backbone.pretrained)
     file = find_weights(backbone.name, pretrained, place.weights_root)
     options = merged(dataset.options, overrides.get("dataset_options", {}))
+    opened = place.open(dataset.name, options)
     resolved = {
         "method": method,
         "variant": variant,
         "options": recipes.options_of(method, variant),
-        "dataset": dataset.name,
+        "dataset": opened.name,
         "dataset_options": options,
-        "split_sha256": place.open(dataset.name, options).split_hash,
+        "split_sha256": opened.split_hash,
         "backbone": backbone.name,
         "backbone_options": merged(file.network_options if file else {}, backbone.options),
         "weights_sha256": file.sha256 if file else None,
@@ -102,7 +103,7 @@ def _training(
         "seed": 0,
     }
     recipe = recipes.recipe_for(
-        method, variant, entry.protocol, dataset.name, backbone.name, overrides.get("recipe", {})
+        method, variant, entry.protocol, opened.name, backbone.name, overrides.get("recipe", {})
     )
     fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
     run = parse(Run, merged(resolved, overrides, fixed), name)

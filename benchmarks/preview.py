@@ -7,6 +7,7 @@ from typing import Any
 
 import methods
 from benchmarks import recipes, suite
+from benchmarks.errors import UserError
 from benchmarks.jobs import Goal
 from benchmarks.plan import Place, images_to_process, split_name
 from benchmarks.settings import AnyRun, Run
@@ -60,11 +61,11 @@ def variants_of(name: str) -> list[str]:
 
 
 def method_rows(check: bool = False) -> list[dict[str, Any]]:
-    """A row per method. With `check`, raises `UserError` for the first unsound recipe or published row."""
+    """A row per method. With `check`, raises `UserError` naming every method with an unsound recipe or row."""
+    if check:
+        check_methods()
     found = []
     for name in methods.available():
-        if check:
-            recipes.check(name)
         file = recipes.method_file(name)
         found.append(
             {
@@ -76,6 +77,18 @@ def method_rows(check: bool = False) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def check_methods() -> None:
+    """Raises `UserError` with the first fault of every method that has one."""
+    faults = []
+    for name in methods.available():
+        try:
+            recipes.check(name)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("; ".join(faults))
 
 
 def suite_rows() -> list[dict[str, Any]]:

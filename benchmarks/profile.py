@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.build import autocast, build_method
-from benchmarks.machine import peak_resident_bytes
+from benchmarks.machine import peak_resident_bytes, reset_peak_resident
 from benchmarks.settings import ProfileRun
 from methods.interface import Method
 from results.record import Speed
@@ -46,7 +46,7 @@ def measure(run: ProfileRun) -> dict[str, Any]:
     """Measures inference and training: `{"speed": {mode: Speed}, "model": {…}}`."""
     device = torch.device(run.device)
     torch.manual_seed(0)
-    before = peak_resident_bytes()
+    empty = reset_peak_resident()
     method, _ = build_method(run, run.classes, None, device)
     images = torch.randn(run.batch_size, 3, run.image_size, run.image_size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -56,10 +56,10 @@ def measure(run: ProfileRun) -> dict[str, Any]:
         "views": method.views,
         "input": run.image_size,
     }
-    # Inference first: on a CPU only the process's peak is known, and training's is the larger one.
+    # Inference first: what training allocates may stay with the process and would count against inference.
     speed = {
-        "inference": _measure_inference(method, images, run, before),
-        "train": _measure_training(method, images, run, before),
+        "inference": _measure_inference(method, images, run, empty),
+        "train": _measure_training(method, images, run, empty),
     }
     return {"speed": speed, "model": model}
 
@@ -72,7 +72,7 @@ def flops(method: Method, image: Tensor) -> int:
     return int(counter.get_total_flops())
 
 
-def _measure_inference(method: Method, images: Tensor, run: ProfileRun, before: int) -> Speed:
+def _measure_inference(method: Method, images: Tensor, run: ProfileRun, empty: int) -> Speed:
     method.eval()
 
     def forward(batch: Tensor) -> None:
@@ -81,13 +81,13 @@ def _measure_inference(method: Method, images: Tensor, run: ProfileRun, before: 
 
     _reset_peak(images.device)
     rates = block_rates(lambda: forward(images), len(images), images.device)
-    peak = _peak(images.device, before)
+    peak = _peak(images.device, empty)
     forward(images[:1])
     latencies = [1000 * seconds_of(lambda: forward(images[:1]), 1, images.device) for _ in range(LATENCY_REPEATS)]
     return _speed(run, rates, peak, statistics.median(latencies))
 
 
-def _measure_training(method: Method, images: Tensor, run: ProfileRun, before: int) -> Speed:
+def _measure_training(method: Method, images: Tensor, run: ProfileRun, empty: int) -> Speed:
     method.train()
     labels = _labels(method, run).to(images.device)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-4, momentum=0.9, fused=images.is_cuda)
@@ -106,7 +106,7 @@ def _measure_training(method: Method, images: Tensor, run: ProfileRun, before: i
 
     _reset_peak(images.device)
     rates = block_rates(step, len(images), images.device)
-    return _speed(run, rates, _peak(images.device, before), None)
+    return _speed(run, rates, _peak(images.device, empty), None)
 
 
 def _labels(method: Method, run: ProfileRun) -> Tensor:
@@ -163,10 +163,12 @@ def _speed(run: ProfileRun, rates: list[float], peak: int, latency_ms: float | N
 def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    else:
+        reset_peak_resident()
 
 
-def _peak(device: torch.device, before: int) -> int:
-    """Bytes. CUDA: most memory allocated since the reset. CPU: growth of the process's peak since it was empty."""
+def _peak(device: torch.device, empty: int) -> int:
+    """Bytes. CUDA: most memory tensors took since the reset. CPU: what the process grew by, from before the model."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return peak_resident_bytes() - before
+    return max(peak_resident_bytes() - empty, 0)

@@ -78,8 +78,8 @@ class PublishedRow(Settings):
     """In the paper's words."""
     input_size: int | None = None
     metric: Literal["top1"] = "top1"
-    value: float = Field(ge=0, le=100)
-    """Percent."""
+    value: float | None = Field(ge=0, le=100)
+    """Percent; null where the paper has the row and its number could not be found."""
     source: str
     verified: bool
     """Whether the number was read in the source, rather than recalled."""
@@ -108,11 +108,11 @@ def published(method: str) -> tuple[PublishedRow, ...]:
 
 
 def answered(method: str, **settings: str) -> list[PublishedRow]:
-    """The published rows that a Run with these settings (variant, dataset, backbone) answers."""
+    """The published rows with a number that a Run with these settings (variant, dataset, backbone) answers."""
     return [
         row
         for row in published(method)
-        if row.answered_by and all(settings.get(key) == value for key, value in row.answered_by.items())
+        if row.value is not None and row.answered_by and all(settings.get(key) == value for key, value in row.answered_by.items())
     ]
 
 

@@ -63,9 +63,14 @@ def open_dataset(name: str, root: Path | None = None, options: Mapping[str, Any]
     reader, folder = _resolve(name, root)
     _check_options(name, reader, options)
     dataset = reader(folder, **options)  # type: ignore[call-arg]  # the contract of a reader's constructor
-    dataset.name = name
+    dataset.name = _canonical(name)
     dataset.check()
     return dataset
+
+
+def _canonical(name: str) -> str:
+    """One dataset, one name: a reader's own, also where it was asked for by its folder's."""
+    return next((own for own, reader in readers().items() if reader.folder == name), name)
 
 
 def _resolve(name: str, root: Path | None) -> tuple[type[Dataset], Path | None]:

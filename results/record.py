@@ -50,7 +50,7 @@ class Speed(_Part):
     latency_ms: float | None = None
     """Median milliseconds of one image alone (inference only)."""
     peak_memory: int
-    """Bytes. CUDA: most memory allocated by tensors. CPU: growth of the process's peak resident memory."""
+    """Bytes. CUDA: most memory allocated by tensors. CPU: what the process grew by at its peak."""
 
 
 class Record(_Part):

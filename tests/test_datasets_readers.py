@@ -59,7 +59,7 @@ def change(file: Path, old: str, new: str) -> None:
 
 
 def test_every_module_with_a_dataset_is_a_reader() -> None:
-    assert {"synthetic", "cub", "folder"} <= set(readers())
+    assert {"synthetic", "cub_200_2011", "folder"} <= set(readers())
     assert "interface" not in readers()
     assert "storage" not in readers()
 
@@ -72,14 +72,15 @@ def test_a_reader_without_files_opens_without_a_root() -> None:
 
 def test_a_folder_is_opened_by_the_reader_that_knows_its_layout(cub: Path) -> None:
     dataset = open_dataset("birds", cub.parent)
-    assert type(dataset) is readers()["cub"]
+    assert type(dataset) is readers()["cub_200_2011"]
     assert dataset.name == "birds"
 
 
 def test_a_reader_with_a_fixed_folder_is_opened_by_its_own_name(cub: Path) -> None:
     cub.rename(cub.with_name("CUB_200_2011"))
-    assert open_dataset("cub", cub.parent).name == "cub"
-    assert available(cub.parent) == ["synthetic", "cub"]
+    assert open_dataset("cub_200_2011", cub.parent).name == "cub_200_2011"
+    assert open_dataset("CUB_200_2011", cub.parent).name == "cub_200_2011", "one dataset, one name"
+    assert available(cub.parent) == ["synthetic", "cub_200_2011"]
 
 
 def test_available_lists_usable_folders_alone(cub: Path) -> None:
@@ -100,7 +101,7 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest(cub: Path) -> None:
 
 def test_a_missing_fixed_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"CUB_200_2011 is missing; put"):
-        open_dataset("cub", tmp_path)
+        open_dataset("cub_200_2011", tmp_path)
 
 
 def test_a_folder_of_no_known_layout_is_told_what_would_be_read(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""Turns a finished Run of `plain` into a weight file that comes with the project.
+
+`python run_all.py run pretrain`, then `python -m benchmarks.ship_backbone RUN NAME` writes
+`methods/weights/NAME.safetensors`: the backbone's parameters in half precision under timm's own names, and where they
+come from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from safetensors.torch import load_file, save_file
+
+from benchmarks.execute import WEIGHTS, run_folder
+from methods.backbones import SHIPPED_WEIGHTS
+from results.store import ResultStore, write_whole
+
+PREFIX = "backbone.net."
+
+
+def ship(run_id: str, name: str, results: Path = Path("results")) -> None:
+    """Writes the weight file. Fails if the Run has no weights."""
+    store = ResultStore(results)
+    record = store.read(run_id)
+    if record is None:
+        raise typer.BadParameter(f"there is no finished Run {run_id!r} below {results}")
+    weights = load_file(run_folder(store, run_id) / WEIGHTS)
+    backbone = {
+        key.removeprefix(PREFIX): value.half() if value.is_floating_point() else value
+        for key, value in weights.items()
+        if key.startswith(PREFIX)
+    }
+    origin = {"run": record.id, "hash": record.hash, "commit": record.commit or "", "dataset": record.run["dataset"]}
+    write_whole(SHIPPED_WEIGHTS / f"{name}.safetensors", lambda path: save_file(backbone, path, metadata=origin))
+
+
+if __name__ == "__main__":
+    typer.run(ship)

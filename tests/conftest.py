@@ -1,0 +1,46 @@
+"""Where the tests find real images and weights, and small things that many of them train."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.plan import Place
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images of the tests don't go to the user's cache."""
+    os.environ["FGBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    torch.manual_seed(0)
+
+
+def _folder(variable: str) -> Path:
+    if not os.environ.get(variable):
+        pytest.skip(f"{variable} is not set: no real files to test on")
+    return Path(os.environ[variable])
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real images."""
+    return _folder("FGBENCH_DATA")
+
+
+@pytest.fixture
+def real_weights() -> Path:
+    """The folder of ImageNet-trained weights."""
+    return _folder("FGBENCH_WEIGHTS")
+
+
+@pytest.fixture
+def here() -> Place:
+    """A machine with neither data nor weights, computing on the CPU."""
+    return Place()

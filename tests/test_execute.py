@@ -1,0 +1,297 @@
+"""The main road end to end, on drawn images: trained, evaluated, recorded, resumed; and what goes wrong on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+import methods
+from benchmarks import checkpoint, execute, plan
+from benchmarks.plan import Changes, Place
+from benchmarks.predict import predict
+from benchmarks.settings import AnyRun, Run
+from benchmarks.suite import Suite
+from benchmarks.train import Diverged, Trainer
+from methods.plain.model import Plain
+from results.store import ResultsError, ResultStore
+
+SMALL = {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32}
+RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}
+SUITE = Suite.model_validate(
+    {
+        "about": "for tests",
+        "train": [
+            {
+                "methods": ["plain"],
+                "datasets": [{"name": "synthetic", "options": SMALL}],
+                "backbones": [{"name": "test_resnet", "pretrained": "none"}],
+                "seeds": 1,
+                "set": {
+                    "recipe": {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}
+                },
+            }
+        ],
+    }
+)
+QUIET = Console(quiet=True)
+
+
+def runs_of(here: Place, **changes: object) -> list[AnyRun]:
+    return plan.expand(SUITE, here, Changes(**changes))
+
+
+def one_run(here: Place, **changes: object) -> Run:
+    (run,) = runs_of(here, **changes)
+    assert isinstance(run, Run)
+    return run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    return ResultStore(tmp_path / "results")
+
+
+def test_a_run_leaves_a_whole_record(here: Place, store: ResultStore) -> None:
+    run = one_run(here)
+    summary = execute.execute([run], store, here, QUIET)
+    assert summary.done == [run.id]
+    record = store.read(run.id)
+    assert record is not None
+    assert record.status == "done"
+    assert record.run == run.model_dump(mode="json")
+    assert record.split["sha256"] == run.split_sha256
+    assert (record.split["train"], record.split["validation"], record.split["test"]) == (18, 6, 12)
+    assert set(record.metrics) == {"last", "validation", "best_on_test"}
+    assert record.metrics["last"].epoch == 3
+    assert record.metrics["best_on_test"].top1 >= record.metrics["last"].top1
+    assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
+    assert record.hardware["device"] == "cpu"
+    history = store.history(run.id)
+    assert history is not None
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["images"].tolist() == [18, 18, 18]
+    assert not (store.root / run.id / checkpoint.NAME).exists()
+
+
+def test_every_test_image_has_one_row_per_selection_and_the_rows_give_the_metrics(
+    here: Place, store: ResultStore
+) -> None:
+    run = one_run(here)
+    execute.execute([run], store, here, QUIET)
+    record, predictions = store.read(run.id), store.predictions(run.id)
+    assert record is not None
+    assert predictions is not None
+    dataset = here.open(run.dataset, run.dataset_options)
+    test = [path for path, train in zip(dataset.paths, dataset.is_train, strict=True) if not train]
+    for selection, rows in predictions.groupby("selection"):
+        assert rows["image"].tolist() == test
+        metrics = record.metrics[selection]  # type: ignore[index]
+        assert (rows["prediction"] == rows["label"]).mean() == pytest.approx(metrics.top1)
+        assert rows["log_loss"].mean() == pytest.approx(metrics.log_loss, rel=1e-5)
+        assert rows["top5"].map(len).eq(3).all()
+
+
+def test_the_test_set_chooses_neither_last_epoch_nor_validation(here: Place, store: ResultStore) -> None:
+    run = one_run(here)
+    trainer = Trainer(run, here, store.folder(run.id), execute.Display(QUIET, 1, 1))
+    scores = iter([0.9, 0.1, 0.5])
+
+    def fake_evaluation(epoch: int) -> dict[str, float]:
+        return {"test_top1": next(scores)}
+
+    history = []
+    trainer._evaluate = fake_evaluation  # type: ignore[method-assign]
+    trainer._save = lambda optimizer: history.append(trainer.progress.history[-1])  # type: ignore[method-assign]
+    trainer.train()
+    assert [row["test_top1"] for row in history] == [0.9, 0.1, 0.5]
+    before = {name: value.clone() for name, value in trainer.method.state_dict().items()}
+    other = Trainer(run, here, store.folder("other"), execute.Display(QUIET, 1, 1))
+    other.train()
+    for name, value in other.method.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_a_recipe_without_validation_says_so_instead_of_a_number(here: Place, store: ResultStore) -> None:
+    run = one_run(here, set={"recipe": {"validation": 0.0}})
+    execute.execute([run], store, here, QUIET)
+    record = store.read(run.id)
+    assert record is not None
+    assert "validation" not in record.metrics
+    assert "validation" in record.missing["metrics.validation"]
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
+    here: Place, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = one_run(here)
+    execute.execute([run], ResultStore(store.root / "whole"), here, QUIET)
+    save = checkpoint.save
+
+    def interrupt_after_the_second_epoch(folder: Path, run_hash: str, state: dict[str, object]) -> None:
+        save(folder, run_hash, state)
+        if state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", interrupt_after_the_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            execute.execute([run], store, here, QUIET)
+    assert store.read(run.id) is None
+    execute.execute([run], store, here, QUIET)
+    record = store.read(run.id)
+    assert record is not None
+    assert record.resumed == 1
+    whole = load_file(store.root / "whole" / run.id / execute.WEIGHTS)
+    resumed = load_file(store.root / run.id / execute.WEIGHTS)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    rows = store.predictions(run.id)
+    pd.testing.assert_frame_equal(rows, ResultStore(store.root / "whole").predictions(run.id))
+
+
+def test_a_damaged_checkpoint_is_not_trusted(here: Place, store: ResultStore) -> None:
+    run = one_run(here)
+    (store.folder(run.id) / checkpoint.NAME).write_bytes(b"PK\x03\x04 cut short")
+    assert execute.execute([run], store, here, QUIET).done == [run.id]
+
+
+def test_what_is_done_is_not_done_again_and_what_failed_is(
+    here: Place, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = runs_of(here, seeds=2)
+
+    def fails_for_the_first_seed(self: Trainer) -> None:
+        if self.run.seed == 0:
+            raise RuntimeError("out of luck\nsecond line")
+        return train(self)
+
+    train = Trainer.train
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train", fails_for_the_first_seed)
+        summary = execute.execute(runs, store, here, QUIET)
+    assert (summary.failed, summary.done) == ([runs[0].id], [runs[1].id])
+    failed = store.read(runs[0].id)
+    assert failed is not None
+    assert failed.error == "RuntimeError: out of luck"
+    assert "fails_for_the_first_seed" in (failed.traceback or "")
+    summary = execute.execute(runs, store, here, QUIET)
+    assert (summary.done, summary.skipped, summary.failed) == ([runs[0].id], [runs[1].id], [])
+
+
+def test_a_diverging_run_is_recorded_as_failed_with_its_loss_terms(
+    here: Place, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_a_number(self: Plain, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"cross_entropy": self(images).sum() * float("nan")}
+
+    monkeypatch.setattr(methods.load("plain"), "losses", not_a_number)
+    run = one_run(here)
+    assert execute.execute([run], store, here, QUIET).failed == [run.id]
+    record = store.read(run.id)
+    assert record is not None
+    assert record.error is not None
+    assert record.error.startswith(Diverged.__name__)
+    assert "cross_entropy" in record.error
+
+
+def test_a_method_may_take_several_steps_a_batch(here: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stepped = []
+
+    def two_steps(self: Plain, images: torch.Tensor, labels: torch.Tensor):
+        yield {"first": self.losses(images, labels)["cross_entropy"]}
+        yield {"second": self.losses(images, labels)["cross_entropy"]}
+
+    kind = methods.load("plain")
+    monkeypatch.setattr(kind, "steps", two_steps)
+    monkeypatch.setattr(kind, "after_step", lambda self: stepped.append(1))
+    run = one_run(here, set={"recipe": {"epochs": 1}})
+    trainer = Trainer(run, here, tmp_path, execute.Display(QUIET, 1, 1))
+    trained = trainer.train()
+    assert len(stepped) == 2 * 4  # 18 images in batches of 5
+    assert {"loss.first", "loss.second"} <= set(trained.progress.history[0])
+
+
+def test_two_phases_train_what_they_say(here: Place, store: ResultStore) -> None:
+    entry = SUITE.train[0].model_dump() | {"methods": ["bilinear_cnn"]}
+    (run,) = plan.expand(Suite.model_validate({"about": "x", "train": [entry]}), here)
+    execute.execute([run], store, here, QUIET)
+    history = store.history(run.id)
+    assert history is not None
+    assert history["phase"].tolist() == ["classifier", "all", "all"]
+
+
+def test_a_profile_run_records_ordered_rates_and_memory(here: Place, store: ResultStore) -> None:
+    suite = {"about": "x", "profile": [{"methods": ["plain"], "backbones": ["test_resnet"], "image_sizes": [64]}]}
+    runs = plan.expand(Suite.model_validate(suite), here, Changes(set={"batch_size": 16}))
+    assert execute.execute(runs, store, here, QUIET).done == [runs[0].id]
+    record = store.read(runs[0].id)
+    assert record is not None
+    for speed in record.speed.values():
+        assert 0 < speed.images_per_s_p10 <= speed.images_per_s <= speed.images_per_s_p90
+    assert record.speed["train"].images_per_s < record.speed["inference"].images_per_s
+    assert record.speed["train"].peak_memory >= record.speed["inference"].peak_memory > 0
+    assert record.model["flops"] > 0
+
+
+def test_predict_gives_the_runs_own_probabilities(here: Place, store: ResultStore, tmp_path: Path) -> None:
+    from PIL import Image
+
+    run = one_run(here)
+    execute.execute([run], store, here, QUIET)
+    dataset = here.open(run.dataset, run.dataset_options)
+    rows = store.predictions(run.id)
+    assert rows is not None
+    first = rows[rows["selection"] == "last"].iloc[0]
+    file = tmp_path / "bird.png"
+    Image.fromarray(dataset.image(dataset.paths.index(first["image"]))).save(file)
+    (found,) = predict(store, run.id[:20], [file], "cpu")
+    name, probability = found["classes"][0]
+    assert name == dataset.classes[first["prediction"]]
+    assert probability == pytest.approx(first["confidence"], rel=1e-4)
+
+
+def test_a_results_folder_that_cannot_be_written_stops_before_any_work(here: Place, tmp_path: Path) -> None:
+    blocked = tmp_path / "results"
+    blocked.write_text("a file where the folder should be", encoding="utf-8")
+    with pytest.raises(ResultsError, match="--results"):
+        execute.execute(runs_of(here), ResultStore(blocked), here, QUIET)
+
+
+def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    from results import store as module
+
+    store.prepare()
+    path = store.root / "kept.txt"
+    module.write_whole(path, lambda temporary: temporary.write_text("before", encoding="utf-8"))
+
+    def full(temporary: Path) -> None:
+        temporary.write_text("half", encoding="utf-8")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ResultsError, match="No space left"):
+        module.write_whole(path, full)
+    assert path.read_text(encoding="utf-8") == "before"
+    assert [file.name for file in store.root.iterdir()] == ["kept.txt"]
+
+
+def test_the_index_is_rebuilt_from_the_records(here: Place, store: ResultStore) -> None:
+    run = one_run(here, set={"recipe": {"epochs": 1}})
+    execute.execute([run], store, here, QUIET)
+    before = store.index()
+    (store.root / "index.csv").unlink()
+    after = store.index()
+    assert (store.root / "index.csv").is_file()
+    pd.testing.assert_frame_equal(before, after)
+    assert after.loc[0, "run.recipe.epochs"] == 1
+
+
+def test_a_damaged_record_is_named(here: Place, store: ResultStore) -> None:
+    folder = store.folder("broken")
+    (folder / "record.json").write_text(json.dumps({"id": "broken"}), encoding="utf-8")
+    with pytest.raises(ResultsError, match="broken"):
+        store.records()

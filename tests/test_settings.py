@@ -1,0 +1,111 @@
+"""Settings: a wrong one is answered in one line, an equal one has an equal hash."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from benchmarks import plan, recipes, suite
+from benchmarks.errors import UserError, choose, merged, read_yaml
+from benchmarks.settings import Run
+
+
+def a_run(**changes: object) -> Run:
+    values = {
+        "method": "plain",
+        "variant": "paper",
+        "dataset": "synthetic",
+        "backbone": "test_resnet",
+        "split_sha256": "0" * 64,
+        "pretrained": "none",
+        "protocol": "common",
+        "recipe": recipes.recipe_for("plain", "paper", "common", "synthetic", "test_resnet", {}),
+        "seed": 0,
+    }
+    return Run.model_validate(values | changes)
+
+
+def test_equal_settings_have_equal_hashes_in_every_process() -> None:
+    assert a_run().hash == a_run().hash
+    fixed = Run.model_validate(a_run().model_dump() | {"recipe": FIXED_RECIPE})
+    assert fixed.hash[:16] == FIXED_HASH, "a change of the hash orphans every stored result: raise RULES on purpose"
+
+
+FIXED_RECIPE = {
+    "image_size": 64,
+    "stored_size": 64,
+    "batch_size": 8,
+    "epochs": 1,
+    "optimizer": {"lr": 0.1},
+}
+FIXED_HASH = "f99d1f8ca5703262"
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"weights_sha256": "1"}, {"split_sha256": "1"}, {"options": {"a": 1}}])
+def test_every_setting_changes_the_hash(change: dict[str, object]) -> None:
+    assert a_run(**change).hash != a_run().hash
+
+
+def test_a_run_is_frozen() -> None:
+    with pytest.raises(ValidationError):
+        a_run().seed = 3  # type: ignore[misc]
+
+
+def test_an_id_is_a_safe_folder_name() -> None:
+    run_id = a_run(dataset="../my birds/é").id
+    assert "/" not in run_id
+    assert " " not in run_id
+    assert not run_id.startswith(".")
+
+
+def test_a_wrong_name_is_answered_with_the_nearest_right_one() -> None:
+    with pytest.raises(UserError, match="did you mean 'bilinear_cnn'"):
+        choose("method", "bilinear_cn", ["plain", "bilinear_cnn"])
+    with pytest.raises(UserError, match="there are: plain, sef"):
+        choose("method", "xyzzy", ["plain", "sef"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"epocs": 3}, "epocs: unknown key; did you mean 'epochs'"),
+        ({"augment": {"flp": 1}}, "augment.flp: unknown key; did you mean 'flip'"),
+        ({"optimizer": {"name": "sgdd"}}, "optimizer.name"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"validation": 1.5}, "validation"),
+        ({"phases": {"all": {"epoch": 1}}}, "did you mean 'epochs'"),
+    ],
+)
+def test_a_wrong_recipe_is_answered_in_one_line(overrides: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        recipes.recipe_for("plain", "paper", "common", "synthetic", "test_resnet", overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_yaml_is_answered_with_file_and_line(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("about: x\ntrain: [\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"mine\.yaml: line \d+"):
+        read_yaml(path)
+
+
+def test_a_typo_in_a_suite_is_answered_with_the_nearest_key(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("about: x\ntrain:\n  - {methods: [plain], dataset: [synthetic]}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="did you mean 'datasets'"):
+        suite.load(str(path))
+
+
+def test_assignments_become_nested_settings() -> None:
+    pairs = plan.parse_assignments(["epochs=3", "augment.flip=0", "options.tap=32", "pretrained=none"], "--set")
+    assert plan.nested(pairs) == {
+        "recipe": {"epochs": 3, "augment": {"flip": 0}},
+        "options": {"tap": 32},
+        "pretrained": "none",
+    }
+    with pytest.raises(UserError, match="key=value"):
+        plan.parse_assignments(["epochs"], "--set")
+
+
+def test_the_last_of_merged_dictionaries_is_on_top() -> None:
+    assert merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 3}, "d": [2]}) == {"a": {"b": 3, "c": 2}, "d": [2]}

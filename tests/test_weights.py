@@ -1,0 +1,112 @@
+"""Weight files: what they fill is accounted for, and what can't be right is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from methods.backbones import BackboneError, TimmBackbones, WeightFile, find_weights
+
+
+def state(name: str = "test_resnet") -> dict[str, torch.Tensor]:
+    torch.manual_seed(3)
+    return timm.create_model(name, num_classes=7).state_dict()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_file(state(), tmp_path / "test_resnet.safetensors")
+    return tmp_path
+
+
+def backbones(folder: Path, **options: object) -> TimmBackbones:
+    return TimmBackbones("test_resnet", 64, **({"pretrained": "auto", "weights_root": folder} | options))
+
+
+def test_weights_reach_the_network_whatever_the_file_format(tmp_path: Path) -> None:
+    wanted = state()
+    save_file(wanted, tmp_path / "a.safetensors")
+    torch.save({"state_dict": wanted}, tmp_path / "b.pth")
+    for name in ("a.safetensors", "b.pth"):
+        features = backbones(tmp_path, pretrained=name).features([16])
+        assert torch.equal(features.net.conv1[0].weight, wanted["conv1.0.weight"])
+
+
+def test_half_precision_files_are_loaded_as_float32(tmp_path: Path) -> None:
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in state().items()}
+    save_file(halves, tmp_path / "test_resnet.safetensors")
+    assert backbones(tmp_path).features([16]).net.conv1[0].weight.dtype == torch.float32
+
+
+def test_exactly_what_the_file_lacks_is_reported(tmp_path: Path) -> None:
+    part = {key: value for key, value in state().items() if not key.startswith(("layer4.", "fc."))}
+    save_file(part, tmp_path / "test_resnet_to_layer3.safetensors")
+    source = backbones(tmp_path)
+    source.features([16])
+    _, unfilled = source.loaded["test_resnet"]
+    assert unfilled
+    assert all(name.startswith("layer4.") for name in unfilled)
+
+
+def test_an_unfilled_layer_before_the_tap_is_refused_unless_allowed(tmp_path: Path) -> None:
+    part = {key: value for key, value in state().items() if not key.startswith(("layer4.", "fc."))}
+    save_file(part, tmp_path / "test_resnet_to_layer3.safetensors")
+    with pytest.raises(BackboneError, match=r"before the tap.*layer4"):
+        backbones(tmp_path).features(["final"])
+    backbones(tmp_path, allow_unfilled=True).features(["final"])
+
+
+def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
+    save_file(state("test_convnext"), tmp_path / "test_resnet.safetensors")
+    with pytest.raises(BackboneError, match=r"test_resnet\.safetensors.*another network"):
+        backbones(tmp_path).features([16])
+    other = {key: torch.zeros(*value.shape, 2) for key, value in state().items()}
+    save_file(other, tmp_path / "test_resnet.safetensors")
+    with pytest.raises(BackboneError, match="another network"):
+        backbones(tmp_path).features([16])
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    for name in ("test_resnet.safetensors", "other.pth"):
+        (tmp_path / name).write_bytes(b"<html>not found</html>")
+        with pytest.raises(BackboneError, match=name):
+            backbones(tmp_path, pretrained=name).features([16])
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, ("code from the file ran",))
+
+
+def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"state_dict": _Evil()}, tmp_path / "test_resnet.pth")
+    with pytest.raises(BackboneError, match=r"test_resnet\.pth"):
+        backbones(tmp_path).features([16])
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_the_file_must_be_named_where_several_fit(folder: Path) -> None:
+    assert find_weights("test_resnet", "none", folder) is None
+    found = find_weights("test_resnet", "auto", folder)
+    assert found == WeightFile.of(folder / "test_resnet.safetensors")
+    save_file(state(), folder / "test_resnet_to_layer4.safetensors")
+    with pytest.raises(BackboneError, match="several fit"):
+        find_weights("test_resnet", "auto", folder)
+    with pytest.raises(BackboneError, match="not there"):
+        find_weights("test_resnet", "elsewhere.pth", folder)
+
+
+def test_a_name_that_only_begins_alike_does_not_fit(folder: Path) -> None:
+    with pytest.raises(BackboneError, match="not there"):
+        find_weights("test_res", "auto", folder)
+
+
+def test_partial_real_weights_serve_up_to_where_they_go(real_weights: Path) -> None:
+    source = TimmBackbones("resnet18", 64, "auto", real_weights)
+    assert source.features([16]).channels == (256,)
+    with pytest.raises(BackboneError, match="layer4"):
+        source.features([32])
