@@ -8,15 +8,12 @@ from __future__ import annotations
 import copy
 import io
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import methods
 from benchmarks import recipes
@@ -25,6 +22,7 @@ from benchmarks.optimise import build_optimizer, phase_plans, select_trainable
 from benchmarks.settings import Recipe
 from methods.backbones import BackboneError, TimmBackbones
 from methods.interface import Method, Phase, Sampling
+from tests.host_waits import host_waits_forbidden
 
 CLASSES = 5
 SIZE = 96
@@ -340,43 +338,6 @@ def test_it_says_how_batches_are_drawn(method: Method):
     assert isinstance(method.sampling, Sampling)
 
 
-# ---- the host never waits ---------------------------------------------------------------------------------------
-
-
-class HostWaits(TorchDispatchMode):
-    """Fails on operators whose result the host must see before it can go on."""
-
-    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "bincount")
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = function.overloadpacket.__name__
-        assert name not in self.WAITS, f"the host waits for aten::{name}"
-        if name.startswith("index") and len(args) > 1 and isinstance(args[1], (list, tuple)):
-            masks = [index for index in args[1] if index is not None and index.dtype in (torch.bool, torch.uint8)]
-            assert not masks, f"aten::{name} with a mask: the shape depends on the data"
-        return function(*args, **(kwargs or {}))
-
-
-@contextmanager
-def host_waits_forbidden(device: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """On CUDA torch watches itself; on a CPU the operators are watched, and the ways around them are closed."""
-    if device == "cuda":
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            yield
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        return
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("the host waits: a tensor is read back in a step")
-
-    with monkeypatch.context() as patch, HostWaits():
-        for way in ("tolist", "numpy", "cpu", "__array__"):
-            patch.setattr(Tensor, way, refuse)
-        yield
-
-
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_no_step_makes_the_host_wait(method: Method, device: str, monkeypatch: pytest.MonkeyPatch):
     method.to(device)
@@ -392,21 +353,3 @@ def test_no_step_makes_the_host_wait(method: Method, device: str, monkeypatch: p
         method.eval()
         with torch.no_grad():
             method(images)
-
-
-def test_the_watch_over_the_host_sees_what_it_must(monkeypatch: pytest.MonkeyPatch):
-    values = torch.tensor([1.0, -1.0])
-    ways = [
-        values[0].item,
-        lambda: float(values[0]),
-        lambda: bool(values[0] > 0),
-        values.nonzero,
-        lambda: values[values > 0],
-        values.unique,
-        lambda: Tensor.tolist(values),
-        lambda: Tensor.numpy(values),
-        lambda: values.masked_select(values > 0),
-    ]
-    for way in ways:
-        with pytest.raises(AssertionError, match=r"host waits|with a mask"), host_waits_forbidden("cpu", monkeypatch):
-            way()
