@@ -24,7 +24,7 @@ def bilinear_attention_pool(attention: Tensor, features: Tensor, maximum: bool =
 
 
 def average_parts(attention: Tensor, features: Tensor) -> Tensor:
-    """Mean over positions of A_k ⊙ F: `(B, M, N)`, `(B, C, N)` -> `(B, M, C)`. One product; no A_k ⊙ F is kept."""
+    """Mean over positions of A_k ⊙ F: `(B, M, N)`, `(B, C, N)` -> `(B, M, C)`. One product; no A_k ⊙ F is made."""
     return attention @ features.transpose(1, 2) / attention.shape[2]
 
 

@@ -1,0 +1,235 @@
+"""What WS-DAN costs: pooling, cropping and dropping in a batch, centres, and a whole step against three plain passes.
+
+`pytest benchmarks/test_ws_dan_speed.py --benchmark-enable`. On a CUDA GPU at the paper's size (Inception-v3, 448 px, 32
+maps, bfloat16), on a CPU at a small one. `kept` counts the bytes that autograd keeps for the backward pass, on both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.backbones import TimmBackbones
+from methods.interface import Method
+from methods.plain.model import Plain
+from methods.ws_dan import augment
+from methods.ws_dan.centres import RATE, Centres
+from methods.ws_dan.model import CROP_PADDING, INCEPTION_FEATURES, WSDAN
+from methods.ws_dan.pooling import bilinear_attention_pool
+
+CUDA = torch.cuda.is_available()
+SIZE, BATCH, CLASSES, MAPS, CHANNELS, CELLS = (448, 32, 200, 32, 768, 26) if CUDA else (160, 4, 50, 32, 768, 8)
+
+
+@pytest.fixture
+def device() -> torch.device:
+    return torch.device("cuda" if CUDA else "cpu")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """One call, the device's work included."""
+    start = time.perf_counter()
+    work()
+    if CUDA:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def ratio(work: Callable[[], object], reference: Callable[[], object], rounds: int = 5) -> float:
+    """Median of time over time, in turns, so that a busy machine is busy for both."""
+    for each in (work, reference):
+        seconds(each)
+    return statistics.median(seconds(work) / seconds(reference) for _ in range(rounds))
+
+
+def kept(work: Callable[[], Tensor], parameters: Iterable[Tensor] = ()) -> int:
+    """Bytes that autograd keeps between the forward and the backward pass, those of `parameters` left out."""
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = work()
+    own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    total = sum(size for place, size in sizes.items() if place not in own)
+    loss.backward()
+    return total
+
+
+# ---- pooling ----------------------------------------------------------------------------------------------------
+
+
+def pool_map_by_map(attention: Tensor, features: Tensor, maximum: bool) -> Tensor:
+    """The formula, and the way of released code for maximum pooling: one A_k ⊙ F after the other."""
+    products = [features * one[:, None] for one in attention.unbind(1)]
+    parts = torch.cat([p.amax((2, 3)) if maximum else p.mean((2, 3)) for p in products], dim=1)
+    return F.normalize(parts.sign() * (parts.abs() + 1e-12).sqrt(), dim=1)
+
+
+@pytest.mark.parametrize("maximum", [False, True], ids=["average", "maximum"])
+def test_pooling(benchmark: BenchmarkFixture, device: torch.device, maximum: bool):
+    attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=device, requires_grad=True)
+    features = torch.rand(BATCH, CHANNELS, CELLS, CELLS, device=device, requires_grad=True)
+    weight = torch.rand(BATCH, MAPS * CHANNELS, device=device)
+
+    def there_and_back(pool: Callable[[Tensor, Tensor, bool], Tensor]) -> Tensor:
+        return (pool(attention, features, maximum) * weight).sum()
+
+    torch.testing.assert_close(
+        bilinear_attention_pool(attention, features, maximum), pool_map_by_map(attention, features, maximum)
+    )
+    benchmark.pedantic(lambda: there_and_back(bilinear_attention_pool).backward(), rounds=5, warmup_rounds=1)
+    if benchmark.enabled:
+        benchmark.extra_info["time over map by map"] = ratio(
+            lambda: there_and_back(bilinear_attention_pool).backward(),
+            lambda: there_and_back(pool_map_by_map).backward(),
+        )
+        benchmark.extra_info["kept over map by map"] = kept(lambda: there_and_back(bilinear_attention_pool)) / kept(
+            lambda: there_and_back(pool_map_by_map)
+        )
+
+
+# ---- cropping and dropping --------------------------------------------------------------------------------------
+
+
+def augment_in_batch(images: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+    size = (images.shape[2], images.shape[3])
+    regions = []
+    for low, high in ((0.4, 0.6), (0.2, 0.5)):
+        chosen = augment.choose_maps(attention, torch.rand(attention.shape[:2], device=images.device))
+        threshold = low + (high - low) * torch.rand(len(images), device=images.device)
+        regions.append(augment.salient(chosen, size, threshold))
+    cropped = augment.crop(images, augment.bounding_boxes(regions[0], CROP_PADDING))
+    return cropped, augment.drop(images, regions[1])
+
+
+def augment_one_by_one(images: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+    """As released code has it: all maps to image size, draws on the host, one sample after the other."""
+    height, width = images.shape[2:]
+    maps = F.interpolate(attention, size=(height, width), mode="bilinear")
+    weights = maps.mean((2, 3)).sqrt()
+    weights = (weights / weights.sum(1, keepdim=True)).cpu().double().numpy()
+    crops, drops = [], []
+    for image, one, weight in zip(images, maps, weights, strict=True):
+        first, second = np.random.default_rng().choice(len(one), 2, p=weight / weight.sum())
+        rows, columns = torch.nonzero(one[first] >= 0.5 * one[first].max()).unbind(1)
+        top = max(int(rows.min()) - int(CROP_PADDING * height), 0)
+        left = max(int(columns.min()) - int(CROP_PADDING * width), 0)
+        part = image[None, :, top : int(rows.max()) + int(CROP_PADDING * height), left:]
+        part = part[..., : int(columns.max()) + int(CROP_PADDING * width) - left]
+        crops.append(F.interpolate(part, size=(height, width), mode="bilinear", align_corners=True))
+        drops.append(image * (one[second] < 0.35 * one[second].max()))
+    return torch.cat(crops), torch.stack(drops)
+
+
+def test_cropping_and_dropping(benchmark: BenchmarkFixture, device: torch.device):
+    images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
+    attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=device) ** 8
+    benchmark.pedantic(augment_in_batch, args=(images, attention), rounds=5, warmup_rounds=1)
+    if benchmark.enabled:
+        benchmark.extra_info["time over one by one"] = ratio(
+            lambda: augment_in_batch(images, attention), lambda: augment_one_by_one(images, attention)
+        )
+
+
+# ---- centres ----------------------------------------------------------------------------------------------------
+
+
+def test_centres(benchmark: BenchmarkFixture, device: torch.device):
+    centres = Centres(CLASSES, MAPS * CHANNELS).to(device)
+    features = F.normalize(torch.rand(BATCH, MAPS * CHANNELS, device=device), dim=1)
+    labels = torch.randint(CLASSES, (BATCH,), device=device)
+    table = torch.zeros_like(centres.centres)
+
+    def one_by_one() -> None:
+        for feature, label, old in zip(features, labels.tolist(), table[labels], strict=True):
+            table[label] += RATE * (feature - F.normalize(old, dim=0))
+
+    benchmark.pedantic(centres.update, args=(features, labels), rounds=5, warmup_rounds=1)
+    if benchmark.enabled:
+        benchmark.extra_info["time over one by one"] = ratio(lambda: centres.update(features, labels), one_by_one)
+
+
+# ---- the step ---------------------------------------------------------------------------------------------------
+
+
+class Training:
+    """A method, an optimizer and one batch, seen `passes` times in a step: bfloat16 and channels_last on CUDA."""
+
+    def __init__(self, method: Method, device: torch.device, passes: int = 1) -> None:
+        self.method = method.to(device).to(memory_format=torch.channels_last).train()
+        self.passes = passes
+        self.images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
+        self.labels = torch.arange(BATCH, device=device) % CLASSES
+        self.optimizer = torch.optim.SGD(method.parameters(), lr=1e-6, momentum=0.9)
+
+    def loss(self) -> Tensor:
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=CUDA):
+            losses = [
+                loss for _ in range(self.passes) for loss in self.method.losses(self.images, self.labels).values()
+            ]
+        return torch.stack(losses).sum()
+
+    def step(self) -> None:
+        self.optimizer.zero_grad()
+        self.loss().backward()
+        self.optimizer.step()
+        self.method.after_step()
+
+    def kept(self) -> int:
+        """Bytes of activations between the forward and the backward pass."""
+        return kept(self.loss, self.method.parameters())
+
+    def peak_memory(self) -> int:
+        """Bytes that a step takes on the GPU at its worst moment, above what lies there between steps."""
+        self.step()
+        self.optimizer.zero_grad()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        self.step()
+        return torch.cuda.max_memory_allocated() - before
+
+
+@pytest.mark.parametrize("network", ["inception_v3", "mobilenetv2_100"])
+def test_step(benchmark: BenchmarkFixture, device: torch.device, network: str):
+    """Against the same network with a plain classifier, cut at the same place, seeing the batch three times."""
+    tap = INCEPTION_FEATURES if network == "inception_v3" else "final"
+    ours = Training(WSDAN(TimmBackbones(network, SIZE), CLASSES, maps=MAPS), device)
+    benchmark.pedantic(ours.step, rounds=2, warmup_rounds=1)
+    if not benchmark.enabled:
+        return
+    benchmark.extra_info["setting"] = f"{network}, {SIZE} px, batch {BATCH}, {CLASSES} classes, {MAPS} maps"
+    once = Training(Plain(TimmBackbones(network, SIZE), CLASSES, tap=tap), device)
+    thrice = Training(once.method, device, passes=3)
+    benchmark.extra_info["time over three plain passes"] = ratio(ours.step, thrice.step)
+    benchmark.extra_info["time over one plain pass"] = ratio(ours.step, once.step)
+    benchmark.extra_info["kept over one plain pass"] = ours.kept() / once.kept()
+    if network == "inception_v3":
+        whole = Training(Plain(TimmBackbones(network, SIZE), CLASSES), device, passes=3)
+        benchmark.extra_info["time over three plain passes of the whole network"] = ratio(ours.step, whole.step)
+    if CUDA:
+        benchmark.extra_info["memory over one plain pass"] = ours.peak_memory() / once.peak_memory()
+
+
+@pytest.mark.parametrize("variant", ["two views", "one view"])
+def test_inference(benchmark: BenchmarkFixture, device: torch.device, variant: str):
+    """Against the plain backbone's test time."""
+    method = WSDAN(TimmBackbones("inception_v3", SIZE), CLASSES, two_views=variant == "two views").to(device).eval()
+    plain = Plain(TimmBackbones("inception_v3", SIZE), CLASSES, tap=INCEPTION_FEATURES).to(device).eval()
+    images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
+    with torch.inference_mode():
+        benchmark.pedantic(method, args=(images,), rounds=3, warmup_rounds=1)
+        if benchmark.enabled:
+            benchmark.extra_info["views"] = method.views
+            benchmark.extra_info["time over plain"] = ratio(lambda: method(images), lambda: plain(images))
