@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,6 +12,7 @@ DASH = "–"
 """A value that is not there; the table of missing values says why."""
 
 Row = Mapping[str, Any]
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Column:
     align: Literal["left", "right"] = "right"
     naming: bool = False
     """Whether it names the row rather than measures something."""
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and control characters, which would break a row or reach into the terminal."""
+    return _CONTROL.sub(" ", text)
 
 
 def absent(value: object) -> bool:

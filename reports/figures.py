@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from reports.cells import one_line
 from reports.groups import Group, labels
 from reports.placement import Mark, place_labels
 from results.store import write_whole
@@ -27,6 +28,8 @@ CURVES = 7
 """Lines that one figure can show and still be read; also the length of the style's cycle."""
 _REPRODUCIBLE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 Look = dict[str, Any]
+_FRONT: Look = {"color": "#999999", "lw": 1, "ls": "-", "marker": ""}
+_BAR: Look = {"color": "#555555", "ls": "none", "marker": "|", "ms": 8}
 History = Callable[[str], pd.DataFrame | None]
 """Run id -> a row per epoch, as `ResultStore.history`."""
 
@@ -42,6 +45,10 @@ def save(figure: Figure, folder: Path, stem: str, formats: Sequence[str] = FORMA
     """Writes `folder/stem.<format>` for each format, whole or not at all."""
     paths = [folder / f"{stem}.{kind}" for kind in formats]
     with style():
+        # Worked out once: with an engine in place every format would draw twice, first for the layout.
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine(None)
         for path in paths:
             kind = path.suffix[1:]
             write_whole(path, partial(figure.savefig, format=kind, metadata=_REPRODUCIBLE.get(kind)))
@@ -65,7 +72,7 @@ def accuracy_against_throughput(rows: pd.DataFrame, title: str) -> Figure | None
     rates, accuracies = shown[rate].to_numpy(float), shown["last_top1"].to_numpy(float)
     with style():
         figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-        axes = figure.add_subplot(title=title, xlabel=axis, ylabel="top-1 of the last epoch, %")
+        axes = figure.add_subplot(title=one_line(title), xlabel=one_line(axis), ylabel="top-1 of the last epoch, %")
         _front(axes, rates, accuracies)
         looks = _looks(shown)
         marks = [_mark(axes, row, row[rate], look) for row, look in zip(shown.to_dict("records"), looks, strict=True)]
@@ -105,7 +112,7 @@ def training_curves(groups: Sequence[Group], history: History, title: str) -> Fi
             (axes.get_legend_handles_labels() for axes in (loss, accuracy)), key=lambda pair: len(pair[0])
         )
         figure.legend(handles, texts, loc="outside lower center", ncols=min(4, len(texts)), handlelength=3.2)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+        figure.suptitle(one_line(title), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -139,18 +146,17 @@ def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray) -> None:
     order = np.lexsort((-accuracies, -rates))
     best = np.maximum.accumulate(accuracies[order])
     on_front = np.r_[True, accuracies[order][1:] > best[:-1]]
-    axes.step(
-        rates[order][on_front], accuracies[order][on_front], where="post", color="#999999", lw=1, ls="-", zorder=1
-    )
+    axes.step(rates[order][on_front], accuracies[order][on_front], where="post", zorder=1, **_FRONT)
 
 
 def _legend(axes: Axes, marks: Sequence[Mark]) -> None:
-    """Above the axes, where no point can be."""
-    handles = [Line2D([], [], color="#999999", lw=1, ls="-", label="Pareto front")]
+    """Below the axes, where no point can be."""
+    handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(mark.high > mark.low for mark in marks):
-        bar = {"color": "#555555", "ls": "none", "marker": "|", "ms": 8}
-        handles.append(Line2D([], [], label="95 % interval over seeds", **bar))  # type: ignore[arg-type]
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2, fontsize=7)
+        handles.append(Line2D([], [], label="95 % interval over seeds", **_BAR))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
 
 
 def _scale(axes: Axes, rates: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from reports.cells import Column
+from reports.cells import Column, one_line
 from reports.tables import Table
 
 NOTHING = "Nothing yet."
@@ -15,12 +15,6 @@ WIDTH = 120
 ROWS = 40
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown would read as its own; an underscore only where it does not stand inside a word."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
-
-def one_line(text: str) -> str:
-    """Without line breaks and control characters, which would break a row or reach into the terminal."""
-    return _CONTROL.sub(" ", text)
 
 
 def markdown_text(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from reports.cells import one_line
 from results.record import Metrics, Record, Selection
 from results.store import flat
 
@@ -114,9 +115,9 @@ def arenas(found: Iterable[Group]) -> dict[Arena, list[Group]]:
 
 def labels(rows: pd.DataFrame) -> list[str]:
     """The shortest names that tell the rows apart: the method, and what tells it from rows of the same name."""
-    names = rows["method"].map(str).tolist() if len(rows) else []
+    names = rows["method"].map(str).map(one_line).tolist() if len(rows) else []
     for key in (*NAMED[3:], "settings"):
-        values = rows[key].map(str).tolist() if len(rows) else []
+        values = rows[key].map(str).map(one_line).tolist() if len(rows) else []
         meanings: dict[str, set[str]] = defaultdict(set)
         for name, value in zip(names, values, strict=True):
             meanings[name].add(value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -12,19 +14,34 @@ from numpy.typing import NDArray
 
 from reports import columns
 from reports.groups import Group, arenas, groups, labels
-from reports.statistics import difference_interval, holm, mcnemar, pooled_p
+from reports.statistics import accuracy_draws, difference_interval, holm, mcnemar, pooled_p
 from reports.tables import Table
 from results.record import Record
 
 LEVEL = 0.05
 Predictions = Callable[[str], pd.DataFrame | None]
 """Run id -> its table of predictions, as `ResultStore.predictions`."""
-Answers = dict[int, pd.Series]
-"""Seed -> whether the last epoch's model is right, by image and in the images' order."""
 
 
 class NotComparableError(Exception):
     """Why a pair has no test."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one seed's last epoch, in the order of the images' names."""
+
+    images: NDArray[np.str_]
+    right: NDArray[np.bool_]
+
+    @cached_property
+    def draws(self) -> NDArray[np.float32]:
+        """Its accuracy on bootstrap draws of the images, `(DRAWS, 1)`."""
+        return accuracy_draws(self.right[:, None])
+
+
+Answers = dict[int, Answer]
+"""By seed."""
 
 
 def paired(records: Iterable[Record], predictions: Predictions) -> Table:
@@ -46,24 +63,27 @@ def _answers(group: Group, predictions: Predictions) -> Answers:
     answers = {}
     for record in group.done:
         table = predictions(record.id)
-        if table is not None:
-            last = table[table["selection"] == "last"].set_index("image").sort_index()
-            answers[int(record.run.get("seed", 0))] = last["prediction"] == last["label"]
-    return {seed: right for seed, right in answers.items() if len(right)}
+        last = table[table["selection"] == "last"] if table is not None else None
+        if last is not None and len(last):
+            order = np.argsort(last["image"].to_numpy(str))
+            right = (last["prediction"] == last["label"]).to_numpy(bool)[order]
+            answers[int(record.run.get("seed", 0))] = Answer(last["image"].to_numpy(str)[order], right)
+    return answers
 
 
 def _compared(first: Answers, second: Answers) -> dict[str, Any]:
     try:
-        rights = _aligned(first, second)
+        seeds = _common_seeds(first, second)
     except NotComparableError as reason:
         return {"seeds": 0, "reason": str(reason)}
-    p_values = [mcnemar(one, other) for one, other in rights]
-    differences = np.stack([one.astype(np.int8) - other.astype(np.int8) for one, other in rights], axis=1)
-    low, high = difference_interval(differences)
+    p_values = [mcnemar(first[seed].right, second[seed].right) for seed in seeds]
+    draws = [np.column_stack([answers[seed].draws for seed in seeds]) for answers in (first, second)]
+    low, high = difference_interval(draws[0], draws[1])
+    accuracies = [np.mean([answers[seed].right for seed in seeds]) for answers in (first, second)]
     return {
-        "seeds": len(rights),
-        "images": len(differences),
-        "difference": 100 * float(differences.mean()),
+        "seeds": len(seeds),
+        "images": len(first[seeds[0]].images),
+        "difference": 100 * float(accuracies[0] - accuracies[1]),
         "difference_low": 100 * low,
         "difference_high": 100 * high,
         "p_per_seed": ", ".join(f"{p:.2g}" for p in p_values),
@@ -72,21 +92,17 @@ def _compared(first: Answers, second: Answers) -> dict[str, Any]:
     }
 
 
-def _aligned(first: Answers, second: Answers) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Per common seed who is right, image by image in one order. Raises `NotComparableError`."""
+def _common_seeds(first: Answers, second: Answers) -> list[int]:
+    """The seeds that both have, on the same images. Raises `NotComparableError`."""
     if not first or not second:
         raise NotComparableError("no stored predictions of a finished Run")
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
         raise NotComparableError("no seed in common")
-    order = first[seeds[0]].index
-    aligned = []
-    for seed in seeds:
-        for right in (first[seed], second[seed]):
-            if not right.index.equals(order):
-                raise NotComparableError("predictions are not of the same test images")
-        aligned.append((first[seed].to_numpy(bool), second[seed].to_numpy(bool)))
-    return aligned
+    images = first[seeds[0]].images
+    if not all(np.array_equal(images, answers[seed].images) for seed in seeds for answers in (first, second)):
+        raise NotComparableError("predictions are not of the same test images")
+    return seeds
 
 
 def _corrected(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
+DRAWS = 2000
+"""Of the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def over_seeds(values: Sequence[float], confidence: float = CONFIDENCE) -> Summa
     if n == 1:
         return Summary(1, mean, None, None, None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * sd / math.sqrt(n)
     return Summary(n, mean, sd, mean - half, mean + half)
 
 
@@ -46,7 +49,7 @@ def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> 
     only_second = int(np.sum(second_right & ~first_right))
     if only_first + only_second == 0:
         return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+    return min(1.0, 2 * float(special.bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
 
 
 def pooled_p(p_values: Sequence[float]) -> float:
@@ -72,23 +75,37 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def difference_interval(
-    differences: NDArray[np.int8], confidence: float = CONFIDENCE, samples: int = 4000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `differences` `(N images, S seeds)`, values in {-1, 0, 1}.
+def accuracy_draws(right: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Accuracies of models on `DRAWS` draws of the images, with replacement: `(N images, S models)` -> `(DRAWS, S)`.
 
-    Images and seeds are drawn anew, each by itself (the pigeonhole bootstrap; Owen, Annals of Applied Statistics
-    2007): every seed saw the same images. With one seed the interval speaks of that pair of models alone.
+    The draws depend on N alone: models on the same images, in the same order, are drawn alike and can be compared.
     """
-    images, seeds = differences.shape
-    random = np.random.default_rng(seed)
-    # Images with the same row are interchangeable, so drawing N images is one multinomial draw over distinct rows.
-    # A row in base 3 is its code: far faster to sort than rows.
-    codes = (differences.astype(np.int64) + 1) @ (3 ** np.arange(seeds, dtype=np.int64))
-    _, places, counts = np.unique(codes, return_index=True, return_counts=True)
-    image_draws = random.multinomial(images, counts / images, size=samples) / images
-    seed_draws = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=samples) / seeds
-    means = np.sum((image_draws @ differences[places].astype(float)) * seed_draws, axis=1)
+    return _image_weights(len(right)) @ right.astype(np.float32)
+
+
+def difference_interval(
+    first: NDArray[np.float32], second: NDArray[np.float32], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean difference of two methods' `accuracy_draws`, seed by seed.
+
+    Images and seeds are drawn each by itself, since every seed saw the same images (the pigeonhole bootstrap; Owen,
+    Annals of Applied Statistics 2007). With one seed the interval speaks of that pair of models alone.
+    """
+    means = np.sum((first - second) * _seed_weights(first.shape[1]), axis=1)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=1)
+def _image_weights(images: int) -> NDArray[np.float32]:
+    """Share of each image in each draw, `(DRAWS, images)`; experiments of one dataset come one after another."""
+    random = np.random.default_rng(images)
+    drawn = [np.bincount(random.integers(0, images, images), minlength=images) for _ in range(DRAWS)]
+    return np.array(drawn, np.float32) / np.float32(images)
+
+
+@lru_cache
+def _seed_weights(seeds: int) -> NDArray[np.float32]:
+    random = np.random.default_rng(seeds)
+    return (random.multinomial(seeds, np.full(seeds, 1 / seeds), size=DRAWS) / seeds).astype(np.float32)

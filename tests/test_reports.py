@@ -1,0 +1,474 @@
+"""Reports say what the records say: the numbers, what is missing, and nothing that was not measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from reports import figures, formats, tables
+from reports.cells import DASH, absent
+from reports.groups import groups, labels
+from reports.missing import missing
+from reports.paired import paired
+from reports.placement import Mark, place_labels
+from reports.provenance import provenance
+from reports.readme import check_readme, render_readme
+from reports.report import Report, terminal_tables, write_report
+from reports.tables import Table
+from results.record import Record
+from results.store import ResultStore
+from tests.fake_results import failed, fill, history, metrics, predictions, profiled, trained
+
+HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    store = ResultStore(tmp_path / "results")
+    store.prepare()
+    return store
+
+
+def only_row(table: Table) -> dict:
+    (row,) = table.frame.to_dict("records")
+    return row
+
+
+def shown(table: Table, heading: str) -> list[str]:
+    (column,) = [column for column in table.columns if column.heading == heading]
+    return [column.show(row) for row in table.frame.to_dict("records")]
+
+
+def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:
+    table = missing(records, tables.head_to_head(records), paired(records, lambda _: None))
+    return {(row["where"], row["value"]): row["reason"] for row in table.frame.to_dict("records")}
+
+
+# Head to head
+
+
+def test_accuracy_is_mean_sample_deviation_and_t_interval_over_seeds():
+    row = only_row(tables.head_to_head([trained("plain", seed, top1) for seed, top1 in enumerate([0.80, 0.82, 0.87])]))
+    # Mean 83; squared deviations 9 + 1 + 16, sd = sqrt(13); t(0.975, 2) = 4.30265.
+    half = 4.30265 * math.sqrt(13) / math.sqrt(3)
+    assert row["last_top1"] == pytest.approx(83)
+    assert row["last_top1_sd"] == pytest.approx(math.sqrt(13))
+    assert (row["last_top1_low"], row["last_top1_high"]) == pytest.approx((83 - half, 83 + half), abs=1e-4)
+    assert (row["seeds"], row["failed"], row["views"]) == (3, 0, 1)
+
+
+def test_the_three_selections_are_never_mixed():
+    table = tables.head_to_head([trained("plain", seed, 0.8 + seed / 100) for seed in range(2)])
+    assert shown(table, "top-1 last epoch, %") == ["80.5 ± 0.7"]
+    assert shown(table, "validation-selected, %") == ["81.5 ± 0.7"]
+    assert shown(table, "best on test, %") == ["82.5 ± 0.7"]
+
+
+def test_one_seed_has_neither_deviation_nor_interval():
+    table = tables.head_to_head([trained("plain")])
+    assert shown(table, "top-1 last epoch, %") == ["80.0 (n=1)"]
+    assert shown(table, "95 % interval") == [DASH]
+    assert all(absent(only_row(table)[f"last_top1_{name}"]) for name in ("sd", "low", "high"))
+    assert "one seed has no spread" in missing_reasons([trained("plain")]).values()
+
+
+def test_a_mean_over_fewer_seeds_than_the_row_has_says_so():
+    records = [trained("plain", seed, metrics={"last": metrics(0.8)}) for seed in range(2)] + [trained("plain", 2)]
+    assert shown(tables.head_to_head(records), "validation-selected, %") == ["81.0 (n=1)"]
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_not_averaged():
+    records = [trained("plain", 0, 0.8), trained("plain", 1, 0.4, recipe={"epochs": 2})]
+    table = tables.head_to_head(records)
+    assert sorted(table.frame["settings"]) == ["epochs=10", "epochs=2"]
+    assert table.frame["last_top1_n"].tolist() == [1, 1]
+
+
+def test_the_suite_a_run_was_made_for_is_no_setting():
+    assert len(groups([trained("plain", 0, suite="quick"), trained("plain", 1, suite="head")])) == 1
+
+
+def test_accuracies_on_different_splits_are_not_averaged():
+    assert len(groups([trained("plain", 0), trained("plain", 1, split_sha256="other")])) == 2
+
+
+def test_cost_comes_from_the_fastest_profile_of_the_same_network_and_size():
+    other_size = profiled("plain", 9000, image_size=224, recipe={"image_size": 224}, id="small")
+    other_variant = profiled("plain", 8000, variant="released")
+    records = [trained("plain"), profiled("plain", 1000, 8), profiled("plain", 2000, 64), other_size, other_variant]
+    row = only_row(tables.head_to_head(records))
+    assert row["inference_images_per_s"] == 2000
+    assert row["train_step_images_per_s"] == 600
+    assert row["inference_peak_memory"] == 2**33
+    assert (row["profiled_on"], row["profiled_as"]) == ("NVIDIA H200", "batch 64, bf16")
+
+
+def test_cost_is_taken_from_the_device_that_most_profiles_ran_on():
+    records = [trained("plain"), trained("sef"), profiled("sef", 900)]
+    records += [profiled("plain", 1000), profiled("plain", 5000, 128, hardware={"name": "another GPU"})]
+    assert set(tables.head_to_head(records).frame["profiled_on"]) == {"NVIDIA H200"}
+
+
+def test_training_rates_of_different_devices_are_not_averaged():
+    records = [trained("plain", 0), trained("plain", 1, hardware={"name": "Xeon"})]
+    assert absent(only_row(tables.head_to_head(records))["training_images_per_s"])
+    (reason,) = [reason for (_, value), reason in missing_reasons(records).items() if value == "training images per s"]
+    assert "different devices" in reason
+
+
+# What is missing
+
+
+def test_failed_runs_are_shown_with_their_error_and_a_dash():
+    records = [failed("plain", error="CUDA out of memory")]
+    table = tables.head_to_head(records)
+    assert shown(table, "top-1 last epoch, %") == [DASH]
+    assert (only_row(table)["seeds"], only_row(table)["failed"]) == (0, 1)
+    reasons = missing_reasons(records)
+    assert reasons[records[0].id, "the whole Run"] == "CUDA out of memory"
+    assert "every Run failed (1)" in reasons.values()
+    assert tables.runs(records).frame["status"].tolist() == ["failed"]
+
+
+def test_a_failed_seed_stays_in_the_row_of_its_siblings():
+    row = only_row(tables.head_to_head([trained("plain", 0), trained("plain", 1), failed("plain", 2)]))
+    assert (row["seeds"], row["failed"], row["last_top1_n"]) == (2, 1, 2)
+
+
+def test_a_records_own_reason_is_given_for_the_dash():
+    record = trained("plain", metrics={"last": metrics(0.8)}, missing={"metrics.validation": "no validation slice"})
+    reasons = missing_reasons([record])
+    assert reasons[record.id, "metrics.validation"] == "no validation slice"
+    assert [reason for (_, value), reason in reasons.items() if value == "validation top1"] == ["no validation slice"]
+
+
+def test_an_unprofiled_method_has_dashes_and_a_reason():
+    table = tables.head_to_head([trained("plain")])
+    assert shown(table, "inference, images/s") == [DASH]
+    assert "no finished profile Run of this network and input size" in missing_reasons([trained("plain")]).values()
+
+
+# Profile, paper, provenance
+
+
+def test_profile_has_a_row_per_record_and_mode():
+    frame = tables.profile([profiled("plain", 1000), profiled("sef", 500)]).frame
+    assert list(zip(frame["method"], frame["mode"], frame["images_per_s"], strict=True)) == [
+        ("plain", "inference", 1000),
+        ("plain", "train", 300),
+        ("sef", "inference", 500),
+        ("sef", "train", 150),
+    ]
+
+
+def test_published_value_stands_beside_ours_with_difference_and_cover():
+    published = {"value": 82.0, "table": "Table 2", "source": "paper", "verified": True, "variant": "[D,D]"}
+    top5 = published | {"metric": "top5"}
+    records = [trained("plain", seed, top1, published=[published, top5]) for seed, top1 in enumerate([0.80, 0.81])]
+    row = only_row(tables.paper(records))
+    assert (row["published"], row["published_table"], row["published_verified"]) == (82.0, "Table 2", True)
+    assert row["difference"] == pytest.approx(-1.5)
+    assert row["best_difference"] == pytest.approx(0.5)
+    assert row["covered"] is True
+
+
+def test_paper_table_is_empty_where_nothing_was_published():
+    assert tables.paper([trained("plain")]).frame.empty
+
+
+def test_one_seed_neither_covers_nor_misses_the_published_value():
+    table = tables.paper([trained("plain", published=[{"value": 82.0}])])
+    assert shown(table, "interval covers it") == [DASH]
+
+
+def test_provenance_counts_runs_per_fact_and_sums_up_what_always_changes():
+    records = [trained("plain", seed, hardware={"name": "H200", "clock": seed}) for seed in range(9)]
+    facts = {(row["name"], row["value"]): row["runs"] for row in provenance(records).frame.to_dict("records")}
+    assert facts["name", "H200"] == 9
+    assert facts["clock", "9 different values"] == 9
+    assert facts["commit abc1234", "clean"] == 9
+
+
+# Paired comparison
+
+
+def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):
+    records = [trained("plain", 0), trained("plain", 1), trained("sef", 1), trained("sef", 2)]
+    right = {"plain": np.arange(100) < 70, "sef": np.arange(100) < 80}
+    for record in records:
+        store.write(record, predictions=predictions(right[record.run["method"]]))
+    row = only_row(paired(records, store.predictions))
+    assert (row["seeds"], row["images"]) == (1, 100)
+    assert row["difference"] == pytest.approx(-10)
+    assert row["p"] == row["p_holm"] == pytest.approx(2 * 0.5**10)
+    assert row["better"] == "sef"
+
+
+def test_pairs_are_compared_by_image_not_by_place(store: ResultStore):
+    records = [trained("plain"), trained("sef")]
+    table = predictions(np.arange(50) < 25)
+    store.write(records[0], predictions=table)
+    store.write(records[1], predictions=table.sample(frac=1, random_state=0))
+    row = only_row(paired(records, store.predictions))
+    assert (row["difference"], row["p"], row["better"]) == (0, 1, "neither")
+
+
+def test_only_last_epoch_predictions_are_compared(store: ResultStore):
+    records = [trained("plain"), trained("sef")]
+    last, best = predictions(np.zeros(20, bool)), predictions(np.ones(20, bool), "best_on_test")
+    store.write(records[0], predictions=pd.concat([last, best]))
+    store.write(records[1], predictions=last)
+    assert only_row(paired(records, store.predictions))["difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("seed", "images", "reason"),
+    [(1, 50, "no seed in common"), (0, 40, "not of the same test images"), (0, 0, "no stored predictions")],
+)
+def test_pairs_that_cannot_be_tested_say_why(store: ResultStore, seed: int, images: int, reason: str):
+    records = [trained("plain"), trained("sef", seed)]
+    fill(store, records[:1], 50)
+    fill(store, records[1:], images)
+    table = paired(records, store.predictions)
+    assert shown(table, "p") == [DASH]
+    assert reason in only_row(table)["reason"]
+    frame = missing(records, tables.head_to_head(records), table).frame
+    assert only_row(table)["reason"] in frame[frame["value"] == "paired test"]["reason"].tolist()
+
+
+@pytest.mark.parametrize(
+    "change", [{"dataset": "cars"}, {"backbone": "vgg16"}, {"protocol": "paper"}, {"recipe": {"epochs": 2}}]
+)
+def test_methods_under_different_conditions_are_not_paired(change: dict):
+    assert paired([trained("plain"), trained("sef", **change)], lambda _: None).frame.empty
+
+
+def test_predictions_are_not_read_where_there_is_no_pair():
+    def read(run_id: str) -> None:
+        raise AssertionError(f"{run_id} was read")
+
+    assert paired([trained("plain", seed) for seed in range(3)], read).frame.empty
+
+
+# Formats
+
+
+def test_hostile_names_stay_text_in_markdown():
+    text = formats.markdown(tables.head_to_head([trained(HOSTILE)]))
+    heading, _, row = text.splitlines()
+    assert "<script" not in text
+    assert "\x1b" not in text
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", heading))
+    assert r"\$x\$ \*y\* \[z\](u)" in row
+
+
+def test_csv_keeps_names_as_they_are_and_numbers_unrounded():
+    table = tables.head_to_head([trained(HOSTILE, 0, 0.8), trained(HOSTILE, 1, 1 / 3)])
+    (row,) = csv.DictReader(io.StringIO(formats.csv(table)))
+    assert row["method"] == HOSTILE
+    assert float(row["last_top1"]) == 100 * (0.8 + 1 / 3) / 2
+
+
+def test_missing_numbers_are_empty_in_csv():
+    (row,) = csv.DictReader(io.StringIO(formats.csv(tables.head_to_head([trained("plain")]))))
+    assert row["last_top1_sd"] == row["inference_images_per_s"] == ""
+
+
+def test_terminal_tables_fit_and_carry_no_control_characters(store: ResultStore):
+    names = ["plain", "a_method_with_quite_a_long_name_that_goes_on", HOSTILE]
+    records = [trained(name, seed, variant="released_by_the_authors") for name in names for seed in range(2)]
+    records += [trained("plain", backbone="swin_base_patch4_window12_384.ms_in22k"), profiled("plain"), failed("sef")]
+    fill(store, records, 50)
+    texts = terminal_tables(write_report(store, store.root / "report", "x"))
+    assert max(len(line) for text in texts[1:] for line in text.splitlines()) <= formats.WIDTH
+    assert "\x1b" not in "".join(texts)
+    assert any("83.0" in text or "80.0" in text for text in texts)
+
+
+def test_long_terminal_tables_say_how_many_rows_are_left_out():
+    table = tables.runs([trained("plain", seed) for seed in range(50)])
+    assert formats.terminal(table).endswith("… 10 more in runs.csv")
+
+
+def test_labels_are_as_short_as_tells_rows_apart():
+    records = [trained("plain"), trained("ws_dan"), trained("ws_dan", variant="released")]
+    frame = pd.DataFrame([group.names for group in groups(records)])
+    assert sorted(labels(frame)) == ["plain", "ws_dan paper", "ws_dan released"]
+
+
+# Figures
+
+
+def crowded_rows() -> pd.DataFrame:
+    records = []
+    for place, method in enumerate(("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")):
+        records += [trained(method, seed, 0.85 + place / 1000 + seed / 500) for seed in range(3)]
+        records.append(profiled(method, 1000 + 10 * place))
+    return tables.head_to_head(records).frame
+
+
+def test_throughput_labels_do_not_collide():
+    with figures.style():
+        figure = Figure(figsize=(5.6, 3.8))
+        axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 10))
+        marks = [Mark(5 + place / 10, 5 + place / 20, 4.5, 6) for place in range(6)]
+        placed = place_labels(axes, marks, [f"method number {place}" for place in range(6)])
+    boxes = [label.get_window_extent() for label in placed]
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+
+
+def test_throughput_figure_says_what_it_measures_and_where():
+    figure = figures.accuracy_against_throughput(crowded_rows(), "cub100")
+    assert figure is not None
+    assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
+    unprofiled = figures.accuracy_against_throughput(tables.head_to_head([trained("plain")]).frame, "cub100")
+    assert unprofiled is not None
+    assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
+
+
+def test_throughput_figure_counts_the_rows_it_cannot_show():
+    frame = tables.head_to_head([trained("plain"), profiled("plain"), trained("sef")]).frame
+    figure = figures.accuracy_against_throughput(frame, "cub100")
+    assert figure is not None
+    assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
+
+
+def test_pareto_front_joins_rows_that_no_other_beats_in_both():
+    with figures.style():
+        axes = Figure().add_subplot()
+        figures._front(axes, np.array([100.0, 300, 200, 150]), np.array([90.0, 80, 79, 85]))
+    (line,) = axes.lines
+    assert list(zip(*line.get_data(orig=True), strict=True)) == [(300, 80), (150, 85), (100, 90)]
+
+
+def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
+    records = [trained("plain", seed, 0.8) for seed in range(2)]
+    fill(store, records)
+    figure = figures.training_curves(groups(records), store.history, "cub100")
+    assert figure is not None
+    mean = 100 * (history(0)["test_top1"] + history(1)["test_top1"]) / 2
+    assert figure.axes[1].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
+    assert len(figure.axes[1].collections) == 1
+
+
+def test_epochs_without_evaluation_leave_no_hole_in_a_curve(store: ResultStore):
+    record = trained("plain")
+    table = history()
+    table.loc[[0, 2, 4], "test_top1"] = np.nan
+    store.write(record, table)
+    figure = figures.training_curves(groups([record]), store.history, "cub100")
+    assert figure is not None
+    assert len(figure.axes[1].lines[0].get_xdata()) == 7
+    assert not figure.axes[1].collections
+
+
+def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
+    frame = tables.head_to_head([trained(HOSTILE)]).frame
+    drawn = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        figure = figures.accuracy_against_throughput(frame, HOSTILE)
+        assert figure is not None
+        (path,) = figures.save(figure, folder, "figure", ["svg"])
+        drawn.append(path.read_bytes())
+    assert drawn[0] == drawn[1]
+    assert not [node for node in ElementTree.fromstring(drawn[0]).iter() if node.tag.endswith("script")]
+
+
+# The report
+
+
+def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):
+    report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
+    assert "There is nothing yet" in report.page.read_text()
+    assert "nothing yet" in terminal_tables(report)[0]
+    assert report.pictures == {"throughput": [], "curves": []}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("report")
+    store = ResultStore(folder / "results")
+    records = [trained(method, seed, 0.8 + seed / 100) for method in ("plain", HOSTILE) for seed in range(2)]
+    fill(store, [*records, profiled("plain"), failed("sef"), trained("plain", protocol="paper")], 60)
+    return write_report(store, folder / "report", "Birds & <b>cars</b>")
+
+
+def test_report_reads_summary_then_jobs_then_missing_then_provenance(report: Report):
+    text = report.page.read_text()
+    order = ["6 done, 1 failed", "## Reproduce", "## Compare", "## Profile", "## What is missing", "## Provenance"]
+    assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
+    assert "<" not in text.replace("](", "")
+
+
+def test_report_links_are_relative_and_lead_to_files(report: Report):
+    links = re.findall(r"(?<!\\)\]\((.*?)\)", report.page.read_text())
+    assert links
+    assert all((report.page.parent / link).is_file() for link in links)
+    assert all(path.is_file() for path in report.paths)
+
+
+def test_report_keeps_protocols_in_separate_tables(report: Report):
+    text = report.page.read_text()
+    assert "### cub100, common recipe" in text
+    assert "### cub100, paper recipe" in text
+
+
+def test_report_on_chosen_records_leaves_out_the_others(store: ResultStore, tmp_path: Path):
+    fill(store, [trained("plain"), trained("sef")])
+    report = write_report(store, tmp_path / "report", "One", [trained("plain")])
+    assert "sef" not in report.page.read_text()
+
+
+# README
+
+
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    path = tmp_path / "README.md"
+    path.write_text("# A\n<!-- table: head_to_head dataset=cub100 -->\nold\n<!-- /table -->\nend\n")
+    return path
+
+
+def test_readme_tables_are_rendered_between_their_markers(store: ResultStore, readme: Path):
+    fill(store, [trained("plain"), trained("sef", dataset="cars"), profiled("plain", 2000)])
+    text = render_readme(readme, store)
+    assert text.startswith("# A\n<!-- table: head_to_head dataset=cub100 -->\n\n| method")
+    assert text.endswith("\n<!-- /table -->\nend\n")
+    assert "old" not in text
+    assert "| sef" not in text
+    assert " 2000 |" in text
+
+
+def test_readme_check_fails_until_the_table_is_what_the_records_give(store: ResultStore, readme: Path):
+    fill(store, [trained("plain")])
+    assert not check_readme(readme, store)
+    readme.write_text(render_readme(readme, store))
+    assert check_readme(readme, store)
+    fill(store, [trained("plain", 1)])
+    assert not check_readme(readme, store)
+
+
+@pytest.mark.parametrize(
+    ("asked", "nearest"),
+    [("head_to_had", "'head_to_head'"), ("runs datset=cub100", "'dataset'"), ("runs cub100", "name=value")],
+)
+def test_readme_names_the_nearest_table_or_filter(store: ResultStore, readme: Path, asked: str, nearest: str):
+    readme.write_text(f"<!-- table: {asked} -->\n<!-- /table -->\n")
+    with pytest.raises(ValueError, match=nearest):
+        render_readme(readme, store)
+
+
+def test_readme_block_without_an_end_is_an_error(store: ResultStore, readme: Path):
+    readme.write_text("<!-- table: runs -->\nall that follows")
+    with pytest.raises(ValueError, match="has no <!-- /table -->"):
+        render_readme(readme, store)
