@@ -407,7 +407,7 @@ def test_every_variant_makes_a_finite_step(variant):
 
 def test_recipe_and_published_rows_are_sound():
     recipes.check("ws_dan")
-    rows = recipes.answered("ws_dan", variant="paper", dataset="CUB_200_2011", backbone="inception_v3")
+    rows = recipes.answered("ws_dan", variant="paper", dataset="cub_200_2011", backbone="inception_v3")
     assert {row.value for row in rows} == {89.4}
 
 
