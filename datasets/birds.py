@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.raster import FULL, Colour, Layer, Point, Polygon, background, blurred, coverage, paint
+
 VERSION = 1
 """Raised whenever the same scene is drawn differently."""
 
@@ -29,11 +31,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "legs": ("shortleg", "longleg", "trousered"),
 }
 """Part -> the styles it can be drawn in. A scene names one style per part, in this order."""
-
-Colour = tuple[int, int, int]
-Polygon = NDArray[np.float64]
-"""(n, 2) corners x, y; the last joins the first."""
-Point = tuple[float, float]
 
 
 class Clutter(NamedTuple):
@@ -74,15 +71,6 @@ class Scene:
     blur: int  # 0 .. 256
     noise: int  # largest deviation, in grey levels
     noise_seed: int
-
-
-class Layer(NamedTuple):
-    """One filled shape; with `inside`, only where the layer of that name is."""
-
-    polygon: Polygon
-    colour: Colour
-    name: str = ""
-    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -323,83 +311,18 @@ def visible(geometry: Geometry, size: int) -> NDArray[np.bool_]:
     return inside
 
 
-# ---- paint ------------------------------------------------------------------------------------------------------
-
-FULL = 1024
-"""Coverage of a pixel that is wholly inside: 4 scan lines of 256 steps."""
-
-
-def coverage(polygon: Polygon, size: int) -> NDArray[np.int32]:
-    """(size, size) how much of each pixel is inside, 0 .. `FULL`.
-
-    Four scan lines a pixel; on each, every crossing with an edge adds the exact share of its pixel, and the running
-    sum along the row fills what lies between crossings. Corners are rounded to 1/256 pixel; the rest is integers.
-    """
-    corner = np.floor(polygon * 256 + 0.5).astype(np.int64)
-    start, end = corner, np.roll(corner, -1, axis=0)
-    down = start[:, 1] <= end[:, 1]
-    upper, lower = np.where(down[:, None], start, end), np.where(down[:, None], end, start)
-    first = ((upper[:, 1] + 31) >> 6).clip(0, size * 4)
-    count = ((lower[:, 1] + 31) >> 6).clip(0, size * 4) - first
-    edge = np.repeat(np.arange(len(corner)), count)
-    line = np.arange(len(edge)) + np.repeat(first - (np.cumsum(count) - count), count)
-    step = lower - upper
-    x = upper[edge, 0] + (line * 64 + 32 - upper[edge, 1]) * step[edge, 0] // step[edge, 1]
-    x = x.clip(0, size * 256)
-    share = x & 255
-    sign = np.where(down[edge], 1, -1)
-    cell = (line >> 2) * (size + 2) + (x >> 8)
-    cells = np.concatenate([cell, cell + 1])
-    # bincount adds in float64, which is exact for integers of this size
-    turns = np.bincount(cells, np.concatenate([sign * (256 - share), sign * share]), size * (size + 2))
-    inside = np.abs(turns.astype(np.int32).reshape(size, size + 2).cumsum(axis=1, dtype=np.int32)[:, :size])
-    return np.minimum(inside, FULL)
-
-
-def _paint(canvas: NDArray[np.int32], layers: tuple[Layer, ...]) -> None:
-    """Each layer over the ones before it, in place."""
-    size = len(canvas)
-    named: dict[str, NDArray[np.int32]] = {}
-    for layer in layers:
-        cover = coverage(layer.polygon, size)
-        if layer.inside:
-            cover = np.minimum(cover, named[layer.inside])
-        if layer.name:
-            named[layer.name] = cover
-        rows, columns = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
-        if len(rows):
-            window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            under = canvas[window]
-            under += (np.array(layer.colour, dtype=np.int32) - under) * cover[window][:, :, None] + 512 >> 10
-
-
-def _background(grid: NDArray[np.int32], size: int) -> NDArray[np.int32]:
-    """(g, g, 3) -> (size, size, 3), interpolated linearly."""
-    at = np.arange(size, dtype=np.int32) * ((len(grid) - 1) * 256) // size
-    cell, share = at >> 8, (at & 255)
-    rows = grid[cell] * (256 - share)[:, None, None] + grid[cell + 1] * share[:, None, None] >> 8
-    return rows[:, cell] * (256 - share)[:, None] + rows[:, cell + 1] * share[:, None] >> 8
-
-
-def _blurred(image: NDArray[np.int32], amount: int) -> NDArray[np.int32]:
-    """Mixed with its own 1-2-1 smoothing, as often as the size asks for; `amount` 0 .. 256 is the share."""
-    soft = image
-    for _ in range(-(-len(image) // 96)):
-        padded = np.pad(soft, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        tall = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-        soft = tall[:-2] + 2 * tall[1:-1] + tall[2:] + 8 >> 4
-    return image + ((soft - image) * amount >> 8)
+# ---- the picture -----------------------------------------------------------------------------------------------------
 
 
 def draw(scene: Scene, size: int) -> NDArray[np.uint8]:
     """The picture: (size, size, 3), RGB."""
     geometry = lay_out(scene, size)
-    image = _background(np.array(scene.background, dtype=np.int32), size)
-    _paint(image, geometry.backdrop + geometry.bird + geometry.occluders)
+    image = background(np.array(scene.background, dtype=np.int32), size)
+    paint(image, geometry.backdrop + geometry.bird + geometry.occluders)
     across = (np.arange(size, dtype=np.int32) * 2 - size) * 256 // size
     centre, right, down = scene.light
     light = centre + (across[None, :] * right >> 8) + (across[:, None] * down >> 8)
-    image = _blurred(image * light[:, :, None] >> 8, scene.blur)
+    image = blurred(image * light[:, :, None] >> 8, scene.blur)
     # an extendable hash is the one byte stream that no library version changes
     stream = hashlib.shake_256(scene.noise_seed.to_bytes(8, "big")).digest(image.size)
     grain = np.frombuffer(stream, dtype=np.uint8).reshape(image.shape).astype(np.int32) - 128
