@@ -83,12 +83,13 @@ PROFILE_NOTE = (
 )
 PAPER_COLUMNS = (
     *(cells.text(key, compact=True) for key in ("dataset", "method", "variant", "backbone")),
-    cells.text("protocol"),
+    cells.text("protocol", compact=True),
     cells.text("pretrained"),
     cells.size("input", "px"),
     cells.text("settings"),
     cells.text("published_table", "table", compact=True),
     cells.text("published_variant", "variant in the paper"),
+    cells.size("published_input_size", "px in the paper"),
     cells.number("published", "published, %", 1, compact=True),
     cells.yes_no("published_verified", "verified"),
     cells.text("published_source", "source"),

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
 from reports.cells import one_line
 from reports.groups import Group, labels
@@ -24,6 +25,8 @@ from results.store import write_whole
 
 STYLE = Path(__file__).with_name("fgbench.mplstyle")
 FORMATS = ("svg", "png")
+LABELS = 16
+"""Points that one figure can name; of more, those on the Pareto front are named and the others told by their look."""
 CURVES = 7
 """Lines that one figure can show and still be read; also the length of the style's cycle."""
 _REPRODUCIBLE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -73,15 +76,21 @@ def accuracy_against_throughput(rows: pd.DataFrame, title: str) -> Figure | None
     with style():
         figure = Figure(figsize=(5.6, 3.8), layout="constrained")
         axes = figure.add_subplot(title=one_line(title), xlabel=one_line(axis), ylabel="top-1 of the last epoch, %")
-        _front(axes, rates, accuracies)
+        front = _front(axes, rates, accuracies)
         looks = _looks(shown)
         marks = [_mark(axes, row, row[rate], look) for row, look in zip(shown.to_dict("records"), looks, strict=True)]
         _scale(axes, rates)
-        _legend(axes, marks)
+        crowded = len(shown) > LABELS
+        _legend(figure, marks, dict(zip(shown["method"], looks, strict=True)) if crowded else {})
         if left_out := len(rows) - len(shown):
             note = f"{left_out} not shown: no such rate, or no accuracy"
             axes.text(0.99, 0.01, note, transform=axes.transAxes, ha="right", va="bottom", size=7, color="#555555")
-        place_labels(axes, marks, labels(shown))
+        named = [
+            pair
+            for pair, leads in zip(zip(marks, labels(shown), strict=True), front, strict=True)
+            if leads or not crowded
+        ]
+        place_labels(axes, *zip(*named, strict=True))
     return figure
 
 
@@ -141,22 +150,25 @@ def _mark(axes: Axes, row: dict[Any, Any], rate: float, look: Look) -> Mark:
     return mark
 
 
-def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray) -> None:
-    """The rows than which none is both faster and more accurate, joined by steps."""
+def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray) -> NDArray[np.bool_]:
+    """Joins by steps the rows than which none is both faster and more accurate; returns which these are."""
     order = np.lexsort((-accuracies, -rates))
     best = np.maximum.accumulate(accuracies[order])
     on_front = np.r_[True, accuracies[order][1:] > best[:-1]]
     axes.step(rates[order][on_front], accuracies[order][on_front], where="post", zorder=1, **_FRONT)
+    leads = np.zeros(len(rates), bool)
+    leads[order[on_front]] = True
+    return leads
 
 
-def _legend(axes: Axes, marks: Sequence[Mark]) -> None:
-    """Below the axes, where no point can be."""
+def _legend(figure: Figure, marks: Sequence[Mark], methods: dict[str, Look]) -> None:
+    """Below the axes, where no point can be: the lines, and the `methods` that their points alone do not name."""
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(mark.high > mark.low for mark in marks):
         handles.append(Line2D([], [], label="95 % interval over seeds", **_BAR))
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    for method, look in sorted(methods.items()):
+        handles.append(Line2D([], [], label=one_line(str(method)), **look | {"ls": "none"}))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
 
 
 def _scale(axes: Axes, rates: np.ndarray) -> None:

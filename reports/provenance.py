@@ -35,7 +35,7 @@ def _facts(record: Record) -> Iterator[tuple[str, str, str]]:
     yield from (("version", name, version) for name, version in record.versions.items())
     yield from (("hardware", name, str(value)) for name, value in flat(record.hardware).items())
     if record.split:
-        sizes = ", ".join(f"{key} {value}" for key, value in record.split.items() if key != "sha256")
+        sizes = ", ".join(f"{key} {value}" for key, value in record.split.items() if isinstance(value, int))
         yield "split", str(record.run.get("dataset")), f"sha256 {record.split.get('sha256', 'unknown')} ({sizes})"
     for name, sha256 in {str(weight.get("file")): str(weight.get("sha256")) for weight in record.weights}.items():
         yield "weights", name, f"sha256 {sha256}"

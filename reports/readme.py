@@ -19,7 +19,7 @@ from reports.paired import paired
 from reports.provenance import provenance
 from reports.tables import Table
 from results.record import Record
-from results.store import ResultStore
+from results.store import ResultStore, write_whole
 
 FILTERS = (*NAMED, "suite", "seed")
 _BLOCK = re.compile(
@@ -41,6 +41,12 @@ def render_readme(readme: Path, store: ResultStore) -> str:
         return f"<!-- table: {found['asked']} -->\n\n{formats.markdown(table)}\n\n{found['end']}"
 
     return _BLOCK.sub(rendered, readme.read_text(encoding="utf-8"))
+
+
+def write_readme(readme: Path, store: ResultStore) -> None:
+    """Puts the rendered text in the file's place. Raises as `render_readme`, and `results.store.ResultsError`."""
+    text = render_readme(readme, store)
+    write_whole(readme, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def check_readme(readme: Path, store: ResultStore) -> bool:

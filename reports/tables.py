@@ -100,7 +100,7 @@ def _paper_row(group: Group, published: Mapping[str, Any]) -> dict[str, Any]:
     low, high, last, best = (ours[key] for key in ("last_top1_low", "last_top1_high", "last_top1", "best_on_test_top1"))
     return (
         group.names
-        | {f"published_{key}": published.get(key) for key in ("variant", "backbone", "table", "source", "verified")}
+        | {f"published_{key}": published.get(key) for key in ("variant", "input_size", "table", "source", "verified")}
         | {"published": value, "seeds": len(group.done)}
         | ours
         | {

@@ -21,7 +21,7 @@ from reports.missing import missing
 from reports.paired import paired
 from reports.placement import Mark, place_labels
 from reports.provenance import provenance
-from reports.readme import check_readme, render_readme
+from reports.readme import check_readme, render_readme, write_readme
 from reports.report import Report, terminal_tables, write_report
 from reports.tables import Table
 from results.record import Record
@@ -190,6 +190,13 @@ def test_one_seed_neither_covers_nor_misses_the_published_value():
     assert shown(table, "interval covers it") == [DASH]
 
 
+def test_provenance_tells_a_split_by_its_hash_and_sizes_not_by_its_class_names():
+    split = {"sha256": "5" * 64, "test": 200, "class_names": ["Black footed Albatross"]}
+    values = provenance([trained("plain", split=split)]).frame["value"].tolist()
+    assert f"sha256 {'5' * 64} (test 200)" in values
+    assert not any("Albatross" in value for value in values)
+
+
 def test_provenance_counts_runs_per_fact_and_sums_up_what_always_changes():
     records = [trained("plain", seed, hardware={"name": "H200", "clock": seed}) for seed in range(9)]
     facts = {(row["name"], row["value"]): row["runs"] for row in provenance(records).frame.to_dict("records")}
@@ -342,6 +349,18 @@ def test_throughput_figure_counts_the_rows_it_cannot_show():
     assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
 
 
+def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
+    records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
+    records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
+    records += [trained("sef", top1=0.3), profiled("sef", 10)]
+    figure = figures.accuracy_against_throughput(tables.head_to_head(records).frame, "cub100")
+    assert figure is not None
+    named = {text.get_text() for text in figure.axes[0].texts}
+    assert "plain v19" in named
+    assert "sef" not in named
+    assert "sef" in {text.get_text() for text in figure.legends[0].get_texts()}
+
+
 def test_pareto_front_joins_rows_that_no_other_beats_in_both():
     with figures.style():
         axes = Figure().add_subplot()
@@ -452,7 +471,7 @@ def test_readme_tables_are_rendered_between_their_markers(store: ResultStore, re
 def test_readme_check_fails_until_the_table_is_what_the_records_give(store: ResultStore, readme: Path):
     fill(store, [trained("plain")])
     assert not check_readme(readme, store)
-    readme.write_text(render_readme(readme, store))
+    write_readme(readme, store)
     assert check_readme(readme, store)
     fill(store, [trained("plain", 1)])
     assert not check_readme(readme, store)
