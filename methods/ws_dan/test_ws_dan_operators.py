@@ -1,0 +1,210 @@
+"""WS-DAN's operators against slow, obvious formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from methods.ws_dan import augment
+from methods.ws_dan.centres import RATE, Centres
+from methods.ws_dan.pooling import average_parts, bilinear_attention_pool, maximum_parts
+
+SIZES = st.integers(1, 6)
+SEEDS = st.integers(0, 2**31)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+# Pooling
+
+
+def slow_pool(attention: Tensor, features: Tensor, maximum: bool) -> Tensor:
+    rows = []
+    for sample, maps in zip(features.double(), attention.double(), strict=True):
+        parts = [one * sample for one in maps]
+        pooled = [part.amax(dim=(1, 2)) if maximum else part.mean(dim=(1, 2)) for part in parts]
+        row = torch.cat(pooled)
+        row = row.sign() * row.abs().sqrt()
+        rows.append(row / max(float(row.norm()), 1e-12))
+    return torch.stack(rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, SIZES, SIZES, SIZES, SIZES, SIZES, st.booleans())
+def test_pooling_is_the_part_by_part_formula(seed, count, maps, channels, height, width, maximum):
+    generator = torch.Generator().manual_seed(seed)
+    attention = torch.rand(count, maps, height, width, generator=generator)
+    features = torch.randn(count, channels, height, width, generator=generator)
+    fast = bilinear_attention_pool(attention, features, maximum)
+    torch.testing.assert_close(fast.double(), slow_pool(attention, features, maximum), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("parts", [average_parts, maximum_parts])
+def test_pooling_has_the_right_gradient(parts):
+    attention = torch.rand(2, 3, 7, dtype=torch.float64, requires_grad=True)
+    features = torch.randn(2, 4, 7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(parts, (attention, features))
+
+
+def test_pooling_is_float32_and_finite_where_a_map_is_dead():
+    attention, features = torch.zeros(2, 3, 4, 4), torch.rand(2, 5, 4, 4, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        matrix = bilinear_attention_pool(attention.bfloat16(), features)
+    matrix.sum().backward()
+    assert matrix.dtype == torch.float32
+    assert matrix.abs().max() == 0
+    assert features.grad.isfinite().all()
+
+
+# Which map
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, SIZES, SIZES)
+def test_the_chosen_map_is_the_winner_of_the_race(seed, count, maps):
+    generator = torch.Generator().manual_seed(seed)
+    attention = torch.rand(count, maps, 3, 2, generator=generator)
+    uniform = torch.rand(count, maps, generator=generator)
+    for sample in range(count):
+        race = [
+            math.sqrt(one.double().mean()) / -math.log(draw)
+            for one, draw in zip(attention[sample], uniform[sample].double(), strict=True)
+        ]
+        chosen = augment.choose_maps(attention, uniform)[sample]
+        torch.testing.assert_close(chosen, attention[sample, int(np.argmax(race))])
+
+
+def test_maps_are_chosen_as_often_as_their_strength_says():
+    strength = torch.tensor([0.0, 1.0, 4.0, 25.0])
+    attention = strength.view(1, 4, 1, 1).expand(40_000, 4, 2, 2)
+    chosen = augment.choose_maps(attention, torch.rand(40_000, 4))[:, 0, 0]
+    shares = torch.stack([(chosen == value).float().mean() for value in strength])
+    torch.testing.assert_close(shares, strength.sqrt() / 8, atol=0.01, rtol=0)
+    even = augment.choose_maps(attention, torch.rand(40_000, 4), weighted=False)[:, 0, 0]
+    shares = torch.stack([(even == value).float().mean() for value in strength])
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.01, rtol=0)
+
+
+# Boxes, crops, drops
+
+
+def slow_upsample(one: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear, a cell covering its stride, edge cells carried outwards."""
+    out = np.zeros((height, width))
+    for row in range(height):
+        for column in range(width):
+            y = min(max((row + 0.5) * one.shape[0] / height - 0.5, 0), one.shape[0] - 1)
+            x = min(max((column + 0.5) * one.shape[1] / width - 0.5, 0), one.shape[1] - 1)
+            y0, x0 = int(y), int(x)
+            y1, x1 = min(y0 + 1, one.shape[0] - 1), min(x0 + 1, one.shape[1] - 1)
+            upper = one[y0, x0] * (x0 + 1 - x) + one[y0, x1] * (x - x0)
+            lower = one[y1, x0] * (x0 + 1 - x) + one[y1, x1] * (x - x0)
+            out[row, column] = upper * (y0 + 1 - y) + lower * (y - y0)
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, SIZES, SIZES, SIZES, st.integers(6, 14), st.integers(6, 14))
+def test_salient_regions_and_their_boxes(seed, count, rows, columns, height, width):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.rand(count, rows, columns, generator=generator)
+    threshold = torch.rand(count, generator=generator)
+    region = augment.salient(maps, (height, width), threshold)
+    boxes = augment.bounding_boxes(region, 0.1)
+    for sample in range(count):
+        slow = slow_upsample(maps[sample].double().numpy(), height, width)
+        distance = slow - float(threshold[sample]) * slow.max()
+        clear = np.abs(distance) > 1e-5
+        assert (region[sample].numpy() == (distance >= 0))[clear].all()
+        ys, xs = np.nonzero(region[sample].numpy())
+        expected = [ys.min() / height - 0.1, xs.min() / width - 0.1, ys.max() / height + 0.1, xs.max() / width + 0.1]
+        np.testing.assert_allclose(boxes[sample].numpy(), expected, atol=1e-6)
+    inside = augment.bounding_boxes(region, 0.1, clamp=True)
+    torch.testing.assert_close(inside, boxes.clamp(0, 1))
+
+
+def slow_crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """TensorFlow's crop_and_resize, but fading to 0 over the first pixel outside."""
+    channels, height, width = image.shape
+    padded = np.zeros((channels, height + 2, width + 2))
+    padded[:, 1:-1, 1:-1] = image
+    out = np.zeros_like(image)
+    for row in range(height):
+        for column in range(width):
+            y = (box[0] + (box[2] - box[0]) * row / (height - 1)) * (height - 1) + 1
+            x = (box[1] + (box[3] - box[1]) * column / (width - 1)) * (width - 1) + 1
+            if not (0 <= y < height + 1 and 0 <= x < width + 1):
+                continue
+            y0, x0 = int(y), int(x)
+            for yy, wy in ((y0, y0 + 1 - y), (y0 + 1, y - y0)):
+                for xx, wx in ((x0, x0 + 1 - x), (x0 + 1, x - x0)):
+                    out[:, row, column] += wy * wx * padded[:, yy, xx]
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(1, 3), st.integers(4, 10), st.integers(4, 10))
+def test_crops_are_the_boxes_enlarged(seed, count, height, width):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, height, width, generator=generator)
+    corner, extent = torch.rand(2, count, 2, generator=generator)
+    boxes = torch.cat([corner - 0.3, corner + extent], dim=1)
+    fast = augment.crop(images, boxes)
+    for sample in range(count):
+        slow = slow_crop(images[sample].double().numpy(), boxes[sample].double().numpy())
+        np.testing.assert_allclose(fast[sample].numpy(), slow, atol=2e-4)
+
+
+def test_a_box_around_everything_changes_nothing_and_outside_is_zero():
+    images = torch.randn(2, 3, 6, 9)
+    torch.testing.assert_close(augment.crop(images, torch.tensor([[0.0, 0, 1, 1]]).repeat(2, 1)), images)
+    assert augment.crop(images, torch.tensor([[1.5, 1.5, 2, 2]]).repeat(2, 1)).abs().max() == 0
+    assert augment.crop(images.bfloat16(), torch.tensor([[0.0, 0, 1, 1]]).repeat(2, 1)).dtype == torch.bfloat16
+
+
+def test_a_dropped_region_is_zero_and_the_rest_untouched():
+    images, region = torch.randn(3, 3, 5, 4), torch.rand(3, 5, 4) > 0.5
+    region[1], region[2] = False, True
+    dropped = augment.drop(images, region)
+    for row in range(5):
+        for column in range(4):
+            expected = 0 * images[0, :, row, column] if region[0, row, column] else images[0, :, row, column]
+            assert torch.equal(dropped[0, :, row, column], expected)
+    assert torch.equal(dropped[1], images[1])
+    assert torch.equal(dropped[2], images[2])  # a map that says nothing drops nothing
+
+
+# Centres
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(np.linalg.norm(vector), 1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.integers(1, 8), st.integers(1, 4), SIZES, st.booleans(), st.sampled_from(["all", "last"]))
+def test_centres_move_sample_by_sample(seed, count, classes, length, normalised, duplicates):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(count, length, generator=generator)
+    labels = torch.randint(classes, (count,), generator=generator)
+    centres = Centres(classes, length, normalised, duplicates)
+    centres.centres.copy_(torch.randn(classes, length, generator=generator))
+    before = centres.centres.double().numpy().copy()
+    read = [unit(before[label]) if normalised else before[label] for label in labels]
+    distances = [((f - c) ** 2).sum() for f, c in zip(features.double().numpy(), read, strict=True)]
+    np.testing.assert_allclose(float(centres(features, labels)), np.mean(distances), rtol=1e-4, atol=1e-6)
+    after = before.copy()
+    for feature, label, old in zip(features.double().numpy(), labels, read, strict=True):
+        start = after if duplicates == "all" else before
+        after[label] = start[label] + RATE * (feature - old)
+    centres.update(features, labels)
+    np.testing.assert_allclose(centres.centres.numpy(), after, atol=1e-5)
