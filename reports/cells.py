@@ -43,8 +43,8 @@ def text(key: str, heading: str | None = None, compact: bool = False) -> Column:
     return Column(heading or key, lambda row: DASH if absent(row[key]) else str(row[key]), compact, "left", True)
 
 
-def verdict(key: str, heading: str, compact: bool = False) -> Column:
-    """Words that a test came to."""
+def words(key: str, heading: str | None = None, compact: bool = False) -> Column:
+    """Words that are said in every row, be they alike."""
     return replace(text(key, heading, compact), naming=False)
 
 

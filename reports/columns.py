@@ -103,8 +103,8 @@ PAPER_NOTE = (
     "Differences in percentage points. Papers that don't say which epoch they report often report the best on test."
 )
 PAIRED_COLUMNS = (
-    cells.text("first", compact=True),
-    cells.text("second", compact=True),
+    cells.words("first", compact=True),
+    cells.words("second", compact=True),
     cells.text("backbone", compact=True),
     cells.number("seeds", "seeds", compact=True),
     cells.number("images", "images"),
@@ -113,7 +113,7 @@ PAIRED_COLUMNS = (
     cells.text("p_per_seed", "p per seed"),
     cells.probability("p", "p", compact=True),
     cells.probability("p_holm", "p (Holm)", compact=True),
-    cells.verdict("better", "better at 5 %", compact=True),
+    cells.words("better", "better at 5 %", compact=True),
 )
 PAIRED_NOTE = (
     "Last-epoch top-1 on the same test images and the same seeds, in percentage points. p: exact McNemar per seed, "
@@ -121,9 +121,9 @@ PAIRED_NOTE = (
     "table. Interval: bootstrap over images and seeds."
 )
 MISSING_COLUMNS = (
-    cells.text("where", compact=True),
-    cells.text("value", compact=True),
-    cells.text("reason", compact=True),
+    cells.words("where", compact=True),
+    cells.words("value", compact=True),
+    cells.words("reason", compact=True),
 )
 PROVENANCE_COLUMNS = (
     cells.text("kind", compact=True),

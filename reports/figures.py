@@ -62,7 +62,7 @@ def accuracy_against_throughput(rows: pd.DataFrame, title: str) -> Figure | None
     """Rows of the head-to-head table of one dataset and protocol -> a figure, or None without a point to show.
 
     y: last-epoch top-1 (%) with its 95 % interval, a bare point for one seed. x: inference images/s of profile Runs,
-    or, where fewer rows have that, training images/s; only rows measured on the most common device are comparable.
+    or, if no row has one, training images/s; only rows measured on the most common device are comparable.
     """
     rate, device, axis = _throughput(rows)
     shown = rows[rows[rate].notna() & rows["last_top1"].notna()]

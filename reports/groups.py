@@ -98,7 +98,7 @@ class Arena(NamedTuple):
     split: str | None
 
     def __str__(self) -> str:
-        budget = f", {self.epochs} epochs" if self.epochs is not None else ""
+        budget = f", epochs: {self.epochs}" if self.epochs is not None else ""
         return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}"
 
 

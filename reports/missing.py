@@ -80,7 +80,7 @@ def _reason(group: Group, profile: Record | None, path: str) -> str:
     ]
     if told:
         return "; ".join(dict.fromkeys(told))
-    if path.startswith("speed."):
+    if path.startswith("speed.") or path == "model.flops":
         return "not in the profile Run" if profile else "no finished profile Run of this network and input size"
     if not group.done:
         return f"every Run failed ({len(group.records)})"

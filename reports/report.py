@@ -170,7 +170,7 @@ def _throughput_figures(head: Table) -> Iterator[tuple[str, Figure]]:
         return
     budget = head.frame["epochs"].where(head.frame["protocol"] == "common")
     for (dataset, protocol, epochs), rows in head.frame.groupby(["dataset", "protocol", budget], dropna=False):
-        heading = f"{dataset}, {protocol} recipe" + ("" if cells.absent(epochs) else f", {epochs:g} epochs")
+        heading = f"{dataset}, {protocol} recipe" + ("" if cells.absent(epochs) else f", epochs: {epochs:g}")
         if figure := figures.accuracy_against_throughput(rows, heading):
             yield f"Accuracy against throughput: {heading}", figure
 
