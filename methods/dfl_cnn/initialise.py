@@ -84,7 +84,7 @@ def whiten(centres: Tensor, points: Tensor) -> Tensor:
     return torch.linalg.solve(covariance + ridge, (centres - mean).t()).t()
 
 
-def class_filters(points: Tensor, labels: Tensor, start: Tensor, *, shape: tuple[int, int], whitened: bool) -> Tensor:
+def class_filters(points: Tensor, labels: Tensor, start: Tensor, shape: tuple[int, int], whitened: bool) -> Tensor:
     """First filters `(K·k, C)`, class after class, each of length 1.
 
     `points` `(N, C)` are the patches, `labels` `(N,)` their classes, `shape` is (K, k). A class without a patch keeps
@@ -96,3 +96,18 @@ def class_filters(points: Tensor, labels: Tensor, start: Tensor, *, shape: tuple
     centres = torch.stack([kmeans(points[labels == label], count) for label in classes])
     filters[classes] = whiten(centres.flatten(0, 1), points).unflatten(0, (-1, count)) if whitened else centres
     return F.normalize(filters.flatten(0, 1), dim=1)
+
+
+def calibrate(filters: Tensor, vectors: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
+    """One factor for all filters and a bias for each, so that their largest responses have mean 0 and deviation 1.
+
+    `(F, C)` filters and the peaks of N images as `peaks` gives them -> scaled `(F, C)`, `(F,)`. A deviation: the
+    length of a network's features is arbitrary, and so are the responses to filters of length 1. On large ones, far
+    from 0, the P-stream's classifier diverges at the learning rate that suits it elsewhere.
+    """
+    images = zip(vectors.split(64), exists.split(64), strict=True)
+    largest = torch.cat(
+        [(found @ filters.t()).masked_fill(~there[:, :, None], -torch.inf).amax(dim=1) for found, there in images]
+    )
+    deviation = largest.std(dim=0, correction=0).mean().clamp_min(torch.finfo(filters.dtype).tiny)
+    return filters / deviation, -largest.mean(dim=0) / deviation

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.dfl_cnn.bank import FilterBank
-from methods.dfl_cnn.initialise import class_filters, peaks
+from methods.dfl_cnn.initialise import calibrate, class_filters, peaks
 from methods.interface import BackboneSource, Method, Tap
 
 
@@ -33,6 +33,7 @@ class DFLCNN(Method):
         initialisation: of the filters, `kmeans` (Section 3.3) or `random`.
         peaks_per_image, window: non-maximum suppression of the initialisation, see `initialise.peaks`.
         whitened: whether the initial filters are decorrelated, see `initialise.whiten`.
+        calibrated: whether the initial filters are scaled and shifted, see `initialise.calibrate`.
         reset_norms: draw the scales of all batch norms anew, the pretrained ones too, as the public code does.
     """
 
@@ -53,6 +54,7 @@ class DFLCNN(Method):
         peaks_per_image: int = 5,
         window: float = 0.2,
         whitened: bool = True,
+        calibrated: bool = True,
         reset_norms: bool = False,
     ) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ class DFLCNN(Method):
         )
         self.global_head = _global_head(channels[-1], num_classes, global_head) if global_stream else None
         self.weights = {"global": 1.0, "patch": 1.0, "side": side_weight}
-        self.initialisation, self.whitened = initialisation, whitened
+        self.initialisation, self.whitened, self.calibrated = initialisation, whitened, calibrated
         self.peaks_per_image, self.window = peaks_per_image, window
         if reset_norms:
             _reset_norms(self)
@@ -98,23 +100,26 @@ class DFLCNN(Method):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Section 3.3: energy map, non-maximum suppression, k-means per class; the biases become 0.
+        """Section 3.3: energy map, non-maximum suppression, k-means per class.
 
         Batch norms must be in evaluation mode, as they are when the runner calls this.
         """
         if self.initialisation == "random" or not self.banks:
             return
-        found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.banks]
+        found: list[list[tuple[Tensor, ...]]] = [[] for _ in self.banks]
         for images, labels in batches:
             for patches, features in zip(found, self.backbone(images), strict=False):
                 vectors, exists = peaks(features, self.peaks_per_image, self.window)
-                patches.append((vectors[exists].cpu(), labels[:, None].expand_as(exists)[exists].cpu()))
+                patches.append((vectors.cpu(), exists.cpu(), labels[:, None].expand_as(exists).cpu()))
         for bank, patches in zip(self.banks, found, strict=True):
-            points, classes = (torch.cat(parts) for parts in zip(*patches, strict=True))
+            vectors, exists, classes = (torch.cat(parts) for parts in zip(*patches, strict=True))
             start = bank.filters.weight.cpu()
-            filters = class_filters(points, classes, start, shape=bank.shape, whitened=self.whitened)
+            filters = class_filters(vectors[exists], classes[exists], start, bank.shape, self.whitened)
+            bias = torch.zeros(len(filters))
+            if self.calibrated:
+                filters, bias = calibrate(filters, vectors, exists)
             bank.filters.weight.copy_(filters)
-            bank.filters.bias.zero_()
+            bank.filters.bias.copy_(bias)
 
     def attention(self, images: Tensor) -> Tensor | None:
         """Positive responses of the predicted class's own k filters, `(B, k, h, w)`; None without a P-stream."""
