@@ -21,7 +21,7 @@ from benchmarks.evaluate import metrics, prediction_table
 from benchmarks.plan import Place, images_to_process
 from benchmarks.settings import AnyRun, ProfileRun, Run
 from benchmarks.train import Trainer
-from results.record import Record
+from results.record import SELECTIONS, Record
 from results.store import ResultsError, ResultStore, write_whole
 
 WEIGHTS = "weights.safetensors"
@@ -129,8 +129,12 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, display: 
         record.missing["training.peak_memory"] = "on a CPU only profile Runs, alone in their process, measure memory"
     else:
         record.training["peak_memory"] = trained.peak_memory
-    if not trained.counts["validation"]:
-        record.missing["metrics.validation"] = "the recipe holds no validation slice out of train (validation: 0)"
+    for name in set(SELECTIONS) - set(progress.chosen):
+        record.missing[f"metrics.{name}"] = (
+            "the method's last step comes after the epochs: none of them was evaluated with it"
+            if trainer.finished
+            else "the recipe holds no validation slice out of train (validation: 0)"
+        )
     record.published = [
         row.model_dump()
         for row in recipes.answered(run.method, variant=run.variant, dataset=run.dataset, backbone=run.backbone)

@@ -116,7 +116,7 @@ def profile(
 
 def dataset_rows(place: Place) -> list[dict[str, Any]]:
     """What `list datasets` shows: every dataset that can be opened, with its counts."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in datasets.available(place.data_root):
         try:
             dataset = place.open(name, {})

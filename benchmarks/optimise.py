@@ -24,6 +24,7 @@ class PhasePlan:
         self.optimizer = own.optimizer or recipe.optimizer
         self.schedule = own.schedule or recipe.schedule
         self.batch_size = own.batch_size or recipe.batch_size
+        self.lr_scale = {**recipe.lr_scale, **own.lr_scale}
 
 
 def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
@@ -68,7 +69,7 @@ def build_optimizer(method: Method, plan: PhasePlan, recipe: Recipe) -> torch.op
     """An optimiser over the learning parameters, each group with its own learning rate and weight decay."""
     settings = plan.optimizer
     groups = method.parameter_groups()
-    for name in recipe.lr_scale:
+    for name in plan.lr_scale:
         if name not in groups and name not in ("backbone", "head"):
             choose("parameter group in lr_scale", name, groups)
     param_groups = []
@@ -80,7 +81,7 @@ def build_optimizer(method: Method, plan: PhasePlan, recipe: Recipe) -> torch.op
                 param_groups.append(
                     {
                         "params": members,
-                        "lr": settings.lr * recipe.lr_scale.get(name, 1.0),
+                        "lr": settings.lr * plan.lr_scale.get(name, 1.0),
                         "weight_decay": settings.weight_decay if decays else 0.0,
                     }
                 )

@@ -112,7 +112,9 @@ def answered(method: str, **settings: str) -> list[PublishedRow]:
     return [
         row
         for row in published(method)
-        if row.value is not None and row.answered_by and all(settings.get(key) == value for key, value in row.answered_by.items())
+        if row.value is not None
+        and row.answered_by
+        and all(settings.get(key) == value for key, value in row.answered_by.items())
     ]
 
 

@@ -53,6 +53,8 @@ class PhaseSettings(Settings):
     optimizer: Optimizer | None = None
     schedule: Schedule | None = None
     batch_size: PositiveInt | None = None
+    lr_scale: dict[str, PositiveFloat] = {}
+    """In place of the recipe's, group by group."""
 
 
 class Recipe(Settings):

@@ -92,6 +92,7 @@ class Trainer:
         self.phases = phase_plans(self.method, run.recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.progress = Progress()
+        self.finished = False
 
     def train(self) -> Trained:
         """Trains and evaluates. Raises `Diverged`, or whatever method and device raise."""
@@ -106,6 +107,7 @@ class Trainer:
                 self._train_phase(phase, first, state)
                 state = None
             first += phase.epochs
+        self._finish()
         history = self.progress.history
         seconds = sum(row["seconds"] for row in history)
         images = sum(row["images"] for row in history)
@@ -119,6 +121,13 @@ class Trainer:
             torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None,
             {name: len(rows) for name, rows in self.rows.items()},
         )
+
+    def _finish(self) -> None:
+        """The method's last step, if it has one; no earlier epoch can then be selected, none was evaluated with it."""
+        self.method.eval()
+        self.finished = self.method.finish(self._initial_batches())
+        if self.finished:
+            self.progress.chosen = {"last": Choice(self.epochs, self._logits("test"), (self.epochs,))}
 
     def _train_phase(self, phase: PhasePlan, first: int, state: dict[str, Any] | None) -> None:
         select_trainable(self.method, phase)

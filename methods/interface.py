@@ -118,6 +118,14 @@ class Method(nn.Module, ABC):
     def after_step(self) -> None:
         """Called after each optimiser step, outside autograd (moving centres …). Default: nothing."""
 
+    @torch.no_grad()
+    def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> bool:
+        """Called once after the last epoch with the batches that `initialise` gets: fits what is not learned by
+        gradient (an SVM on the features …) and returns whether it changed anything. It counts for the last epoch's
+        accuracy alone: no earlier epoch was evaluated with it. Default: nothing.
+        """
+        return False
+
     def attention(self, images: Tensor) -> Tensor | None:
         """Non-negative maps `(B, M, h, w)` of where the method looks, or None where it has none."""
         return None

@@ -225,6 +225,17 @@ def test_two_phases_train_what_they_say(here: Place, store: ResultStore) -> None
     assert history["phase"].tolist() == ["classifier", "all", "all"]
 
 
+def test_a_last_step_after_the_epochs_counts_for_the_last_epoch_alone(here: Place, store: ResultStore) -> None:
+    entry = SUITE.train[0].model_dump() | {"methods": ["bilinear_cnn:svm"]}
+    (run,) = plan.expand(Suite.model_validate({"about": "x", "train": [entry]}), here)
+    assert execute.execute([run], store, here, QUIET).failed == []
+    record = store.read(run.id)
+    assert record is not None
+    assert set(record.metrics) == {"last"}
+    assert "last step" in record.missing["metrics.best_on_test"]
+    assert record.model["views"] == 2
+
+
 def test_a_profile_run_records_ordered_rates_and_memory(here: Place, store: ResultStore) -> None:
     suite = {"about": "x", "profile": [{"methods": ["plain"], "backbones": ["test_resnet"], "image_sizes": [64]}]}
     runs = plan.expand(Suite.model_validate(suite), here, Changes(set={"batch_size": 16}))

@@ -21,9 +21,7 @@ SUITE = Suite.model_validate(
         "train": [
             {
                 "methods": ["plain", "bilinear_cnn"],
-                "datasets": [
-                    {"name": "synthetic", "options": SMALL}
-                ],
+                "datasets": [{"name": "synthetic", "options": SMALL}],
                 "backbones": [{"name": "test_resnet", "pretrained": "none"}],
                 "seeds": 2,
             }

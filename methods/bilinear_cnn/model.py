@@ -104,14 +104,14 @@ class BilinearCNN(Method):
         return tuple(replace(STAGES[name], share=STAGES[name].share / whole) for name in self.stages)
 
     @torch.no_grad()
-    def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> bool:
         """After training, on un-augmented training batches: the SVMs in place of the softmax (Section 4).
 
         Every image counts twice, as it is and mirrored. Descriptors of length 1 are kept in half precision on the
         host: CUB makes 6.3 GB of them, twice that for a moment. To be called in evaluation mode.
         """
         if not self.svm:
-            return
+            return False
         dtype = torch.half if self.l2 else torch.float
         descriptors, labels = [], []
         for images, batch_labels in batches:
@@ -125,3 +125,4 @@ class BilinearCNN(Method):
             )
         self.classifier.weight.copy_(weight)
         self.classifier.bias.copy_(bias)
+        return True

@@ -281,7 +281,7 @@ def test_files_are_sound():
     recipes.check("sef")
     birds, cars = (
         recipes.recipe_for("sef", "paper", "paper", dataset, "resnet50", {})
-        for dataset in ("CUB_200_2011", "stanford_cars")
+        for dataset in ("cub_200_2011", "stanford_cars")
     )
     assert (birds.stored_size, cars.stored_size, birds.image_size) == (600, 448, 448)
 
