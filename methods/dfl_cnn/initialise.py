@@ -109,5 +109,7 @@ def calibrate(filters: Tensor, vectors: Tensor, exists: Tensor) -> tuple[Tensor,
     largest = torch.cat(
         [(found @ filters.t()).masked_fill(~there[:, :, None], -torch.inf).amax(dim=1) for found, there in images]
     )
-    deviation = largest.std(dim=0, correction=0).mean().clamp_min(torch.finfo(filters.dtype).tiny)
+    deviation = largest.std(dim=0, correction=0).mean()
+    alike = deviation <= 1e-3 * largest.abs().mean()  # a single image, or copies of one: they tell no scale
+    deviation = torch.where(alike, torch.ones_like(deviation), deviation)
     return filters / deviation, -largest.mean(dim=0) / deviation

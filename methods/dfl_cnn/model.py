@@ -62,6 +62,8 @@ class DFLCNN(Method):
             raise ValueError("dfl_cnn needs a stream: set global_stream or patch_stream")
         if filters_per_class < 1 or scales < 1 or peaks_per_image < 1:
             raise ValueError("filters_per_class, scales and peaks_per_image must be 1 or more")
+        if initialisation not in ("kmeans", "random") or global_head not in ("linear", "bn_relu"):
+            raise ValueError("initialisation is kmeans or random, global_head is linear or bn_relu")
         patch_taps = _patch_taps(backbones, patch_tap, scales) if patch_stream else []
         self.backbone = backbones.features([*patch_taps, *([global_tap] if global_stream else [])])
         channels = self.backbone.channels

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import recipes
+import methods
 from methods.backbones import TimmBackbones
 from methods.dfl_cnn import bank as bank_module
 from methods.dfl_cnn import initialise
@@ -19,7 +19,7 @@ from methods.dfl_cnn.bank import FilterBank, max_response
 from methods.dfl_cnn.model import DFLCNN, last_but_one
 from methods.interface import BackboneError
 
-VARIANTS = recipes.method_file("dfl_cnn").variants
+VARIANTS = methods.variants("dfl_cnn")
 CLASSES = 5
 SIZE = 64
 
@@ -247,6 +247,12 @@ def test_calibration_gives_responses_mean_0_and_deviation_1():
     torch.testing.assert_close(best.std(dim=0, correction=0).mean(), torch.ones((), dtype=torch.float64))
 
 
+def test_copies_of_one_image_tell_no_scale():
+    vectors, exists = draw(1, 4, 3).repeat(5, 1, 1), torch.ones(5, 4, dtype=torch.bool)
+    filters = draw(6, 3, seed=2)
+    assert torch.equal(initialise.calibrate(filters, vectors, exists)[0], filters)
+
+
 def coloured(per_class: int, seed: int) -> tuple[Tensor, Tensor]:
     """Noise with one bright spot somewhere, of its class's colour."""
     generator = torch.Generator().manual_seed(seed)
@@ -282,7 +288,7 @@ def test_random_filters_stay_as_they_are():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_makes_a_finite_step(variant):
-    method = build(**VARIANTS[variant].options)
+    method = build(**VARIANTS[variant])
     method.eval().initialise([batch(CLASSES)])
     losses = method.train().losses(*batch())
     sum(losses.values()).backward()
@@ -328,6 +334,8 @@ def test_filters_of_vgg_look_at_conv4_3_before_its_pooling():
     [
         ({"global_stream": False, "patch_stream": False}, "global_stream"),
         ({"filters_per_class": 0}, "filters_per_class"),
+        ({"initialisation": "k-means"}, "initialisation"),
+        ({"global_head": "mlp"}, "global_head"),
         ({"scales": 2, "patch_tap": "layer3"}, "patch_tap"),
     ],
 )
