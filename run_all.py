@@ -27,7 +27,7 @@ from datasets.interface import DatasetError
 from methods.backbones import BackboneError
 from reports import readme as readme_tables
 from reports.report import terminal_tables, write_report
-from results.store import ResultsError, ResultStore
+from results.store import REFERENCE, ResultsError, ResultStore
 
 ROOT = Path(__file__).parent
 console = Console(width=None if sys.stdout.isatty() else 160)
@@ -82,7 +82,11 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     if request.dry_run:
         _show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
         return
-    summary = execute.execute(runs, store, request.place, console)
+    try:
+        summary = execute.execute(runs, store, request.place, console)
+    except KeyboardInterrupt:
+        console.print("\ninterrupted: the same command goes on from the last whole epoch", style="red")
+        raise typer.Exit(130) from None
     ids = {run.id for run in runs}
     report = write_report(store, request.results / "report", title, [r for r in store.records() if r.id in ids])
     for text in terminal_tables(report):
@@ -200,13 +204,14 @@ def report(
     ] = False,
 ) -> None:
     """Writes tables and figures from stored results alone."""
-    store = ResultStore(results)
     if readme is None:
+        store = ResultStore(results)
         written = write_report(store, out or results / "report", "All results")
         for text in terminal_tables(written):
             console.print(text, markup=False, highlight=False)
         console.print(f"\nReport: {written.page}", markup=False, highlight=False)
         return
+    store = ResultStore(results / REFERENCE)  # a page that is committed shows what is committed
     try:
         if not check:
             readme_tables.write_readme(readme, store)
@@ -215,6 +220,16 @@ def report(
             raise typer.Exit(1)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+
+
+@app.command()
+def publish(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of finished Runs.")],
+    results: Results = OUR_RESULTS,
+) -> None:
+    """Copies finished Runs, without their weights, to results/reference/, which is committed."""
+    for run_id in run_ids:
+        console.print(str(ResultStore(results).publish(run_id)), markup=False, highlight=False)
 
 
 @app.command("list")
@@ -339,9 +354,6 @@ def main() -> None:
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
-        os._exit(130)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from benchmarks.plan import Place, images_to_process
 from benchmarks.settings import AnyRun, ProfileRun, Run
 from benchmarks.train import Trainer
 from results.record import SELECTIONS, Record
-from results.store import ResultsError, ResultStore, write_whole
+from results.store import REFERENCE, ResultsError, ResultStore, write_whole
 
 WEIGHTS = "weights.safetensors"
 PROFILE_WORK = 4000.0
@@ -173,4 +173,4 @@ def _outcome(record: Record) -> str:
 def run_folder(store: ResultStore, run_id: str) -> Path:
     """Where the files of a Run lie: below the root, or among the committed ones."""
     own = store.root / run_id
-    return own if own.is_dir() else store.root / "reference" / run_id
+    return own if own.is_dir() else store.root / REFERENCE / run_id

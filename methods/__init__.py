@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from methods.interface import Method
 
@@ -28,3 +31,9 @@ def load(name: str) -> type[Method]:
     if len(found) != 1:
         raise TypeError(f"methods/{name}/model.py must define exactly one Method, it defines {len(found)}")
     return found[0]
+
+
+def variants(name: str) -> dict[str, dict[str, Any]]:
+    """Constructor options of each variant in the method's `recipe.yaml`, as the file has them (unchecked)."""
+    recipe = yaml.safe_load((FOLDER / name / "recipe.yaml").read_text(encoding="utf-8"))
+    return {variant: settings.get("options", {}) for variant, settings in recipe["variants"].items()}

@@ -40,6 +40,9 @@ class FeatureExtractor(Protocol):
 class BackboneSource(Protocol):
     """Hands a method its backbone. The runner decides which network that is and where its weights come from."""
 
+    name: str
+    """timm name of the Run's network, for a method whose paper treats one network specially."""
+
     def features(self, taps: Sequence[Tap], name: str | None = None) -> FeatureExtractor:
         """Builds a backbone cut at `taps`; an `nn.Module`, so assigning it registers it.
 

@@ -17,6 +17,9 @@ from pydantic import ValidationError
 
 from results.record import Record
 
+REFERENCE = "reference"
+"""The folder of committed Runs, below the root."""
+
 
 class ResultsError(Exception):
     """The results folder can't be used as it is. One line that names the file and says what to do."""
@@ -91,7 +94,7 @@ class ResultStore:
     def records(self) -> list[Record]:
         """All records below the root, `reference/` included, ordered by id; of two with one id the root's own wins."""
         found: dict[str, Record] = {}
-        for store in (ResultStore(self.root / "reference"), self):
+        for store in (ResultStore(self.root / REFERENCE), self):
             for run_id in store._ids():
                 record = store.read(run_id)
                 if record is not None:
@@ -114,11 +117,20 @@ class ResultStore:
         write_whole(self.root / "index.csv", lambda path: index.to_csv(path, index=False))
         return index
 
+    def publish(self, run_id: str) -> Path:
+        """Copies a finished Run, without its weights, to `reference/`: the part of the results that is committed."""
+        record = self.read(run_id)
+        if record is None or record.status != "done":
+            raise ResultsError(f"{self.root / run_id}: is no finished Run, so there is nothing to publish")
+        reference = ResultStore(self.root / REFERENCE)
+        reference.write(record, self.history(run_id), self.predictions(run_id))
+        return reference.folder(run_id)
+
     def _ids(self) -> Iterator[str]:
         yield from (path.parent.name for path in self.root.glob("*/record.json"))
 
     def _file(self, run_id: str, name: str) -> Path | None:
-        for root in (self.root, self.root / "reference"):
+        for root in (self.root, self.root / REFERENCE):
             if (path := root / run_id / name).is_file():
                 return path
         return None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 
@@ -112,6 +115,31 @@ def test_results_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "--results" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_loses_at_most_the_epoch_it_falls_into(tmp_path: Path) -> None:
+    options = "classes=3", "train_per_class=6", "test_per_class=3", "size=32"
+    changes = [*(f"dataset_options.{option}" for option in options), "image_size=32", "stored_size=32", "epochs=200"]
+    words = ["run", "quick", "--results", str(tmp_path), "--device", "cpu", "--only", "method=plain"]
+    words += ["--only", "job=train"]
+    words += ["--seeds", "1", *(word for change in changes for word in ("--set", change))]
+    command = [sys.executable, str(ROOT / "run_all.py"), *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if "epoch 3/200" in line:
+                run.send_signal(signal.SIGINT)
+                break
+        rest = run.stdout.read()
+        assert run.wait() == 130
+    assert "goes on from the last whole epoch" in rest
+    done = int(re.findall(r"epoch (\d+)/200", line + rest)[-1])
+    again = fgbench(*words, "--dry-run")
+    assert "to do" in again.stdout
+    (folder,) = [path.parent for path in tmp_path.glob("*/checkpoint.pt")]
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["epoch"] >= done
 
 
 def test_cuda_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import jobs, plan
+from benchmarks import jobs, plan, suite
 from benchmarks.errors import UserError
 from benchmarks.plan import Changes, Place
 from benchmarks.settings import ProfileRun, Run
 from benchmarks.suite import Suite
 from datasets import DatasetError
-from methods.backbones import BackboneError
+from methods.backbones import SHIPPED_WEIGHTS, BackboneError
 
 SMALL = {"classes": 3, "train_per_class": 2, "test_per_class": 1}
 SUITE = Suite.model_validate(
@@ -107,8 +107,25 @@ def test_reproduce_says_what_is_lacking_instead_of_guessing(here: Place) -> None
 
 
 def test_known_weight_files_bring_their_options(real_data: Path, real_weights: Path) -> None:
-    suite = jobs.compare(["plain"], "cub100", "mobilenetv2_100", 1, {})
-    run = plan.expand(suite, Place(real_data, real_weights))[0]
+    compared = jobs.compare(["plain"], "cub100", "mobilenetv2_100", 1, {})
+    run = plan.expand(compared, Place(real_data, real_weights))[0]
     assert isinstance(run, Run)
     assert run.backbone_options == {"pad_type": "same"}
     assert run.pretrained == "mobilenetv2_100.safetensors"
+
+
+def test_the_shipped_backbone_has_never_seen_the_quick_suites_classes() -> None:
+    seen, asked = (
+        {
+            number
+            for entry in suite.load(name).train
+            for choice in entry.datasets
+            for first in [choice.options.get("first_class", 0)]
+            for number in range(first, first + choice.options.get("classes", 20))
+        }
+        for name in ("pretrain", "quick")
+    )
+    assert seen
+    assert asked
+    assert not seen & asked
+    assert sum(file.stat().st_size for file in SHIPPED_WEIGHTS.iterdir()) < 5_000_000

@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import recipes
+import methods
 from methods.backbones import TimmBackbones
 from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool
 from methods.bilinear_cnn.roots import FORMS, signed_sqrt
@@ -161,10 +161,10 @@ def test_an_option_that_means_nothing_is_refused(options: dict[str, Any]):
         tiny(**options)
 
 
-@pytest.mark.parametrize("variant", recipes.method_file("bilinear_cnn").variants)
+@pytest.mark.parametrize("variant", methods.variants("bilinear_cnn"))
 def test_every_variant_makes_a_step_that_lowers_its_loss(variant: str):
     torch.manual_seed(0)
-    method = BilinearCNN(TimmBackbones("test_resnet", 32), 3, **recipes.options_of("bilinear_cnn", variant))
+    method = BilinearCNN(TimmBackbones("test_resnet", 32), 3, **methods.variants("bilinear_cnn")[variant])
     images, labels = maps(0, 4, 3, 32, 32), torch.tensor([0, 1, 2, 1])
     before = method.losses(images, labels)["cross_entropy"]
     before.backward()

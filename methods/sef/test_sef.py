@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import recipes
+import methods
 from methods.backbones import TimmBackbones
 from methods.interface import BackboneError
 from methods.sef import losses
 from methods.sef.model import SEF
 
-VARIANTS = recipes.method_file("sef").variants
+VARIANTS = methods.variants("sef")
 CLASSES = 5
 
 group_lists = st.lists(st.integers(1, 5), min_size=1, max_size=5)
@@ -254,7 +254,7 @@ def test_gradients_of_entropy_and_distillation_also_at_the_teacher():
 
 @pytest.mark.parametrize(("variant", "flatter"), [("maxent", True), ("released_maxent", False)])
 def test_sign_of_the_entropy_term(variant, flatter):
-    method = SEF(Fixed(8), CLASSES, **VARIANTS[variant].options)
+    method = SEF(Fixed(8), CLASSES, **VARIANTS[variant])
     images, labels = batch()
     before = losses.entropy(method(images)).item()
     method.losses(images, labels)["entropy"].backward()
@@ -277,18 +277,9 @@ def test_how_sure_a_prediction_is_wanted(classes):
 # --- the method -----------------------------------------------------------------------------------------------------
 
 
-def test_files_are_sound():
-    recipes.check("sef")
-    birds, cars = (
-        recipes.recipe_for("sef", "paper", "paper", dataset, "resnet50", {})
-        for dataset in ("cub_200_2011", "stanford_cars")
-    )
-    assert (birds.stored_size, cars.stored_size, birds.image_size) == (600, 448, 448)
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_makes_a_finite_step_that_reaches_every_parameter(variant):
-    method = make(**VARIANTS[variant].options)
+    method = make(**VARIANTS[variant])
     images, labels = batch()
     sum(method.losses(images, labels).values()).backward()
     for name, parameter in method.named_parameters():
@@ -298,7 +289,7 @@ def test_every_variant_makes_a_finite_step_that_reaches_every_parameter(variant)
 
 @pytest.mark.parametrize("variant", ["paper", "released", "groups_3"])
 def test_losses_are_those_of_the_formulas(variant):
-    method = make(**VARIANTS[variant].options).eval()
+    method = make(**VARIANTS[variant]).eval()
     images, labels = batch()
     (features,) = method.backbone(images)
     pooled, sizes = features.mean((2, 3)), method.sizes
@@ -388,7 +379,7 @@ def test_attention_is_one_map_a_group():
 
 @pytest.mark.parametrize("variant", ["released_groups_3", "frobenius"])
 def test_step_compiles_without_a_graph_break(variant):
-    method = make(**VARIANTS[variant].options)
+    method = make(**VARIANTS[variant])
     images, labels = batch()
     torch._dynamo.reset()
     compiled = torch.compile(method.losses, backend="aot_eager", fullgraph=True)

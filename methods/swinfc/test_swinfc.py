@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import recipes
+import methods
 from methods.backbones import BackboneError, TimmBackbones
 from methods.plain.model import Plain
 from methods.swinfc.model import SwinFC, stage_head
@@ -230,9 +230,9 @@ def test_losses_are_those_of_equation_16() -> None:
         torch.testing.assert_close(value, expected[name])
 
 
-@pytest.mark.parametrize("variant", recipes.method_file("swinfc").variants)
+@pytest.mark.parametrize("variant", methods.variants("swinfc"))
 def test_every_variant_learns_with_all_its_parameters(variant: str) -> None:
-    model = build(**recipes.options_of("swinfc", variant))
+    model = build(**methods.variants("swinfc")[variant])
     images, labels = batch()
     losses = model.losses(images, labels)
     sum(losses.values()).backward()
@@ -256,7 +256,7 @@ def test_some_steps_lower_every_loss() -> None:
 
 
 def test_baseline_is_the_plain_method() -> None:
-    ours = build(**recipes.options_of("swinfc", "baseline"))
+    ours = build(**methods.variants("swinfc")["baseline"])
     plain = Plain(BACKBONES, CLASSES)
     plain.load_state_dict(ours.state_dict())
     images, labels = batch()
@@ -275,7 +275,7 @@ def test_read_out_is_the_backbones_logits_or_the_sum_of_all() -> None:
 
 @pytest.mark.parametrize("variant", ["paper", "fbsd_head"])
 def test_one_image_trains(variant: str) -> None:
-    losses = build(**recipes.options_of("swinfc", variant)).losses(*batch(1))
+    losses = build(**methods.variants("swinfc")[variant]).losses(*batch(1))
     assert all(loss.isfinite() for loss in losses.values())
 
 
@@ -335,7 +335,3 @@ def test_loss_of_an_untrained_head_is_that_of_guessing() -> None:
     nn.init.zeros_(model.head.weight)
     nn.init.zeros_(model.head.bias)
     assert model.losses(images, labels)["swin"].item() == pytest.approx(math.log(CLASSES))
-
-
-def test_recipe_and_published_rows_are_sound() -> None:
-    recipes.check("swinfc")
