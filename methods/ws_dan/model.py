@@ -83,7 +83,7 @@ class WSDAN(Method):
             raise ValueError(f"average is {average!r}; it must be 'probabilities' or 'logits'")
         if maps < 1:
             raise ValueError(f"maps is {maps}; it must be 1 or more")
-        inception = getattr(backbones, "name", "").split(".")[0] == "inception_v3"
+        inception = backbones.name.split(".")[0] == "inception_v3"
         if tap is None:
             tap = INCEPTION_FEATURES if inception else "final"
         if attention == "auto":
