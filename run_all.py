@@ -26,7 +26,7 @@ from benchmarks.predict import predict as predict_images
 from datasets.interface import DatasetError
 from methods.backbones import BackboneError
 from reports import readme as readme_tables
-from reports.report import terminal_tables, write_report
+from reports.report import Report, terminal_tables, write_report
 from results.store import REFERENCE, ResultsError, ResultStore
 
 ROOT = Path(__file__).parent
@@ -88,10 +88,8 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
         console.print("\ninterrupted: the same command goes on from the last whole epoch", style="red")
         raise typer.Exit(130) from None
     ids = {run.id for run in runs}
-    report = write_report(store, request.results / "report", title, [r for r in store.records() if r.id in ids])
-    for text in terminal_tables(report):
-        console.print(text, markup=False, highlight=False)
-    console.print(f"\nReport: {report.page}", markup=False, highlight=False)
+    written = write_report(store, request.results / "report", title, [r for r in store.records() if r.id in ids])
+    _print(written)
     if summary.failed:
         console.print(f"{len(summary.failed)} of {len(runs)} Runs failed; their records say why", style="red")
         raise typer.Exit(1)
@@ -207,9 +205,7 @@ def report(
     if readme is None:
         store = ResultStore(results)
         written = write_report(store, out or results / "report", "All results")
-        for text in terminal_tables(written):
-            console.print(text, markup=False, highlight=False)
-        console.print(f"\nReport: {written.page}", markup=False, highlight=False)
+        _print(written)
         return
     store = ResultStore(results / REFERENCE)  # a page that is committed shows what is committed
     try:
@@ -299,6 +295,13 @@ def predict(
         for name, probability in one["classes"]
     ]
     _show(rows, run_id)
+
+
+def _print(written: Report) -> None:
+    """A report's compact tables, and where the whole of it lies."""
+    for text in terminal_tables(written):
+        console.print(f"\n{text}", markup=False, highlight=False)
+    console.print(f"\nReport: {written.page}", markup=False, highlight=False)
 
 
 def _show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:

@@ -86,7 +86,8 @@ class Record(_Part):
 
     metrics: dict[Selection, Metrics] = {}
     training: dict[str, float] = {}
-    """`images_per_s` end to end, `seconds` of training alone, `peak_memory` in bytes."""
+    """`images_per_s` end to end, `seconds` of training alone; on a GPU, `peak_memory` in bytes (a CPU's is measured
+    by profile Runs, each alone in its process)."""
     speed: dict[Literal["train", "inference"], Speed] = {}
     missing: dict[str, str] = {}
     """Name of a value that is not there -> why."""
