@@ -55,6 +55,8 @@ class CUB(Dataset):
     def __init__(self, folder: Path) -> None:
         self.root = folder
         self.name = folder.name
+        if folder.name != self.folder:
+            self.title = f"{folder.name}: images in the layout of CUB-200-2011"
         self._place, self.paths = _images(folder)
         self.classes = _names(folder / "classes.txt", "class")
         self.labels = self._labels()

@@ -40,9 +40,9 @@ class Dataset(ABC):
     that needs no files is given `folder=None`.
     """
 
-    title: ClassVar[str]
+    title: str
     """One line: what it is."""
-    terms: ClassVar[str] = "not stated"
+    terms: str = "not stated"
     """Terms of use, in words."""
     folder: ClassVar[str | None] = None
     """Name of its folder below the data root, where it has a fixed one."""

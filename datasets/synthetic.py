@@ -169,8 +169,8 @@ class Synthetic(Dataset):
     Raises `DatasetError` for an option outside its range.
     """
 
-    title: ClassVar[str] = "Drawn birds whose classes differ in small parts only"
-    terms: ClassVar[str] = "drawn by this project; no rights of others"
+    title = "Drawn birds whose classes differ in small parts only"
+    terms = "drawn by this project; no rights of others"
 
     def __init__(
         self,
