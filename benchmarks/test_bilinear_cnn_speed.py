@@ -5,9 +5,7 @@ On CUDA at the paper's size (VGG-16, 448 px, bfloat16), on a CPU at a small one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,36 +16,14 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.stopwatch import CUDA, DEVICE, Training, random_batch, ratio
 from methods.backbones import TimmBackbones
 from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool
 from methods.bilinear_cnn.roots import signed_sqrt
 from methods.bilinear_cnn.svm import one_vs_all_svm
-from methods.interface import Method
 from methods.plain.model import Plain
 
-CUDA = torch.cuda.is_available()
 BACKBONE, SIZE, BATCH, CLASSES = ("vgg16", 448, 32, 200) if CUDA else ("vgg11", 96, 4, 20)
-
-
-@pytest.fixture
-def device() -> torch.device:
-    return torch.device("cuda" if CUDA else "cpu")
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """One call, the device's work included."""
-    start = time.perf_counter()
-    work()
-    if CUDA:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def ratio(work: Callable[[], Any], reference: Callable[[], Any], rounds: int = 5) -> float:
-    """Median of time over time, in turns, so that a busy machine is busy for both."""
-    for each in (work, reference):
-        seconds(each)
-    return median(seconds(work) / seconds(reference) for _ in range(rounds))
 
 
 # ---- the descriptor ---------------------------------------------------------------------------------------------
@@ -72,9 +48,9 @@ def slow_descriptor(features: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("other", [released_descriptor, slow_descriptor], ids=["released", "formula"])
-def test_descriptor(benchmark: BenchmarkFixture, device: torch.device, other: Callable[[Tensor], Tensor]):
+def test_descriptor(benchmark: BenchmarkFixture, other: Callable[[Tensor], Tensor]):
     side = 28 if CUDA else 6
-    features = torch.rand(BATCH, 512, side, side, device=device, requires_grad=True)
+    features = torch.rand(BATCH, 512, side, side, device=DEVICE, requires_grad=True)
     torch.testing.assert_close(descriptor(features), other(features), rtol=1e-3, atol=1e-4)
 
     def forward_and_back(make: Callable[[Tensor], Tensor]) -> None:
@@ -90,7 +66,7 @@ def test_descriptor(benchmark: BenchmarkFixture, device: torch.device, other: Ca
 # ---- the SVMs ---------------------------------------------------------------------------------------------------
 
 
-def test_svms_by_inner_products(benchmark: BenchmarkFixture, device: torch.device):
+def test_svms_by_inner_products(benchmark: BenchmarkFixture):
     """Against scikit-learn on the descriptors themselves."""
     count, length, classes = (2000, 262_144, 10) if CUDA else (200, 20_000, 4)
     generator = torch.Generator().manual_seed(0)
@@ -105,7 +81,7 @@ def test_svms_by_inner_products(benchmark: BenchmarkFixture, device: torch.devic
             LinearSVC(loss="hinge", tol=1e-3, max_iter=10_000, random_state=0).fit(samples, np.equal(answers, k))
 
     def ours() -> tuple[Tensor, Tensor]:
-        return one_vs_all_svm(descriptors, labels, classes, device)
+        return one_vs_all_svm(descriptors, labels, classes, DEVICE)
 
     benchmark.pedantic(ours, rounds=2, warmup_rounds=1)
     if benchmark.enabled:
@@ -115,42 +91,17 @@ def test_svms_by_inner_products(benchmark: BenchmarkFixture, device: torch.devic
 # ---- the step ---------------------------------------------------------------------------------------------------
 
 
-class Training:
-    """A method, an optimizer and one batch: bfloat16 and channels_last on CUDA."""
-
-    def __init__(self, method: Method, device: torch.device) -> None:
-        self.method = method.to(device).train()
-        self.images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
-        self.labels = torch.arange(BATCH, device=device) % CLASSES
-        if CUDA:
-            self.method.to(memory_format=torch.channels_last)
-            self.images = self.images.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(method.parameters(), lr=1e-5, momentum=0.9)
-
-    def step(self) -> None:
-        self.optimizer.zero_grad()
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=CUDA):
-            losses = self.method.losses(self.images, self.labels)
-        torch.stack(list(losses.values())).sum().backward()
-        self.optimizer.step()
-
-    def peak_memory(self, held_by_others: int = 0) -> int:
-        """Bytes on the GPU at a step's worst moment; weights and momentum included."""
-        self.step()
-        torch.cuda.reset_peak_memory_stats()
-        self.step()
-        return torch.cuda.max_memory_allocated() - held_by_others
-
-
 @pytest.mark.parametrize("options", [{}, {"sqrt": False, "l2": False}], ids=["paper", "neither"])
-def test_step(benchmark: BenchmarkFixture, device: torch.device, options: dict[str, Any]):
+def test_step(benchmark: BenchmarkFixture, options: dict[str, Any]):
     """Against the plain backbone, trained on as many images."""
-    plain = Training(Plain(TimmBackbones(BACKBONE, SIZE), CLASSES), device)
-    plain_memory, held = (plain.peak_memory(), torch.cuda.memory_allocated()) if CUDA else (0, 0)
-    ours = Training(BilinearCNN(TimmBackbones(BACKBONE, SIZE), CLASSES, **options), device)
+    source, batch = TimmBackbones(BACKBONE, SIZE), random_batch(BATCH, SIZE, CLASSES)
+    if benchmark.enabled:
+        plain = Training(Plain(source, CLASSES), *batch)
+        plain_memory, held = (plain.peak(above=0), torch.cuda.memory_allocated()) if CUDA else (0, 0)
+    ours = Training(BilinearCNN(source, CLASSES, **options), *batch)
     benchmark.pedantic(ours.step, rounds=3, warmup_rounds=1)
     if benchmark.enabled:
         benchmark.extra_info["setting"] = f"{BACKBONE}, {SIZE} px, batch {BATCH}, {CLASSES} classes"
         benchmark.extra_info["time over plain"] = ratio(ours.step, plain.step)
-    if benchmark.enabled and CUDA:
-        benchmark.extra_info["memory over plain"] = ours.peak_memory(held) / plain_memory
+    if benchmark.enabled and CUDA:  # weights and momentum included
+        benchmark.extra_info["memory over plain"] = ours.peak(above=held) / plain_memory

@@ -6,8 +6,6 @@ bytes that autograd keeps for the backward pass, the same on both devices.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -15,14 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.stopwatch import CUDA, DEVICE, Training, finish, kept, random_batch, seconds
 from methods.backbones import TimmBackbones
-from methods.interface import Method
 from methods.plain.model import Plain
 from methods.sef import losses
 from methods.sef.model import SEF
 
-CUDA = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if CUDA else "cpu")
 CLASSES = 200
 GROUPS = 4
 
@@ -61,42 +57,6 @@ def ours(form: losses.Form) -> Callable[[Tensor, Sequence[int]], Tensor]:
     return loss
 
 
-def finish() -> None:
-    if CUDA:
-        torch.cuda.synchronize()
-
-
-def seconds(runs: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
-    """Median time of each, taken in turns so that a busy machine slows all alike."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        for name, run in runs.items():
-            finish()
-            start = time.perf_counter()
-            run()
-            finish()
-            if turn:  # the first turn warms up
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def kept(forward: Callable[[], object]) -> int:
-    """Bytes that `forward` leaves for its backward pass, each storage once."""
-    storages: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        alive.append(tensor)  # or its address would be given to the next one
-        return tensor
-
-    alive: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = forward()
-    del result
-    return sum(storages.values())
-
-
 @pytest.mark.benchmark(group="sef grouping loss, forward and backward")
 @pytest.mark.parametrize(("form", "place"), [*(("pairs", place) for place in MAPS), *OTHER_FORMS])
 def test_grouping_loss(benchmark, form, place):
@@ -110,18 +70,20 @@ def test_grouping_loss(benchmark, form, place):
         ways[name](features, sizes).backward()
         finish()
 
-    times = seconds({name: lambda name=name: run(name) for name in ways}, rounds=3)
-    held = {name: kept(lambda way=way: way(features, sizes)) for name, way in ways.items()}
-    benchmark.pedantic(run, args=("ours",), rounds=3, warmup_rounds=1)
-    for name in ("slow", "released"):
-        benchmark.extra_info[f"time of {name} / ours"] = round(times[name] / times["ours"], 2)
-        benchmark.extra_info[f"kept by {name} / ours"] = round(held[name] / held["ours"], 2)
     if form != "frobenius":
         reference = {"union": released, "pairs": slow}[form]
         with torch.no_grad():
             torch.testing.assert_close(ways["ours"](features, sizes), reference(features, sizes), rtol=1e-4, atol=1e-5)
+    held = {name: kept(lambda way=way: way(features, sizes)) for name, way in ways.items()}
     if shape[1] == 2048:
         assert held["ours"] < held["released"] / 4
+    benchmark.pedantic(run, args=("ours",), rounds=3, warmup_rounds=1)
+    if not benchmark.enabled:
+        return
+    times = seconds({name: lambda name=name: run(name) for name in ways}, rounds=3)
+    for name in ("slow", "released"):
+        benchmark.extra_info[f"time of {name} / ours"] = round(times[name] / times["ours"], 2)
+        benchmark.extra_info[f"kept by {name} / ours"] = round(held[name] / held["ours"], 2)
 
 
 @pytest.mark.benchmark(group="sef local heads, forward and backward")
@@ -143,36 +105,10 @@ def test_local_heads(benchmark):
         finish()
 
     torch.testing.assert_close(pooled_once(), pooled_per_group(), rtol=1e-4, atol=1e-4)
-    times = seconds({"ours": lambda: run(pooled_once), "released": lambda: run(pooled_per_group)})
     benchmark.pedantic(run, args=(pooled_once,), rounds=3, warmup_rounds=1)
-    benchmark.extra_info["time of released / ours"] = round(times["released"] / times["ours"], 2)
-
-
-class Step:
-    """One optimiser step of a method: bfloat16 and channels_last on a GPU, float32 on a CPU."""
-
-    def __init__(self, method: Method, images: Tensor, labels: Tensor) -> None:
-        self.method = method.to(DEVICE, memory_format=torch.channels_last)
-        self.images = images.to(DEVICE, memory_format=torch.channels_last)
-        self.labels = labels.to(DEVICE)
-        self.optimizer = torch.optim.SGD(self.method.parameters(), lr=1e-3, momentum=0.9)
-
-    def forward(self) -> Tensor:
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=CUDA):
-            return torch.stack(list(self.method.losses(self.images, self.labels).values())).sum()
-
-    def __call__(self) -> None:
-        self.optimizer.zero_grad()
-        self.forward().backward()
-        self.optimizer.step()
-        finish()
-
-    def peak(self) -> int:
-        """Bytes at the height of a step beyond what is held before it."""
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        self()
-        return torch.cuda.max_memory_allocated() - before
+    if benchmark.enabled:
+        times = seconds({"ours": lambda: run(pooled_once), "released": lambda: run(pooled_per_group)})
+        benchmark.extra_info["time of released / ours"] = round(times["released"] / times["ours"], 2)
 
 
 @pytest.mark.benchmark(group="sef step")
@@ -181,20 +117,20 @@ class Step:
 )
 @pytest.mark.parametrize("compiled", [False, True] if CUDA else [False])
 def test_step_against_plain(benchmark, backbone, image_size, size, compiled):
-    images, labels = torch.randn(size, 3, image_size, image_size), torch.arange(size) % CLASSES
-    source = TimmBackbones(backbone, image_size)
-    steps = {
-        "sef": Step(SEF(source, CLASSES, groups=GROUPS), images, labels),
-        "plain": Step(Plain(source, CLASSES), images, labels),
-    }
+    source, batch = TimmBackbones(backbone, image_size), random_batch(size, image_size, CLASSES)
+    ways = {"sef": Training(SEF(source, CLASSES, groups=GROUPS), *batch)}
+    if benchmark.enabled:
+        ways["plain"] = Training(Plain(source, CLASSES), *batch)
     if compiled:
-        for step in steps.values():
-            step.method.losses = torch.compile(step.method.losses, fullgraph=True)
-    times = seconds(steps, rounds=20 if CUDA else 5)
-    held = {name: kept(step.forward) for name, step in steps.items()}
-    benchmark.pedantic(steps["sef"], rounds=3, warmup_rounds=1)
+        for way in ways.values():
+            way.method.losses = torch.compile(way.method.losses, fullgraph=True)
+    benchmark.pedantic(ways["sef"].step, rounds=3, warmup_rounds=1)
+    if not benchmark.enabled:
+        return
+    times = seconds({name: way.step for name, way in ways.items()}, rounds=20 if CUDA else 5)
     benchmark.extra_info["step / plain's step"] = round(times["sef"] / times["plain"], 3)
-    benchmark.extra_info["kept / plain's"] = round(held["sef"] / held["plain"], 3)
     benchmark.extra_info["images/s"] = round(size / times["sef"], 1)
+    held = {name: kept(way.loss) for name, way in ways.items()}
+    benchmark.extra_info["kept / plain's"] = round(held["sef"] / held["plain"], 3)
     if CUDA:
-        benchmark.extra_info["peak memory / plain's"] = round(steps["sef"].peak() / steps["plain"].peak(), 3)
+        benchmark.extra_info["peak memory / plain's"] = round(ways["sef"].peak() / ways["plain"].peak(), 3)

@@ -6,79 +6,42 @@ counts the bytes that autograd keeps for the backward pass beside weights and in
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.stopwatch import CUDA, DEVICE, Training, finish, kept, random_batch, seconds
 from methods.backbones import TimmBackbones
-from methods.interface import Method
 from methods.plain.model import Plain
 from methods.swinfc.model import SwinFC
 from methods.swinfc.modules import CrossSpaceAttention, ExternalAttention, pooled_complements
 from methods.swinfc.selection import contrastive_loss, pool_selected
 
-CUDA = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if CUDA else "cpu")
 BATCH = 32 if CUDA else 1
 CLASSES = 200
 Way = Callable[[], Tensor]
 
 
-def finish() -> None:
-    if CUDA:
-        torch.cuda.synchronize()
-
-
-def seconds(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median time of each, taken in turns so that a busy machine slows all alike."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        for name, run in runs.items():
-            finish()
-            start = time.perf_counter()
-            run()
-            finish()
-            if turn:  # the first turn warms up
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def kept(forward: Way, given: Iterable[Tensor]) -> int:
-    """Bytes that `forward` leaves for its backward pass, each storage once, without those of `given`."""
-    alive: list[Tensor] = []  # or a freed tensor's address would be given to the next one
-
-    def note(tensor: Tensor) -> Tensor:
-        alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        forward()
-    storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in alive}
-    for one in given:
-        storages.pop(one.untyped_storage().data_ptr(), None)
-    return sum(storages.values())
-
-
-def compare(benchmark, given: Iterable[Tensor], ways: dict[str, Way], rounds: int = 5) -> None:
+def compare(benchmark, given: Sequence[Tensor], ways: dict[str, Way], rounds: int = 5) -> None:
     """Benchmarks `ways["ours"]`, forward and backward, and notes what the others cost beside it."""
+    others = [name for name in ways if name != "ours"]
     expected = ways["ours"]().detach()
-    for way in ways.values():
-        torch.testing.assert_close(way().detach(), expected, rtol=1e-3, atol=1e-4)
+    for name in others:
+        torch.testing.assert_close(ways[name]().detach(), expected, rtol=1e-3, atol=1e-4)
 
     def train(way: Way) -> None:
         way().sum().backward()
         finish()
 
-    times = seconds({name: lambda way=way: train(way) for name, way in ways.items()}, rounds)
-    given = list(given)
-    held = {name: kept(way, given) for name, way in ways.items()}
     benchmark.pedantic(train, args=(ways["ours"],), rounds=3, warmup_rounds=1)
-    for name in ways.keys() - {"ours"}:
+    if not benchmark.enabled:
+        return
+    times = seconds({name: lambda way=way: train(way) for name, way in ways.items()}, rounds)
+    held = {name: kept(way, given) for name, way in ways.items()}
+    for name in others:
         benchmark.extra_info[f"time of {name} / ours"] = round(times[name] / times["ours"], 2)
         benchmark.extra_info[f"kept by {name} / ours"] = round(held[name] / held["ours"], 2)
 
@@ -175,53 +138,27 @@ def test_selection_and_contrast(benchmark):
     compare(benchmark, [tokens, attention], {"ours": ours, "slow": slow, "released": released}, rounds=3)
 
 
-class Step:
-    """One optimiser step of a method: bfloat16 on a GPU, float32 on a CPU."""
-
-    def __init__(self, method: Method, images: Tensor, labels: Tensor) -> None:
-        self.method = method.to(DEVICE)
-        self.images, self.labels = images.to(DEVICE), labels.to(DEVICE)
-        self.optimizer = torch.optim.SGD(self.method.parameters(), lr=1e-3, momentum=0.9)
-
-    def forward(self) -> Tensor:
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=CUDA):
-            return torch.stack(list(self.method.losses(self.images, self.labels).values())).sum()
-
-    def __call__(self) -> None:
-        self.optimizer.zero_grad()
-        self.forward().backward()
-        self.optimizer.step()
-        finish()
-
-    def peak(self) -> int:
-        """Bytes at the height of a step beyond what is held before it."""
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        self()
-        return torch.cuda.max_memory_allocated() - before
-
-
 @pytest.mark.benchmark(group="swinfc step")
 @pytest.mark.parametrize("compiled", [False, True] if CUDA else [False])
 def test_step_against_plain(benchmark, compiled):
     name, image_size, size = (
         ("swin_base_patch4_window12_384", 384, 32) if CUDA else ("swin_tiny_patch4_window7_224", 112, 4)
     )
-    images, labels = torch.randn(size, 3, image_size, image_size), torch.arange(size) % CLASSES
-    source = TimmBackbones(name, image_size)
-    steps = {
-        "swinfc": Step(SwinFC(source, CLASSES), images, labels),
-        "plain": Step(Plain(source, CLASSES), images, labels),
-    }
+    source, batch = TimmBackbones(name, image_size), random_batch(size, image_size, CLASSES)
+    ways = {"swinfc": Training(SwinFC(source, CLASSES), *batch)}
+    if benchmark.enabled:
+        ways["plain"] = Training(Plain(source, CLASSES), *batch)
     if compiled:
-        for step in steps.values():
-            step.method.losses = torch.compile(step.method.losses, fullgraph=True)
-    times = seconds(steps, rounds=20 if CUDA else 5)
+        for way in ways.values():
+            way.method.losses = torch.compile(way.method.losses, fullgraph=True)
+    benchmark.pedantic(ways["swinfc"].step, rounds=3, warmup_rounds=1)
+    if not benchmark.enabled:
+        return
+    times = seconds({name: way.step for name, way in ways.items()}, rounds=20 if CUDA else 5)
     benchmark.extra_info["step / plain's step"] = round(times["swinfc"] / times["plain"], 3)
     benchmark.extra_info["images/s"] = round(size / times["swinfc"], 1)
     if not compiled:
-        held = {which: kept(step.forward, step.method.parameters()) for which, step in steps.items()}
+        held = {name: kept(way.loss, way.method.parameters()) for name, way in ways.items()}
         benchmark.extra_info["kept / plain's"] = round(held["swinfc"] / held["plain"], 3)
     if CUDA:
-        benchmark.extra_info["peak memory / plain's"] = round(steps["swinfc"].peak() / steps["plain"].peak(), 3)
-    benchmark.pedantic(steps["swinfc"], rounds=3, warmup_rounds=1)
+        benchmark.extra_info["peak memory / plain's"] = round(ways["swinfc"].peak() / ways["plain"].peak(), 3)

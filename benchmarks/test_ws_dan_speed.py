@@ -6,9 +6,7 @@ maps, bfloat16), on a CPU at a small one. `kept` counts the bytes that autograd 
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,54 +15,15 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.stopwatch import CUDA, DEVICE, Training, kept, random_batch, ratio
 from methods.backbones import TimmBackbones
-from methods.interface import Method
 from methods.plain.model import Plain
 from methods.ws_dan import augment
 from methods.ws_dan.centres import RATE, Centres
 from methods.ws_dan.model import CROP_PADDING, INCEPTION_FEATURES, WSDAN
 from methods.ws_dan.pooling import bilinear_attention_pool
 
-CUDA = torch.cuda.is_available()
 SIZE, BATCH, CLASSES, MAPS, CHANNELS, CELLS = (448, 32, 200, 32, 768, 26) if CUDA else (160, 4, 50, 32, 768, 8)
-
-
-@pytest.fixture
-def device() -> torch.device:
-    return torch.device("cuda" if CUDA else "cpu")
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """One call, the device's work included."""
-    start = time.perf_counter()
-    work()
-    if CUDA:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def ratio(work: Callable[[], object], reference: Callable[[], object], rounds: int = 5) -> float:
-    """Median of time over time, in turns, so that a busy machine is busy for both."""
-    for each in (work, reference):
-        seconds(each)
-    return statistics.median(seconds(work) / seconds(reference) for _ in range(rounds))
-
-
-def kept(work: Callable[[], Tensor], parameters: Iterable[Tensor] = ()) -> int:
-    """Bytes that autograd keeps between the forward and the backward pass, those of `parameters` left out."""
-    sizes: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = work()
-    own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
-    total = sum(size for place, size in sizes.items() if place not in own)
-    loss.backward()
-    return total
 
 
 # ---- pooling ----------------------------------------------------------------------------------------------------
@@ -78,10 +37,10 @@ def pool_map_by_map(attention: Tensor, features: Tensor, maximum: bool) -> Tenso
 
 
 @pytest.mark.parametrize("maximum", [False, True], ids=["average", "maximum"])
-def test_pooling(benchmark: BenchmarkFixture, device: torch.device, maximum: bool):
-    attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=device, requires_grad=True)
-    features = torch.rand(BATCH, CHANNELS, CELLS, CELLS, device=device, requires_grad=True)
-    weight = torch.rand(BATCH, MAPS * CHANNELS, device=device)
+def test_pooling(benchmark: BenchmarkFixture, maximum: bool):
+    attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=DEVICE, requires_grad=True)
+    features = torch.rand(BATCH, CHANNELS, CELLS, CELLS, device=DEVICE, requires_grad=True)
+    weight = torch.rand(BATCH, MAPS * CHANNELS, device=DEVICE)
 
     def there_and_back(pool: Callable[[Tensor, Tensor, bool], Tensor]) -> Tensor:
         return (pool(attention, features, maximum) * weight).sum()
@@ -133,9 +92,9 @@ def augment_one_by_one(images: Tensor, attention: Tensor) -> tuple[Tensor, Tenso
     return torch.cat(crops), torch.stack(drops)
 
 
-def test_cropping_and_dropping(benchmark: BenchmarkFixture, device: torch.device):
-    images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
-    attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=device) ** 8
+def test_cropping_and_dropping(benchmark: BenchmarkFixture):
+    images = torch.randn(BATCH, 3, SIZE, SIZE, device=DEVICE)
+    attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=DEVICE) ** 8
     benchmark.pedantic(augment_in_batch, args=(images, attention), rounds=5, warmup_rounds=1)
     if benchmark.enabled:
         benchmark.extra_info["time over one by one"] = ratio(
@@ -146,10 +105,10 @@ def test_cropping_and_dropping(benchmark: BenchmarkFixture, device: torch.device
 # ---- centres ----------------------------------------------------------------------------------------------------
 
 
-def test_centres(benchmark: BenchmarkFixture, device: torch.device):
-    centres = Centres(CLASSES, MAPS * CHANNELS).to(device)
-    features = F.normalize(torch.rand(BATCH, MAPS * CHANNELS, device=device), dim=1)
-    labels = torch.randint(CLASSES, (BATCH,), device=device)
+def test_centres(benchmark: BenchmarkFixture):
+    centres = Centres(CLASSES, MAPS * CHANNELS).to(DEVICE)
+    features = F.normalize(torch.rand(BATCH, MAPS * CHANNELS, device=DEVICE), dim=1)
+    labels = torch.randint(CLASSES, (BATCH,), device=DEVICE)
     table = torch.zeros_like(centres.centres)
 
     def one_by_one() -> None:
@@ -164,70 +123,35 @@ def test_centres(benchmark: BenchmarkFixture, device: torch.device):
 # ---- the step ---------------------------------------------------------------------------------------------------
 
 
-class Training:
-    """A method, an optimizer and one batch, seen `passes` times in a step: bfloat16 and channels_last on CUDA."""
-
-    def __init__(self, method: Method, device: torch.device, passes: int = 1) -> None:
-        self.method = method.to(device).to(memory_format=torch.channels_last).train()
-        self.passes = passes
-        self.images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
-        self.labels = torch.arange(BATCH, device=device) % CLASSES
-        self.optimizer = torch.optim.SGD(method.parameters(), lr=1e-6, momentum=0.9)
-
-    def loss(self) -> Tensor:
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=CUDA):
-            losses = [
-                loss for _ in range(self.passes) for loss in self.method.losses(self.images, self.labels).values()
-            ]
-        return torch.stack(losses).sum()
-
-    def step(self) -> None:
-        self.optimizer.zero_grad()
-        self.loss().backward()
-        self.optimizer.step()
-        self.method.after_step()
-
-    def kept(self) -> int:
-        """Bytes of activations between the forward and the backward pass."""
-        return kept(self.loss, self.method.parameters())
-
-    def peak_memory(self) -> int:
-        """Bytes that a step takes on the GPU at its worst moment, above what lies there between steps."""
-        self.step()
-        self.optimizer.zero_grad()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        self.step()
-        return torch.cuda.max_memory_allocated() - before
-
-
 @pytest.mark.parametrize("network", ["inception_v3", "mobilenetv2_100"])
-def test_step(benchmark: BenchmarkFixture, device: torch.device, network: str):
+def test_step(benchmark: BenchmarkFixture, network: str):
     """Against the same network with a plain classifier, cut at the same place, seeing the batch three times."""
     tap = INCEPTION_FEATURES if network == "inception_v3" else "final"
-    ours = Training(WSDAN(TimmBackbones(network, SIZE), CLASSES, maps=MAPS), device)
+    source, batch = TimmBackbones(network, SIZE), random_batch(BATCH, SIZE, CLASSES)
+    ours = Training(WSDAN(source, CLASSES, maps=MAPS), *batch)
     benchmark.pedantic(ours.step, rounds=2, warmup_rounds=1)
     if not benchmark.enabled:
         return
     benchmark.extra_info["setting"] = f"{network}, {SIZE} px, batch {BATCH}, {CLASSES} classes, {MAPS} maps"
-    once = Training(Plain(TimmBackbones(network, SIZE), CLASSES, tap=tap), device)
-    thrice = Training(once.method, device, passes=3)
+    once = Training(Plain(source, CLASSES, tap=tap), *batch)
+    thrice = Training(once.method, *batch, passes=3)
     benchmark.extra_info["time over three plain passes"] = ratio(ours.step, thrice.step)
     benchmark.extra_info["time over one plain pass"] = ratio(ours.step, once.step)
-    benchmark.extra_info["kept over one plain pass"] = ours.kept() / once.kept()
+    held = [kept(training.loss, training.method.parameters()) for training in (ours, once)]
+    benchmark.extra_info["kept over one plain pass"] = held[0] / held[1]
     if network == "inception_v3":
-        whole = Training(Plain(TimmBackbones(network, SIZE), CLASSES), device, passes=3)
+        whole = Training(Plain(source, CLASSES), *batch, passes=3)
         benchmark.extra_info["time over three plain passes of the whole network"] = ratio(ours.step, whole.step)
     if CUDA:
-        benchmark.extra_info["memory over one plain pass"] = ours.peak_memory() / once.peak_memory()
+        benchmark.extra_info["memory over one plain pass"] = ours.peak() / once.peak()
 
 
 @pytest.mark.parametrize("variant", ["two views", "one view"])
-def test_inference(benchmark: BenchmarkFixture, device: torch.device, variant: str):
+def test_inference(benchmark: BenchmarkFixture, variant: str):
     """Against the plain backbone's test time."""
-    method = WSDAN(TimmBackbones("inception_v3", SIZE), CLASSES, two_views=variant == "two views").to(device).eval()
-    plain = Plain(TimmBackbones("inception_v3", SIZE), CLASSES, tap=INCEPTION_FEATURES).to(device).eval()
-    images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
+    method = WSDAN(TimmBackbones("inception_v3", SIZE), CLASSES, two_views=variant == "two views").to(DEVICE).eval()
+    plain = Plain(TimmBackbones("inception_v3", SIZE), CLASSES, tap=INCEPTION_FEATURES).to(DEVICE).eval()
+    images = torch.randn(BATCH, 3, SIZE, SIZE, device=DEVICE)
     with torch.inference_mode():
         benchmark.pedantic(method, args=(images,), rounds=3, warmup_rounds=1)
         if benchmark.enabled:
