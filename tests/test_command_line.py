@@ -124,8 +124,13 @@ def test_ctrl_c_loses_at_most_the_epoch_it_falls_into(tmp_path: Path) -> None:
     words += ["--only", "job=train"]
     words += ["--seeds", "1", *(word for change in changes for word in ("--set", change))]
     command = [sys.executable, str(ROOT / "run_all.py"), *words]
+    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
+
+    def hear_interrupts() -> None:  # a test run in the background is deaf to them, and would pass that on
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        command, stdout=subprocess.PIPE, text=True, env=unbuffered, preexec_fn=hear_interrupts
     ) as run:
         assert run.stdout is not None
         for line in run.stdout:

@@ -112,7 +112,7 @@ def test_a_folder_of_no_known_layout_is_told_what_would_be_read(tmp_path: Path) 
 
 def test_a_folder_of_two_layouts_is_refused(cub: Path) -> None:
     draw(cub / "train" / "a" / "1.png")
-    with pytest.raises(DatasetError, match="layouts of cub and folder"):
+    with pytest.raises(DatasetError, match="layouts of cub_200_2011 and folder"):
         open_dataset("birds", cub.parent)
 
 
