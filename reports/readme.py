@@ -2,6 +2,8 @@
 
 <!-- table: head_to_head dataset=cub100 protocol=common -->
 <!-- /table -->
+
+`<!-- table: head_to_head compact dataset=cub100 -->` keeps the columns that matter most.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reports import formats, tables
@@ -55,8 +58,10 @@ def check_readme(readme: Path, store: ResultStore) -> bool:
 
 
 def _asked(asked: str, records: Sequence[Record], store: ResultStore) -> Table:
-    """`name key=value …` -> the table over the Runs with these settings; a value with spaces stands in quotes."""
+    """`name [compact] key=value …` -> the table over the Runs with these settings; quotes hold a value with spaces."""
     name, *conditions = shlex.split(asked) or [""]
+    compact = "compact" in conditions
+    conditions = [condition for condition in conditions if condition != "compact"]
     builders: dict[str, Callable[[Sequence[Record]], Table]] = {
         "head_to_head": tables.head_to_head,
         "paired": lambda some: paired(some, store.predictions),
@@ -71,9 +76,10 @@ def _asked(asked: str, records: Sequence[Record], store: ResultStore) -> Table:
     wanted = dict(_condition(text) for text in conditions)
     # A profile tells what a trained network costs whatever the dataset, so it stays to be joined.
     joined = name in {"head_to_head", "missing"}
-    return builders[name](
+    table = builders[name](
         [record for record in records if (joined and job(record) == "profile") or _fits(record, wanted)]
     )
+    return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
 
 def _condition(text: str) -> tuple[str, str]:

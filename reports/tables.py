@@ -139,8 +139,10 @@ def _accuracies(group: Group) -> dict[str, Any]:
 
 def _estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:
     summary = over_seeds([percent for percent in percents if percent is not None])
-    spread = {f"{name}_{key}": getattr(summary, key) for key in ("sd", "low", "high", "n")}
-    return {name: summary.mean} | spread
+    spread = {f"{name}_{key}": getattr(summary, key) for key in ("sd", "n")}
+    # With two seeds Student's interval is so wide that it would leave the scale.
+    low, high = (None if end is None else min(max(end, 0.0), 100.0) for end in (summary.low, summary.high))
+    return {name: summary.mean, f"{name}_low": low, f"{name}_high": high} | spread
 
 
 def _training_rate(group: Group) -> dict[str, Any]:

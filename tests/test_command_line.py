@@ -130,7 +130,11 @@ def test_ctrl_c_loses_at_most_the_epoch_it_falls_into(tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=unbuffered, preexec_fn=hear_interrupts
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=unbuffered,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509
     ) as run:
         assert run.stdout is not None
         for line in run.stdout:

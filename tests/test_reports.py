@@ -468,6 +468,23 @@ def test_readme_tables_are_rendered_between_their_markers(store: ResultStore, re
     assert " 2000 |" in text
 
 
+def test_a_compact_readme_table_keeps_the_columns_that_matter_most(store: ResultStore, readme: Path):
+    fill(store, [trained("plain")])
+    readme.write_text("<!-- table: head_to_head compact dataset=cub100 -->\n<!-- /table -->\n")
+    compact = render_readme(readme, store)
+    assert "top-1 last epoch" in compact
+    assert "calibration" not in compact
+    readme.write_text("<!-- table: head_to_head dataset=cub100 -->\n<!-- /table -->\n")
+    assert "calibration" in render_readme(readme, store)
+
+
+def test_an_interval_does_not_leave_the_scale(store: ResultStore):
+    for seed, top1 in enumerate((0.99, 0.5)):
+        fill(store, [trained("plain", seed, top1=top1)])
+    (row,) = tables.head_to_head(store.records()).frame.to_dict("records")
+    assert (row["last_top1_low"], row["last_top1_high"]) == (0, 100)
+
+
 def test_readme_check_fails_until_the_table_is_what_the_records_give(store: ResultStore, readme: Path):
     fill(store, [trained("plain")])
     assert not check_readme(readme, store)
