@@ -21,10 +21,9 @@ from rich.table import Table
 
 from benchmarks import data as data_job
 from benchmarks import execute, jobs, plan, preview, suite
-from benchmarks.errors import UserError
+from benchmarks.errors import REFUSED, UserError
+from benchmarks.predict import find_run
 from benchmarks.predict import predict as predict_images
-from datasets.interface import DatasetError
-from methods.backbones import BackboneError
 from reports import readme as readme_tables
 from reports.report import Report, terminal_tables, write_report
 from results.store import REFERENCE, ResultsError, ResultStore
@@ -67,6 +66,8 @@ class Request:
 
     @property
     def place(self) -> plan.Place:
+        if self.weights is not None and not self.weights.is_dir():
+            raise UserError(f"{self.weights}: there is no such folder of weights (--weights or FGBENCH_WEIGHTS)")
         return plan.Place(self.data_root, self.weights, _device(self.device))
 
     @property
@@ -137,7 +138,8 @@ def reproduce(
     """Trains a method by its paper's recipe and sets our numbers beside the published ones."""
     request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
     variants = preview.variants_of(method) if ablation else []
-    goals = jobs.goals(method, request.place, dataset, backbone, variants)
+    pretrained = str(request.changes.set.get("pretrained", "auto"))
+    goals = jobs.goals(method, request.place, dataset, backbone, variants, pretrained)
     if dry_run:
         _show(preview.goal_rows(goals), f"What is published of {method}")
     missing = [
@@ -169,7 +171,7 @@ def compare(
     """Trains methods on one backbone under one recipe, and says which is better and at what cost."""
     request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
     names = _words(methods)
-    chosen = jobs.compare(names, dataset, backbone, seeds or 3, dict(request.changes.set))
+    chosen = jobs.compare(names, dataset, backbone, seeds or 3, request.place, request.changes.set)
     _carry_out(chosen, request, f"{', '.join(names)} on {dataset} ({backbone})")
 
 
@@ -202,6 +204,8 @@ def report(
     ] = False,
 ) -> None:
     """Writes tables and figures from stored results alone."""
+    if check and readme is None:
+        raise UserError("--check goes with --readme FILE")
     if readme is None:
         store = ResultStore(results)
         written = write_report(store, out or results / "report", "All results")
@@ -220,12 +224,14 @@ def report(
 
 @app.command()
 def publish(
-    run_ids: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of finished Runs.")],
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of finished Runs, or their beginnings.")],
     results: Results = OUR_RESULTS,
 ) -> None:
     """Copies finished Runs, without their weights, to results/reference/, which is committed."""
+    store = ResultStore(results)
     for run_id in run_ids:
-        console.print(str(ResultStore(results).publish(run_id)), markup=False, highlight=False)
+        record = find_run(store, run_id)
+        console.print(str(store.publish(record.id)), markup=False, highlight=False)
 
 
 @app.command("list")
@@ -316,8 +322,7 @@ def _show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> 
 
 
 def _cell(value: Any) -> str:
-    text = "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
-    return text.replace("[", r"\[")
+    return "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
 
 
 def _progress(what: str) -> Callable[[int, int], None]:
@@ -351,7 +356,7 @@ def main() -> None:
     """Runs the command line; mistakes of the user end in one line and exit code 2."""
     try:
         app()
-    except (UserError, DatasetError, BackboneError) as error:
+    except REFUSED as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(2)
     except ResultsError as error:

@@ -11,11 +11,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from datasets import DatasetError
+from methods.interface import BackboneError
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class UserError(Exception):
     """The command can't be done as it was asked. The message is one line that says what to do."""
+
+
+REFUSED = (UserError, DatasetError, BackboneError)
+"""Everything that means: what was asked for is not there, or can't serve."""
 
 
 def choose(kind: str, name: str, choices: Iterable[str]) -> str:

@@ -45,6 +45,7 @@ def execute(plan: Sequence[AnyRun], store: ResultStore, place: Place, console: C
     (`ResultsError`), and so does Ctrl-C: what was finished stays, and the Run that was on goes on from its last epoch.
     """
     store.prepare()
+    store.records()  # one that can't be read is said now, not after hours of training
     summary = Summary()
     work = {case.hash: work_of(case, place) for case in plan}
     with Display(console, len(plan), sum(work.values())) as display:
@@ -131,12 +132,11 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, display: 
         record.missing[f"metrics.{name}"] = (
             "the method's last step comes after the epochs: none of them was evaluated with it"
             if trainer.finished
-            else "the recipe holds no validation slice out of train (validation: 0)"
+            else f"no image is held out of train (validation: {run.recipe.validation})"
         )
-    record.published = [
-        row.model_dump()
-        for row in recipes.answered(run.method, variant=run.variant, dataset=run.dataset, backbone=run.backbone)
-    ]
+    if run.protocol == "paper" and run.options == recipes.options_of(run.method, run.variant):
+        answered = recipes.answered(run.method, variant=run.variant, dataset=run.dataset, backbone=run.backbone)
+        record.published = [row.model_dump() for row in answered]
     record.resumed = progress.resumed
     record.seconds = progress.seconds if progress.resumed else time.monotonic() - began
     logits = {name: chosen.logits for name, chosen in progress.chosen.items()}
@@ -151,6 +151,8 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, display: 
 
 def _profile(run: ProfileRun, record: Record, store: ResultStore) -> None:
     began = time.monotonic()
+    if run.device == "cuda":
+        torch.cuda.empty_cache()  # the other process shall find the whole device
     measured: dict[str, Any] = profile.measure_apart(run)
     record.speed, record.model = measured["speed"], measured["model"]
     record.seconds = time.monotonic() - began

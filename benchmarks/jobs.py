@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import datasets
 from benchmarks import recipes
+from benchmarks.errors import parse
 from benchmarks.plan import Place, split_name
-from benchmarks.recipes import PublishedRow
-from benchmarks.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
+from benchmarks.recipes import Answer, PublishedRow
+from benchmarks.suite import BackboneChoice, DatasetChoice, Suite, Training
 from datasets import DatasetError
-from methods.backbones import BackboneError, find_weights
+from methods.backbones import BackboneError, check_name, find_weights
 
 
 @dataclass(frozen=True)
@@ -27,35 +28,46 @@ class Goal:
     """Why it can't be run on this machine now, in one line; None if it can."""
 
 
-def goals(method: str, place: Place, dataset: str | None, backbone: str | None, variants: Sequence[str]) -> list[Goal]:
+def goals(
+    method: str,
+    place: Place,
+    dataset: str | None = None,
+    backbone: str | None = None,
+    variants: Sequence[str] = (),
+    pretrained: str = "auto",
+) -> list[Goal]:
     """What `reproduce` would train: one goal per variant, dataset and backbone that a published row is answered by.
 
-    A dataset or backbone named by the user takes the place of the published ones. Raises `UserError` for wrong names.
+    A dataset or backbone named by the user takes the place of the published ones; a variant without published rows
+    goes where the paper's own variant goes. Raises `UserError`, `DatasetError` or `BackboneError` for wrong names.
     """
     name, variant = split_name(method)
-    file = recipes.method_file(name)
-    wanted = list(variants) or [variant]
+    if dataset:
+        place.open(dataset, {})
+    if backbone:
+        check_name(backbone)
+    answers = [row.answered_by for row in recipes.published(name) if row.answered_by]
+    home = next((answer.dataset for answer in answers if answer.variant == "paper"), DEFAULT_DATASET)
+    own = recipes.method_file(name).recipe.backbone
     combinations: dict[tuple[str, str, str], None] = {}
-    for one in wanted:
+    for one in variants or [variant]:
         recipes.options_of(name, one)
-        own = [row.answered_by for row in recipes.published(name) if row.answered_by]
-        answered = [row for row in own if row.get("variant", "paper") == one] or [{}]
-        for row in answered:
-            home = dataset or row.get("dataset") or next(iter(file.recipe.datasets), "cub_200_2011")
-            combinations[one, home, backbone or row.get("backbone") or file.recipe.backbone] = None
+        for row in [answer for answer in answers if answer.variant == one] or [
+            Answer(variant=one, dataset=home, backbone=own)
+        ]:
+            combinations[one, dataset or row.dataset, backbone or row.backbone] = None
     return [
-        Goal(*key, tuple(recipes.answered(name, **dict(zip(_KEYS, key, strict=True)))), _lacking(*key[1:], place))
-        for key in combinations
+        Goal(*key, tuple(recipes.answered(name, *key)), _lacking(*key[1:], pretrained, place)) for key in combinations
     ]
 
 
-_KEYS = ("variant", "dataset", "backbone")
+DEFAULT_DATASET = "cub_200_2011"
 
 
-def _lacking(dataset: str, backbone: str, place: Place) -> str | None:
+def _lacking(dataset: str, backbone: str, pretrained: str, place: Place) -> str | None:
     try:
         place.open(dataset, {})
-        find_weights(backbone, "auto", place.weights_root)
+        find_weights(backbone, pretrained, place.weights_root)
     except (DatasetError, BackboneError) as error:
         return str(error)
     return None
@@ -80,38 +92,31 @@ def reproduce(method: str, found: Sequence[Goal], seeds: int) -> Suite:
     )
 
 
-def compare(methods: Sequence[str], dataset: str, backbone: str, seeds: int, options: dict[str, Any]) -> Suite:
-    """Every method under the common recipe on one backbone, then the speed of each at the same input size."""
-    image_size = options.get("recipe", {}).get("image_size") or recipes.common()["image_size"]
-    return Suite(
-        about=f"{', '.join(methods)} on {dataset}, {backbone}",
-        train=[
-            Training(
-                methods=list(methods),
-                datasets=[DatasetChoice(name=dataset)],
-                backbones=[BackboneChoice(name=backbone)],
-                seeds=seeds,
-            )
-        ],
-        profile=[Profiling(methods=list(methods), backbones=[BackboneChoice(name=backbone)], image_sizes=[image_size])],
-    )
+def compare(
+    methods: Sequence[str], dataset: str, backbone: str, seeds: int, place: Place, changes: Mapping[str, Any]
+) -> Suite:
+    """Every method under the common recipe on one backbone, then the speed of each: same size, classes and network."""
+    for name in methods:
+        split_name(name)
+    check_name(backbone)
+    file = find_weights(backbone, changes.get("pretrained", "auto"), place.weights_root)
+    profiled = {
+        "methods": methods,
+        "backbones": [{"name": backbone, "options": file.network_options if file else {}}],
+        "image_sizes": [changes.get("recipe", {}).get("image_size") or recipes.common()["image_size"]],
+        "classes": len(place.open(dataset, changes.get("dataset_options", {})).classes),
+    }
+    trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}
+    about = f"{', '.join(methods)} on {dataset}, {backbone}"
+    return parse(Suite, {"about": about, "train": [trained], "profile": [profiled]}, "compare")
 
 
 def profile(
     methods: Sequence[str], backbones: Sequence[str], image_sizes: Sequence[int], batch_sizes: Sequence[int]
 ) -> Suite:
     """Speed and memory of every combination."""
-    return Suite(
-        about="speed and memory",
-        profile=[
-            Profiling(
-                methods=list(methods),
-                backbones=[BackboneChoice(name=name) for name in backbones],
-                image_sizes=list(image_sizes),
-                batch_sizes=list(batch_sizes),
-            )
-        ],
-    )
+    entry = {"methods": methods, "backbones": backbones, "image_sizes": image_sizes, "batch_sizes": batch_sizes}
+    return parse(Suite, {"about": "speed and memory", "profile": [entry]}, "profile")
 
 
 def dataset_rows(place: Place) -> list[dict[str, Any]]:

@@ -16,12 +16,14 @@ from typing import Any
 import psutil
 import torch
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "pillow")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "pillow", "scipy", "scikit-learn")
 
 
 def device_name(device: torch.device) -> str:
-    """Name of the GPU, or of the processor."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    """Name of the GPU, or of the processor with the number of threads in use: what a rate depends on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads"
 
 
 @cache

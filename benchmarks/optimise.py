@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.errors import choose
+from benchmarks.errors import UserError, choose
 from benchmarks.settings import Optimizer, PhaseSettings, Recipe, Schedule
 from methods.interface import Method, Phase
 
@@ -30,14 +30,20 @@ class PhasePlan:
 def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
     """The method's phases with their epochs: the recipe's own numbers, else shares of its whole number.
 
-    Each phase gets at least one epoch. Raises `UserError` for a phase in the recipe that the method does not have.
+    Each phase gets at least one epoch and their sum is the recipe's. Raises `UserError` for a phase in the recipe that
+    the method does not have, and for fewer epochs than phases.
     """
     phases = method.phases()
     for name in recipe.phases:
         choose("phase", name, [phase.name for phase in phases])
     given = {name: settings.epochs for name, settings in recipe.phases.items() if settings.epochs}
-    left = max(recipe.epochs - sum(given.values()), 0)
+    left = recipe.epochs - sum(given.values())
     shared = [phase for phase in phases if phase.name not in given]
+    if shared and left < len(shared):
+        raise UserError(
+            f"{recipe.epochs} epochs are too few for the phases {', '.join(phase.name for phase in phases)}; "
+            "each needs one at least"
+        )
     total = sum(phase.share for phase in shared)
     plans, begun, used = [], 0.0, 0
     for phase in phases:
@@ -45,7 +51,8 @@ def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
             epochs = given[phase.name]
         else:  # rounding the running total keeps the sum equal to the budget
             begun += phase.share / total * left
-            epochs = max(round(begun) - used, 1)
+            shared.remove(phase)
+            epochs = min(max(round(begun) - used, 1), left - used - len(shared))
             used += epochs
         plans.append(PhasePlan(phase, epochs, recipe))
     return plans

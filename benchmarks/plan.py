@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import torch
 import yaml
@@ -51,9 +52,23 @@ class Changes:
 
 NO_CHANGES = Changes()
 
+OF_TRAINING = (
+    "options",
+    "backbone_options",
+    "dataset_options",
+    "pretrained",
+    "allow_unfilled",
+    "precision",
+    "recipe",
+)
+"""What `--set` may change of a training. What names a Run (method, dataset, protocol …) is asked for by name."""
+OF_PROFILE = ("options", "backbone_options", "precision")
+"""What it may change of a profile."""
+
 
 def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[AnyRun]:
     """Every Run of a suite, in order, none twice. Raises `UserError`, `DatasetError` or `BackboneError`."""
+    _check_keys(changes.set, OF_TRAINING if suite.train else OF_PROFILE)
     cases: list[AnyRun] = [
         *(run for entry in suite.train for run in _trainings(entry, place, changes)),
         *(run for entry in suite.profile for run in _profiles(entry, place, changes)),
@@ -81,9 +96,7 @@ def _training(
     method, variant = split_name(name)
     check_name(backbone.name)
     overrides = merged(entry.set, changes.set)
-    unknown = set(overrides) - set(Run.model_fields)
-    if unknown:
-        raise UserError(f"there is no setting {min(unknown)!r}; {suggest(min(unknown), settable())}")
+    _check_keys(entry.set, OF_TRAINING)
     pretrained = overrides.get("pretrained", backbone.pretrained)
     file = find_weights(backbone.name, pretrained, place.weights_root)
     options = merged(dataset.options, overrides.get("dataset_options", {}))
@@ -107,15 +120,35 @@ def _training(
     )
     fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
     run = parse(Run, merged(resolved, overrides, fixed), name)
-    for option in run.options:
-        choose(f"option of {method}", option, recipes.constructor_options(method))
-    _check_sizes(run)
+    _check_options(run)
+    _check_recipe(run, overrides.get("recipe", {}))
     return run
 
 
-def _check_sizes(run: Run) -> None:
+def _check_keys(overrides: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    for key, value in overrides.items():
+        if key not in allowed:
+            known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
+            raise UserError(f"--set can't change {key!r}; {suggest(key, known)}")
+        if get_origin(Run.model_fields[key].annotation) is dict and not isinstance(value, Mapping):
+            raise UserError(f"--set {key}: takes {key}.NAME=VALUE, not {value!r}")
+    if not isinstance(overrides.get("recipe", {}), Mapping):
+        raise UserError("--set recipe: takes recipe.NAME=VALUE")
+
+
+def _check_options(run: AnyRun) -> None:
+    for option in run.options:
+        choose(f"option of {run.method}", option, recipes.constructor_options(run.method))
+
+
+def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
     recipe = run.recipe
-    if recipe.stored_size < recipe.image_size and recipe.augment.crop != "resized":
+    own = [name for name, phase in recipe.phases.items() if phase.epochs]
+    if "epochs" in asked and own and len(own) == len(recipe.phases):
+        raise UserError(
+            f"{run.label}: this recipe gives every phase its own epochs; set phases.{own[0]}.epochs in place of epochs"
+        )
+    if recipe.stored_size < recipe.image_size:  # evaluation crops the centre, whatever training does
         raise UserError(
             f"{run.label}: images stored at {recipe.stored_size} px are too small for crops of {recipe.image_size} px; "
             f"set stored_size to {recipe.image_size} or more"
@@ -143,8 +176,10 @@ def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[Prof
                         "device": place.device,
                         "hardware": machine.device_name(torch.device(place.device)),
                     }
-                    known = {key: value for key, value in overrides.items() if key in ProfileRun.model_fields}
-                    yield parse(ProfileRun, merged(values, known), name)
+                    known = {key: value for key, value in overrides.items() if key in OF_PROFILE}
+                    run = parse(ProfileRun, merged(values, known), name)
+                    _check_options(run)
+                    yield run
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -163,19 +198,16 @@ def _own_backbone(name: str, entry: Training) -> BackboneChoice:
     return BackboneChoice(name=recipes.method_file(method).recipe.backbone)
 
 
-def settable() -> list[str]:
-    """Every key that `--set` takes: settings of a Run, and those of its recipe by their short names."""
-    return [*Run.model_fields, *Recipe.model_fields]
-
-
 def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
     """`["a=1", "b.c=x"]` -> `{"a": "1", "b.c": "x"}`. Raises `UserError`."""
     pairs = {}
     for assignment in assignments:
-        key, equals, value = assignment.partition("=")
+        key, equals, value = (part.strip() for part in assignment.partition("="))
         if not equals or not key:
             raise UserError(f"{flag} takes key=value, not {assignment!r}")
-        pairs[key.strip()] = value.strip()
+        if key in pairs:
+            raise UserError(f"{flag} {key} is given twice; several values stand as {key}=A,B")
+        pairs[key] = value
     return pairs
 
 
@@ -190,6 +222,9 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise UserError(f"--set {dotted}: {text!r} is not a YAML value") from error
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-5 for a word
+                value = float(value)
         for key in reversed(path):
             value = {key: value}
         result = merged(result, value)
@@ -212,10 +247,16 @@ def _matches(case: AnyRun, only: Mapping[str, str]) -> bool:
     return True
 
 
+def epochs_of(recipe: Recipe) -> int:
+    """Epochs of the whole training: the phases' own where each has them, else the recipe's one number."""
+    own = [phase.epochs for phase in recipe.phases.values() if phase.epochs]
+    return sum(own) if own and len(own) == len(recipe.phases) else recipe.epochs
+
+
 def images_to_process(run: Run, place: Place) -> tuple[int, int]:
     """Images a Run trains on and evaluates, summed over its epochs: what its wall time is made of."""
     recipe = run.recipe
     rows = place.open(run.dataset, run.dataset_options).split(recipe.validation)
-    epochs = sum(phase.epochs or 0 for phase in recipe.phases.values()) or recipe.epochs
+    epochs = epochs_of(recipe)
     evaluations = -(-epochs // recipe.evaluate_every)
     return epochs * len(rows["train"]), evaluations * (len(rows["validation"]) + len(rows["test"]))

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from benchmarks.build import build_method
-from benchmarks.errors import UserError, suggest
+from benchmarks.errors import UserError, parse, suggest
 from benchmarks.execute import WEIGHTS, run_folder
 from benchmarks.settings import Run
 from datasets import augment
 from datasets.decode import read_image
 from datasets.feed import Batch
 from datasets.storage import resized
+from results.record import Record
 from results.store import ResultStore
 
 
@@ -27,16 +29,19 @@ def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str
     `run_id` may be the beginning of one. Raises `UserError` for a Run without weights, `DatasetError` for an image
     that can't be read.
     """
-    record = _find(store, run_id)
+    record = find_run(store, run_id, "train")
     weights = run_folder(store, record.id) / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to predict with it")
-    run = Run.model_validate(record.run)
+    run = parse(Run, record.run, f"{record.id} is of another version of fgbench: record.json")
     names = record.split["class_names"]
     target = torch.device(device)
     blank = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace all of the backbone's
     method, _ = build_method(blank, len(names), None, target)
-    method.load_state_dict(load_file(weights))
+    try:
+        method.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{weights}: does not fit the method as it is now, or is damaged; run it again") from error
     method.eval()
     return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
 
@@ -57,11 +62,12 @@ def _top(
     return [(names[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
 
 
-def _find(store: ResultStore, run_id: str) -> Any:
-    trained = {record.id: record for record in store.records() if record.run["job"] == "train"}
-    fits = [name for name in trained if name.startswith(run_id)]
-    if run_id in trained or len(fits) == 1:
-        return trained[run_id if run_id in trained else fits[0]]
+def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:
+    """The record with this id, or the one whose id begins so. Raises `UserError` with the nearest."""
+    known = {record.id: record for record in store.records() if job in (None, record.run["job"])}
+    fits = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
+    if len(fits) == 1:
+        return known[fits[0]]
     if fits:
         raise UserError(f"{run_id!r} begins {len(fits)} Runs: {', '.join(fits)}")
-    raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, trained)}")
+    raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, known)}")

@@ -9,7 +9,7 @@ import methods
 from benchmarks import recipes, suite
 from benchmarks.errors import UserError
 from benchmarks.jobs import Goal
-from benchmarks.plan import Place, images_to_process, split_name
+from benchmarks.plan import Place, epochs_of, images_to_process, split_name
 from benchmarks.settings import AnyRun, Run
 from results.store import ResultStore
 
@@ -28,7 +28,7 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
             "protocol": run.protocol,
             "weights": run.pretrained,
             "px": run.recipe.image_size,
-            "epochs": run.recipe.epochs,
+            "epochs": epochs_of(run.recipe),
             "trained": trained,
             "evaluated": evaluated,
         }

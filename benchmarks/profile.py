@@ -102,7 +102,8 @@ def _measure_training(method: Method, images: Tensor, run: ProfileRun, empty: in
             optimizer.zero_grad(set_to_none=True)
             torch.stack([value.float() for value in losses.values()]).sum().backward()
             optimizer.step()
-            method.after_step()
+            with torch.no_grad():
+                method.after_step()
 
     _reset_peak(images.device)
     rates = block_rates(step, len(images), images.device)

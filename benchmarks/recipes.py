@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, field_validator
 
 import methods
 from benchmarks.errors import UserError, choose, merged, parse, read_yaml
@@ -41,6 +41,13 @@ class CommonChanges(Settings):
 
     lr_scale: dict[str, PositiveFloat] = {}
 
+    @field_validator("lr_scale")
+    @classmethod
+    def _leave_the_backbone_alone(cls, scales: dict[str, float]) -> dict[str, float]:
+        if "backbone" in scales:
+            raise ValueError("the backbone learns alike under every method; give factors of new layers only")
+        return scales
+
 
 class PaperRecipe(Settings):
     """The paper's own settings."""
@@ -67,6 +74,14 @@ class MethodFile(Settings):
     """What the sources leave open or contradict, and what was chosen, in sentences."""
 
 
+class Answer(Settings):
+    """The Run that answers a published row."""
+
+    variant: str
+    dataset: str
+    backbone: str
+
+
 class PublishedRow(Settings):
     """One published number."""
 
@@ -83,8 +98,8 @@ class PublishedRow(Settings):
     source: str
     verified: bool
     """Whether the number was read in the source, rather than recalled."""
-    answered_by: dict[str, str] | None = None
-    """Settings (variant, dataset, backbone) of the Run that answers this row; None where no Run here does."""
+    answered_by: Answer | None = None
+    """None where no Run here answers it."""
 
 
 class PublishedFile(Settings):
@@ -107,15 +122,10 @@ def published(method: str) -> tuple[PublishedRow, ...]:
     return tuple(parse(PublishedFile, read_yaml(path) or {}, _short(path)).entries)
 
 
-def answered(method: str, **settings: str) -> list[PublishedRow]:
-    """The published rows with a number that a Run with these settings (variant, dataset, backbone) answers."""
-    return [
-        row
-        for row in published(method)
-        if row.value is not None
-        and row.answered_by
-        and all(settings.get(key) == value for key, value in row.answered_by.items())
-    ]
+def answered(method: str, variant: str, dataset: str, backbone: str) -> list[PublishedRow]:
+    """The published rows with a number that a Run with these settings answers."""
+    asked = Answer(variant=variant, dataset=dataset, backbone=backbone)
+    return [row for row in published(method) if row.value is not None and row.answered_by == asked]
 
 
 def options_of(method: str, variant: str) -> dict[str, Any]:
@@ -155,8 +165,8 @@ def check(method: str) -> None:
             recipe_for(method, name, "paper", dataset, file.recipe.backbone, {})
         recipe_for(method, name, "common", "", file.recipe.backbone, {})
     for row in published(method):
-        if row.answered_by and "variant" in row.answered_by:
-            choose(f"variant of {method} (published row {row.variant!r})", row.answered_by["variant"], file.variants)
+        if row.answered_by:
+            choose(f"variant of {method} (published row {row.variant!r})", row.answered_by.variant, file.variants)
 
 
 def constructor_options(method: str) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 from safetensors.torch import load_file, save_file
 
 from benchmarks.execute import WEIGHTS, run_folder
+from benchmarks.predict import find_run
 from methods.backbones import SHIPPED_WEIGHTS
 from results.store import ResultStore, write_whole
 
@@ -22,10 +23,8 @@ PREFIX = "backbone.net."
 def ship(run_id: str, name: str, results: Path = Path("results")) -> None:
     """Writes the weight file. Fails if the Run has no weights."""
     store = ResultStore(results)
-    record = store.read(run_id)
-    if record is None:
-        raise typer.BadParameter(f"there is no finished Run {run_id!r} below {results}")
-    weights = load_file(run_folder(store, run_id) / WEIGHTS)
+    record = find_run(store, run_id, "train")
+    weights = load_file(run_folder(store, record.id) / WEIGHTS)
     backbone = {
         key.removeprefix(PREFIX): value.half() if value.is_floating_point() else value
         for key, value in weights.items()

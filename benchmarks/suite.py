@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from benchmarks.errors import UserError, choose, parse, read_yaml
 from benchmarks.settings import Settings
@@ -33,12 +33,12 @@ class BackboneChoice(Settings):
 class Training(Settings):
     """The product of methods, datasets, backbones and seeds, trained under one protocol."""
 
-    methods: list[str]
+    methods: list[str] = Field(min_length=1)
     """Each `method`, or `method:variant`."""
     datasets: list[DatasetChoice]
     backbones: list[BackboneChoice] = []
     """Empty: the paper's own (only under the paper protocol)."""
-    seeds: PositiveInt | list[int] = 3
+    seeds: PositiveInt | list[NonNegativeInt] = 3
     """How many (0, 1, …), or which."""
     protocol: Literal["common", "paper"] = "common"
     set: dict[str, Any] = {}
@@ -59,8 +59,8 @@ class Training(Settings):
 class Profiling(Settings):
     """The product of methods, backbones, image sizes and batch sizes, measured for speed and memory."""
 
-    methods: list[str]
-    backbones: list[BackboneChoice]
+    methods: list[str] = Field(min_length=1)
+    backbones: list[BackboneChoice] = Field(min_length=1)
     image_sizes: list[PositiveInt]
     batch_sizes: list[PositiveInt] = [32]
     classes: PositiveInt = 200

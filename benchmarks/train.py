@@ -79,20 +79,24 @@ class Trainer:
     """The one training loop. `train()` runs it to the end; interrupted, a new Trainer on the same folder goes on."""
 
     def __init__(self, run: Run, place: Place, folder: Path, listener: Listener) -> None:
-        self.run, self.recipe, self.folder, self.listener = run, run.recipe, folder, listener
+        self.run, self.recipe, self.place, self.folder, self.listener = run, run.recipe, place, folder, listener
         self.device = torch.device(place.device)
         self.dataset: Dataset = place.open(run.dataset, run.dataset_options)
         self.rows = self.dataset.split(run.recipe.validation)
         if not len(self.rows["test"]):
             raise UserError(f"{run.dataset} has no test image; nothing could be evaluated")
         self.store = open_store(self.dataset, run.recipe.stored_size, run.recipe.resize, progress=self._decoding)
-        torch.manual_seed(run.seed)
-        classes = len(self.dataset.classes)
-        self.method, self.weights = build_method(run, classes, place.weights_root, self.device)
+        self.feeds: dict[str, Feed] = {}
+        self._build()
         self.phases = phase_plans(self.method, run.recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.progress = Progress()
         self.finished = False
+
+    def _build(self) -> None:
+        torch.manual_seed(self.run.seed)
+        classes = len(self.dataset.classes)
+        self.method, self.weights = build_method(self.run, classes, self.place.weights_root, self.device)
 
     def train(self) -> Trained:
         """Trains and evaluates. Raises `Diverged`, or whatever method and device raise."""
@@ -100,7 +104,8 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(self.device)
         state = self._resume()
         if state is None:
-            self.method.initialise(self._initial_batches())
+            with torch.no_grad():
+                self.method.initialise(self._initial_batches())
         first = 0
         for phase in self.phases:
             if self.progress.epoch < first + phase.epochs:
@@ -125,12 +130,14 @@ class Trainer:
     def _finish(self) -> None:
         """The method's last step, if it has one; no earlier epoch can then be selected, none was evaluated with it."""
         self.method.eval()
-        self.finished = self.method.finish(self._initial_batches())
+        with torch.no_grad(), autocast(self.device, self.run.precision):
+            self.finished = self.method.finish(self._initial_batches())
         if self.finished:
             self.progress.chosen = {"last": Choice(self.epochs, self._logits("test"), (self.epochs,))}
 
     def _train_phase(self, phase: PhasePlan, first: int, state: dict[str, Any] | None) -> None:
         select_trainable(self.method, phase)
+        self.method.zero_grad(set_to_none=True)  # what an earlier phase left would count when gradients are clipped
         optimizer = build_optimizer(self.method, phase, self.recipe)
         base = [group["lr"] for group in optimizer.param_groups]
         if state is not None and self.progress.epoch > first:
@@ -202,7 +209,8 @@ class Trainer:
             torch.stack([value.float() for value in losses.values()]).sum().backward()
             clip(self.method, self.recipe.clip_norm)
             optimizer.step()
-            self.method.after_step()
+            with torch.no_grad():
+                self.method.after_step()
             yield {name: value.detach().float() for name, value in losses.items()}
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
@@ -226,8 +234,15 @@ class Trainer:
         return scores
 
     def _logits(self, split: str) -> Tensor:
-        feed = self._feed(split, EVALUATION_BATCH, shuffle=False)
-        return evaluate.logits_of(self.method, feed, self.recipe.image_size, self.run.precision, self.listener)
+        """Logits of a whole split. Raises `Diverged` if one is not a number: the last step may have spoilt weights."""
+        if split not in self.feeds:  # kept: on a GPU each holds its images there
+            self.feeds[split] = self._feed(split, EVALUATION_BATCH, shuffle=False)
+        logits = evaluate.logits_of(
+            self.method, self.feeds[split], self.recipe.image_size, self.run.precision, self.listener
+        )
+        if not logits.isfinite().all():
+            raise Diverged(f"the logits of the {split} images are not all numbers; lower the learning rate")
+        return logits
 
     def _labels(self, split: str) -> Tensor:
         return torch.from_numpy(self.dataset.labels[self.rows[split]])
@@ -241,6 +256,8 @@ class Trainer:
             device=self.device,
             seed=self.run.seed,
             shuffle=shuffle,
+            # Batch norm can't learn from one image with a 1 × 1 map: a last batch of one is left out of its epoch.
+            drop_last=shuffle and len(self.rows[split]) % batch_size == 1 and len(self.rows[split]) > 1,
             sampling=sampling,
         )
 
@@ -254,7 +271,8 @@ class Trainer:
         """Un-augmented training batches for `Method.initialise`, in evaluation mode."""
         self.method.eval()
         for batch in self._feed("train", EVALUATION_BATCH, shuffle=False).batches(epoch=0):
-            yield augment.test_batch(batch, self.recipe.image_size), batch.labels
+            images = augment.test_batch(batch, self.recipe.image_size)
+            yield images.contiguous(memory_format=torch.channels_last), batch.labels
 
     def _resume(self) -> dict[str, Any] | None:
         try:
@@ -264,7 +282,12 @@ class Trainer:
             return None
         if state is None:
             return None
-        self.method.load_state_dict(state["method"])
+        try:
+            self.method.load_state_dict(state["method"])
+        except RuntimeError:
+            self.listener.note("the checkpoint is of other code; training starts again from the beginning")
+            self._build()  # some weights may have been loaded
+            return None
         chosen = {name: Choice(**values) for name, values in state["chosen"].items()}
         self.progress = Progress(state["epoch"], state["history"], chosen, state["seconds"], state["resumed"] + 1)
         self.listener.note(f"goes on after epoch {self.progress.epoch} of {self.epochs}")

@@ -158,7 +158,9 @@ def fill(net: nn.Module, file: Path) -> list[str]:
     except Exception as error:  # unpickling refuses with many types; all mean the same to the user
         raise BackboneError(f"{file}: holds more than tensors and was not opened; save a plain state dict") from error
     for key in ("state_dict", "model"):
-        state = state.get(key, state)
+        state = state.get(key, state) if isinstance(state, dict) else None
+    if not isinstance(state, dict):
+        raise BackboneError(f"{file}: holds no state dict (names with tensors); save one with model.state_dict()")
     convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
     if convert is not None:  # timm's own: renames old checkpoints, resizes position tables
         state = convert(state, net)

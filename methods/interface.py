@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 Tap = int | str
@@ -113,17 +112,16 @@ class Method(nn.Module, ABC):
         """The stretches of training in their order. Default: one, in which everything learns."""
         return (Phase("all"),)
 
-    @torch.no_grad()
     def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Called once before training with un-augmented training batches `(images, labels)`. Default: nothing."""
+        """Called once before training, outside autograd and in evaluation mode, with un-augmented training batches
+        `(images, labels)`. Default: nothing.
+        """
 
-    @torch.no_grad()
     def after_step(self) -> None:
         """Called after each optimiser step, outside autograd (moving centres …). Default: nothing."""
 
-    @torch.no_grad()
     def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> bool:
-        """Called once after the last epoch with the batches that `initialise` gets: fits what is not learned by
+        """Called once after the last epoch, as `initialise` and with its batches: fits what is not learned by
         gradient (an SVM on the features …) and returns whether it changed anything. It counts for the last epoch's
         accuracy alone: no earlier epoch was evaluated with it. Default: nothing.
         """

@@ -156,6 +156,9 @@ def _same_network(group: Group, profile: Record) -> bool:
     trained, asked = (run.get("backbone_options") or {} for run in (train.run, profile.run))
     if any(trained.get(key) != value for key, value in asked.items()):
         return False
+    classes = profile.run.get("classes")
+    if classes is not None and classes != train.split.get("classes", classes):
+        return False
     size = value_of(profile, "input")
     return size is None or size == value_of(train, "input")
 

@@ -1,8 +1,8 @@
 """What is stored of one Run, field by field.
 
 `record.json` is one JSON object of this form. Rates are images per second of *source* images, memory is in bytes,
-times in seconds, accuracies in `[0, 1]`; tables show percent. A value that was not measured is absent and its name
-stands in `missing` with the reason.
+times in seconds, accuracies in `[0, 1]`; tables show percent. A value that this Run should have and has not is absent,
+and its name stands in `missing` with the reason.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Speed(_Part):
 
 
 class Record(_Part):
-    """One Run. `run` holds its resolved settings as plain values; its keys are those of `benchmarks.plan`."""
+    """One Run. `run` holds its resolved settings as plain values; its keys are those of
+    `benchmarks.settings`."""
 
     schema_version: int = SCHEMA
     id: str
@@ -78,7 +79,7 @@ class Record(_Part):
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     split: dict[str, Any] = {}
-    """`sha256`, `classes`, `train`, `validation`, `test`."""
+    """`sha256`, `classes`, `class_names`; number of images in `train`, `validation`, `test`."""
     weights: list[dict[str, Any]] = []
     """One per weight file: `backbone`, `file`, `sha256`, `unfilled` (parameters of the network it does not hold)."""
     model: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from results.record import Record
 
@@ -27,21 +28,22 @@ class ResultsError(Exception):
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write(temporary path)` in the same folder, flushes to disk, and renames: `path` is whole or untouched."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        temporary = Path(name)
+        os.close(handle)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
-        raise ResultsError(
-            f"{path}: can't be written ({error.strerror or error}); free space or choose --results"
-        ) from error
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
+        reason = getattr(error, "strerror", None) or error
+        raise ResultsError(f"{path}: can't be written ({reason}); free space or choose --results") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
 
 
 class ResultStore:
@@ -64,7 +66,10 @@ class ResultStore:
     def folder(self, run_id: str) -> Path:
         """The Run's folder, made if need be."""
         folder = self.root / run_id
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultsError(f"{folder}: can't be made ({error.strerror}); choose another --results") from error
         return folder
 
     def write(
@@ -92,12 +97,15 @@ class ResultStore:
             ) from error
 
     def records(self) -> list[Record]:
-        """All records below the root, `reference/` included, ordered by id; of two with one id the root's own wins."""
+        """All records below the root, `reference/` included, ordered by id.
+
+        Of two with one id the root's own counts, unless it failed and the other did not.
+        """
         found: dict[str, Record] = {}
         for store in (ResultStore(self.root / REFERENCE), self):
             for run_id in store._ids():
                 record = store.read(run_id)
-                if record is not None:
+                if record is not None and (record.status == "done" or run_id not in found):
                     found[run_id] = record
         return [found[run_id] for run_id in sorted(found)]
 

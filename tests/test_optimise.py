@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 import methods
 from benchmarks import recipes
 from benchmarks.errors import UserError
-from benchmarks.optimise import build_optimizer, lr_factor, phase_plans, select_trainable
+from benchmarks.optimise import build_optimizer, clip, lr_factor, phase_plans, select_trainable
 from benchmarks.settings import Recipe, Schedule
 from methods.backbones import TimmBackbones
 from methods.interface import Method
@@ -27,6 +28,21 @@ def test_phases_share_the_epochs_of_the_recipe(epochs: int) -> None:
     plans = phase_plans(bilinear(), recipe(epochs=epochs))
     assert sum(plan.epochs for plan in plans) == epochs
     assert all(plan.epochs >= 1 for plan in plans)
+
+
+def test_fewer_epochs_than_phases_are_refused() -> None:
+    with pytest.raises(UserError, match="too few"):
+        phase_plans(bilinear(), recipe(epochs=1))
+
+
+def test_a_phase_may_have_its_own_rates_and_gradients_are_cut_to_their_norm() -> None:
+    settings = recipe(lr_scale={"head": 2}, phases={"classifier": {"lr_scale": {"head": 5}}}, clip_norm=1.0)
+    assert [plan.lr_scale["head"] for plan in phase_plans(bilinear(), settings)] == [5, 2]
+    layer = nn.Linear(4, 1, bias=False)
+    (100 * layer(torch.ones(1, 4))).sum().backward()
+    clip(layer, settings.clip_norm)
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.norm().item() == pytest.approx(1, rel=1e-4)
 
 
 def test_a_recipe_may_give_each_phase_its_own_epochs() -> None:

@@ -70,6 +70,46 @@ def test_set_of_an_unknown_key_is_an_error(here: Place) -> None:
         plan.expand(SUITE, here, Changes(set={"options": {"tapp": 16}}, only={"method": "plain"}))
 
 
+@pytest.mark.parametrize("key", ["method", "dataset", "protocol", "seed", "split_sha256", "hardware"])
+def test_set_cannot_falsify_what_a_run_is(here: Place, key: str) -> None:
+    with pytest.raises(UserError, match=f"can't change '{key}'"):
+        plan.expand(SUITE, here, Changes(set={key: "x"}))
+
+
+def test_set_of_a_profile_takes_only_what_a_profile_has(here: Place) -> None:
+    only_profile = SUITE.model_copy(update={"train": []})
+    with pytest.raises(UserError, match="did you mean 'precision'"):
+        plan.expand(only_profile, here, Changes(set={"precison": "bf16"}))
+    with pytest.raises(UserError, match="did you mean 'tap'"):
+        plan.expand(only_profile, here, Changes(set={"options": {"tapp": 16}}))
+
+
+@pytest.mark.parametrize("wrong", [{"recipe": 3}, {"dataset_options": 3}])
+def test_set_of_a_group_of_settings_to_one_value_is_an_error(here: Place, wrong: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="takes"):
+        plan.expand(SUITE, here, Changes(set=wrong))
+
+
+def test_numbers_are_numbers_however_they_are_written() -> None:
+    assert plan.nested({"options.epsilon": "1e-5", "pretrained": "x"}) == {
+        "options": {"epsilon": 1e-5},
+        "pretrained": "x",
+    }
+
+
+def test_epochs_that_no_phase_would_hear_of_are_refused(here: Place) -> None:
+    phases = {"classifier": {"epochs": 2}, "all": {"epochs": 3}}
+    recipe = {"phases": phases, "epochs": 9}
+    with pytest.raises(UserError, match=r"phases\.classifier\.epochs"):
+        plan.expand(SUITE, here, Changes(set={"recipe": recipe}, only={"method": "bilinear_cnn"}))
+
+
+def test_a_profile_of_nothing_is_answered_in_one_line() -> None:
+    for sizes, batches in ([0], [1]), ([32], [0]):
+        with pytest.raises(UserError, match="profile: profile"):
+            jobs.profile(["plain"], ["test_resnet"], sizes, batches)
+
+
 def test_a_plan_names_unknown_things_before_anything_runs(here: Place) -> None:
     for wrong, error, said in [
         ({"methods": ["plane"]}, UserError, "did you mean 'plain'"),
@@ -88,6 +128,15 @@ def test_weights_that_are_not_there_are_not_silently_done_without(here: Place) -
         plan.expand(Suite.model_validate({"about": "x", "train": [entry]}), here)
 
 
+def test_a_wrong_name_to_reproduce_is_no_lack_of_data(here: Place) -> None:
+    with pytest.raises(BackboneError, match="resnet50"):
+        jobs.goals("plain", here, backbone="resnt50")
+    with pytest.raises(DatasetError, match="synthetic"):
+        jobs.goals("plain", here, dataset="synthetik")
+    (goal,) = jobs.goals("plain", here, "synthetic", "test_resnet", pretrained="none")
+    assert goal.lacking is None
+
+
 def test_images_too_small_for_their_crop_are_refused(here: Place) -> None:
     with pytest.raises(UserError, match="stored_size"):
         plan.expand(SUITE, here, Changes(set={"recipe": {"image_size": 300}}))
@@ -100,17 +149,19 @@ def test_work_is_counted_in_images(here: Place) -> None:
 
 
 def test_reproduce_says_what_is_lacking_instead_of_guessing(here: Place) -> None:
-    goals = jobs.goals("bilinear_cnn", here, None, None, [])
+    goals = jobs.goals("bilinear_cnn", here)
     assert goals
     assert all(goal.lacking for goal in goals)
     assert jobs.reproduce("bilinear_cnn", goals, seeds=1).train == []
 
 
 def test_known_weight_files_bring_their_options(real_data: Path, real_weights: Path) -> None:
-    compared = jobs.compare(["plain"], "cub100", "mobilenetv2_100", 1, {})
-    run = plan.expand(compared, Place(real_data, real_weights))[0]
+    place = Place(real_data, real_weights)
+    run, profiled = plan.expand(jobs.compare(["plain"], "cub100", "mobilenetv2_100", 1, place, {}), place)
     assert isinstance(run, Run)
-    assert run.backbone_options == {"pad_type": "same"}
+    assert isinstance(profiled, ProfileRun)
+    assert run.backbone_options == profiled.backbone_options == {"pad_type": "same"}
+    assert profiled.classes == 100
     assert run.pretrained == "mobilenetv2_100.safetensors"
 
 

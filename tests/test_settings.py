@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from benchmarks import plan, recipes, suite
 from benchmarks.errors import UserError, choose, merged, read_yaml
-from benchmarks.settings import Run
+from benchmarks.settings import Recipe, Run
 
 
 def a_run(**changes: object) -> Run:
@@ -41,9 +41,32 @@ FIXED_RECIPE = {
 FIXED_HASH = "f99d1f8ca5703262"
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"weights_sha256": "1"}, {"split_sha256": "1"}, {"options": {"a": 1}}])
-def test_every_setting_changes_the_hash(change: dict[str, object]) -> None:
-    assert a_run(**change).hash != a_run().hash
+def other(value: object) -> object:
+    """A value of the same kind that differs."""
+    if isinstance(value, dict):
+        return {**value, "another": 1}
+    if isinstance(value, bool) or value is None:
+        return not value
+    return f"{value}x" if isinstance(value, str) else 2 if value == 1 else 1
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("key", sorted(set(Run.model_fields) - {"recipe"}))
+def test_every_setting_changes_the_hash(key: str) -> None:
+    assert a_run().model_copy(update={key: other(getattr(a_run(), key))}).hash != a_run().hash
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("key", sorted(Recipe.model_fields))
+def test_every_setting_of_the_recipe_changes_the_hash(key: str) -> None:
+    recipe = a_run().recipe
+    value = getattr(recipe, key)
+    if isinstance(value, BaseModel):
+        first = next(iter(type(value).model_fields))
+        changed = value.model_copy(update={first: other(getattr(value, first))})
+    else:
+        changed = other(value)
+    assert a_run().model_copy(update={"recipe": recipe.model_copy(update={key: changed})}).hash != a_run().hash
 
 
 def test_a_run_is_frozen() -> None:
