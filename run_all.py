@@ -10,26 +10,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import data as data_job
 from benchmarks import execute, jobs, plan, preview, suite
 from benchmarks.errors import REFUSED, UserError
 from benchmarks.predict import find_run
 from benchmarks.predict import predict as predict_images
+from benchmarks.terminal import choose_device, console, numbers, progress, show, words
 from reports import readme as readme_tables
 from reports.report import Report, terminal_tables, write_report
 from results.store import REFERENCE, ResultsError, ResultStore
 
 ROOT = Path(__file__).parent
-console = Console(width=None if sys.stdout.isatty() else 160)
 app = typer.Typer(
     help="Benchmark and reproduction suite for fine-grained image classification. Alone, it runs the quick suite.",
     no_args_is_help=False,
@@ -68,7 +66,7 @@ class Request:
     def place(self) -> plan.Place:
         if self.weights is not None and not self.weights.is_dir():
             raise UserError(f"{self.weights}: there is no such folder of weights (--weights or FGBENCH_WEIGHTS)")
-        return plan.Place(self.data_root, self.weights, _device(self.device))
+        return plan.Place(self.data_root, self.weights, choose_device(self.device))
 
     @property
     def changes(self) -> plan.Changes:
@@ -81,7 +79,7 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     runs = plan.expand(chosen, request.place, request.changes)
     store = ResultStore(request.results)
     if request.dry_run:
-        _show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
+        show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
         return
     try:
         summary = execute.execute(runs, store, request.place, console)
@@ -141,7 +139,7 @@ def reproduce(
     pretrained = str(request.changes.set.get("pretrained", "auto"))
     goals = jobs.goals(method, request.place, dataset, backbone, variants, pretrained)
     if dry_run:
-        _show(preview.goal_rows(goals), f"What is published of {method}")
+        show(preview.goal_rows(goals), f"What is published of {method}")
     missing = [
         f"{goal.variant} on {goal.dataset} with {goal.backbone}: {goal.lacking}" for goal in goals if goal.lacking
     ]
@@ -170,7 +168,7 @@ def compare(
 ) -> None:
     """Trains methods on one backbone under one recipe, and says which is better and at what cost."""
     request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
-    names = _words(methods)
+    names = words(methods)
     chosen = jobs.compare(names, dataset, backbone, seeds or 3, request.place, request.changes.set)
     _carry_out(chosen, request, f"{', '.join(names)} on {dataset} ({backbone})")
 
@@ -189,8 +187,8 @@ def profile(
 ) -> None:
     """Measures images/s, latency, memory and FLOPs in training and inference."""
     request = Request(only, set_, None, dry_run, device, results=results)
-    sizes, batches = _numbers(image_size, "--image-size"), _numbers(batch_size, "--batch-size")
-    chosen = jobs.profile(_words(methods), _words(backbone), sizes, batches)
+    sizes, batches = numbers(image_size, "--image-size"), numbers(batch_size, "--batch-size")
+    chosen = jobs.profile(words(methods), words(backbone), sizes, batches)
     _carry_out(chosen, request, "Profile")
 
 
@@ -248,23 +246,23 @@ def list_(
         "datasets": lambda: jobs.dataset_rows(place),
         "suites": preview.suite_rows,
     }
-    _show(rows[what](), what, as_json)
+    show(rows[what](), what, as_json)
 
 
 @data_app.command("list")
 def data_list(as_json: AsJson = False, data_root: DataRoot = None) -> None:
     """Datasets that can be opened, with their counts."""
-    _show(jobs.dataset_rows(plan.Place(data_root)), "datasets", as_json)
+    show(jobs.dataset_rows(plan.Place(data_root)), "datasets", as_json)
 
 
 @data_app.command("verify")
 def data_verify(name: str, data_root: DataRoot = None) -> None:
     """Decodes every image; names each one that is missing or damaged; prints counts and the split's hash."""
     dataset = plan.Place(data_root).open(name, {})
-    counts, faults = data_job.verify(dataset, _progress(f"verifying {name}"))
+    counts, faults = data_job.verify(dataset, progress(f"verifying {name}"))
     for fault in faults:
         console.print(fault, markup=False, highlight=False)
-    _show([counts], name)
+    show([counts], name)
     if faults:
         raise typer.Exit(1)
 
@@ -278,7 +276,7 @@ def data_prepare(
 ) -> None:
     """Decodes every image once, so that training does not have to."""
     dataset = plan.Place(data_root).open(name, {})
-    _show([data_job.prepare(dataset, size, resize, _progress(f"decoding {name}"))], name)
+    show([data_job.prepare(dataset, size, resize, progress(f"decoding {name}"))], name)
 
 
 @app.command()
@@ -291,7 +289,7 @@ def predict(
     results: Results = OUR_RESULTS,
 ) -> None:
     """Says what a trained Run takes images for."""
-    found = predict_images(ResultStore(results), run_id, images, _device(device), top)
+    found = predict_images(ResultStore(results), run_id, images, choose_device(device), top)
     if as_json:
         print(json.dumps(found))  # noqa: T201 - the program's output
         return
@@ -300,7 +298,7 @@ def predict(
         for one in found
         for name, probability in one["classes"]
     ]
-    _show(rows, run_id)
+    show(rows, run_id)
 
 
 def _print(written: Report) -> None:
@@ -308,48 +306,6 @@ def _print(written: Report) -> None:
     for text in terminal_tables(written):
         console.print(f"\n{text}", markup=False, highlight=False)
     console.print(f"\nReport: {written.page}", markup=False, highlight=False)
-
-
-def _show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:
-    if as_json:
-        print(json.dumps(list(rows), indent=2))  # noqa: T201 - the program's output
-        return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table, markup=False)
-
-
-def _cell(value: Any) -> str:
-    return "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
-
-
-def _progress(what: str) -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        if done == total or done % 500 == 0:
-            console.print(f"{what}: {done} of {total}", markup=False, highlight=False)
-
-    return show
-
-
-def _device(wish: str) -> str:
-    import torch
-
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise UserError("there is no CUDA device here; use --device cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wish == "auto" else wish
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(text: str, flag: str) -> list[int]:
-    try:
-        return [int(word) for word in _words(text)]
-    except ValueError as error:
-        raise UserError(f"{flag} takes numbers separated by commas, not {text!r}") from error
 
 
 def main() -> None:

@@ -1,0 +1,63 @@
+"""What the command line takes and shows: words, numbers, the device; rows, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.errors import UserError
+
+console = Console(width=None if sys.stdout.isatty() else 160)
+"""Tables fold to the terminal; in a file or a pipe they have room."""
+
+
+def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:
+    """Rows as a table, or as JSON for programs. Names from outside stay text."""
+    if as_json:
+        print(json.dumps(list(rows), indent=2))  # noqa: T201 - the program's output
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table, markup=False)
+
+
+def _cell(value: Any) -> str:
+    return "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
+
+
+def progress(what: str) -> Callable[[int, int], None]:
+    """A listener that says now and then how many of how many are done."""
+
+    def tell(done: int, total: int) -> None:
+        if done == total or done % 500 == 0:
+            console.print(f"{what}: {done} of {total}", markup=False, highlight=False)
+
+    return tell
+
+
+def choose_device(wish: str) -> str:
+    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`. Raises `UserError` if there is no such device."""
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise UserError("there is no CUDA device here; use --device cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wish == "auto" else wish
+
+
+def words(text: str) -> list[str]:
+    """`"a, b"` -> `["a", "b"]`."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers(text: str, flag: str) -> list[int]:
+    """`"1,2"` -> `[1, 2]`. Raises `UserError` naming the flag."""
+    try:
+        return [int(word) for word in words(text)]
+    except ValueError as error:
+        raise UserError(f"{flag} takes numbers separated by commas, not {text!r}") from error
