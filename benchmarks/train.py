@@ -168,7 +168,7 @@ class Trainer:
         torch.manual_seed(_mix(self.run.seed, epoch))
         draws = torch.Generator().manual_seed(_mix(self.run.seed, epoch) + 1)
         sums: dict[str, Tensor] = {}
-        steps = images = 0
+        images = 0
         began = time.monotonic()
         for number, batch in enumerate(feed.batches(epoch)):
             factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + number / len(feed))
@@ -178,10 +178,10 @@ class Trainer:
             for losses in self._steps(pictures.contiguous(memory_format=torch.channels_last), batch.labels, optimizer):
                 for name, value in losses.items():
                     sums[name] = sums.get(name, torch.zeros_like(value)) + value
-                steps += 1
             images += len(batch)
             self.listener.trained(len(batch))
-        mean = {name: (value / steps).item() for name, value in sums.items()}  # the epoch's one wait for the device
+        # Per batch, also where a batch makes several steps; the epoch's one wait for the device.
+        mean = {name: (value / (number + 1)).item() for name, value in sums.items()}
         seconds = time.monotonic() - began
         loss = sum(mean.values())
         if not np.isfinite(loss):
