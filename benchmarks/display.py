@@ -34,11 +34,11 @@ class Silent:
 
 
 class Display:
-    """Progress of a whole plan. `work` is its total in trained images; use it as a context manager."""
+    """Progress of a whole plan. `work` is what there is to do, in trained images; use it as a context manager."""
 
     def __init__(self, console: Console, runs: int, work: float) -> None:
         self.console, self.runs, self.work = console, runs, work
-        self.done = self.begun_with = 0.0
+        self.done = 0.0
         self.run_number = 0
         self.label = ""
         self.started = time.monotonic()
@@ -93,17 +93,11 @@ class Display:
     def note(self, text: str) -> None:
         self.console.print(f"{escape(self.label)}: {escape(text)}", highlight=False, soft_wrap=True)
 
-    def skip(self, work: float) -> None:
-        """Counts work that another start had done already; it tells nothing of the rate."""
-        self.begun_with += work
-        self._advance(work)
-
     def time_left(self) -> str:
         """Minutes and seconds to the end of the plan at the rate so far."""
-        fresh = self.done - self.begun_with
-        if fresh <= 0:
+        if self.done <= 0:
             return "time left unknown"
-        seconds = (time.monotonic() - self.started) * max(self.work - self.done, 0) / fresh
+        seconds = (time.monotonic() - self.started) * max(self.work - self.done, 0) / self.done
         return f"{int(seconds) // 60}:{int(seconds) % 60:02d} left"
 
     def _advance(self, work: float) -> None:

@@ -46,20 +46,19 @@ def execute(plan: Sequence[AnyRun], store: ResultStore, place: Place, console: C
     """
     store.prepare()
     store.records()  # one that can't be read is said now, not after hours of training
+    done = {case.id for case in plan if (known := store.read(case.id)) is not None and known.status == "done"}
     summary = Summary()
-    work = {case.hash: work_of(case, place) for case in plan}
+    work = {case.id: 0.0 if case.id in done else work_of(case, place) for case in plan}
     with Display(console, len(plan), sum(work.values())) as display:
         for case in plan:
             display.run_begins(case.label)
-            known = store.read(case.id)
-            if known is not None and known.status == "done":
+            if case.id in done:
                 summary.skipped.append(case.id)
-                display.skip(work[case.hash])
                 continue
             before = display.done
             record = _run_recorded(case, store, place, display)
             (summary.done if record.status == "done" else summary.failed).append(case.id)
-            display.run_ends(_outcome(record), work[case.hash], before)
+            display.run_ends(_outcome(record), work[case.id], before)
     store.index()
     return summary
 
