@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from benchmarks.build import autocast
 from benchmarks.errors import UserError, choose
 from benchmarks.settings import Optimizer, PhaseSettings, Recipe, Schedule
 from methods.interface import Method, Phase
@@ -115,6 +117,33 @@ def lr_factor(schedule: Schedule, epochs: int, progress: float) -> float:
     if schedule.name == "step":
         return schedule.gamma ** (int(progress) // schedule.every)
     return 1.0
+
+
+def take_steps(
+    method: Method,
+    images: Tensor,
+    labels: Tensor,
+    optimizer: torch.optim.Optimizer,
+    precision: str,
+    clip_norm: float | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """Makes the optimiser steps of one batch; yields the detached float32 losses of each.
+
+    Training and profiling both go through here, so that what is timed is what trains.
+    """
+    steps = method.steps(images, labels)
+    while True:
+        with autocast(images.device, precision):
+            losses = next(steps, None)
+        if losses is None:
+            return
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack([value.float() for value in losses.values()]).sum().backward()
+        clip(method, clip_norm)
+        optimizer.step()
+        with torch.no_grad():
+            method.after_step()
+        yield {name: value.detach().float() for name, value in losses.items()}
 
 
 def clip(method: nn.Module, norm: float | None) -> None:

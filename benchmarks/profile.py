@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.build import autocast, build_method
 from benchmarks.machine import peak_resident_bytes, reset_peak_resident
+from benchmarks.optimise import take_steps
 from benchmarks.settings import ProfileRun
 from methods.interface import Method
 from results.record import Speed
@@ -93,17 +94,8 @@ def _measure_training(method: Method, images: Tensor, run: ProfileRun, empty: in
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-4, momentum=0.9, fused=images.is_cuda)
 
     def step() -> None:
-        steps = method.steps(images, labels)
-        while True:
-            with autocast(images.device, run.precision):
-                losses = next(steps, None)
-            if losses is None:
-                return
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack([value.float() for value in losses.values()]).sum().backward()
-            optimizer.step()
-            with torch.no_grad():
-                method.after_step()
+        for _ in take_steps(method, images, labels, optimizer, run.precision):
+            pass
 
     _reset_peak(images.device)
     rates = block_rates(step, len(images), images.device)

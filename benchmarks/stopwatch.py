@@ -108,7 +108,8 @@ class Training:
         self.optimizer.zero_grad()
         self.loss().backward()
         self.optimizer.step()
-        self.method.after_step()
+        with torch.no_grad():
+            self.method.after_step()
         finish()
 
     def peak(self, above: int | None = None) -> int:

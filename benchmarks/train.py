@@ -15,7 +15,7 @@ from benchmarks import checkpoint, evaluate
 from benchmarks.build import autocast, build_method
 from benchmarks.display import Listener
 from benchmarks.errors import UserError
-from benchmarks.optimise import PhasePlan, build_optimizer, clip, lr_factor, phase_plans, select_trainable
+from benchmarks.optimise import PhasePlan, build_optimizer, lr_factor, phase_plans, select_trainable, take_steps
 from benchmarks.plan import Place
 from benchmarks.settings import Run
 from datasets import augment
@@ -175,7 +175,9 @@ class Trainer:
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
             pictures = augment.train_batch(batch, self.recipe.augment, self.recipe.image_size, draws)
-            for losses in self._steps(pictures.contiguous(memory_format=torch.channels_last), batch.labels, optimizer):
+            pictures = pictures.contiguous(memory_format=torch.channels_last)
+            precision, norm = self.run.precision, self.recipe.clip_norm
+            for losses in take_steps(self.method, pictures, batch.labels, optimizer, precision, norm):
                 for name, value in losses.items():
                     sums[name] = sums.get(name, torch.zeros_like(value)) + value
             images += len(batch)
@@ -196,22 +198,6 @@ class Trainer:
             "seconds": seconds,
             "images_per_s": images / seconds,
         }
-
-    def _steps(self, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer) -> Any:
-        """Makes the optimiser steps of one batch; yields the detached losses of each."""
-        steps = self.method.steps(images, labels)
-        while True:
-            with autocast(self.device, self.run.precision):
-                losses = next(steps, None)
-            if losses is None:
-                return
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack([value.float() for value in losses.values()]).sum().backward()
-            clip(self.method, self.recipe.clip_norm)
-            optimizer.step()
-            with torch.no_grad():
-                self.method.after_step()
-            yield {name: value.detach().float() for name, value in losses.items()}
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         """Scores this epoch's weights on validation slice and test set, and keeps those that are chosen."""
