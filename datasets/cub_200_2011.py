@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.archives import Archive, Expected
 from datasets.decode import read_image
 from datasets.files import file_stamp
 from datasets.interface import Dataset, DatasetError, PartPoints
@@ -51,12 +52,24 @@ class CUB(Dataset):
     title = "Caltech-UCSD Birds-200-2011: 200 bird species, 5 994 train and 5 794 test photos"
     terms = "non-commercial research and education; the photographers keep their rights"
     folder = "CUB_200_2011"
+    archives = (
+        Archive(
+            "CUB_200_2011.tgz",
+            ("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",),
+            sha256="0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
+            md5="97eceeb196236b17998738112f37df78",
+            size=1_150_585_339,
+            gives=("CUB_200_2011",),
+        ),
+    )
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
         self.name = folder.name
         if folder.name != self.folder:
             self.title = f"{folder.name}: images in the layout of CUB-200-2011"
+        else:
+            self.expected = Expected(classes=200, train=5_994, test=5_794)
         self._place, self.paths = _images(folder)
         self.classes = _names(folder / "classes.txt", "class")
         self.labels = self._labels()

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.archives import Archive, Expected
+
 
 class DatasetError(Exception):
     """A dataset can't be used as it is. The message is one line that names the file and says what to do."""
@@ -46,6 +48,12 @@ class Dataset(ABC):
     """Terms of use, in words."""
     folder: ClassVar[str | None] = None
     """Name of its folder below the data root, where it has a fixed one."""
+    archives: ClassVar[tuple[Archive, ...]] = ()
+    """What `data fetch` gets and unpacks; empty for drawn images and for people's own folders."""
+    by_hand: ClassVar[str] = ""
+    """One line: what to do where nothing can be fetched, or where a site wants a form filled in."""
+    expected: Expected | None = None
+    """What the official release holds, under the options this dataset was opened with."""
 
     name: str
     """The name it was opened with."""
@@ -60,6 +68,8 @@ class Dataset(ABC):
     boxes: NDArray[np.float32] | None = None
     """(N, 4) x, y, width, height in pixels of the original image."""
     parts: PartPoints | None = None
+    ancestors: tuple[tuple[str, ...], ...] | None = None
+    """Per class: names of the coarser classes it belongs to, the nearest first; None where there is no hierarchy."""
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
