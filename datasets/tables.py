@@ -1,0 +1,168 @@
+"""Text tables in the layout that CUB-200-2011 introduced: one file per fact, one line per image, joined by image id.
+
+`images.txt` (id, path below images/), `train_test_split.txt` (id, 1 for train), `bounding_boxes.txt` (id, x, y, width,
+height), `parts/parts.txt` (part, name) with `parts/part_locs.txt` (id, part, x, y, 1 where visible). An image id is
+any word; the lines of a file stand in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.interface import DatasetError, PartPoints
+
+
+class Line(NamedTuple):
+    """One line of a table, cut at blanks."""
+
+    file: Path
+    number: int
+    fields: list[str]
+
+    def error(self, fault: str) -> DatasetError:
+        """The fault with its file and line, to be raised."""
+        return DatasetError(f"{self.file}, line {self.number}: {fault}")
+
+    def integer(self, position: int) -> int:
+        """A field as a whole number. Raises `DatasetError`."""
+        return int(self._number(position, int, "a whole number"))
+
+    def real(self, position: int) -> float:
+        """A field as a number. Raises `DatasetError`."""
+        return float(self._number(position, float, "a number"))
+
+    def _number(self, position: int, kind: type[int] | type[float], words: str) -> float:
+        try:
+            return kind(self.fields[position])
+        except ValueError:
+            raise self.error(f"{self.fields[position]!r} should be {words}; correct the line") from None
+
+
+def lines(file: Path, fields: int, *, text_at_end: bool = False) -> Iterator[Line]:
+    """The lines of a table, empty ones left out. With `text_at_end` the last field may hold blanks.
+
+    Raises `DatasetError` if the file can't be read or a line has another number of fields.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file} can't be read ({error}); restore it from the dataset's archive") from error
+    for number, content in enumerate(text.splitlines(), start=1):
+        if not content.strip():
+            continue
+        line = Line(file, number, content.strip().split(maxsplit=fields - 1 if text_at_end else -1))
+        if len(line.fields) != fields:
+            raise line.error(f"{fields} fields were expected, not {len(line.fields)}; correct the line")
+        yield line
+
+
+def names_by_id(file: Path, what: str) -> dict[int, str]:
+    """Id -> name, of classes or parts. Raises `DatasetError` where an id is named twice."""
+    names: dict[int, str] = {}
+    for line in lines(file, 2, text_at_end=True):
+        if line.integer(0) in names:
+            raise line.error(f"{what} {line.fields[0]} is named twice; remove one of the lines")
+        names[line.integer(0)] = line.fields[1]
+    return names
+
+
+def numbered_names(file: Path, what: str, first: int = 1) -> tuple[str, ...]:
+    """Names whose ids are `first`, `first` + 1 … in any order of lines. Raises `DatasetError` for a gap."""
+    names = names_by_id(file, what)
+    last = first + len(names) - 1
+    for number in range(first, last + 1):
+        if number not in names:
+            raise DatasetError(f"{file}: {what} {number} of {first} .. {last} has no name; number them without gaps")
+    return tuple(names[number] for number in sorted(names))
+
+
+class ImageTables:
+    """The images of a folder in this layout, and the facts about each, in the order of `images.txt`.
+
+    Every image is on disk once this is built. All methods raise `DatasetError` naming file and line.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._place, self.paths = _images(folder)
+
+    def of_images(self, file: str, fields: int) -> Iterator[tuple[int, Line]]:
+        """Each line of a table that has one line for each image, with the image's place in `paths`."""
+        seen = np.zeros(len(self.paths), dtype=bool)
+        for line in lines(self.folder / file, fields):
+            place = self._place_of(line)
+            if seen[place]:
+                raise line.error(f"image {line.fields[0]} stands in this file twice; remove one of the lines")
+            seen[place] = True
+            yield place, line
+        if not seen.all():
+            missing = int(np.flatnonzero(~seen)[0])
+            identity = next(identity for identity, place in self._place.items() if place == missing)
+            raise DatasetError(
+                f"{self.folder / file}: image {identity} ({self.paths[missing]}) has no line here; "
+                "add one or remove the image from images.txt"
+            )
+
+    def split(self) -> NDArray[np.bool_]:
+        """(N,) True for train."""
+        is_train = np.zeros(len(self.paths), dtype=bool)
+        for place, line in self.of_images("train_test_split.txt", 2):
+            if line.fields[1] not in ("0", "1"):
+                raise line.error(f"{line.fields[1]!r} should be 1 for train or 0 for test; correct the line")
+            is_train[place] = line.fields[1] == "1"
+        return is_train
+
+    def boxes(self) -> NDArray[np.float32] | None:
+        """(N, 4) x, y, width, height in pixels; None without a file."""
+        if not (self.folder / "bounding_boxes.txt").is_file():
+            return None
+        boxes = np.zeros((len(self.paths), 4), dtype=np.float32)
+        for place, line in self.of_images("bounding_boxes.txt", 5):
+            boxes[place] = [line.real(position) for position in range(1, 5)]
+        return boxes
+
+    def parts(self, first: int = 1) -> PartPoints | None:
+        """Part points, the parts numbered from `first`; None without a file."""
+        file = self.folder / "parts" / "part_locs.txt"
+        if not file.is_file():
+            return None
+        names = numbered_names(self.folder / "parts" / "parts.txt", "part", first)
+        last = first + len(names) - 1
+        xy = np.zeros((len(self.paths), len(names), 2), dtype=np.float32)
+        visible = np.zeros((len(self.paths), len(names)), dtype=bool)
+        for line in lines(file, 5):
+            part = line.integer(1)
+            if not first <= part <= last:
+                raise line.error(f"part {part} is outside {first} .. {last}; correct it or add it to parts.txt")
+            place = self._place_of(line)
+            xy[place, part - first] = line.real(2), line.real(3)
+            visible[place, part - first] = line.fields[4] == "1"
+        return PartPoints(names, xy, visible)
+
+    def _place_of(self, line: Line) -> int:
+        identity = line.fields[0]
+        if identity not in self._place:
+            raise line.error(f"image {identity} is not in images.txt; remove the line or add the image there")
+        return self._place[identity]
+
+
+def _images(folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Image id -> place in the table, and the paths; every file is there."""
+    place: dict[str, int] = {}
+    paths: dict[str, None] = {}
+    for line in lines(folder / "images.txt", 2, text_at_end=True):
+        identity, path = line.fields
+        if identity in place or path in paths:
+            raise line.error(f"{identity if identity in place else path} is listed twice; remove one of the lines")
+        if not (folder / "images" / path).is_file():
+            raise line.error(f"images/{path} is not on disk; restore the file or remove the image from all tables")
+        place[identity] = len(place)
+        paths[path] = None
+    if not paths:
+        raise DatasetError(f"{folder / 'images.txt'} lists no image; restore the file")
+    return place, tuple(paths)
