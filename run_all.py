@@ -136,15 +136,14 @@ def reproduce(
     """Trains a method by its paper's recipe and sets our numbers beside the published ones."""
     request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
     variants = preview.variants_of(method) if ablation else []
-    pretrained = str(request.changes.set.get("pretrained", "auto"))
-    goals = jobs.goals(method, request.place, dataset, backbone, variants, pretrained)
+    goals = jobs.goals(method, request.place, dataset, backbone, variants, request.changes.set)
     if dry_run:
-        show(preview.goal_rows(goals), f"What is published of {method}")
-    missing = [
-        f"{goal.variant} on {goal.dataset} with {goal.backbone}: {goal.lacking}" for goal in goals if goal.lacking
-    ]
-    for line in missing:
-        console.print(f"not run: {line}", markup=False, highlight=False)
+        show(preview.goal_rows(goals), f"What is published of {method}, and what answers it here")
+        notes = preview.goal_notes(goals)
+    else:
+        notes = [f"not run: {goal.label}: {goal.lacking}" for goal in goals if goal.lacking]
+    for line in notes:
+        console.print(line, markup=False, highlight=False)
     chosen = jobs.reproduce(method, goals, seeds or 3)
     if chosen.train:
         _carry_out(chosen, request, f"Reproduction of {method}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import datasets
@@ -11,6 +12,7 @@ from benchmarks import recipes
 from benchmarks.errors import parse
 from benchmarks.plan import Place, split_name
 from benchmarks.recipes import Answer, PublishedRow
+from benchmarks.settings import Recipe
 from benchmarks.suite import BackboneChoice, DatasetChoice, Suite, Training
 from datasets import DatasetError
 from methods.backbones import BackboneError, check_name, find_weights
@@ -24,8 +26,21 @@ class Goal:
     dataset: str
     backbone: str
     rows: tuple[PublishedRow, ...]
-    lacking: str | None
-    """Why it can't be run on this machine now, in one line; None if it can."""
+    recipe: Recipe
+    dataset_fault: str | None
+    """Why the dataset can't be opened on this machine, in one line; None if it can."""
+    weights_fault: str | None
+    """The same of the backbone's pretrained weights."""
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return f"{self.variant} on {self.dataset} with {self.backbone}"
+
+    @property
+    def lacking(self) -> str | None:
+        """Why it can't be run on this machine now; None if it can."""
+        return self.dataset_fault or self.weights_fault
 
 
 def goals(
@@ -34,12 +49,13 @@ def goals(
     dataset: str | None = None,
     backbone: str | None = None,
     variants: Sequence[str] = (),
-    pretrained: str = "auto",
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Goal]:
     """What `reproduce` would train: one goal per variant, dataset and backbone that a published row is answered by.
 
     A dataset or backbone named by the user takes the place of the published ones; a variant without published rows
-    goes where the paper's own variant goes. Raises `UserError`, `DatasetError` or `BackboneError` for wrong names.
+    goes where the paper's own variant goes. `changes` are those of `--set`. Raises `UserError`, `DatasetError` or
+    `BackboneError` for wrong names.
     """
     name, variant = split_name(method)
     if dataset:
@@ -56,18 +72,27 @@ def goals(
             Answer(variant=one, dataset=home, backbone=own)
         ]:
             combinations[one, dataset or row.dataset, backbone or row.backbone] = None
-    return [
-        Goal(*key, tuple(recipes.answered(name, *key)), _lacking(*key[1:], pretrained, place)) for key in combinations
-    ]
+    return [_goal(name, *key, changes, place) for key in combinations]
 
 
 DEFAULT_DATASET = "cub_200_2011"
 
 
-def _lacking(dataset: str, backbone: str, pretrained: str, place: Place) -> str | None:
+def _goal(method: str, variant: str, dataset: str, backbone: str, changes: Mapping[str, Any], place: Place) -> Goal:
+    return Goal(
+        variant,
+        dataset,
+        backbone,
+        tuple(recipes.answered(method, variant, dataset, backbone)),
+        recipes.recipe_for(method, variant, "paper", dataset, backbone, changes.get("recipe", {})),
+        _fault(lambda: place.open(dataset, changes.get("dataset_options", {}))),
+        _fault(lambda: find_weights(backbone, str(changes.get("pretrained", "auto")), place.weights_root)),
+    )
+
+
+def _fault(attempt: Callable[[], object]) -> str | None:
     try:
-        place.open(dataset, {})
-        find_weights(backbone, pretrained, place.weights_root)
+        attempt()
     except (DatasetError, BackboneError) as error:
         return str(error)
     return None

@@ -10,8 +10,8 @@ from benchmarks import recipes, suite
 from benchmarks.errors import UserError
 from benchmarks.jobs import Goal
 from benchmarks.plan import Place, epochs_of, images_to_process, split_name
-from benchmarks.settings import AnyRun, Run
-from results.store import ResultStore
+from benchmarks.settings import AnyRun, Recipe, Run
+from results.store import ResultStore, flat
 
 
 def rows(plan: Sequence[AnyRun], store: ResultStore, place: Place) -> list[dict[str, Any]]:
@@ -36,22 +36,48 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
 
 
 def goal_rows(goals: Sequence[Goal]) -> list[dict[str, Any]]:
-    """Row by row: the published value, where it stands, what answers it here, and what is lacking."""
-    found = []
-    for goal in goals:
-        for row in goal.rows or (None,):
-            found.append(
-                {
-                    "published": row and row.value,
-                    "table": row and row.table,
-                    "verified": row and row.verified,
-                    "variant": goal.variant,
-                    "dataset": goal.dataset,
-                    "backbone": goal.backbone,
-                    "lacking": goal.lacking or "nothing",
-                }
-            )
-    return found
+    """Row by row: the published value, where it stands, what answers it here, by which of `goal_notes`' recipes, and
+    whether what it needs is here."""
+    numbers = list(_recipes(goals))
+    return [
+        {
+            "published": row and row.value,
+            "table": row and row.table,
+            "verified": row and row.verified,
+            "variant": goal.variant,
+            "dataset": goal.dataset,
+            "backbone": goal.backbone,
+            "recipe": 1 + numbers.index(_key(goal.recipe)),
+            "data here": goal.dataset_fault is None,
+            "weights here": goal.weights_fault is None,
+        }
+        for goal in goals
+        for row in goal.rows or (None,)
+    ]
+
+
+def goal_notes(goals: Sequence[Goal]) -> list[str]:
+    """The recipes by number, in words that `--set` takes, each shortened by what it has in common with the first; then
+    everything that is lacking, once."""
+    lines = []
+    first: dict[str, Any] = {}
+    for number, recipe in enumerate(_recipes(goals).values(), start=1):
+        values = flat(recipe.model_dump(mode="json", exclude_defaults=True))
+        different = [f"{key}={value}" for key, value in values.items() if first.get(key, ...) != value]
+        gone = [f"no {key}" for key in first if key not in values]
+        lines.append(f"recipe {number}: {'as 1, but ' if first else ''}{' '.join(different + gone)}")
+        first = first or values
+    faults = [fault for goal in goals for fault in (goal.dataset_fault, goal.weights_fault) if fault]
+    return lines + [f"lacking: {fault}" for fault in dict.fromkeys(faults)]
+
+
+def _recipes(goals: Sequence[Goal]) -> dict[str, Recipe]:
+    """The different recipes, in order of appearance."""
+    return {_key(goal.recipe): goal.recipe for goal in goals}
+
+
+def _key(recipe: Recipe) -> str:
+    return recipe.model_dump_json()
 
 
 def variants_of(name: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import jobs, plan, suite
+from benchmarks import jobs, preview, plan, suite
 from benchmarks.errors import UserError
 from benchmarks.plan import Changes, Place
 from benchmarks.settings import ProfileRun, Run
@@ -133,7 +133,7 @@ def test_a_wrong_name_to_reproduce_is_no_lack_of_data(here: Place) -> None:
         jobs.goals("plain", here, backbone="resnt50")
     with pytest.raises(DatasetError, match="synthetic"):
         jobs.goals("plain", here, dataset="synthetik")
-    (goal,) = jobs.goals("plain", here, "synthetic", "test_resnet", pretrained="none")
+    (goal,) = jobs.goals("plain", here, "synthetic", "test_resnet", changes={"pretrained": "none"})
     assert goal.lacking is None
 
 
@@ -180,3 +180,14 @@ def test_the_shipped_backbone_has_never_seen_the_quick_suites_classes() -> None:
     assert asked
     assert not seen & asked
     assert sum(file.stat().st_size for file in SHIPPED_WEIGHTS.iterdir()) < 5_000_000
+
+
+def test_a_dry_reproduction_shows_value_recipe_and_what_is_needed(here: Place) -> None:
+    goals = jobs.goals("dfl_cnn", here, variants=["paper", "released"], changes={"recipe": {"image_size": 160}})
+    rows, notes = preview.goal_rows(goals), preview.goal_notes(goals)
+    released = next(row for row in rows if row["variant"] == "released")
+    assert (released["published"], released["recipe"], released["data here"]) == (85.14, 2, False)
+    assert "image_size=160" in notes[0] and "optimizer.name=sgd" in notes[0]
+    assert notes[1].startswith("recipe 2: as 1, but ") and "image_size" not in notes[1]
+    assert any("weights for vgg16" in note for note in notes[2:])
+    assert len(notes) == len(set(notes))
