@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,12 @@ class Archive:
     into: str = ""
     """Folder below the data root that the content is put into (an archive that brings its own top folder: none)."""
     gives: tuple[str, ...] = ()
-    """Paths below the data root that are there once the archive is unpacked."""
+    """Paths below the data root that are there once the archive is unpacked; for a plain file its own by default."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """`gives`, or where a plain file goes."""
+        return self.gives or (str(PurePosixPath(self.into, self.name)),)
 
 
 @dataclass(frozen=True)

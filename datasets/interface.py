@@ -53,7 +53,7 @@ class Dataset(ABC):
     by_hand: ClassVar[str] = ""
     """One line: what to do where nothing can be fetched, or where a site wants a form filled in."""
     expected: Expected | None = None
-    """What the official release holds, under the options this dataset was opened with."""
+    """What the official release holds: of the class, under its default options; of an opened dataset, under its own."""
 
     name: str
     """The name it was opened with."""
@@ -65,6 +65,8 @@ class Dataset(ABC):
     """(N,) in 0 .. K-1"""
     is_train: NDArray[np.bool_]
     """(N,) the official split: True is train, False is test."""
+    image_folder: Path | None = None
+    """What `paths` are relative to; None where images don't lie on disk."""
     boxes: NDArray[np.float32] | None = None
     """(N, 4) x, y, width, height in pixels of the original image."""
     parts: PartPoints | None = None
