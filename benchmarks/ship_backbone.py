@@ -7,10 +7,12 @@ come from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from benchmarks.execute import WEIGHTS, run_folder
 from benchmarks.predict import find_run
@@ -25,13 +27,15 @@ def ship(run_id: str, name: str, results: Path = Path("results")) -> None:
     store = ResultStore(results)
     record = find_run(store, run_id, "train")
     weights = load_file(run_folder(store, record.id) / WEIGHTS)
-    backbone = {
-        key.removeprefix(PREFIX): value.half() if value.is_floating_point() else value
-        for key, value in weights.items()
-        if key.startswith(PREFIX)
-    }
+    backbone = {key.removeprefix(PREFIX): value for key, value in weights.items() if key.startswith(PREFIX)}
     origin = {"run": record.id, "hash": record.hash, "commit": record.commit or "", "dataset": record.run["dataset"]}
-    write_whole(SHIPPED_WEIGHTS / f"{name}.safetensors", lambda path: save_file(backbone, path, metadata=origin))
+    write_backbone(name, backbone, origin)
+
+
+def write_backbone(name: str, state: Mapping[str, Tensor], origin: dict[str, str]) -> None:
+    """Writes `methods/weights/NAME.safetensors` in half precision, with where it comes from."""
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    write_whole(SHIPPED_WEIGHTS / f"{name}.safetensors", lambda path: save_file(halves, path, metadata=origin))
 
 
 if __name__ == "__main__":
