@@ -14,7 +14,17 @@ from typing import Any
 
 from datasets.interface import Dataset, DatasetError, PartPoints
 
-__all__ = ["Dataset", "DatasetError", "PartPoints", "UnknownDataset", "available", "open_dataset", "readers"]
+__all__ = [
+    "Dataset",
+    "DatasetError",
+    "PartPoints",
+    "UnknownDataset",
+    "available",
+    "known",
+    "open_dataset",
+    "reader_of",
+    "readers",
+]
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
@@ -53,8 +63,29 @@ def available(root: Path | None) -> list[str]:
     return names + [fixed.get(folder.name, folder.name) for folder in folders if _recognising(folder)]
 
 
-def open_dataset(name: str, root: Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> Dataset:
-    """The dataset of this name, its table checked.
+def known(root: Path | None) -> list[str]:
+    """All names there are: those of `available`, then the readers whose files aren't there yet."""
+    there = available(root)
+    return there + [name for name, reader in readers().items() if reader.folder and name not in there]
+
+
+def reader_of(name: str) -> tuple[str, type[Dataset]]:
+    """Name and reader of a dataset with a fixed folder, by its own name or the folder's.
+
+    Raises `DatasetError` with the nearest for any other name.
+    """
+    fixed = {key: reader for key, reader in readers().items() if reader.folder}
+    if (own := _canonical(name)) not in fixed:
+        raise DatasetError(
+            f"there is nothing to fetch for {name!r}{_nearest(name, fixed)}; there are: {', '.join(fixed)}"
+        )
+    return own, fixed[own]
+
+
+def open_dataset(
+    name: str, root: Path | None = None, options: Mapping[str, Any] = NO_OPTIONS, complete: bool = True
+) -> Dataset:
+    """The dataset of this name, its table checked; with `complete`, all its image files are there.
 
     A name is that of a reader (one that needs no files, or has a fixed folder below `root`), or of any folder below
     `root` whose layout a reader recognises. `options` go to the reader. Raises `UnknownDataset` with the choices, or
@@ -65,6 +96,8 @@ def open_dataset(name: str, root: Path | None = None, options: Mapping[str, Any]
     dataset = reader(folder, **options)  # type: ignore[call-arg]  # the contract of a reader's constructor
     dataset.name = _canonical(name)
     dataset.check()
+    if complete:
+        _require_files(dataset)
     return dataset
 
 
@@ -80,7 +113,9 @@ def _resolve(name: str, root: Path | None) -> tuple[type[Dataset], Path | None]:
     if reader is not None and reader.folder is not None and root is not None:
         folder = root / reader.folder
         if not folder.is_dir():
-            raise DatasetError(f"{name}: the folder {folder} is missing; put the dataset's files there")
+            raise DatasetError(
+                f"{name}: the folder {folder} is missing; put the dataset's files there, or get them: data fetch {name}"
+            )
         return reader, folder
     if root is None or name in ("", ".", "..") or not (root / name).is_dir():
         raise UnknownDataset(name, available(root), root)
@@ -93,6 +128,15 @@ def _resolve(name: str, root: Path | None) -> tuple[type[Dataset], Path | None]:
             "train/<class>/* and test/<class>/*, or an images.csv, would be read"
         )
     return readers()[recognising[0]], root / name
+
+
+def _require_files(dataset: Dataset) -> None:
+    missing = [file for row in range(len(dataset)) if (file := dataset.file(row)) is not None and not file.is_file()]
+    if missing:
+        others = f", nor are {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise DatasetError(
+            f"{missing[0]} is not on disk{others}; restore what is missing: data verify {dataset.name} names all"
+        )
 
 
 def _recognising(folder: Path) -> list[str]:

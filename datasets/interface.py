@@ -52,6 +52,9 @@ class Dataset(ABC):
     """What `data fetch` gets and unpacks; empty for drawn images and for people's own folders."""
     by_hand: ClassVar[str] = ""
     """One line: what to do where nothing can be fetched, or where a site wants a form filled in."""
+    subsets: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """Options of each subset, for a dataset that is trained and scored subset by subset and whose accuracy is their
+    mean; empty for all others."""
     expected: Expected | None = None
     """What the official release holds: of the class, under its default options; of an opened dataset, under its own."""
 
@@ -66,7 +69,7 @@ class Dataset(ABC):
     is_train: NDArray[np.bool_]
     """(N,) the official split: True is train, False is test."""
     image_folder: Path | None = None
-    """What `paths` are relative to; None where images don't lie on disk."""
+    """What `paths` are relative to; None where images aren't files, or `file` says otherwise."""
     boxes: NDArray[np.float32] | None = None
     """(N, 4) x, y, width, height in pixels of the original image."""
     parts: PartPoints | None = None
@@ -81,6 +84,13 @@ class Dataset(ABC):
     @abstractmethod
     def image(self, index: int) -> NDArray[np.uint8]:
         """Image `index` as RGB `(H, W, 3)`. Raises `DatasetError` naming the file if it can't be decoded."""
+
+    def file(self, index: int) -> Path | None:
+        """Where image `index` lies on disk, be it there or not; None where images aren't files.
+
+        A reader that says so leaves it to `open_dataset` to find missing ones, so that `verify` can name them all.
+        """
+        return None if self.image_folder is None else self.image_folder / self.paths[index]
 
     def __len__(self) -> int:
         return len(self.paths)
