@@ -102,6 +102,23 @@ PAPER_COLUMNS = (
 PAPER_NOTE = (
     "Differences in percentage points. Papers that don't say which epoch they report often report the best on test."
 )
+ABLATION_COLUMNS = (
+    *(cells.text(key, compact=True) for key in ("dataset", "protocol", "method", "backbone")),
+    cells.size("input", "px", compact=True),
+    cells.words("variant", compact=True),
+    cells.text("settings", compact=True),
+    cells.number("seeds", "seeds", compact=True),
+    *ACCURACIES,
+    cells.signed("difference", "minus the whole method", compact=True),
+    cells.interval("difference", "95 % interval of that", compact=True),
+    cells.probability("p", "p"),
+    cells.words("published", compact=True),
+)
+ABLATION_NOTE = (
+    "Top-1 of the last epoch; differences in percentage points to the variant `paper` over the seeds and test images "
+    "that both have, interval by bootstrap over images and seeds, p by exact McNemar tests, not corrected for the "
+    "number of rows."
+)
 PAIRED_COLUMNS = (
     cells.words("first", compact=True),
     cells.words("second", compact=True),

@@ -50,16 +50,17 @@ def paired(records: Iterable[Record], predictions: Predictions) -> Table:
     for arena, members in arenas(groups(records)).items():
         if len(members) == 1:
             continue
-        answers = [_answers(group, predictions) for group in members]
+        answers = [answers_of(group, predictions) for group in members]
         names = labels(pd.DataFrame([group.names for group in members]))
         for first, second in combinations(range(len(members)), 2):
             pair = {"dataset": arena.dataset, "protocol": arena.protocol, "backbone": arena.backbone}
             pair |= {"first": names[first], "second": names[second]}
-            rows.append(pair | _compared(answers[first], answers[second]))
+            rows.append(pair | compared(answers[first], answers[second]))
     return Table("paired", "Paired comparison", _corrected(rows), columns.PAIRED_COLUMNS, columns.PAIRED_NOTE)
 
 
-def _answers(group: Group, predictions: Predictions) -> Answers:
+def answers_of(group: Group, predictions: Predictions) -> Answers:
+    """What each finished seed's last epoch got right."""
     answers = {}
     for record in group.done:
         table = predictions(record.id)
@@ -71,7 +72,8 @@ def _answers(group: Group, predictions: Predictions) -> Answers:
     return answers
 
 
-def _compared(first: Answers, second: Answers) -> dict[str, Any]:
+def compared(first: Answers, second: Answers) -> dict[str, Any]:
+    """`first` minus `second` in points, its interval and p values, or the `reason` why they can't be compared."""
     try:
         seeds = _common_seeds(first, second)
     except NotComparableError as reason:

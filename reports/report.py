@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from reports import cells, figures, formats, tables
+from reports.ablation import ablation
 from reports.groups import arenas, groups
 from reports.missing import missing
 from reports.paired import paired
@@ -56,6 +57,7 @@ def build_tables(records: Sequence[Record], store: ResultStore) -> dict[str, Tab
     head, pairs = tables.head_to_head(records), paired(records, store.predictions)
     every = [
         tables.paper(records),
+        ablation(records, store.predictions),
         head,
         pairs,
         tables.profile(records),
@@ -91,7 +93,7 @@ def terminal_tables(report: Report) -> list[str]:
 
     Plain text: a printer that reads markup (rich) has to be told that this is none.
     """
-    shown = [report.tables[name] for name in ("paper", "head_to_head", "paired", "profile", "missing")]
+    shown = [report.tables[name] for name in ("paper", "ablation", "head_to_head", "paired", "profile", "missing")]
     texts = [formats.terminal(part) for table in shown for _, part in _sections(table) if not table.frame.empty]
     return ["\n".join(formats.one_line(sentence) for sentence in report.summary), *texts]
 
@@ -101,6 +103,7 @@ def _page(report: Report) -> Iterator[str]:
     yield "\n".join(f"- {formats.markdown_text(sentence)}" for sentence in report.summary)
     for heading, names, kind in (
         ("Reproduce: paper against ours", ("paper",), None),
+        ("Reproduce: ablations", ("ablation",), None),
         ("Compare: head to head", ("head_to_head",), "throughput"),
         ("Compare: paired tests", ("paired",), "curves"),
         ("Profile: what each costs", ("profile",), None),
@@ -126,7 +129,7 @@ def _table_parts(table: Table) -> Iterator[str]:
 
 def _sections(table: Table) -> Iterator[tuple[str, Table]]:
     """Accuracies on different datasets or by different protocols are never in one table."""
-    if table.name not in {"head_to_head", "paired"} or table.frame.empty:
+    if table.name not in {"head_to_head", "ablation", "paired"} or table.frame.empty:
         yield "", table
         return
     for dataset, protocol in table.frame[["dataset", "protocol"]].drop_duplicates().itertuples(index=False):

@@ -50,7 +50,7 @@ def head_to_head(records: Iterable[Record]) -> Table:
     profiles = [record for record in records if job(record) == "profile"]
     hardware = common_hardware(profiles)
     rows = [_head_row(group, matching_profile(group, profiles, hardware)) for group in groups(records)]
-    frame = _frame(rows, ["dataset", "protocol", "last_top1"], descending=["last_top1"])
+    frame = sorted_frame(rows, ["dataset", "protocol", "last_top1"], descending=["last_top1"])
     return Table("head_to_head", "Head to head", frame, columns.HEAD_COLUMNS, columns.HEAD_NOTE)
 
 
@@ -64,7 +64,7 @@ def runs(records: Iterable[Record]) -> Table:
         | {"hardware": hardware_name(record), "error": record.error}
         for record in records
     ]
-    return Table("runs", "Runs", _frame(rows, ["run"]), columns.RUN_COLUMNS)
+    return Table("runs", "Runs", sorted_frame(rows, ["run"]), columns.RUN_COLUMNS)
 
 
 def profile(records: Iterable[Record]) -> Table:
@@ -79,7 +79,7 @@ def profile(records: Iterable[Record]) -> Table:
         for mode in sorted(record.speed)
     ]
     order = ["method", "variant", "backbone", "input", "precision", "mode", "batch_size"]
-    return Table("profile", "Profile", _frame(rows, order), columns.PROFILE_COLUMNS, columns.PROFILE_NOTE)
+    return Table("profile", "Profile", sorted_frame(rows, order), columns.PROFILE_COLUMNS, columns.PROFILE_NOTE)
 
 
 def paper(records: Iterable[Record]) -> Table:
@@ -90,12 +90,12 @@ def paper(records: Iterable[Record]) -> Table:
         for row in published.values():
             if row.get("metric", "top1") == "top1" and row.get("value") is not None:
                 rows.append(_paper_row(group, row))
-    frame = _frame(rows, ["method", "dataset", "variant", "backbone"])
+    frame = sorted_frame(rows, ["method", "dataset", "variant", "backbone"])
     return Table("paper", "Paper against ours", frame, columns.PAPER_COLUMNS, columns.PAPER_NOTE)
 
 
 def _paper_row(group: Group, published: Mapping[str, Any]) -> dict[str, Any]:
-    ours = _accuracies(group)
+    ours = accuracies(group)
     value = float(published["value"])
     low, high, last, best = (ours[key] for key in ("last_top1_low", "last_top1_high", "last_top1", "best_on_test_top1"))
     return (
@@ -122,7 +122,7 @@ def _head_row(group: Group, profiled: Record | None) -> dict[str, Any]:
         | {"epochs": (group.records[0].run.get("recipe") or {}).get("epochs")}
         | {"seeds": len(group.done), "failed": len(group.records) - len(group.done)}
         | {"runs": " ".join(record.id for record in group.records)}
-        | _accuracies(group)
+        | accuracies(group)
         | {key: value for name, values in last.items() for key, value in _estimate(name, values).items()}
         | {key: model.get(key) for key in ("views", "parameters", "flops")}
         | _training_rate(group)
@@ -130,7 +130,8 @@ def _head_row(group: Group, profiled: Record | None) -> dict[str, Any]:
     )
 
 
-def _accuracies(group: Group) -> dict[str, Any]:
+def accuracies(group: Group) -> dict[str, Any]:
+    """The three accuracies over the group's seeds: mean, spread, interval, count."""
     values: dict[str, Any] = {}
     for selection in SELECTIONS:
         values |= _estimate(f"{selection}_top1", [_percent(metrics.top1) for metrics in group.metrics(selection)])
@@ -172,7 +173,9 @@ def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], order: Sequence[str], descending: Sequence[str] = ()) -> pd.DataFrame:
+def sorted_frame(
+    rows: Sequence[Mapping[str, Any]], order: Sequence[str], descending: Sequence[str] = ()
+) -> pd.DataFrame:
     """Rows ordered by columns that may hold words, numbers and nothing at once; nothing comes last."""
     frame = pd.DataFrame(rows)
     if frame.empty:
