@@ -20,6 +20,7 @@ from benchmarks.errors import UserError, choose, merged, parse, suggest
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
 from benchmarks.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from datasets.interface import Dataset
+from datasets.sources import Way
 from methods.backbones import check_name, find_weights
 
 
@@ -30,6 +31,8 @@ class Place:
     data_root: Path | None = None
     weights_root: Path | None = None
     device: str = "cpu"
+    feed: Way = "auto"
+    """How images come to the device: has no influence on a result, only on speed and memory."""
 
     def open(self, name: str, options: Mapping[str, Any]) -> Dataset:
         """The dataset, opened once per process."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from datasets.augment import Augment
 
-RULES = 1
+RULES = 2
 """Version of the protocol's meaning. Raised when the same settings come to give another result; part of every hash."""
 
 

@@ -22,6 +22,7 @@ from torchvision.transforms import v2
 from datasets import Dataset, open_dataset
 from datasets.augment import MEAN, STD, Augment, test_batch, train_batch
 from datasets.feed import Feed
+from datasets.sources import Stored
 from datasets.storage import open_store
 
 PHOTOS, BATCH, STORED, CROP = 128, 32, 256, 224
@@ -50,7 +51,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def feed(photos: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Feed:
     store = open_store(photos, STORED, "squash", tmp_path_factory.mktemp("cache"))
-    return Feed(store, photos.split(0)["train"], photos.labels, BATCH)
+    return Feed(Stored(store, torch.device("cpu")), photos.split(0)["train"], photos.labels, BATCH)
 
 
 def measure(benchmark: Any, work: Callable[[], Iterable[Any]], images: int) -> None:

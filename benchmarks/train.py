@@ -21,7 +21,8 @@ from benchmarks.settings import Run
 from datasets import augment
 from datasets.feed import Feed
 from datasets.interface import Dataset
-from datasets.storage import open_store
+from datasets.order import batch_generator
+from datasets.sources import open_source
 from methods.interface import Method
 from results.record import Selection
 
@@ -85,9 +86,16 @@ class Trainer:
         self.rows = self.dataset.split(run.recipe.validation)
         if not len(self.rows["test"]):
             raise UserError(f"{run.dataset} has no test image; nothing could be evaluated")
-        self.store = open_store(self.dataset, run.recipe.stored_size, run.recipe.resize, progress=self._decoding)
-        self.feeds: dict[str, Feed] = {}
         self._build()
+        # After the network, whose memory then counts as taken where the images' way is chosen.
+        self.source = open_source(
+            self.dataset,
+            run.recipe.stored_size,
+            run.recipe.resize,
+            self.device,
+            place.feed,
+            progress=self._decoding,
+        )
         self.phases = phase_plans(self.method, run.recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.progress = Progress()
@@ -166,7 +174,6 @@ class Trainer:
         select_trainable(self.method, phase)
         # Every epoch draws from its own stream: one that is begun again after an interruption repeats itself.
         torch.manual_seed(_mix(self.run.seed, epoch))
-        draws = torch.Generator().manual_seed(_mix(self.run.seed, epoch) + 1)
         sums: dict[str, Tensor] = {}
         images = 0
         began = time.monotonic()
@@ -174,6 +181,7 @@ class Trainer:
             factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + number / len(feed))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
+            draws = batch_generator(self.run.seed, epoch, number)
             pictures = augment.train_batch(batch, self.recipe.augment, self.recipe.image_size, draws)
             pictures = pictures.contiguous(memory_format=torch.channels_last)
             precision, norm = self.run.precision, self.recipe.clip_norm
@@ -221,11 +229,8 @@ class Trainer:
 
     def _logits(self, split: str) -> Tensor:
         """Logits of a whole split. Raises `Diverged` if one is not a number: the last step may have spoilt weights."""
-        if split not in self.feeds:  # kept: on a GPU each holds its images there
-            self.feeds[split] = self._feed(split, EVALUATION_BATCH, shuffle=False)
-        logits = evaluate.logits_of(
-            self.method, self.feeds[split], self.recipe.image_size, self.run.precision, self.listener
-        )
+        feed = self._feed(split, EVALUATION_BATCH, shuffle=False)
+        logits = evaluate.logits_of(self.method, feed, self.recipe.image_size, self.run.precision, self.listener)
         if not logits.isfinite().all():
             raise Diverged(f"the logits of the {split} images are not all numbers; lower the learning rate")
         return logits
@@ -235,11 +240,10 @@ class Trainer:
 
     def _feed(self, split: str, batch_size: int, shuffle: bool, sampling: tuple[int, int] | None = None) -> Feed:
         return Feed(
-            self.store,
+            self.source,
             self.rows[split],
             self.dataset.labels,
             batch_size,
-            device=self.device,
             seed=self.run.seed,
             shuffle=shuffle,
             # Batch norm can't learn from one image with a 1 × 1 map: a last batch of one is left out of its epoch.
