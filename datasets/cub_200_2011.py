@@ -36,14 +36,13 @@ class CUB(Dataset):
             gives=("CUB_200_2011",),
         ),
     )
+    expected: Expected | None = Expected(classes=200, train=5_994, test=5_794)
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder
         self.name = folder.name
+        self.image_folder = folder / "images"
         if folder.name != self.folder:
-            self.title = f"{folder.name}: images in the layout of CUB-200-2011"
-        else:
-            self.expected = Expected(classes=200, train=5_994, test=5_794)
+            self.title, self.expected = f"{folder.name}: images in the layout of CUB-200-2011", None
         tables = ImageTables(folder)
         self.paths = tables.paths
         self.classes = numbered_names(folder / "classes.txt", "class")
@@ -59,10 +58,10 @@ class CUB(Dataset):
 
     @property
     def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.root / "images", self.paths)}
+        return {"files": file_stamp(self.image_folder, self.paths)}
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.root / "images" / self.paths[index])
+        return read_image(self.image_folder / self.paths[index])
 
     def _labels(self, tables: ImageTables) -> NDArray[np.int64]:
         labels = np.full(len(self.paths), -1, dtype=np.int64)

@@ -84,7 +84,7 @@ def numbered_names(file: Path, what: str, first: int = 1) -> tuple[str, ...]:
 class ImageTables:
     """The images of a folder in this layout, and the facts about each, in the order of `images.txt`.
 
-    Every image is on disk once this is built. All methods raise `DatasetError` naming file and line.
+    Everything here raises `DatasetError` naming file and line.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -152,15 +152,13 @@ class ImageTables:
 
 
 def _images(folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Image id -> place in the table, and the paths; every file is there."""
+    """Image id -> place in the table, and the paths. Whether the files are there is for `open_dataset` to see."""
     place: dict[str, int] = {}
     paths: dict[str, None] = {}
     for line in lines(folder / "images.txt", 2, text_at_end=True):
         identity, path = line.fields
         if identity in place or path in paths:
             raise line.error(f"{identity if identity in place else path} is listed twice; remove one of the lines")
-        if not (folder / "images" / path).is_file():
-            raise line.error(f"images/{path} is not on disk; restore the file or remove the image from all tables")
         place[identity] = len(place)
         paths[path] = None
     if not paths:
