@@ -151,6 +151,11 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
         raise UserError(
             f"{run.label}: this recipe gives every phase its own epochs; set phases.{own[0]}.epochs in place of epochs"
         )
+    if recipe.augment.mixing.active and not methods.load(run.method).soft_labels:
+        raise UserError(
+            f"{run.label}: {run.method} needs one class per image, which mixup and CutMix don't leave; "
+            f"set augment.mixing.probability to 0, or leave {run.method} out"
+        )
     if recipe.stored_size < recipe.image_size:  # evaluation crops the centre, whatever training does
         raise UserError(
             f"{run.label}: images stored at {recipe.stored_size} px are too small for crops of {recipe.image_size} px; "

@@ -21,6 +21,7 @@ from benchmarks.settings import Run
 from datasets import augment
 from datasets.feed import Feed
 from datasets.interface import Dataset
+from datasets.mixing import mix
 from datasets.order import batch_generator
 from datasets.sources import open_source
 from methods.interface import Method
@@ -175,7 +176,7 @@ class Trainer:
         # Every epoch draws from its own stream: one that is begun again after an interruption repeats itself.
         torch.manual_seed(_mix(self.run.seed, epoch))
         sums: dict[str, Tensor] = {}
-        images = 0
+        images, classes = 0, len(self.dataset.classes)
         began = time.monotonic()
         for number, batch in enumerate(feed.batches(epoch)):
             factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + number / len(feed))
@@ -183,9 +184,10 @@ class Trainer:
                 group["lr"] = lr * factor
             draws = batch_generator(self.run.seed, epoch, number)
             pictures = augment.train_batch(batch, self.recipe.augment, self.recipe.image_size, draws)
+            pictures, labels = mix(pictures, batch.labels, classes, self.recipe.augment.mixing, epoch, draws)
             pictures = pictures.contiguous(memory_format=torch.channels_last)
             precision, norm = self.run.precision, self.recipe.clip_norm
-            for losses in take_steps(self.method, pictures, batch.labels, optimizer, precision, norm):
+            for losses in take_steps(self.method, pictures, labels, optimizer, precision, norm):
                 for name, value in losses.items():
                     sums[name] = sums.get(name, torch.zeros_like(value)) + value
             images += len(batch)

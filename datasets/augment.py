@@ -1,9 +1,10 @@
 """Augmentation of a whole batch at once, on its device, each sample with its own draw.
 
-The order is that of torchvision's `Compose([RandomRotation, RandomCrop | RandomResizedCrop | CenterCrop,
-RandomHorizontalFlip, ColorJitter, Normalize, RandomErasing])`, and each operation gives torchvision's pixels. All
-draws are made on the host, as many for every setting: one seed gives the same augmentation on any device, switching
-one operation on leaves the draws of the others alone, and nothing waits for the device.
+The order is that of torchvision's `Compose([RandomRotation, RandomCrop | RandomResizedCrop | CenterCrop | Resize,
+RandomHorizontalFlip, TrivialAugmentWide | RandAugment, ColorJitter, Normalize, RandomErasing])`, and each operation
+gives torchvision's pixels. All draws are made on the host, as many for every setting: one seed gives the same
+augmentation on any device, switching one operation on leaves the draws of the others alone, and nothing waits for the
+device.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import torch
 from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor
 
-from datasets import pixels
+from datasets import colour, pixels, policies
 from datasets.feed import Batch
+from datasets.mixing import Mixing
+from datasets.policies import Policy
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -52,8 +55,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Augment(BaseModel, frozen=True, extra="forbid"):
     """What happens to a training image. Zero switches an operation off."""
 
-    crop: Literal["random", "resized", "center"] = "random"
-    """`random`, `center`: a window of the input size, pixels untouched. `resized`: a random area scaled to it."""
+    crop: Literal["random", "resized", "center", "resize"] = "random"
+    """`random`, `center`: a window of the input size, pixels untouched. `resized`: a random area scaled to it;
+    `resize`: all of the image."""
     scale: Annotated[Range, AfterValidator(_at_most_one)] = (0.08, 1.0)
     """Of a `resized` crop: area, as a share of the image's."""
     ratio: Range = (3 / 4, 4 / 3)
@@ -71,6 +75,8 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     """Turn of the colour wheel, drawn from -hue .. hue; 0.5 is half a turn."""
     erase: Share = 0.0
     """Probability that a random rectangle is set to the mean colour."""
+    policy: Policy = Policy()
+    mixing: Mixing = Mixing()
 
 
 def train_batch(batch: Batch, settings: Augment, image_size: int, generator: torch.Generator) -> Tensor:
@@ -80,19 +86,15 @@ def train_batch(batch: Batch, settings: Augment, image_size: int, generator: tor
     """
     draws = torch.rand(len(batch), DRAWS, generator=generator)
     order = torch.randperm(4, generator=generator).tolist()
+    policy_draws = torch.rand(len(batch), policies.DRAWS, generator=generator)
     images, sizes = batch.images, batch.sizes
     if settings.rotation:
         angles = _between(draws[:, 0], -settings.rotation, settings.rotation)
         images = pixels.rotate(images, sizes, angles)
-    flips = draws[:, 1] < settings.flip
-    if settings.crop == "resized":
-        boxes = resized_crop_boxes(sizes, settings.scale, settings.ratio, draws[:, -3 * CROP_ATTEMPTS :])
-        images = pixels.resized_crop(images, boxes, flips, image_size)
-    else:
-        _check_size(sizes, image_size)
-        corners = _random_corners(sizes, image_size, draws[:, 2:4]) if settings.crop == "random" else None
-        corners = _centre_corners(sizes, image_size) if corners is None else corners
-        images = pixels.crop(images, corners, flips, image_size)
+    images = _frame(images, sizes, settings, image_size, draws)
+    if settings.policy.name != "none":  # made for whole levels; a crop that was resized on a GPU is float
+        images = images.round() if images.is_floating_point() else images
+        images = policies.apply(images.to(torch.uint8), settings.policy, policy_draws)
     images = _jitter(images, settings, order, draws[:, 4:8])
     images = normalise(images)
     return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
@@ -117,6 +119,20 @@ def normalise(images: Tensor) -> Tensor:
     shift = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
     scale, shift = (value.view(3, 1, 1).to(images.device, non_blocking=True) for value in (scale, shift))
     return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
+
+
+def _frame(images: Tensor, sizes: Tensor, settings: Augment, image_size: int, draws: Tensor) -> Tensor:
+    """The part of each image that is used, `(B, 3, image_size, image_size)`, mirrored or not."""
+    flips = draws[:, 1] < settings.flip
+    if settings.crop in ("resized", "resize"):
+        boxes = torch.cat([torch.zeros_like(sizes), sizes], 1)
+        if settings.crop == "resized":
+            boxes = resized_crop_boxes(sizes, settings.scale, settings.ratio, draws[:, -3 * CROP_ATTEMPTS :])
+        return pixels.resized_crop(images, boxes, flips, image_size)
+    _check_size(sizes, image_size)
+    random = settings.crop == "random"
+    corners = _random_corners(sizes, image_size, draws[:, 2:4]) if random else _centre_corners(sizes, image_size)
+    return pixels.crop(images, corners, flips, image_size)
 
 
 def _between(draws: Tensor, low: float, high: float) -> Tensor:
@@ -173,12 +189,12 @@ def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) 
     strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
     if not any(strengths):
         return images
-    operations = (pixels.adjust_brightness, pixels.adjust_contrast, pixels.adjust_saturation, pixels.adjust_hue)
+    operations = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation, colour.adjust_hue)
     images = images.float() / 255
     for number in order:
         strength, draw = strengths[number], draws[:, number]
         if strength and number == 3:
-            images = pixels.adjust_hue(images, _between(draw, -strength, strength))
+            images = colour.adjust_hue(images, _between(draw, -strength, strength))
         elif strength:
             images = operations[number](images, _between(draw, max(0.0, 1 - strength), 1 + strength))
     return images * 255

@@ -1,4 +1,4 @@
-"""Operations on a batch of images, each sample with its own parameters; pixels as torchvision's v2 functions give them.
+"""Moves of a batch's pixels, each sample with its own parameters; pixels as torchvision's v2 functions give them.
 
 Images are `(B, 3, H, W)`. Parameters lie on the host: they are moved along without waiting for the device.
 """
@@ -10,9 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms.v2 import functional
-
-GREY = (0.2989, 0.587, 0.114)
-"""Weights of red, green, blue in torchvision's grey (ITU-R 601-2)."""
 
 
 def crop(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
@@ -91,72 +88,56 @@ def rotate(images: Tensor, sizes: Tensor, angles: Tensor) -> Tensor:
 
     `sizes` (B, 2): height and width of each image within the padded batch. What comes from outside is black.
     """
-    height, width = images.shape[-2:]
     radians = angles.deg2rad()
     cosine, sine = radians.cos(), radians.sin()
-    # Grid coordinates run from -1 to 1 over the padded batch; the image's centre lies elsewhere where it is padded.
-    centre_y, centre_x = (sizes / torch.tensor([height, width]) - 1).unbind(1)
-    aspect = height / width
-    theta = torch.stack(
-        [
-            torch.stack([cosine, -sine * aspect, centre_x - cosine * centre_x + sine * aspect * centre_y], 1),
-            torch.stack([sine / aspect, cosine, centre_y - sine / aspect * centre_x - cosine * centre_y], 1),
-        ],
-        1,
-    ).to(images.device, non_blocking=True)
-    grid = affine_grid(theta, list(images.shape), align_corners=False)
-    turned = grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return turned if images.is_floating_point() else turned.round_().to(images.dtype)
+    y, x = ((sizes - torch.tensor(images.shape[-2:])) / 2).unbind(1)  # an image's centre from the batch's
+    across = torch.stack([cosine, -sine, x - cosine * x + sine * y], 1)
+    down = torch.stack([sine, cosine, y - sine * x - cosine * y], 1)
+    return _affine(images, torch.stack([across, down], 1))
 
 
-def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """Float images in 0 .. 1, blended with black: factor 0 is black, 1 the image."""
-    return (images * _per_sample(factors, images)).clamp(0, 1)
+def shear(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Each row moved left by `rows` (B,) times its distance from the top, each column up by `columns` (B,) times its
+    distance from the left edge; bilinear, in the type of `images`. What comes from outside is black."""
+    height, width = images.shape[-2:]
+    one = torch.ones_like(rows)
+    across = torch.stack([one, rows, rows * height / 2], 1)
+    down = torch.stack([columns, one, columns * width / 2], 1)
+    return _affine(images, torch.stack([across, down], 1))
 
 
-def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Float images in 0 .. 1, blended with their mean grey: factor 0 is plain grey, 1 the image."""
-    return _blend(images, _grey(images).mean((-2, -1), keepdim=True), factors)
+def translate(images: Tensor, right: Tensor, down: Tensor) -> Tensor:
+    """Images moved by `right` (B,) and `down` (B,) pixels, in their own type. What comes from outside is black."""
+    one, none = torch.ones_like(right), torch.zeros_like(right)
+    across = torch.stack([one, none, -right], 1)
+    down = torch.stack([none, one, -down], 1)
+    return _affine(images, torch.stack([across, down], 1))
 
 
-def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
-    """Float images in 0 .. 1, blended with their grey: factor 0 has no colour, 1 is the image."""
-    return _blend(images, _grey(images), factors)
+def _affine(images: Tensor, matrices: Tensor) -> Tensor:
+    """Each pixel fetched from where `matrices` (B, 2, 3) say, bilinear, zero outside, in the type of `images`.
 
-
-def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Float images in 0 .. 1 with their colours turned by `turns` (B,) of the colour wheel, -0.5 .. 0.5."""
-    red, green, blue = images.unbind(1)
-    value, brightest = images.max(1)
-    chroma = value - images.amin(1)
-    safe = torch.where(chroma > 0, chroma, 1)
-    # Sixths of a turn from red, by which channel is the brightest.
-    hue = torch.stack([(green - blue) / safe, (blue - red) / safe + 2, (red - green) / safe + 4], 1)
-    hue = hue.gather(1, brightest.unsqueeze(1)) + 6 * _per_sample(turns, images)
-    offsets = torch.tensor([5, 3, 1]).view(3, 1, 1).to(images.device, non_blocking=True)
-    position = (hue + offsets) % 6
-    return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(position, 4 - position).clamp(0, 1)
+    A matrix leads from (x, y, 1) of the result to (x, y) of the image, in pixels from the centre of the batch's frame.
+    """
+    height, width = images.shape[-2:]
+    # Grid coordinates run from -1 to 1 over the frame.
+    frame = torch.tensor([width / 2, height / 2, 1.0])
+    grids = (matrices * frame / frame[:2, None]).float().to(images.device, non_blocking=True)
+    grid = affine_grid(grids, list(images.shape), align_corners=False)
+    moved = grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved if images.is_floating_point() else moved.round_().to(images.dtype)
 
 
 def erase(images: Tensor, corners: Tensor, extents: Tensor) -> Tensor:
     """Zeros in the rectangle from `corners` (B, 2: top, left) of `extents` (B, 2: height, width) whole pixels."""
-    corners, extents = (value.to(images.device, non_blocking=True)[..., None] for value in (corners, extents))
-    rows = torch.arange(images.shape[-2], device=images.device)
-    columns = torch.arange(images.shape[-1], device=images.device)
+    height, width = images.shape[-2:]
+    return images.masked_fill(rectangles(corners, extents, height, width, images.device), 0)
+
+
+def rectangles(corners: Tensor, extents: Tensor, height: int, width: int, device: torch.device) -> Tensor:
+    """Masks `(B, 1, height, width)`: True from `corners` (B, 2: top, left) on over `extents` (B, 2: height, width)."""
+    corners, extents = (value.to(device, non_blocking=True)[..., None] for value in (corners, extents))
+    rows, columns = (torch.arange(length, device=device) for length in (height, width))
     inside_rows = (rows >= corners[:, 0]) & (rows < corners[:, 0] + extents[:, 0])
     inside_columns = (columns >= corners[:, 1]) & (columns < corners[:, 1] + extents[:, 1])
-    inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
-    return images.masked_fill(inside, 0)
-
-
-def _grey(images: Tensor) -> Tensor:
-    red, green, blue = images.unbind(1)
-    return (GREY[0] * red + GREY[1] * green + GREY[2] * blue).unsqueeze(1)
-
-
-def _blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
-    return torch.lerp(others.expand_as(images), images, _per_sample(factors, images)).clamp(0, 1)
-
-
-def _per_sample(values: Tensor, images: Tensor) -> Tensor:
-    return values.to(images.device, images.dtype, non_blocking=True).view(-1, 1, 1, 1)
+    return inside_rows[:, None, :, None] & inside_columns[:, None, None, :]

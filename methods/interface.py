@@ -79,13 +79,19 @@ class Method(nn.Module, ABC):
     views: int = 1
     """Forward passes through the backbone per test image; stated beside every accuracy and image rate."""
     sampling: Sampling = Sampling()
+    soft_labels: bool = False
+    """Whether `losses` and `steps` also take class probabilities `(B, K)`, as mixup and CutMix make them. Not so where
+    a loss asks whether two images are of one class, or what an image's one class is."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Images `(B, 3, H, W)` -> logits `(B, K)`: the paper's read-out, one fixed one."""
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Named, already weighted scalar losses; their sum is minimised and each is logged. Default: cross-entropy."""
+        """Named, already weighted scalar losses; their sum is minimised and each is logged. Default: cross-entropy.
+
+        `labels` (B,), or `(B, K)` probabilities where `soft_labels` says so.
+        """
         return {"cross_entropy": nn.functional.cross_entropy(self(images), labels)}
 
     def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:

@@ -12,9 +12,10 @@ from torch import Tensor
 from torchvision.transforms import RandomResizedCrop, v2
 from torchvision.transforms.v2 import functional
 
-from datasets import augment, pixels
+from datasets import augment, colour, pixels, policies
 from datasets.augment import Augment, normalise, resized_crop_boxes, test_batch, train_batch
 from datasets.feed import Batch
+from datasets.policies import Policy
 
 
 def photos(count: int = 4, height: int = 70, width: int = 90, seed: int = 0) -> Tensor:
@@ -102,10 +103,10 @@ def test_a_padded_image_turns_about_its_own_centre() -> None:
 @pytest.mark.parametrize(
     ("operation", "reference", "values"),
     [
-        (pixels.adjust_brightness, functional.adjust_brightness, [0.0, 0.6, 1.0, 1.9]),
-        (pixels.adjust_contrast, functional.adjust_contrast, [0.0, 0.6, 1.0, 1.9]),
-        (pixels.adjust_saturation, functional.adjust_saturation, [0.0, 0.6, 1.0, 1.9]),
-        (pixels.adjust_hue, functional.adjust_hue, [-0.5, -0.1, 0.0, 0.37]),
+        (colour.adjust_brightness, functional.adjust_brightness, [0.0, 0.6, 1.0, 1.9]),
+        (colour.adjust_contrast, functional.adjust_contrast, [0.0, 0.6, 1.0, 1.9]),
+        (colour.adjust_saturation, functional.adjust_saturation, [0.0, 0.6, 1.0, 1.9]),
+        (colour.adjust_hue, functional.adjust_hue, [-0.5, -0.1, 0.0, 0.37]),
     ],
 )
 def test_colour_is_torchvisions_within_a_hundredth_of_a_level(
@@ -154,7 +155,16 @@ def test_a_test_crop_of_padded_images_is_centred_in_each() -> None:
 # Draws
 
 
-EVERYTHING = Augment(crop="resized", rotation=20, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, erase=0.5)
+EVERYTHING = Augment(
+    crop="resized",
+    rotation=20,
+    policy=Policy(name="randaugment"),
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.4,
+    hue=0.1,
+    erase=0.5,
+)
 
 
 @pytest.mark.parametrize("settings", [Augment(), Augment(crop="center"), EVERYTHING])
@@ -199,6 +209,49 @@ def test_an_image_is_turned_before_it_is_cropped() -> None:
     turned = [functional.rotate(image, angle, bilinear) for image, angle in zip(images, angles, strict=True)]
     expected = normalise(functional.center_crop(torch.stack(turned), [48, 48]))
     torch.testing.assert_close(result, expected, atol=1.01 / 255 / 0.224, rtol=0)
+
+
+def test_a_policy_works_on_the_cropped_and_mirrored_image() -> None:
+    batch = batch_of(photos(6))
+    result = train_batch(batch, Augment(policy=Policy(name="trivialaugment")), 48, seeded())
+    generator = seeded()
+    draws = torch.rand(6, augment.DRAWS, generator=generator)
+    torch.randperm(4, generator=generator)
+    policy_draws = torch.rand(6, policies.DRAWS, generator=generator)
+    cropped = pixels.crop(batch.images, augment._random_corners(batch.sizes, 48, draws[:, 2:4]), draws[:, 1] < 0.5, 48)
+    assert torch.equal(result, normalise(policies.apply(cropped, Policy(name="trivialaugment"), policy_draws)))
+
+
+def test_a_resized_image_is_all_of_it() -> None:
+    images, sizes = photos(), torch.tensor([[70, 90], [40, 50], [70, 30], [64, 64]])
+    result = train_batch(batch_of(images, sizes), Augment(crop="resize", flip=0), 48, seeded())
+    wholes = [image[:, :height, :width] for image, (height, width) in zip(images, sizes.tolist(), strict=True)]
+    expected = torch.stack([functional.resize(whole, [48, 48], antialias=True) for whole in wholes])
+    torch.testing.assert_close(result, normalise(expected), atol=1.01 / 255 / 0.224, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [Augment(), EVERYTHING, Augment(crop="resize", rotation=20)])
+def test_how_a_feed_lays_out_its_images_changes_nothing(settings: Augment) -> None:
+    """Other strides are the same pixels, and wider padding about the images changes at most the rounding of a turn."""
+    images = photos(5)
+    plain = train_batch(batch_of(images), settings, 48, seeded())
+    strided = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(train_batch(batch_of(strided), settings, 48, seeded()), plain)
+    padded = torch.nn.functional.pad(images, (0, 13, 0, 6))
+    sizes = torch.tensor([[70, 90]] * 5)
+    differs = train_batch(batch_of(padded, sizes), settings, 48, seeded()) != plain
+    assert differs.float().mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    "settings", [Augment(), EVERYTHING, Augment(crop="resize", policy=Policy(name="trivialaugment"))]
+)
+def test_nothing_waits_for_the_device(settings: Augment) -> None:
+    """A tensor on `meta` has no values: whatever would make the host wait for one fails. CUDA takes the same path."""
+    batch = Batch(photos(6).to("meta"), torch.tensor([[70, 90]] * 6), torch.zeros(6), np.arange(6))
+    result = train_batch(batch, settings, 48, seeded())
+    assert result.device.type == "meta"
+    assert result.shape == (6, 3, 48, 48)
 
 
 def test_every_place_and_both_sides_are_drawn() -> None:
@@ -268,6 +321,8 @@ def test_probabilities_are_those_of_the_settings() -> None:
         {"crop": "middle"},
         {"erase": -1},
         {"flipp": 0.5},
+        {"policy": {"name": "autoaugment"}},
+        {"mixing": {"mixup": -1}},
     ],
 )
 def test_settings_out_of_range_or_unknown_are_refused(wrong: dict[str, object]) -> None:

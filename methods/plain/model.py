@@ -14,6 +14,8 @@ class Plain(Method):
     `dropout` before the linear layer.
     """
 
+    soft_labels = True
+
     def __init__(
         self, backbones: BackboneSource, num_classes: int, *, tap: Tap = "final", dropout: float = 0.0
     ) -> None:
