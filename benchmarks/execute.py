@@ -118,6 +118,8 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, display: 
         "class_names": list(trainer.dataset.classes),
         **trained.counts,
     }
+    if trainer.dataset.subsets:
+        record.split["subsets"] = list(trainer.dataset.subsets)
     record.weights = trained.weights
     record.model = {
         "parameters": sum(parameter.numel() for parameter in trained.method.parameters()),
@@ -134,7 +136,7 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, display: 
             else f"no image is held out of train (validation: {run.recipe.validation})"
         )
     if run.protocol == "paper" and run.options == recipes.options_of(run.method, run.variant):
-        answered = recipes.answered(run.method, variant=run.variant, dataset=run.dataset, backbone=run.backbone)
+        answered = recipes.answered(run.method, variant=run.variant, dataset=run.task, backbone=run.backbone)
         record.published = [row.model_dump() for row in answered]
     record.resumed = progress.resumed
     record.seconds = progress.seconds if progress.resumed else time.monotonic() - began

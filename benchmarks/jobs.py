@@ -59,7 +59,7 @@ def goals(
     """
     name, variant = split_name(method)
     if dataset:
-        place.open(dataset, {})
+        place.open_all(dataset, changes.get("dataset_options", {}))
     if backbone:
         check_name(backbone)
     answers = [row.answered_by for row in recipes.published(name) if row.answered_by]
@@ -85,7 +85,7 @@ def _goal(method: str, variant: str, dataset: str, backbone: str, changes: Mappi
         backbone,
         tuple(recipes.answered(method, variant, dataset, backbone)),
         recipes.recipe_for(method, variant, "paper", dataset, backbone, changes.get("recipe", {})),
-        _fault(lambda: place.open(dataset, changes.get("dataset_options", {}))),
+        _fault(lambda: place.open_all(dataset, changes.get("dataset_options", {}))),
         _fault(lambda: find_weights(backbone, str(changes.get("pretrained", "auto")), place.weights_root)),
     )
 
@@ -125,15 +125,16 @@ def compare(
         split_name(name)
     check_name(backbone)
     file = find_weights(backbone, changes.get("pretrained", "auto"), place.weights_root)
+    opened = place.open_all(dataset, changes.get("dataset_options", {}))
     profiled = {
         "methods": methods,
         "backbones": [{"name": backbone, "options": file.network_options if file else {}}],
         "image_sizes": [changes.get("recipe", {}).get("image_size") or recipes.common()["image_size"]],
-        "classes": len(place.open(dataset, changes.get("dataset_options", {})).classes),
     }
+    profiles = [profiled | {"classes": classes} for classes in dict.fromkeys(len(one.classes) for one in opened)]
     trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}
     about = f"{', '.join(methods)} on {dataset}, {backbone}"
-    return parse(Suite, {"about": about, "train": [trained], "profile": [profiled]}, "compare")
+    return parse(Suite, {"about": about, "train": [trained], "profile": profiles}, "compare")
 
 
 def profile(

@@ -38,10 +38,25 @@ class Place:
         """The dataset, opened once per process."""
         return _open(name, self.data_root, yaml.safe_dump(dict(options)))
 
+    def open_all(self, name: str, options: Mapping[str, Any]) -> list[Dataset]:
+        """The dataset alone, or each subset of one that is scored subset by subset."""
+        return [self.open(name, one) for one in subsets(name, options)]
+
 
 @cache
 def _open(name: str, root: Path | None, options: str) -> Dataset:
     return datasets.open_dataset(name, root, yaml.safe_load(options))
+
+
+def subsets(name: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The options to open a dataset with, one after another: those given, laid over each subset's own where it is
+    scored subset by subset. So a subset that is asked for stands alone."""
+    reader = datasets.readers().get(name)
+    found: list[dict[str, Any]] = []
+    for subset in (reader.subsets if reader else ()) or ({},):
+        one = merged(subset, options)
+        found += [one] if one not in found else []
+    return found
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,12 @@ def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[An
 
 def _trainings(entry: Training, place: Place, changes: Changes) -> Iterator[Run]:
     seeds = entry.seed_list() if changes.seeds is None else list(range(changes.seeds))
-    for dataset in entry.datasets:
+    chosen = [
+        choice.model_copy(update={"options": options})
+        for choice in entry.datasets
+        for options in subsets(choice.name, choice.options)
+    ]
+    for dataset in chosen:
         for name in entry.methods:
             for backbone in entry.backbones or [_own_backbone(name, entry)]:
                 drafted = _training(entry, name, dataset, backbone, place, changes)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from datasets.augment import Augment
+from results.record import task
 
 RULES = 2
 """Version of the protocol's meaning. Raised when the same settings come to give another result; part of every hash."""
@@ -125,14 +126,19 @@ class Run(Case):
     seed: NonNegativeInt
 
     @property
+    def task(self) -> str:
+        """The dataset, and which subset or level of it."""
+        return task(self.dataset, self.dataset_options)
+
+    @property
     def id(self) -> str:
         """Name of the Run's folder."""
-        return self.folder_name(self.method, self.variant, self.dataset, self.backbone, f"seed{self.seed}")
+        return self.folder_name(self.method, self.variant, self.task, self.backbone, f"seed{self.seed}")
 
     @property
     def label(self) -> str:
         """For people: what distinguishes this Run in a list."""
-        return f"{method_label(self)} · {self.dataset} · {self.backbone} · seed {self.seed}"
+        return f"{method_label(self)} · {self.task} · {self.backbone} · seed {self.seed}"
 
 
 class ProfileRun(Case):

@@ -37,6 +37,7 @@ class CUB(Dataset):
         ),
     )
     expected: Expected | None = Expected(classes=200, train=5_994, test=5_794)
+    image_folder: Path
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name

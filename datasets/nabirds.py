@@ -34,6 +34,7 @@ class NABirds(Dataset):
     archives = (Archive("nabirds.tar.gz", md5="df21a9e4db349a14e2b08adfd45873bd", gives=("nabirds",)),)
     by_hand = "fill in the form at https://dl.allaboutbirds.org/nabirds; it leads to nabirds.tar.gz"
     expected: Expected | None = Expected(classes=555, train=23_929, test=24_633)
+    image_folder: Path
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name

@@ -74,7 +74,7 @@ class WebFG496(Folder):
 
         Raises `DatasetError` for anything else that can't be decoded, and for every damaged test image.
         """
-        file = self.image_folder / self.paths[index]
+        file = self.root / self.paths[index]
         try:
             return read_image(file)
         except DatasetError:

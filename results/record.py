@@ -7,6 +7,7 @@ and its name stands in `missing` with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,6 +19,12 @@ Selection = Literal["last", "validation", "best_on_test"]
 """Which epoch's weights an accuracy belongs to: the last one (the headline), the best on the validation slice, or
 the best on the test set (what many papers report; optimistic)."""
 SELECTIONS: tuple[Selection, ...] = ("last", "validation", "best_on_test")
+
+
+def task(dataset: str, options: Mapping[str, Any]) -> str:
+    """What is to be learnt, in a word: `webfg_496:bird`. An option that is a word (a subset, a level of a hierarchy)
+    makes another task of a dataset; one that is a number does not."""
+    return ":".join([dataset, *(value for value in options.values() if isinstance(value, str))])
 
 
 class _Part(BaseModel):
@@ -79,7 +86,8 @@ class Record(_Part):
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     split: dict[str, Any] = {}
-    """`sha256`, `classes`, `class_names`; number of images in `train`, `validation`, `test`."""
+    """`sha256`, `classes`, `class_names`; number of images in `train`, `validation`, `test`; and `subsets`, the dataset
+    options of every subset, where the dataset is scored subset by subset and this Run is on one of them."""
     weights: list[dict[str, Any]] = []
     """One per weight file: `backbone`, `file`, `sha256`, `unfilled` (parameters of the network it does not hold)."""
     model: dict[str, Any] = {}
