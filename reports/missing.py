@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from reports import cells, columns
-from reports.averages import averages
 from reports.groups import NAMED, Group, groups, job
 from reports.tables import Table
 from results.record import Record
@@ -40,13 +40,19 @@ def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Ta
         for row in paired.frame.to_dict("records")
         if not cells.absent(row["reason"])
     ]
-    rows += [
-        {"where": _name(row), "value": "mean over subsets", "reason": row["reason"]}
-        for row in averages(records).frame.to_dict("records")
-        if not cells.absent(row["reason"])
-    ]
     frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
     return Table("missing", "What is missing", frame, columns.MISSING_COLUMNS)
+
+
+def condensed(table: Table) -> Table:
+    """What is missing for the same reason in one row: how many there are, and the first."""
+    if table.frame.empty:
+        return table
+    rows = []
+    for (value, reason), same in table.frame.groupby(["value", "reason"], sort=False):
+        places = f"{len(same)}, first " if len(same) > 1 else ""
+        rows.append({"where": f"{places}{same['where'].iloc[0]}", "value": value, "reason": reason})
+    return replace(table, frame=pd.DataFrame(rows))
 
 
 def _of_record(record: Record) -> list[dict[str, Any]]:
@@ -100,6 +106,6 @@ def _within(name: str, path: str) -> bool:
     return f".{name}." in f".{path}."
 
 
-def _name(values: Mapping[Any, Any]) -> str:
+def _name(values: dict[str, Any]) -> str:
     named = [str(values[key]) for key in NAMED if not cells.absent(values[key])]
     return " ".join([*named, *([values["settings"]] if values["settings"] else [])])

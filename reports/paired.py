@@ -45,7 +45,10 @@ Answers = dict[int, Answer]
 
 
 def paired(records: Iterable[Record], predictions: Predictions) -> Table:
-    """One row per pair of experiments that share dataset, split, backbone, pretraining, input size and protocol."""
+    """One row per pair of experiments that share dataset, split, backbone, pretraining, input size and protocol.
+
+    Variants of one method are left to the table of ablations.
+    """
     rows: list[dict[str, Any]] = []
     for arena, members in arenas(groups(records)).items():
         if len(members) == 1:
@@ -53,10 +56,17 @@ def paired(records: Iterable[Record], predictions: Predictions) -> Table:
         answers = [answers_of(group, predictions) for group in members]
         names = labels(pd.DataFrame([group.names for group in members]))
         for first, second in combinations(range(len(members)), 2):
+            if _are_variants(members[first], members[second]):
+                continue
             pair = {"dataset": arena.dataset, "protocol": arena.protocol, "backbone": arena.backbone}
             pair |= {"first": names[first], "second": names[second]}
             rows.append(pair | compared(answers[first], answers[second]))
     return Table("paired", "Paired comparison", _corrected(rows), columns.PAIRED_COLUMNS, columns.PAIRED_NOTE)
+
+
+def _are_variants(first: Group, second: Group) -> bool:
+    """Of one method: compared in the table of ablations, where 28 of them make 27 rows instead of 378 pairs."""
+    return first.names["method"] == second.names["method"] and first.names["variant"] != second.names["variant"]
 
 
 def answers_of(group: Group, predictions: Predictions) -> Answers:

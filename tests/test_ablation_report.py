@@ -5,7 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from reports import tables
 from reports.ablation import ablation
+from reports.missing import condensed, missing
+from reports.paired import paired
 from tests.fake_results import predictions, trained
 
 RIGHT = {"paper": 90, "no_crop": 80, "no_drop": 85}
@@ -63,3 +66,18 @@ def test_one_variant_is_no_ablation_and_methods_are_not_mixed():
 def test_variants_on_other_data_are_not_compared():
     elsewhere = [trained("ws_dan", 0, 0.8, variant="no_crop", dataset="cars")]
     assert ablation([trained("ws_dan"), *elsewhere], stored).frame.empty
+
+
+def test_pairs_of_variants_are_left_to_the_ablation():
+    records = [*variants(), trained("sef"), trained("sef", 1)]
+    frame = paired(records, lambda _: None).frame
+    assert sorted(zip(frame["first"], frame["second"], strict=True)) == [
+        ("sef", f"ws_dan {variant}") for variant in sorted(RIGHT)
+    ]
+
+
+def test_what_is_missing_for_one_reason_is_one_row_on_the_terminal():
+    records = variants(missing={"metrics.validation": "nothing held out"})
+    table = condensed(missing(records, tables.head_to_head(records), paired(records, stored)))
+    (row,) = [row for row in table.frame.to_dict("records") if row["value"] == "metrics.validation"]
+    assert row["where"] == f"6, first {records[0].id}"
