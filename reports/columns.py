@@ -47,6 +47,18 @@ HEAD_NOTE = (
     "of the last epoch. Training images/s are end to end; inference, training step and memory come from the "
     "profile Run named by its device, batch and precision."
 )
+AVERAGE_NAMES = (cells.text("dataset", compact=True), cells.text("protocol", compact=True), *NAMES)
+AVERAGES = (
+    cells.number("seeds", "seeds", compact=True),
+    cells.estimate("last_top1", "mean, %", compact=True),
+    cells.interval("last_top1", "95 % interval of the mean"),
+    cells.estimate("validation_top1", "mean, validation-selected, %", compact=True),
+    cells.estimate("best_on_test_top1", "mean, best on test, %", compact=True),
+)
+AVERAGE_NOTE = (
+    "Top-1 on each subset, last epoch, over the seeds it has; mean over the subsets, each counted alike however many "
+    "images it has, over the seeds that all of them have."
+)
 RUN_COLUMNS = (
     cells.text("run", compact=True),
     cells.text("status", compact=True),

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from reports.cells import one_line
-from results.record import Metrics, Record, Selection
+from results.record import Metrics, Record, Selection, task
 from results.store import flat
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
-"""What a row of a table is named by. `input` is the image size in pixels."""
+"""What a row of a table is named by. `dataset` is the task on it (`webfg_496:bird`), `input` the image size, pixels."""
 _NOT_SETTINGS = ("seed", "suite")
 """Two Runs that differ in nothing else are two draws of the same experiment."""
 
@@ -26,6 +26,8 @@ def value_of(record: Record, key: str) -> Any:
     if key == "input":
         recipe = record.run.get("recipe") or {}
         return recipe.get("image_size", record.run.get("image_size", record.model.get("input")))
+    if key == "dataset" and record.run.get("dataset_options"):
+        return task(str(record.run["dataset"]), record.run["dataset_options"])
     return record.run.get(key)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from reports import cells, columns
+from reports.averages import averages
 from reports.groups import NAMED, Group, groups, job
 from reports.tables import Table
 from results.record import Record
@@ -38,6 +39,11 @@ def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Ta
         {"where": f"{row['dataset']} {row['backbone']}: {row['first']} – {row['second']}", "value": "paired test"}
         | {"reason": row["reason"]}
         for row in paired.frame.to_dict("records")
+        if not cells.absent(row["reason"])
+    ]
+    rows += [
+        {"where": _name(row), "value": "mean over subsets", "reason": row["reason"]}
+        for row in averages(records).frame.to_dict("records")
         if not cells.absent(row["reason"])
     ]
     frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
@@ -106,6 +112,6 @@ def _within(name: str, path: str) -> bool:
     return f".{name}." in f".{path}."
 
 
-def _name(values: dict[str, Any]) -> str:
+def _name(values: Mapping[Any, Any]) -> str:
     named = [str(values[key]) for key in NAMED if not cells.absent(values[key])]
     return " ".join([*named, *([values["settings"]] if values["settings"] else [])])

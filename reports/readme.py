@@ -3,12 +3,14 @@
 <!-- table: head_to_head dataset=cub100 protocol=common -->
 <!-- /table -->
 
-`<!-- table: head_to_head compact dataset=cub100 -->` keeps the columns that matter most.
+`<!-- table: head_to_head compact dataset=cub100 -->` keeps the columns that matter most, and a value may be a pattern
+(`<!-- table: averages dataset=webfg_496:* -->`).
 """
 
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -16,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reports import formats, tables
+from reports.averages import averages
 from reports.groups import NAMED, job, value_of
 from reports.missing import missing
 from reports.paired import paired
@@ -64,6 +67,7 @@ def _asked(asked: str, records: Sequence[Record], store: ResultStore) -> Table:
     conditions = [condition for condition in conditions if condition != "compact"]
     builders: dict[str, Callable[[Sequence[Record]], Table]] = {
         "head_to_head": tables.head_to_head,
+        "averages": averages,
         "paired": lambda some: paired(some, store.predictions),
         "paper": tables.paper,
         "profile": tables.profile,
@@ -90,7 +94,7 @@ def _condition(text: str) -> tuple[str, str]:
 
 
 def _fits(record: Record, wanted: dict[str, str]) -> bool:
-    return all(str(value_of(record, key)) == value for key, value in wanted.items())
+    return all(fnmatch.fnmatchcase(str(value_of(record, key)), value) for key, value in wanted.items())
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

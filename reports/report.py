@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from reports import cells, figures, formats, tables
 from reports.ablation import ablation
+from reports.averages import averages
 from reports.groups import arenas, groups
 from reports.missing import condensed, missing
 from reports.paired import paired
@@ -59,6 +60,7 @@ def build_tables(records: Sequence[Record], store: ResultStore) -> dict[str, Tab
         tables.paper(records),
         ablation(records, store.predictions),
         head,
+        averages(records),
         pairs,
         tables.profile(records),
         missing(records, head, pairs),
@@ -93,19 +95,21 @@ def terminal_tables(report: Report) -> list[str]:
 
     Plain text: a printer that reads markup (rich) has to be told that this is none.
     """
-    shown = [report.tables[name] for name in ("paper", "ablation", "head_to_head", "paired", "profile")]
+    shown = [report.tables[name] for name in ("paper", "ablation", "head_to_head", "averages", "paired", "profile")]
     shown.append(condensed(report.tables["missing"]))
     texts = [formats.terminal(part) for table in shown for _, part in _sections(table) if not table.frame.empty]
     return ["\n".join(formats.one_line(sentence) for sentence in report.summary), *texts]
 
 
 def _page(report: Report) -> Iterator[str]:
+    averaged = not report.tables["averages"].frame.empty
     yield f"# {formats.markdown_text(report.title)}"
     yield "\n".join(f"- {formats.markdown_text(sentence)}" for sentence in report.summary)
     for heading, names, kind in (
         ("Reproduce: paper against ours", ("paper",), None),
         ("Reproduce: ablations", ("ablation",), None),
         ("Compare: head to head", ("head_to_head",), "throughput"),
+        *([("Compare: averages over subsets", ("averages",), None)] if averaged else []),
         ("Compare: paired tests", ("paired",), "curves"),
         ("Profile: what each costs", ("profile",), None),
         ("What is missing", ("missing",), None),

@@ -123,7 +123,7 @@ def _head_row(group: Group, profiled: Record | None) -> dict[str, Any]:
         | {"seeds": len(group.done), "failed": len(group.records) - len(group.done)}
         | {"runs": " ".join(record.id for record in group.records)}
         | accuracies(group)
-        | {key: value for name, values in last.items() for key, value in _estimate(name, values).items()}
+        | {key: value for name, values in last.items() for key, value in estimate(name, values).items()}
         | {key: model.get(key) for key in ("views", "parameters", "flops")}
         | _training_rate(group)
         | _cost(profiled)
@@ -134,11 +134,12 @@ def accuracies(group: Group) -> dict[str, Any]:
     """The three accuracies over the group's seeds: mean, spread, interval, count."""
     values: dict[str, Any] = {}
     for selection in SELECTIONS:
-        values |= _estimate(f"{selection}_top1", [_percent(metrics.top1) for metrics in group.metrics(selection)])
+        values |= estimate(f"{selection}_top1", [_percent(metrics.top1) for metrics in group.metrics(selection)])
     return values
 
 
-def _estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:
+def estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:
+    """The columns that show a value over seeds: mean, spread, interval, count."""
     summary = over_seeds([percent for percent in percents if percent is not None])
     spread = {f"{name}_{key}": getattr(summary, key) for key in ("sd", "n")}
     # With two seeds Student's interval is so wide that it would leave the scale.
