@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import datasets
 from benchmarks import recipes
 from benchmarks.errors import parse
 from benchmarks.plan import Place, split_name
@@ -143,28 +142,3 @@ def profile(
     """Speed and memory of every combination."""
     entry = {"methods": methods, "backbones": backbones, "image_sizes": image_sizes, "batch_sizes": batch_sizes}
     return parse(Suite, {"about": "speed and memory", "profile": [entry]}, "profile")
-
-
-def dataset_rows(place: Place) -> list[dict[str, Any]]:
-    """What `list datasets` shows: every dataset that can be opened, with its counts."""
-    rows: list[dict[str, Any]] = []
-    for name in datasets.available(place.data_root):
-        try:
-            dataset = place.open(name, {})
-        except DatasetError as error:
-            rows.append({"name": name, "problem": str(error)})
-            continue
-        rows.append(
-            {
-                "name": name,
-                "what": dataset.title,
-                "classes": len(dataset.classes),
-                "train": int(dataset.is_train.sum()),
-                "test": int((~dataset.is_train).sum()),
-                "boxes": dataset.boxes is not None,
-                "parts": len(dataset.parts.names) if dataset.parts else 0,
-                "split_sha256": dataset.split_hash,
-                "terms": dataset.terms,
-            }
-        )
-    return rows

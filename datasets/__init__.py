@@ -135,7 +135,8 @@ def _require_files(dataset: Dataset) -> None:
     if missing:
         others = f", nor are {len(missing) - 1} others" if len(missing) > 1 else ""
         raise DatasetError(
-            f"{missing[0]} is not on disk{others}; restore what is missing: data verify {dataset.name} names all"
+            f"{missing[0]} is not on disk{others}; restore it or take it out of the dataset's table "
+            f"(data verify {dataset.name} names all that is missing)"
         )
 
 

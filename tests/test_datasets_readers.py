@@ -314,7 +314,10 @@ def test_val_lines_of_a_table_stand_for_test_only_where_there_is_none(table: Cal
             ["path,label,split", "train/pear/1.jpg,p,trian"],
             r"images.csv, line 2: split 'trian' should be train or test",
         ),
-        (["path,label,split", "train/pear/8.jpg,p,train"], r"line 2: train/pear/8.jpg is not on disk"),
+        (
+            ["path,label,split", "train/pear/8.jpg,p,train", "test/pear/9.jpeg,p,test"],
+            r"own/train/pear/8.jpg is not on disk; restore it or take it out of the dataset's table",
+        ),
         (["path,label,split", "train/pear/1.jpg,,train"], r"line 2: train/pear/1.jpg has no label"),
         (["path,label,split", "../own/train/pear/1.jpg,p,train"], r"line 2: .* leads out of the folder"),
         (["path,label,split", *["train/pear/1.jpg,p,train"] * 2], r"line 3: 'train/pear/1.jpg' is listed twice"),

@@ -1,0 +1,112 @@
+"""A web server for tests that behaves as badly as it is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Answer:
+    """How one request is answered."""
+
+    body: bytes = b""
+    tag: str = '"one"'
+    """ETag; empty for none."""
+    sends: int | None = None
+    """Bytes of the answer that are sent before the connection is cut; None for all."""
+    stalls: bool = False
+    """Whether the connection stays open in place of being cut."""
+    knows_ranges: bool = True
+    heeds_if_range: bool = True
+    status: int = 200
+    kind: str = "application/octet-stream"
+    location: str = ""
+    says_length: bool = True
+
+
+@dataclass
+class FileServer:
+    """`answers` of a path are given one after another, the last one for ever."""
+
+    url: str
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    requests: list[tuple[str, str | None, int]] = field(default_factory=list)
+    """Path, Range header and state of each."""
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, path: str, *answers: Answer) -> str:
+        """The address of `path`."""
+        self.answers[path] = list(answers)
+        return self.url + path
+
+    @property
+    def ranges(self) -> list[str | None]:
+        """The Range headers."""
+        return [asked for _, asked, _ in self.requests]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    files: FileServer
+
+    def do_GET(self) -> None:
+        answers = self.files.answers.get(self.path, [Answer(status=404)])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        start, status = self._start(answer), answer.status
+        if start and start >= len(answer.body):
+            status = 416
+        elif start:
+            status = 206
+        self.files.requests.append((self.path, self.headers["Range"], status))
+        self._send_head(answer, status, start)
+        content = b"" if status == 416 else answer.body[start:]
+        self.wfile.write(content if answer.sends is None else content[: answer.sends])
+        self.wfile.flush()
+        if answer.stalls:
+            self.files.ended.wait(60)
+
+    def _start(self, answer: Answer) -> int:
+        asked, version = self.headers["Range"], self.headers["If-Range"]
+        if not asked or not answer.knows_ranges or answer.status != 200:
+            return 0
+        if answer.heeds_if_range and version not in (None, answer.tag):
+            return 0
+        return int(asked.removeprefix("bytes=").removesuffix("-"))
+
+    def _send_head(self, answer: Answer, status: int, start: int) -> None:
+        total = len(answer.body)
+        self.send_response(status)
+        self.send_header("Content-Type", answer.kind)
+        if answer.tag:
+            self.send_header("ETag", answer.tag)
+        if answer.location:
+            self.send_header("Location", answer.location)
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        if status == 416:
+            self.send_header("Content-Range", f"bytes */{total}")
+        elif answer.says_length:
+            self.send_header("Content-Length", str(total - start))
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def file_server() -> Iterator[FileServer]:
+    """A server on a free port of this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        files = FileServer(f"http://127.0.0.1:{server.server_port}")
+        server.RequestHandlerClass = type("Handler", (_Handler,), {"files": files})
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield files
+        finally:
+            files.ended.set()
+            server.shutdown()
+            thread.join()
