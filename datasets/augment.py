@@ -32,6 +32,9 @@ ERASED_RATIO = (0.3, 3.3)
 CROP_ATTEMPTS = 10
 """Draws for a resized crop before the largest centred one is taken: torchvision's number."""
 
+IN_CACHE = 4
+"""Images whose colours a CPU jitters at a time: the floats of a whole batch would not stay in its cache."""
+
 DRAWS = 3 * CROP_ATTEMPTS + 16
 """Uniform numbers per sample; more than are in use, so that a new operation needn't disturb the old ones."""
 
@@ -78,6 +81,11 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     policy: Policy = Policy()
     mixing: Mixing = Mixing()
 
+    @property
+    def jitters(self) -> bool:
+        """Whether any of the four colour operations is on."""
+        return any((self.brightness, self.contrast, self.saturation, self.hue))
+
 
 def train_batch(batch: Batch, settings: Augment, image_size: int, generator: torch.Generator) -> Tensor:
     """Augmented, normalised images `(B, 3, image_size, image_size)` float32 on the batch's device.
@@ -95,9 +103,10 @@ def train_batch(batch: Batch, settings: Augment, image_size: int, generator: tor
     if settings.policy.name != "none":  # made for whole levels; a crop that was resized on a GPU is float
         images = images.round() if images.is_floating_point() else images
         images = policies.apply(images.to(torch.uint8), settings.policy, policy_draws)
-    images = _jitter(images, settings, order, draws[:, 4:8])
-    images = normalise(images)
-    return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
+    if images.device.type != "cpu" or not settings.jitters:
+        return _finish(images, settings, order, draws)
+    parts = zip(images.split(IN_CACHE), draws.split(IN_CACHE), strict=True)
+    return torch.cat([_finish(part, settings, order, part_draws) for part, part_draws in parts])
 
 
 def test_batch(batch: Batch, image_size: int) -> Tensor:
@@ -184,11 +193,17 @@ def resized_crop_boxes(sizes: Tensor, scale: tuple[float, float], ratio: tuple[f
     return torch.cat([corner, box_height, box_width], 1).long()
 
 
+def _finish(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
+    """From levels 0 .. 255, uint8 or float, to what the network is given: colours jittered, normalised, erased."""
+    images = normalise(_jitter(images, settings, order, draws[:, 4:8]))
+    return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
+
+
 def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
-    """Colour operations of a batch, uint8 or float, 0 .. 255, in the given order."""
-    strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
-    if not any(strengths):
+    """Colour operations on images, uint8 or float, 0 .. 255, in the given order."""
+    if not settings.jitters:
         return images
+    strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
     operations = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation, colour.adjust_hue)
     images = images.float() / 255
     for number in order:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 GREY = (0.2989, 0.587, 0.114)
 """Weights of red, green, blue in torchvision's grey (ITU-R 601-2)."""
@@ -36,11 +35,14 @@ def adjust_sharpness(images: Tensor, factors: Tensor) -> Tensor:
         return images
     pictures = images if images.is_floating_point() else images.float()
     inner = pictures[..., 1:-1, 1:-1]
+    of_three = pictures[..., :-2] + pictures[..., 1:-1] + pictures[..., 2:]
+    of_nine = (of_three[..., :-2, :] + of_three[..., 1:-1, :]).add_(of_three[..., 2:, :])
     # Each of the nine pixels counts once, the middle one four times more: 13 parts.
-    smooth = (avg_pool2d(pictures, 3, stride=1, divisor_override=1) + 4 * inner) / 13
-    blurred = pictures.clone()
-    blurred[..., 1:-1, 1:-1] = smooth if images.is_floating_point() else smooth.round()
-    sharp = torch.lerp(blurred, pictures, _per_sample(factors, images))
+    blurred = of_nine.add_(inner, alpha=4).div_(13)
+    if not images.is_floating_point():
+        blurred.round_()
+    sharp = pictures.clone()
+    sharp[..., 1:-1, 1:-1] = torch.lerp(blurred, inner, _per_sample(factors, images))
     return sharp.clamp_(0, _brightest(images)).to(images.dtype)
 
 
@@ -74,15 +76,16 @@ def autocontrast(images: Tensor) -> Tensor:
 
     Own code, for torchvision's writes through a mask, where a GPU might make the host wait.
     """
-    darkest, brightest = images.amin((-2, -1), keepdim=True).float(), images.amax((-2, -1), keepdim=True).float()
+    pictures = images.float()
+    darkest, brightest = pictures.amin((-2, -1), keepdim=True), pictures.amax((-2, -1), keepdim=True)
     level = (brightest - darkest) * (1 / 255)
-    stretched = ((images - darkest) / level).clamp_(0, 255).to(torch.uint8)
-    return torch.where(level > 0, stretched, images)
+    darkest, level = torch.where(level > 0, darkest, 0), torch.where(level > 0, level, 1)
+    return pictures.sub_(darkest).div_(level).clamp_(0, 255).to(torch.uint8)
 
 
 def _grey(images: Tensor) -> Tensor:
     red, green, blue = images.unbind(1)
-    grey = (GREY[0] * red + GREY[1] * green + GREY[2] * blue).unsqueeze(1)
+    grey = red.mul(GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2]).unsqueeze(1)
     return grey if images.is_floating_point() else grey.floor_()
 
 

@@ -243,6 +243,14 @@ def test_how_a_feed_lays_out_its_images_changes_nothing(settings: Augment) -> No
     assert differs.float().mean() < 0.01
 
 
+def test_how_many_images_a_cpu_keeps_in_its_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = batch_of(photos(7))
+    plain = train_batch(batch, EVERYTHING, 48, seeded())
+    for count in (1, 3, 100):
+        monkeypatch.setattr(augment, "IN_CACHE", count)
+        assert torch.equal(train_batch(batch, EVERYTHING, 48, seeded()), plain)
+
+
 @pytest.mark.parametrize(
     "settings", [Augment(), EVERYTHING, Augment(crop="resize", policy=Policy(name="trivialaugment"))]
 )
