@@ -8,6 +8,7 @@ PNG called `.jpg` is read as what it is.
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from PIL import Image, ImageOps
 from torchvision.io import ImageReadMode, decode_image
 
 from datasets.interface import DatasetError
+
+# From 0.29 on torchvision points to the decoders of TorchCodec 0.16. Those need torch 2.11, and we support 2.8.
+warnings.filterwarnings("ignore", "The image decoding and encoding capabilities of TorchVision", DeprecationWarning)
 
 TORCHVISION_PNG_MODES = frozenset({"L", "RGB", "I", "I;16"})
 """PNG kinds, in Pillow's words, that torchvision decodes to what Pillow shows: no palette, no transparency."""

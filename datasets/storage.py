@@ -1,40 +1,40 @@
 """Images decoded once: resized, kept as uint8 on disk and memory-mapped from then on.
 
-A store is a folder that appears complete or not at all: it is built beside its place under a lock and renamed when
-whole. Its name holds a hash of all that decides its content, so a changed image or rule means another folder.
+A store is a folder that appears complete or not at all (`datasets.build` writes it). Its name holds a hash of all that
+decides its content, so a changed image or rule means another folder.
+
+Stores are always decoded on the CPU. nvJPEG is faster (`benchmarks/test_storage_speed.py` measures it), but its pixels
+differ from libjpeg's by a few levels, so one recipe would see other images on a machine with a GPU than on one without.
+Since decoding is paid once per dataset, in seconds to minutes, that price is too high.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 import warnings
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from datasets.build import PIXELS, RECORD, Progress, build, checksum, finished_record, read_record, read_table
 from datasets.interface import Dataset, DatasetError
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the files, the decoding or the resizing change: old stores are then left alone and built anew."""
+LOOKED_AT = 8
+"""Images whose checksums are compared whenever a store is opened."""
 
 ResizeRule = Literal["squash", "short_side"]
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class Store:
             pixels[offsets[place] : offsets[place + 1]] = self._image(row).flatten()
         return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.folder)
 
-    def verify(self) -> None:
-        """Reads every pixel and raises `DatasetError` naming the first image that is not what was written."""
-        for row in range(len(self)):
-            if _checksum(self._image(row).cpu().numpy()) != self.checksums[row]:
+    def verify(self, rows: NDArray[np.int64] | None = None) -> None:
+        """Reads every pixel (of `rows`, or of all images); raises `DatasetError` naming the first damaged image."""
+        for row in range(len(self)) if rows is None else rows.tolist():
+            if checksum(self._image(row).cpu().numpy()) != self.checksums[row]:
                 raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be built anew")
 
     def _same_size_images(self, rows: NDArray[np.int64]) -> Tensor:
@@ -120,7 +120,8 @@ def open_store(
 
     `squash` makes every image size x size pixels; `short_side` makes the shorter side `size` and keeps the aspect.
     Both resize as torchvision does: bilinear, antialiased. A second process that asks for the same store waits for
-    the first. Raises `DatasetError` for an image that can't be read, a cache that can't be written, a damaged store.
+    the first; a build that was killed is gone on with. Raises `DatasetError` for an image that can't be read, a cache
+    that can't be written or is too small, a damaged store.
     """
     if size < 1 or rule not in ("squash", "short_side"):
         raise ValueError(f"a store needs a size of at least 1 and a rule squash or short_side, not {size} and {rule!r}")
@@ -130,9 +131,14 @@ def open_store(
     if not folder.exists():
         try:
             cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(folder.name + ".lock")):
-                if not folder.exists():  # another process may have built it while this one waited
-                    _build(dataset, key, folder, progress)
+            build(
+                folder,
+                key,
+                len(dataset),
+                image=lambda row: resized(dataset.image(row), size, rule).numpy(),
+                image_bytes=3 * size * size,
+                progress=progress,
+            )
         except OSError as error:
             raise DatasetError(
                 f"{cache}: the decoded images can't be written there ({error.strerror or error}); "
@@ -160,83 +166,26 @@ def _digest(value: Any) -> str:
 def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule) -> Tensor:
     """One decoded image `(H, W, 3)` as the store keeps it: uint8 `(3, h, w)`."""
     target = [size, size] if rule == "squash" else [size]
-    return functional.resize(torch.from_numpy(image).permute(2, 0, 1), target, antialias=True).contiguous()
-
-
-def _resized(dataset: Dataset, size: int, rule: ResizeRule, row: int) -> NDArray[np.uint8]:
-    """Image `row` as `(3, h, w)`."""
-    return resized(dataset.image(row), size, rule).numpy()
-
-
-def _build(dataset: Dataset, key: dict[str, Any], folder: Path, progress: Progress | None) -> None:
-    """Writes the store beside its place and renames it there; what a killed build left behind is overwritten."""
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        sizes = np.empty((len(dataset), 2), dtype=np.int64)
-        checksums = np.empty(len(dataset), dtype=np.uint32)
-        with (unfinished / "pixels.bin").open("wb") as file:
-            for row, image in enumerate(
-                _in_parallel(partial(_resized, dataset, key["size"], key["rule"]), len(dataset))
-            ):
-                file.write(image.data)
-                sizes[row] = image.shape[1:]
-                checksums[row] = _checksum(image)
-                if progress is not None:
-                    progress(row + 1, len(dataset))
-            _flush(file)
-        with (unfinished / "tables.npz").open("wb") as file:
-            np.savez(file, sizes=sizes, checksums=checksums)
-            _flush(file)
-        with (unfinished / "store.json").open("w") as file:
-            json.dump({"key": key, "tables": _table_hash(sizes, checksums)}, file, indent=2, default=str)
-            _flush(file)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _in_parallel(work: Callable[[int], NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
-    """`work(0)`, `work(1)` … in order, on all cores; by stretches, so that finished images never pile up in memory."""
-    threads = os.cpu_count() or 1
-    stretch = 64 * threads
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, count, stretch):
-            yield from pool.map(work, range(start, min(start + stretch, count)))
-
-
-def _flush(file: Any) -> None:
-    """To the disk, not only to the system: after a power cut, too, a folder in its place is whole."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _checksum(image: NDArray[np.uint8]) -> int:
-    return zlib.crc32(image.data)
-
-
-def _table_hash(sizes: NDArray[np.int64], checksums: NDArray[np.uint32]) -> str:
-    return hashlib.sha256(sizes.tobytes() + checksums.tobytes()).hexdigest()
+    small = functional.resize(torch.from_numpy(image).permute(2, 0, 1), target, antialias=True)
+    return torch.from_numpy(np.ascontiguousarray(small.numpy()))  # NumPy copies as fast, and starts no threads
 
 
 def _open(folder: Path, key: dict[str, Any]) -> Store:
     damaged = f"{folder} is damaged; delete this folder, it will be built anew"
     try:
-        record = json.loads((folder / "store.json").read_text())
-        with np.load(folder / "tables.npz") as tables:
-            sizes, checksums = tables["sizes"], tables["checksums"]
-        flat = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r")
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        record, table = read_record(folder), read_table(folder)
+        flat = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
+    except (OSError, ValueError) as error:
         raise DatasetError(damaged) from error
+    sizes = np.stack([table["height"], table["width"]], axis=1).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(3 * sizes.prod(axis=1))])
-    if (
-        record.get("tables") != _table_hash(sizes, checksums)
-        or _digest(record.get("key")) != _digest(key)
-        or len(flat) != offsets[-1]
-    ):
+    if record != finished_record(key, table) or len(flat) != offsets[-1]:
         raise DatasetError(damaged)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
         pixels = torch.from_numpy(flat)
-    return Store(pixels, offsets, sizes, checksums, folder)
+    store = Store(pixels, offsets, sizes, table["checksum"], folder)
+    store.verify(np.random.default_rng().choice(len(store), min(len(store), LOOKED_AT), replace=False))
+    with contextlib.suppress(OSError):  # a cache that others own may be read, too
+        os.utime(folder / RECORD)  # when it was last used
+    return store

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from datasets import decode
 from datasets.decode import read_image
 from datasets.interface import DatasetError
+
+pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities of TorchVision")
+"""pytest forgets filters that were set on import; see `datasets.decode`."""
 
 
 def picture(width: int = 90, height: int = 60) -> Image.Image:
@@ -143,6 +149,15 @@ def test_an_interrupted_download_filled_up_with_zeros_is_refused(tmp_path: Path)
     path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2))
     with pytest.raises(DatasetError, match="truncated"):
         read_image(path)
+
+
+def test_torchvisions_advice_to_change_the_library_is_kept_from_users(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(WHOLE["jpeg"])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        importlib.reload(decode).read_image(path)
+    assert told == []
 
 
 def test_bytes_after_the_end_of_an_image_do_no_harm(tmp_path: Path) -> None:
