@@ -48,6 +48,8 @@ class BilinearCNN(Method):
             averaged over an image and its mirror image.
     """
 
+    soft_labels = True
+
     def __init__(
         self,
         backbones: BackboneSource,

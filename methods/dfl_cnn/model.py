@@ -37,6 +37,8 @@ class DFLCNN(Method):
         reset_norms: draw the scales of all batch norms anew, the pretrained ones too, as the public code does.
     """
 
+    soft_labels = True
+
     def __init__(
         self,
         backbones: BackboneSource,

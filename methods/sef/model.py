@@ -30,6 +30,8 @@ class SEF(Method):
         tap: where the map is taken.
     """
 
+    soft_labels = True
+
     def __init__(
         self,
         backbones: BackboneSource,
