@@ -17,6 +17,7 @@ import datasets
 import methods
 from benchmarks import machine, recipes
 from benchmarks.errors import UserError, choose, merged, parse, suggest
+from benchmarks.execution import Execution
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
 from benchmarks.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from datasets.interface import Dataset
@@ -33,6 +34,7 @@ class Place:
     device: str = "cpu"
     feed: Way = "auto"
     """How images come to the device: has no influence on a result, only on speed and memory."""
+    execution: Execution = field(default_factory=Execution)
 
     def open(self, name: str, options: Mapping[str, Any]) -> Dataset:
         """The dataset, opened once per process."""
