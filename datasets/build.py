@@ -106,6 +106,11 @@ def _as_json(value: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(value, default=str))
 
 
+def usable_cores() -> int:
+    """Cores that this process may use (a cluster often lends only some of a machine's)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _is_of(unfinished: Path, key: dict[str, Any]) -> bool:
     """Whether a build of this very key began there."""
     try:
@@ -187,11 +192,11 @@ def _with_checksum(image: Callable[[int], NDArray[np.uint8]], row: int) -> tuple
 
 
 def _in_parallel(work: Callable[[int], Result], rows: range) -> Iterator[Result]:
-    """`work` of each row, in order, on all cores that this process may use.
+    """`work` of each row, in order, on all usable cores.
 
     Threads: decoding, resizing and checksums leave the interpreter free, and pixels needn't be sent to anyone.
     """
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = usable_cores()
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import random
 import resource
 import shutil
@@ -154,7 +153,7 @@ def test_who_waited_for_a_builder_that_was_killed_goes_on_with_its_images(tmp_pa
     second.join(60)
     assert second.exitcode == 0
     assert kept >= 10
-    assert dataset.drawn <= 60 + build.AHEAD * len(os.sched_getaffinity(0))
+    assert dataset.drawn <= 60 + build.AHEAD * build.usable_cores()
     open_store(dataset, SIZE, "short_side", tmp_path / "cache").verify()
 
 
@@ -210,7 +209,7 @@ def test_a_build_that_wont_fit_is_refused_before_it_writes_an_image(
     dataset = Noise(1000, log=tmp_path / "log")
     with pytest.raises(DatasetError, match=r"\(0.03 GB are needed, 0.01 GB are free\); free some space or name"):
         open_store(dataset, 100, "squash", tmp_path / "cache")
-    assert dataset.drawn <= build.AHEAD * len(os.sched_getaffinity(0))
+    assert dataset.drawn <= build.AHEAD * build.usable_cores()
     assert (unfinished(tmp_path / "cache") / "pixels.bin").stat().st_size == 0
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed, 0, needed))
     open_store(dataset, 100, "squash", tmp_path / "cache")
@@ -231,4 +230,4 @@ def test_images_dont_pile_up_before_a_slow_disk(tmp_path: Path) -> None:
     dataset = Noise(100, log=tmp_path / "log")
     waiting = []
     open_store(dataset, 8, "squash", tmp_path, lambda done, total: waiting.append(dataset.drawn - done))
-    assert max(waiting) <= build.AHEAD * len(os.sched_getaffinity(0))
+    assert max(waiting) <= build.AHEAD * build.usable_cores()
