@@ -16,10 +16,12 @@ from benchmarks.errors import UserError
 from benchmarks.plan import Place
 from datasets import fetch as fetching
 from datasets import verify as verifying
-from datasets.download import FetchError as FetchError  # the command line's to answer
+from datasets.download import FetchError
 from datasets.interface import Dataset, DatasetError
 from datasets.storage import open_store
-from datasets.verify import Findings as Findings
+from datasets.verify import Findings
+
+__all__ = ["FetchDisplay", "FetchError", "Findings", "fetch", "prepare", "rows", "short_rows", "verify"]
 
 Listening = verifying.Progress
 
@@ -155,14 +157,20 @@ def _options(name: str) -> Sequence[Mapping[str, Any]]:
 
 
 def fetch(name: str, root: Path | None, put_into: Path | None, display: FetchDisplay) -> list[Findings]:
-    """Gets a dataset, opens it, and compares its counts and split with the published ones; images aren't read."""
+    """Gets a dataset, opens it, and compares its counts and split with the published ones; images aren't read.
+
+    Raises what `datasets.fetch.fetch` raises, and `DatasetError` if what is there can't be opened.
+    """
     if root is None:
         raise UserError("no data folder was given: name it with --data-root FOLDER or FGBENCH_DATA")
     if put_into is not None and not put_into.is_dir():
         raise UserError(f"{put_into}: there is no such folder (--from)")
     name, reader = datasets.reader_of(name)
     fetching.fetch(name, reader, root, put_into, display)
-    return [verifying.findings(datasets.open_dataset(name, root, options)) for options in _options(name)]
+    try:
+        return [verifying.findings(datasets.open_dataset(name, root, options)) for options in _options(name)]
+    except DatasetError as error:
+        raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error
 
 
 def verify(name: str, root: Path | None, options: Mapping[str, Any], progress: Listening) -> list[Findings]:

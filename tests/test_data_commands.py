@@ -164,6 +164,15 @@ def test_what_cannot_be_fetched_is_said_in_one_line_with_exit_code_2(
     assert "no such folder (--from)" in said
 
 
+def test_a_folder_that_is_there_and_incomplete_is_left_alone_and_named(
+    root: Path, refused: Callable[..., tuple[int, str]]
+) -> None:
+    (root / "CUB_200_2011").mkdir(parents=True)
+    code, said = refused("data", "fetch", "cub_200_2011", "--data", root)
+    assert code == 2
+    assert f"to fetch everything anew, move {root / 'CUB_200_2011'} away first" in said
+
+
 def test_no_mirror_is_one_line_with_exit_code_1(
     root: Path, server: FileServer, refused: Callable[..., tuple[int, str]]
 ) -> None:

@@ -187,6 +187,7 @@ def test_two_versions_of_a_file_are_never_mixed(
     new = Answer(GOOD, tag='"new"', heeds_if_range=heeds_if_range)
     get(mini(server.serve("/mini", old, new), archive=None))  # no checksum would notice
     assert whole(tmp_path / "data")
+    assert [status for _, _, status in server.requests] == ([200, 200] if heeds_if_range else [200, 206, 200])
 
 
 @pytest.mark.parametrize("tag", ["", 'W/"weak"'])
