@@ -59,7 +59,7 @@ def fetch(name: str, reader: type[Dataset], root: Path, put_into: Path | None, l
 
 @contextmanager
 def _alone(lock: Path, listener: Listener) -> Iterator[None]:
-    held = FileLock(lock)
+    held = FileLock(str(lock))
     try:
         held.acquire(timeout=0)
     except Timeout:
