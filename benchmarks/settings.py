@@ -97,10 +97,14 @@ class Case(Settings):
     backbone_options: dict[str, Any] = {}
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting, and the version of the rules that give them their meaning, as JSON has them."""
+        return {"rules": RULES, **self.model_dump(mode="json")}
+
+    @property
     def hash(self) -> str:
         """SHA-256 of every setting: equal exactly if all are equal."""
-        text = json.dumps({"rules": RULES, **self.model_dump(mode="json")}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
 
     def folder_name(self, *parts: object) -> str:
         """`parts` joined to something readable and safe as a folder name, and the first digits of the hash."""

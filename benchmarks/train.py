@@ -1,9 +1,10 @@
-"""One Run from initial weights to final weights, evaluated on the way; goes on from its last whole epoch."""
+"""One Run from initial weights to final weights, evaluated on the way; goes on from its last checkpoint."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmarks.display import Listener
 from benchmarks.errors import UserError
 from benchmarks.optimise import PhasePlan, build_optimizer, lr_factor, phase_plans, select_trainable, take_steps
 from benchmarks.plan import Place
+from benchmarks.progress import Choice, Diverged, Progress
 from benchmarks.settings import Run
 from datasets import augment
 from datasets.feed import Feed
@@ -25,41 +27,11 @@ from datasets.mixing import mix
 from datasets.order import batch_generator
 from datasets.sources import open_source
 from methods.interface import Method
-from results.record import Selection
 
 EVALUATION_BATCH = 64
 """Images per forward pass of an evaluation: has no influence on the result, only on speed and memory."""
-
-
-class Diverged(Exception):  # noqa: N818 - reads as what it is
-    """A loss stopped being a number."""
-
-
-@dataclass
-class Choice:
-    """The test logits of one epoch's weights, and why that epoch was chosen."""
-
-    epoch: int
-    logits: Tensor
-    """(N, K) float32, over the whole test set in its order."""
-    score: tuple[float, ...]
-    """What the choice was made by, larger is better."""
-
-    def better_than(self, other: Choice | None) -> bool:
-        """Strictly: of equal epochs the earlier one stays."""
-        return other is None or self.score > other.score
-
-
-@dataclass
-class Progress:
-    """All that grows during a training and is kept in its checkpoint, beside weights and optimiser."""
-
-    epoch: int = 0
-    """Whole epochs done."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    chosen: dict[Selection, Choice] = field(default_factory=dict)
-    seconds: float = 0.0
-    resumed: int = 0
+LOOK_EVERY = 20
+"""Batches between two looks at what a GPU has computed: each makes the host wait. A CPU's numbers are at hand."""
 
 
 @dataclass
@@ -82,6 +54,7 @@ class Trainer:
 
     def __init__(self, run: Run, place: Place, folder: Path, listener: Listener) -> None:
         self.run, self.recipe, self.place, self.folder, self.listener = run, run.recipe, place, folder, listener
+        self.execution = place.execution
         self.device = torch.device(place.device)
         self.dataset: Dataset = place.open(run.dataset, run.dataset_options)
         self.rows = self.dataset.split(run.recipe.validation)
@@ -101,6 +74,8 @@ class Trainer:
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.progress = Progress()
         self.finished = False
+        self.mark = time.monotonic()
+        self.next_save = self.mark + place.execution.checkpoint_seconds
 
     def _build(self) -> None:
         torch.manual_seed(self.run.seed)
@@ -145,69 +120,89 @@ class Trainer:
             self.progress.chosen = {"last": Choice(self.epochs, self._logits("test"), (self.epochs,))}
 
     def _train_phase(self, phase: PhasePlan, first: int, state: dict[str, Any] | None) -> None:
+        progress = self.progress
         select_trainable(self.method, phase)
         self.method.zero_grad(set_to_none=True)  # what an earlier phase left would count when gradients are clipped
         optimizer = build_optimizer(self.method, phase, self.recipe)
         base = [group["lr"] for group in optimizer.param_groups]
-        if state is not None and self.progress.epoch > first:
+        if state is not None and (progress.epoch, progress.batch) > (first, 0):
             optimizer.load_state_dict(state["optimizer"])
         feed = self._feed("train", phase.batch_size, shuffle=True, sampling=self._sampling())
-        for epoch in range(self.progress.epoch, first + phase.epochs):
-            began = time.monotonic()
-            row = self._train_epoch(phase, epoch, epoch - first, optimizer, base, feed)
-            if (epoch + 1) % self.recipe.evaluate_every == 0 or epoch + 1 == self.epochs:
-                row |= self._evaluate(epoch + 1)
-            self.progress.epoch = epoch + 1
-            self.progress.history.append(row)
-            self.progress.seconds += time.monotonic() - began
+        while progress.epoch < first + phase.epochs:
+            row = self._train_epoch(phase, progress.epoch - first, optimizer, base, feed)
+            epoch = progress.epoch + 1
+            if epoch % self.recipe.evaluate_every == 0 or epoch == self.epochs:
+                row |= self._evaluate(epoch)
+            progress.epoch_ends(row)
             self._save(optimizer)
             self.listener.epoch(row, self.epochs)
 
     def _train_epoch(
-        self,
-        phase: PhasePlan,
-        epoch: int,
-        epoch_of_phase: int,
-        optimizer: torch.optim.Optimizer,
-        base: list[float],
-        feed: Feed,
+        self, phase: PhasePlan, epoch_of_phase: int, optimizer: torch.optim.Optimizer, base: list[float], feed: Feed
     ) -> dict[str, Any]:
+        progress, number = self.progress, self.progress.batch - 1
         select_trainable(self.method, phase)
-        # Every epoch draws from its own stream: one that is begun again after an interruption repeats itself.
-        torch.manual_seed(_mix(self.run.seed, epoch))
-        sums: dict[str, Tensor] = {}
-        images, classes = 0, len(self.dataset.classes)
-        began = time.monotonic()
-        for number, batch in enumerate(feed.batches(epoch)):
+        if progress.batch == 0:  # every epoch draws from its own stream
+            torch.manual_seed(_mix(self.run.seed, progress.epoch))
+        self._tick()
+        for number, images, labels in self._batches(feed):
             factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + number / len(feed))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
-            draws = batch_generator(self.run.seed, epoch, number)
-            pictures = augment.train_batch(batch, self.recipe.augment, self.recipe.image_size, draws)
-            pictures, labels = mix(pictures, batch.labels, classes, self.recipe.augment.mixing, epoch, draws)
-            pictures = pictures.contiguous(memory_format=torch.channels_last)
-            precision, norm = self.run.precision, self.recipe.clip_norm
-            for losses in take_steps(self.method, pictures, labels, optimizer, precision, norm):
-                for name, value in losses.items():
-                    sums[name] = sums.get(name, torch.zeros_like(value)) + value
-            images += len(batch)
-            self.listener.trained(len(batch))
-        # Per batch, also where a batch makes several steps; the epoch's one wait for the device.
-        mean = {name: (value / (number + 1)).item() for name, value in sums.items()}
-        seconds = time.monotonic() - began
-        loss = sum(mean.values())
-        if not np.isfinite(loss):
-            raise Diverged(f"a loss is not a number after epoch {epoch + 1}: {mean}; lower the learning rate")
+            for losses in take_steps(self.method, images, labels, optimizer, self.run.precision, self.recipe.clip_norm):
+                progress.losses.add(number, losses)
+            progress.batch, progress.images = number + 1, progress.images + len(images)
+            self.listener.trained(len(images))
+            self._look(optimizer)
+        means = self._means(len(feed))
+        progress.epoch_seconds += self._tick()
+        last = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + number / len(feed))
         return {
-            "epoch": epoch + 1,
+            "epoch": progress.epoch + 1,
             "phase": phase.name,
-            "loss": loss,
-            **{f"loss.{name}": value for name, value in mean.items()},
-            "lr": phase.optimizer.lr * factor,
-            "images": images,
-            "seconds": seconds,
-            "images_per_s": images / seconds,
+            "loss": sum(means.values()),
+            **{f"loss.{name}": value for name, value in means.items()},
+            "lr": phase.optimizer.lr * last,
+            "images": progress.images,
+            "seconds": progress.epoch_seconds,
+            "images_per_s": progress.images / progress.epoch_seconds,
         }
+
+    def _batches(self, feed: Feed) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Number, augmented images and labels of each batch that is left of the epoch."""
+        recipe, epoch, classes = self.recipe, self.progress.epoch, len(self.dataset.classes)
+        for number, batch in enumerate(feed.batches(epoch, self.progress.batch), self.progress.batch):
+            draws = batch_generator(self.run.seed, epoch, number)
+            images = augment.train_batch(batch, recipe.augment, recipe.image_size, draws)
+            images, labels = mix(images, batch.labels, classes, recipe.augment.mixing, epoch, draws)
+            yield number, images.contiguous(memory_format=torch.channels_last), labels
+
+    def _look(self, optimizer: torch.optim.Optimizer) -> None:
+        """Between two batches, where it costs little: stops what has diverged, saves when it is time."""
+        if self.device.type == "cuda" and self.progress.batch % LOOK_EVERY:
+            return
+        self._check_losses()
+        if time.monotonic() >= self.next_save:
+            self.progress.epoch_seconds += self._tick()
+            self._save(optimizer)
+
+    def _means(self, batches: int) -> dict[str, float]:
+        """Each loss per batch of the epoch. Raises `Diverged`."""
+        self._check_losses()
+        return self.progress.losses.means(batches)
+
+    def _check_losses(self) -> None:
+        """Raises `Diverged` if a loss of this epoch was not a number. Waits for the device."""
+        if (number := int(self.progress.losses.first_bad.item())) < 0:
+            return
+        epoch = self.progress.epoch
+        terms = {name: value.item() for name, value in self.progress.losses.latest.items()}
+        drawn_from = batch_generator(self.run.seed, epoch, number).initial_seed()
+        raise Diverged(
+            f"a loss is not a number in epoch {epoch + 1}, batch {number + 1} (drawn from seed {drawn_from}): "
+            + ", ".join(f"{name} {value:.6g}" for name, value in terms.items()),
+            {"epoch": epoch + 1, "batch": number + 1, "seed": drawn_from, "losses": terms},
+        )
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         """Scores this epoch's weights on validation slice and test set, and keeps those that are chosen."""
@@ -267,40 +262,67 @@ class Trainer:
             yield images.contiguous(memory_format=torch.channels_last), batch.labels
 
     def _resume(self) -> dict[str, Any] | None:
-        try:
-            state = checkpoint.load(self.folder, self.run.hash)
-        except checkpoint.DamagedCheckpoint as error:
-            self.listener.note(f"{error}; training starts again from the beginning")
-            return None
+        state, notes = checkpoint.load(self.folder, self.run)
+        for note in notes:
+            self._note(note)
         if state is None:
+            if notes:
+                self._note("no checkpoint is whole; training starts again from the beginning")
             return None
         try:
             self.method.load_state_dict(state["method"])
         except RuntimeError:
-            self.listener.note("the checkpoint is of other code; training starts again from the beginning")
+            self._note("the checkpoint is of other code; training starts again from the beginning")
             self._build()  # some weights may have been loaded
             return None
-        chosen = {name: Choice(**values) for name, values in state["chosen"].items()}
-        self.progress = Progress(state["epoch"], state["history"], chosen, state["seconds"], state["resumed"] + 1)
-        self.listener.note(f"goes on after epoch {self.progress.epoch} of {self.epochs}")
+        self.progress = Progress.of(state, self.device)
+        self.progress.resumed += 1
+        self.progress.notes += notes
+        set_random_state(state["random"], self.device)
+        where = f"epoch {self.progress.epoch}" + (f" and {self.progress.batch} batches" if self.progress.batch else "")
+        self.listener.note(f"goes on after {where} of {self.epochs}")
         return state
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
-        progress = self.progress
+        self._tick()
         state = {
+            **self.progress.state(),
             "method": self.method.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "epoch": progress.epoch,
-            "history": progress.history,
-            "chosen": {name: vars(choice) for name, choice in progress.chosen.items()},
-            "seconds": progress.seconds,
-            "resumed": progress.resumed,
+            "random": random_state(self.device),
         }
-        checkpoint.save(self.folder, self.run.hash, state)
+        checkpoint.save(self.folder, self.run, state)
+        self._tick()
+        self.next_save = self.mark + self.execution.checkpoint_seconds
+
+    def _tick(self) -> float:
+        """Seconds since it was last called; they count for the whole training."""
+        now = time.monotonic()
+        passed, self.mark = now - self.mark, now
+        self.progress.seconds += passed
+        return passed
+
+    def _note(self, text: str) -> None:
+        """Tells the person who watches, and the reader of the result."""
+        self.progress.notes.append(text)
+        self.listener.note(text)
 
     def _decoding(self, done: int, total: int) -> None:
         if done == total or done % 1000 == 0:
             self.listener.note(f"decoded {done} of {total} images of {self.dataset.name}")
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Of the generators that methods draw from: torch's on the host, and the GPU's."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_random_state(states: dict[str, Tensor], device: torch.device) -> None:
+    """Lets them draw on from what `random_state` gave."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def _mix(seed: int, epoch: int) -> int:
