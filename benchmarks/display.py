@@ -1,4 +1,4 @@
-"""What a person sees while a plan runs: a live line on a terminal, plain lines elsewhere; always the time left."""
+"""What a person sees while a plan runs: live lines on a terminal, plain lines elsewhere; always the time left."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
-EVALUATION_COST = 1 / 3
-"""Work of a forward pass against forward, backward and step: what the time left is reckoned with."""
+from benchmarks.heartbeat import Heartbeat
+
+LINE_SECONDS = 60.0
+"""Where lines are plain: most seconds of an epoch without one."""
 
 
 class Listener(Protocol):
@@ -38,10 +40,12 @@ class Display:
 
     def __init__(self, console: Console, runs: int, work: float) -> None:
         self.console, self.runs, self.work = console, runs, work
-        self.done = 0.0
-        self.run_number = 0
+        self.finished = self.heard = 0.0
+        """Work of the Runs that ended; what of it was done here."""
+        self.ended = 0
         self.label = ""
-        self.started = time.monotonic()
+        self.beat: Heartbeat | None = None
+        self.started = self._last_line = time.monotonic()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -51,7 +55,8 @@ class Display:
             disable=not console.is_terminal,
             refresh_per_second=4,
         )
-        self.task = self.progress.add_task("", total=max(work, 1e-9), left="")
+        self._run = self.progress.add_task("", total=1, left="")
+        self._plan = self.progress.add_task(f"plan 0/{runs}", total=max(work, 1e-9), left="", visible=runs > 1)
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -62,44 +67,81 @@ class Display:
     ) -> None:
         self.progress.stop()
 
-    def run_begins(self, label: str) -> None:
-        """Names the Run that is now on."""
-        self.run_number += 1
-        self.label = f"[{self.run_number}/{self.runs}] {label}"
-        self.progress.update(self.task, description=escape(self.label))
+    def run_begins(self, number: int, label: str) -> None:
+        """Names the Run that is now on, the `number`th of the plan."""
+        self.label, self.beat = f"[{number}/{self.runs}] {label}", None
+        self.progress.reset(self._run, description=escape(self.label), total=1, left="")
 
-    def run_ends(self, outcome: str, work: float, finished_before: float) -> None:
-        """Says how the Run ended; whatever of its `work` was not heard of counts as done."""
-        self._advance(max(finished_before + work - self.done, 0))
-        self.console.print(f"{escape(self.label)}: {escape(outcome)}", highlight=False, soft_wrap=True)
+    def run_ends(self, outcome: str, work: float, here: bool = True) -> None:
+        """Says how the Run ended; all of its `work` counts as done from now on, also where it was not done `here`."""
+        if here:
+            self.heard += self.beat.heard if self.beat and self.beat.heard else work
+        self.finished, self.ended, self.beat = self.finished + work, self.ended + 1, None
+        self._show_plan()
+        self._line(f"{self.label}: {outcome}")
 
-    def trained(self, images: int) -> None:
-        self._advance(images)
+    def run_skipped(self) -> None:
+        """Counts a Run that was done before."""
+        self.ended += 1
+        self._show_plan()
 
-    def evaluated(self, images: int) -> None:
-        self._advance(images * EVALUATION_COST)
-
-    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        test = row.get("test_top1")
-        accuracy = "" if test is None else f" · test {100 * test:.1f} %"
-        text = (
-            f"{self.label} · epoch {row['epoch']}/{epochs} · loss {row['loss']:.3f}{accuracy}"
-            f" · {row['images_per_s']:.0f} images/s"
+    def hear(self, word: Heartbeat | str) -> None:
+        """What the process that works on the Run tells: how far it is, or something in words."""
+        if isinstance(word, str):
+            self._line(f"{self.label}: {word}")
+            return
+        new_epoch = word.epoch > (self.beat.epoch if self.beat else 0)
+        self.beat = word
+        text = " · ".join([self.label, *told(word)])
+        left = time_left(word.seconds_left)
+        self.progress.update(
+            self._run, description=escape(text), total=max(word.work, 1e-9), completed=word.done, left=left
         )
-        self.progress.update(self.task, description=escape(text))
-        if not self.console.is_terminal:
-            self.console.print(f"{escape(text)} · {self.time_left()}", highlight=False, soft_wrap=True)
-
-    def note(self, text: str) -> None:
-        self.console.print(f"{escape(self.label)}: {escape(text)}", highlight=False, soft_wrap=True)
+        self._show_plan()
+        late = word.loss is not None and time.monotonic() - self._last_line > LINE_SECONDS
+        if not self.console.is_terminal and (new_epoch or late):
+            self._line(f"{text} · {self.time_left()}")
 
     def time_left(self) -> str:
-        """Minutes and seconds to the end of the plan at the rate so far."""
-        if self.done <= 0:
-            return "time left unknown"
-        seconds = (time.monotonic() - self.started) * max(self.work - self.done, 0) / self.done
-        return f"{int(seconds) // 60}:{int(seconds) % 60:02d} left"
+        """To the end of the plan, at the rate so far."""
+        done = self.finished + (self.beat.done if self.beat else 0)
+        heard = self.heard + (self.beat.heard if self.beat else 0)
+        seconds = (time.monotonic() - self.started) * max(self.work - done, 0)
+        return time_left(seconds / heard if heard > 0 else None)
 
-    def _advance(self, work: float) -> None:
-        self.done += work
-        self.progress.update(self.task, completed=self.done, left=self.time_left())
+    def _show_plan(self) -> None:
+        done = self.finished + (self.beat.done if self.beat else 0)
+        self.progress.update(
+            self._plan, description=f"plan {self.ended}/{self.runs}", completed=done, left=self.time_left()
+        )
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def told(beat: Heartbeat) -> list[str]:
+    """A heartbeat in a few words each, for a line."""
+    words = []
+    if beat.epochs:
+        words.append(f"epoch {beat.epoch}/{beat.epochs}")
+    if beat.loss is not None:
+        words.append(f"loss {beat.loss:.3f}")
+    if beat.test_top1 is not None:
+        words.append(f"test {100 * beat.test_top1:.1f} %")
+    if beat.images_per_s is not None:
+        words.append(f"{beat.images_per_s:.0f} images/s")
+    if beat.memory is not None:
+        words.append(f"{beat.memory / 2**30:.1f} GiB")
+    return words
+
+
+def time_left(seconds: float | None) -> str:
+    """Minutes and seconds, or days and hours, in words."""
+    if seconds is None:
+        return "time left unknown"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 600:
+        return f"{minutes}:{rest:02d} left"
+    days, hours = divmod(minutes // 60, 24)
+    return f"{days} d {hours} h left"

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import torch
 from rich.console import Console
-from safetensors.torch import save_file
 
-from benchmarks import checkpoint, machine, profile, recipes
-from benchmarks.build import state_on_cpu
-from benchmarks.display import EVALUATION_COST, Display
-from benchmarks.evaluate import metrics, prediction_table
-from benchmarks.plan import Place, images_to_process
-from benchmarks.settings import AnyRun, ProfileRun, Run
-from benchmarks.train import Trainer
-from results.record import SELECTIONS, Record
-from results.store import REFERENCE, ResultsError, ResultStore, write_whole
+from benchmarks import apart, claims, heartbeat, worker
+from benchmarks.display import Display
+from benchmarks.plan import Place
+from benchmarks.settings import AnyRun, ProfileRun
+from benchmarks.worker import WEIGHTS, Attempt, CarryOut, blank, work_of
+from results.record import Record
+from results.store import REFERENCE, ResultStore
 
-WEIGHTS = "weights.safetensors"
-PROFILE_WORK = 4000.0
-"""What a profile Run counts for in the time left, in trained images: a guess, it takes some 15 seconds."""
+__all__ = ["WEIGHTS", "Summary", "execute", "run_folder"]
+
+WAIT_SECONDS = 2.0
+"""Between two looks at Runs that another process works on."""
 
 
 @dataclass
@@ -35,135 +30,129 @@ class Summary:
 
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    """Done before."""
+    elsewhere: list[str] = field(default_factory=list)
+    """Done meanwhile by another process on the same results."""
     failed: list[str] = field(default_factory=list)
 
 
-def execute(plan: Sequence[AnyRun], store: ResultStore, place: Place, console: Console) -> Summary:
-    """Runs what has no finished record yet, one after another.
+def execute(
+    plan: Sequence[AnyRun],
+    store: ResultStore,
+    place: Place,
+    console: Console,
+    own_process: bool = False,
+    carry_out: CarryOut = worker.carry_out,
+) -> Summary:
+    """Runs what has no finished record yet, one after another; with `own_process`, each in a process of its own.
 
-    A Run that raises is recorded as failed and the next one begins; a folder that can't be written stops the plan
-    (`ResultsError`), and so does Ctrl-C: what was finished stays, and the Run that was on goes on from its last epoch.
+    A Run that raises or dies is recorded as failed and the next one begins; one that another process works on is left
+    to it, and waited for at the end. A folder that can't be written stops the plan (`ResultsError`), and so does
+    Ctrl-C: what was finished stays, and the Run that was on goes on from its last checkpoint.
     """
     store.prepare()
     store.records()  # one that can't be read is said now, not after hours of training
-    done = {case.id for case in plan if (known := store.read(case.id)) is not None and known.status == "done"}
-    summary = Summary()
-    work = {case.id: 0.0 if case.id in done else work_of(case, place) for case in plan}
-    with Display(console, len(plan), sum(work.values())) as display:
-        for case in plan:
-            display.run_begins(case.label)
-            if case.id in done:
-                summary.skipped.append(case.id)
-                continue
-            before = display.done
-            record = _run_recorded(case, store, place, display)
-            (summary.done if record.status == "done" else summary.failed).append(case.id)
-            display.run_ends(_outcome(record), work[case.id], before)
+    course = _Course(plan, store, place, own_process, carry_out)
+    work = sum(course.work.values())
+    with Display(console, len(plan), work) as display:
+        course.follow(display)
     store.index()
-    return summary
+    return course.summary
 
 
-def work_of(case: AnyRun, place: Place) -> float:
-    """What a case counts for in the time left, in trained images."""
-    if not isinstance(case, Run):
-        return PROFILE_WORK
-    trained, evaluated = images_to_process(case, place)
-    return trained + evaluated * EVALUATION_COST
+class _Course:
+    """A plan on its way. Runs of one plan may be done by several processes; each keeps its own course."""
+
+    def __init__(
+        self, plan: Sequence[AnyRun], store: ResultStore, place: Place, own_process: bool, carry_out: CarryOut
+    ) -> None:
+        self.plan, self.store, self.place = plan, store, place
+        self.own_process, self.carry_out = own_process, carry_out
+        self.before = {case.id: store.read(case.id) for case in plan}
+        self.work = {case.id: 0.0 if self._was_done(case) else work_of(case, place) for case in plan}
+        self.summary = Summary()
+        self.left: set[str] = set()
+        """Found in other hands."""
+
+    def follow(self, display: Display) -> None:
+        """Goes through the plan until every Run has ended, here or elsewhere."""
+        to_do = []
+        for number, case in enumerate(self.plan, start=1):
+            if self._was_done(case):
+                self.summary.skipped.append(case.id)
+                display.run_skipped()
+            else:
+                to_do.append((number, case))
+        while to_do:
+            left = [one for one in to_do if not self._go_to(*one, display)]
+            if len(left) == len(to_do):
+                time.sleep(WAIT_SECONDS)
+            to_do = left
+
+    def _was_done(self, case: AnyRun) -> bool:
+        known = self.before[case.id]
+        return known is not None and known.status == "done"
+
+    def _go_to(self, number: int, case: AnyRun, display: Display) -> bool:
+        """Does a Run, or sees that another process has; False if one is at it, which is said once."""
+        ended = self._ended_elsewhere(case)
+        if ended is None and claims.held(self.store.folder(case.id)):
+            if case.id not in self.left:
+                self.left.add(case.id)
+                display.run_begins(number, case.label)
+                display.hear(f"left to {_owner(self.store.folder(case.id))}")
+            return False
+        display.run_begins(number, case.label)
+        record, here = (ended, False) if ended else self._attempt(case, display)
+        if record is None:
+            return False
+        lists = self.summary
+        (lists.failed if record.status == "failed" else lists.done if here else lists.elsewhere).append(case.id)
+        display.run_ends(("" if here else "by another process: ") + _outcome(record), self.work[case.id], here)
+        return True
+
+    def _ended_elsewhere(self, case: AnyRun) -> Record | None:
+        """The record that another process has written since this course began."""
+        known, before = self.store.read(case.id), self.before[case.id]
+        return known if known is not None and (before is None or known.started != before.started) else None
+
+    def _attempt(self, case: AnyRun, display: Display) -> Attempt:
+        known = self.before[case.id]
+        before = known.started if known else None
+        arguments = (case, self.store.root, self.place, before, self.carry_out)
+        measured = isinstance(case, ProfileRun)  # always apart, so that its memory is its own
+        if not self.own_process and not measured:
+            return worker.attempt(*arguments, display.hear)
+        if measured and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the other process shall find the whole device
+        try:
+            found: Attempt = apart.call(worker.attempt, *arguments, hear=display.hear)
+        except apart.Died as death:
+            return self._record_death(case, death)
+        return found
+
+    def _record_death(self, case: AnyRun, death: apart.Died) -> Attempt:
+        """The record that the dead process could not write, unless another process is at the Run already."""
+        with claims.claim(self.store.folder(case.id)) as ours:
+            ended = self._ended_elsewhere(case)
+            if ended is not None or not ours:
+                return Attempt(ended, False)
+            record = blank(case, torch.device(self.place.device))
+            record.status, record.error = "failed", str(death)
+            self.store.write(record)
+            return Attempt(record, True)
 
 
-def _run_recorded(case: AnyRun, store: ResultStore, place: Place, display: Display) -> Record:
-    began = time.monotonic()
-    record = _blank(case, torch.device(place.device))
-    try:
-        if isinstance(case, Run):
-            _train(case, record, store, place, display)
-        else:
-            _profile(case, record, store)
-    except ResultsError:
-        raise
-    except Exception as error:  # the boundary: whatever a method, a dataset or a device raises ends one Run only
-        record.status = "failed"
-        record.error = f"{type(error).__name__}: {error}".splitlines()[0]
-        record.traceback = "".join(traceback.format_exception(error))
-        record.seconds = time.monotonic() - began
-        store.write(record)
-    return record
-
-
-def _blank(case: AnyRun, device: torch.device) -> Record:
-    commit, clean = machine.commit()
-    return Record(
-        id=case.id,
-        hash=case.hash,
-        status="done",
-        run=case.model_dump(mode="json"),
-        commit=commit,
-        clean=clean,
-        versions=machine.versions(),
-        hardware=machine.hardware(device),
-    )
-
-
-def _train(run: Run, record: Record, store: ResultStore, place: Place, display: Display) -> None:
-    folder = store.folder(run.id)
-    began = time.monotonic()
-    trainer = Trainer(run, place, folder, display)
-    trained = trainer.train()
-    progress = trained.progress
-    labels = torch.from_numpy(trainer.dataset.labels[trained.test_rows])
-    record.metrics = {name: metrics(chosen.logits, labels, chosen.epoch) for name, chosen in progress.chosen.items()}
-    record.split = {
-        "sha256": trainer.dataset.split_hash,
-        "classes": len(trainer.dataset.classes),
-        "class_names": list(trainer.dataset.classes),
-        **trained.counts,
-    }
-    if trainer.dataset.subsets:
-        record.split["subsets"] = list(trainer.dataset.subsets)
-    record.weights = trained.weights
-    record.model = {
-        "parameters": sum(parameter.numel() for parameter in trained.method.parameters()),
-        "views": trained.method.views,
-        "input": run.recipe.image_size,
-    }
-    record.training = {"images_per_s": trained.images_per_s, "seconds": trained.training_seconds}
-    if trained.peak_memory is not None:
-        record.training["peak_memory"] = trained.peak_memory
-    for name in set(SELECTIONS) - set(progress.chosen):
-        record.missing[f"metrics.{name}"] = (
-            "the method's last step comes after the epochs: none of them was evaluated with it"
-            if trainer.finished
-            else f"no image is held out of train (validation: {run.recipe.validation})"
-        )
-    if run.protocol == "paper" and run.options == recipes.options_of(run.method, run.variant):
-        answered = recipes.answered(run.method, variant=run.variant, dataset=run.task, backbone=run.backbone)
-        record.published = [row.model_dump() for row in answered]
-    record.resumed = progress.resumed
-    record.seconds = progress.seconds if progress.resumed else time.monotonic() - began
-    logits = {name: chosen.logits for name, chosen in progress.chosen.items()}
-    write_whole(folder / WEIGHTS, lambda path: save_file(dict(state_on_cpu(trained.method)), path))
-    store.write(
-        record,
-        history=pd.DataFrame(progress.history),
-        predictions=prediction_table(trainer.dataset, trained.test_rows, logits),
-    )
-    checkpoint.discard(folder)
-
-
-def _profile(run: ProfileRun, record: Record, store: ResultStore) -> None:
-    began = time.monotonic()
-    if run.device == "cuda":
-        torch.cuda.empty_cache()  # the other process shall find the whole device
-    measured: dict[str, Any] = profile.measure_apart(run)
-    record.speed, record.model = measured["speed"], measured["model"]
-    record.seconds = time.monotonic() - began
-    store.write(record)
+def _owner(folder: Path) -> str:
+    beat = heartbeat.read(folder)
+    return f"{beat.owner}, which is working on it" if beat else "another process, which is working on it"
 
 
 def _outcome(record: Record) -> str:
     """A Run's end in a few words."""
     if record.status == "failed":
-        return f"failed: {record.error} (its traceback is in record.json)"
+        more = " (its traceback is in record.json)" if record.traceback else ""
+        return f"failed: {record.error}{more}"
     if record.metrics:
         last = record.metrics["last"]
         return f"top-1 {100 * last.top1:.1f} % after epoch {last.epoch}, {record.seconds:.0f} s"

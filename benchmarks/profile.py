@@ -1,4 +1,4 @@
-"""Speed and memory of one method on one backbone, measured in a process of its own.
+"""Speed and memory of one method on one backbone, measured in a process of its own (see `execute.py`).
 
 Inputs are random tensors: a profile Run is compute alone. Rates are source images per second, whatever number of
 passes the method makes of them.
@@ -6,11 +6,9 @@ passes the method makes of them.
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
@@ -35,12 +33,6 @@ STEADY = 0.05
 MODE_SECONDS = 60.0
 """A mode that takes longer than this is cut short, with three blocks at the least."""
 LATENCY_REPEATS = 15
-
-
-def measure_apart(run: ProfileRun) -> dict[str, Any]:
-    """`measure` in a fresh process, so that its peak memory is its own and a crash touches nothing else."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, run).result()
 
 
 def measure(run: ProfileRun) -> dict[str, Any]:

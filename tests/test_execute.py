@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +15,16 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import methods
-from benchmarks import checkpoint, execute, plan
+from benchmarks import checkpoint, execute, plan, worker
+from benchmarks.display import Listener, Silent
 from benchmarks.plan import Changes, Place
 from benchmarks.predict import predict
 from benchmarks.settings import AnyRun, Run
 from benchmarks.suite import Suite
 from benchmarks.train import Diverged, Trainer
 from methods.plain.model import Plain
-from results.store import ResultsError, ResultStore
+from results.record import Record
+from results.store import ResultsError, ResultStore, write_whole
 
 SMALL = {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32}
 RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}
@@ -102,7 +107,7 @@ def test_the_test_set_chooses_neither_last_epoch_nor_validation(
 ) -> None:
     """Four epochs whose accuracy on test goes down, and on validation up and down: each rule picks its own."""
     run = one_run(here)
-    trainer = Trainer(run, here, store.folder(run.id), execute.Display(QUIET, 1, 1))
+    trainer = Trainer(run, here, store.folder(run.id), Silent())
     right_of_six = {"test": [6, 4, 2, 0], "validation": [1, 4, 2, 4]}
     epochs = []
 
@@ -231,7 +236,7 @@ def test_a_method_may_take_several_steps_a_batch(here: Place, monkeypatch: pytes
     monkeypatch.setattr(kind, "steps", two_steps)
     monkeypatch.setattr(kind, "after_step", lambda self: stepped.append(1))
     run = one_run(here, set={"recipe": {"epochs": 1}})
-    trainer = Trainer(run, here, tmp_path, execute.Display(QUIET, 1, 1))
+    trainer = Trainer(run, here, tmp_path, Silent())
     trained = trainer.train()
     assert len(stepped) == 2 * 4  # 18 images in batches of 5
     assert {"loss.first", "loss.second"} <= set(trained.progress.history[0])
@@ -314,6 +319,49 @@ def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pyte
             module.write_whole(path, full)
     assert path.read_text(encoding="utf-8") == "before"
     assert [file.name for file in store.root.iterdir()] == ["kept.txt"]
+
+
+def kill_the_first_and_fill_the_disk_at_the_third(
+    case: AnyRun, store: ResultStore, place: Place, listener: Listener
+) -> Record:
+    assert isinstance(case, Run)
+    if case.seed == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if case.seed == 2:
+        write_whole(
+            store.folder(case.id) / "record.json", lambda _: Path("/dev/full").write_text("x", encoding="utf-8")
+        )
+    record = worker.blank(case, torch.device("cpu"))
+    store.write(record)
+    return record
+
+
+def test_a_run_killed_in_its_own_process_fails_alone_and_a_full_disk_there_stops_the_plan(
+    here: Place, store: ResultStore
+) -> None:
+    runs = runs_of(here, seeds=4)
+    with pytest.raises(ResultsError, match="No space left"):
+        execute.execute(runs, store, here, QUIET, True, kill_the_first_and_fill_the_disk_at_the_third)
+    killed, done, unwritten, untouched = (store.read(run.id) for run in runs)
+    assert killed is not None
+    assert killed.status == "failed"
+    assert "memory ran out" in (killed.error or "")
+    assert done is not None
+    assert done.status == "done"
+    assert unwritten is None
+    assert untouched is None
+
+
+def test_a_run_in_its_own_process_gives_the_same_weights_and_tells_how_far_it_is(
+    here: Place, store: ResultStore
+) -> None:
+    run = one_run(here)
+    said = io.StringIO()
+    assert execute.execute([run], store, here, Console(file=said, width=300), own_process=True).done == [run.id]
+    assert [f"epoch {epoch}/3" in said.getvalue() for epoch in (1, 2, 3)] == [True] * 3
+    execute.execute([run], ResultStore(store.root / "here"), here, QUIET)
+    apart, in_this = (load_file(root / run.id / execute.WEIGHTS) for root in (store.root, store.root / "here"))
+    assert all(torch.equal(apart[name], in_this[name]) for name in apart)
 
 
 def test_the_index_is_rebuilt_from_the_records(here: Place, store: ResultStore) -> None:

@@ -14,10 +14,9 @@ import psutil
 import pytest
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 
 from benchmarks import plan
-from benchmarks.display import Display
+from benchmarks.display import Silent
 from benchmarks.plan import Changes, Place
 from benchmarks.suite import Suite
 from benchmarks.train import Trainer
@@ -239,7 +238,7 @@ def test_a_run_ends_with_the_same_weights_and_logits_whatever_the_way(tmp_path: 
     trained = []
     for way in ways:
         (tmp_path / way).mkdir()
-        trainer = Trainer(run, Place(feed=way), tmp_path / way, Display(Console(quiet=True), 1, 1))  # type: ignore[arg-type]
+        trainer = Trainer(run, Place(feed=way), tmp_path / way, Silent())  # type: ignore[arg-type]
         trained.append(trainer.train())
     weights = [one.method.state_dict() for one in trained]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
