@@ -10,20 +10,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-import yaml
 
-from benchmarks import data as data_job
 from benchmarks import execute, jobs, plan, preview, suite
+from benchmarks.data_commands import AsJson, DataRoot, data_list
+from benchmarks.data_commands import app as data_app
 from benchmarks.errors import REFUSED, UserError
 from benchmarks.predict import find_run
 from benchmarks.predict import predict as predict_images
-from benchmarks.terminal import choose_device, console, numbers, progress, show, words
+from benchmarks.terminal import choose_device, console, numbers, show, words
+from datasets.download import FetchError
 from reports import readme as readme_tables
 from reports.report import Report, terminal_tables, write_report
 from results.store import REFERENCE, ResultsError, ResultStore
@@ -35,7 +36,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Datasets on this machine.")
 app.add_typer(data_app, name="data")
 
 Only = Annotated[list[str] | None, typer.Option("--only", help="Keep Runs with key=value (patterns, commas).")]
@@ -43,12 +43,8 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Change a setting o
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="What to compute on.")]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", "--data", envvar="FGBENCH_DATA", help="Folder of the datasets.")
-]
 Weights = Annotated[Path | None, typer.Option("--weights", envvar="FGBENCH_WEIGHTS", help="Folder of weight files.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 OUR_RESULTS = ROOT / "results"
 
 
@@ -252,66 +248,6 @@ def list_(
     show(rows[what](), what, as_json)
 
 
-@data_app.command("list")
-def data_list(as_json: AsJson = False, data_root: DataRoot = None) -> None:
-    """Every dataset, here or not, with its counts and how to get it; terms and the rest with --json."""
-    rows = data_job.rows(plan.Place(data_root))
-    show(rows if as_json else data_job.short_rows(rows), "datasets", as_json)
-
-
-@data_app.command("fetch")
-def data_fetch(
-    name: str,
-    put_into: Annotated[Path | None, typer.Option("--from", help="Folder where archives lie already.")] = None,
-    data_root: DataRoot = None,
-) -> None:
-    """Downloads, checks and unpacks a dataset; interrupted, the same command goes on from there."""
-    try:
-        with data_job.FetchDisplay(console) as display:
-            found = data_job.fetch(name, data_root, put_into, display)
-    except KeyboardInterrupt:
-        console.print("\ninterrupted: the same command goes on from there", style="red")
-        raise typer.Exit(130) from None
-    _tell_findings(found, as_json=False)
-
-
-@data_app.command("verify")
-def data_verify(
-    name: str,
-    option: Annotated[list[str] | None, typer.Option("--option", help="Option of the dataset: key=value.")] = None,
-    as_json: AsJson = False,
-    data_root: DataRoot = None,
-) -> None:
-    """Reads every image; names each that is missing, empty, damaged or not in the table; compares counts and split."""
-    options = {key: yaml.safe_load(value) for key, value in plan.parse_assignments(option or [], "--option").items()}
-    listener = (lambda done, total: None) if as_json else progress(f"verifying {name}")
-    _tell_findings(data_job.verify(name, data_root, options, listener), as_json)
-
-
-def _tell_findings(found: Sequence[data_job.Findings], as_json: bool) -> None:
-    """The faults, each a line, then the counts; exit code 1 if there are faults."""
-    if as_json:
-        show([one.as_row for one in found], "", as_json)
-    else:
-        for fault in [fault for one in found for fault in one.faults]:
-            console.print(fault.what, markup=False, highlight=False, soft_wrap=True)
-        show([one.as_row | {"faults": len(one.faults)} for one in found], found[0].name)
-    if any(one.faults for one in found):
-        raise typer.Exit(1)
-
-
-@data_app.command("prepare")
-def data_prepare(
-    name: str,
-    size: Annotated[int, typer.Option(min=1, help="Pixels.")],
-    resize: Annotated[Literal["squash", "short_side"], typer.Option(help="Both sides, or the short one.")] = "squash",
-    data_root: DataRoot = None,
-) -> None:
-    """Decodes every image once, so that training does not have to."""
-    dataset = plan.Place(data_root).open(name, {})
-    show([data_job.prepare(dataset, size, resize, progress(f"decoding {name}"))], name)
-
-
 @app.command()
 def predict(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A Run's id, or its beginning.")],
@@ -348,7 +284,7 @@ def main() -> None:
     except REFUSED as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(2)
-    except (ResultsError, data_job.FetchError) as error:
+    except (ResultsError, FetchError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(1)
 

@@ -20,12 +20,13 @@ from typer.testing import CliRunner
 
 import datasets
 import run_all
-from benchmarks import data, terminal
+from benchmarks import data, data_commands, terminal
 from benchmarks.plan import Place
-from datasets import Dataset
+from datasets import Dataset, open_dataset
 from datasets.archives import Archive, Expected
 from datasets.cub_200_2011 import CUB
 from datasets.folder import Folder
+from datasets.storage import open_store
 from datasets.verify import verify
 from tests.file_server import Answer, FileServer, file_server
 
@@ -337,3 +338,15 @@ def test_the_list_as_json_has_what_the_table_leaves_out(root: Path, cub: Path) -
     assert (present["here"], present["folder"], present["boxes"]) == (True, str(cub), False)
     assert len(present["split_sha256"]) == 64
     assert set(row) == set(present), "one set of columns"
+
+
+def test_cache_lists_stores_and_removes_those_nobody_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
+    store = open_store(open_dataset("synthetic", options={"classes": 2, "train_per_class": 1}), 16, "squash")
+    data_commands.cache(remove_unused=None, as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["store"], row["state"]) == (store.folder.name, "whole")
+    data_commands.cache(remove_unused=0, as_json=False)
+    assert not store.folder.exists()

@@ -1,0 +1,110 @@
+"""The verbs of `run_all.py data`: list, fetch, verify, prepare, cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+import yaml
+
+from benchmarks import data, plan
+from benchmarks.terminal import console, progress, show
+from datasets import housekeeping
+
+app = typer.Typer(help="Datasets on this machine.")
+
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", "--data", envvar="FGBENCH_DATA", help="Folder of the datasets.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+Options = Annotated[list[str] | None, typer.Option("--option", help="Option of the dataset: key=value.")]
+
+
+@app.command("list")
+def data_list(as_json: AsJson = False, data_root: DataRoot = None) -> None:
+    """Every dataset, here or not, with its counts and how to get it; terms and the rest with --json."""
+    rows = data.rows(plan.Place(data_root))
+    show(rows if as_json else data.short_rows(rows), "datasets", as_json)
+
+
+@app.command("fetch")
+def data_fetch(
+    name: str,
+    put_into: Annotated[Path | None, typer.Option("--from", help="Folder where archives lie already.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Downloads, checks and unpacks a dataset; interrupted, the same command goes on from there."""
+    try:
+        with data.FetchDisplay(console) as display:
+            found = data.fetch(name, data_root, put_into, display)
+    except KeyboardInterrupt:
+        console.print("\ninterrupted: the same command goes on from there", style="red")
+        raise typer.Exit(130) from None
+    _tell_findings(found, as_json=False)
+
+
+@app.command("verify")
+def data_verify(
+    name: str,
+    option: Options = None,
+    as_json: AsJson = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Reads every image; names each that is missing, empty, damaged or not in the table; compares counts and split."""
+    listener = (lambda done, total: None) if as_json else progress(f"verifying {name}")
+    _tell_findings(data.verify(name, data_root, _options(option), listener), as_json)
+
+
+@app.command("prepare")
+def data_prepare(
+    name: str,
+    size: Annotated[int, typer.Option(min=1, help="Pixels.")],
+    resize: Annotated[Literal["squash", "short_side"], typer.Option(help="Both sides, or the short one.")] = "squash",
+    option: Options = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Decodes every image once, so that training does not have to; interrupted, it goes on from there."""
+    dataset = plan.Place(data_root).open(name, _options(option))
+    show([data.prepare(dataset, size, resize, progress(f"decoding {name}"))], name)
+
+
+@app.command("cache")
+def cache(
+    remove_unused: Annotated[
+        int | None, typer.Option(min=0, metavar="DAYS", help="Remove what nobody opened for DAYS days, or can open.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The decoded images on this machine: where, how much, last used; and tidying them up."""
+    found = housekeeping.stores()
+    if remove_unused is not None:
+        for gone in housekeeping.remove(housekeeping.superfluous(found, timedelta(days=remove_unused))):
+            console.print(f"removed {gone.folder}", markup=False, highlight=False, soft_wrap=True)
+        found = housekeeping.stores()
+    rows = [
+        {"store": store.folder.name, "state": store.state, "MB": round(store.bytes / 1e6)}
+        | {"last used": f"{store.last_used:%Y-%m-%d %H:%M}"}
+        for store in found
+    ]
+    show(rows, f"decoded images in {housekeeping.default_cache()}", as_json)
+
+
+def _options(assignments: Sequence[str] | None) -> dict[str, Any]:
+    """`["subset=bird"]` -> `{"subset": "bird"}`, values read as YAML."""
+    pairs = plan.parse_assignments(assignments or [], "--option")
+    return {key: yaml.safe_load(value) for key, value in pairs.items()}
+
+
+def _tell_findings(found: Sequence[data.Findings], as_json: bool) -> None:
+    """The faults, each a line, then the counts; exit code 1 if there are faults."""
+    if as_json:
+        show([one.as_row for one in found], "", as_json)
+    else:
+        for fault in [fault for one in found for fault in one.faults]:
+            console.print(fault.what, markup=False, highlight=False, soft_wrap=True)
+        show([one.as_row | {"faults": len(one.faults)} for one in found], found[0].name)
+    if any(one.faults for one in found):
+        raise typer.Exit(1)
