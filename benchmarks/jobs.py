@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmarks import recipes
-from benchmarks.errors import parse
+from benchmarks.errors import merged, parse
 from benchmarks.plan import Place, split_name
 from benchmarks.recipes import Answer, PublishedRow
 from benchmarks.settings import Recipe
 from benchmarks.suite import BackboneChoice, DatasetChoice, Suite, Training
-from datasets import DatasetError
+from datasets import Dataset, DatasetError
 from methods.backbones import BackboneError, check_name, find_weights
 
 
@@ -58,7 +58,7 @@ def goals(
     """
     name, variant = split_name(method)
     if dataset:
-        place.open_all(dataset, changes.get("dataset_options", {}))
+        _open(dataset, changes, place)
     if backbone:
         check_name(backbone)
     answers = [row.answered_by for row in recipes.published(name) if row.answered_by]
@@ -83,10 +83,15 @@ def _goal(method: str, variant: str, dataset: str, backbone: str, changes: Mappi
         dataset,
         backbone,
         tuple(recipes.answered(method, variant, dataset, backbone)),
-        recipes.recipe_for(method, variant, "paper", dataset, backbone, changes.get("recipe", {})),
-        _fault(lambda: place.open_all(dataset, changes.get("dataset_options", {}))),
+        recipes.recipe_for(method, variant, "paper", dataset.partition(":")[0], backbone, changes.get("recipe", {})),
+        _fault(lambda: _open(dataset, changes, place)),
         _fault(lambda: find_weights(backbone, str(changes.get("pretrained", "auto")), place.weights_root)),
     )
+
+
+def _open(name: str, changes: Mapping[str, Any], place: Place) -> list[Dataset]:
+    choice = parse(DatasetChoice, {"name": name}, "dataset")
+    return place.open_all(choice.name, merged(choice.options, changes.get("dataset_options", {})))
 
 
 def _fault(attempt: Callable[[], object]) -> str | None:
@@ -124,7 +129,7 @@ def compare(
         split_name(name)
     check_name(backbone)
     file = find_weights(backbone, changes.get("pretrained", "auto"), place.weights_root)
-    opened = place.open_all(dataset, changes.get("dataset_options", {}))
+    opened = _open(dataset, changes, place)
     profiled = {
         "methods": methods,
         "backbones": [{"name": backbone, "options": file.network_options if file else {}}],

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, field_validator
 
+import datasets
 import methods
 from benchmarks.errors import UserError, choose, merged, parse, read_yaml
 from benchmarks.settings import Recipe, Settings
+from benchmarks.suite import DatasetChoice
 
 COMMON = Path(__file__).parent / "common.yaml"
 
@@ -166,7 +168,10 @@ def check(method: str) -> None:
         recipe_for(method, name, "common", "", file.recipe.backbone, {})
     for row in published(method):
         if row.answered_by:
-            choose(f"variant of {method} (published row {row.variant!r})", row.answered_by.variant, file.variants)
+            what = f"of {method} (published row {row.variant!r})"
+            choose(f"variant {what}", row.answered_by.variant, file.variants)
+            chosen = parse(DatasetChoice, {"name": row.answered_by.dataset}, f"dataset {what}")
+            choose(f"dataset {what}", chosen.name, datasets.readers())
 
 
 def constructor_options(method: str) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
+import datasets
 from benchmarks.errors import UserError, choose, parse, read_yaml
 from benchmarks.settings import Settings
 
@@ -14,10 +15,25 @@ FOLDER = Path(__file__).parent / "suites"
 
 
 class DatasetChoice(Settings):
-    """A dataset and the options it is opened with."""
+    """A dataset and the options it is opened with. `webfg_496:bird` names one subset of those that are scored apart."""
 
     name: str
     options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _subset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        name, colon, word = str(values.get("name")).partition(":")
+        if not colon:
+            return values
+        reader = datasets.readers().get(name)
+        subsets = {str(value): subset for subset in (reader.subsets if reader else ()) for value in subset.values()}
+        if word not in subsets:
+            known = f"it has {', '.join(subsets)}" if subsets else "it is one whole"
+            raise ValueError(f"{name} has no subset {word!r}; {known}")
+        return values | {"name": name, "options": {**subsets[word], **values.get("options", {})}}
 
 
 class BackboneChoice(Settings):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from benchmarks import jobs, plan, preview, suite
 from benchmarks.errors import UserError
 from benchmarks.plan import Changes, Place
 from benchmarks.settings import ProfileRun, Run
-from benchmarks.suite import Suite
+from benchmarks.suite import DatasetChoice, Suite
 from datasets import DatasetError
 from methods.backbones import SHIPPED_WEIGHTS, BackboneError
 
@@ -192,3 +193,21 @@ def test_a_dry_reproduction_shows_value_recipe_and_what_is_needed(here: Place) -
     assert "image_size" not in notes[1]
     assert any("weights for vgg16" in note for note in notes[2:])
     assert len(notes) == len(set(notes))
+
+
+def test_one_subset_is_asked_for_by_name() -> None:
+    choice = DatasetChoice.model_validate({"name": "webfg_496:bird"})
+    assert (choice.name, choice.options) == ("webfg_496", {"subset": "bird"})
+    with pytest.raises(ValidationError, match=r"no subset 'brid'; it has bird, aircraft, car"):
+        DatasetChoice.model_validate({"name": "webfg_496:brid"})
+    with pytest.raises(ValidationError, match="it is one whole"):
+        DatasetChoice.model_validate({"name": "nabirds:bird"})
+
+
+def test_a_published_row_of_one_subset_has_its_own_goal(here: Place) -> None:
+    goals = jobs.goals("bilinear_cnn:weblyfg", here)
+    assert {goal.dataset: [row.value for row in goal.rows] for goal in goals} == {
+        "webfg_496:bird": [66.56],
+        "webfg_496:aircraft": [64.33],
+        "webfg_496:car": [67.42],
+    }
