@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from results.speed import Limits, Mode, Part, Speed
+
+__all__ = ["SCHEMA", "SELECTIONS", "Metrics", "Record", "Selection", "Speed", "task"]
 
 SCHEMA = 1
 
@@ -27,11 +31,7 @@ def task(dataset: str, options: Mapping[str, Any]) -> str:
     return ":".join([dataset, *(value for value in options.values() if isinstance(value, str))])
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Metrics(_Part):
+class Metrics(Part):
     """Accuracy on the whole test set, by the weights of one epoch."""
 
     epoch: int
@@ -46,21 +46,7 @@ class Metrics(_Part):
     """Mean negative log-likelihood, nats."""
 
 
-class Speed(_Part):
-    """Measured by a profile Run, in one mode (`train` or `inference`), on one device."""
-
-    batch_size: int
-    images_per_s: float
-    """Median over blocks."""
-    images_per_s_p10: float
-    images_per_s_p90: float
-    latency_ms: float | None = None
-    """Median milliseconds of one image alone (inference only)."""
-    peak_memory: int
-    """Bytes. CUDA: most memory allocated by tensors. CPU: what the process grew by at its peak."""
-
-
-class Record(_Part):
+class Record(Part):
     """One Run. `run` holds its resolved settings as plain values; its keys are those of
     `benchmarks.settings`."""
 
@@ -73,6 +59,8 @@ class Record(_Part):
     run: dict[str, Any]
     error: str | None = None
     """One line; `traceback` has the rest."""
+    details: dict[str, Any] = {}
+    """Of an error that has some, for programs: where a training diverged, and its loss terms."""
     traceback: str | None = None
     started: datetime = Field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
@@ -97,7 +85,13 @@ class Record(_Part):
     training: dict[str, float] = {}
     """`images_per_s` end to end, `seconds` of training alone; on a GPU, `peak_memory` in bytes (a CPU's is measured
     by profile Runs, each alone in its process)."""
-    speed: dict[Literal["train", "inference"], Speed] = {}
+    speed: dict[Mode, Speed] = {}
+    exceeded: dict[Mode, int] = {}
+    """Bytes there were for a mode that ran out of memory: it needs more."""
+    limits: Limits | None = None
+    """Of the device, measured by a profile Run."""
+    state: dict[Literal["before", "after"], dict[str, Any]] = {}
+    """Clocks, temperature, throttling and load around the measurement of a profile Run."""
     missing: dict[str, str] = {}
     """Name of a value that is not there -> why."""
     published: list[dict[str, Any]] = []

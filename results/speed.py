@@ -1,0 +1,93 @@
+"""What a profile Run measures, field by field. Part of `record.json`; what is absent has its reason in `missing`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Mode = Literal["train", "inference"]
+Resource = Literal["arithmetic", "memory", "launches"]
+"""What a step can wait for: multiplications, bytes to and from the device's memory, or the host that starts them."""
+Phase = Literal["weights", "gradients", "optimizer", "activations"]
+
+
+class Part(BaseModel):
+    """Part of a record: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Operation(Part):
+    """What one kind of operation costs in a step, without the operations that it calls."""
+
+    name: str
+    """In words."""
+    milliseconds: float
+    """In one step."""
+    share: float
+    """Of the time of all operations of the step, `[0, 1]`."""
+    calls: float
+    """In one step."""
+
+
+class Limits(Part):
+    """What the device reached just before the measurement: the ceilings of the roofline."""
+
+    flops_per_s: float
+    """Product of large square matrices, in the Run's precision."""
+    bytes_per_s: float
+    """Copy of a large tensor: bytes read and bytes written."""
+    launch_s: float
+    """Seconds per operation where each has next to nothing to do."""
+
+
+class Speed(Part):
+    """One mode of a method on one device. A *step* takes one batch of `batch_size` source images."""
+
+    batch_size: int
+    images_per_s: float
+    """Compute alone, from random tensors on the device; median over blocks."""
+    images_per_s_p10: float
+    images_per_s_p90: float
+    blocks: int | None = None
+    """How many blocks were kept."""
+    steady: bool | None = None
+    """Whether two blocks in a row agreed before the first was kept."""
+    latency_ms: float | None = None
+    """Median milliseconds of one image alone, the wait for the result included (inference only)."""
+    latency_ms_p95: float | None = None
+    latency_ms_p99: float | None = None
+    compile_s: float | None = None
+    """Seconds that the first step took beyond a later one, of compiled code; no other number has them."""
+
+    input_images_per_s: float | None = None
+    """Images brought to the device and augmented, nothing else; median over blocks."""
+    end_to_end_images_per_s: float | None = None
+    """Input and compute together, as in training or evaluation; median over blocks."""
+
+    peak_memory: int
+    """Bytes. CUDA: most memory allocated by tensors. CPU: what the process grew by at its peak."""
+    peak_reserved: int | None = None
+    """Bytes that torch's allocator took from the GPU for it."""
+    memory: dict[Phase, int] = {}
+    """Bytes of the tensors that a step holds; `activations` are what waits for the backward pass."""
+    largest_batch: int | None = None
+    """Images of the largest batch that fits, within a sixteenth."""
+
+    passes: float | None = None
+    """Passes through a backbone per source image, counted."""
+    flops: float | None = None
+    """Per source image in this mode, all passes, the backward pass of a training step included; 2 per multiply-add."""
+    bytes: float | None = None
+    """Per source image: what the operations read and write, each by itself."""
+    launches: float | None = None
+    """Operations of a step."""
+    shares: dict[Resource, float] = {}
+    """Of a step's time, the part that the device would need for this alone, at its `limits`."""
+    joules_per_image: float | None = None
+
+    breakdown: dict[str, float] = {}
+    """Milliseconds of a step, part by part."""
+    operations: list[Operation] = []
+    """The costliest ones."""
