@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -19,14 +21,25 @@ CALIBRATION_BINS = 15
 
 
 @torch.inference_mode()
-def logits_of(method: Method, feed: Feed, image_size: int, precision: str, listener: Listener) -> Tensor:
-    """Logits `(N, K)` float32 on the host, in the order of the feed's rows (the feed must not shuffle)."""
+def logits_of(
+    method: Method,
+    feed: Feed,
+    image_size: int,
+    precision: str,
+    listener: Listener,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Logits `(N, K)` float32 on the host, in the order of the feed's rows (the feed must not shuffle).
+
+    `forward`: the method's own in another form, such as the compiled one.
+    """
     method.eval()
+    forward = forward or method
     parts = []
     for batch in feed.batches(epoch=0):
         images = augment.test_batch(batch, image_size).contiguous(memory_format=torch.channels_last)
         with autocast(feed.device, precision):
-            parts.append(method(images).float())
+            parts.append(forward(images).float())
         listener.evaluated(len(batch))
     return torch.cat(parts).cpu()
 

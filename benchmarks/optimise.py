@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -123,27 +123,45 @@ def take_steps(
     method: Method,
     images: Tensor,
     labels: Tensor,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     precision: str,
     clip_norm: float | None = None,
+    *,
+    pieces: int = 1,
+    share: float = 1.0,
+    exchange: Callable[[Method], None] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
     """Makes the optimiser steps of one batch; yields the detached float32 losses of each.
 
+    The images go through in so many `pieces`, whose losses and gradients are added, each weighted by its part of the
+    images: what is a mean over images comes out as of the whole, while batch norm and losses of pairs see a piece.
+    `share`: what part of the batch these images are, where processes share it; `exchange` then sums their gradients.
+    Without an optimiser everything is done but the steps.
+
     Training and profiling both go through here, so that what is timed is what trains.
     """
-    steps = method.steps(images, labels)
+    cut = list(zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True))
+    weights = [share * len(piece) / len(images) for piece, _ in cut]
+    generators = [method.steps(*piece) for piece in cut]
     while True:
-        with autocast(images.device, precision):
-            losses = next(steps, None)
-        if losses is None:
-            return
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack([value.float() for value in losses.values()]).sum().backward()
+        method.zero_grad(set_to_none=True)
+        taken: dict[str, Tensor] = {}
+        for steps, weight in zip(generators, weights, strict=True):
+            with autocast(images.device, precision):
+                losses = next(steps, None)
+            if losses is None:
+                return
+            (weight * torch.stack([value.float() for value in losses.values()]).sum()).backward()
+            for name, value in losses.items():
+                taken[name] = taken.get(name, torch.zeros((), device=value.device)) + weight * value.detach().float()
+        if exchange is not None:
+            exchange(method)
         clip(method, clip_norm)
-        optimizer.step()
+        if optimizer is not None:
+            optimizer.step()
         with torch.no_grad():
             method.after_step()
-        yield {name: value.detach().float() for name, value in losses.items()}
+        yield taken
 
 
 def clip(method: nn.Module, norm: float | None) -> None:

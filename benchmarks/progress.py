@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.selection import Choice
 from results.record import Selection
 
 
@@ -20,57 +21,40 @@ class Diverged(Exception):  # noqa: N818 - reads as what it is
         self.details = dict(details or {})
         """Epoch and batch, counted from 1, the seed from which the batch was drawn, and each loss term."""
 
+    @classmethod
+    def in_batch(cls, epoch: int, batch: int, seed: int, losses: Mapping[str, float]) -> Diverged:
+        """In a batch; epoch and batch are counted from 1."""
+        terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
+        where = f"epoch {epoch}, batch {batch} (drawn from seed {seed})"
+        details = {"epoch": epoch, "batch": batch, "seed": seed, "losses": dict(losses)}
+        return cls(f"a loss is not a number in {where}: {terms}", details)
 
-@dataclass
-class Choice:
-    """The test logits of one epoch's weights, and why that epoch was chosen."""
 
-    epoch: int
-    logits: Tensor
-    """(N, K) float32, over the whole test set in its order."""
-    score: tuple[float, ...]
-    """What the choice was made by, larger is better."""
-
-    def better_than(self, other: Choice | None) -> bool:
-        """Strictly: of equal epochs the earlier one stays."""
-        return other is None or self.score > other.score
+NEVER = 2**62
+"""Number of a batch that does not come."""
 
 
 class Losses:
     """The losses of an epoch so far. They stay on the device, so that no step waits for it."""
 
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
+    def __init__(self, sums: Mapping[str, Tensor] | None = None) -> None:
+        """`sums`: of an epoch that is taken up; on its way it had no bad batch."""
+        self.sums: dict[str, Tensor] = dict(sums or {})
         self.latest: dict[str, Tensor] = {}
         """Each term as it was last, up to the first that was not a number."""
-        self.first_bad: Tensor = torch.tensor(-1)
-        """Number of the batch in which one was not a number; -1: none was."""
+        self.first_bad: Tensor = torch.tensor(NEVER)
+        """Number of the batch in which one was not a number, or `NEVER`."""
 
     def add(self, batch: int, losses: Mapping[str, Tensor]) -> None:
         """Adds the float32 losses of one optimiser step of batch number `batch`."""
         finite = torch.stack(list(losses.values())).isfinite().all()
         if self.first_bad.device != finite.device:
             self.first_bad = self.first_bad.to(finite.device, non_blocking=True)
-        good = self.first_bad < 0
+        good = self.first_bad == NEVER
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
             self.latest[name] = torch.where(good, value, self.latest.get(name, value))
         self.first_bad = torch.where(good & ~finite, batch, self.first_bad)
-
-    def means(self, batches: int) -> dict[str, float]:
-        """Of each term per batch, also where a batch makes several steps. Waits for the device."""
-        return {name: (value / batches).item() for name, value in self.sums.items()}
-
-    def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps: the sums, on the host."""
-        return {name: value.cpu() for name, value in self.sums.items()}
-
-    @classmethod
-    def of(cls, state: Mapping[str, Tensor], device: torch.device) -> Losses:
-        """As they were when `state` was taken: an epoch that was on its way had no bad batch yet."""
-        losses = cls()
-        losses.sums = {name: value.to(device) for name, value in state.items()}
-        return losses
 
 
 @dataclass
@@ -97,6 +81,11 @@ class Progress:
     notes: list[str] = field(default_factory=list)
     """What a reader of the result should know of how it came about."""
 
+    @property
+    def images_in_all(self) -> int:
+        """Trained on since the beginning, those of the epoch that is on among them."""
+        return self.images + sum(row["images"] for row in self.history)
+
     def epoch_ends(self, row: dict[str, Any]) -> None:
         """Puts the epoch's row into the history and begins the next."""
         self.history.append(row)
@@ -104,14 +93,13 @@ class Progress:
         self.batch, self.images, self.epoch_seconds, self.losses = 0, 0, 0.0, Losses()
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint: containers, numbers and tensors on the host."""
+        """For a checkpoint, all but the losses: each process has its own."""
         chosen = {name: vars(choice) for name, choice in self.chosen.items()}
-        return {**vars(self), "losses": self.losses.state(), "chosen": chosen}
+        return {name: value for name, value in vars(self).items() if name != "losses"} | {"chosen": chosen}
 
     @classmethod
-    def of(cls, state: Mapping[str, Any], device: torch.device) -> Progress:
-        """From what `state()` gave; anything else in it is left alone."""
-        values = {name: state[name] for name in cls.__dataclass_fields__}
-        values["losses"] = Losses.of(values["losses"], device)
-        values["chosen"] = {name: Choice(**choice) for name, choice in values["chosen"].items()}
-        return cls(**values)
+    def of(cls, state: Mapping[str, Any], losses: Losses) -> Progress:
+        """From what `state()` gave, with the losses of the epoch that is on; else in `state` is left alone."""
+        values = {name: state[name] for name in cls.__dataclass_fields__ if name != "losses"}
+        chosen = {name: Choice(**choice) for name, choice in state["chosen"].items()}
+        return cls(**values | {"chosen": chosen, "losses": losses})

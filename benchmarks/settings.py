@@ -16,6 +16,10 @@ RULES = 2
 """Version of the protocol's meaning. Raised when the same settings come to give another result; part of every hash."""
 
 
+Precision = Literal["fp32", "tf32", "bf16"]
+"""bf16: autocast to bfloat16. tf32: a GPU multiplies float32 with 10 bits of mantissa; fp32: with all of them."""
+
+
 class Settings(BaseModel):
     """Base of all settings: a wrong key or value is an error, a built one never changes."""
 
@@ -79,6 +83,11 @@ class Recipe(Settings):
     """Whether weight decay also holds for biases and normalisation layers."""
     clip_norm: PositiveFloat | None = None
     """Largest norm of the whole gradient."""
+    accumulate: PositiveInt = 1
+    """Pieces that a batch is cut into, one backward pass each; their gradients are added, weighted by their images.
+    Equal to the whole batch where losses are means over images; batch norm and losses of pairs see one piece."""
+    sync_batchnorm: bool = False
+    """Whether batch norm takes its statistics over all processes; else each takes them of its own share."""
     validation: float = Field(0.1, ge=0, lt=1)
     """Share of each class's training images held out to select an epoch; 0: train on all, and select nothing."""
     evaluate_every: PositiveInt = 1
@@ -125,7 +134,7 @@ class Run(Case):
     allow_unfilled: bool = False
     """Whether layers may start from random weights where the file does not hold them."""
     protocol: Literal["common", "paper"]
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     recipe: Recipe
     seed: NonNegativeInt
 
@@ -152,7 +161,7 @@ class ProfileRun(Case):
     classes: PositiveInt
     image_size: PositiveInt
     batch_size: PositiveInt
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     device: Literal["cpu", "cuda"]
     hardware: str
     """Name of the processor or GPU: a rate holds for one only."""

@@ -87,14 +87,24 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         return any((self.brightness, self.contrast, self.saturation, self.hue))
 
 
-def train_batch(batch: Batch, settings: Augment, image_size: int, generator: torch.Generator) -> Tensor:
+def train_batch(
+    batch: Batch,
+    settings: Augment,
+    image_size: int,
+    generator: torch.Generator,
+    start: int = 0,
+    whole: int | None = None,
+) -> Tensor:
     """Augmented, normalised images `(B, 3, image_size, image_size)` float32 on the batch's device.
 
-    `generator` is one of the host. Raises `ValueError` if a stored image is smaller than a `random` or `center` crop.
+    `generator` is one of the host. A process that has a share of a batch says where in the `whole` it starts: each
+    image then gets what it would get if one process had them all.
+    Raises `ValueError` if a stored image is smaller than a `random` or `center` crop.
     """
-    draws = torch.rand(len(batch), DRAWS, generator=generator)
+    own = slice(start, start + len(batch))
+    draws = torch.rand(whole or len(batch), DRAWS, generator=generator)[own]
     order = torch.randperm(4, generator=generator).tolist()
-    policy_draws = torch.rand(len(batch), policies.DRAWS, generator=generator)
+    policy_draws = torch.rand(whole or len(batch), policies.DRAWS, generator=generator)[own]
     images, sizes = batch.images, batch.sizes
     if settings.rotation:
         angles = _between(draws[:, 0], -settings.rotation, settings.rotation)

@@ -37,14 +37,22 @@ class Mixing(BaseModel, frozen=True, extra="forbid"):
 
 
 def mix(
-    images: Tensor, labels: Tensor, classes: int, settings: Mixing, epoch: int, generator: torch.Generator
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    settings: Mixing,
+    epoch: int,
+    generator: torch.Generator,
+    start: int = 0,
+    whole: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mixed images and the class probabilities `(B, classes)` float32 that go with them, on the images' device.
 
     `images` `(B, 3, H, W)` float, `labels` (B,) int64, `epoch` counts from 0, `generator` is one of the host. Images
     and labels come back as they are where nothing is mixed; as much is drawn, so that all else is drawn alike.
+    `start`, `whole`: as in `train_batch`; the neighbours of a share are its own images.
     """
-    draws = torch.rand(len(images), DRAWS, generator=generator)
+    draws = torch.rand(whole or len(images), DRAWS, generator=generator)[start : start + len(images)]
     if not settings.active or (settings.epochs is not None and epoch >= settings.epochs):
         return images, labels
     height, width = images.shape[-2:]

@@ -22,9 +22,15 @@ RESNET = {"name": "test_resnet", "pretrained": "none"}
 SWIN = {
     "name": "swin_tiny_patch4_window7_224",
     "pretrained": "none",
-    "options": {"embed_dim": 16, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 2, 4], "window_size": 2},
+    "options": {
+        "embed_dim": 16,
+        "depths": [1, 1, 2, 1],
+        "num_heads": [1, 2, 2, 4],
+        "window_size": 2,
+        "drop_path_rate": 0.0,
+    },
 }
-"""Without batch norm: what an image gives does not depend on the others of its batch."""
+"""Without batch norm and draws: what an image gives does not depend on the others of its batch."""
 
 
 def small_run(method: str = "plain", backbone: dict[str, Any] | None = None, **changes: Any) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 RATE = 0.05
@@ -41,9 +41,27 @@ class Centres(nn.Module):
         return (features - self.read(labels)).square().sum(dim=1).mean()
 
     def update(self, features: Tensor, labels: Tensor) -> None:
-        """c_k ← c_k + β·(f_k - c_k) for each sample, all from the centres as they were before the batch."""
+        """c_k ← c_k + β·(f_k - c_k) for each sample, all from the centres as they were before the batch.
+
+        Where several processes share a batch, each gives its own samples and all end with the same centres.
+        """
         change = RATE * (features - self.read(labels))
         if self.duplicates == "last":
             same = labels[:, None] == labels
             change = change * ~same.triu(diagonal=1).any(dim=1, keepdim=True)
-        self.centres.index_add_(0, labels, change.to(self.centres.dtype))
+        change = change.to(self.centres.dtype)
+        if distributed.is_available() and distributed.is_initialized():
+            self.centres += self._over_processes(change, labels)
+        else:
+            self.centres.index_add_(0, labels, change)
+
+    def _over_processes(self, change: Tensor, labels: Tensor) -> Tensor:
+        """The sum of all processes' changes, `(K, M·C)`; a batch's order is that of the processes' ranks."""
+        moves = torch.zeros_like(self.centres).index_add_(0, labels, change)
+        if self.duplicates == "last":
+            rank = distributed.get_rank()
+            last = torch.full((len(moves),), -1, device=moves.device).index_fill_(0, labels, rank)
+            distributed.all_reduce(last, distributed.ReduceOp.MAX)
+            moves *= (last == rank)[:, None]
+        distributed.all_reduce(moves)
+        return moves

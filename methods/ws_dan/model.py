@@ -7,7 +7,7 @@ Visual Classification", arXiv 1901.09891v2. The numbers are those of the authors
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -101,7 +101,7 @@ class WSDAN(Method):
             nn.init.zeros_(self.classifier.bias)
         self.centres = Centres(num_classes, maps * channels, normalised_centres, duplicates) if regularisation else None
         self.seen: tuple[Tensor, Tensor] | None = None
-        """Feature matrices and labels of the raw images of this step, from `losses` to `after_step`."""
+        """Feature matrices and labels of the raw images since the last `after_step`."""
         self.maps, self.maximum, self.scale, self.regularisation = maps, maximum, scale, regularisation
         self.crop, self.crop_threshold = crop, checked_range(crop_threshold)
         self.drop, self.drop_threshold = drop, checked_range(drop_threshold)
@@ -129,6 +129,15 @@ class WSDAN(Method):
             losses["centre"] = self.regularisation * self.centres(matrix, labels)
             self.seen = (matrix.detach(), labels)
         return losses
+
+    def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
+        """One step. Where the runner cuts a batch, all its pieces come through here before the centres move."""
+        earlier = self.seen
+        losses = self.losses(images, labels)
+        if earlier is not None and self.seen is not None:
+            features, classes = zip(earlier, self.seen, strict=True)
+            self.seen = torch.cat(features), torch.cat(classes)
+        yield losses
 
     @torch.no_grad()
     def augmented(self, images: Tensor, attention: Tensor) -> dict[str, Tensor]:
