@@ -17,6 +17,7 @@ from reports.groups import arenas, groups
 from reports.missing import condensed, missing
 from reports.paired import paired
 from reports.provenance import provenance
+from reports.sections import sections
 from reports.tables import Table
 from results.record import Record
 from results.store import ResultStore, write_whole
@@ -97,7 +98,7 @@ def terminal_tables(report: Report) -> list[str]:
     """
     shown = [report.tables[name] for name in ("paper", "ablation", "head_to_head", "averages", "paired", "profile")]
     shown.append(condensed(report.tables["missing"]))
-    texts = [formats.terminal(part) for table in shown for _, part in _sections(table) if not table.frame.empty]
+    texts = [formats.terminal(part) for table in shown for _, part in sections(table) if not table.frame.empty]
     return ["\n".join(formats.one_line(sentence) for sentence in report.summary), *texts]
 
 
@@ -123,24 +124,12 @@ def _page(report: Report) -> Iterator[str]:
 
 
 def _table_parts(table: Table) -> Iterator[str]:
-    sections = list(_sections(table))
-    for heading, part in sections:
+    for heading, part in sections(table):
         if heading:
             yield f"### {formats.markdown_text(heading)}"
         yield formats.markdown(part)
     if not table.frame.empty:
         yield f"{table.note} All columns, unrounded: [{table.name}.csv]({table.name}.csv).".strip()
-
-
-def _sections(table: Table) -> Iterator[tuple[str, Table]]:
-    """Accuracies on different datasets or by different protocols are never in one table."""
-    if table.name not in {"head_to_head", "ablation", "paired"} or table.frame.empty:
-        yield "", table
-        return
-    for dataset, protocol in table.frame[["dataset", "protocol"]].drop_duplicates().itertuples(index=False):
-        heading = f"{dataset}, {protocol} recipe"
-        part = table.where(dataset=dataset, protocol=protocol)
-        yield heading, Table(table.name, f"{table.title}: {heading}", part.frame, table.columns, table.note)
 
 
 def _image(picture: Picture) -> str:
@@ -155,7 +144,7 @@ def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str
         return
     states = Counter(record.status for record in records)
     yield f"{len(records)} Runs: {states['done']} done, {states['failed']} failed."
-    for heading, part in _sections(built["head_to_head"]):
+    for heading, part in sections(built["head_to_head"]):
         known = part.frame.dropna(subset="last_top1") if not part.frame.empty else part.frame
         if known.empty:
             yield f"{heading or 'Training'}: no accuracy yet."
