@@ -96,3 +96,6 @@ class Record(Part):
     """Name of a value that is not there -> why."""
     published: list[dict[str, Any]] = []
     """The paper's rows that this Run answers, as in the method's `published.yaml`."""
+    deviations: list[str] = []
+    """What the sources of the method leave open or contradict, and what was chosen, in sentences: where this Run may
+    depart from what was published."""
