@@ -10,19 +10,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmarks import execute, jobs, plan, preview, suite
+from benchmarks import execute, jobs, plan, preview, status, suite
 from benchmarks.data_commands import AsJson, DataRoot, data_list
 from benchmarks.data_commands import app as data_app
 from benchmarks.errors import REFUSED, UserError
 from benchmarks.predict import find_run
 from benchmarks.predict import predict as predict_images
+from benchmarks.request import OF_TRAINING, OUR_RESULTS, Device, Request, Results, with_request
+from benchmarks.settings import AnyRun
 from benchmarks.terminal import choose_device, console, numbers, show, words
 from datasets.download import FetchError
 from reports import readme as readme_tables
@@ -38,40 +39,6 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-Only = Annotated[list[str] | None, typer.Option("--only", help="Keep Runs with key=value (patterns, commas).")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Change a setting of every Run: key=value.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="What to compute on.")]
-Weights = Annotated[Path | None, typer.Option("--weights", envvar="FGBENCH_WEIGHTS", help="Folder of weight files.")]
-Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
-OUR_RESULTS = ROOT / "results"
-
-
-@dataclass(frozen=True)
-class Request:
-    """The options that every job takes."""
-
-    only: list[str] | None = None
-    set: list[str] | None = None
-    seeds: int | None = None
-    dry_run: bool = False
-    device: str = "auto"
-    data_root: Path | None = None
-    weights: Path | None = None
-    results: Path = OUR_RESULTS
-
-    @property
-    def place(self) -> plan.Place:
-        if self.weights is not None and not self.weights.is_dir():
-            raise UserError(f"{self.weights}: there is no such folder of weights (--weights or FGBENCH_WEIGHTS)")
-        return plan.Place(self.data_root, self.weights, choose_device(self.device))
-
-    @property
-    def changes(self) -> plan.Changes:
-        set_ = plan.nested(plan.parse_assignments(self.set or [], "--set"))
-        return plan.Changes(set_, plan.parse_assignments(self.only or [], "--only"), self.seeds)
-
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     """Plan -> Runs -> report -> the tables on the terminal; exit code 1 if a Run failed."""
@@ -80,10 +47,13 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     if request.dry_run:
         show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
         return
+    if request.cluster:
+        _submit(runs, store, request)
+        return
     try:
-        summary = execute.execute(runs, store, request.place, console)
+        summary = execute.execute(runs, store, request.place, console, own_process=not request.in_process)
     except KeyboardInterrupt:
-        console.print("\ninterrupted: the same command goes on from the last whole epoch", style="red")
+        console.print("\ninterrupted: the same command goes on from the last checkpoint", style="red")
         raise typer.Exit(130) from None
     ids = {run.id for run in runs}
     written = write_report(store, request.results / "report", title, [r for r in store.records() if r.id in ids])
@@ -91,6 +61,19 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     if summary.failed:
         console.print(f"{len(summary.failed)} of {len(runs)} Runs failed; their records say why", style="red")
         raise typer.Exit(1)
+
+
+def _submit(runs: Sequence[AnyRun], store: ResultStore, request: Request) -> None:
+    """Hands the plan to a cluster and says the jobs' ids."""
+    from benchmarks import cluster  # needs submitit, which is optional
+
+    assert request.cluster is not None
+    options = cluster.options_of(plan.parse_assignments(request.cluster_option or [], "--cluster-option"))
+    jobs = cluster.submit(runs, store, request.place, request.device, request.cluster, options)
+    for job in jobs:
+        console.print(f"job {job.job}: {', '.join(job.runs)}", markup=False, highlight=False)
+    where = f" --results {request.results}" if request.results != OUR_RESULTS else ""
+    console.print(f"{len(jobs)} jobs submitted; see: run_all.py status{where}, then: run_all.py report{where}")
 
 
 @app.callback(invoke_without_command=True)
@@ -101,93 +84,77 @@ def quick(context: typer.Context) -> None:
 
 
 @app.command()
+@with_request()
 def run(
+    request: Request,
     suite_name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a suite, or a YAML file.")],
-    only: Only = None,
-    set_: Set = None,
-    seeds: Seeds = None,
-    dry_run: DryRun = False,
-    device: Device = "auto",
-    data_root: DataRoot = None,
-    weights: Weights = None,
-    results: Results = OUR_RESULTS,
 ) -> None:
     """Runs a suite file."""
-    request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
     _carry_out(suite.load(suite_name), request, f"Suite {suite_name}")
 
 
 @app.command()
+@with_request()
 def reproduce(
+    request: Request,
     method: Annotated[str, typer.Argument(help="Method, or method:variant.")],
     dataset: Annotated[str | None, typer.Option(help="Dataset, in place of the paper's.")] = None,
     backbone: Annotated[str | None, typer.Option(help="timm network, in place of the paper's.")] = None,
     ablation: Annotated[bool, typer.Option("--ablation", help="Every variant: the rows of the ablation.")] = False,
-    only: Only = None,
-    set_: Set = None,
-    seeds: Seeds = None,
-    dry_run: DryRun = False,
-    device: Device = "auto",
-    data_root: DataRoot = None,
-    weights: Weights = None,
-    results: Results = OUR_RESULTS,
 ) -> None:
     """Trains a method by its paper's recipe and sets our numbers beside the published ones."""
-    request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
     variants = preview.variants_of(method) if ablation else []
     goals = jobs.goals(method, request.place, dataset, backbone, variants, request.changes.set)
-    if dry_run:
+    if request.dry_run:
         show(preview.goal_rows(goals), f"What is published of {method}, and what answers it here")
         notes = preview.goal_notes(goals)
     else:
         notes = [f"not run: {goal.label}: {goal.lacking}" for goal in goals if goal.lacking]
     for line in notes:
         console.print(line, markup=False, highlight=False)
-    chosen = jobs.reproduce(method, goals, seeds or 3)
+    chosen = jobs.reproduce(method, goals, request.seeds or 3)
     if chosen.train:
         _carry_out(chosen, request, f"Reproduction of {method}")
-    elif not dry_run:
+    elif not request.dry_run:
         raise UserError("nothing can be run here; see the lines above for what is lacking")
 
 
 @app.command()
+@with_request()
 def compare(
+    request: Request,
     methods: Annotated[str, typer.Option(help="Methods, separated by commas; each may be method:variant.")],
     dataset: Annotated[str, typer.Option(help="Dataset.")],
     backbone: Annotated[str, typer.Option(help="timm network.")],
-    only: Only = None,
-    set_: Set = None,
-    seeds: Seeds = None,
-    dry_run: DryRun = False,
-    device: Device = "auto",
-    data_root: DataRoot = None,
-    weights: Weights = None,
-    results: Results = OUR_RESULTS,
 ) -> None:
     """Trains methods on one backbone under one recipe, and says which is better and at what cost."""
-    request = Request(only, set_, seeds, dry_run, device, data_root, weights, results)
     names = words(methods)
-    chosen = jobs.compare(names, dataset, backbone, seeds or 3, request.place, request.changes.set)
+    chosen = jobs.compare(names, dataset, backbone, request.seeds or 3, request.place, request.changes.set)
     _carry_out(chosen, request, f"{', '.join(names)} on {dataset} ({backbone})")
 
 
 @app.command()
+@with_request(*OF_TRAINING)
 def profile(
+    request: Request,
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")],
     backbone: Annotated[str, typer.Option(help="timm networks, separated by commas.")],
     image_size: Annotated[str, typer.Option(help="Input sizes in pixels, separated by commas.")] = "224",
     batch_size: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "32",
-    only: Only = None,
-    set_: Set = None,
-    dry_run: DryRun = False,
-    device: Device = "auto",
-    results: Results = OUR_RESULTS,
 ) -> None:
     """Measures images/s, latency, memory and FLOPs in training and inference."""
-    request = Request(only, set_, None, dry_run, device, results=results)
     sizes, batches = numbers(image_size, "--image-size"), numbers(batch_size, "--batch-size")
     chosen = jobs.profile(words(methods), words(backbone), sizes, batches)
     _carry_out(chosen, request, "Profile")
+
+
+@app.command("status")
+def status_(results: Results = OUR_RESULTS, as_json: AsJson = False) -> None:
+    """What is done, running, waiting and failed, and why; from any terminal, at any time."""
+    found = status.rows(ResultStore(results))
+    show(found if as_json else status.short_rows(found), str(results), as_json)
+    if not as_json:
+        console.print(status.summary(found))
 
 
 @app.command()

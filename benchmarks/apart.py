@@ -88,6 +88,7 @@ def _end(process: BaseProcess) -> None:
 
 def _answer(pipe: connection.Connection, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the parent passes it on
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # so does a cluster's word that the job is preempted
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     answer: tuple[str, Any]

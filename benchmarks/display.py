@@ -45,7 +45,9 @@ class Display:
         self.ended = 0
         self.label = ""
         self.beat: Heartbeat | None = None
-        self.started = self._last_line = time.monotonic()
+        self.started: float | None = None
+        """When a Run was first heard of: what it takes to come that far says nothing of the rest."""
+        self._last_line = time.monotonic()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -90,6 +92,7 @@ class Display:
         if isinstance(word, str):
             self._line(f"{self.label}: {word}")
             return
+        self.started = self.started or time.monotonic()
         new_epoch = word.epoch > (self.beat.epoch if self.beat else 0)
         self.beat = word
         text = " · ".join([self.label, *told(word)])
@@ -106,8 +109,9 @@ class Display:
         """To the end of the plan, at the rate so far."""
         done = self.finished + (self.beat.done if self.beat else 0)
         heard = self.heard + (self.beat.heard if self.beat else 0)
-        seconds = (time.monotonic() - self.started) * max(self.work - done, 0)
-        return time_left(seconds / heard if heard > 0 else None)
+        if self.started is None or heard <= 0:
+            return time_left(None)
+        return time_left((time.monotonic() - self.started) * max(self.work - done, 0) / heard)
 
     def _show_plan(self) -> None:
         done = self.finished + (self.beat.done if self.beat else 0)

@@ -24,7 +24,7 @@ EVALUATION_COST = 1 / 3
 """Work of a forward pass against forward, backward and step: what the time left is reckoned with."""
 TELL_SECONDS = 0.2
 """Least time between two heartbeats to the display, but for the ends of epochs."""
-WRITE_SECONDS = 5.0
+WRITE_SECONDS = 2.0
 """Between two heartbeats to the file."""
 SILENCE = timedelta(minutes=3)
 """A Run on another host that has not been heard of for so long is taken for dead (its claim decides, not this)."""
