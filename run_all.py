@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmarks import execute, jobs, plan, preview, status, suite
+from benchmarks import execute, jobs, plan, preview, status, suite, team
 from benchmarks.data_commands import AsJson, DataRoot, data_list
 from benchmarks.data_commands import app as data_app
 from benchmarks.errors import REFUSED, UserError
@@ -50,8 +50,12 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     if request.cluster:
         _submit(runs, store, request)
         return
+    if team.follows():
+        team.follow(store, request.place)
+        return
+    own_process = not request.in_process and team.size() == 1
     try:
-        summary = execute.execute(runs, store, request.place, console, own_process=not request.in_process)
+        summary = execute.execute(runs, store, request.place, console, own_process)
     except KeyboardInterrupt:
         console.print("\ninterrupted: the same command goes on from the last checkpoint", style="red")
         raise typer.Exit(130) from None
@@ -246,6 +250,7 @@ def _print(written: Report) -> None:
 
 def main() -> None:
     """Runs the command line; mistakes of the user end in one line and exit code 2."""
+    console.quiet = team.follows()
     try:
         app()
     except REFUSED as error:

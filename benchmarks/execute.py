@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmarks import apart, claims, heartbeat, worker
+from benchmarks import apart, claims, heartbeat, team, worker
 from benchmarks.display import Display
 from benchmarks.plan import Place
 from benchmarks.settings import AnyRun, ProfileRun
@@ -45,6 +45,7 @@ def execute(
     carry_out: CarryOut = worker.carry_out,
 ) -> Summary:
     """Runs what has no finished record yet, one after another; with `own_process`, each in a process of its own.
+    Where torchrun started several processes, this is for the first, and `team.follow` for the others.
 
     A Run that raises or dies is recorded as failed and the next one begins; one that another process works on is left
     to it, and waited for at the end. A folder that can't be written stops the plan (`ResultsError`), and so does
@@ -86,8 +87,10 @@ class _Course:
         while to_do:
             left = [one for one in to_do if not self._go_to(*one, display)]
             if len(left) == len(to_do):
+                team.say("wait", self.place)
                 time.sleep(WAIT_SECONDS)
             to_do = left
+        team.say(None, self.place)
 
     def _was_done(self, case: AnyRun) -> bool:
         known = self.before[case.id]

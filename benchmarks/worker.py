@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import checkpoint, claims, machine, profile, recipes
+from benchmarks import checkpoint, claims, machine, profile, recipes, team
 from benchmarks.apart import Tell
 from benchmarks.build import state_on_cpu
 from benchmarks.display import Listener
@@ -73,7 +73,8 @@ def work_of(case: AnyRun, place: Place) -> float:
 def carry_out(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -> Record:
     """Trains or measures, and stores the record; a Run that raises has a record that says so.
 
-    Raises `ResultsError` alone: what can't be written concerns every Run.
+    Raises `ResultsError` (what can't be written concerns every Run), and where several processes train together also
+    what not all of them meet.
     """
     began = time.monotonic()
     record = blank(case, torch.device(place.device))
@@ -87,9 +88,12 @@ def carry_out(case: AnyRun, store: ResultStore, place: Place, listener: Listener
     except Exception as error:  # the boundary: whatever a method, a dataset or a device raises ends one Run only
         record.status = "failed"
         record.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        record.details = getattr(error, "details", {})
         record.traceback = "".join(traceback.format_exception(error))
         record.seconds = time.monotonic() - began
         store.write(record)
+        if team.size() > 1 and not isinstance(error, team.ALIKE):
+            raise
     return record
 
 
@@ -111,6 +115,7 @@ def blank(case: AnyRun, device: torch.device) -> Record:
 def _train(run: Run, record: Record, store: ResultStore, place: Place, listener: Listener) -> None:
     folder = store.folder(run.id)
     began = time.monotonic()
+    team.say(run, place)
     trainer = Trainer(run, place, folder, listener)
     trained = trainer.train()
     progress = trained.progress
@@ -131,6 +136,10 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, listener:
         "input": run.recipe.image_size,
     }
     record.training = {"images_per_s": trained.images_per_s, "seconds": trained.training_seconds}
+    record.training |= {"micro_batch": trained.micro_batch, "processes": trained.processes}
+    if trained.compile_seconds is not None:
+        record.training["compile_seconds"] = trained.compile_seconds
+    record.notes = trained.notes
     if trained.peak_memory is not None:
         record.training["peak_memory"] = trained.peak_memory
     for name in set(SELECTIONS) - set(progress.chosen):

@@ -83,8 +83,11 @@ class Record(Part):
 
     metrics: dict[Selection, Metrics] = {}
     training: dict[str, float] = {}
-    """`images_per_s` end to end, `seconds` of training alone; on a GPU, `peak_memory` in bytes (a CPU's is measured
-    by profile Runs, each alone in its process)."""
+    """`images_per_s` end to end, `seconds` of training alone, `compile_seconds` before it where something was compiled;
+    `processes`, and `micro_batch`, the images that one backward pass took at the most; on a GPU, `peak_memory` in bytes
+    (a CPU's is measured by profile Runs, each alone in its process)."""
+    notes: list[str] = []
+    """What happened on the way, in sentences: memory that ran out, what could not be compiled."""
     speed: dict[Mode, Speed] = {}
     exceeded: dict[Mode, int] = {}
     """Bytes there were for a mode that ran out of memory: it needs more."""

@@ -223,6 +223,7 @@ def test_a_diverging_run_is_recorded_as_failed_with_its_loss_terms(
     assert record.error is not None
     assert record.error.startswith(Diverged.__name__)
     assert "cross_entropy" in record.error
+    assert (record.details["epoch"], record.details["batch"]) == (1, 1)
 
 
 def test_a_method_may_take_several_steps_a_batch(here: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

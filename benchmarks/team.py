@@ -1,0 +1,46 @@
+"""A plan on several processes, as torchrun starts them: the first goes through it and writes, all of them train."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Literal
+
+from benchmarks.display import Silent
+from benchmarks.errors import REFUSED
+from benchmarks.plan import Place
+from benchmarks.processes import Processes
+from benchmarks.progress import Diverged
+from benchmarks.settings import Run
+from benchmarks.train import Trainer
+from results.store import ResultStore
+
+ALIKE = (Diverged, *REFUSED)
+"""Errors that all processes meet at the same place: the plan goes on. After another the others would wait for ever."""
+
+Word = Run | Literal["wait"] | None
+
+
+def size() -> int:
+    """How many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def follows() -> bool:
+    """Whether this is one of those that train along."""
+    return int(os.environ.get("RANK", "0")) > 0
+
+
+def say(word: Word, place: Place) -> None:
+    """Tells the others what is next: a Run, to wait for another word, or that there is no more."""
+    if size() > 1:
+        Processes.join(place.device).gather(word)
+
+
+def follow(store: ResultStore, place: Place) -> None:
+    """Trains what the first process says, until it says that there is no more."""
+    processes = Processes.join(place.device)
+    while (word := processes.gather(None)[0]) is not None:
+        if isinstance(word, Run):
+            with contextlib.suppress(*ALIKE):
+                Trainer(word, place, store.folder(word.id), Silent()).train()
