@@ -7,6 +7,7 @@ import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -82,7 +83,7 @@ OF_TRAINING = (
     "recipe",
 )
 """What `--set` may change of a training. What names a Run (method, dataset, protocol …) is asked for by name."""
-OF_PROFILE = ("options", "backbone_options", "precision")
+OF_PROFILE = ("options", "backbone_options", "precision", "optimizer")
 """What it may change of a profile."""
 
 
@@ -151,11 +152,12 @@ def _training(
 
 
 def _check_keys(overrides: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    fields = {**ProfileRun.model_fields, **Run.model_fields}
     for key, value in overrides.items():
         if key not in allowed:
             known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
             raise UserError(f"--set can't change {key!r}; {suggest(key, known)}")
-        if get_origin(Run.model_fields[key].annotation) is dict and not isinstance(value, Mapping):
+        if get_origin(fields[key].annotation) is dict and not isinstance(value, Mapping):
             raise UserError(f"--set {key}: takes {key}.NAME=VALUE, not {value!r}")
     if not isinstance(overrides.get("recipe", {}), Mapping):
         raise UserError("--set recipe: takes recipe.NAME=VALUE")
@@ -186,30 +188,52 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
 
 
 def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[ProfileRun]:
-    overrides = merged(entry.set, changes.set)
-    for name in entry.methods:
+    overrides = {key: value for key, value in merged(entry.set, changes.set).items() if key in OF_PROFILE}
+    asked = product(
+        entry.methods, entry.backbones, entry.image_sizes, entry.batch_sizes, entry.precisions, entry.compile
+    )
+    for name, backbone, image_size, batch_size, precision, compiled in asked:
         method, variant = split_name(name)
-        for backbone in entry.backbones:
-            check_name(backbone.name)
-            for image_size in entry.image_sizes:
-                for batch_size in entry.batch_sizes:
-                    values = {
-                        "method": method,
-                        "variant": variant,
-                        "options": recipes.options_of(method, variant),
-                        "backbone": backbone.name,
-                        "backbone_options": backbone.options,
-                        "classes": entry.classes,
-                        "image_size": image_size,
-                        "batch_size": batch_size,
-                        "precision": entry.precision,
-                        "device": place.device,
-                        "hardware": machine.device_name(torch.device(place.device)),
-                    }
-                    known = {key: value for key, value in overrides.items() if key in OF_PROFILE}
-                    run = parse(ProfileRun, merged(values, known), name)
-                    _check_options(run)
-                    yield run
+        check_name(backbone.name)
+        values = {
+            "method": method,
+            "variant": variant,
+            "options": recipes.options_of(method, variant),
+            "backbone": backbone.name,
+            "backbone_options": backbone.options,
+            "classes": entry.classes,
+            "image_size": image_size,
+            "batch_size": batch_size,
+            "precision": precision,
+            "compile": compiled,
+            "input": _input(entry, image_size, place),
+            "extras": entry.extras,
+            "memory_limit": entry.memory_limit,
+            "device": place.device,
+            "hardware": machine.device_name(torch.device(place.device)),
+        }
+        run = parse(ProfileRun, merged(values, overrides), name)
+        _check_options(run)
+        for repeat in range(entry.repeats):
+            yield run.model_copy(update={"repeat": repeat})
+
+
+def _input(entry: Profiling, image_size: int, place: Place) -> dict[str, Any] | None:
+    """Images of the dataset as the common recipe has them, at another size in proportion."""
+    if entry.dataset is None:
+        return None
+    opened = place.open(entry.dataset.name, entry.dataset.options)
+    if len(opened.classes) > entry.classes:
+        raise UserError(f"{opened.name} has {len(opened.classes)} classes, more than {entry.classes}; raise classes")
+    common = recipes.common()
+    return {
+        "dataset": opened.name,
+        "dataset_options": entry.dataset.options,
+        "stored_size": -(-image_size * common["stored_size"] // common["image_size"]),
+        "resize": common["resize"],
+        "augment": common["augment"],
+        "feed": place.feed,
+    }
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from datasets.augment import Augment
+from datasets.sources import Way
 from results.record import task
 
 RULES = 2
@@ -154,28 +155,60 @@ class Run(Case):
         return f"{method_label(self)} · {self.task} · {self.backbone} · seed {self.seed}"
 
 
+class Input(Settings):
+    """Where real images come from, for a profile of their way to the device."""
+
+    dataset: str
+    dataset_options: dict[str, Any] = {}
+    stored_size: PositiveInt
+    """As a recipe's, and so are the next two."""
+    resize: Literal["squash", "short_side"] = "squash"
+    augment: Augment = Augment()
+    feed: Way = "auto"
+
+
+Extra = Literal["breakdown", "operations", "largest_batch", "trace"]
+"""breakdown: the time of each part of a step. operations: its costliest ones. trace: all of them, in a file."""
+
+
 class ProfileRun(Case):
-    """One measurement of speed and memory; the weights' values and the pictures do not matter to it."""
+    """One measurement of speed and memory; the weights' values do not matter to it, nor what the pictures show."""
 
     job: Literal["profile"] = "profile"
     classes: PositiveInt
     image_size: PositiveInt
     batch_size: PositiveInt
     precision: Precision = "fp32"
+    compile: bool = False
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with momentum keeps one number per weight, the others two."""
+    input: Input | None = None
+    """None: compute alone is measured, from random tensors."""
+    extras: tuple[Extra, ...] = ()
+    """What is looked into besides; none of it changes another number."""
+    memory_limit: PositiveInt | None = None
+    """Bytes that it may take; None: all there are."""
     device: Literal["cpu", "cuda"]
     hardware: str
     """Name of the processor or GPU: a rate holds for one only."""
+    repeat: NonNegativeInt = 0
+    """Which of several measurements of the same: each is a Run of its own, in a process of its own."""
 
     @property
     def id(self) -> str:
         """Name of the Run's folder."""
         size = f"{self.image_size}px{self.batch_size}"
-        return self.folder_name("profile", self.method, self.variant, self.backbone, size, self.device)
+        compiled = ["compiled"] if self.compile else []
+        names = (self.method, self.variant, self.backbone, size, self.precision, *compiled, self.device)
+        return self.folder_name("profile", *names)
 
     @property
     def label(self) -> str:
         """For people: what distinguishes this Run in a list."""
-        return f"{method_label(self)} · {self.backbone} · {self.image_size} px · batch {self.batch_size}"
+        words = [method_label(self), self.backbone, f"{self.image_size} px", f"batch {self.batch_size}", self.precision]
+        words += ["compiled"] if self.compile else []
+        words += [f"repeat {self.repeat}"] if self.repeat else []
+        return " · ".join(words)
 
 
 AnyRun = Run | ProfileRun

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 import datasets
 from benchmarks.errors import UserError, choose, parse, read_yaml
-from benchmarks.settings import Settings
+from benchmarks.settings import Extra, Precision, Settings
 
 FOLDER = Path(__file__).parent / "suites"
 
@@ -73,14 +73,22 @@ class Training(Settings):
 
 
 class Profiling(Settings):
-    """The product of methods, backbones, image sizes and batch sizes, measured for speed and memory."""
+    """The product of methods, backbones, sizes and ways to compute, measured for speed and memory."""
 
     methods: list[str] = Field(min_length=1)
     backbones: list[BackboneChoice] = Field(min_length=1)
     image_sizes: list[PositiveInt]
     batch_sizes: list[PositiveInt] = [32]
+    precisions: list[Precision] = Field(["fp32"], min_length=1)
+    compile: list[bool] = Field([False], min_length=1)
+    repeats: PositiveInt = 1
+    """How often each is measured, to know the spread."""
     classes: PositiveInt = 200
-    precision: Literal["fp32", "bf16"] = "fp32"
+    dataset: DatasetChoice | None = None
+    """Whose images are brought to the device, augmented as the common recipe does; None: compute alone is measured."""
+    extras: list[Extra] = []
+    memory_limit: PositiveInt | None = None
+    """Bytes; see `ProfileRun`."""
     set: dict[str, Any] = {}
 
     _names = field_validator("backbones", mode="before")(Training._name_alone.__func__)  # type: ignore[attr-defined]

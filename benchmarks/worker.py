@@ -82,7 +82,7 @@ def carry_out(case: AnyRun, store: ResultStore, place: Place, listener: Listener
         if isinstance(case, Run):
             _train(case, record, store, place, listener)
         else:
-            _profile(case, record, store)
+            _profile(case, record, store, place)
     except ResultsError:
         raise
     except Exception as error:  # the boundary: whatever a method, a dataset or a device raises ends one Run only
@@ -163,9 +163,8 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, listener:
     checkpoint.discard(folder)
 
 
-def _profile(run: ProfileRun, record: Record, store: ResultStore) -> None:
+def _profile(run: ProfileRun, record: Record, store: ResultStore, place: Place) -> None:
     began = time.monotonic()
-    measured = profile.measure(run)
-    record.speed, record.model = measured["speed"], measured["model"]
+    profile.measure(run, record, place, store.folder(run.id))
     record.seconds = time.monotonic() - began
     store.write(record)

@@ -1,0 +1,186 @@
+"""Where the time of a step goes: backbone, the method's own modules, losses, backward pass, optimiser.
+
+Modules are told by hooks, loss functions by their name in torch. A moment is marked wherever one part gives way to
+another; on a GPU the marks are events in its own queue, so that nothing waits, and kernels count for the part that
+launched them. What a part calls counts for what it calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from benchmarks.profiling.counting import backbones
+from methods.interface import Method
+
+BACKBONE, LOSSES, OTHER, BACKWARD, OPTIMIZER = (
+    "backbone",
+    "loss functions",
+    "method, outside its modules",
+    "backward",
+    "optimizer",
+)
+OWN = "method's "
+"""Before the name of each of its own modules."""
+STEPS = 7
+"""Steps that are looked at, after one that warms up; each part's median is told."""
+
+LOSS_FUNCTIONS = frozenset(
+    getattr(F, name)
+    for name in dir(F)
+    if name.endswith(("_loss", "cross_entropy", "cross_entropy_with_logits", "kl_div"))
+)
+
+
+class Marks:
+    """Moments at which one part of a step gives way to another."""
+
+    def __init__(self, device: torch.device, outside: str) -> None:
+        self.device = device
+        self.stack = [outside]
+        self.moments: list[tuple[str, Any]] = []
+
+    def begin(self) -> None:
+        """Forgets what was, and starts a step."""
+        self.moments = [("", self._now())]
+
+    def enter(self, part: str) -> None:
+        """From here on it is `part`, until it is left."""
+        self.moments.append((self.stack[-1], self._now()))
+        self.stack.append(part)
+
+    def leave(self, *_: object) -> None:
+        """Back to what it was before."""
+        self.moments.append((self.stack.pop(), self._now()))
+
+    def end(self) -> dict[str, float]:
+        """Milliseconds of each part since `begin`. Waits for the device."""
+        self.moments.append((self.stack[-1], self._now()))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        parts: dict[str, float] = defaultdict(float)
+        for (_, start), (part, stop) in zip(self.moments, self.moments[1:], strict=False):
+            parts[part] += start.elapsed_time(stop) if self.device.type == "cuda" else 1000 * (stop - start)
+        return parts
+
+    def _now(self) -> Any:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    @contextlib.contextmanager
+    def within(self, part: str) -> Iterator[None]:
+        """`enter` and `leave`."""
+        self.enter(part)
+        try:
+            yield
+        finally:
+            self.leave()
+
+
+class _LossFunctions(TorchFunctionMode):
+    """Marks torch's own loss functions."""
+
+    def __init__(self, marks: Marks) -> None:
+        super().__init__()
+        self.marks = marks
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in LOSS_FUNCTIONS:
+            return func(*args, **(kwargs or {}))
+        with self.marks.within(LOSSES):
+            return func(*args, **(kwargs or {}))
+
+
+def of_inference(method: Method, forward: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Milliseconds of each part of a forward pass, median over steps; the method must not be compiled."""
+    marks = Marks(device, OTHER)
+    with marked_modules(method, marks):
+        return _medians(marks, forward)
+
+
+def of_training(
+    method: Method, optimizer: torch.optim.Optimizer, step: Callable[[], object], device: torch.device
+) -> dict[str, float]:
+    """The same of a training step. What is in no other part belongs to the backward pass."""
+    marks = Marks(device, BACKWARD)
+    with marked_modules(method, marks), _marked_training(method, optimizer, marks):
+        return _medians(marks, step)
+
+
+def _medians(marks: Marks, step: Callable[[], object]) -> dict[str, float]:
+    step()
+    steps = []
+    for _ in range(STEPS):
+        marks.begin()
+        step()
+        steps.append(marks.end())
+    parts = dict.fromkeys(part for one in steps for part in one)
+    return {part: median(one.get(part, 0.0) for one in steps) for part in parts}
+
+
+@contextlib.contextmanager
+def marked_modules(method: Method, marks: Marks) -> Iterator[None]:
+    """Within, backbones and the method's own modules mark when they begin and end."""
+    parts = [(BACKBONE, module) for module in backbones(method)]
+    parts += [(OWN + name, module) for name, module in own_modules(method)]
+    hooks = []
+    for part, module in parts:
+        hooks.append(module.register_forward_pre_hook(lambda *_, part=part: marks.enter(part)))
+        hooks.append(module.register_forward_hook(marks.leave))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def own_modules(method: nn.Module, before: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Name and module of each part of the method that is no backbone; of a list of modules, each by itself."""
+    for name, module in method.named_children():
+        if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+            yield from own_modules(module, f"{before}{name}.")
+        elif not getattr(module, "is_backbone", False):
+            yield before + name, module
+
+
+@contextlib.contextmanager
+def _marked_training(method: Method, optimizer: torch.optim.Optimizer, marks: Marks) -> Iterator[None]:
+    """Within, the method's steps, its loss functions and the optimiser mark when they begin and end."""
+    steps, after_step = method.steps, method.after_step
+
+    def marked_steps(images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
+        generator = steps(images, labels)
+        while True:
+            with marks.within(OTHER), _LossFunctions(marks):
+                losses = next(generator, None)
+            if losses is None:
+                return
+            yield losses
+
+    def marked_after_step() -> None:
+        with marks.within(OTHER):
+            after_step()
+
+    hooks = [
+        optimizer.register_step_pre_hook(lambda *_: marks.enter(OPTIMIZER)),
+        optimizer.register_step_post_hook(marks.leave),
+    ]
+    method.steps, method.after_step = marked_steps, marked_after_step  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del method.steps, method.after_step
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,89 @@
+"""What the driver tells of a GPU while it works: energy, clocks, temperature, throttling (NVML); and a CPU's load."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import psutil
+import torch
+
+from benchmarks import machine
+
+THROTTLING = {
+    0x0004: "power cap",
+    0x0008: "hardware slowdown",
+    0x0020: "temperature (software)",
+    0x0040: "temperature (hardware)",
+    0x0080: "power brake",
+}
+"""Bits of `nvmlDeviceGetCurrentClocksEventReasons` that mean that the GPU runs below the clocks it could have."""
+CHANGING = ("clocks.sm", "clocks.mem", "clocks_event_reasons.active", "temperature.gpu")
+"""What nvidia-smi tells in place of NVML."""
+
+
+class EnergyMeter:
+    """NVML of one GPU, where the package `nvidia-ml-py` and the driver are there; else `reason` says what is not."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.nvml: Any = None
+        self.handle: Any = None
+        self.reason: str | None = None
+        if device.type != "cuda":
+            self.reason = "only NVIDIA GPUs are metered (NVML)"
+            return
+        try:
+            nvml = importlib.import_module("pynvml")
+        except ImportError:
+            self.reason = "the package nvidia-ml-py is not installed"
+            return
+        try:
+            nvml.nvmlInit()
+            # By its name, not its number: CUDA_VISIBLE_DEVICES numbers them anew for torch alone.
+            uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+            self.handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
+        except nvml.NVMLError as error:
+            self.reason = f"NVML refuses: {error}"
+            return
+        self.nvml = nvml
+
+    def joules(self) -> float | None:
+        """Since the driver was loaded."""
+        return None if self.nvml is None else self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1000
+
+    def state(self) -> dict[str, Any]:
+        """Clocks in MHz, degrees Celsius, watts, and why the clocks are held down, in words."""
+        nvml, handle = self.nvml, self.handle
+        if nvml is None:
+            return {}
+        reasons = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+        return {
+            "sm_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "memory_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            "celsius": nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            "watts": nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            "throttled": throttling(reasons),
+        }
+
+
+def throttling(bits: int) -> list[str]:
+    """NVML's bits in words; empty where the GPU runs as fast as it can, or has nothing to do."""
+    return [word for bit, word in THROTTLING.items() if bits & bit]
+
+
+def state(device: torch.device, meter: EnergyMeter) -> dict[str, Any]:
+    """What a rate depends on and changes by itself: clocks, heat, throttling; the load that others put on the CPU."""
+    frequency = psutil.cpu_freq()
+    found: dict[str, Any] = {
+        "cpu_mhz": round(frequency.current) if frequency else None,
+        "load": round(os.getloadavg()[0], 2),
+    }
+    if device.type == "cuda":
+        told = machine.hardware(device) if meter.nvml is None else {}
+        found |= meter.state() or {key: told[key] for key in CHANGING if key in told}
+        reasons = told.get("clocks_event_reasons.active")
+        if reasons:
+            found["throttled"] = throttling(int(reasons, 16))
+    return found

@@ -1,0 +1,102 @@
+"""The costliest operations of a step in words, and a trace of it for Perfetto or chrome://tracing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from results.speed import Operation
+from results.store import write_whole
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler writes its own comings and goings to stderr
+
+STEPS = 3
+COSTLIEST = 10
+
+WORDS = {
+    "mkldnn_convolution": "convolution",
+    "cudnn_convolution": "convolution",
+    "_slow_conv2d_forward": "convolution",
+    "mkldnn_convolution_backward": "convolution, backward",
+    "convolution_backward": "convolution, backward",
+    "_slow_conv2d_backward": "convolution, backward",
+    "mm": "product of matrices",
+    "addmm": "product of matrices",
+    "bmm": "product of matrices, batched",
+    "baddbmm": "product of matrices, batched",
+    "native_batch_norm": "batch norm",
+    "cudnn_batch_norm": "batch norm",
+    "native_batch_norm_backward": "batch norm, backward",
+    "cudnn_batch_norm_backward": "batch norm, backward",
+    "native_layer_norm": "layer norm",
+    "native_layer_norm_backward": "layer norm, backward",
+    "threshold_backward": "ReLU, backward",
+    "clamp_min": "ReLU",
+    "relu": "ReLU",
+    "gelu": "GELU",
+    "max_pool2d_with_indices": "maximum pooling",
+    "max_pool2d_with_indices_backward": "maximum pooling, backward",
+    "copy_": "copy, or change of type or layout",
+    "_fused_sgd_": "optimizer (SGD, fused)",
+    "_fused_adamw_": "optimizer (AdamW, fused)",
+    "_foreach_add_": "optimizer or sum over many tensors",
+    "_foreach_mul_": "scaling of many tensors",
+    "_foreach_add": "sum over many tensors",
+}
+"""torch's names that don't explain themselves; the others are told as they are."""
+
+
+def costliest(step: Callable[[], object], device: torch.device, trace: Path | None = None) -> list[Operation]:
+    """The operations in which a step spends most time, by torch.profiler; `trace`: where to write all of it.
+
+    Raises `results.store.ResultsError` if the trace can't be written.
+    """
+    cuda = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    step()
+    with profile(activities=activities) as profiler:
+        for _ in range(STEPS):
+            step()
+        if cuda:
+            torch.cuda.synchronize(device)
+    if trace is not None:
+        write_whole(trace, lambda path: profiler.export_chrome_trace(str(path)))
+    microseconds: dict[str, float] = {}
+    calls: dict[str, int] = {}
+    for row in profiler.key_averages():
+        spent = _microseconds(row, cuda)
+        if spent > 0:
+            name = in_words(row.key)
+            microseconds[name] = microseconds.get(name, 0.0) + spent
+            calls[name] = calls.get(name, 0) + row.count
+    total = sum(microseconds.values())
+    names = sorted(microseconds, key=microseconds.__getitem__, reverse=True)[:COSTLIEST]
+    return [
+        Operation(
+            name=name,
+            milliseconds=microseconds[name] / 1000 / STEPS,
+            share=microseconds[name] / total,
+            calls=calls[name] / STEPS,
+        )
+        for name in names
+    ]
+
+
+def _microseconds(row: Any, cuda: bool) -> float:
+    """The row's own time, without what it calls; 0 for kernels, which count for what launched them, and for spans."""
+    if row.device_type != DeviceType.CPU or "#" in row.key:
+        return 0.0
+    return float(row.self_device_time_total if cuda else row.self_cpu_time_total)
+
+
+def in_words(key: str) -> str:
+    """`aten::mkldnn_convolution` -> `convolution`."""
+    name = key.rpartition("::")[2]
+    in_place = name.removesuffix("_")
+    return WORDS.get(name) or WORDS.get(in_place) or in_place.replace("_", " ").strip()

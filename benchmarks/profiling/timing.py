@@ -1,0 +1,107 @@
+"""Rates over blocks of steps once they are steady, and the latency of one image alone."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.profiling.gpu import EnergyMeter
+
+Step = Callable[[], object]
+
+BLOCK_SECONDS = 0.2
+"""Least length of a block; shorter ones measure the clock."""
+BLOCKS = 9
+"""Blocks that are kept."""
+WARMUP_BLOCKS = 6
+"""At the most, until two in a row agree."""
+STEADY = 0.05
+"""Relative difference of two blocks that counts as agreement."""
+MODE_SECONDS = 60.0
+"""Blocks that take longer than this together are cut short, with three at the least."""
+LATENCY_SECONDS = 1.0
+LATENCY_REPEATS = (5, 200)
+"""At the least and at the most; between them, what `LATENCY_SECONDS` have room for."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of equally many steps."""
+
+    rates: tuple[float, ...]
+    """Images per second of each."""
+    steady: bool
+    """Whether two blocks in a row agreed before the first of these."""
+    joules_per_image: float | None
+
+    @property
+    def median(self) -> float:
+        """Images per second."""
+        return statistics.median(self.rates)
+
+    def percentile(self, percent: int) -> float:
+        """Images per second, between two blocks by their distance."""
+        return percentile(self.rates, percent)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Of two values or more, linear between neighbours."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def block_rates(step: Step, images: int, device: torch.device, meter: EnergyMeter | None = None) -> Blocks:
+    """Times steps of so many images each, after a warm-up until two blocks agree."""
+    seconds_of(step, 1, device)
+    steps = max(1, round(BLOCK_SECONDS / seconds_of(step, 1, device)))
+    last, steady = seconds_of(step, steps, device), False
+    for _ in range(WARMUP_BLOCKS):
+        now = seconds_of(step, steps, device)
+        steady = abs(now - last) <= STEADY * last
+        if steady:
+            break
+        last = now
+    began = time.monotonic()
+    rates: list[float] = []
+    before = meter.joules() if meter else None
+    while len(rates) < BLOCKS and (len(rates) < 3 or time.monotonic() - began < MODE_SECONDS):
+        rates.append(steps * images / seconds_of(step, steps, device))
+    after = meter.joules() if meter else None
+    spent = None if before is None or after is None else (after - before) / (len(rates) * steps * images)
+    return Blocks(tuple(rates), steady, spent)
+
+
+def seconds_of(step: Step, repeats: int, device: torch.device) -> float:
+    """Seconds that so many steps take on the device, with one synchronisation at the end."""
+    if device.type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(repeats):
+            step()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1000
+    began = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    return time.perf_counter() - began
+
+
+def latencies(step: Step, device: torch.device) -> list[float]:
+    """Seconds of each of several steps as a caller waits for them: from the call until the device has the result."""
+    least, most = LATENCY_REPEATS
+    waited(step, device)
+    repeats = min(max(round(LATENCY_SECONDS / waited(step, device)), least), most)
+    return [waited(step, device) for _ in range(repeats)]
+
+
+def waited(step: Step, device: torch.device) -> float:
+    """Seconds from the call until the device is done."""
+    began = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began

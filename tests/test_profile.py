@@ -1,0 +1,148 @@
+"""Cells of a profile, from the plan to the record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import plan, profile
+from benchmarks.errors import UserError
+from benchmarks.plan import Place
+from benchmarks.profiling import largest
+from benchmarks.settings import ProfileRun
+from benchmarks.suite import Suite
+from benchmarks.worker import blank
+from results.record import Record
+
+IMAGES = {"classes": 3, "train_per_class": 4, "test_per_class": 1, "size": 64}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers don't have to be right here, only told right."""
+    monkeypatch.setattr("benchmarks.profiling.timing.BLOCK_SECONDS", 0.01)
+    monkeypatch.setattr("benchmarks.profiling.timing.LATENCY_SECONDS", 0.1)
+    monkeypatch.setattr("benchmarks.profiling.breakdown.STEPS", 2)
+    monkeypatch.setitem(profile.measure_limits.__globals__["MATRIX"], "cpu", 256)
+    monkeypatch.setitem(profile.measure_limits.__globals__["COPIED"], "cpu", 2**22)
+
+
+def cells(**changes: Any) -> list[ProfileRun]:
+    entry = {
+        "methods": ["plain"],
+        "backbones": ["test_resnet"],
+        "image_sizes": [32],
+        "batch_sizes": [4],
+        "classes": 5,
+        **changes,
+    }
+    runs = plan.expand(Suite.model_validate({"about": "x", "profile": [entry]}), Place())
+    assert all(isinstance(run, ProfileRun) for run in runs)
+    return runs  # type: ignore[return-value]
+
+
+def measured(folder: Path, **changes: Any) -> Record:
+    (run,) = cells(**changes)
+    record = blank(run, torch.device("cpu"))
+    profile.measure(run, record, Place(), folder)
+    return Record.model_validate_json(record.model_dump_json(exclude_none=True))
+
+
+def ordered(values: Sequence[float | None]) -> bool:
+    numbers = [value for value in values if value is not None]
+    return all(math.isfinite(one) and one > 0 for one in numbers) and all(a <= b for a, b in pairwise(numbers))
+
+
+def test_what_is_measured_is_finite_and_ordered(tmp_path: Path) -> None:
+    record = measured(tmp_path)
+    assert set(record.speed) == {"inference", "train"}
+    for speed in record.speed.values():
+        assert ordered([speed.images_per_s_p10, speed.images_per_s, speed.images_per_s_p90])
+        assert speed.passes == 1
+        assert set(speed.shares) == {"arithmetic", "memory", "launches"}
+        assert all(0 < share < 20 for share in speed.shares.values())
+    inference, train = record.speed["inference"], record.speed["train"]
+    assert ordered([inference.latency_ms, inference.latency_ms_p95, inference.latency_ms_p99])
+    assert (inference.latency_ms_p99 is None) == ("speed.inference.latency_ms_p99" in record.missing)
+    assert inference.flops == record.model["flops"]
+    assert train.flops is not None
+    assert 2 * record.model["flops"] < train.flops < 3 * record.model["flops"]  # images need no gradient
+    assert train.memory["weights"] == inference.memory["weights"] >= 4 * record.model["parameters"]
+    assert record.limits is not None
+    assert set(record.state) == {"before", "after"}
+    assert train.input_images_per_s is None
+    assert train.breakdown == {}
+
+
+def test_views_of_a_method_count_against_its_rate(tmp_path: Path) -> None:
+    record = measured(tmp_path, methods=["ws_dan"], image_sizes=[64])
+    assert record.speed["train"].passes == 3
+    assert record.speed["inference"].passes == 2
+
+
+def test_images_are_brought_and_parts_are_told_where_that_is_asked_for(tmp_path: Path) -> None:
+    dataset = {"name": "synthetic", "options": IMAGES}
+    record = measured(tmp_path, dataset=dataset, extras=["breakdown", "operations", "trace"])
+    for mode, speed in record.speed.items():
+        assert ordered([speed.end_to_end_images_per_s])
+        assert ordered([speed.input_images_per_s])
+        assert {"backbone", "method's head", "input"} <= set(speed.breakdown)
+        assert 0 < len(speed.operations) <= 10
+        assert (tmp_path / f"trace-{mode}.json.gz").is_file()
+    assert {"backward", "optimizer", "loss functions"} <= set(record.speed["train"].breakdown)
+
+
+def test_a_dataset_with_more_classes_than_the_method_is_refused() -> None:
+    with pytest.raises(UserError, match="3 classes, more than 2"):
+        cells(dataset={"name": "synthetic", "options": IMAGES}, classes=2)
+
+
+def test_a_cell_that_runs_out_of_memory_is_a_result(tmp_path: Path) -> None:
+    record = measured(tmp_path, batch_sizes=[512], image_sizes=[64], memory_limit=80_000_000)
+    assert record.exceeded["train"] == 80_000_000
+    assert "needs more than 0.1 GiB" in record.missing["speed.train"]
+    assert "train" not in record.speed
+
+
+def test_a_batch_is_tried_out_within_its_limit() -> None:
+    (run,) = cells(image_sizes=[64], memory_limit=80_000_000)
+    assert run.memory_limit is not None
+    assert largest.try_out(run, "train", run.memory_limit, lambda _: None)
+    large = run.model_copy(update={"batch_size": 512})
+    assert not largest.try_out(large, "train", run.memory_limit, lambda _: None)
+
+
+def test_compile_time_is_apart_and_parts_are_missing_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.compiling.BACKEND", "eager")
+    record = measured(tmp_path, compile=[True], extras=["breakdown"])
+    for mode, speed in record.speed.items():
+        assert speed.compile_s is not None
+        assert speed.compile_s > 0
+        assert set(speed.shares) == {"arithmetic"}
+        assert "compiled code" in record.missing[f"speed.{mode}.bytes"]
+        assert "border" in record.missing[f"speed.{mode}.breakdown"]
+
+
+def test_cells_are_the_product_of_all_that_is_asked_for_and_repeats_are_runs_of_their_own() -> None:
+    runs = cells(batch_sizes=[4, 8], precisions=["fp32", "bf16"], compile=[False, True], repeats=2)
+    assert len({run.id for run in runs}) == len({run.label for run in runs}) == 16
+    assert {run.repeat for run in runs} == {0, 1}
+
+
+def test_the_optimizer_decides_what_it_keeps(tmp_path: Path) -> None:
+    (run,) = cells()
+    one, two = (run.model_copy(update={"optimizer": name}) for name in ("sgd", "adamw"))
+    bytes_of = []
+    for each in (one, two):
+        record = blank(each, torch.device("cpu"))
+        profile.measure(each, record, Place(), tmp_path)
+        bytes_of.append(record.speed["train"].memory["optimizer"])
+    assert bytes_of[1] > 1.9 * bytes_of[0] > 0

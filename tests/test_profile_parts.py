@@ -1,0 +1,376 @@
+"""The parts of a profile: what is counted, where time and memory are seen, how the largest batch is found."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.optimise import take_steps
+from benchmarks.profiling import breakdown, gpu, largest, memory, operations, roofline
+from benchmarks.profiling.counting import Counts, Traffic, count
+from benchmarks.profiling.timing import block_rates, latencies, percentile
+from methods.interface import Method
+from results.speed import Limits
+
+CPU = torch.device("cpu")
+NAP = 0.03
+"""Seconds; a step of the fake method takes a hundredth of it."""
+
+
+class Backbone(nn.Module):
+    """Known work: 8 filters of 3 × 3 × 3 at 10 × 10 positions."""
+
+    is_backbone = True
+
+    def __init__(self, nap: float) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.nap = nap
+
+    def forward(self, images: Tensor) -> Tensor:
+        time.sleep(self.nap)
+        return self.convolution(images).mean((2, 3))
+
+
+class Head(nn.Linear):
+    nap = 0.0
+
+    def forward(self, features: Tensor) -> Tensor:
+        time.sleep(self.nap)
+        return super().forward(features)
+
+
+class SleepyGradient(torch.autograd.Function):
+    """The same values, and a gradient that is late."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        time.sleep(NAP)
+        return gradient
+
+
+class SleepySGD(torch.optim.SGD):
+    nap = 0.0
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        time.sleep(self.nap)
+        super().step(closure)
+
+
+class Fake(Method):
+    """Looks at each image twice and at half of them once more; sleeps in one place of its choice."""
+
+    def __init__(self, sleeps: str = "") -> None:
+        super().__init__()
+        self.sleeps = sleeps
+        self.backbone = Backbone(NAP / 3 if sleeps == "backbone" else 0.0)  # three passes
+        self.head = Head(8, 5)
+        self.head.nap = NAP if sleeps == "head" else 0.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.backbone(images) + self.backbone(images)
+        self.backbone(images[: len(images) // 2])
+        if self.sleeps == "method":
+            time.sleep(NAP)
+        logits = self.head(features)
+        return SleepyGradient.apply(logits) if self.sleeps == "backward" else logits
+
+    def after_step(self) -> None:
+        if self.sleeps == "after_step":
+            time.sleep(NAP)
+
+
+def images_and_labels(batch: int = 4) -> tuple[Tensor, Tensor]:
+    return torch.randn(batch, 3, 10, 10), torch.arange(batch) % 5
+
+
+def optimizer_of(method: Method, nap: float = 0.0) -> SleepySGD:
+    optimizer = SleepySGD(method.parameters(), lr=0.01, momentum=0.9)
+    optimizer.nap = nap
+    return optimizer
+
+
+def training(method: Method, optimizer: torch.optim.Optimizer) -> Any:
+    images, labels = images_and_labels()
+    return lambda: list(take_steps(method, images, labels, optimizer, "fp32"))
+
+
+# ---- counting ---------------------------------------------------------------------------------------------------
+
+CONVOLUTION = 2 * 8 * 3 * 3 * 3 * 10 * 10
+LINEAR = 2 * 8 * 5
+
+
+def test_flops_of_a_known_network_are_counted_right_forward_and_backward() -> None:
+    method, (images, _) = Fake(), images_and_labels(4)
+    with torch.no_grad():
+        forward = count(method, lambda: method(images))
+    assert forward.flops == 10 * CONVOLUTION + 4 * LINEAR
+    # Backward: the weights' convolution for each of the two looks that reach the loss; weights and input of the head.
+    step = count(method, training(method, optimizer_of(method)))
+    assert step.flops == forward.flops + 8 * CONVOLUTION + 2 * 4 * LINEAR
+
+
+def test_passes_are_counted_by_hooks_whatever_the_method_declares() -> None:
+    method, (images, _) = Fake(), images_and_labels(4)
+    assert method.views == 1
+    assert count(method, lambda: method(images)).backbone_images == 4 + 4 + 2
+    assert not method.backbone._forward_pre_hooks
+
+
+@pytest.mark.parametrize(
+    ("work", "numbers", "launches"),
+    [
+        (lambda x: x + x, 3, 1),  # read twice, written once
+        (lambda x: x.add_(1), 2, 1),
+        (lambda x: x.view(10, 100).t()[:5], 0, 0),
+        (torch.empty_like, 0, 0),
+        (lambda x: x.exp(), 2, 1),
+    ],
+    ids=["sum", "in place", "views", "empty", "elementwise"],
+)
+def test_traffic_is_what_operations_read_and_write(work: Any, numbers: int, launches: int) -> None:
+    x = torch.zeros(1000)
+    with Traffic() as traffic:
+        work(x)
+    assert (traffic.bytes, traffic.launches) == (numbers * 4000, launches)
+
+
+def test_a_repeated_value_is_read_once() -> None:
+    one, many = torch.zeros(1), torch.zeros(1000)
+    with Traffic() as traffic:
+        many.add_(one.expand(1000))
+    assert traffic.bytes == 2 * 4000 + 4
+
+
+def test_shares_are_least_times_over_the_time_taken() -> None:
+    limits = Limits(flops_per_s=100.0, bytes_per_s=10.0, launch_s=0.01)
+    assert roofline.shares(Counts(50, 20, 30, 1), 4.0, limits) == {
+        "arithmetic": pytest.approx(0.125),
+        "memory": pytest.approx(0.5),
+        "launches": pytest.approx(0.075),
+    }
+
+
+# ---- time -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sleeps", "row"),
+    [
+        ("backbone", breakdown.BACKBONE),
+        ("head", breakdown.OWN + "head"),
+        ("method", breakdown.OTHER),
+        ("after_step", breakdown.OTHER),
+        ("backward", breakdown.BACKWARD),
+        ("optimizer", breakdown.OPTIMIZER),
+    ],
+)
+def test_a_sleep_appears_in_its_own_row_of_the_breakdown(sleeps: str, row: str) -> None:
+    method = Fake(sleeps)
+    optimizer = optimizer_of(method, NAP if sleeps == "optimizer" else 0.0)
+    parts = breakdown.of_training(method, optimizer, training(method, optimizer), CPU)
+    assert parts[row] >= 1000 * NAP
+    assert sum(parts.values()) - parts[row] < 500 * NAP
+
+
+def test_a_sleep_appears_in_the_breakdown_of_inference() -> None:
+    method, (images, _) = Fake("head"), images_and_labels()
+    parts = breakdown.of_inference(method, lambda: method(images), CPU)
+    assert parts[breakdown.OWN + "head"] >= 1000 * NAP
+    assert parts[breakdown.BACKBONE] < 500 * NAP
+
+
+def test_loss_functions_of_torch_have_their_own_row() -> None:
+    class Costly(Fake):
+        def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            del images, labels
+            wide = torch.zeros(200, 10_000)
+            return {"x": F.cross_entropy(wide, torch.zeros(200, dtype=torch.long)) * self.head.weight.sum()}
+
+    method = Costly()
+    optimizer = optimizer_of(method)
+    parts = breakdown.of_training(method, optimizer, training(method, optimizer), CPU)
+    assert parts[breakdown.LOSSES] > parts[breakdown.OPTIMIZER] > 0
+
+
+def test_a_method_is_left_as_it_was_found() -> None:
+    method = Fake()
+    optimizer = optimizer_of(method)
+    breakdown.of_training(method, optimizer, training(method, optimizer), CPU)
+    assert "steps" not in vars(method)
+    assert "after_step" not in vars(method)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in method.modules())
+    assert not optimizer._optimizer_step_pre_hooks
+
+
+def test_blocks_tell_the_rate_of_a_step_of_known_length() -> None:
+    blocks = block_rates(lambda: time.sleep(NAP), 3, CPU)
+    assert 0.5 * 3 / NAP < blocks.median <= 3 / NAP
+    assert min(blocks.rates) <= blocks.percentile(10) <= blocks.median <= blocks.percentile(90) <= max(blocks.rates)
+
+
+def test_latencies_are_those_of_single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.profiling.timing.LATENCY_SECONDS", 10 * NAP)
+    seconds = latencies(lambda: time.sleep(NAP), CPU)
+    assert 5 <= len(seconds) <= 10
+    assert NAP <= percentile(seconds, 50) <= percentile(seconds, 95) <= percentile(seconds, 99)
+
+
+def test_costliest_operations_are_in_words_and_the_trace_is_a_file(tmp_path: Path) -> None:
+    method, (images, _) = Fake(), images_and_labels(64)
+    found = operations.costliest(lambda: method(images), CPU, tmp_path / "trace.json.gz")
+    assert len(found) <= operations.COSTLIEST
+    assert [one.milliseconds for one in found] == sorted((one.milliseconds for one in found), reverse=True)
+    (convolution,) = [one for one in found if one.name == "convolution"]
+    assert convolution.calls % 3 == 0
+    assert 0 < sum(one.share for one in found) <= 1 + 1e-9
+    with gzip.open(tmp_path / "trace.json.gz") as file:
+        assert json.load(file)["traceEvents"]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("aten::clamp_min_", "ReLU"),
+        ("aten::addmm", "product of matrices"),
+        ("aten::grid_sampler_2d", "grid sampler 2d"),
+        ("triton_poi_fused", "triton poi fused"),
+    ],
+)
+def test_operations_are_told_in_words(key: str, words: str) -> None:
+    assert operations.in_words(key) == words
+
+
+# ---- memory -----------------------------------------------------------------------------------------------------
+
+
+def test_memory_of_a_known_tensor_is_seen_once() -> None:
+    x = torch.ones(1000, requires_grad=True)
+    with memory.saved_for_backward() as saved:
+        x.exp().sin().sum()
+    assert sum(saved.values()) == 4000  # sin keeps what exp gives and keeps too
+    with memory.saved_for_backward([x]) as saved:
+        x.square().sum()
+    assert saved == {}
+
+
+def test_phases_of_memory_are_those_of_the_tensors() -> None:
+    method = Fake()
+    optimizer = optimizer_of(method)
+    images, labels = images_and_labels()
+    found = memory.by_phase(method, optimizer, lambda: take_steps(method, images, labels, optimizer, "fp32"))
+    numbers = 8 * 3 * 3 * 3 + 8 * 5 + 5
+    assert found["weights"] == found["gradients"] == found["optimizer"] == 4 * numbers
+    assert found["activations"] >= images.numel() * 4
+
+
+def test_memory_is_limited_and_the_limit_is_lifted() -> None:
+    with memory.limited(CPU, 50_000_000):
+        with pytest.raises(RuntimeError) as caught:
+            torch.zeros(25_000_000)
+        assert memory.ran_out(caught.value)
+    torch.zeros(25_000_000)
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    assert not memory.ran_out(RuntimeError("shapes can't be multiplied"))
+    assert memory.ran_out(torch.OutOfMemoryError("CUDA out of memory"))
+
+
+@pytest.mark.parametrize("start", [1, 7, 32, 4096])
+def test_the_largest_batch_is_found_within_a_sixteenth(start: int) -> None:
+    for limit in [0, 1, 2, 3, 15, 33, 100, 1023, 5000]:
+        tried: list[int] = []
+
+        def fits(size: int, limit: int = limit, tried: list[int] = tried) -> bool:
+            tried.append(size)
+            return size <= limit
+
+        found = largest.search(fits, start)
+        assert limit - max(1, limit // largest.RESOLUTION) <= found <= limit
+        assert found == 0 or found in tried
+        assert len(tried) == len(set(tried))
+
+
+def test_the_search_ends_where_everything_fits() -> None:
+    assert largest.search(lambda _: True, 32) == largest.MOST
+
+
+# ---- the GPU's driver -------------------------------------------------------------------------------------------
+
+
+class FakeNvml(SimpleNamespace):
+    """One GPU that takes 100 W, held down by its power cap."""
+
+    NVMLError = RuntimeError
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = range(3)
+    millijoules = 0
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        return uuid
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, _: str) -> int:  # noqa: N802
+        self.millijoules += 500
+        return self.millijoules
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, _: str) -> int:  # noqa: N802
+        return 0x4 | 0x1
+
+    def nvmlDeviceGetClockInfo(self, _: str, kind: int) -> int:  # noqa: N802
+        return 1000 + kind
+
+    def nvmlDeviceGetTemperature(self, *_: object) -> int:  # noqa: N802
+        return 60
+
+    def nvmlDeviceGetPowerUsage(self, _: str) -> int:  # noqa: N802
+        return 100_000
+
+
+@pytest.fixture
+def meter(monkeypatch: pytest.MonkeyPatch) -> gpu.EnergyMeter:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="1-2"))
+    return gpu.EnergyMeter(torch.device("cuda"))
+
+
+def test_energy_is_that_of_the_kept_blocks_per_image(meter: gpu.EnergyMeter) -> None:
+    assert meter.handle == "GPU-1-2"
+    blocks = block_rates(lambda: time.sleep(NAP), 2, CPU, meter)
+    steps = max(1, round(0.2 / NAP))
+    assert blocks.joules_per_image == pytest.approx(0.5 / (len(blocks.rates) * steps * 2), rel=0.5)
+
+
+def test_clocks_and_throttling_are_told_in_words(meter: gpu.EnergyMeter) -> None:
+    assert meter.state() == {
+        "sm_mhz": 1000,
+        "memory_mhz": 1001,
+        "celsius": 60,
+        "watts": 100.0,
+        "throttled": ["power cap"],
+    }
+
+
+def test_a_missing_meter_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert "nvidia-ml-py" in str(gpu.EnergyMeter(torch.device("cuda")).reason)
+    on_cpu = gpu.EnergyMeter(CPU)
+    assert on_cpu.joules() is None
+    assert on_cpu.reason
