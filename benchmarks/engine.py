@@ -87,7 +87,7 @@ class Engine:
         return logits_of(self.method, feed, self.run.recipe.image_size, self.run.precision, listener, forward)
 
     def rehearse(self, phases: Iterable[PhasePlan], batches: Batches, epoch: int) -> str | None:
-        """Makes a step of each phase and logits of test images, and undoes it all; says what could not be compiled.
+        """Makes a step and some logits in each phase, and undoes it all; says what could not be compiled.
 
         So what is to be compiled is compiled outside of all timing, and what does not fit into memory is known early.
         """
@@ -95,6 +95,8 @@ class Engine:
             return None
         began = time.monotonic()
         learning = self.compiled.learning() if self.compiled else contextlib.nullcontext()
+        start = self.processes.share(len(batches.rows["test"])).start
+        rows = slice(start, start + self.evaluation_batch)
         with undone(self.method, self.device), learning:
             for phase in phases:
                 select_trainable(self.method, phase)
@@ -102,9 +104,7 @@ class Engine:
                 with closing(batches.training(feed, epoch)) as prepared:
                     for _ in self.steps(phase, next(prepared), None):
                         pass
-            start = self.processes.share(len(batches.rows["test"])).start
-            rows = slice(start, start + self.evaluation_batch)
-            self.logits(batches.evaluation_feed("test", self.evaluation_batch, rows), Silent())
+                self.logits(batches.evaluation_feed("test", self.evaluation_batch, rows), Silent())
         if not self.compiled:
             return None
         self.compile_seconds += time.monotonic() - began
@@ -114,13 +114,10 @@ class Engine:
     def halve(self) -> str:
         """After memory ran out: a new method, and half as many images at a time. Says so.
 
-        Raises `UserError` where that is no way out.
+        Raises `UserError` where it was one image.
         """
-        if self.micro_batch <= 1 or self.processes.world > 1:
-            raise UserError(
-                f"{self.micro_batch} images at a time are too many for the GPU's memory; "
-                "choose a smaller --batch-size, image_size or backbone"
-            )
+        if self.micro_batch <= 1:
+            raise UserError("one image at a time is too much for the GPU; choose a smaller image_size or backbone")
         had, self.limit, self.micro_batch = self.micro_batch, self.micro_batch // 2, 0
         self.build()
         gc.collect()  # the compiled functions of the method before and their method know each other

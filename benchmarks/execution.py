@@ -11,7 +11,7 @@ class Execution:
     """Choices that leave a result as it is, up to rounding; what a Run's record must say of them is in `Trained`."""
 
     compile: bool = False
-    """Whether losses and forward passes go through torch.compile."""
+    """Whether losses and forward passes go through torch.compile. A method's own draws are then other ones."""
     deterministic: bool = False
     """Whether a GPU must give the same bits each time; an operation that can't is an error. A CPU always does."""
     micro_batch: int | Literal["auto"] | None = None

@@ -4,6 +4,11 @@ Each has the same weights and a share of every batch; gradients are summed befor
 than by torch's DDP, which counts the backward passes of one module's forward: methods take their steps in generators,
 several to a batch, over pieces of it, and with parts of their parameters. It costs that sums and backward pass do not
 overlap: for a ResNet-50 about 100 MB a step.
+
+With losses that are means over images the weights are those of one process with the whole batch. What looks at several
+images at once sees one process's share alone: batch norm unless it is synchronised, losses of pairs (SwinFC's
+contrast), mixup and CutMix. A method's own draws differ from process to process. A last batch that has not two images
+for each is left out of its epoch.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Scalars:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UserError("--tensorboard needs a package: pip install tensorboard, or leave it out") from error
-        self.writer = SummaryWriter(folder, purge_step=images)
+        self.writer = SummaryWriter(folder, purge_step=images + 1)
 
     @property
     def wanted(self) -> bool:

@@ -125,6 +125,8 @@ class Trainer:
                 state = None
             self._after_the_epochs()
         except torch.OutOfMemoryError:
+            if self.processes.world > 1:  # the others wait for a sum that will not come: torchrun has to end them
+                raise
             return False
         return True
 
@@ -165,8 +167,8 @@ class Trainer:
             if epoch % self.recipe.evaluate_every == 0 or epoch == self.epochs:
                 row |= self._evaluate(epoch)
             progress.epoch_ends(row)
-            self._save(optimizer)
             self.scalars.add("epoch", row, progress.images_in_all)
+            self._save(optimizer)
             self.listener.epoch(row, self.epochs)
 
     def _train_epoch(
@@ -205,12 +207,13 @@ class Trainer:
         progress, now_and_then = self.progress, self.progress.batch % LOOK_EVERY == 0
         if self.device.type == "cuda" and not now_and_then:
             return
-        if self._check_losses():
-            progress.epoch_seconds += self._tick()
-            self._save(optimizer)
+        late = self._check_losses()
         if now_and_then and self.scalars.wanted:
             terms = {name: value.item() for name, value in progress.losses.latest.items()}
             self.scalars.add("batch", terms | {"lr": optimizer.param_groups[0]["lr"]}, progress.images_in_all)
+        if late:
+            progress.epoch_seconds += self._tick()
+            self._save(optimizer)
 
     def _check_losses(self) -> bool:
         """Whether it is time to save, as the first process has it. Waits for the device.

@@ -119,7 +119,7 @@ def test_out_of_memory_goes_on_with_smaller_pieces_and_says_so(
 
 def test_memory_for_not_even_one_image_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit_memory(monkeypatch, 0)
-    with pytest.raises(UserError, match="1 images at a time are too many"):
+    with pytest.raises(UserError, match="one image at a time is too much"):
         train(small_run(backbone=SWIN), tmp_path)
 
 
