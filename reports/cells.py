@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 DASH = "–"
 """A value that is not there; the table of missing values says why."""
+SEEDS_ALONE = "seeds alone"
+"""What an interval is over that knows no images."""
 
 Row = Mapping[str, Any]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -26,6 +28,13 @@ class Column:
     align: Literal["left", "right"] = "right"
     naming: bool = False
     """Whether it names the row rather than measures something."""
+    printed: bool = False
+    """Whether a printed page, which is wider than a terminal, shows it."""
+
+
+def printed(column: Column) -> Column:
+    """The same column, shown on a printed page."""
+    return replace(column, printed=True)
 
 
 def one_line(text: str) -> str:
@@ -58,6 +67,18 @@ def size(key: str, heading: str, compact: bool = False) -> Column:
     return replace(number(key, heading, compact=compact), naming=True)
 
 
+def rate(key: str, heading: str, compact: bool = False) -> Column:
+    """A mean over seeds, with its range where the seeds differ by more than a tenth: the host had other work."""
+
+    def show(row: Row) -> str:
+        if absent(row[key]):
+            return DASH
+        low, high = row[f"{key}_low"], row[f"{key}_high"]
+        return f"{row[key]:.0f}" + (f" ({low:.0f} … {high:.0f})" if high > 1.1 * low else "")
+
+    return Column(heading, show, compact)
+
+
 def signed(key: str, heading: str, compact: bool = False) -> Column:
     """A difference in percentage points, with its sign."""
     return Column(heading, lambda row: DASH if absent(row[key]) else f"{row[key]:+.1f}", compact)
@@ -82,11 +103,13 @@ def estimate(key: str, heading: str, seeds: str = "seeds", compact: bool = False
 
 
 def interval(key: str, heading: str, compact: bool = False) -> Column:
-    """`low … high`, in the unit of the value."""
+    """`low … high`, in the unit of the value; marked where it is over seeds alone and knows nothing of other images."""
 
     def show(row: Row) -> str:
         low, high = row[f"{key}_low"], row[f"{key}_high"]
-        return DASH if absent(low) or absent(high) else f"{low:.1f} … {high:.1f}"
+        if absent(low) or absent(high):
+            return DASH
+        return f"{low:.1f} … {high:.1f}" + (" (seeds)" if row.get(f"{key}_over") == SEEDS_ALONE else "")
 
     return Column(heading, show, compact)
 

@@ -10,42 +10,48 @@ NAMES = (
     cells.text("method", compact=True),
     cells.text("variant", compact=True),
     cells.text("backbone", compact=True),
-    cells.text("pretrained"),
+    cells.printed(cells.text("pretrained")),
     cells.size("input", "px", compact=True),
     cells.text("settings", compact=True),
 )
 ACCURACIES = (
     cells.estimate("last_top1", "top-1 last epoch, %", compact=True),
-    cells.interval("last_top1", "95 % interval"),
+    cells.printed(cells.interval("last_top1", "95 % interval")),
     cells.estimate("validation_top1", "validation-selected, %", compact=True),
     cells.estimate("best_on_test_top1", "best on test, %", compact=True),
 )
 HEAD_COLUMNS = (
     *NAMES,
     cells.size("epochs", "epochs"),
-    cells.number("views", "views"),
+    cells.printed(cells.number("views", "passes")),
     cells.number("seeds", "seeds", compact=True),
     cells.number("failed", "failed"),
     *ACCURACIES,
+    cells.interval("last_top1_images", "95 % over images alone"),
     cells.estimate("last_top5", "top-5, %"),
     cells.estimate("last_mean_class", "mean class, %"),
     cells.estimate("last_calibration_error", "calibration error, %"),
-    cells.number("training_images_per_s", "training, images/s", compact=True),
+    cells.rate("training_images_per_s", "training, images/s", compact=True),
     cells.text("trained_on", "trained on"),
     cells.number("inference_images_per_s", "inference, images/s", compact=True),
     cells.number("train_step_images_per_s", "training step, images/s"),
-    cells.number("inference_peak_memory", "inference memory, GiB", 2, GIB),
+    cells.printed(cells.number("inference_peak_memory", "inference memory, GiB", 2, GIB)),
     cells.number("train_step_peak_memory", "training memory, GiB", 2, GIB),
-    cells.number("parameters", "parameters, M", 1, 1e6),
-    cells.number("flops", "FLOPs, G", 1, 1e9),
+    cells.printed(cells.number("parameters", "parameters, M", 1, 1e6)),
+    cells.printed(cells.number("flops", "FLOPs, G", 1, 1e9)),
     cells.text("profiled_on", "profiled on"),
     cells.text("profiled_as", "profiled as"),
 )
+INTERVAL_NOTE = (
+    "The 95 % interval is for other test images and other seeds (bootstrap over both); where predictions are not "
+    "stored it is for other seeds on these images (Student-t, marked “seeds”); one seed has none."
+)
 HEAD_NOTE = (
-    "Mean ± standard deviation over seeds; Student-t interval of the mean. Last epoch is the headline; "
-    "best on test lets the test set choose the epoch and is optimistic. Top-5, mean class and calibration error are "
-    "of the last epoch. Training images/s are end to end; inference, training step and memory come from the "
-    "profile Run named by its device, batch and precision."
+    f"Mean ± standard deviation over seeds. {INTERVAL_NOTE} Over images alone: for other test images and these very "
+    "models. Last epoch is the headline; best on test lets the test set choose the epoch and is optimistic. Top-5, "
+    "mean class and calibration error are of the last epoch. Training images/s are end to end, with the range over "
+    "seeds where they differ by more than a tenth; inference, training step and memory come from the profile Run "
+    "named by its device, batch and precision. Passes are those of the network per test image."
 )
 AVERAGE_NAMES = (cells.text("dataset", compact=True), cells.text("protocol", compact=True), *NAMES)
 AVERAGES = (
@@ -85,8 +91,8 @@ PROFILE_COLUMNS = (
     cells.number("images_per_s_p90", "p90"),
     cells.number("latency_ms", "latency, ms", 2, compact=True),
     cells.number("peak_memory", "memory, GiB", 2, GIB, compact=True),
-    cells.number("parameters", "parameters, M", 1, 1e6),
-    cells.number("flops", "FLOPs, G", 1, 1e9),
+    cells.printed(cells.number("parameters", "parameters, M", 1, 1e6)),
+    cells.printed(cells.number("flops", "FLOPs, G", 1, 1e9)),
     cells.number("views", "views"),
     cells.text("hardware"),
 )
@@ -96,23 +102,25 @@ PROFILE_NOTE = (
 PAPER_COLUMNS = (
     *(cells.text(key, compact=True) for key in ("dataset", "method", "variant", "backbone")),
     cells.text("protocol", compact=True),
-    cells.text("pretrained"),
+    cells.printed(cells.text("pretrained")),
     cells.size("input", "px"),
     cells.text("settings"),
     cells.text("published_table", "table", compact=True),
     cells.text("published_variant", "variant in the paper"),
     cells.size("published_input_size", "px in the paper"),
     cells.number("published", "published, %", 1, compact=True),
-    cells.yes_no("published_verified", "verified"),
+    cells.printed(cells.yes_no("published_verified", "verified")),
     cells.text("published_source", "source"),
     cells.number("seeds", "seeds"),
     *ACCURACIES,
     cells.signed("difference", "last − published", compact=True),
     cells.signed("best_difference", "best on test − published"),
-    cells.yes_no("covered", "interval covers it"),
+    cells.printed(cells.yes_no("covered", "interval covers it")),
+    cells.words("deviations", "known deviations"),
 )
 PAPER_NOTE = (
-    "Differences in percentage points. Papers that don't say which epoch they report often report the best on test."
+    "Differences in percentage points. Papers that don't say which epoch they report often report the best on test. "
+    f"Verified: the value was read in its source, not recalled. {INTERVAL_NOTE}"
 )
 ABLATION_COLUMNS = (
     *(cells.text(key, compact=True) for key in ("dataset", "protocol", "method", "backbone")),
@@ -123,13 +131,31 @@ ABLATION_COLUMNS = (
     *ACCURACIES,
     cells.signed("difference", "minus the whole method", compact=True),
     cells.interval("difference", "95 % interval of that", compact=True),
-    cells.probability("p", "p"),
+    cells.probability("p_bootstrap", "p"),
     cells.words("published", compact=True),
 )
 ABLATION_NOTE = (
     "Top-1 of the last epoch; differences in percentage points to the variant `paper` over the seeds and test images "
-    "that both have, interval by bootstrap over images and seeds, p by exact McNemar tests, not corrected for the "
-    "number of rows."
+    "that both have, interval and p by bootstrap over images and seeds, not corrected for the number of rows. "
+    "With one seed they speak of those two trained models alone."
+)
+STEP_COLUMNS = (
+    *(cells.text(key, compact=True) for key in ("dataset", "protocol", "method", "backbone")),
+    cells.size("input", "px", compact=True),
+    cells.words("from", compact=True),
+    cells.words("to", compact=True),
+    cells.words("option", compact=True),
+    cells.words("before", compact=True),
+    cells.words("after", compact=True),
+    cells.number("seeds", "seeds", compact=True),
+    cells.signed("difference", "gain", compact=True),
+    cells.interval("difference", "95 % interval", compact=True),
+    cells.probability("p_bootstrap", "p"),
+)
+STEP_NOTE = (
+    "Two variants that differ in one option and in nothing else; gain of the second over the first in percentage "
+    "points of last-epoch top-1, over the seeds and test images that both have, interval and p by bootstrap over "
+    "images and seeds, not corrected for the number of rows."
 )
 PAIRED_COLUMNS = (
     cells.words("first", compact=True),
@@ -139,15 +165,29 @@ PAIRED_COLUMNS = (
     cells.number("images", "images"),
     cells.signed("difference", "first − second", compact=True),
     cells.interval("difference", "95 % interval", compact=True),
-    cells.text("p_per_seed", "p per seed"),
-    cells.probability("p", "p", compact=True),
-    cells.probability("p_holm", "p (Holm)", compact=True),
+    cells.text("p_per_seed", "McNemar per seed"),
+    cells.probability("p", "p McNemar"),
+    cells.probability("p_holm", "p McNemar (Holm)", compact=True),
+    cells.probability("p_bootstrap", "p bootstrap"),
+    cells.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True),
     cells.words("better", "better at 5 %", compact=True),
 )
 PAIRED_NOTE = (
-    "Last-epoch top-1 on the same test images and the same seeds, in percentage points. p: exact McNemar per seed, "
-    "over seeds twice the mean (valid however the seeds depend on each other); Holm: corrected for all pairs of this "
-    "table. Interval: bootstrap over images and seeds."
+    "Last-epoch top-1 on the same test images and the same seeds, in percentage points. McNemar asks whether the "
+    "trained models differ on these images: exact per seed, over seeds twice the mean (valid however the seeds depend "
+    "on each other; a seed that contradicts the mean counts as 2 − p). The bootstrap over images and "
+    "seeds, which gives the interval, asks whether the methods do. Holm: corrected for all pairs of this table. Better "
+    "is who is so by both; with one seed that is said of two models."
+)
+WINS_COLUMNS = (
+    cells.words("method", compact=True),
+    cells.number("wins", "better than", compact=True),
+    cells.number("losses", "worse than", compact=True),
+    cells.number("open", "open", compact=True),
+)
+WINS_NOTE = (
+    "Row minus column in percentage points of last-epoch top-1. Better and worse at 5 % by both tests of the paired "
+    "comparison, corrected for all of its pairs; open: neither is shown to be better, which is not a tie."
 )
 MISSING_COLUMNS = (
     cells.words("where", compact=True),

@@ -27,7 +27,7 @@ def markdown(table: Table) -> str:
     """A pipe table, or `NOTHING` if it has no rows; no line break at the end."""
     if table.frame.empty:
         return NOTHING
-    columns, cells = _shown(table, table.columns)
+    columns, cells = shown(table, table.columns)
     headings = [markdown_text(column.heading) for column in columns]
     words = [[markdown_text(cell) for cell in row] for row in cells]
     return tabulate(words, headings, "pipe", disable_numparse=True, colalign=[column.align for column in columns])
@@ -42,22 +42,17 @@ def terminal(table: Table, width: int = WIDTH) -> str:
     """The columns that matter most, at most `width` wide. What names every row alike is said once, above them."""
     if table.frame.empty:
         return f"{table.title}: {NOTHING.lower()}"
-    columns, cells = _shown(table, [column for column in table.columns if column.compact])
+    columns, cells = shown(table, [column for column in table.columns if column.compact])
     cells = [[one_line(cell) for cell in row] for row in cells[:ROWS]]
-    alike = {
-        place: f"{column.heading} {cells[0][place]}"
-        for place, column in enumerate(columns)
-        if place > 0 and column.naming and len({row[place] for row in cells}) == 1
-    }
-    kept = [place for place in range(len(columns)) if place not in alike]
-    lines = [table.title + (f" ({', '.join(alike.values())})" if alike else "")]
+    kept, alike = told_once(columns, cells)
+    lines = [table.title + (f" ({', '.join(alike)})" if alike else "")]
     lines.append(_fitted([[row[place] for place in kept] for row in cells], [columns[place] for place in kept], width))
     if (more := len(table.frame) - len(cells)) > 0:
         lines.append(f"… {more} more in {table.name}.csv")
     return "\n".join(lines)
 
 
-def _shown(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
+def shown(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
     """The cells by row, without the columns that are blank in every row."""
     rows = [{str(key): value for key, value in row.items()} for row in table.frame.to_dict("records")]
     shown = [[column.show(row) for row in rows] for column in columns]
@@ -65,6 +60,16 @@ def _shown(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[
     return [columns[place] for place in kept], [
         list(row) for row in zip(*(shown[place] for place in kept), strict=True)
     ]
+
+
+def told_once(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> tuple[list[int], list[str]]:
+    """The places of the columns that a table has to show, and the names that are alike in all of its rows."""
+    alike = {
+        place: f"{column.heading} {cells[0][place]}"
+        for place, column in enumerate(columns)
+        if place > 0 and column.naming and len({row[place] for row in cells}) == 1
+    }
+    return [place for place in range(len(columns)) if place not in alike], list(alike.values())
 
 
 def _fitted(cells: list[list[str]], columns: Sequence[Column], width: int) -> str:

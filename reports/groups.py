@@ -38,7 +38,10 @@ def job(record: Record) -> str:
 
 def hardware_name(record: Record) -> str | None:
     """The GPU or processor that did the work."""
-    name = record.hardware.get("name") or record.run.get("hardware")
+    known = record.hardware
+    if known.get("device") == "cpu" and {"processor", "threads"} <= known.keys():
+        return f"{known['processor']}, {known['threads']} threads"  # older records name the processor alone
+    name = known.get("name") or record.run.get("hardware")
     return str(name) if name else None
 
 

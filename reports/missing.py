@@ -85,6 +85,9 @@ def _of_head_to_head(records: list[Record], frame: pd.DataFrame) -> list[dict[st
         if row["last_top1_n"] == 1:
             reason = "one seed has no spread"
             rows.append({"where": where, "value": "standard deviation and interval", "reason": reason})
+        elif row["last_top1_over"] == cells.SEEDS_ALONE:
+            reason = "the Runs' predictions are not stored, so the interval knows the seeds alone"
+            rows.append({"where": where, "value": "interval over images", "reason": reason})
     return rows
 
 

@@ -1,10 +1,10 @@
-"""Tables inside a README, rendered from records between two comments and never typed.
+"""Tables inside a README or another page, rendered from records between two comments and never typed.
 
 <!-- table: head_to_head dataset=cub100 protocol=common -->
 <!-- /table -->
 
 `<!-- table: head_to_head compact dataset=cub100 -->` keeps the columns that matter most, and a value may be a pattern
-(`<!-- table: averages dataset=webfg_496:* -->`).
+(`<!-- table: averages dataset=webfg_496:* -->`). In a LaTeX file the comments are `% table: …` and `% /table`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reports import formats, tables
+from reports import formats, latex, tables
+from reports.ablation import ablation, steps
+from reports.answers import Answers
 from reports.averages import averages
 from reports.groups import NAMED, job, value_of
 from reports.missing import missing
 from reports.paired import paired
 from reports.provenance import provenance
 from reports.tables import Table
+from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore, write_whole
 
 FILTERS = (*NAMED, "suite", "seed")
-_BLOCK = re.compile(
-    r"^<!-- table: (?P<asked>.*?) -->\n(?P<body>.*?)(?P<end>^<!-- /table -->$|\Z)", re.MULTILINE | re.DOTALL
-)
+MARKED = (".md", ".tex")
+"""Files that may hold tables."""
+_COMMENT = {".md": ("<!-- ", " -->"), ".tex": ("% ", "")}
+_FOLDERS = ("docs", "reports", "methods")
+
+
+def pages(root: Path) -> list[Path]:
+    """The committed files of a checkout that hold tables: README.md, and what `docs`, `reports`, `methods` have."""
+    candidates = [root / "README.md", *(path for folder in _FOLDERS for path in sorted((root / folder).rglob("*.*")))]
+    return [
+        path for path in candidates if path.suffix in MARKED and path.is_file() and _block(path).search(_text(path))
+    ]
 
 
 def render_readme(readme: Path, store: ResultStore) -> str:
@@ -38,15 +50,19 @@ def render_readme(readme: Path, store: ResultStore) -> str:
 
     Raises `ValueError` for a table or filter that does not exist, naming the nearest, and for a block without an end.
     """
-    records = store.records()
+    records, answers = store.records(), Answers(store.predictions)
+    opening, closing = _COMMENT[_kind(readme)]
 
     def rendered(found: re.Match[str]) -> str:
+        begin = f"{opening}table: {found['asked']}{closing}"
         if not found["end"]:
-            raise ValueError(f"{readme.name}: <!-- table: {found['asked']} --> has no <!-- /table --> after it")
-        table = _asked(found["asked"], records, store)
-        return f"<!-- table: {found['asked']} -->\n\n{formats.markdown(table)}\n\n{found['end']}"
+            raise ValueError(f"{readme.name}: {begin} has no {opening}/table{closing} after it")
+        table = _asked(found["asked"], records, answers)
+        if _kind(readme) == ".tex":
+            return f"{begin}\n{latex.tabular(table)}\n{found['end']}"
+        return f"{begin}\n\n{formats.markdown(table)}\n\n{found['end']}"
 
-    return _BLOCK.sub(rendered, readme.read_text(encoding="utf-8"))
+    return _block(readme).sub(rendered, _text(readme))
 
 
 def write_readme(readme: Path, store: ResultStore) -> None:
@@ -57,22 +73,41 @@ def write_readme(readme: Path, store: ResultStore) -> None:
 
 def check_readme(readme: Path, store: ResultStore) -> bool:
     """Whether the tables in `readme` are what the records give. Raises as `render_readme`."""
-    return render_readme(readme, store) == readme.read_text(encoding="utf-8")
+    return render_readme(readme, store) == _text(readme)
 
 
-def _asked(asked: str, records: Sequence[Record], store: ResultStore) -> Table:
+def _kind(path: Path) -> str:
+    return ".tex" if path.suffix == ".tex" else ".md"
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _block(path: Path) -> re.Pattern[str]:
+    opening, closing = map(re.escape, _COMMENT[_kind(path)])
+    return re.compile(
+        rf"^{opening}table: (?P<asked>.*?){closing}\n(?P<body>.*?)(?P<end>^{opening}/table{closing}$|\Z)",
+        re.MULTILINE | re.DOTALL,
+    )
+
+
+def _asked(asked: str, records: Sequence[Record], answers: Answers) -> Table:
     """`name [compact] key=value …` -> the table over the Runs with these settings; quotes hold a value with spaces."""
     name, *conditions = shlex.split(asked) or [""]
     compact = "compact" in conditions
     conditions = [condition for condition in conditions if condition != "compact"]
     builders: dict[str, Callable[[Sequence[Record]], Table]] = {
-        "head_to_head": tables.head_to_head,
+        "head_to_head": lambda some: tables.head_to_head(some, answers),
         "averages": averages,
-        "paired": lambda some: paired(some, store.predictions),
-        "paper": tables.paper,
+        "ablation": lambda some: ablation(some, answers),
+        "steps": lambda some: steps(some, answers),
+        "paired": lambda some: paired(some, answers),
+        "wins": lambda some: wins(paired(some, answers)),
+        "paper": lambda some: tables.paper(some, answers),
         "profile": tables.profile,
         "runs": tables.runs,
-        "missing": lambda some: missing(some, tables.head_to_head(some), paired(some, store.predictions)),
+        "missing": lambda some: missing(some, tables.head_to_head(some, answers), paired(some, answers)),
         "provenance": provenance,
     }
     if name not in builders:

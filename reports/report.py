@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from reports import cells, figures, formats, tables
-from reports.ablation import ablation
+from reports.ablation import ablation, steps
+from reports.answers import COLUMNS, Answers
 from reports.averages import averages
 from reports.groups import arenas, groups
 from reports.missing import condensed, missing
@@ -19,6 +21,7 @@ from reports.paired import paired
 from reports.provenance import provenance
 from reports.sections import sections
 from reports.tables import Table
+from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore, write_whole
 
@@ -56,12 +59,15 @@ class Report:
 
 def build_tables(records: Sequence[Record], store: ResultStore) -> dict[str, Table]:
     """Every table by its name. Predictions are read only where two experiments can be compared."""
-    head, pairs = tables.head_to_head(records), paired(records, store.predictions)
+    answers = Answers(partial(store.predictions, columns=COLUMNS))
+    head, pairs = tables.head_to_head(records, answers), paired(records, answers)
     every = [
-        tables.paper(records),
-        ablation(records, store.predictions),
+        tables.paper(records, answers),
+        ablation(records, answers),
+        steps(records, answers),
         head,
         averages(records),
+        wins(pairs),
         pairs,
         tables.profile(records),
         missing(records, head, pairs),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from reports.cells import Column
 from reports.tables import Table
 
-SPLIT = frozenset({"head_to_head", "ablation", "paired"})
+_TASK = ("dataset", "protocol")
+SPLIT = {"head_to_head": _TASK, "ablation": _TASK, "steps": _TASK, "paired": _TASK, "wins": ("arena",)}
+"""By table, the columns in which the rows of one part are alike."""
 
 
 def sections(table: Table) -> Iterator[tuple[str, Table]]:
@@ -18,7 +21,14 @@ def sections(table: Table) -> Iterator[tuple[str, Table]]:
     if table.name not in SPLIT or table.frame.empty:
         yield "", table
         return
-    for dataset, protocol in table.frame[["dataset", "protocol"]].drop_duplicates().itertuples(index=False):
-        heading = f"{dataset}, {protocol} recipe"
-        part = table.where(dataset=dataset, protocol=protocol)
-        yield heading, replace(part, title=f"{table.title}: {heading}")
+    keys = list(SPLIT[table.name])
+    for values in table.frame[keys].drop_duplicates().itertuples(index=False):
+        part = table.where(**dict(zip(keys, values, strict=True)))
+        heading = f"{values[0]}, {values[1]} recipe" if len(values) > 1 else str(values[0])
+        yield heading, replace(part, title=f"{table.title}: {heading}", columns=_telling(part))
+
+
+def _telling(part: Table) -> tuple[Column, ...]:
+    """The columns that are not blank in every row: a matrix has an opponent's column only where it has met it."""
+    rows = [{str(key): value for key, value in row.items()} for row in part.frame.to_dict("records")]
+    return tuple(column for column in part.columns if any(map(column.show, rows)))

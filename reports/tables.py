@@ -14,9 +14,10 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from reports import cells, columns
+from reports.answers import NOTHING_STORED, Answered, Answers
 from reports.cells import Column
 from reports.groups import NAMED, Group, common_hardware, groups, hardware_name, job, matching_profile, value_of
-from reports.statistics import over_seeds
+from reports.statistics import Interval, bootstrap, over_seeds
 from results.record import SELECTIONS, Record, Selection
 
 HEADLINE: Selection = "last"
@@ -44,12 +45,15 @@ class Table:
         return replace(self, frame=frame)
 
 
-def head_to_head(records: Iterable[Record]) -> Table:
-    """One row per experiment: the three accuracies over its seeds, and what it costs."""
+def head_to_head(records: Iterable[Record], answers: Answers = NOTHING_STORED) -> Table:
+    """One row per experiment: the three accuracies over its seeds, and what it costs.
+
+    With the stored `answers`, the interval of the headline is over images and seeds, else over seeds alone.
+    """
     records = list(records)
     profiles = [record for record in records if job(record) == "profile"]
     hardware = common_hardware(profiles)
-    rows = [_head_row(group, matching_profile(group, profiles, hardware)) for group in groups(records)]
+    rows = [_head_row(group, matching_profile(group, profiles, hardware), answers) for group in groups(records)]
     frame = sorted_frame(rows, ["dataset", "protocol", "last_top1"], descending=["last_top1"])
     return Table("head_to_head", "Head to head", frame, columns.HEAD_COLUMNS, columns.HEAD_NOTE)
 
@@ -82,20 +86,23 @@ def profile(records: Iterable[Record]) -> Table:
     return Table("profile", "Profile", sorted_frame(rows, order), columns.PROFILE_COLUMNS, columns.PROFILE_NOTE)
 
 
-def paper(records: Iterable[Record]) -> Table:
-    """The published value beside ours: one row per experiment and published row of top-1 that it answers."""
+def paper(records: Iterable[Record], answers: Answers = NOTHING_STORED) -> Table:
+    """The published value beside ours: one row per experiment and published row of top-1 that it answers.
+
+    The published value is covered if it lies in our interval, which one seed does not have.
+    """
     rows = []
     for group in groups(records):
         published = {str(row): row for record in group.records for row in record.published}
         for row in published.values():
             if row.get("metric", "top1") == "top1" and row.get("value") is not None:
-                rows.append(_paper_row(group, row))
+                rows.append(_paper_row(group, row, answers))
     frame = sorted_frame(rows, ["method", "dataset", "variant", "backbone"])
     return Table("paper", "Paper against ours", frame, columns.PAPER_COLUMNS, columns.PAPER_NOTE)
 
 
-def _paper_row(group: Group, published: Mapping[str, Any]) -> dict[str, Any]:
-    ours = accuracies(group)
+def _paper_row(group: Group, published: Mapping[str, Any], answers: Answers) -> dict[str, Any]:
+    ours = accuracies(group, answers)
     value = float(published["value"])
     low, high, last, best = (ours[key] for key in ("last_top1_low", "last_top1_high", "last_top1", "best_on_test_top1"))
     return (
@@ -108,10 +115,16 @@ def _paper_row(group: Group, published: Mapping[str, Any]) -> dict[str, Any]:
             "best_difference": None if best is None else best - value,
         }
         | {"covered": None if low is None or high is None else low <= value <= high}
+        | {"deviations": "; ".join(_deviations(group)) or None}
     )
 
 
-def _head_row(group: Group, profiled: Record | None) -> dict[str, Any]:
+def _deviations(group: Group) -> list[str]:
+    """What the Runs say of themselves in which they are not, or may not be, as published."""
+    return list(dict.fromkeys(sentence for record in group.records for sentence in record.deviations))
+
+
+def _head_row(group: Group, profiled: Record | None, answers: Answers) -> dict[str, Any]:
     last = {
         f"last_{name}": [_percent(getattr(metrics, name)) for metrics in group.metrics(HEADLINE)]
         for name in ("top5", "mean_class", "calibration_error")
@@ -122,7 +135,7 @@ def _head_row(group: Group, profiled: Record | None) -> dict[str, Any]:
         | {"epochs": (group.records[0].run.get("recipe") or {}).get("epochs")}
         | {"seeds": len(group.done), "failed": len(group.records) - len(group.done)}
         | {"runs": " ".join(record.id for record in group.records)}
-        | accuracies(group)
+        | accuracies(group, answers)
         | {key: value for name, values in last.items() for key, value in estimate(name, values).items()}
         | {key: model.get(key) for key in ("views", "parameters", "flops")}
         | _training_rate(group)
@@ -130,29 +143,57 @@ def _head_row(group: Group, profiled: Record | None) -> dict[str, Any]:
     )
 
 
-def accuracies(group: Group) -> dict[str, Any]:
-    """The three accuracies over the group's seeds: mean, spread, interval, count."""
+def accuracies(group: Group, answers: Answers = NOTHING_STORED) -> dict[str, Any]:
+    """The three accuracies over the group's seeds: mean, spread, interval, count; what the headline's is over."""
     values: dict[str, Any] = {}
     for selection in SELECTIONS:
         values |= estimate(f"{selection}_top1", [_percent(metrics.top1) for metrics in group.metrics(selection)])
-    return values
+    values["last_top1_over"] = None if values["last_top1_low"] is None else cells.SEEDS_ALONE
+    return values | _bootstrapped(values["last_top1_n"], answers.of(group))
+
+
+def _bootstrapped(count: int, answered: Answered) -> dict[str, Any]:
+    """Intervals of the headline: of the method if there are several seeds, and of these very models."""
+    found: dict[str, Any] = {f"last_top1_images_{end}": None for end in ("low", "high")}
+    if answered.images is None or len(answered.seeds) != count:
+        return found
+    draws = answered.draws(answered.seeds)
+    top1 = answered.right(answered.seeds).mean(axis=0)
+    found |= _ends("last_top1_images", bootstrap(top1.mean(keepdims=True), draws.mean(axis=1, keepdims=True)))
+    over_both = bootstrap(top1, draws) if count > 1 else None
+    if over_both:
+        found |= _ends("last_top1", over_both) | {"last_top1_over": "images and seeds"}
+    return found
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    """The interval's columns, in percent and within the scale."""
+    ends = (interval.low, interval.high) if interval else (None, None)
+    low, high = (None if end is None else min(max(100 * end, 0.0), 100.0) for end in ends)
+    return {f"{name}_low": low, f"{name}_high": high}
 
 
 def estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:
     """The columns that show a value over seeds: mean, spread, interval, count."""
     summary = over_seeds([percent for percent in percents if percent is not None])
     spread = {f"{name}_{key}": getattr(summary, key) for key in ("sd", "n")}
-    # With two seeds Student's interval is so wide that it would leave the scale.
+    # Of few seeds Student's interval is so wide that it would leave the scale.
     low, high = (None if end is None else min(max(end, 0.0), 100.0) for end in (summary.low, summary.high))
     return {name: summary.mean, f"{name}_low": low, f"{name}_high": high} | spread
 
 
 def _training_rate(group: Group) -> dict[str, Any]:
-    """End to end, as the Runs themselves measured it. A mean over different devices would describe neither."""
+    """End to end, as the Runs themselves measured it, with the slowest and the fastest seed.
+
+    A mean over different devices would describe neither; hosts of one kind that are busy to different degrees are told
+    by the range.
+    """
     measured = [record for record in group.done if "images_per_s" in record.training]
     devices = {hardware_name(record) for record in measured}
-    rate = over_seeds([record.training["images_per_s"] for record in measured]).mean if len(devices) == 1 else None
-    return {"training_images_per_s": rate, "trained_on": ", ".join(sorted(str(device) for device in devices)) or None}
+    rates = [record.training["images_per_s"] for record in measured] if len(devices) == 1 else []
+    told = {"": over_seeds(rates).mean, "_low": min(rates, default=None), "_high": max(rates, default=None)}
+    columns = {f"training_images_per_s{end}": rate for end, rate in told.items()}
+    return columns | {"trained_on": ", ".join(sorted(str(device) for device in devices)) or None}
 
 
 def _cost(profiled: Record | None) -> dict[str, Any]:

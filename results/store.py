@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,10 @@ class ResultStore:
         path = self._file(run_id, "history.csv")
         return pd.read_csv(path) if path else None
 
-    def predictions(self, run_id: str) -> pd.DataFrame | None:
-        """A row per selection and test image, or None."""
+    def predictions(self, run_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
+        """A row per selection and test image, or None; with `columns`, only these are read."""
         path = self._file(run_id, "predictions.parquet")
-        return pd.read_parquet(path) if path else None
+        return pd.read_parquet(path, columns=list(columns) if columns else None) if path else None
 
     def index(self) -> pd.DataFrame:
         """Rebuilds `index.csv`, a flat row per record, and returns it."""

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from reports import tables
-from reports.ablation import ablation
+from reports.ablation import ablation, steps
+from reports.answers import NOTHING_STORED, Answers
 from reports.missing import condensed, missing
 from reports.paired import paired
 from tests.fake_results import predictions, trained
@@ -29,7 +30,7 @@ def variants(**changes: object) -> list:
 
 
 def test_each_variant_is_measured_against_the_whole_method():
-    rows = ablation(variants(), stored).frame.to_dict("records")
+    rows = ablation(variants(), Answers(stored)).frame.to_dict("records")
     assert [row["variant"] for row in rows] == ["paper", "no_drop", "no_crop"]
     assert pd.isna(rows[0]["difference"])
     assert [row["difference"] for row in rows[1:]] == pytest.approx([-5, -10])
@@ -40,37 +41,37 @@ def test_a_published_value_stands_beside_the_row_it_belongs_to():
     published = [{"value": 86.4, "table": "Table 3"}]
     records = [record for record in variants() if record.run["variant"] == "paper"]
     records += [trained("ws_dan", 0, 0.8, variant="no_crop", published=published)]
-    rows = ablation(records, stored).frame.to_dict("records")
+    rows = ablation(records, Answers(stored)).frame.to_dict("records")
     assert pd.isna(rows[0]["published"])
     assert rows[1]["published"] == "86.4 (Table 3)"
 
 
 def test_without_predictions_there_is_no_difference_but_a_reason():
-    rows = ablation(variants(), lambda _: None).frame.to_dict("records")
+    rows = ablation(variants(), NOTHING_STORED).frame.to_dict("records")
     assert all(pd.isna(row["difference"]) for row in rows)
     assert rows[1]["reason"] == "no stored predictions of a finished Run"
 
 
 def test_without_the_whole_method_variants_stand_alone():
     records = [record for record in variants() if record.run["variant"] != "paper"]
-    rows = ablation(records, stored).frame.to_dict("records")
+    rows = ablation(records, Answers(stored)).frame.to_dict("records")
     assert len(rows) == 2
     assert all(pd.isna(row["difference"]) for row in rows)
 
 
 def test_one_variant_is_no_ablation_and_methods_are_not_mixed():
     alone = [trained("ws_dan"), trained("sef", variant="no_crop")]
-    assert ablation(alone, stored).frame.empty
+    assert ablation(alone, Answers(stored)).frame.empty
 
 
 def test_variants_on_other_data_are_not_compared():
     elsewhere = [trained("ws_dan", 0, 0.8, variant="no_crop", dataset="cars")]
-    assert ablation([trained("ws_dan"), *elsewhere], stored).frame.empty
+    assert ablation([trained("ws_dan"), *elsewhere], Answers(stored)).frame.empty
 
 
 def test_pairs_of_variants_are_left_to_the_ablation():
     records = [*variants(), trained("sef"), trained("sef", 1)]
-    frame = paired(records, lambda _: None).frame
+    frame = paired(records, NOTHING_STORED).frame
     assert sorted(zip(frame["first"], frame["second"], strict=True)) == [
         ("sef", f"ws_dan {variant}") for variant in sorted(RIGHT)
     ]
@@ -78,6 +79,55 @@ def test_pairs_of_variants_are_left_to_the_ablation():
 
 def test_what_is_missing_for_one_reason_is_one_row_on_the_terminal():
     records = variants(missing={"metrics.validation": "nothing held out"})
-    table = condensed(missing(records, tables.head_to_head(records), paired(records, stored)))
+    table = condensed(missing(records, tables.head_to_head(records), paired(records, Answers(stored))))
     (row,) = [row for row in table.frame.to_dict("records") if row["value"] == "metrics.validation"]
     assert row["where"] == f"6, first {records[0].id}"
+
+
+# Step by step
+
+CHAIN = {
+    "only_pooling": ({"crop": False, "drop": False}, 70),
+    "cropped": ({"drop": False}, 80),
+    "dropped": ({"crop": False}, 76),
+    "paper": ({}, 90),
+}
+"""Variant -> its options and how many of 100 test images it gets right."""
+
+
+def chained(names: tuple[str, ...] = tuple(CHAIN), **changes: object) -> list:
+    return [
+        trained("ws_dan", seed, CHAIN[name][1] / 100, variant=name, options=CHAIN[name][0], **changes)
+        for name in names
+        for seed in (0, 1)
+    ]
+
+
+def chain_answers(run_id: str) -> pd.DataFrame | None:
+    name = next(name for name in CHAIN if f"-{name}-" in run_id)
+    return predictions([place < CHAIN[name][1] for place in range(100)])
+
+
+def test_each_row_gains_on_the_row_before_where_one_option_sets_them_apart():
+    rows = steps(chained(), Answers(chain_answers)).frame.to_dict("records")
+    gains = {(row["from"], row["to"]): (row["option"], row["difference"]) for row in rows}
+    assert gains == {
+        ("only_pooling", "cropped"): ("crop", pytest.approx(10)),
+        ("dropped", "paper"): ("crop", pytest.approx(14)),
+        ("only_pooling", "dropped"): ("drop", pytest.approx(6)),
+        ("cropped", "paper"): ("drop", pytest.approx(10)),
+    }
+    assert all(row["difference_low"] < row["difference"] < row["difference_high"] for row in rows)
+
+
+def test_variants_that_differ_in_two_options_or_in_the_recipe_are_no_step():
+    assert steps(chained(("only_pooling", "paper")), Answers(chain_answers)).frame.empty
+    other = [*chained(("cropped",)), *chained(("paper",), recipe={"lr": 0.1})]
+    assert steps(other, Answers(chain_answers)).frame.empty
+
+
+def test_of_several_values_neighbours_are_compared_upwards():
+    records = [trained("ws_dan", 0, 0.8, variant=f"maps_{count}", options={"maps": count}) for count in (16, 4, 64, 8)]
+    rows = steps(records, NOTHING_STORED).frame.to_dict("records")
+    assert [(row["before"], row["after"]) for row in rows] == [("4", "8"), ("8", "16"), ("16", "64")]
+    assert all(pd.isna(row["difference"]) for row in rows)

@@ -15,15 +15,19 @@ import pytest
 from matplotlib.figure import Figure
 
 from reports import figures, formats, tables
+from reports.answers import NOTHING_STORED, Answers
 from reports.cells import DASH, absent
 from reports.groups import groups, labels
 from reports.missing import missing
 from reports.paired import paired
 from reports.placement import Mark, place_labels
 from reports.provenance import provenance
-from reports.readme import check_readme, render_readme, write_readme
+from reports.readme import check_readme, pages, render_readme, write_readme
 from reports.report import Report, terminal_tables, write_report
+from reports.sections import sections
+from reports.statistics import holm
 from reports.tables import Table
+from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore
 from tests.fake_results import failed, fill, history, metrics, predictions, profiled, trained
@@ -49,7 +53,7 @@ def shown(table: Table, heading: str) -> list[str]:
 
 
 def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:
-    table = missing(records, tables.head_to_head(records), paired(records, lambda _: None))
+    table = missing(records, tables.head_to_head(records), paired(records, NOTHING_STORED))
     return {(row["where"], row["value"]): row["reason"] for row in table.frame.to_dict("records")}
 
 
@@ -213,7 +217,7 @@ def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):
     right = {"plain": np.arange(100) < 70, "sef": np.arange(100) < 80}
     for record in records:
         store.write(record, predictions=predictions(right[record.run["method"]]))
-    row = only_row(paired(records, store.predictions))
+    row = only_row(paired(records, Answers(store.predictions)))
     assert (row["seeds"], row["images"]) == (1, 100)
     assert row["difference"] == pytest.approx(-10)
     assert row["p"] == row["p_holm"] == pytest.approx(2 * 0.5**10)
@@ -225,7 +229,7 @@ def test_pairs_are_compared_by_image_not_by_place(store: ResultStore):
     table = predictions(np.arange(50) < 25)
     store.write(records[0], predictions=table)
     store.write(records[1], predictions=table.sample(frac=1, random_state=0))
-    row = only_row(paired(records, store.predictions))
+    row = only_row(paired(records, Answers(store.predictions)))
     assert (row["difference"], row["p"], row["better"]) == (0, 1, "neither")
 
 
@@ -234,7 +238,7 @@ def test_only_last_epoch_predictions_are_compared(store: ResultStore):
     last, best = predictions(np.zeros(20, bool)), predictions(np.ones(20, bool), "best_on_test")
     store.write(records[0], predictions=pd.concat([last, best]))
     store.write(records[1], predictions=last)
-    assert only_row(paired(records, store.predictions))["difference"] == 0
+    assert only_row(paired(records, Answers(store.predictions)))["difference"] == 0
 
 
 @pytest.mark.parametrize(
@@ -245,8 +249,8 @@ def test_pairs_that_cannot_be_tested_say_why(store: ResultStore, seed: int, imag
     records = [trained("plain"), trained("sef", seed)]
     fill(store, records[:1], 50)
     fill(store, records[1:], images)
-    table = paired(records, store.predictions)
-    assert shown(table, "p") == [DASH]
+    table = paired(records, Answers(store.predictions))
+    assert shown(table, "p McNemar (Holm)") == [DASH]
     assert reason in only_row(table)["reason"]
     frame = missing(records, tables.head_to_head(records), table).frame
     assert only_row(table)["reason"] in frame[frame["value"] == "paired test"]["reason"].tolist()
@@ -256,14 +260,106 @@ def test_pairs_that_cannot_be_tested_say_why(store: ResultStore, seed: int, imag
     "change", [{"dataset": "cars"}, {"backbone": "vgg16"}, {"protocol": "paper"}, {"recipe": {"epochs": 2}}]
 )
 def test_methods_under_different_conditions_are_not_paired(change: dict):
-    assert paired([trained("plain"), trained("sef", **change)], lambda _: None).frame.empty
+    assert paired([trained("plain"), trained("sef", **change)], NOTHING_STORED).frame.empty
 
 
 def test_predictions_are_not_read_where_there_is_no_pair():
     def read(run_id: str) -> None:
         raise AssertionError(f"{run_id} was read")
 
-    assert paired([trained("plain", seed) for seed in range(3)], read).frame.empty
+    assert paired([trained("plain", seed) for seed in range(3)], Answers(read)).frame.empty
+
+
+def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
+    # Each seed's models differ beyond doubt, but in opposite directions: nothing is said of the methods.
+    records = [trained(method, seed) for method in ("plain", "sef") for seed in range(2)]
+    right = {("plain", 0): 90, ("sef", 0): 60, ("plain", 1): 61, ("sef", 1): 90}
+    for record in records:
+        share = right[record.run["method"], record.run["seed"]]
+        store.write(record, predictions=predictions(np.arange(100) < share))
+    row = only_row(paired(records, Answers(store.predictions)))
+    assert (row["better"], row["p"]) == ("neither", 1)
+    assert row["difference_low"] < 0 < row["difference_high"]
+
+
+def test_both_tests_are_corrected_for_the_number_of_pairs(store: ResultStore):
+    records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
+    fill(store, records, 100)
+    frame = paired(records, Answers(store.predictions)).frame
+    for key in ("p", "p_bootstrap"):
+        assert frame[f"{key}_holm"].tolist() == pytest.approx(holm(frame[key].tolist()))
+
+
+def test_win_matrix_counts_wins_losses_and_what_is_open(store: ResultStore):
+    records = [trained("plain"), trained("sef"), trained("dfl_cnn"), trained("ws_dan")]
+    shares = {"plain": 60, "sef": 90, "dfl_cnn": 91}
+    for record in records:
+        known = record.run["method"] in shares
+        table = predictions(np.arange(100) < shares[record.run["method"]]) if known else None
+        store.write(record, predictions=table)
+    table = wins(paired(records, Answers(store.predictions)))
+    counts = {
+        row["method"]: (row["wins"], row["losses"], row["open"], row["untested"])
+        for row in table.frame.to_dict("records")
+    }
+    nothing = {"ws_dan": (0, 0, 0, 3)}
+    assert counts == {"plain": (0, 2, 0, 1), "sef": (1, 0, 1, 1), "dfl_cnn": (1, 0, 1, 1)} | nothing
+    methods = table.frame["method"].tolist()
+    against_plain = dict(zip(methods, shown(table, "plain"), strict=True))
+    assert against_plain == {"plain": "·", "sef": "+30.0 better", "dfl_cnn": "+31.0 better", "ws_dan": DASH}
+    assert dict(zip(methods, shown(table, "sef"), strict=True))["dfl_cnn"] == "+1.0 open"
+
+
+def test_win_matrix_of_each_comparison_has_its_own_opponents(store: ResultStore):
+    records = [trained(method, dataset=dataset) for method, dataset in (("a", "x"), ("b", "x"), ("a", "y"), ("c", "y"))]
+    fill(store, records, 50)
+    parts = dict(sections(wins(paired(records, Answers(store.predictions)))))
+    headings = [[column.heading for column in part.columns] for part in parts.values()]
+    assert [("b" in found, "c" in found) for found in headings] == [(True, False), (False, True)]
+
+
+# Intervals
+
+
+def test_with_predictions_the_interval_is_over_images_and_seeds(store: ResultStore):
+    records = [trained("plain", seed) for seed in range(2)]
+    fill(store, records, 200)
+    frame = tables.head_to_head(records, Answers(store.predictions)).frame
+    (row,) = frame.to_dict("records")
+    assert row["last_top1_over"] == "images and seeds"
+    # 200 images at 80 %: a standard error of 2.8 points.
+    assert 5 < row["last_top1_high"] - row["last_top1_low"] < 20
+    assert DASH not in shown(tables.head_to_head(records, Answers(store.predictions)), "95 % interval")
+
+
+def test_one_seed_has_an_interval_over_images_alone_in_a_column_of_its_own(store: ResultStore):
+    fill(store, [trained("plain")], 200)
+    table = tables.head_to_head(store.records(), Answers(store.predictions))
+    assert shown(table, "95 % interval") == [DASH]
+    assert DASH not in shown(table, "95 % over images alone")
+
+
+def test_without_predictions_the_interval_is_marked_as_one_over_seeds_alone():
+    records = [trained("plain", seed, 0.8 + seed / 100) for seed in range(3)]
+    (cell,) = shown(tables.head_to_head(records), "95 % interval")
+    assert cell.endswith("(seeds)")
+    assert any("not stored" in reason for reason in missing_reasons(records).values())
+
+
+def test_training_rate_tells_the_range_of_seeds_on_hosts_of_one_kind():
+    rates = [{"images_per_s": rate} for rate in (30.0, 50.0)]
+    host = {"device": "cpu", "name": "Xeon", "processor": "Xeon", "threads": 2}
+    records = [trained("plain", seed, training=rate, hardware=host) for seed, rate in enumerate(rates)]
+    assert shown(tables.head_to_head(records), "training, images/s") == ["40 (30 … 50)"]
+    assert shown(tables.head_to_head(records[:1]), "training, images/s") == ["30"]
+
+
+def test_known_deviations_stand_beside_the_published_value():
+    published = [{"value": 82.0, "table": "Table 2"}]
+    records = [
+        trained("plain", seed, published=published, deviations=["The paper names no weight decay."]) for seed in (0, 1)
+    ]
+    assert shown(tables.paper(records), "known deviations") == ["The paper names no weight decay."]
 
 
 # Formats
@@ -492,6 +588,29 @@ def test_readme_check_fails_until_the_table_is_what_the_records_give(store: Resu
     assert check_readme(readme, store)
     fill(store, [trained("plain", 1)])
     assert not check_readme(readme, store)
+
+
+def test_tables_in_latex_files_are_rendered_between_their_comments(store: ResultStore, tmp_path: Path):
+    fill(store, [trained("plain")])
+    page = tmp_path / "paper.tex"
+    page.write_text("before\n% table: head_to_head compact dataset=cub100\nold\n% /table\nafter\n")
+    write_readme(page, store)
+    text = page.read_text()
+    assert text.startswith("before\n% table: head_to_head compact dataset=cub100\n\\begin{tabular}")
+    assert text.endswith("\\end{tabular}\n% /table\nafter\n")
+    assert check_readme(page, store)
+
+
+def test_the_pages_of_a_checkout_are_those_with_tables(tmp_path: Path):
+    for folder in ("docs/deep", "reports", "methods/plain", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    marked = "<!-- table: runs -->\n<!-- /table -->\n"
+    for name in ("README.md", "docs/deep/a.md", "methods/plain/README.md", "elsewhere/b.md"):
+        (tmp_path / name).write_text(marked)
+    (tmp_path / "docs/none.md").write_text("no table\n")
+    (tmp_path / "reports/t.tex").write_text("% table: runs\n% /table\n")
+    names = [str(path.relative_to(tmp_path)) for path in pages(tmp_path)]
+    assert names == ["README.md", "docs/deep/a.md", "reports/t.tex", "methods/plain/README.md"]
 
 
 @pytest.mark.parametrize(

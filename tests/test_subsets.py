@@ -14,6 +14,7 @@ from benchmarks.settings import ProfileRun, Run
 from benchmarks.suite import Suite
 from datasets import DatasetError
 from reports import tables
+from reports.answers import NOTHING_STORED
 from reports.averages import averages
 from reports.cells import DASH, absent
 from reports.missing import missing
@@ -150,7 +151,7 @@ def test_without_all_subsets_there_is_a_dash_and_a_reason(records: list[Record],
     (row,) = shown(records)
     assert row["mean, %"] == DASH
     assert row["bird, %"] == "70.0 (n=1)"
-    told = missing(records, tables.head_to_head(records), paired(records, lambda _: None)).frame
+    told = missing(records, tables.head_to_head(records), paired(records, NOTHING_STORED)).frame
     assert told[told["value"] == "mean over subsets"]["reason"].str.contains(reason).tolist() == [True]
 
 
