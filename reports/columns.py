@@ -80,25 +80,6 @@ RUN_COLUMNS = (
     cells.text("hardware"),
     cells.text("error", compact=True),
 )
-PROFILE_COLUMNS = (
-    *(cells.text(key, compact=True) for key in ("method", "variant", "backbone")),
-    cells.size("input", "px", compact=True),
-    cells.text("mode", compact=True),
-    cells.text("precision", compact=True),
-    cells.size("batch_size", "batch", compact=True),
-    cells.number("images_per_s", "images/s", compact=True),
-    cells.number("images_per_s_p10", "p10"),
-    cells.number("images_per_s_p90", "p90"),
-    cells.number("latency_ms", "latency, ms", 2, compact=True),
-    cells.number("peak_memory", "memory, GiB", 2, GIB, compact=True),
-    cells.printed(cells.number("parameters", "parameters, M", 1, 1e6)),
-    cells.printed(cells.number("flops", "FLOPs, G", 1, 1e9)),
-    cells.number("views", "views"),
-    cells.text("hardware"),
-)
-PROFILE_NOTE = (
-    "Median source images per second over blocks, with the 10th and 90th percentile; latency is of one image alone."
-)
 PAPER_COLUMNS = (
     *(cells.text(key, compact=True) for key in ("dataset", "method", "variant", "backbone")),
     cells.text("protocol", compact=True),

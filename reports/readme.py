@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reports import formats, latex, tables
+from reports import formats, latex, profiles, tables
 from reports.ablation import ablation, steps
 from reports.answers import Answers
 from reports.averages import averages
@@ -105,7 +105,7 @@ def _asked(asked: str, records: Sequence[Record], answers: Answers) -> Table:
         "paired": lambda some: paired(some, answers),
         "wins": lambda some: wins(paired(some, answers)),
         "paper": lambda some: tables.paper(some, answers),
-        "profile": tables.profile,
+        "profile": profiles.profile,
         "runs": tables.runs,
         "missing": lambda some: missing(some, tables.head_to_head(some, answers), paired(some, answers)),
         "provenance": provenance,

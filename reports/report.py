@@ -11,7 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from reports import cells, figures, formats, tables
+from reports import cells, figures, formats, profiles, tables
 from reports.ablation import ablation, steps
 from reports.answers import COLUMNS, Answers
 from reports.averages import averages
@@ -69,7 +69,7 @@ def build_tables(records: Sequence[Record], store: ResultStore) -> dict[str, Tab
         averages(records),
         wins(pairs),
         pairs,
-        tables.profile(records),
+        *profiles.tables(records),
         missing(records, head, pairs),
         provenance(records),
         tables.runs(records),
@@ -118,7 +118,7 @@ def _page(report: Report) -> Iterator[str]:
         ("Compare: head to head", ("head_to_head",), "throughput"),
         *([("Compare: averages over subsets", ("averages",), None)] if averaged else []),
         ("Compare: paired tests", ("paired",), "curves"),
-        ("Profile: what each costs", ("profile",), None),
+        ("Profile: what each costs", ("profile", "parts", "operations"), None),
         ("What is missing", ("missing",), None),
         ("Provenance", ("provenance",), None),
     ):

@@ -71,21 +71,6 @@ def runs(records: Iterable[Record]) -> Table:
     return Table("runs", "Runs", sorted_frame(rows, ["run"]), columns.RUN_COLUMNS)
 
 
-def profile(records: Iterable[Record]) -> Table:
-    """One row per profile Run and mode."""
-    rows = [
-        {key: record.run.get(key) for key in ("method", "variant", "backbone", "dataset", "precision")}
-        | {"input": value_of(record, "input"), "mode": mode, "hardware": hardware_name(record), "run": record.id}
-        | record.speed[mode].model_dump()
-        | {key: record.model.get(key) for key in ("parameters", "flops", "views")}
-        for record in records
-        if job(record) == "profile"
-        for mode in sorted(record.speed)
-    ]
-    order = ["method", "variant", "backbone", "input", "precision", "mode", "batch_size"]
-    return Table("profile", "Profile", sorted_frame(rows, order), columns.PROFILE_COLUMNS, columns.PROFILE_NOTE)
-
-
 def paper(records: Iterable[Record], answers: Answers = NOTHING_STORED) -> Table:
     """The published value beside ours: one row per experiment and published row of top-1 that it answers.
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from reports import figures, formats, tables
+from reports import figures, formats, profiles, tables
 from reports.answers import NOTHING_STORED, Answers
 from reports.cells import DASH, absent
 from reports.groups import groups, labels
@@ -165,7 +165,7 @@ def test_an_unprofiled_method_has_dashes_and_a_reason():
 
 
 def test_profile_has_a_row_per_record_and_mode():
-    frame = tables.profile([profiled("plain", 1000), profiled("sef", 500)]).frame
+    frame = profiles.profile([profiled("plain", 1000), profiled("sef", 500)]).frame
     assert list(zip(frame["method"], frame["mode"], frame["images_per_s"], strict=True)) == [
         ("plain", "inference", 1000),
         ("plain", "train", 300),

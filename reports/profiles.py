@@ -1,0 +1,253 @@
+"""Profile Runs -> tables: what each cell costs, where the time of a step goes, and its costliest operations.
+
+A cell is a method on a backbone at one size, batch, precision and device. Its repeats make one row: the median of
+their rates, and how far they lie apart.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports import cells
+from reports.cells import Column
+from reports.groups import hardware_name, job, value_of
+from reports.tables import Table, sorted_frame
+from results.record import Record
+from results.speed import Mode, Speed
+
+GIB = 2.0**30
+NOT_OF_THE_CELL = ("repeat", "extras", "memory_limit", "input", "suite")
+"""Settings in which repeats of one measurement may differ."""
+EARLIER = {"compile": False, "optimizer": "sgd"}
+"""What records meant that were written before they could say so."""
+ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "mode", "batch_size"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One mode of one measurement, with its repeats."""
+
+    mode: Mode
+    records: tuple[Record, ...]
+
+    @property
+    def speeds(self) -> list[Speed]:
+        """Of the repeats that fitted into memory."""
+        return [record.speed[self.mode] for record in self.records if self.mode in record.speed]
+
+    @property
+    def rate(self) -> float | None:
+        """Images/s, median over repeats."""
+        return statistics.median(speed.images_per_s for speed in self.speeds) if self.speeds else None
+
+    @property
+    def noise(self) -> tuple[float, float] | None:
+        """Images/s: the lowest 10th and the highest 90th percentile of any repeat."""
+        if not self.speeds:
+            return None
+        return (
+            min(speed.images_per_s_p10 for speed in self.speeds),
+            max(speed.images_per_s_p90 for speed in self.speeds),
+        )
+
+    @property
+    def exceeded(self) -> int | None:
+        """Bytes that did not suffice for any repeat."""
+        tried = [record.exceeded[self.mode] for record in self.records if self.mode in record.exceeded]
+        return max(tried) if tried and not self.speeds else None
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What a row about it is named by."""
+        record = self.records[0]
+        run = EARLIER | record.run
+        return {
+            key: run.get(key) for key in ("method", "variant", "backbone", "dataset", "precision", "batch_size")
+        } | {
+            "input": value_of(record, "input"),
+            "compiled": "yes" if run["compile"] else "no",
+            "mode": self.mode,
+            "hardware": hardware_name(record),
+            "runs": " ".join(one.id for one in self.records),
+        }
+
+    def first(self, field: str) -> Any:
+        """A field of the first repeat that has it; None, an empty list or dictionary is none."""
+        return next((value for speed in self.speeds if (value := getattr(speed, field))), None)
+
+
+def cells_of(records: Iterable[Record]) -> dict[str, Cell]:
+    """The finished profile Runs, repeats together, by what defines the cell."""
+    together: dict[tuple[str, Mode], list[Record]] = defaultdict(list)
+    for record in records:
+        if job(record) == "profile" and record.status == "done":
+            settings = {key: value for key, value in (EARLIER | record.run).items() if key not in NOT_OF_THE_CELL}
+            settings["hardware"] = hardware_name(record)
+            for mode in {*record.speed, *record.exceeded}:
+                together[json.dumps(settings, sort_keys=True, default=str), mode].append(record)
+    return {
+        f"{settings} {mode}": Cell(mode, tuple(sorted(members, key=lambda one: int(one.run.get("repeat", 0)))))
+        for (settings, mode), members in together.items()
+    }
+
+
+def profile(records: Iterable[Record]) -> Table:
+    """One row per cell and mode."""
+    rows = [_row(cell) for cell in cells_of(records).values()]
+    best: dict[str, float] = {}
+    for row in rows:
+        best[_but_batch(row)] = max(row["images_per_s"] or 0.0, best.get(_but_batch(row), 0.0))
+    for row in rows:
+        alone = sum(_but_batch(row) == _but_batch(other) for other in rows) == 1
+        rate = row["images_per_s"]
+        row["of_best"] = None if alone or rate is None else 100 * rate / best[_but_batch(row)]
+    return Table("profile", "Profile", sorted_frame(rows, ORDER), COLUMNS, NOTE)
+
+
+def _row(cell: Cell) -> dict[str, Any]:
+    low, high = cell.noise or (None, None)
+    rates = [speed.images_per_s for speed in cell.speeds]
+    shares = cell.first("shares") or {}
+    bound = max(shares, key=shares.__getitem__, default=None)
+    memory = cell.first("memory") or {}
+    model = cell.records[0].model
+    return (
+        cell.names
+        | {"images_per_s": cell.rate, "images_per_s_p10": low, "images_per_s_p90": high, "repeats": len(cell.records)}
+        | {"spread": 100 * (max(rates) - min(rates)) / cell.rate if cell.rate and len(rates) > 1 else None}
+        | {"exceeded": cell.exceeded, "peak_memory": max((speed.peak_memory for speed in cell.speeds), default=None)}
+        | {field: cell.first(field) for field in FIELDS}
+        | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
+        | {f"{resource}_share": _percent(shares.get(resource)) for resource in RESOURCES}
+        | {"bound": f"{bound}, {100 * shares[bound]:.0f} %" if bound else None}
+        | {"views": model.get("views"), "parameters": model.get("parameters")}
+        | {"flops": cell.first("flops") or (model.get("flops") if cell.mode == "inference" else None)}
+    )
+
+
+FIELDS = (
+    "passes",
+    "latency_ms",
+    "latency_ms_p95",
+    "latency_ms_p99",
+    "input_images_per_s",
+    "end_to_end_images_per_s",
+    "peak_reserved",
+    "largest_batch",
+    "joules_per_image",
+    "compile_s",
+)
+PHASES = ("weights", "gradients", "optimizer", "activations")
+RESOURCES = ("arithmetic", "memory", "launches")
+
+
+def _but_batch(row: dict[str, Any]) -> str:
+    return json.dumps([row[key] for key in ORDER if key != "batch_size"] + [row["hardware"]], default=str)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def parts(records: Iterable[Record]) -> Table:
+    """One row per part of a step, for the cells that were looked into."""
+    rows = []
+    for cell in cells_of(records).values():
+        found: dict[str, float] = cell.first("breakdown") or {}
+        total = sum(found.values())
+        rows += [
+            cell.names | {"part": part, "milliseconds": spent, "share": 100 * spent / total}
+            for part, spent in found.items()
+        ]
+    frame = sorted_frame(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
+    return Table("parts", "Where the time of a step goes", frame, PARTS_COLUMNS, PARTS_NOTE)
+
+
+def operations(records: Iterable[Record]) -> Table:
+    """One row per costly operation, for the cells that were looked into."""
+    rows = [
+        cell.names | operation.model_dump() | {"share": 100 * operation.share}
+        for cell in cells_of(records).values()
+        for operation in cell.first("operations") or ()
+    ]
+    frame = sorted_frame(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
+    return Table("operations", "The costliest operations of a step", frame, OPERATION_COLUMNS, OPERATION_NOTE)
+
+
+def tables(records: Sequence[Record]) -> list[Table]:
+    """All tables of profile Runs."""
+    return [profile(records), parts(records), operations(records)]
+
+
+def _memory(row: cells.Row) -> str:
+    if not cells.absent(row["exceeded"]):
+        return f"> {row['exceeded'] / GIB:.1f}"
+    return cells.number("peak_memory", "", 2, GIB).show(row)
+
+
+NAMES = (
+    *(cells.text(key, compact=True) for key in ("method", "variant", "backbone")),
+    cells.size("input", "px", compact=True),
+    cells.text("mode", compact=True),
+    cells.text("precision", compact=True),
+    cells.text("compiled", compact=True),
+    cells.size("batch_size", "batch", compact=True),
+)
+COLUMNS = (
+    *NAMES,
+    cells.number("images_per_s", "images/s", compact=True),
+    cells.number("images_per_s_p10", "p10"),
+    cells.number("images_per_s_p90", "p90"),
+    cells.number("repeats", "repeats"),
+    cells.number("spread", "spread, %", 1),
+    cells.number("of_best", "of best batch, %"),
+    cells.number("passes", "passes", 1, compact=True),
+    cells.number("input_images_per_s", "input alone, images/s"),
+    cells.number("end_to_end_images_per_s", "end to end, images/s"),
+    cells.number("latency_ms", "latency, ms", 2, compact=True),
+    cells.number("latency_ms_p95", "latency p95", 2),
+    cells.number("latency_ms_p99", "latency p99", 2),
+    Column("memory, GiB", _memory, compact=True),
+    cells.number("peak_reserved", "reserved, GiB", 2, GIB),
+    *(cells.number(f"{phase}_memory", f"{phase}, GiB", 3, GIB) for phase in PHASES),
+    cells.number("largest_batch", "largest batch"),
+    cells.words("bound", "bound by", compact=True),
+    cells.number("arithmetic_share", "arithmetic, %"),
+    cells.number("memory_share", "memory traffic, %"),
+    cells.number("launches_share", "launches, %"),
+    cells.printed(cells.number("parameters", "parameters, M", 1, 1e6)),
+    cells.printed(cells.number("flops", "FLOPs, G", 2, 1e9)),
+    cells.number("views", "views"),
+    cells.number("joules_per_image", "energy, J", 3),
+    cells.number("compile_s", "compiling, s", 1),
+    cells.text("hardware"),
+)
+NOTE = (
+    "Median source images per second of compute alone, over blocks and repeats; p10 and p90 are the outermost of any "
+    "repeat, spread is the distance of the repeats' medians. Passes through a backbone per image are counted; FLOPs "
+    "are those of all passes (training: with the backward pass). Latency is of one image alone. Memory: CUDA tensors "
+    "at their peak, or what the process grew by; > is what did not suffice. Bound by: what the device, at its measured "
+    "best, would need most of the step's time for; launches are of eager code, traffic counts each operation by itself."
+)
+PARTS_COLUMNS = (
+    *NAMES,
+    cells.words("part", compact=True),
+    cells.number("milliseconds", "ms", 2, compact=True),
+    cells.number("share", "%", 1, compact=True),
+    cells.text("hardware"),
+)
+PARTS_NOTE = "Median milliseconds of each part of a step. Input overlaps with the step where a feed reads ahead."
+OPERATION_COLUMNS = (
+    *NAMES,
+    cells.words("name", "operation", compact=True),
+    cells.number("milliseconds", "ms", 2, compact=True),
+    cells.number("share", "%", 1, compact=True),
+    cells.number("calls", "calls", 0),
+    cells.text("hardware"),
+)
+OPERATION_NOTE = "Milliseconds of one step in each kind of operation, by torch.profiler, whose own cost is in them."

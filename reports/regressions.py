@@ -1,0 +1,71 @@
+"""Two sets of profile Runs, before and after a change: which cells became slower, beyond the noise of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reports import cells
+from reports.profiles import NAMES, ORDER, Cell, cells_of
+from reports.tables import Table, sorted_frame
+from results.record import Record
+
+SLOWER, FASTER, ALIKE, NO_ROOM, ROOM = "slower", "faster", "within the noise", "out of memory", "fits again"
+WORSE = (SLOWER, NO_ROOM)
+
+
+def regressions(before: Iterable[Record], after: Iterable[Record]) -> Table:
+    """One row per cell and mode that both sides have on the same device; empty if they have none in common.
+
+    Slower means that its fastest blocks now (90th percentile of any repeat) are slower than its slowest before (10th).
+    """
+    old, new = cells_of(before), cells_of(after)
+    rows = [_row(old[key], new[key]) for key in old if key in new]
+    return Table("regressions", "Before and after", sorted_frame(rows, ["verdict", *ORDER]), COLUMNS, NOTE)
+
+
+def worse(table: Table) -> int:
+    """How many cells became slower, or need more memory than there is."""
+    return 0 if table.frame.empty else int(table.frame["verdict"].isin(WORSE).sum())
+
+
+def _row(old: Cell, new: Cell) -> dict[str, Any]:
+    change = 100 * (new.rate / old.rate - 1) if new.rate and old.rate else None
+    return new.names | {
+        "before": old.rate,
+        "after": new.rate,
+        "change": change,
+        "before_range": _range(old),
+        "after_range": _range(new),
+        "repeats": f"{len(old.records)}, {len(new.records)}",
+        "verdict": _verdict(old, new),
+    }
+
+
+def _verdict(old: Cell, new: Cell) -> str:
+    if new.noise is None or old.noise is None:
+        return ALIKE if new.noise == old.noise else NO_ROOM if new.noise is None else ROOM
+    if new.noise[1] < old.noise[0]:
+        return SLOWER
+    return FASTER if new.noise[0] > old.noise[1] else ALIKE
+
+
+def _range(cell: Cell) -> str | None:
+    return f"{cell.noise[0]:.0f} … {cell.noise[1]:.0f}" if cell.noise else None
+
+
+COLUMNS = (
+    *NAMES,
+    cells.number("before", "before, images/s", compact=True),
+    cells.words("before_range", "p10 … p90"),
+    cells.number("after", "after, images/s", compact=True),
+    cells.words("after_range", "p10 … p90 after"),
+    cells.signed("change", "change, %", compact=True),
+    cells.words("repeats", "repeats"),
+    cells.words("verdict", compact=True),
+    cells.text("hardware"),
+)
+NOTE = (
+    "Slower or faster: the ranges from p10 to p90, over all repeats of either side, don't meet. A process repeats "
+    "itself more closely than two processes do: measure with --repeats 3 or more on a machine that others use too."
+)
