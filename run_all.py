@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from benchmarks import execute, jobs, plan, preview, status, suite, team
+from benchmarks.attention.run import look_at, lookable, measured
 from benchmarks.data_commands import AsJson, DataRoot, data_list
 from benchmarks.data_commands import app as data_app
 from benchmarks.errors import REFUSED, UserError
@@ -239,6 +240,28 @@ def predict(
         for name, probability in one["classes"]
     ]
     show(rows, run_id)
+
+
+@app.command()
+def look(
+    run_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN...", help="Ids or their beginnings; default: all not looked at.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=0, help="Images, right and wrong ones each, in the galleries.")] = 12,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    results: Results = OUR_RESULTS,
+) -> None:
+    """Measures what trained Runs attend to against annotated boxes and parts, and draws galleries."""
+    store, place = ResultStore(results), plan.Place(data_root, None, choose_device(device))
+    for run_id in run_ids or lookable(store):
+        looked = look_at(store, run_id, place, images)
+        if table := measured(looked):
+            show(table, looked.id)
+        for name, reason in looked.missing.items():
+            console.print(f"{looked.id}: no {name}: {reason}", markup=False, highlight=False)
+        for path in looked.galleries:
+            console.print(str(path), markup=False, highlight=False)
 
 
 def _print(written: Report) -> None:

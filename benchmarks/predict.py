@@ -19,6 +19,7 @@ from datasets import augment
 from datasets.decode import read_image
 from datasets.feed import Batch
 from datasets.storage import resized
+from methods.interface import Method
 from results.record import Record
 from results.store import ResultStore
 
@@ -29,21 +30,29 @@ def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str
     `run_id` may be the beginning of one. Raises `UserError` for a Run without weights, `DatasetError` for an image
     that can't be read.
     """
+    target = torch.device(device)
+    record, run, method = load_trained(store, run_id, target)
+    names = record.split["class_names"]
+    return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
+
+
+def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple[Record, Run, Method]:
+    """A trained Run with its method as the last epoch left it, in evaluation mode on the device.
+
+    `run_id` may be the beginning of one. Raises `UserError` for a Run without weights.
+    """
     record = find_run(store, run_id, "train")
     weights = run_folder(store, record.id) / WEIGHTS
     if not weights.is_file():
-        raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to predict with it")
+        raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to use it")
     run = parse(Run, record.run, f"{record.id} is of another version of fgbench: record.json")
-    names = record.split["class_names"]
-    target = torch.device(device)
     blank = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace all of the backbone's
-    method, _ = build_method(blank, len(names), None, target)
+    method, _ = build_method(blank, len(record.split["class_names"]), None, device)
     try:
         method.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{weights}: does not fit the method as it is now, or is damaged; run it again") from error
-    method.eval()
-    return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
+    return record, run, method.eval()
 
 
 @torch.inference_mode()

@@ -83,6 +83,9 @@ class Method(nn.Module, ABC):
     """Whether `losses` and `steps` also take class probabilities `(B, K)`, as mixup and CutMix make them. Not so where
     a loss asks whether two images are of one class, or what an image's one class is."""
 
+    maps_of_class: bool = False
+    """Whether the maps of `attention` are the predicted class's own, so that map k is not the same for all images."""
+
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Images `(B, 3, H, W)` -> logits `(B, K)`: the paper's read-out, one fixed one."""
@@ -136,3 +139,10 @@ class Method(nn.Module, ABC):
     def attention(self, images: Tensor) -> Tensor | None:
         """Non-negative maps `(B, M, h, w)` of where the method looks, or None where it has none."""
         return None
+
+    def explain(self, images: Tensor) -> dict[str, Tensor]:
+        """What the paper shows of an image beside its attention maps (crops, selected patches …).
+
+        Named pictures `(B, 3, H, W)`, normalised as `images` are. In evaluation mode; draws nothing. Default: none.
+        """
+        return {}

@@ -22,6 +22,7 @@ from reports.ablation import ablation, steps
 from reports.answers import Answers
 from reports.averages import averages
 from reports.groups import NAMED, job, value_of
+from reports.localisation import localisation, part_hits
 from reports.missing import missing
 from reports.paired import paired
 from reports.provenance import provenance
@@ -105,6 +106,8 @@ def _asked(asked: str, records: Sequence[Record], answers: Answers) -> Table:
         "paired": lambda some: paired(some, answers),
         "wins": lambda some: wins(paired(some, answers)),
         "paper": lambda some: tables.paper(some, answers),
+        "localisation": localisation,
+        "part_hits": part_hits,
         "profile": profiles.profile,
         "runs": tables.runs,
         "missing": lambda some: missing(some, tables.head_to_head(some, answers), paired(some, answers)),

@@ -16,6 +16,7 @@ from reports.ablation import ablation, steps
 from reports.answers import COLUMNS, Answers
 from reports.averages import averages
 from reports.groups import arenas, groups
+from reports.localisation import galleries, localisation, part_hits
 from reports.missing import condensed, missing
 from reports.paired import paired
 from reports.provenance import provenance
@@ -27,6 +28,8 @@ from results.store import ResultStore, write_whole
 
 PAGE = "report.md"
 FIGURES = "figures"
+TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile")
+"""Tables worth printing."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Report:
     """`throughput` and `curves`."""
     summary: tuple[str, ...] = ()
     """Sentences, plain text."""
+    galleries: tuple[tuple[str, str], ...] = ()
+    """Name of each gallery of what a Run attends to, and its path as seen from the page's folder."""
 
     @property
     def paths(self) -> list[Path]:
@@ -69,6 +74,8 @@ def build_tables(records: Sequence[Record], store: ResultStore) -> dict[str, Tab
         averages(records),
         wins(pairs),
         pairs,
+        localisation(records),
+        part_hits(records),
         *profiles.tables(records),
         missing(records, head, pairs),
         provenance(records),
@@ -90,7 +97,8 @@ def write_report(store: ResultStore, folder: Path, title: str, records: Sequence
         "throughput": _saved(_throughput_figures(built["head_to_head"]), "throughput", folder / FIGURES, stems),
         "curves": _saved(_curve_figures(records, store), "curves", folder / FIGURES, stems),
     }
-    report = Report(title, folder / PAGE, built, pictures, tuple(_summary(records, built)))
+    sights = tuple(galleries(records, store, folder))
+    report = Report(title, folder / PAGE, built, pictures, tuple(_summary(records, built)), sights)
     for name, table in built.items():
         _write(folder / f"{name}.csv", formats.csv(table))
     _write(report.page, "\n\n".join(_page(report)) + "\n")
@@ -102,14 +110,14 @@ def terminal_tables(report: Report) -> list[str]:
 
     Plain text: a printer that reads markup (rich) has to be told that this is none.
     """
-    shown = [report.tables[name] for name in ("paper", "ablation", "head_to_head", "averages", "paired", "profile")]
+    shown = [report.tables[name] for name in TERMINAL]
     shown.append(condensed(report.tables["missing"]))
     texts = [formats.terminal(part) for table in shown for _, part in sections(table) if not table.frame.empty]
     return ["\n".join(formats.one_line(sentence) for sentence in report.summary), *texts]
 
 
 def _page(report: Report) -> Iterator[str]:
-    averaged = not report.tables["averages"].frame.empty
+    averaged, looked = (not report.tables[name].frame.empty for name in ("averages", "localisation"))
     yield f"# {formats.markdown_text(report.title)}"
     yield "\n".join(f"- {formats.markdown_text(sentence)}" for sentence in report.summary)
     for heading, names, kind in (
@@ -118,6 +126,7 @@ def _page(report: Report) -> Iterator[str]:
         ("Compare: head to head", ("head_to_head",), "throughput"),
         *([("Compare: averages over subsets", ("averages",), None)] if averaged else []),
         ("Compare: paired tests", ("paired",), "curves"),
+        *([("See: what each attends to", ("localisation", "part_hits"), "galleries")] if looked else []),
         ("Profile: what each costs", ("profile", "parts", "operations"), None),
         ("What is missing", ("missing",), None),
         ("Provenance", ("provenance",), None),
@@ -126,6 +135,9 @@ def _page(report: Report) -> Iterator[str]:
         for name in names:
             yield from _table_parts(report.tables[name])
         yield from (_image(picture) for picture in report.pictures.get(kind or "", []))
+        if kind == "galleries" and report.galleries:
+            links = [f"[{formats.markdown_text(name)}](<{path}>)" for name, path in report.galleries]
+            yield f"Galleries of test images: {'; '.join(links)}."
     yield "Every Run with its status: [runs.csv](runs.csv)."
 
 

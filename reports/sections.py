@@ -9,7 +9,10 @@ from reports.cells import Column
 from reports.tables import Table
 
 _TASK = ("dataset", "protocol")
-SPLIT = {"head_to_head": _TASK, "ablation": _TASK, "steps": _TASK, "paired": _TASK, "wins": ("arena",)}
+SPLIT = {
+    **dict.fromkeys(("head_to_head", "ablation", "steps", "paired", "localisation", "part_hits"), _TASK),
+    "wins": ("arena",),
+}
 """By table, the columns in which the rows of one part are alike."""
 
 

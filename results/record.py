@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from results.localisation import Localisation
 from results.speed import Limits, Mode, Part, Speed
 
 __all__ = ["SCHEMA", "SELECTIONS", "Metrics", "Record", "Selection", "Speed", "task"]
@@ -95,6 +96,8 @@ class Record(Part):
     """Of the device, measured by a profile Run."""
     state: dict[Literal["before", "after"], dict[str, Any]] = {}
     """Clocks, temperature, throttling and load around the measurement of a profile Run."""
+    localisation: Localisation | None = None
+    """None unless the Run was looked at (`run_all.py look`)."""
     missing: dict[str, str] = {}
     """Name of a value that is not there -> why."""
     published: list[dict[str, Any]] = []

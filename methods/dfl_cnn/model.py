@@ -38,6 +38,7 @@ class DFLCNN(Method):
     """
 
     soft_labels = True
+    maps_of_class = True
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ class Plain(Method):
     """
 
     soft_labels = True
+    maps_of_class = True
 
     def __init__(
         self, backbones: BackboneSource, num_classes: int, *, tap: Tap = "final", dropout: float = 0.0

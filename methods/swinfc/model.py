@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
 from methods.swinfc.modules import CrossSpaceAttention, ExternalAttention, FeatureFusion, ParallelAttention
 from methods.swinfc.numerics import BatchNorm
-from methods.swinfc.selection import contrastive_loss, pool_selected
+from methods.swinfc.selection import chosen_patches, contrastive_loss, pool_selected
 
 STAGES: tuple[Tap, ...] = (8, 16, 32)
 """Strides of stages 2, 3 and 4 before the merging of patches; stage 1 gets no branch (Section 3.1)."""
+FADED = 0.15
+"""Of its contrast: what a picture of the selected patches leaves of the others."""
 
 
 class SwinFC(Method):
@@ -111,6 +114,15 @@ class SwinFC(Method):
     def attention(self, images: Tensor) -> Tensor:
         """What each patch of the last stage receives, one map per head: what the patches are selected by."""
         return self.backbone(images)[-1]
+
+    def explain(self, images: Tensor) -> dict[str, Tensor]:
+        """The patches that the selection chooses; the others fade to `FADED` of their contrast."""
+        attention = self.attention(images)
+        chosen = chosen_patches(attention, self.selected)
+        kept = torch.full_like(attention[:, 0], FADED).flatten(1).scatter(1, chosen, 1.0).view_as(attention[:, 0])
+        # Each pixel takes what its patch has, wherever the map's cells end.
+        shown = F.interpolate(kept[:, None], size=images.shape[2:], mode="nearest-exact")
+        return {"selected patches": images * shown}
 
 
 def stage_head(channels: int, num_classes: int, fbsd: bool) -> nn.Module:

@@ -184,6 +184,21 @@ class WSDAN(Method):
         """The attention maps A, `(B, M, h, w)`."""
         return self.look(images)[2]
 
+    def explain(self, images: Tensor) -> dict[str, Tensor]:
+        """What the second look sees; the strongest part cropped and dropped, θ in the middle of its range."""
+        attention = self.look(images)[2]
+        strongest = attention.float().mean(dim=(2, 3)).argmax(dim=1)
+        part = attention[torch.arange(len(images), device=images.device), strongest]
+        size = (images.shape[2], images.shape[3])
+        region = augment.salient(part, size, sum(self.crop_threshold) / 2)
+        boxes = augment.bounding_boxes(region, CROP_PADDING, self.clamp_boxes)
+        dropped = augment.salient(part, size, sum(self.drop_threshold) / 2)
+        return {
+            "second look": self.refine(images, attention),
+            "part cropped": augment.crop(images, boxes),
+            "part dropped": augment.drop(images, dropped),
+        }
+
 
 def attention_convolution(channels: int, maps: int) -> nn.Sequential:
     """A = f(F): 1x1 convolution, BN, ReLU. Without the ReLU the pooled feature would be linear in A."""

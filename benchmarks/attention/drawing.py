@@ -1,0 +1,143 @@
+"""Tiles of a gallery: photos with their annotations, heat maps over them, and sheets of tiles with words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+TILE = 176
+"""Side of a tile, pixels, where a whole image is on it."""
+GAP = 4
+TEXT = 13
+LINE = TEXT + 6
+BOX, CROP, PART, PEAK = "#E69F00", "#009E73", "#56B4E9", "#FFFFFF"
+"""Colours of Okabe & Ito; each mark has its own shape, too."""
+PARTS_ARM = 3
+PEAK_RADIUS = 6
+HEAT = "inferno"
+VEIL = 0.75
+"""How much of the photo the highest attention covers."""
+
+Picture = NDArray[np.uint8]
+"""(H, W, 3)"""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture with the words that stand in its corner."""
+
+    picture: Picture
+    words: str = ""
+    framed: bool = False
+    """Whether a frame marks it: a wrong answer."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tiles side by side under a line of words."""
+
+    words: str
+    tiles: Sequence[Tile]
+
+
+@dataclass
+class Marks:
+    """What is drawn on a tile, in shares of the picture's sides."""
+
+    box: Sequence[float] | None = None
+    """left, top, right, bottom"""
+    crop: Sequence[float] | None = None
+    parts: Sequence[Sequence[float]] = field(default_factory=list)
+    peak: Sequence[float] | None = None
+
+
+def heat(photo: Picture, attention: NDArray[np.float32]) -> Picture:
+    """A map `(h, w)` over a grey photo: from nothing, where it is 0, to `VEIL` of the colour at its own maximum."""
+    side = (photo.shape[1], photo.shape[0])
+    grown = np.asarray(Image.fromarray(attention.astype(np.float32)).resize(side, Image.Resampling.BILINEAR))
+    strength = (grown / max(float(attention.max()), np.finfo(np.float32).tiny)).clip(0, 1)
+    colour = 255 * matplotlib.colormaps[HEAT](strength)[..., :3]
+    grey = photo.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    veil = VEIL * strength[..., None]
+    return (grey * (1 - veil) + colour * veil).astype(np.uint8)
+
+
+def marked(photo: Picture, marks: Marks) -> Picture:
+    """The photo, brought to a tile's size, with its marks: boxes, crosses for parts, a ring for the peak."""
+    image = Image.fromarray(photo).resize((TILE, TILE), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    for box, colour in ((marks.box, BOX), (marks.crop, CROP)):
+        if box is not None:
+            left, top, right, bottom = (TILE * end for end in box)
+            corners = (min(left, TILE - 2), min(top, TILE - 2), max(right, left + 1) - 1, max(bottom, top + 1) - 1)
+            draw.rectangle(corners, outline=colour, width=2)
+    for x, y in marks.parts:
+        _cross(draw, TILE * x, TILE * y)
+    if marks.peak is not None:
+        x, y = (TILE * place for place in marks.peak)
+        for radius, colour in ((PEAK_RADIUS + 1, "black"), (PEAK_RADIUS, PEAK)):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=2)
+    return np.asarray(image)
+
+
+def sheet(heading: Sequence[str], rows: Sequence[Row], tile: int = TILE) -> Image.Image:
+    """Lines of words, then the rows below each other, their tiles `tile` pixels wide."""
+    columns = max(len(row.tiles) for row in rows)
+    font = _font()
+    words = max(font.getlength(line) for line in (*heading, *(row.words for row in rows)))
+    width = max(columns * (tile + GAP) + GAP, int(words) + 2 * GAP)
+    height = len(heading) * LINE + sum(LINE + tile + 2 * GAP for _ in rows) + 2 * GAP
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    y = GAP
+    for line in heading:
+        draw.text((GAP, y), line, "#222222", font)
+        y += LINE
+    for row in rows:
+        draw.text((GAP, y + GAP), row.words, "black", font)
+        for place, one in enumerate(row.tiles):
+            _put(image, draw, one, tile, (GAP + place * (tile + GAP), y + LINE + GAP))
+        y += LINE + tile + 2 * GAP
+    return image
+
+
+def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, side: int, corner: tuple[int, int]) -> None:
+    picture = Image.fromarray(tile.picture)
+    if picture.size != (side, side):
+        picture = picture.resize((side, side), Image.Resampling.BICUBIC)
+    image.paste(picture, corner)
+    x, y = corner
+    if tile.words:
+        words = next(_shortened(tile.words, side - 6))
+        end = x + _font().getlength(words) + 6
+        draw.rectangle((x, y, end, y + LINE - 1), fill="#222222")
+        draw.text((x + 3, y + 1), words, "white", _font())
+    if tile.framed:
+        draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#D55E00", width=3)
+
+
+def _shortened(words: str, width: float) -> Iterator[str]:
+    """The longest beginnings of `words` that fit, the best first."""
+    for length in range(len(words), 0, -1):
+        cut = words if length == len(words) else words[: length - 1] + "…"
+        if _font().getlength(cut) <= width:
+            yield cut
+
+
+def _cross(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
+    for arm, colour, width in ((PARTS_ARM + 1, "black", 4), (PARTS_ARM, PART, 2)):
+        draw.line((x - arm, y, x + arm, y), colour, width)
+        draw.line((x, y - arm, x, y + arm), colour, width)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """matplotlib's own: there on every machine, with letters of most languages."""
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), TEXT)

@@ -1,0 +1,184 @@
+"""How well attention fits annotations, image by image. Everything stays on the device; nothing here loops over images.
+
+All are shares in 0 .. 1, and NaN where an image does not count: none of its parts is visible, or its box is outside
+the frame. A map that is zero everywhere points at nothing and attends to nothing: it scores 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.attention.frame import Frame
+from benchmarks.attention.seen import Seen, peaks
+
+CHUNK = 64
+"""Images whose maps are brought to the input's size at the same time."""
+THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+"""Of a mean map's maximum, from which a pixel belongs to the attention crop."""
+
+MEASURES = {
+    "peak_on_part": "the mean map's peak lies on a visible part (pointing game)",
+    "maps_on_parts": "share of an image's maps whose own peak lies on a visible part",
+    "own_part": "share of an image's maps whose peak lies on the part that this map hits most often in other images",
+    "near_parts": "share of the mean map that lies on visible parts",
+    "peak_in_box": "the mean map's peak lies in the object's box (pointing game)",
+    "in_box": "share of the mean map that lies in the object's box",
+    "crop_iou": "intersection over union of the object's box and the box around the thresholded mean map",
+}
+"""Name -> what it is, in words."""
+
+
+def measure(seen: Seen, frame: Frame, threshold: float | None, same_maps: bool) -> dict[str, Tensor]:
+    """Every measure that the annotations allow: name -> `(N,)`.
+
+    `threshold` of the attention crop, None to leave it out; `same_maps`: whether map k is the same thing on every
+    image, without which it can't have a part of its own.
+    """
+    speaks = seen.mean.amax(dim=(1, 2)) > 0
+    points = peaks(seen.mean) * frame.size
+    found: dict[str, Tensor] = {}
+    if frame.parts is not None and frame.visible is not None:
+        counted = frame.visible.any(dim=1)
+        hits = on_parts(seen.peaks * frame.size, frame)
+        found["peak_on_part"] = (on_parts(points[:, None], frame).any(dim=2)[:, 0] & speaks).float()
+        found["maps_on_parts"] = _mean_where(hits.any(dim=2).float(), seen.strengths > 0).nan_to_num(0)
+        if same_maps:
+            found["own_part"] = own_part(hits, frame.visible, seen.strengths > 0)
+        found["near_parts"] = _by_chunk(seen, frame, share_near_parts)
+        found = {name: values.where(counted, torch.nan) for name, values in found.items()}
+    if frame.boxes is not None:
+        boxes = frame.boxes
+        counted = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
+        of_box = {
+            "peak_in_box": (((points >= boxes[:, :2]) & (points < boxes[:, 2:])).all(dim=1) & speaks).float(),
+            "in_box": _by_chunk(seen, frame, share_in_box),
+        }
+        if threshold is not None:
+            of_box["crop_iou"] = crop_iou(seen, frame, threshold)
+        found |= {name: values.where(counted, torch.nan) for name, values in of_box.items()}
+    return found
+
+
+def on_parts(points: Tensor, frame: Frame) -> Tensor:
+    """Which visible parts the points `(N or 1, M, 2)`, in pixels, lie on: bool `(N, M, P)`."""
+    assert frame.parts is not None
+    assert frame.visible is not None
+    away = (points[:, :, None] - frame.parts[:, None]) / frame.radii[:, None, None]
+    return (away.square().sum(dim=3) <= 1) & frame.visible[:, None]
+
+
+def ceiling(frame: Frame, height: int, width: int) -> Tensor:
+    """Whether any cell of a map `(height, width)` has its centre on a visible part, bool `(N,)`: nothing that peaks at
+    a cell's centre can score more."""
+    down = (torch.arange(height, device=frame.radii.device) + 0.5) * frame.size / height
+    across = (torch.arange(width, device=frame.radii.device) + 0.5) * frame.size / width
+    cells = torch.stack([across.repeat(height), down.repeat_interleave(width)], dim=1)
+    parts = [slice(start, start + CHUNK) for start in range(0, len(frame.radii), CHUNK)]
+    return torch.cat([on_parts(cells[None], frame.rows(part)).flatten(1).any(dim=1) for part in parts])
+
+
+def own_part(hits: Tensor, visible: Tensor, speaks: Tensor) -> Tensor:
+    """Share of an image's maps that hit their own part, of the maps whose own part can be seen: `(N,)`.
+
+    A map's own part is the one it hits most often, of the times it can be seen, in the half of the images to which
+    this one does not belong: so nothing is chosen and judged on the same images. `hits` `(N, M, P)`, `visible`
+    `(N, P)`, and whether each map says anything, `(N, M)`.
+    """
+    hits = hits & speaks[:, :, None]
+    result = torch.full((len(hits),), torch.nan, device=hits.device)
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        other = slice(1 - half.start, None, 2)
+        rate = hits[other].float().sum(dim=0) / visible[other].float().sum(dim=0)  # (M, P)
+        own = rate.nan_to_num(-1).argmax(dim=1)
+        result[half] = _mean_where(
+            hits[half].gather(2, own[None, :, None].expand(len(hits[half]), -1, 1))[:, :, 0].float(),
+            visible[half][:, own],
+        )
+    return result
+
+
+def share_near_parts(weights: Tensor, frame: Frame) -> Tensor:
+    """Share of maps `(N, S, S)` within reach of a visible part: `(N,)`. A pixel near two parts counts once."""
+    assert frame.parts is not None
+    assert frame.visible is not None
+    pixels = torch.arange(frame.size, device=weights.device) + 0.5
+    near = torch.zeros_like(weights, dtype=torch.bool)
+    for part, visible in zip(frame.parts.unbind(dim=1), frame.visible.unbind(dim=1), strict=True):
+        away = ((pixels - part[:, :, None]) / frame.radii[:, :, None]).square()  # (N, 2, S): x, y
+        near |= (away[:, 1, :, None] + away[:, 0, None, :] <= 1) & visible[:, None, None]
+    return _share((weights * near).sum(dim=(1, 2)), weights)
+
+
+def share_in_box(weights: Tensor, frame: Frame) -> Tensor:
+    """Share of maps `(N, S, S)` within the boxes: `(N,)`. A pixel that a box cuts counts by its part within."""
+    assert frame.boxes is not None
+    pixel = torch.arange(frame.size, device=weights.device)
+    left, top, right, bottom = frame.boxes[:, :, None].unbind(dim=1)
+    across = (torch.minimum(right, pixel + 1) - torch.maximum(left, pixel)).clamp(0, 1)
+    down = (torch.minimum(bottom, pixel + 1) - torch.maximum(top, pixel)).clamp(0, 1)
+    return _share(torch.einsum("nyx,ny,nx->n", weights, down, across), weights)
+
+
+def crop_iou(seen: Seen, frame: Frame, threshold: float) -> Tensor:
+    """IoU of each box and the attention crop: `(N,)`, 0 for a map that is zero everywhere."""
+
+    def of_chunk(weights: Tensor, frame: Frame) -> Tensor:
+        assert frame.boxes is not None
+        return box_iou(crop_boxes(weights, threshold), frame.boxes)
+
+    return _by_chunk(seen, frame, of_chunk)
+
+
+def crop_boxes(weights: Tensor, threshold: float) -> Tensor:
+    """The attention crop: boxes around where maps `(N, S, S)` reach `threshold` of their maximum.
+
+    `(N, 4)` left, top, right, bottom in pixels; of no area where a map is zero everywhere.
+    """
+    region = (weights >= threshold * weights.amax(dim=(1, 2), keepdim=True)) & (weights > 0)
+    (left, right), (top, bottom) = _ends(region.any(dim=1)), _ends(region.any(dim=2))
+    return torch.stack([left, top, right, bottom], dim=1)
+
+
+def best_threshold(seen: Seen, frame: Frame) -> float:
+    """The threshold whose attention crops fit the boxes best, by their mean IoU. For images that are not tested on."""
+    means = torch.stack([crop_iou(seen, frame, threshold).nanmean() for threshold in THRESHOLDS])
+    return THRESHOLDS[int(means.argmax())]
+
+
+def box_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of boxes `(N, 4)` pairwise: `(N,)`, 0 where neither has an area."""
+    sides = (torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])).clamp_min(0)
+    shared = sides.prod(dim=1)
+    union = sum((box[:, 2:] - box[:, :2]).prod(dim=1) for box in (first, second)) - shared
+    return torch.where(union > 0, shared / union, 0)
+
+
+def enlarged(maps: Tensor, size: int) -> Tensor:
+    """Maps `(N, h, w)` brought to `(N, size, size)`, bilinearly, each cell covering its share of the input."""
+    return F.interpolate(maps[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+
+
+def _by_chunk(seen: Seen, frame: Frame, of_chunk: Callable[[Tensor, Frame], Tensor]) -> Tensor:
+    parts = [slice(start, start + CHUNK) for start in range(0, len(seen), CHUNK)]
+    return torch.cat([of_chunk(enlarged(seen.mean[part], frame.size), frame.rows(part)) for part in parts])
+
+
+def _share(within: Tensor, weights: Tensor) -> Tensor:
+    return within / weights.sum(dim=(1, 2)).clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def _mean_where(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of `(N, M)` over the places that count: `(N,)`; NaN for no such place."""
+    return values.where(counted, 0).sum(dim=1) / counted.sum(dim=1)
+
+
+def _ends(hits: Tensor) -> tuple[Tensor, Tensor]:
+    """Start of the first and end of the last true place in each row of `(N, S)`; 0 and 0 for none."""
+    places = torch.arange(hits.shape[1], device=hits.device)
+    first = torch.where(hits, places, hits.shape[1]).amin(dim=1)
+    last = torch.where(hits, places + 1, 0).amax(dim=1)
+    return torch.minimum(first, last).float(), last.float()
