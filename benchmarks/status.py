@@ -35,7 +35,7 @@ def short_rows(found: list[Row]) -> list[Row]:
         {
             "run": row["run"],
             "state": row["state"],
-            "epoch": f"{row['epoch']}/{row['epochs']}" if row.get("epochs") else None,
+            "epoch": f"{row['epoch']}/{row['epochs']}" if row.get("epochs") else row.get("epoch"),
             "loss": f"{row['loss']:.3f}" if row.get("loss") is not None else None,
             "top-1": f"{100 * row['top1']:.1f} %" if row.get("top1") is not None else None,
             "images/s": f"{row['images_per_s']:.0f}" if row.get("images_per_s") is not None else None,

@@ -15,7 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import claims, execute, plan, worker
+from benchmarks import claims, execute, heartbeat, plan, worker
 from benchmarks.display import Listener
 from benchmarks.plan import Place
 from benchmarks.settings import AnyRun
@@ -167,7 +167,7 @@ def test_a_run_in_other_hands_is_left_to_them_with_a_word_and_waited_for(
     here: Place, runs: list[AnyRun], store: ResultStore, tmp_path: Path
 ) -> None:
     other = start(runs[:1], store)
-    while not claims.held(store.folder(runs[0].id)):
+    while heartbeat.read(store.folder(runs[0].id)) is None:
         time.sleep(0.005)
     said = tmp_path / "said.txt"
     with said.open("w", encoding="utf-8") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -177,14 +176,10 @@ def test_status_sees_a_run_of_another_terminal_and_that_it_was_killed(tmp_path: 
         next(line for line in run.stdout if "epoch 3/2000" in line)
         time.sleep(2 * heartbeat.WRITE_SECONDS)
         (row,) = status.rows(ResultStore(tmp_path))
-        said = subprocess.check_output(
-            [sys.executable, str(ROOT / "run_all.py"), "status", "--json", "--results", str(tmp_path)], text=True
-        )
         run.send_signal(signal.SIGKILL)
     assert row["state"] == "running"
     assert row["epoch"] >= 3
     assert row["seconds_left"] > 0
-    assert [one["state"] for one in json.loads(said)] == ["running"]
     until = time.monotonic() + 30
     while states(ResultStore(tmp_path))[row["run"]] == "running" and time.monotonic() < until:
         time.sleep(0.1)

@@ -61,11 +61,9 @@ def main(room: Path) -> None:
     assert sorted(len(job["runs"]) for job in jobs) == [1, 1]
     assert {row["state"] for row in status(away)} <= {"waiting", "running"}
 
-    for job in jobs:
+    for job, interrupt in zip(jobs, (["scontrol", "requeue"], ["scancel", "--signal=USR2"]), strict=True):
         wait_for("a checkpoint to go on from", (away / job["runs"][0] / "checkpoint.pt").is_file)
-    requeued, preempted = (job["job"] for job in jobs)
-    subprocess.run(["scontrol", "requeue", requeued], check=True)
-    subprocess.run(["scancel", "--signal=USR2", preempted], check=True)
+        subprocess.run([*interrupt, job["job"]], check=True)
     wait_for("both records", lambda: len(list(away.glob("*/record.json"))) == 2)
     wait_for("an empty queue", lambda: not subprocess.check_output(["squeue", "--noheader"]))
     assert [row["state"] for row in status(away)] == ["done", "done"]
