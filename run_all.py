@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,9 @@ from benchmarks.request import OF_TRAINING, OUR_RESULTS, Device, Request, Result
 from benchmarks.settings import AnyRun
 from benchmarks.terminal import choose_device, console, numbers, show, words
 from datasets.download import FetchError
+from reports import formats
 from reports import readme as readme_tables
+from reports.regressions import regressions, worse
 from reports.report import Report, terminal_tables, write_report
 from results.store import REFERENCE, ResultsError, ResultStore
 
@@ -139,18 +142,67 @@ def compare(
 
 
 @app.command()
-@with_request(*OF_TRAINING)
+@with_request(*OF_TRAINING, "precision")
 def profile(
     request: Request,
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")],
-    backbone: Annotated[str, typer.Option(help="timm networks, separated by commas.")],
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "",
+    backbone: Annotated[str, typer.Option(help="timm networks, separated by commas.")] = "",
     image_size: Annotated[str, typer.Option(help="Input sizes in pixels, separated by commas.")] = "224",
-    batch_size: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "32",
+    batch_size: Annotated[str, typer.Option(help="Batch sizes, separated by commas; or sweep: 1, 2, 4 …")] = "32",
+    precision: Annotated[str, typer.Option(help="fp32, tf32, bf16, separated by commas.")] = "fp32",
+    compiled: Annotated[Literal["no", "yes", "both"], typer.Option("--compile", help="torch.compile.")] = "no",
+    repeats: Annotated[int, typer.Option(min=1, help="Measure each so often, to know the spread.")] = 1,
+    dataset: Annotated[str | None, typer.Option(help="Whose images come to the device; none: no images.")] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Default: the named dataset's, or 200.")] = None,
+    detail: Annotated[bool, typer.Option("--detail/--brief", help="Parts of a step, costliest operations.")] = True,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Write a torch.profiler trace into each Run's folder.")
+    ] = False,
+    largest_batch: Annotated[bool, typer.Option("--largest-batch", help="Find it, each try in a process.")] = False,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB that a Run may take; default: all.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="BEFORE AFTER", help="Two results folders: what became slower.")
+    ] = None,
+    data_root: DataRoot = None,
 ) -> None:
-    """Measures images/s, latency, memory and FLOPs in training and inference."""
-    sizes, batches = numbers(image_size, "--image-size"), numbers(batch_size, "--batch-size")
-    chosen = jobs.profile(words(methods), words(backbone), sizes, batches)
+    """Measures speed, latency, memory and FLOPs in training and inference; or compares two measurements."""
+    if compare is not None:
+        _compare_profiles(*compare)
+        return
+    if not words(methods) or not words(backbone):
+        raise UserError(
+            "name what to measure, --methods and --backbone; or two results folders, --compare BEFORE AFTER"
+        )
+    sizes = numbers(image_size, "--image-size")
+    batches = jobs.SWEEP if batch_size == "sweep" else numbers(batch_size, "--batch-size")
+    request = replace(request, data_root=data_root)
+    chosen = jobs.profile(
+        words(methods),
+        words(backbone),
+        sizes,
+        batches,
+        precisions=words(precision),
+        compile={"no": [False], "yes": [True], "both": [False, True]}[compiled],
+        repeats=repeats,
+        extras=(jobs.DETAIL if detail else []) + ["trace"] * trace + ["largest_batch"] * largest_batch,
+        memory_limit=None if memory_limit is None else round(memory_limit * 2**30),
+        **jobs.profiled_input(dataset, classes, request.place),
+    )
     _carry_out(chosen, request, "Profile")
+
+
+def _compare_profiles(before: Path, after: Path) -> None:
+    """Which cells became slower from one results folder to another; exit code 1 if one did."""
+    for folder in (before, after):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such results folder")
+    found = regressions(ResultStore(before).records(), ResultStore(after).records())
+    if found.frame.empty:
+        raise UserError(f"{before} and {after} have no profile Run of the same cell on the same device in common")
+    console.print(formats.terminal(found), markup=False, highlight=False)
+    if worse(found):
+        console.print(f"{worse(found)} of {len(found.frame)} cells became slower or no longer fit", style="red")
+        raise typer.Exit(1)
 
 
 @app.command("status")

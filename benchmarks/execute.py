@@ -159,8 +159,9 @@ def _outcome(record: Record) -> str:
     if record.metrics:
         last = record.metrics["last"]
         return f"top-1 {100 * last.top1:.1f} % after epoch {last.epoch}, {record.seconds:.0f} s"
-    rates = {mode: f"{mode} {speed.images_per_s:.0f} images/s" for mode, speed in record.speed.items()}
-    return ", ".join(rates.values())
+    told = [f"{mode} {speed.images_per_s:.0f} images/s" for mode, speed in record.speed.items()]
+    told += [f"{mode} needs more than {room / 2**30:.1f} GiB" for mode, room in record.exceeded.items()]
+    return ", ".join(told)
 
 
 def run_folder(store: ResultStore, run_id: str) -> Path:

@@ -141,9 +141,39 @@ def compare(
     return parse(Suite, {"about": about, "train": [trained], "profile": profiles}, "compare")
 
 
+SWEEP = [2**power for power in range(11)]
+"""Batch sizes that show from where on a device is full; those that don't fit say so."""
+DRAWN = {"name": "synthetic", "options": {"train_per_class": 8, "test_per_class": 1}}
+"""Images that are brought to the device where no dataset is named."""
+CLASSES = 200
+"""Of a profiled method where no dataset is named; CUB-200-2011 has as many."""
+DETAIL = ["breakdown", "operations"]
+"""What the verb `profile` looks into besides, since it takes little time."""
+
+
 def profile(
-    methods: Sequence[str], backbones: Sequence[str], image_sizes: Sequence[int], batch_sizes: Sequence[int]
+    methods: Sequence[str],
+    backbones: Sequence[str],
+    image_sizes: Sequence[int],
+    batch_sizes: Sequence[int],
+    **asked: Any,
 ) -> Suite:
-    """Speed and memory of every combination."""
-    entry = {"methods": methods, "backbones": backbones, "image_sizes": image_sizes, "batch_sizes": batch_sizes}
+    """Speed and memory of every combination; `asked` are further fields of `Profiling`."""
+    entry = {
+        "methods": methods,
+        "backbones": backbones,
+        "image_sizes": image_sizes,
+        "batch_sizes": batch_sizes,
+        **asked,
+    }
     return parse(Suite, {"about": "speed and memory", "profile": [entry]}, "profile")
+
+
+def profiled_input(name: str | None, classes: int | None, place: Place) -> dict[str, Any]:
+    """`dataset` and `classes` of a `Profiling`: of drawn images, of none (`none`), or of a dataset by its name."""
+    if name == "none":
+        return {"classes": classes or CLASSES}
+    if name is None:
+        return {"dataset": DRAWN, "classes": classes or CLASSES}
+    choice = parse(DatasetChoice, {"name": name}, "dataset")
+    return {"dataset": choice, "classes": classes or len(place.open(choice.name, choice.options).classes)}

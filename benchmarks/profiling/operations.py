@@ -38,7 +38,6 @@ WORDS = {
     "native_layer_norm_backward": "layer norm, backward",
     "threshold_backward": "ReLU, backward",
     "clamp_min": "ReLU",
-    "relu": "ReLU",
     "gelu": "GELU",
     "max_pool2d_with_indices": "maximum pooling",
     "max_pool2d_with_indices_backward": "maximum pooling, backward",
@@ -69,12 +68,15 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
         write_whole(trace, lambda path: profiler.export_chrome_trace(str(path)))
     microseconds: dict[str, float] = {}
     calls: dict[str, int] = {}
+    outer: dict[str, int] = {}
     for row in profiler.key_averages():
         spent = _microseconds(row, cuda)
         if spent > 0:
             name = in_words(row.key)
             microseconds[name] = microseconds.get(name, 0.0) + spent
-            calls[name] = calls.get(name, 0) + row.count
+            # `conv2d` calls `convolution`, that `_convolution`, and that what computes: one call, not four
+            calls[name] = calls.get(name, 0) + (row.count if _short(row.key) in WORDS else 0)
+            outer[name] = max(outer.get(name, 0), row.count)
     total = sum(microseconds.values())
     names = sorted(microseconds, key=microseconds.__getitem__, reverse=True)[:COSTLIEST]
     return [
@@ -82,7 +84,7 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
             name=name,
             milliseconds=microseconds[name] / 1000 / STEPS,
             share=microseconds[name] / total,
-            calls=calls[name] / STEPS,
+            calls=(calls[name] or outer[name]) / STEPS,
         )
         for name in names
     ]
@@ -97,6 +99,11 @@ def _microseconds(row: Any, cuda: bool) -> float:
 
 def in_words(key: str) -> str:
     """`aten::mkldnn_convolution` -> `convolution`."""
+    name = _short(key)
+    return WORDS.get(name, name.removesuffix("_").replace("_", " ").strip())
+
+
+def _short(key: str) -> str:
+    """`aten::add_` -> `add`: in place or not, it is one operation."""
     name = key.rpartition("::")[2]
-    in_place = name.removesuffix("_")
-    return WORDS.get(name) or WORDS.get(in_place) or in_place.replace("_", " ").strip()
+    return name if name in WORDS else name.removesuffix("_")

@@ -13,7 +13,7 @@ from benchmarks.profiling.gpu import EnergyMeter
 
 Step = Callable[[], object]
 
-BLOCK_SECONDS = 0.2
+BLOCK_SECONDS = 0.15
 """Least length of a block; shorter ones measure the clock."""
 BLOCKS = 9
 """Blocks that are kept."""

@@ -1,0 +1,42 @@
+"""The verb `profile` as a user meets it: what it plans, and what it says of two measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from results.store import ResultStore
+from tests.fake_results import profiled
+from tests.test_command_line import fgbench
+
+
+def test_every_combination_is_planned() -> None:
+    words = ["--methods", "plain,sef", "--backbone", "test_resnet", "--batch-size", "8,sweep"]
+    assert "takes numbers" in fgbench("profile", *words, "--dry-run").stderr
+    words = [*words[:-1], "8,16", "--compile", "both", "--precision", "fp32,bf16", "--repeats", "2", "--dry-run"]
+    found = fgbench("profile", *words, "--dataset", "none", "--device", "cpu")
+    assert found.returncode == 0, found.stderr
+    assert f"{2 * 2 * 2 * 2 * 2} Runs" in found.stdout
+
+
+def test_what_became_slower_is_named_and_ends_in_exit_code_1(tmp_path: Path) -> None:
+    for name, rate in (("before", 1000), ("after", 500)):
+        store = ResultStore(tmp_path / name)
+        store.prepare()
+        store.write(profiled("plain", rate))
+    found = fgbench("profile", "--compare", str(tmp_path / "before"), str(tmp_path / "after"))
+    assert found.returncode == 1, found.stderr
+    assert "slower" in found.stdout
+    assert "2 of 2 cells" in found.stdout
+    assert fgbench("profile", "--compare", str(tmp_path / "before"), str(tmp_path / "before")).returncode == 0
+
+
+def test_nothing_to_measure_or_compare_is_answered_in_one_line(tmp_path: Path) -> None:
+    for words, said in [
+        ([], "--methods and --backbone"),
+        (["--compare", str(tmp_path), str(tmp_path)], "in common"),
+        (["--compare", str(tmp_path), str(tmp_path / "nowhere")], "no such results folder"),
+    ]:
+        found = fgbench("profile", *words)
+        assert found.returncode == 2
+        assert said in found.stderr
+        assert len(found.stderr.strip().splitlines()) == 1
