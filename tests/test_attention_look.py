@@ -16,9 +16,13 @@ from benchmarks.attention.run import look_at, lookable, measured
 from benchmarks.errors import UserError
 from benchmarks.plan import Place
 from datasets import augment
+from reports import formats
+from reports.localisation import localisation, part_hits
 from reports.report import write_report
+from results.localisation import Estimate, Localisation, PartHits
 from results.record import Record
 from results.store import ResultStore
+from tests import fake_results
 from tests.host_waits import host_waits_forbidden
 from tests.small_training import SWIN, small_run
 from tests.test_method_contract import build, images_and_labels
@@ -138,3 +142,45 @@ def test_attention_does_not_make_the_host_wait(name: str, device: str, monkeypat
         with host_waits_forbidden(device, monkeypatch):
             method.attention(images)
             method.explain(images)
+
+
+def test_without_annotations_there_are_galleries_and_a_reason(store: ResultStore, monkeypatch: pytest.MonkeyPatch):
+    run_id = trained(store, "plain")
+    for annotation in ("boxes", "parts"):
+        monkeypatch.setattr(f"datasets.synthetic.Synthetic.{annotation}", None)
+    looked = look_at(store, run_id, Place(), images=2)
+    assert looked.localisation is None
+    assert looked.missing == {"localisation": "synthetic has neither boxes nor parts"}
+    assert looked.galleries
+    assert lookable(store) == []
+
+
+def test_seeds_of_one_experiment_are_one_row_with_their_spread():
+    def one(value: float) -> Localisation:
+        scores = {"peak_on_part": Estimate(value=value, low=value - 0.1, high=value + 0.1, images=9)}
+        prior = {"peak_on_part": Estimate(value=0.2, low=0.1, high=0.3, images=9)}
+        return Localisation(
+            images=9,
+            blank=0,
+            maps=1,
+            map_size=(5, 5),
+            tolerance=0.1,
+            scores=scores,
+            centre=prior,
+            elsewhere=prior,
+            over_centre={"peak_on_part": Estimate(value=value - 0.2, low=0, high=1, images=9)},
+            parts={"eye": PartHits(visible=4, hit=value, centre=0.25)},
+        )
+
+    records = [fake_results.trained("plain", seed, localisation=one(value)) for seed, value in enumerate([0.5, 0.7])]
+    own, centre = localisation(records).frame.to_dict("records")
+    assert own["peak_on_part"] == pytest.approx(60)
+    assert own["peak_on_part_sd"] == pytest.approx(100 * 0.02**0.5)
+    assert [own["peak_on_part_low"], own["peak_on_part_high"]] == pytest.approx([50, 70])
+    assert own["peak_on_part_over_centre"] == pytest.approx(40)
+    assert own["peak_on_part_elsewhere"] == pytest.approx(20)
+    assert centre["method"] == "centre"
+    assert centre["peak_on_part"] == pytest.approx(20)
+    text = formats.markdown(localisation(records))
+    assert "60.0 ± 14.1" in text
+    assert part_hits(records).frame["on eye, %"].tolist() == pytest.approx([60, 25])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,9 +60,9 @@ class Viewer:
         """Batches of these rows, in their order."""
         return Feed(self.source, rows, self.dataset.labels, BATCH, shuffle=False)
 
-    def look(self, rows: NDArray[np.int64], done: Callable[[int], None] | None = None) -> Seen | None:
+    def look(self, rows: NDArray[np.int64]) -> Seen | None:
         """Attention on these rows; None if the method gives none."""
-        return look(self.method, self.feed(rows), self.run.recipe.image_size, self.run.precision, done)
+        return look(self.method, self.feed(rows), self.run.recipe.image_size, self.run.precision)
 
     def frame(self, rows: NDArray[np.int64], seen: Seen) -> Frame:
         """The annotations of these rows, on the device."""
@@ -72,10 +72,10 @@ class Viewer:
 
 
 @torch.inference_mode()
-def sight(viewer: Viewer, done: Callable[[int], None] | None = None) -> Sight | None:
+def sight(viewer: Viewer) -> Sight | None:
     """What the method sees on the test images, and how well it fits what is annotated; None without attention."""
     rows = viewer.splits["test"]
-    seen = viewer.look(rows, done)
+    seen = viewer.look(rows)
     if seen is None:
         return None
     dataset, missing = viewer.dataset, {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,7 @@ class Looked:
     galleries: list[Path] = field(default_factory=list)
 
 
-def look_at(
-    store: ResultStore, run_id: str, place: Place, images: int, done: Callable[[int], None] | None = None
-) -> Looked:
+def look_at(store: ResultStore, run_id: str, place: Place, images: int) -> Looked:
     """Measures a Run's attention over the whole test set; `images` right and wrong ones go into its galleries.
 
     Raises `UserError` for a Run without weights or on other images, `ResultsError` if it can't be stored.
@@ -44,7 +41,7 @@ def look_at(
     known = store.predictions(record.id)
     if known is None:
         raise UserError(f"{record.id} keeps no predictions; run it again to look at it")
-    found = sight(viewer, done)
+    found = sight(viewer)
     of_attention = {key for key in record.missing if key.split(".")[0] == "localisation"}
     record.missing = {key: why for key, why in record.missing.items() if key not in of_attention}
     if found is None:

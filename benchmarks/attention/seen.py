@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -37,12 +36,10 @@ class Seen:
 
 
 @torch.inference_mode()
-def look(
-    method: Method, feed: Feed, image_size: int, precision: str, done: Callable[[int], None] | None = None
-) -> Seen | None:
+def look(method: Method, feed: Feed, image_size: int, precision: str) -> Seen | None:
     """Attention on every image of the feed, in its order (it must not shuffle); None if the method gives none.
 
-    The tensors stay on the feed's device, and nothing waits for it but the end. `done` hears of each batch's images.
+    The tensors stay on the feed's device, and nothing waits for it.
     """
     method.eval()
     found: list[tuple[Tensor, ...]] = []
@@ -54,8 +51,6 @@ def look(
             return None
         maps = maps.float()
         found.append((maps.mean(dim=1), peaks(maps), maps.amax(dim=(2, 3)), batch.sizes))
-        if done is not None:
-            done(len(batch))
     return Seen(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
