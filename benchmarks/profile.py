@@ -43,7 +43,15 @@ def measure(run: ProfileRun, record: Record, place: Place, folder: Path) -> None
             _measure_within(room, bench, mode)
         record.state["after"] = state(device, meter)
     if "largest_batch" in run.extras:
-        for mode, speed in record.speed.items():
+        _find_largest_batches(run, record, room)
+
+
+def _find_largest_batches(run: ProfileRun, record: Record, room: int) -> None:
+    for mode, speed in record.speed.items():
+        if run.device == "cpu" and run.memory_limit is None:
+            reason = "a CPU's memory is shared with everything else; say how much may be taken, with --memory-limit"
+            record.missing[f"speed.{mode}.largest_batch"] = reason
+        else:
             speed.largest_batch = largest.largest_batch(run, mode, room)
 
 

@@ -12,6 +12,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from benchmarks.profiling.memory import saved_for_backward
 from methods.interface import Method
 
 CUDA = torch.cuda.is_available()
@@ -55,19 +56,14 @@ def ratio(work: Work, reference: Work, rounds: int = 5) -> float:
 
 
 def kept(forward: Work, given: Iterable[Tensor] = ()) -> int:
-    """Bytes that `forward` leaves for its backward pass, each storage once, without those of `given`."""
-    alive: list[Tensor] = []  # or a freed tensor's address would be given to the next one
+    """Bytes that `forward` leaves for its backward pass, each storage once, without those of `given`.
 
-    def note(tensor: Tensor) -> Tensor:
-        alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        forward()
-    storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in alive}
-    for one in given:
-        storages.pop(one.untyped_storage().data_ptr(), None)
-    return sum(storages.values())
+    It must return what the backward pass begins at: that holds them, or an address would be given to another tensor.
+    """
+    with saved_for_backward(given) as saved:
+        held = forward()
+    del held
+    return sum(saved.values())
 
 
 def peak(work: Work, above: int | None = None) -> int:

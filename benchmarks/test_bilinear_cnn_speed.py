@@ -47,6 +47,7 @@ def slow_descriptor(features: Tensor) -> Tensor:
     return F.normalize(total.sign() * (total.abs() / features[0, 0].numel()).sqrt())
 
 
+@pytest.mark.benchmark(group="bilinear_cnn descriptor, forward and backward")
 @pytest.mark.parametrize("other", [released_descriptor, slow_descriptor], ids=["released", "formula"])
 def test_descriptor(benchmark: BenchmarkFixture, other: Callable[[Tensor], Tensor]):
     side = 28 if CUDA else 6
@@ -66,6 +67,7 @@ def test_descriptor(benchmark: BenchmarkFixture, other: Callable[[Tensor], Tenso
 # ---- the SVMs ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.benchmark(group="bilinear_cnn SVMs")
 def test_svms_by_inner_products(benchmark: BenchmarkFixture):
     """Against scikit-learn on the descriptors themselves."""
     count, length, classes = (2000, 262_144, 10) if CUDA else (200, 20_000, 4)
@@ -91,6 +93,7 @@ def test_svms_by_inner_products(benchmark: BenchmarkFixture):
 # ---- the step ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.benchmark(group="bilinear_cnn step")
 @pytest.mark.parametrize("options", [{}, {"sqrt": False, "l2": False}], ids=["paper", "neither"])
 def test_step(benchmark: BenchmarkFixture, options: dict[str, Any]):
     """Against the plain backbone, trained on as many images."""

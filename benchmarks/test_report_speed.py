@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from reports.report import write_report
 from results.store import ResultStore
 from tests.fake_results import fill, profiled, trained
@@ -13,6 +15,7 @@ IMAGES = 500
 """Test images with predictions; real test sets are about ten times as large."""
 
 
+@pytest.mark.benchmark(group="report")
 def test_report_on_a_thousand_runs(benchmark, tmp_path: Path):
     store = ResultStore(tmp_path / "results")
     records = [

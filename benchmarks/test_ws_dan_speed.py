@@ -36,6 +36,7 @@ def pool_map_by_map(attention: Tensor, features: Tensor, maximum: bool) -> Tenso
     return F.normalize(parts.sign() * (parts.abs() + 1e-12).sqrt(), dim=1)
 
 
+@pytest.mark.benchmark(group="ws_dan pooling, forward and backward")
 @pytest.mark.parametrize("maximum", [False, True], ids=["average", "maximum"])
 def test_pooling(benchmark: BenchmarkFixture, maximum: bool):
     attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=DEVICE, requires_grad=True)
@@ -92,6 +93,7 @@ def augment_one_by_one(images: Tensor, attention: Tensor) -> tuple[Tensor, Tenso
     return torch.cat(crops), torch.stack(drops)
 
 
+@pytest.mark.benchmark(group="ws_dan cropping and dropping")
 def test_cropping_and_dropping(benchmark: BenchmarkFixture):
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=DEVICE)
     attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=DEVICE) ** 8
@@ -105,6 +107,7 @@ def test_cropping_and_dropping(benchmark: BenchmarkFixture):
 # ---- centres ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.benchmark(group="ws_dan centres")
 def test_centres(benchmark: BenchmarkFixture):
     centres = Centres(CLASSES, MAPS * CHANNELS).to(DEVICE)
     features = F.normalize(torch.rand(BATCH, MAPS * CHANNELS, device=DEVICE), dim=1)
@@ -123,6 +126,7 @@ def test_centres(benchmark: BenchmarkFixture):
 # ---- the step ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.benchmark(group="ws_dan step")
 @pytest.mark.parametrize("network", ["inception_v3", "mobilenetv2_100"])
 def test_step(benchmark: BenchmarkFixture, network: str):
     """Against the same network with a plain classifier, cut at the same place, seeing the batch three times."""
@@ -146,6 +150,7 @@ def test_step(benchmark: BenchmarkFixture, network: str):
         benchmark.extra_info["memory over one plain pass"] = ours.peak() / once.peak()
 
 
+@pytest.mark.benchmark(group="ws_dan inference")
 @pytest.mark.parametrize("variant", ["two views", "one view"])
 def test_inference(benchmark: BenchmarkFixture, variant: str):
     """Against the plain backbone's test time."""

@@ -118,6 +118,12 @@ def test_a_batch_is_tried_out_within_its_limit() -> None:
     assert not largest.try_out(large, "train", run.memory_limit, lambda _: None)
 
 
+def test_all_of_a_cpus_memory_is_not_taken_to_see_what_fits(tmp_path: Path) -> None:
+    record = measured(tmp_path, extras=["largest_batch"])
+    assert "--memory-limit" in record.missing["speed.train.largest_batch"]
+    assert record.speed["train"].largest_batch is None
+
+
 def test_compile_time_is_apart_and_parts_are_missing_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,11 +104,12 @@ def limited(device: torch.device, limit: int) -> Iterator[None]:
     """
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0), device)
+        # Of the current device, which is `device`; it takes none that has no number.
+        torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0))
         try:
             yield
         finally:
-            torch.cuda.set_per_process_memory_fraction(1.0, device)
+            torch.cuda.set_per_process_memory_fraction(1.0)
         return
     before = _taken()
     if before is None:
