@@ -28,36 +28,42 @@ class Mark(NamedTuple):
     y: float
     low: float
     high: float
+    radius: float = 4.0
+    """Of the marker, in points."""
 
 
 def place_labels(axes: Axes, marks: Sequence[Mark], texts: Sequence[str]) -> list[Annotation]:
     """Writes each text near its mark, greedily where it covers labels, markers and error bars least.
 
-    Call it last: a change of limits or layout afterwards moves marks but not the choice of places.
+    A mark with an empty text is kept free and not named. Call it last: a change of limits or layout afterwards moves
+    marks but not the choice of places.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     pixel = figure.dpi / 72
-    taken = np.concatenate([_mark_boxes(axes, mark, 0.7 * _GAP * pixel) for mark in marks])
+    taken = np.concatenate([_mark_boxes(axes, mark, (mark.radius + 1) * pixel) for mark in marks])
     inside = np.array(axes.bbox.extents)
     labels = []
     for mark, text in zip(marks, texts, strict=True):
+        if not text:
+            continue
         label = axes.annotate(
             text, (mark.x, mark.y), (0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
         )
         # Labels may leave the axes; the layout must not make room for them and so move all marks.
         label.set_in_layout(False)
         size = np.array(label.get_window_extent().size)
-        middles = _GAP * pixel * _PLACES + np.sign(_PLACES) * size / 2
+        offsets = (_GAP + max(mark.radius - 4, 0)) * _PLACES
+        middles = pixel * offsets + np.sign(_PLACES) * size / 2
         centres = axes.transData.transform((mark.x, mark.y)) + middles
         boxes = np.concatenate([centres - size / 2, centres + size / 2], axis=1)
         outside = size.prod() - _common_area(boxes, inside[None])
         best = int(np.argmin(np.round(_common_area(boxes, taken) + 2 * outside, 3)))
         label.xyann = tuple(middles[best] / pixel)
         if best >= len(_AROUND):
-            end = tuple(_GAP * _PLACES[best])
+            end = tuple(offsets[best])
             axes.annotate("", (mark.x, mark.y), end, textcoords="offset points", arrowprops=_LINE, zorder=1)
         taken = np.concatenate([taken, boxes[best : best + 1]])
         labels.append(label)

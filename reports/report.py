@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from reports import cells, figures, formats, profiles, tables
+from reports import cells, formats, profiles, tables
 from reports.ablation import ablation, steps
 from reports.answers import COLUMNS, Answers
 from reports.averages import averages
-from reports.groups import arenas, groups
+from reports.cost import cost_drawings
+from reports.draw import Picture, draw_all
+from reports.latex import latex
 from reports.localisation import galleries, localisation, part_hits
 from reports.missing import condensed, missing
 from reports.paired import paired
+from reports.pictures import ImageOf, drawings
 from reports.provenance import provenance
 from reports.sections import sections
 from reports.tables import Table
@@ -30,14 +31,20 @@ PAGE = "report.md"
 FIGURES = "figures"
 TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile")
 """Tables worth printing."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as written: one stem, several formats."""
-
-    title: str
-    paths: tuple[Path, ...]
+CHAPTERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("Reproduce: paper against ours", ("paper",), ()),
+    ("Reproduce: ablations", ("ablation", "steps"), ("ablation",)),
+    ("Compare: head to head", ("head_to_head",), ("throughput",)),
+    ("Compare: averages over subsets", ("averages",), ()),
+    ("Compare: paired tests", ("wins", "paired"), ("curves", "calibration", "per_class", "confused")),
+    ("See: what each attends to", ("localisation", "part_hits"), ()),
+    ("Profile: what each costs", ("profile", "parts", "operations"), ("roofline", "batch_sweep", "memory")),
+    ("What is missing", ("missing",), ()),
+    ("Provenance", ("provenance",), ()),
+)
+"""Of the page: a heading, and the tables and kinds of figures below it."""
+OPTIONAL = frozenset({"steps", "averages", "wins", "localisation", "part_hits", "parts", "operations"})
+"""Tables that are not spoken of where they are empty."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Report:
     tables: dict[str, Table]
     """By name, in the order of reading."""
     pictures: dict[str, list[Picture]] = field(default_factory=dict)
-    """`throughput` and `curves`."""
+    """By kind, as in `reports.pictures.KINDS`."""
     summary: tuple[str, ...] = ()
     """Sentences, plain text."""
     galleries: tuple[tuple[str, str], ...] = ()
@@ -59,12 +66,12 @@ class Report:
     def paths(self) -> list[Path]:
         """Every file of the report, the page first."""
         pictures = [path for several in self.pictures.values() for picture in several for path in picture.paths]
-        return [self.page, *(self.page.parent / f"{name}.csv" for name in self.tables), *pictures]
+        tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in (".csv", ".tex")]
+        return [self.page, *tables, *pictures]
 
 
-def build_tables(records: Sequence[Record], store: ResultStore) -> dict[str, Table]:
-    """Every table by its name. Predictions are read only where two experiments can be compared."""
-    answers = Answers(partial(store.predictions, columns=COLUMNS))
+def build_tables(records: Sequence[Record], answers: Answers) -> dict[str, Table]:
+    """Every table by its name."""
     head, pairs = tables.head_to_head(records, answers), paired(records, answers)
     every = [
         tables.paper(records, answers),
@@ -84,23 +91,30 @@ def build_tables(records: Sequence[Record], store: ResultStore) -> dict[str, Tab
     return {table.name: table for table in every}
 
 
-def write_report(store: ResultStore, folder: Path, title: str, records: Sequence[Record] | None = None) -> Report:
+def write_report(
+    store: ResultStore,
+    folder: Path,
+    title: str,
+    records: Sequence[Record] | None = None,
+    image_of: ImageOf | None = None,
+) -> Report:
     """Writes the report on `records` (default: all of the store) into `folder`, which is made if need be.
+
+    With `image_of`, confused classes are shown by their test images.
 
     Raises `results.store.ResultsError` if a record can't be read or a file can't be written.
     """
     records = store.records() if records is None else records
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    built = build_tables(records, store)
-    stems = _stems()
-    pictures = {
-        "throughput": _saved(_throughput_figures(built["head_to_head"]), "throughput", folder / FIGURES, stems),
-        "curves": _saved(_curve_figures(records, store), "curves", folder / FIGURES, stems),
-    }
+    answers = Answers(partial(store.predictions, columns=COLUMNS))
+    built = build_tables(records, answers)
+    asked = drawings(records, built, answers, store.history, image_of)
+    pictures = draw_all(chain(asked, cost_drawings(records)), folder / FIGURES)
     sights = tuple(galleries(records, store, folder))
     report = Report(title, folder / PAGE, built, pictures, tuple(_summary(records, built)), sights)
     for name, table in built.items():
         _write(folder / f"{name}.csv", formats.csv(table))
+        _write(folder / f"{name}.tex", latex(table))
     _write(report.page, "\n\n".join(_page(report)) + "\n")
     return report
 
@@ -117,26 +131,17 @@ def terminal_tables(report: Report) -> list[str]:
 
 
 def _page(report: Report) -> Iterator[str]:
-    averaged, looked = (not report.tables[name].frame.empty for name in ("averages", "localisation"))
     yield f"# {formats.markdown_text(report.title)}"
     yield "\n".join(f"- {formats.markdown_text(sentence)}" for sentence in report.summary)
-    for heading, names, kind in (
-        ("Reproduce: paper against ours", ("paper",), None),
-        ("Reproduce: ablations", ("ablation",), None),
-        ("Compare: head to head", ("head_to_head",), "throughput"),
-        *([("Compare: averages over subsets", ("averages",), None)] if averaged else []),
-        ("Compare: paired tests", ("paired",), "curves"),
-        *([("See: what each attends to", ("localisation", "part_hits"), "galleries")] if looked else []),
-        ("Profile: what each costs", ("profile", "parts", "operations"), None),
-        ("What is missing", ("missing",), None),
-        ("Provenance", ("provenance",), None),
-    ):
-        yield f"## {heading}"
-        for name in names:
-            yield from _table_parts(report.tables[name])
-        yield from (_image(picture) for picture in report.pictures.get(kind or "", []))
-        if kind == "galleries" and report.galleries:
-            links = [f"[{formats.markdown_text(name)}](<{path}>)" for name, path in report.galleries]
+    for heading, names, kinds in CHAPTERS:
+        shown = [report.tables[name] for name in names if name not in OPTIONAL or not report.tables[name].frame.empty]
+        if shown:
+            yield f"## {heading}"
+        for table in shown:
+            yield from _table_parts(table)
+        yield from (_image(picture) for kind in kinds for picture in report.pictures.get(kind, []))
+        if "localisation" in names and report.galleries:
+            links = (f"[{formats.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
             yield f"Galleries of test images: {'; '.join(links)}."
     yield "Every Run with its status: [runs.csv](runs.csv)."
 
@@ -147,13 +152,16 @@ def _table_parts(table: Table) -> Iterator[str]:
             yield f"### {formats.markdown_text(heading)}"
         yield formats.markdown(part)
     if not table.frame.empty:
-        yield f"{table.note} All columns, unrounded: [{table.name}.csv]({table.name}.csv).".strip()
+        csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
+        yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
 
 
 def _image(picture: Picture) -> str:
-    png, svg = (next(path for path in picture.paths if path.suffix == suffix) for suffix in (".png", ".svg"))
+    png, svg, pdf = (
+        next(path for path in picture.paths if path.suffix == suffix) for suffix in (".png", ".svg", ".pdf")
+    )
     alt = formats.markdown_text(picture.title)
-    return f"![{alt}]({FIGURES}/{png.name})\n\n[{alt} as SVG]({FIGURES}/{svg.name})"
+    return f"![{alt}]({FIGURES}/{png.name})\n\n[{alt} as SVG]({FIGURES}/{svg.name}), [as PDF]({FIGURES}/{pdf.name})"
 
 
 def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str]:
@@ -177,49 +185,6 @@ def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str
         yield f"{decided} of {len(pairs)} pairs differ at 5 % after Holm's correction."
     if not built["missing"].frame.empty:
         yield f"{len(built['missing'].frame)} values are missing; the reasons are listed below."
-
-
-def _throughput_figures(head: Table) -> Iterator[tuple[str, Figure]]:
-    """Like the curves, a figure for each number of epochs where all methods share one."""
-    if head.frame.empty:
-        return
-    budget = head.frame["epochs"].where(head.frame["protocol"] == "common")
-    for (dataset, protocol, epochs), rows in head.frame.groupby(["dataset", "protocol", budget], dropna=False):
-        heading = f"{dataset}, {protocol} recipe" + ("" if cells.absent(epochs) else f", epochs: {epochs:g}")
-        if figure := figures.accuracy_against_throughput(rows, heading):
-            yield f"Accuracy against throughput: {heading}", figure
-
-
-def _curve_figures(records: Sequence[Record], store: ResultStore) -> Iterator[tuple[str, Figure]]:
-    for arena, members in arenas(groups(records)).items():
-        done = [group for group in members if group.done]
-        parts = range(0, len(done), figures.CURVES)
-        for number, start in enumerate(parts, 1):
-            heading = f"{arena}" + (f" ({number} of {len(parts)})" if len(parts) > 1 else "")
-            figure = figures.training_curves(done[start : start + figures.CURVES], store.history, heading)
-            if figure:
-                yield f"Training curves: {heading}", figure
-
-
-def _saved(
-    drawn: Iterable[tuple[str, Figure]], kind: str, folder: Path, stem_of: Callable[[str], str]
-) -> list[Picture]:
-    return [
-        Picture(title, tuple(figures.save(figure, folder, stem_of(f"{kind} {title.partition(': ')[2]}"))))
-        for title, figure in drawn
-    ]
-
-
-def _stems() -> Callable[[str], str]:
-    """A function from any words to a file name that is plain, short and not yet taken."""
-    taken: Counter[str] = Counter()
-
-    def stem_of(words: str) -> str:
-        stem = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:80]
-        taken[stem] += 1
-        return stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
-
-    return stem_of
 
 
 def _write(path: Path, text: str) -> None:

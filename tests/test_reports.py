@@ -7,20 +7,17 @@ import io
 import math
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
-from reports import figures, formats, profiles, tables
+from reports import formats, profiles, tables
 from reports.answers import NOTHING_STORED, Answers
 from reports.cells import DASH, absent
 from reports.groups import groups, labels
 from reports.missing import missing
 from reports.paired import paired
-from reports.placement import Mark, place_labels
 from reports.provenance import provenance
 from reports.readme import check_readme, pages, render_readme, write_readme
 from reports.report import Report, terminal_tables, write_report
@@ -30,7 +27,7 @@ from reports.tables import Table
 from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore
-from tests.fake_results import failed, fill, history, metrics, predictions, profiled, trained
+from tests.fake_results import failed, fill, metrics, predictions, profiled, trained
 
 HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
 
@@ -408,97 +405,6 @@ def test_labels_are_as_short_as_tells_rows_apart():
     assert sorted(labels(frame)) == ["plain", "ws_dan paper", "ws_dan released"]
 
 
-# Figures
-
-
-def crowded_rows() -> pd.DataFrame:
-    records = []
-    for place, method in enumerate(("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")):
-        records += [trained(method, seed, 0.85 + place / 1000 + seed / 500) for seed in range(3)]
-        records.append(profiled(method, 1000 + 10 * place))
-    return tables.head_to_head(records).frame
-
-
-def test_throughput_labels_do_not_collide():
-    with figures.style():
-        figure = Figure(figsize=(5.6, 3.8))
-        axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 10))
-        marks = [Mark(5 + place / 10, 5 + place / 20, 4.5, 6) for place in range(6)]
-        placed = place_labels(axes, marks, [f"method number {place}" for place in range(6)])
-    boxes = [label.get_window_extent() for label in placed]
-    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
-
-
-def test_throughput_figure_says_what_it_measures_and_where():
-    figure = figures.accuracy_against_throughput(crowded_rows(), "cub100")
-    assert figure is not None
-    assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
-    unprofiled = figures.accuracy_against_throughput(tables.head_to_head([trained("plain")]).frame, "cub100")
-    assert unprofiled is not None
-    assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
-
-
-def test_throughput_figure_counts_the_rows_it_cannot_show():
-    frame = tables.head_to_head([trained("plain"), profiled("plain"), trained("sef")]).frame
-    figure = figures.accuracy_against_throughput(frame, "cub100")
-    assert figure is not None
-    assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
-
-
-def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
-    records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
-    records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
-    records += [trained("sef", top1=0.3), profiled("sef", 10)]
-    figure = figures.accuracy_against_throughput(tables.head_to_head(records).frame, "cub100")
-    assert figure is not None
-    named = {text.get_text() for text in figure.axes[0].texts}
-    assert "plain v19" in named
-    assert "sef" not in named
-    assert "sef" in {text.get_text() for text in figure.legends[0].get_texts()}
-
-
-def test_pareto_front_joins_rows_that_no_other_beats_in_both():
-    with figures.style():
-        axes = Figure().add_subplot()
-        figures._front(axes, np.array([100.0, 300, 200, 150]), np.array([90.0, 80, 79, 85]))
-    (line,) = axes.lines
-    assert list(zip(*line.get_data(orig=True), strict=True)) == [(300, 80), (150, 85), (100, 90)]
-
-
-def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
-    records = [trained("plain", seed, 0.8) for seed in range(2)]
-    fill(store, records)
-    figure = figures.training_curves(groups(records), store.history, "cub100")
-    assert figure is not None
-    mean = 100 * (history(0)["test_top1"] + history(1)["test_top1"]) / 2
-    assert figure.axes[1].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
-    assert len(figure.axes[1].collections) == 1
-
-
-def test_epochs_without_evaluation_leave_no_hole_in_a_curve(store: ResultStore):
-    record = trained("plain")
-    table = history()
-    table.loc[[0, 2, 4], "test_top1"] = np.nan
-    store.write(record, table)
-    figure = figures.training_curves(groups([record]), store.history, "cub100")
-    assert figure is not None
-    assert len(figure.axes[1].lines[0].get_xdata()) == 7
-    assert not figure.axes[1].collections
-
-
-def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
-    frame = tables.head_to_head([trained(HOSTILE)]).frame
-    drawn = []
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        folder.mkdir()
-        figure = figures.accuracy_against_throughput(frame, HOSTILE)
-        assert figure is not None
-        (path,) = figures.save(figure, folder, "figure", ["svg"])
-        drawn.append(path.read_bytes())
-    assert drawn[0] == drawn[1]
-    assert not [node for node in ElementTree.fromstring(drawn[0]).iter() if node.tag.endswith("script")]
-
-
 # The report
 
 
@@ -506,7 +412,7 @@ def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):
     report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
     assert "There is nothing yet" in report.page.read_text()
     assert "nothing yet" in terminal_tables(report)[0]
-    assert report.pictures == {"throughput": [], "curves": []}
+    assert report.pictures == {}
 
 
 @pytest.fixture(scope="module")

@@ -184,6 +184,7 @@ def test_subsets_are_never_in_one_table_and_their_mean_stands_after_them(tmp_pat
         *sections,
         "## Compare: averages over subsets",
         "## Compare: paired tests",
+        *(f"{section}, resnet50, 448 px, epochs: 10" for section in sections),
         *sections,
     ]
     assert (

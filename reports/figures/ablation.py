@@ -1,0 +1,60 @@
+"""What each variant or step adds or takes away, as bars with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from reports.cells import absent, one_line
+from reports.figures.style import DARK, SMALL, entitle, signed, style
+
+_COLOR = "#0072B2"
+
+
+def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str, title: str) -> Figure | None:
+    """Rows with `difference`, `difference_low`, `difference_high`, `seeds` -> bars in points, in the order given.
+
+    Full bars have an interval without zero, hollow ones are open. None if no row has a difference.
+    """
+    shown = [
+        (row, "\n".join(map(one_line, name.splitlines())))
+        for row, name in zip(rows, names, strict=True)
+        if not absent(row["difference"])
+    ]
+    if not shown:
+        return None
+    height = 0.4 if any("\n" in name for _, name in shown) else 0.3
+    with style():
+        figure = Figure(figsize=(6.4, 1.3 + height * len(shown)), layout="constrained")
+        axes = figure.add_subplot(xlabel=one_line(axis))
+        places = np.arange(len(shown))[::-1]
+        for place, (row, _) in zip(places, shown, strict=True):
+            low, high, value = row["difference_low"], row["difference_high"], row["difference"]
+            sure = not absent(low) and (low > 0 or high < 0)
+            axes.barh(place, value, 0.62, facecolor=_COLOR if sure else "white", edgecolor=_COLOR, linewidth=1)
+            if not absent(low):
+                axes.errorbar(
+                    value,
+                    place,
+                    xerr=[[value - low], [high - value]],
+                    fmt="none",
+                    ecolor=DARK,
+                    elinewidth=1,
+                    capsize=2.5,
+                )
+        axes.axvline(0, color=DARK, lw=0.8)
+        axes.set_yticks(places, [name for _, name in shown])
+        axes.set_ylim(-0.6, len(shown) - 0.4)
+        axes.grid(visible=False, axis="y")
+        for place, (row, _) in zip(places, shown, strict=True):
+            told = signed(row["difference"]) + (" (n=1)" if row["seeds"] == 1 else "")
+            axes.text(1.01, place, told, transform=axes.get_yaxis_transform(), va="center", size=8)
+        kinds = {"difference shown": _COLOR, "open": "white"}
+        handles = [Patch(facecolor=color, edgecolor=_COLOR, label=name) for name, color in kinds.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL + 1)
+        entitle(figure, title)
+    return figure

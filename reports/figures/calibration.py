@@ -1,0 +1,75 @@
+"""Reliability diagram: how often a method is right when it says how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from reports.cells import one_line
+from reports.figures.style import GREY, SMALL, entitle, looks_of, style
+
+BINS = 15
+"""Of equal width, as the calibration error has."""
+FEWEST = 10
+"""Images of a bin below which its accuracy is noise, and not drawn."""
+Sure = tuple[str, Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]]
+"""A name; per seed the confidence of each prediction, and whether it is right, `(N,)` each."""
+
+
+def reliability(methods: Sequence[Sure], keys: Sequence[str], order: Sequence[str], title: str) -> Figure | None:
+    """Accuracy over mean confidence in bins of confidence, below it how the confidences are spread; None without any.
+
+    Takes at most `CURVES` methods, whose looks `keys` name as in `looks_of`. Curves are of all seeds together; beside
+    each name stands the expected calibration error, mean over seeds.
+    """
+    if not methods:
+        return None
+    with style():
+        figure = Figure(figsize=(4.8, 5.2), layout="constrained")
+        curve, spread = figure.subplots(2, 1, height_ratios=(3.2, 1), sharex=True)
+        curve.plot([0, 100], [0, 100], color=GREY, lw=1, ls="-", marker="", zorder=1)
+        told = "above the line: right more often than sure\nbelow: surer than right"
+        curve.text(98, 3, told, size=SMALL, color="#777777", ha="right", linespacing=1.4)
+        edges = np.linspace(0, 100, BINS + 1)
+        handles = []
+        for (name, seeds), look in zip(methods, looks_of(keys, order), strict=True):
+            counts, sure, accuracy = _binned(*map(np.concatenate, zip(*seeds, strict=True)))
+            many = counts >= FEWEST
+            curve.plot(100 * sure[many], 100 * accuracy[many], ms=5, mec="white", mew=0.5, clip_on=False, **look)
+            spread.stairs(100 * counts / counts.sum(), edges, color=look["color"], ls=look["linestyle"], lw=1.3)
+            error = float(np.mean([_error(*seed) for seed in seeds]))
+            handles.append(Line2D([], [], ms=5, label=f"{one_line(name)} ({100 * error:.1f} %)", **look))
+        curve.set(xlim=(0, 100), ylim=(0, 100), ylabel="right, %")
+        spread.set(xlabel="confidence, %", ylabel="images, %")
+        spread.set_ylim(bottom=0)
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=2,
+            handlelength=3.2,
+            title="method (expected calibration error)",
+            title_fontsize=8,
+        )
+        entitle(figure, title)
+    return figure
+
+
+def _error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Expected calibration error, `[0, 1]`."""
+    counts, sure, accuracy = _binned(confidence, right)
+    return float(np.sum(counts * np.abs(accuracy - sure)) / counts.sum())
+
+
+def _binned(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Images, mean confidence and accuracy of each bin `(lower, upper]`; zero where a bin is empty."""
+    place = np.clip(np.ceil(confidence * BINS).astype(int), 1, BINS) - 1
+    counts = np.bincount(place, minlength=BINS).astype(float)
+    sums = [np.bincount(place, weights=values, minlength=BINS) for values in (confidence, right.astype(float))]
+    sure, accuracy = (total / np.maximum(counts, 1) for total in sums)
+    return counts, sure, accuracy

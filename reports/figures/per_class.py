@@ -1,0 +1,97 @@
+"""In which classes one method is better than another, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from reports.cells import one_line
+from reports.figures.style import DARK, GREY, class_label, entitle, style
+
+SHUFFLES = 500
+"""Draws of what equal methods would show."""
+NAMED = 8
+"""Classes named at either end."""
+_BETTER, _WORSE = "#0072B2", "#E69F00"
+
+
+def per_class_difference(
+    difference: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    class_names: Sequence[str],
+    methods: tuple[str, str],
+    title: str,
+) -> Figure | None:
+    """Top-1 of the first method minus the second, class by class, in points; None with fewer than two classes.
+
+    `difference` `(N,)`: per test image, the share of seeds by which the first is right minus that of the second.
+    Left: all classes in order, with the band in which 95 % would lie at each rank if the methods were equal (signs of
+    the images' differences drawn at random). Right: the classes at either end by name.
+    """
+    classes, places = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        return None
+    images = np.bincount(places)
+    means = 100 * np.bincount(places, weights=difference) / images
+    order = np.argsort(means, kind="stable")
+    low, high = _chance(difference, places, images)
+    first, second = map(one_line, methods)
+    with style():
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        whole, ends = figure.subplots(1, 2, width_ratios=(1.15, 1))
+        ranks = np.arange(1, len(classes) + 1)
+        whole.fill_between(ranks, low, high, step="mid", color=GREY, alpha=0.35, lw=0, label="equal methods (95 %)")
+        colors = [_color(value) for value in means[order]]
+        whole.scatter(ranks, means[order], 60 / np.sqrt(len(classes)), colors, zorder=3)
+        whole.axhline(0, color=DARK, lw=0.7)
+        whole.set_xlabel(f"class, by difference ({len(classes)} classes)")
+        whole.set_ylabel("difference in top-1, points")
+        whole.set_title(_count(means, first, second), size=8)
+        whole.legend(loc="upper left")
+        whole.set_xlim(0.25, len(classes) + 0.75)
+        whole.grid(visible=False, axis="x")
+        named = _named(order)
+        ends.barh(np.arange(len(named)), means[named], 0.74, color=[_color(value) for value in means[named]])
+        ends.axvline(0, color=DARK, lw=0.7)
+        names = [_name(class_names, int(classes[place])) for place in named]
+        ends.set_yticks(
+            np.arange(len(named)), [f"{name} ({images[place]})" for name, place in zip(names, named, strict=True)]
+        )
+        ends.set_xlabel("points (images of the class)")
+        ends.grid(visible=False, axis="y")
+        entitle(figure, f"{title}: {first} minus {second}")
+    return figure
+
+
+def _chance(
+    difference: NDArray[np.floating], places: NDArray[np.integer], images: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 2.5th and 97.5th percentile of the sorted differences of two methods that are equal, per rank."""
+    random = np.random.default_rng(0)
+    sums = np.empty((SHUFFLES, len(images)))
+    for draw in sums:
+        signs = 2 * random.integers(0, 2, len(difference)) - 1
+        draw[:] = np.sort(100 * np.bincount(places, weights=signs * difference, minlength=len(images)) / images)
+    low, high = np.quantile(sums, [0.025, 0.975], axis=0)
+    return low, high
+
+
+def _color(value: float) -> str:
+    return _BETTER if value > 0 else _WORSE if value < 0 else GREY
+
+
+def _count(means: NDArray[np.floating], first: str, second: str) -> str:
+    better, worse = int(np.sum(means > 0)), int(np.sum(means < 0))
+    return f"{first} better in {better}, {second} in {worse}, equal in {len(means) - better - worse}"
+
+
+def _named(order: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The lowest and the highest, the highest on top, no class twice."""
+    return order if len(order) <= 2 * NAMED else np.r_[order[:NAMED], order[-NAMED:]]
+
+
+def _name(class_names: Sequence[str], label: int) -> str:
+    return class_label(class_names[label]) if label < len(class_names) else f"class {label}"

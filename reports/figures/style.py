@@ -1,0 +1,112 @@
+"""What all figures share: the style, the looks that tell methods apart, and how a figure is saved."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from reports.cells import one_line
+from results.store import write_whole
+
+STYLE = Path(__file__).parent.with_name("fgbench.mplstyle")
+FORMATS = ("svg", "pdf", "png")
+"""Vectors for papers, pixels for pages."""
+CURVES = 7
+"""Looks there are, so lines that one figure can show and still be read."""
+GREY, DARK, FAINT = "#999999", "#333333", "#E4E4E4"
+SMALL = 7
+"""Points, of notes within a figure."""
+_REPRODUCIBLE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_NUMBER = re.compile(r"^\d+[._ -]+")
+Look = dict[str, Any]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The house style, for drawing and for saving; nothing outside the block is touched."""
+    with matplotlib.rc_context(fname=STYLE):
+        yield
+
+
+def looks(count: int) -> list[Look]:
+    """Colour, marker and dash for each of `count` lines; those beyond `CURVES` begin anew. Within `style`."""
+    return list(islice(cycle(matplotlib.rcParams["axes.prop_cycle"]), count))
+
+
+def looks_of(names: Sequence[str], order: Sequence[str] = ()) -> list[Look]:
+    """One look per distinct name: that of its place in `order`, so that it is the same in every figure of a report.
+
+    Names that are not in `order`, or would share a look by it, are looked at by their own alphabet.
+    """
+    distinct = sorted(set(names))
+    places = [order.index(name) % CURVES for name in distinct if name in order]
+    if len(set(places)) < len(distinct):
+        places = list(range(len(distinct)))
+    every = looks(max(places, default=0) + 1)
+    known = {name: every[place] for name, place in zip(distinct, places, strict=True)}
+    return [known[name] for name in names]
+
+
+def entitle(figure: Figure, title: str) -> None:
+    """The title above all axes, in as many lines as the figure's width asks for, each about as long."""
+    title, width = one_line(title), int(figure.get_figwidth() * 13.5)
+    lines = textwrap.wrap(title, width, break_on_hyphens=False)
+    while len(shorter := textwrap.wrap(title, width - 1, break_on_hyphens=False)) == len(lines) > 1:
+        lines, width = shorter, width - 1
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5)
+
+
+def note(axes: Axes, text: str) -> None:
+    """A small remark above the axes' right corner."""
+    axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", size=SMALL, color="#555555")
+
+
+def class_label(name: str, letters: int = 28) -> str:
+    """A class as people say it: `012.Yellow_headed_Blackbird` without its number and underscores, and not too long."""
+    name = _NUMBER.sub("", one_line(name)).replace("_", " ").strip() or one_line(name)
+    return name if len(name) <= letters else name[: letters - 1] + "…"
+
+
+def signed(value: float) -> str:
+    """A difference in points, with its sign."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def in_bytes(largest: float) -> tuple[float, str]:
+    """The unit in which sizes up to `largest` bytes are told, and its name."""
+    return (2.0**30, "GiB") if largest >= 2**29 else (2.0**20, "MiB")
+
+
+def log_axis(axes: Axes, which: str, base: float = 10) -> None:
+    """A logarithmic axis (`x` or `y`) with plain numbers at 1, 2, 5 of each decade, or at the powers of two."""
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log", base=base)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(base, subs=(1.0, 2.0, 5.0) if base == 10 else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def save(figure: Figure, folder: Path, stem: str, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Writes `folder/stem.<format>` for each format, whole or not at all."""
+    paths = [folder / f"{stem}.{kind}" for kind in formats]
+    with style():
+        # Worked out once: with an engine in place every format would draw twice, first for the layout.
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        for path in paths:
+            kind = path.suffix[1:]
+            write_whole(path, partial(figure.savefig, format=kind, metadata=_REPRODUCIBLE.get(kind)))
+    return paths

@@ -1,0 +1,160 @@
+"""Accuracy against throughput, memory as the area of the points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from reports.cells import absent, one_line
+from reports.figures.style import DARK, GREY, Look, entitle, in_bytes, log_axis, looks_of, note, style
+from reports.groups import labels
+from reports.placement import Mark, place_labels
+
+LABELS = 16
+"""Points that one figure can name; of more, those on the Pareto front are named and the others told by their look."""
+_FRONT: Look = {"color": GREY, "lw": 1, "ls": "-", "marker": ""}
+_BAR: Look = {"color": DARK, "ls": "none", "marker": "|", "ms": 8}
+_AREA = 260.0
+"""Square points of the point with the most memory."""
+_SMALLEST = 14.0
+_PLAIN = 64.0
+"""Square points where memory is not known."""
+
+
+def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title: str) -> Figure | None:
+    """Rows of the head-to-head table of one dataset and protocol -> a figure, or None without a point to show.
+
+    y: last-epoch top-1 (%) with its 95 % interval, a bare point for one seed. x: inference images/s of profile Runs,
+    or, if no row has one, training images/s; only rows measured on the most common device are comparable. Area: peak
+    memory of inference; a hollow point has none that was measured. `order` tells the methods' looks.
+    """
+    rate, device, axis = _throughput(rows)
+    shown = rows[rows[rate].notna() & rows["last_top1"].notna()]
+    if shown.empty:
+        return None
+    hardware = shown[device].mode()
+    if len(hardware):
+        shown = shown[shown[device] == hardware[0]]
+        axis = f"{axis} on {hardware[0]}"
+    rates, accuracies = shown[rate].to_numpy(float), shown["last_top1"].to_numpy(float)
+    areas = _areas(shown["inference_peak_memory"] if rate == "inference_images_per_s" else None, len(shown))
+    with style():
+        figure = Figure(figsize=(5.6, 4.0), layout="constrained")
+        axes = figure.add_subplot(xlabel=one_line(axis), ylabel="top-1 of the last epoch, %")
+        front = _front(axes, rates, accuracies)
+        looks = looks_of([str(method) for method in shown["method"]], order)
+        some_known = bool(np.isfinite(areas).any())
+        marks = [
+            _mark(axes, row, row[rate], look, area, some_known)
+            for row, look, area in zip(shown.to_dict("records"), looks, areas, strict=True)
+        ]
+        _scale(axes, rates)
+        crowded = len(shown) > LABELS
+        _legend(figure, marks, dict(zip(shown["method"], looks, strict=True)) if crowded else {}, _sizes(shown, areas))
+        if left_out := len(rows) - len(shown):
+            note(axes, f"{left_out} not shown: no such rate, or no accuracy")
+        named = [
+            pair
+            for pair, leads in zip(zip(marks, labels(shown), strict=True), front, strict=True)
+            if leads or not crowded
+        ]
+        entitle(figure, title)
+        place_labels(axes, *zip(*named, strict=True))
+    return figure
+
+
+def _throughput(rows: pd.DataFrame) -> tuple[str, str, str]:
+    """Columns of the rate and its device, and the words for the axis."""
+    if rows["inference_images_per_s"].notna().any():
+        return "inference_images_per_s", "profiled_on", "inference, images/s"
+    return "training_images_per_s", "trained_on", "training end to end, images/s"
+
+
+def _areas(memory: pd.Series | None, count: int) -> NDArray[np.float64]:
+    """Square points per row, proportional to its memory; NaN where it is not known."""
+    if memory is None:
+        return np.full(count, np.nan)
+    sizes = memory.to_numpy(float)
+    largest = np.nanmax(sizes, initial=0.0)
+    return np.maximum(_AREA * sizes / largest, _SMALLEST) if largest > 0 else np.full(count, np.nan)
+
+
+def _mark(axes: Axes, row: dict[Any, Any], rate: float, look: Look, area: float, some_known: bool) -> Mark:
+    accuracy, color = row["last_top1"], look["color"]
+    hollow = some_known and np.isnan(area)
+    area = _PLAIN if np.isnan(area) else area
+    interval = not absent(row["last_top1_low"])
+    ends = (row["last_top1_low"], row["last_top1_high"]) if interval else (accuracy, accuracy)
+    mark = Mark(rate, accuracy, *ends, radius=float(np.sqrt(area)) / 2)
+    if interval:
+        reach = [[mark.y - mark.low], [mark.high - mark.y]]
+        axes.errorbar(mark.x, mark.y, reach, fmt="none", ecolor=DARK, elinewidth=0.9, capsize=2.5, zorder=2)
+    axes.scatter(
+        [mark.x],
+        [mark.y],
+        area,
+        marker=look["marker"],
+        facecolor="white" if hollow else color,
+        edgecolor=color if hollow else "white",
+        linewidth=1.2 if hollow else 0.8,
+        zorder=3,
+    )
+    return mark
+
+
+def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray) -> NDArray[np.bool_]:
+    """Joins by steps the rows than which none is both faster and more accurate; returns which these are."""
+    order = np.lexsort((-accuracies, -rates))
+    best = np.maximum.accumulate(accuracies[order])
+    on_front = np.r_[True, accuracies[order][1:] > best[:-1]]
+    axes.step(rates[order][on_front], accuracies[order][on_front], where="post", zorder=1, **_FRONT)
+    leads = np.zeros(len(rates), bool)
+    leads[order[on_front]] = True
+    return leads
+
+
+def _sizes(shown: pd.DataFrame, areas: NDArray[np.float64]) -> list[tuple[str, float]]:
+    """Round amounts of memory and their areas, for the legend: what the largest point has, and a quarter of it."""
+    if not np.isfinite(areas).any():
+        return []
+    largest = float(shown["inference_peak_memory"].max())
+    unit, name = in_bytes(largest)
+    amounts = dict.fromkeys(float(f"{share * largest / unit:.1g}") for share in (0.25, 1.0))
+    return [(f"{amount:g} {name}", max(_AREA * amount * unit / largest, _SMALLEST)) for amount in amounts]
+
+
+def _legend(
+    figure: Figure, marks: Sequence[Mark], methods: dict[str, Look], sizes: Sequence[tuple[str, float]]
+) -> None:
+    """Below the axes, where no point can be: the lines, and the `methods` that their points alone do not name."""
+    handles = [Line2D([], [], label="Pareto front", **_FRONT)]
+    if any(mark.high > mark.low for mark in marks):
+        handles.append(Line2D([], [], label="95 % interval", **_BAR))
+    for text, area in sizes:
+        ball: Look = {"color": GREY, "ls": "none", "marker": "o", "ms": float(np.sqrt(area)), "mew": 0}
+        handles.append(Line2D([], [], label=text, **ball))
+    for method, look in sorted(methods.items()):
+        handles.append(Line2D([], [], label=one_line(str(method)), **look | {"ls": "none"}))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(4, len(handles)), labelspacing=0.9, handletextpad=0.9
+    )
+
+
+def _scale(axes: Axes, rates: np.ndarray) -> None:
+    """Logarithmic where the rates span more than a factor of four; room for labels on either side.
+
+    Rates that hardly differ are not spread over the whole width, as if they did.
+    """
+    if rates.max() > 4 * rates.min() > 0:
+        log_axis(axes, "x")
+    axes.margins(x=0.15, y=0.12)
+    if rates.max() < 1.2 * rates.min():
+        middle = (rates.max() + rates.min()) / 2
+        axes.set_xlim(0.8 * middle, 1.2 * middle)

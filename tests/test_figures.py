@@ -1,0 +1,379 @@
+"""Figures show what the numbers say, name what they show, and say what they leave out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from reports import tables
+from reports.ablation import ablation, steps
+from reports.answers import Answers
+from reports.cost import cost_drawings
+from reports.figures.ablation import gain_bars
+from reports.figures.calibration import reliability
+from reports.figures.confused import Confusion, most_confused
+from reports.figures.curves import training_curves
+from reports.figures.memory import Need, memory_by_phase
+from reports.figures.per_class import per_class_difference
+from reports.figures.roofline import Work, roofline
+from reports.figures.style import class_label, entitle, looks_of, save, style
+from reports.figures.sweep import Rate, batch_sweep
+from reports.figures.throughput import _front, accuracy_against_throughput
+from reports.pictures import drawings
+from reports.placement import Mark, place_labels
+from reports.report import build_tables
+from results.record import Record
+from results.speed import Limits
+from results.store import ResultStore
+from tests.fake_results import fill, history, predictions, profiled, trained
+
+HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    store = ResultStore(tmp_path / "results")
+    store.prepare()
+    return store
+
+
+def texts(figure: Figure) -> str:
+    """All that the figure says."""
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return "\n".join(artist.get_text() for artist in found)
+
+
+def asked_of(store: ResultStore, **options: object) -> dict[str, list]:
+    """The drawings that the store's records ask for, by kind."""
+    records, answers = store.records(), Answers(store.predictions)
+    found: dict[str, list] = {}
+    built = build_tables(records, answers)
+    for drawing in drawings(records, built, answers, store.history, options.get("image_of")):  # type: ignore[arg-type]
+        found.setdefault(drawing.kind, []).append(drawing)
+    return found
+
+
+# Accuracy against throughput
+
+
+def crowded_rows() -> pd.DataFrame:
+    records = []
+    for place, method in enumerate(("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")):
+        records += [trained(method, seed, 0.85 + place / 1000 + seed / 500) for seed in range(3)]
+        records.append(profiled(method, 1000 + 10 * place))
+    return tables.head_to_head(records).frame
+
+
+def test_throughput_labels_do_not_collide():
+    with style():
+        figure = Figure(figsize=(5.6, 3.8))
+        axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 10))
+        marks = [Mark(5 + place / 10, 5 + place / 20, 4.5, 6) for place in range(6)]
+        placed = place_labels(axes, marks, [f"method number {place}" for place in range(6)])
+    boxes = [label.get_window_extent() for label in placed]
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+
+
+def test_throughput_figure_says_what_it_measures_and_where():
+    figure = accuracy_against_throughput(crowded_rows(), [], "cub100")
+    assert figure is not None
+    assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
+    unprofiled = accuracy_against_throughput(tables.head_to_head([trained("plain")]).frame, [], "cub100")
+    assert unprofiled is not None
+    assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
+
+
+def test_throughput_figure_counts_the_rows_it_cannot_show():
+    frame = tables.head_to_head([trained("plain"), profiled("plain"), trained("sef")]).frame
+    figure = accuracy_against_throughput(frame, [], "cub100")
+    assert figure is not None
+    assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
+
+
+def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
+    records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
+    records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
+    records += [trained("sef", top1=0.3), profiled("sef", 10)]
+    figure = accuracy_against_throughput(tables.head_to_head(records).frame, [], "cub100")
+    assert figure is not None
+    named = {text.get_text() for text in figure.axes[0].texts}
+    assert "plain v19" in named
+    assert "sef" not in named
+    assert "sef" in {text.get_text() for text in figure.legends[0].get_texts()}
+
+
+def test_pareto_front_joins_rows_that_no_other_beats_in_both():
+    with style():
+        axes = Figure().add_subplot()
+        _front(axes, np.array([100.0, 300, 200, 150]), np.array([90.0, 80, 79, 85]))
+    (line,) = axes.lines
+    assert list(zip(*line.get_data(orig=True), strict=True)) == [(300, 80), (150, 85), (100, 90)]
+
+
+def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
+    records = [trained("plain", seed, 0.8) for seed in range(2)]
+    fill(store, records)
+    figure = training_curves([("plain", [store.history(record.id) for record in records])], ["plain"], [], "cub100")
+    assert figure is not None
+    mean = 100 * (history(0)["test_top1"] + history(1)["test_top1"]) / 2
+    assert figure.axes[1].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
+    assert len(figure.axes[1].collections) == 1
+
+
+def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
+    table = history()
+    table.loc[[0, 2, 4], "test_top1"] = np.nan
+    figure = training_curves([("plain", [table])], ["plain"], [], "cub100")
+    assert figure is not None
+    assert len(figure.axes[1].lines[0].get_xdata()) == 7
+    assert not figure.axes[1].collections
+
+
+def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
+    frame = tables.head_to_head([trained(HOSTILE)]).frame
+    drawn = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        figure = accuracy_against_throughput(frame, [], HOSTILE)
+        assert figure is not None
+        (path,) = save(figure, folder, "figure", ["svg"])
+        drawn.append(path.read_bytes())
+    assert drawn[0] == drawn[1]
+    assert not [node for node in ElementTree.fromstring(drawn[0]).iter() if node.tag.endswith("script")]
+
+
+def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
+    records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
+    records += [profiled("plain", 1000), profiled("sef", 1000), profiled("dfl_cnn", 1000)]
+    frame = tables.head_to_head(records).frame.sort_values("method")
+    frame["inference_peak_memory"] = [np.nan, 2.0**33, 2.0**32]
+    figure = accuracy_against_throughput(frame, [], "cub100")
+    assert figure is not None
+    hollow, large, small = [points for points in figure.axes[0].collections if len(points.get_offsets())][-3:]
+    assert large.get_sizes()[0] == pytest.approx(2 * small.get_sizes()[0])
+    assert hollow.get_facecolor()[0][:3].tolist() == [1, 1, 1]
+    assert "GiB" in texts(figure)
+
+
+def test_rates_that_hardly_differ_are_not_spread_over_the_whole_width():
+    records = [trained("plain"), trained("sef"), profiled("plain", 100), profiled("sef", 101)]
+    figure = accuracy_against_throughput(tables.head_to_head(records).frame, [], "cub100")
+    assert figure is not None
+    low, high = figure.axes[0].get_xlim()
+    assert high - low > 30
+
+
+# Looks and names
+
+
+def test_a_method_looks_alike_in_every_figure_of_a_report():
+    order = ["plain", "bilinear_cnn", "sef"]
+    with style():
+        (alone,), (_, beside) = looks_of(["sef"], order), looks_of(["plain", "sef"], order)
+        variants = looks_of(["sef paper", "sef released"], order)
+    assert alone == beside
+    assert variants[0] != variants[1]
+
+
+def test_looks_differ_in_grey_too():
+    with style():
+        seven = looks_of([str(number) for number in range(7)])
+    for key in ("color", "marker", "linestyle"):
+        assert len({str(look[key]) for look in seven}) == 7
+
+
+def test_classes_are_called_as_people_say_them():
+    assert class_label("012.Yellow_headed_Blackbird") == "Yellow headed Blackbird"
+    assert class_label("2012") == "2012"
+    assert class_label("x" * 50) == "x" * 27 + "…"
+    assert class_label("a\nb") == "a b"
+
+
+def test_a_long_title_is_broken_into_lines_of_about_one_length():
+    figure = Figure(figsize=(4, 3))
+    entitle(figure, "Calibration: cub100, common recipe, mobilenetv2_100, 160 px, epochs: 5")
+    lines = figure.get_suptitle().splitlines()
+    assert len(lines) == 2
+    assert min(map(len, lines)) > 25
+
+
+# Classes
+
+
+def test_per_class_difference_counts_classes_and_names_the_ends():
+    labels = np.repeat(np.arange(20), 10)
+    difference = np.where(labels == 3, 1.0, 0.0) - np.where(labels == 7, 0.5, 0.0)
+    names = [f"bird {label}" for label in range(20)]
+    figure = per_class_difference(difference, labels, names, ("ws_dan", HOSTILE), "cub100")
+    assert figure is not None
+    told = texts(figure)
+    assert "ws_dan better in 1, a|b" in told
+    assert "in 1, equal in 18" in told
+    ends = [tick.get_text() for tick in figure.axes[1].get_yticklabels()]
+    assert (ends[0], ends[-1]) == ("bird 7 (10)", "bird 3 (10)")
+
+
+def test_methods_that_differ_by_chance_stay_within_the_band_of_equal_ones():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(50), 30)
+    difference = random.integers(-1, 2, len(labels)).astype(float)
+    figure = per_class_difference(difference, labels, [], ("a", "b"), "x")
+    assert figure is not None
+    band, points = figure.axes[0].collections[:2]
+    edges = band.get_paths()[0].vertices
+    values = points.get_offsets()[:, 1]
+    inside = [
+        edges[np.abs(edges[:, 0] - rank) < 0.6][:, 1].min() - 1e-9
+        <= value
+        <= edges[np.abs(edges[:, 0] - rank) < 0.6][:, 1].max() + 1e-9
+        for rank, value in enumerate(values, 1)
+    ]
+    assert np.mean(inside) > 0.9
+
+
+def test_one_class_has_no_differences():
+    assert per_class_difference(np.ones(5), np.zeros(5, int), ["a"], ("a", "b"), "x") is None
+
+
+def test_confused_pairs_are_ordered_by_the_share_of_their_class(store: ResultStore):
+    record = trained("plain", split={"class_names": ["gull", "tern", "crow"]})
+    labels, guess = [0] * 10 + [1] * 4 + [2] * 6, [1] * 3 + [0] * 7 + [0] * 2 + [1] * 2 + [2] * 6
+    table = predictions(np.ones(20, bool)).assign(label=labels, prediction=guess)
+    store.write(record, history(), table)
+    (drawing,) = asked_of(store)["confused"]
+    pairs = [(one.label, one.prediction, one.share, one.of) for one in drawing.arguments[0]]
+    assert pairs == [("tern", "gull", 0.5, 4), ("gull", "tern", 0.3, 10)]
+
+
+def test_confused_pairs_show_the_images_where_there_are_some(store: ResultStore):
+    record = trained("plain", split={"class_names": ["gull", "tern"]})
+    table = predictions(np.ones(4, bool)).assign(label=[0, 0, 1, 1], prediction=[1, 0, 1, 1])
+    store.write(record, history(), table)
+    seen: list[str] = []
+
+    def image_of(of: Record, path: str) -> np.ndarray:
+        seen.append(path)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    (drawing,) = asked_of(store, image_of=image_of)["confused"]
+    figure = drawing.draw(*drawing.arguments, drawing.title)
+    assert len(figure.axes[0].images) == 1
+    assert seen[0] == "image 0.jpg"
+    plain = most_confused([Confusion("gull", "tern", 0.5, 1, 2)], "x")
+    assert plain is not None
+    assert not plain.axes[0].images
+
+
+def test_a_method_without_a_mistake_confuses_nothing(store: ResultStore):
+    store.write(trained("plain"), history(), predictions(np.ones(20, bool)))
+    (drawing,) = asked_of(store)["confused"]
+    assert drawing.draw(*drawing.arguments, drawing.title) is None
+
+
+def test_classes_are_compared_to_the_baseline(store: ResultStore):
+    records = [trained("sef", top1=0.95), trained("dfl_cnn", top1=0.9), trained("plain", top1=0.5)]
+    fill(store, records, 200)
+    (drawing,) = asked_of(store)["per_class"]
+    assert drawing.arguments[3] == ("sef", "plain")
+
+
+# Calibration
+
+
+def test_calibration_error_in_the_legend_is_that_of_the_records():
+    confidence = np.array([0.95] * 10 + [0.55] * 10, np.float32)
+    right = np.array([True] * 9 + [False] + [True] * 8 + [False] * 2)
+    # |0.9 - 0.95| and |0.8 - 0.55|, each of half of the images.
+    figure = reliability([("plain", [(confidence, right)] * 2)], ["plain"], [], "cub100")
+    assert figure is not None
+    assert "plain (15.0 %)" in texts(figure)
+
+
+def test_bins_of_a_few_images_are_not_drawn():
+    confidence = np.r_[np.full(50, 0.9), np.full(5, 0.2)]
+    figure = reliability([("plain", [(confidence, confidence > 0.5)])], ["plain"], [], "cub100")
+    assert figure is not None
+    assert len(figure.axes[0].lines[-1].get_xdata()) == 1
+
+
+# Ablation
+
+
+def test_a_bar_is_full_only_where_its_interval_excludes_zero():
+    sure = {"difference": 3.0, "difference_low": 1.0, "difference_high": 5.0, "seeds": 3}
+    open_, alone = sure | {"difference_low": -1.0}, sure | {"difference_low": None, "difference_high": None, "seeds": 1}
+    untested = dict.fromkeys(sure) | {"seeds": 0}
+    figure = gain_bars([sure, open_, alone, untested], ["a", "b", "c", "d"], "gain", "x")
+    assert figure is not None
+    bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
+    assert full == [True, False, False]
+    assert "+3.0 (n=1)" in texts(figure)
+    assert gain_bars([untested], ["d"], "gain", "x") is None
+
+
+def test_ablations_and_their_steps_have_figures(store: ResultStore):
+    records = [
+        trained("sef", seed, variant=name, options=options)
+        for name, options in (("paper", {}), ("no_lmgm", {"lmgm": 0.0}))
+        for seed in range(2)
+    ]
+    fill(store, records, 100)
+    headings = [drawing.heading for drawing in asked_of(store)["ablation"]]
+    assert len(headings) == 2
+    assert headings[1].endswith("step by step")
+    answers = Answers(store.predictions)
+    assert len(ablation(records, answers).frame) == 2
+    assert len(steps(records, answers).frame) == 1
+
+
+# Cost
+
+
+def test_roofline_places_methods_below_the_measured_roof():
+    works = [Work("plain", "plain", training, 1e9, 1e7, 500) for training in (False, True)]
+    figure = roofline(works, 1e12, 1e11, [], "H200")
+    assert figure is not None
+    roof, *points = figure.axes[0].lines
+    assert max(roof.get_ydata()) == pytest.approx(1)  # TFLOP/s
+    for point in points:
+        assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((100, 0.5))
+    assert [text.get_text() for text in figure.axes[0].texts].count("plain") == 1
+
+
+def test_a_sweep_needs_two_batch_sizes():
+    one = {"inference": {"plain": [Rate(8, 100, 90, 110)]}}
+    assert batch_sweep(one, [], "x") is None
+    two = {"inference": {"plain": [Rate(8, 100, 90, 110), Rate(4, 80, 70, 90)]}, "train": {}}
+    figure = batch_sweep(two, [], "x")
+    assert figure is not None
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [4, 8]
+
+
+def test_memory_is_stacked_up_to_the_peak():
+    need = Need("plain", {"weights": 2**30, "activations": 3 * 2**30}, 5 * 2**30)
+    figure = memory_by_phase([need, Need("sef", {}, 2**30)], "x")
+    assert figure is not None
+    widths = [bar.get_width() for bar in figure.axes[0].patches if bar.get_width()]
+    assert widths == pytest.approx([1, 3, 1])
+    assert "sef" not in texts(figure)
+    assert memory_by_phase([Need("sef", {}, 2**30)], "x") is None
+
+
+def test_profile_runs_ask_for_what_they_measured():
+    records = [profiled("plain", 1000, size, id=f"profile-plain-{size}") for size in (8, 16)]
+    records += [profiled("sef", 900, 16)]
+    found = {drawing.kind: drawing for drawing in cost_drawings(records)}
+    assert "roofline" not in found
+    for record in records:
+        record.limits = Limits(flops_per_s=1e14, bytes_per_s=1e12, launch_s=1e-6)
+        record.speed["inference"].flops, record.speed["inference"].bytes = 1e9, 1e7
+    found = {drawing.kind: drawing for drawing in cost_drawings(records)}
+    assert [work.name for work in found["roofline"].arguments[0]] == ["plain", "sef"]
+    assert found["roofline"].heading.endswith("batch 16")
