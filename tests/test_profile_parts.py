@@ -250,6 +250,7 @@ def test_costliest_operations_are_in_words_and_the_trace_is_a_file(tmp_path: Pat
         ("aten::addmm", "product of matrices"),
         ("aten::grid_sampler_2d", "grid sampler 2d"),
         ("triton_poi_fused", "triton poi fused"),
+        ("Torch-Compiled Region: 0/0", "compiled code"),
     ],
 )
 def test_operations_are_told_in_words(key: str, words: str) -> None:

@@ -99,6 +99,8 @@ def _microseconds(row: Any, cuda: bool) -> float:
 
 def in_words(key: str) -> str:
     """`aten::mkldnn_convolution` -> `convolution`."""
+    if key.startswith("Torch-Compiled Region"):
+        return "compiled code"
     name = _short(key)
     return WORDS.get(name, name.removesuffix("_").replace("_", " ").strip())
 
