@@ -18,6 +18,8 @@ from reports.draw import Picture, draw_all
 from reports.latex import latex
 from reports.localisation import galleries, localisation, part_hits
 from reports.missing import condensed, missing
+from reports.page.page import write_page
+from reports.page.reading import SummarisingStore
 from reports.paired import paired
 from reports.pictures import ImageOf, drawings
 from reports.provenance import provenance
@@ -28,6 +30,7 @@ from results.record import Record
 from results.store import ResultStore, write_whole
 
 PAGE = "report.md"
+HTML = "index.html"
 FIGURES = "figures"
 TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile")
 """Tables worth printing."""
@@ -63,11 +66,16 @@ class Report:
     """Name of each gallery of what a Run attends to, and its path as seen from the page's folder."""
 
     @property
+    def html(self) -> Path:
+        """The report as one page that needs no other file."""
+        return self.page.with_name(HTML)
+
+    @property
     def paths(self) -> list[Path]:
         """Every file of the report, the page first."""
         pictures = [path for several in self.pictures.values() for picture in several for path in picture.paths]
         tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in (".csv", ".tex")]
-        return [self.page, *tables, *pictures]
+        return [self.page, self.html, *tables, *pictures]
 
 
 def build_tables(records: Sequence[Record], answers: Answers) -> dict[str, Table]:
@@ -105,6 +113,7 @@ def write_report(
     Raises `results.store.ResultsError` if a record can't be read or a file can't be written.
     """
     records = store.records() if records is None else records
+    store = SummarisingStore(store)
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     answers = Answers(partial(store.predictions, columns=COLUMNS))
     built = build_tables(records, answers)
@@ -116,6 +125,7 @@ def write_report(
         _write(folder / f"{name}.csv", formats.csv(table))
         _write(folder / f"{name}.tex", latex(table))
     _write(report.page, "\n\n".join(_page(report)) + "\n")
+    write_page(report, records, store)
     return report
 
 

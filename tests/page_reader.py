@@ -1,0 +1,87 @@
+"""The report's HTML page as a test sees it: its tags, its text, its links and its data."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+VOID = {"meta", "input", "img", "br", "link", "hr"}
+
+
+class PageReader(HTMLParser):
+    """Reads one page; raises `AssertionError` for a tag that is closed but not open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.scripts: list[str] = []
+        self.styles: list[str] = []
+        self.words: list[str] = []
+        self.links: list[tuple[str, str]] = []
+        """Text and address."""
+        self.rows: dict[str, list[dict[str, tuple[str, str]]]] = {}
+        """Table's anchor -> its rows, as heading -> (text, address or "")."""
+        self._open: list[str] = []
+        self._anchor = ""
+        self._headings: list[str] = []
+        self._cells: list[tuple[str, str]] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert not self._open
+
+    @property
+    def text(self) -> str:
+        """What is to be read, in order."""
+        return " ".join("".join(self.words).split())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The records behind the numbers."""
+        return json.loads(self.scripts[0])
+
+    def record(self, run_id: str) -> dict[str, list[list[str]]]:
+        """Title -> rows of the tables that the page shows of a Run."""
+        parts = self.data["parts"]
+        return {parts[place]["title"]: parts[place]["rows"] for place in self.data["runs"][run_id]["parts"]}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, values))
+        if tag not in VOID:
+            self._open.append(tag)
+        if values.get("id", "").startswith("table-"):
+            self._anchor = values["id"].removeprefix("table-")
+        if tag == "a":
+            self.links.append(("", values.get("href", "")))
+            if self._cells:
+                self._cells[-1] = ("", values.get("href", ""))
+        elif tag in {"th", "td"} and "tbody" in self._open:
+            self._cells.append(("", ""))
+        elif tag == "thead":
+            self._headings = []
+        elif tag == "th":
+            self._headings.append("")
+        elif tag in {"script", "style"}:
+            (self.scripts if tag == "script" else self.styles).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+        if tag == "tr" and self._cells:
+            row = dict(zip(self._headings, self._cells, strict=True))
+            self.rows.setdefault(self._anchor, []).append(row)
+            self._cells = []
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self._open:
+            self.scripts[-1] += data
+        elif "style" in self._open:
+            self.styles[-1] += data
+        else:
+            self.words.append(data)
+            if "a" in self._open:
+                self.links[-1] = (self.links[-1][0] + data, self.links[-1][1])
+            if self._cells:
+                self._cells[-1] = (self._cells[-1][0] + data, self._cells[-1][1])
+            elif self._open and self._open[-1] == "th":
+                self._headings[-1] += data
