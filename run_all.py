@@ -220,26 +220,33 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: report/ in the results.")] = None,
     readme: Annotated[Path | None, typer.Option(help="Fill the marked tables of this file instead.")] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="With --readme: fail if its tables are not up to date.")
+        bool,
+        typer.Option("--check", help="Write nothing; fail if --readme, or any committed page, is not up to date."),
     ] = False,
 ) -> None:
     """Writes tables and figures from stored results alone."""
-    if check and readme is None:
-        raise UserError("--check goes with --readme FILE")
-    if readme is None:
-        store = ResultStore(results)
-        written = write_report(store, out or results / "report", "All results")
+    if readme is None and not check:
+        written = write_report(ResultStore(results), out or results / "report", "All results")
         _print(written)
         return
     store = ResultStore(results / REFERENCE)  # a page that is committed shows what is committed
     try:
-        if not check:
+        if readme is not None and not check:
             readme_tables.write_readme(readme, store)
-        elif not readme_tables.check_readme(readme, store):
-            console.print(f"{readme}: its tables are not what the records give; run report --readme {readme}")
-            raise typer.Exit(1)
+            return
+        pages = [readme] if readme is not None else readme_tables.pages(ROOT)
+        stale = [page for page in pages if not readme_tables.check_readme(page, store)]
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+    for page in stale:
+        console.print(
+            f"{page}: its tables are not what the records give; run report --readme {page}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    if stale:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -106,6 +106,8 @@ def _gains(ablation: Table, steps: Table) -> Iterator[Drawing]:
             continue
         for (dataset, protocol, method, backbone, size), rows in table.frame.groupby(keys, sort=False, dropna=False):
             heading = f"{method}, {dataset}, {protocol} recipe, {backbone}, {size} px"
+            if rows["difference"].notna().sum() < 2:
+                continue  # one bar says no more than its row in the table
             found = rows.to_dict("records")
             names = [_step(row) if table is steps else str(row["variant"]) for row in found]
             yield Drawing(

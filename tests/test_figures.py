@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from reports import tables
-from reports.ablation import ablation, steps
 from reports.answers import Answers
 from reports.cost import cost_drawings
+from reports.draw import DRAWN, draw_all
 from reports.figures.ablation import gain_bars
 from reports.figures.calibration import reliability
 from reports.figures.confused import Confusion, most_confused
@@ -25,7 +25,7 @@ from reports.figures.roofline import Work, roofline
 from reports.figures.style import class_label, entitle, looks_of, save, style
 from reports.figures.sweep import Rate, batch_sweep
 from reports.figures.throughput import _front, accuracy_against_throughput
-from reports.pictures import drawings
+from reports.pictures import Drawing, drawings
 from reports.placement import Mark, place_labels
 from reports.report import build_tables
 from results.record import Record
@@ -318,19 +318,17 @@ def test_a_bar_is_full_only_where_its_interval_excludes_zero():
     assert gain_bars([untested], ["d"], "gain", "x") is None
 
 
-def test_ablations_and_their_steps_have_figures(store: ResultStore):
+def test_ablations_and_their_steps_have_figures_where_there_are_several_bars(store: ResultStore):
+    variants = {"paper": {}, "no_lmgm": {"lmgm": 0.0}, "no_entropy": {"entropy": 0.0}}
     records = [
-        trained("sef", seed, variant=name, options=options)
-        for name, options in (("paper", {}), ("no_lmgm", {"lmgm": 0.0}))
-        for seed in range(2)
+        trained("sef", seed, variant=name, options=options) for name, options in variants.items() for seed in range(2)
     ]
+    fill(store, records[:4], 100)
+    assert "ablation" not in asked_of(store)
     fill(store, records, 100)
     headings = [drawing.heading for drawing in asked_of(store)["ablation"]]
     assert len(headings) == 2
     assert headings[1].endswith("step by step")
-    answers = Answers(store.predictions)
-    assert len(ablation(records, answers).frame) == 2
-    assert len(steps(records, answers).frame) == 1
 
 
 # Cost
@@ -377,3 +375,58 @@ def test_profile_runs_ask_for_what_they_measured():
     found = {drawing.kind: drawing for drawing in cost_drawings(records)}
     assert [work.name for work in found["roofline"].arguments[0]] == ["plain", "sef"]
     assert found["roofline"].heading.endswith("batch 16")
+
+
+# Drawing and saving
+
+
+drawn: list[int] = []
+
+
+def _drawn(width: int, title: str) -> Figure:
+    drawn.append(width)
+    return Figure(figsize=(width, 1))
+
+
+def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path):
+    def written(width: int) -> list[str]:
+        pictures = draw_all([Drawing("curves", "cub", _drawn, (width,))], tmp_path)
+        return sorted(path.name for picture in pictures["curves"] for path in picture.paths)
+
+    drawn.clear()
+
+    files = ["curves-cub.pdf", "curves-cub.png", "curves-cub.svg"]
+    assert written(1) == written(1) == files
+    assert drawn == [1]
+    assert written(2) == files
+    assert drawn == [1, 2]
+    (tmp_path / "curves-cub.png").unlink()
+    assert written(2) == files
+    assert drawn == [1, 2, 2]
+    (tmp_path / DRAWN).write_text("not JSON")
+    assert written(2) == files
+    assert drawn == [1, 2, 2, 2]
+
+
+def test_many_figures_drawn_by_several_processes_are_those_of_one(store: ResultStore, monkeypatch: pytest.MonkeyPatch):
+    fill(store, [trained("plain", seed, dataset=name) for name in "abc" for seed in range(2)], 100)
+    found = [drawing for several in asked_of(store).values() for drawing in several]
+    folders = [store.root / "one", store.root / "many"]
+    for folder, worth in zip(folders, (100, 4), strict=True):
+        folder.mkdir()
+        monkeypatch.setattr("reports.draw.WORTH", worth)
+        monkeypatch.setattr("os.cpu_count", lambda: 2)
+        draw_all(found, folder)
+    one, many = ({path.name: path.read_bytes() for path in folder.glob("*.svg")} for folder in folders)
+    assert len(one) >= 9
+    assert one == many
+
+
+def test_two_figures_of_one_name_have_two_files(tmp_path: Path):
+    drawings = [Drawing("curves", name, _blank, ()) for name in ("a/b", "a b", "A-B")]
+    (pictures,) = draw_all(drawings, tmp_path).values()
+    assert len({path for picture in pictures for path in picture.paths}) == 9
+
+
+def _blank(title: str) -> Figure:
+    return Figure(figsize=(1, 1))

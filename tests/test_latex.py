@@ -13,6 +13,7 @@ from reports import formats, tables
 from reports.answers import NOTHING_STORED
 from reports.latex import latex, latex_text, tabular
 from reports.paired import paired
+from reports.profiles import profile
 from reports.wins import wins
 from tests.fake_results import profiled, trained
 
@@ -60,7 +61,7 @@ def test_what_names_every_row_alike_is_said_once_in_the_caption():
 
 
 def test_a_table_without_rows_is_said_to_be_so():
-    assert "Nothing yet" in latex(tables.profile([]))
+    assert "Nothing yet" in latex(profile([]))
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")

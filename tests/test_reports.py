@@ -6,6 +6,8 @@ import csv
 import io
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -533,3 +535,20 @@ def test_readme_block_without_an_end_is_an_error(store: ResultStore, readme: Pat
     readme.write_text("<!-- table: runs -->\nall that follows")
     with pytest.raises(ValueError, match="has no <!-- /table -->"):
         render_readme(readme, store)
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_committed_pages_are_what_the_committed_records_give():
+    store = ResultStore(ROOT / "results" / "reference")
+    found = pages(ROOT)
+    assert ROOT / "README.md" in found
+    assert [page for page in found if not check_readme(page, store)] == []
+
+
+def test_check_on_the_command_line_fails_for_pages_that_other_records_would_fill(tmp_path: Path):
+    command = [sys.executable, "run_all.py", "report", "--check", "--results", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1
+    assert "README.md: its tables are not what the records give; run report --readme" in done.stdout
