@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from reports import report as reporting
 from reports.cells import Column
@@ -244,6 +247,7 @@ def test_a_picture_that_makes_the_page_too_large_is_left_out_and_named(tmp_path:
     kept = embed("small", [tmp_path / "small.svg"])
     assert kept.data == "data:image/svg+xml;base64," + base64.b64encode(b"<svg/>").decode()
     assert kept.files == {"SVG": "small.svg"}
+    assert embed("once more", [tmp_path / "small.svg"]).data is None
 
 
 def test_tables_and_figures_that_nobody_placed_are_shown_all_the_same():
@@ -267,3 +271,26 @@ def test_an_empty_store_says_how_to_fill_it(tmp_path: Path):
     assert "There is nothing yet" in text
     assert "run_all.py reproduce METHOD" in text
     assert "run_all.py profile" in text
+
+
+def test_large_photos_are_shrunk_and_their_file_is_named(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (900, 2400, 3), dtype=np.uint8)
+    (tmp_path / "run" / "gallery").mkdir(parents=True)
+    path = tmp_path / "run" / "gallery" / "right ones.png"
+    Image.fromarray(noise).save(path)
+    figure = pictures.Embedder(tmp_path / "report")("right", [path])
+    assert figure.files == {"PNG": "../run/gallery/right%20ones.png"}
+    kind, data = str(figure.data).split(",", 1)
+    assert kind == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert image.size == (pictures.SIDE, pictures.SIDE * 900 // 2400)
+
+
+def test_galleries_are_shown_below_what_methods_see(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "right.png").write_bytes(b"\x89PNG")
+    monkeypatch.setattr(reporting, "galleries", lambda *_: [("plain: right", "../right.png")])
+    page = PageReader(write_report(store, tmp_path / "report", "x").html)
+    assert "See Does a method look" in page.text
+    assert [values["alt"] for tag, values in page.tags if tag == "img"].count("plain: right") == 1
