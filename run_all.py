@@ -328,7 +328,7 @@ def _print(written: Report) -> None:
     """A report's compact tables, and where the whole of it lies."""
     for text in terminal_tables(written):
         console.print(f"\n{text}", markup=False, highlight=False)
-    console.print(f"\nReport: {written.page}", markup=False, highlight=False)
+    console.print(f"\nReport: {written.html} (or {written.page})", markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -132,7 +132,8 @@ def told(beat: Heartbeat) -> list[str]:
     if beat.loss is not None:
         words.append(f"loss {beat.loss:.3f}")
     if beat.test_top1 is not None:
-        words.append(f"test {100 * beat.test_top1:.1f} %")
+        earlier = f" (epoch {beat.test_epoch})" if beat.test_epoch != beat.epoch else ""
+        words.append(f"test {100 * beat.test_top1:.1f} %{earlier}")
     if beat.images_per_s is not None:
         words.append(f"{beat.images_per_s:.0f} images/s")
     if beat.memory is not None:

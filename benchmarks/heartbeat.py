@@ -49,6 +49,8 @@ class Heartbeat(BaseModel):
     loss: float | None = None
     """Of the last whole epoch."""
     test_top1: float | None = None
+    """Of `test_epoch`: not every epoch is evaluated."""
+    test_epoch: int | None = None
     images_per_s: float | None = None
     """Trained, since the last whole epoch."""
     work: float
@@ -143,8 +145,8 @@ class Pulse:
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         done = max(self.beat.done, self.beat.work * row["epoch"] / epochs)
         known = {name: row.get(name) for name in ("loss", "images_per_s")}
-        test = row.get("test_top1")
-        known["test_top1"] = self.beat.test_top1 if test is None else test
+        if row.get("test_top1") is not None:
+            known |= {"test_top1": row["test_top1"], "test_epoch": row["epoch"]}
         self._become(epoch=row["epoch"], epochs=epochs, done=done, **known)
         self._say()
         self._images, self._epoch_began = 0, time.monotonic()

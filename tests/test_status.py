@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import checkpoint, heartbeat, status
-from benchmarks.display import Display, time_left
+from benchmarks.display import Display, time_left, told
 from benchmarks.heartbeat import Heartbeat, Pulse
 from benchmarks.submitted import Submitted
 from results.store import ResultStore
@@ -184,3 +184,12 @@ def test_status_sees_a_run_of_another_terminal_and_that_it_was_killed(tmp_path: 
     while states(ResultStore(tmp_path))[row["run"]] == "running" and time.monotonic() < until:
         time.sleep(0.1)
     assert states(ResultStore(tmp_path)) == {row["run"]: "interrupted"}
+
+
+def test_an_accuracy_of_an_earlier_epoch_is_said_to_be_one(tmp_path: Path) -> None:
+    lines: list[object] = []
+    with Pulse(tmp_path, "run", "label", 100.0, lines.append) as beating:
+        beating.epoch({"epoch": 1, "loss": 0.5, "test_top1": 0.25, "images_per_s": 10.0}, 3)
+        assert "test 25.0 %" in told(beating.beat)
+        beating.epoch({"epoch": 2, "loss": 0.4, "images_per_s": 10.0}, 3)
+        assert "test 25.0 % (epoch 1)" in told(beating.beat)
