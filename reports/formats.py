@@ -74,7 +74,7 @@ def told_once(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> tupl
 
 def _fitted(cells: list[list[str]], columns: Sequence[Column], width: int) -> str:
     """Words are cut, numbers never: headings break into lines, then words get shorter until the table fits."""
-    headings = [_broken(column.heading) for column in columns]
+    headings = [broken(column.heading) for column in columns]
     align = [column.align for column in columns]
     text = ""
     for limit in (60, 40, 30, 24, 18, 14, 10):
@@ -92,7 +92,7 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _broken(heading: str, limit: int = 12) -> str:
+def broken(heading: str, limit: int = 12) -> str:
     """The words of a heading in lines of about `limit` characters."""
     lines = [""]
     for word in re.findall(r"[^ -]*-?[ ]?", heading):

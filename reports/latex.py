@@ -7,15 +7,20 @@ import textwrap
 from collections.abc import Sequence
 
 from reports.cells import Column, one_line
-from reports.formats import NOTHING, shown, told_once
+from reports.formats import NOTHING, broken, shown, told_once
 from reports.sections import sections
 from reports.tables import Table
 
+LONGEST = 32
+"""Letters of a cell that stay in one line."""
+_PARAGRAPH = r">{\raggedright\arraybackslash}p{38mm}"
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 _ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _ESCAPED |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
 _ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
 _ESCAPED |= {"±": r"$\pm$", "…": r"\dots{}", "–": "--", "−": "$-$", "→": r"$\rightarrow$", "·": r"$\cdot$"}
+# After the end of a line LaTeX would take them for a distance.
+_ESCAPED |= {"[": "{[}", "*": "{*}"}
 _SPECIAL = re.compile("|".join(re.escape(symbol) for symbol in _ESCAPED))
 
 
@@ -27,13 +32,13 @@ def latex_text(text: str) -> str:
 def latex(table: Table) -> str:
     """A floating table for each part of `table`, by the columns that are printed; the note stands below as a comment.
 
-    What names every row alike is said in the caption. Needs the packages booktabs and graphicx.
+    What names every row alike is said in the caption. Needs the packages array, booktabs and graphicx.
     """
     if table.frame.empty:
         return f"% {one_line(table.title)}: {NOTHING}\n"
     floats = [_float(part, number) for number, (_, part) in enumerate(sections(table), 1)]
     head = [
-        "% Needs \\usepackage{booktabs,graphicx}.",
+        "% Needs \\usepackage{array,booktabs,graphicx}.",
         *textwrap.wrap(table.note, 116, initial_indent="% ", subsequent_indent="% "),
     ]
     return "\n\n".join(["\n".join(head), *floats]) + "\n"
@@ -64,8 +69,8 @@ def _printed(table: Table) -> list[Column]:
 
 
 def _ruled(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
-    sides = "".join("l" if column.align == "left" else "r" for column in columns)
-    heading = " & ".join(latex_text(column.heading) for column in columns) + r" \\"
+    sides = "".join(_side(column, [row[place] for row in cells]) for place, column in enumerate(columns))
+    heading = " & ".join(map(_heading, columns)) + r" \\"
     rows = [" & ".join(map(_cell, row, columns)) + r" \\" for row in cells]
     lines = [
         f"\\begin{{tabular}}{{{sides}}}",
@@ -77,6 +82,19 @@ def _ruled(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
         r"\end{tabular}",
     ]
     return "\n".join(lines)
+
+
+def _side(column: Column, cells: Sequence[str]) -> str:
+    """How the column is set; long words are broken into lines."""
+    if column.align == "right":
+        return "r"
+    return _PARAGRAPH if max(map(len, cells)) > LONGEST else "l"
+
+
+def _heading(column: Column) -> str:
+    lines = [latex_text(line) for line in broken(column.heading).splitlines()]
+    stacked = r" \\ ".join(lines)
+    return stacked if len(lines) == 1 else f"\\shortstack[{column.align[0]}]{{{stacked}}}"
 
 
 def _cell(text: str, column: Column) -> str:

@@ -21,14 +21,14 @@ HOSTILE = r'50 % of a_b & {c} #1 $x$ \input{x} ~^ <|> "d" ä' + "\n\x1b[31m"
 
 
 def records() -> list:
-    several = [trained(method, seed, 0.8 + seed / 50) for method in ("plain", HOSTILE) for seed in range(2)]
+    several = [trained(method, seed, 0.8 + seed / 50) for method in ("plain", HOSTILE, "[x]", "*") for seed in range(2)]
     return [*several, profiled("plain"), trained("sef", dataset="cars")]
 
 
 def test_every_symbol_of_latex_is_escaped():
     assert latex_text("a_b & 50 % {x} #1 $y$") == r"a\_b \& 50 \% \{x\} \#1 \$y\$"
     assert latex_text("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
-    assert latex_text("line\nbreak \x1b[0m") == "line break  [0m"
+    assert latex_text("line\nbreak \x1b[0m") == "line break  {[}0m"
 
 
 def test_the_numbers_are_those_of_the_markdown_table():
@@ -64,13 +64,22 @@ def test_a_table_without_rows_is_said_to_be_so():
     assert "Nothing yet" in latex(profile([]))
 
 
+def test_wide_words_become_paragraphs_and_long_headings_stacks():
+    record = trained("plain", published=[{"value": 82.0, "table": "Table 2"}], variant="long words " * 9)
+    text = tabular(tables.paper([record]))
+    assert r"p{38mm}" in text
+    assert r"\shortstack[r]{published, \\ \%}" in text
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
 def test_tables_with_hostile_names_compile(tmp_path: Path):
     pairs = paired(records(), NOTHING_STORED)
     built = [tables.head_to_head(records()), tables.runs(records()), pairs, wins(pairs)]
     body = "\n".join(latex(table) for table in built)
-    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}\begin{document}"
+    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{array,booktabs,graphicx}\begin{document}"
     (tmp_path / "page.tex").write_text(f"{head}\n{body}\n\\end{{document}}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout[-2000:]
