@@ -68,7 +68,7 @@ def test_wide_words_become_paragraphs_and_long_headings_stacks():
     record = trained("plain", published=[{"value": 82.0, "table": "Table 2"}], variant="long words " * 9)
     text = tabular(tables.paper([record]))
     assert r"p{38mm}" in text
-    assert r"\shortstack[r]{published, \\ \%}" in text
+    assert r"\shortstack[r]{top-1 last \\ epoch, \%}" in text
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
