@@ -151,6 +151,8 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, listener:
     if run.protocol == "paper" and run.options == recipes.options_of(run.method, run.variant):
         answered = recipes.answered(run.method, variant=run.variant, dataset=run.task, backbone=run.backbone)
         record.published = [row.model_dump() for row in answered]
+    if run.protocol == "paper":
+        record.deviations = list(recipes.method_file(run.method).unspecified)
     record.resumed = progress.resumed
     record.seconds = progress.seconds if progress.resumed else time.monotonic() - began
     logits = {name: chosen.logits for name, chosen in progress.chosen.items()}
