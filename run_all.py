@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from benchmarks import execute, jobs, plan, preview, status, suite, team
+from benchmarks.assignments import parse_assignments
 from benchmarks.attention.run import look_at, lookable, measured
 from benchmarks.data_commands import AsJson, DataRoot, data_list
 from benchmarks.data_commands import app as data_app
@@ -76,7 +77,7 @@ def _submit(runs: Sequence[AnyRun], store: ResultStore, request: Request) -> Non
     from benchmarks import cluster  # needs submitit, which is optional
 
     assert request.cluster is not None
-    options = cluster.options_of(plan.parse_assignments(request.cluster_option or [], "--cluster-option"))
+    options = cluster.options_of(parse_assignments(request.cluster_option or [], "--cluster-option"))
     jobs = cluster.submit(runs, store, request.place, request.device, request.cluster, options)
     for job in jobs:
         console.print(f"job {job.job}: {', '.join(job.runs)}", markup=False, highlight=False)

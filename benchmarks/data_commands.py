@@ -11,6 +11,7 @@ import typer
 import yaml
 
 from benchmarks import data, plan
+from benchmarks.assignments import parse_assignments
 from benchmarks.terminal import console, progress, show
 from datasets import housekeeping
 
@@ -94,7 +95,7 @@ def cache(
 
 def _options(assignments: Sequence[str] | None) -> dict[str, Any]:
     """`["subset=bird"]` -> `{"subset": "bird"}`, values read as YAML."""
-    pairs = plan.parse_assignments(assignments or [], "--option")
+    pairs = parse_assignments(assignments or [], "--option")
     return {key: yaml.safe_load(value) for key, value in pairs.items()}
 
 

@@ -58,7 +58,7 @@ def goals(
     """
     name, variant = split_name(method)
     if dataset:
-        _open(dataset, changes, place)
+        _open(_choice(dataset), changes, place)
     if backbone:
         check_name(backbone)
     answers = [row.answered_by for row in recipes.published(name) if row.answered_by]
@@ -78,19 +78,23 @@ DEFAULT_DATASET = "cub_200_2011"
 
 
 def _goal(method: str, variant: str, dataset: str, backbone: str, changes: Mapping[str, Any], place: Place) -> Goal:
+    choice = _choice(dataset)
     return Goal(
         variant,
         dataset,
         backbone,
         tuple(recipes.answered(method, variant, dataset, backbone)),
-        recipes.recipe_for(method, variant, "paper", dataset.partition(":")[0], backbone, changes.get("recipe", {})),
-        _fault(lambda: _open(dataset, changes, place)),
+        recipes.recipe_for(method, variant, "paper", choice.name, backbone, changes.get("recipe", {})),
+        _fault(lambda: _open(choice, changes, place)),
         _fault(lambda: find_weights(backbone, str(changes.get("pretrained", "auto")), place.weights_root)),
     )
 
 
-def _open(name: str, changes: Mapping[str, Any], place: Place) -> list[Dataset]:
-    choice = parse(DatasetChoice, {"name": name}, "dataset")
+def _choice(name: str) -> DatasetChoice:
+    return parse(DatasetChoice, {"name": name}, "dataset")
+
+
+def _open(choice: DatasetChoice, changes: Mapping[str, Any], place: Place) -> list[Dataset]:
     return place.open_all(choice.name, merged(choice.options, changes.get("dataset_options", {})))
 
 
@@ -129,7 +133,7 @@ def compare(
         split_name(name)
     check_name(backbone)
     file = find_weights(backbone, changes.get("pretrained", "auto"), place.weights_root)
-    opened = _open(dataset, changes, place)
+    opened = _open(_choice(dataset), changes, place)
     profiled = {
         "methods": methods,
         "backbones": [{"name": backbone, "options": file.network_options if file else {}}],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +15,7 @@ import yaml
 import datasets
 import methods
 from benchmarks import machine, recipes
+from benchmarks.assignments import matches
 from benchmarks.errors import UserError, choose, merged, parse, suggest
 from benchmarks.execution import Execution
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
@@ -95,7 +94,7 @@ def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[An
         *(run for entry in suite.profile for run in _profiles(entry, place, changes)),
     ]
     distinct = {case.hash: case for case in cases}
-    chosen = [case for case in distinct.values() if _matches(case, changes.only)]
+    chosen = [case for case in distinct.values() if matches(case, changes.only)]
     if cases and not chosen:
         raise UserError(f"no Run of the plan has {' and '.join(f'{k}={v}' for k, v in changes.only.items())}")
     return chosen
@@ -250,55 +249,6 @@ def _own_backbone(name: str, entry: Training) -> BackboneChoice:
         raise UserError("the common protocol compares methods on one backbone: name it with --backbone")
     method, _ = split_name(name)
     return BackboneChoice(name=recipes.method_file(method).recipe.backbone)
-
-
-def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
-    """`["a=1", "b.c=x"]` -> `{"a": "1", "b.c": "x"}`. Raises `UserError`."""
-    pairs = {}
-    for assignment in assignments:
-        key, equals, value = (part.strip() for part in assignment.partition("="))
-        if not equals or not key:
-            raise UserError(f"{flag} takes key=value, not {assignment!r}")
-        if key in pairs:
-            raise UserError(f"{flag} {key} is given twice; several values stand as {key}=A,B")
-        pairs[key] = value
-    return pairs
-
-
-def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
-    """Dotted keys to nested settings, values read as YAML; a recipe's key may stand without `recipe.` before it."""
-    result: dict[str, Any] = {}
-    for dotted, text in assignments.items():
-        path = dotted.split(".")
-        if path[0] not in Run.model_fields and path[0] in Recipe.model_fields:
-            path = ["recipe", *path]
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {dotted}: {text!r} is not a YAML value") from error
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-5 for a word
-                value = float(value)
-        for key in reversed(path):
-            value = {key: value}
-        result = merged(result, value)
-    return result
-
-
-def _matches(case: AnyRun, only: Mapping[str, str]) -> bool:
-    values = case.model_dump(mode="json")
-    for dotted, pattern in only.items():
-        value: Any = values
-        for key in dotted.split("."):
-            if not isinstance(value, dict) or key not in value:
-                known = set(Run.model_fields) | set(ProfileRun.model_fields)
-                if dotted.split(".", maxsplit=1)[0] not in known:
-                    raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(known))}")
-                return False
-            value = value[key]
-        if not any(fnmatch.fnmatchcase(str(value), one) for one in pattern.split(",")):
-            return False
-    return True
 
 
 def epochs_of(recipe: Recipe) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from benchmarks import plan
+from benchmarks.assignments import nested, parse_assignments
 from benchmarks.data_commands import DataRoot
 from benchmarks.errors import UserError
 from benchmarks.execution import Execution
@@ -100,8 +101,8 @@ class Request:
         asked = list(self.set or [])
         asked += [f"precision={self.precision}"] if self.precision else []
         asked += [f"accumulate={self.accumulate}"] if self.accumulate else []
-        set_ = plan.nested(plan.parse_assignments(asked, "--set"))
-        return plan.Changes(set_, plan.parse_assignments(self.only or [], "--only"), self.seeds)
+        set_ = nested(parse_assignments(asked, "--set"))
+        return plan.Changes(set_, parse_assignments(self.only or [], "--only"), self.seeds)
 
 
 def with_request(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

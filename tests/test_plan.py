@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from benchmarks import jobs, plan, preview, suite
+from benchmarks import assignments, jobs, plan, preview, suite
 from benchmarks.errors import UserError
 from benchmarks.plan import Changes, Place
 from benchmarks.settings import ProfileRun, Run
@@ -66,7 +66,7 @@ def test_only_that_fits_nothing_is_an_error(here: Place) -> None:
 
 def test_set_of_an_unknown_key_is_an_error(here: Place) -> None:
     with pytest.raises(UserError, match="did you mean 'epochs'"):
-        plan.expand(SUITE, here, Changes(set=plan.nested({"epoch": "2"})))
+        plan.expand(SUITE, here, Changes(set=assignments.nested({"epoch": "2"})))
     with pytest.raises(UserError, match="did you mean 'tap'"):
         plan.expand(SUITE, here, Changes(set={"options": {"tapp": 16}}, only={"method": "plain"}))
 
@@ -92,7 +92,7 @@ def test_set_of_a_group_of_settings_to_one_value_is_an_error(here: Place, wrong:
 
 
 def test_numbers_are_numbers_however_they_are_written() -> None:
-    assert plan.nested({"options.epsilon": "1e-5", "pretrained": "x"}) == {
+    assert assignments.nested({"options.epsilon": "1e-5", "pretrained": "x"}) == {
         "options": {"epsilon": 1e-5},
         "pretrained": "x",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from benchmarks import plan, recipes, suite
+from benchmarks import assignments, recipes, suite
 from benchmarks.errors import UserError, choose, merged, read_yaml
 from benchmarks.settings import Recipe, Run
 
@@ -120,14 +120,14 @@ def test_a_typo_in_a_suite_is_answered_with_the_nearest_key(tmp_path) -> None:
 
 
 def test_assignments_become_nested_settings() -> None:
-    pairs = plan.parse_assignments(["epochs=3", "augment.flip=0", "options.tap=32", "pretrained=none"], "--set")
-    assert plan.nested(pairs) == {
+    pairs = assignments.parse_assignments(["epochs=3", "augment.flip=0", "options.tap=32", "pretrained=none"], "--set")
+    assert assignments.nested(pairs) == {
         "recipe": {"epochs": 3, "augment": {"flip": 0}},
         "options": {"tap": 32},
         "pretrained": "none",
     }
     with pytest.raises(UserError, match="key=value"):
-        plan.parse_assignments(["epochs"], "--set")
+        assignments.parse_assignments(["epochs"], "--set")
 
 
 def test_the_last_of_merged_dictionaries_is_on_top() -> None:
