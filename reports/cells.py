@@ -47,6 +47,11 @@ def absent(value: object) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def percent(share: float | None) -> float | None:
+    """A share of 1 as tables hold it; nothing stays nothing."""
+    return None if share is None else 100 * share
+
+
 def text(key: str, heading: str | None = None, compact: bool = False) -> Column:
     """Words as they are."""
     return Column(heading or key, lambda row: DASH if absent(row[key]) else str(row[key]), compact, "left", True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports import cells
-from reports.cells import Column
+from reports.cells import Column, percent
 from reports.columns import NAMES
 from reports.groups import NAMED, Group, groups
 from reports.statistics import over_seeds
@@ -68,7 +68,7 @@ def localisation(records: Iterable[Record]) -> Table:
         first = found[0]
         scores = {key: value for name in MEASURES for key, value in _scores(found, name).items()}
         blank = sum(one.blank for one in found) / len(found)
-        size = {"map": "×".join(map(str, first.map_size)), "maps": first.maps, "ceiling": _percent(first.ceiling)}
+        size = {"map": "×".join(map(str, first.map_size)), "maps": first.maps, "ceiling": percent(first.ceiling)}
         rows.append(group.names | {"seeds": len(found), "blank": blank} | size | scores)
         rows.append(_centre_names(group) | dict.fromkeys((*size, "blank")) | _centre_scores(first) | {"seeds": 0})
     return Table("localisation", "What methods attend to", _distinct(rows), COLUMNS, NOTE)
@@ -81,8 +81,8 @@ def part_hits(records: Iterable[Record]) -> Table:
     for group, found in _looked_at(records):
         parts |= dict.fromkeys(found[0].parts)
         hits = {part: over_seeds([one.parts[part].hit for one in found]).mean for part in found[0].parts}
-        rows.append(group.names | {_of(part): _percent(hit) for part, hit in hits.items()})
-        rows.append(_centre_names(group) | {_of(part): _percent(one.centre) for part, one in found[0].parts.items()})
+        rows.append(group.names | {_of(part): percent(hit) for part, hit in hits.items()})
+        rows.append(_centre_names(group) | {_of(part): percent(one.centre) for part, one in found[0].parts.items()})
     rows = [dict.fromkeys(map(_of, parts)) | row for row in rows] if parts else []
     columns = (cells.text("dataset"), *NAMES, *(_part_column(part) for part in parts))
     return Table("part_hits", "Which parts they point at", _distinct(rows), columns, PART_NOTE)
@@ -106,8 +106,8 @@ def _scores(found: list[Localisation], name: str) -> dict[str, Any]:
     elsewhere = [one.elsewhere[name].value for one in found if name in one.elsewhere]
     over_centre = [one.over_centre[name].value for one in found if name in one.over_centre]
     return _estimate(name, [one.scores.get(name) for one in found]) | {
-        f"{name}_elsewhere": _percent(over_seeds(elsewhere).mean),
-        f"{name}_over_centre": _percent(over_seeds(over_centre).mean),
+        f"{name}_elsewhere": percent(over_seeds(elsewhere).mean),
+        f"{name}_over_centre": percent(over_seeds(over_centre).mean),
     }
 
 
@@ -125,11 +125,11 @@ def _estimate(name: str, estimates: Iterable[Estimate | None]) -> dict[str, Any]
     values = over_seeds([one.value for one in known])
     low, high = (over_seeds([getattr(one, end) for one in known]).mean for end in ("low", "high"))
     return {
-        name: _percent(values.mean),
-        f"{name}_sd": _percent(values.sd),
+        name: percent(values.mean),
+        f"{name}_sd": percent(values.sd),
         f"{name}_n": values.n,
-        f"{name}_low": _percent(low),
-        f"{name}_high": _percent(high),
+        f"{name}_low": percent(low),
+        f"{name}_high": percent(high),
     }
 
 
@@ -153,7 +153,3 @@ def _distinct(rows: list[dict[str, Any]]) -> Any:
     """The rows in order, the centre once for all that share it, behind them."""
     once = list({repr(sorted(row.items(), key=str)): row | {"rank": row["method"] == CENTRE} for row in rows}.values())
     return sorted_frame(once, ["dataset", "protocol", "input", "rank", "method", "variant", "backbone"])
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import cells
-from reports.cells import Column
+from reports.cells import Column, percent
 from reports.groups import hardware_name, job, value_of
 from reports.tables import Table, sorted_frame
 from results.record import Record
@@ -123,7 +123,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         | {"exceeded": cell.exceeded, "peak_memory": max((speed.peak_memory for speed in cell.speeds), default=None)}
         | {field: cell.first(field) for field in FIELDS}
         | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
-        | {f"{resource}_share": _percent(shares.get(resource)) for resource in RESOURCES}
+        | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
         | {"bound": f"{bound}, {100 * shares[bound]:.0f} %" if bound else None}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
         | {"flops": cell.first("flops") or (model.get("flops") if cell.mode == "inference" else None)}
@@ -148,10 +148,6 @@ RESOURCES = ("arithmetic", "memory", "launches")
 
 def _but_batch(row: dict[str, Any]) -> str:
     return json.dumps([row[key] for key in ORDER if key != "batch_size"] + [row["hardware"]], default=str)
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
 
 
 def parts(records: Iterable[Record]) -> Table:

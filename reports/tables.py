@@ -15,7 +15,7 @@ from pandas.api.types import is_numeric_dtype
 
 from reports import cells, columns
 from reports.answers import NOTHING_STORED, Answered, Answers
-from reports.cells import Column
+from reports.cells import Column, percent
 from reports.groups import NAMED, Group, common_hardware, groups, hardware_name, job, matching_profile, value_of
 from reports.statistics import Interval, bootstrap, over_seeds
 from results.record import SELECTIONS, Record, Selection
@@ -63,7 +63,7 @@ def runs(records: Iterable[Record]) -> Table:
     rows = [
         {"run": record.id, "status": record.status, "job": job(record)}
         | {key: value_of(record, key) for key in (*NAMED, "seed")}
-        | {selection: _percent(_top1(record, selection)) for selection in SELECTIONS}
+        | {selection: percent(_top1(record, selection)) for selection in SELECTIONS}
         | {"minutes": record.seconds / 60, "resumed": record.resumed, "commit": record.commit, "clean": record.clean}
         | {"hardware": hardware_name(record), "error": record.error}
         for record in records
@@ -111,7 +111,7 @@ def _deviations(group: Group) -> list[str]:
 
 def _head_row(group: Group, profiled: Record | None, answers: Answers) -> dict[str, Any]:
     last = {
-        f"last_{name}": [_percent(getattr(metrics, name)) for metrics in group.metrics(HEADLINE)]
+        f"last_{name}": [percent(getattr(metrics, name)) for metrics in group.metrics(HEADLINE)]
         for name in ("top5", "mean_class", "calibration_error")
     }
     model = {**(profiled.model if profiled else {}), **(group.done[0].model if group.done else {})}
@@ -132,7 +132,7 @@ def accuracies(group: Group, answers: Answers = NOTHING_STORED) -> dict[str, Any
     """The three accuracies over the group's seeds: mean, spread, interval, count; what the headline's is over."""
     values: dict[str, Any] = {}
     for selection in SELECTIONS:
-        values |= estimate(f"{selection}_top1", [_percent(metrics.top1) for metrics in group.metrics(selection)])
+        values |= estimate(f"{selection}_top1", [percent(metrics.top1) for metrics in group.metrics(selection)])
     values["last_top1_over"] = None if values["last_top1_low"] is None else cells.SEEDS_ALONE
     return values | _bootstrapped(values["last_top1_n"], answers.of(group))
 
@@ -194,10 +194,6 @@ def _cost(profiled: Record | None) -> dict[str, Any]:
 
 def _top1(record: Record, selection: Selection) -> float | None:
     return record.metrics[selection].top1 if selection in record.metrics else None
-
-
-def _percent(fraction: float | None) -> float | None:
-    return None if fraction is None else 100 * fraction
 
 
 def sorted_frame(

@@ -11,6 +11,8 @@ import pandas as pd
 from results.record import Metrics, Record, Selection, Speed
 from results.store import ResultStore
 
+HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
+"""A name that would break a table, a page or a terminal that takes it for more than text."""
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 SPLIT = {"sha256": "5" * 64, "classes": 100, "train": 3000, "validation": 300, "test": 200}
 

@@ -31,9 +31,7 @@ from reports.report import build_tables
 from results.record import Record
 from results.speed import Limits
 from results.store import ResultStore
-from tests.fake_results import fill, history, predictions, profiled, trained
-
-HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
+from tests.fake_results import HOSTILE, fill, history, predictions, profiled, trained
 
 
 @pytest.fixture

@@ -29,9 +29,7 @@ from reports.tables import Table
 from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore
-from tests.fake_results import failed, fill, metrics, predictions, profiled, trained
-
-HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
+from tests.fake_results import HOSTILE, failed, fill, metrics, predictions, profiled, trained
 
 
 @pytest.fixture
