@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmarks import execute, jobs, plan, preview, status, suite, team
+from benchmarks import execute, jobs, numbers, plan, preview, status, suite, team
 from benchmarks.assignments import parse_assignments
 from benchmarks.attention.run import look_at, lookable, measured
 from benchmarks.data_commands import AsJson, DataRoot, data_list
@@ -25,9 +25,9 @@ from benchmarks.data_commands import app as data_app
 from benchmarks.errors import REFUSED, UserError
 from benchmarks.predict import find_run
 from benchmarks.predict import predict as predict_images
-from benchmarks.request import OF_TRAINING, OUR_RESULTS, Device, Request, Results, with_request
+from benchmarks.request import OF_TRAINING, OUR_RESULTS, Device, Request, Results, Weights, with_request
 from benchmarks.settings import AnyRun
-from benchmarks.terminal import choose_device, console, numbers, show, words
+from benchmarks.terminal import choose_device, console, show, whole_numbers, words
 from datasets.download import FetchError
 from reports import formats
 from reports import readme as readme_tables
@@ -46,9 +46,22 @@ app.add_typer(data_app, name="data")
 
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
-    """Plan -> Runs -> report -> the tables on the terminal; exit code 1 if a Run failed."""
-    runs = plan.expand(chosen, request.place, request.changes)
+    """Suite -> plan -> Runs -> report -> the tables on the terminal."""
+    _carry_out_runs(plan.expand(chosen, request.place, request.changes), request, title)
+
+
+def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> None:
+    """Runs -> report -> the tables on the terminal; exit code 1 if a Run failed."""
+    budget = request.budget
     store = ResultStore(request.results)
+    if request.missing:
+        done = numbers.answered(store.records())
+        runs = [run for run in runs if numbers.key(run) not in done]
+        if not runs:
+            console.print("nothing is missing that can be run here")
+            return
+    if budget:
+        runs = numbers.in_order(runs)
     if request.dry_run:
         show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
         return
@@ -60,13 +73,15 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
         return
     own_process = not request.in_process and team.size() == 1
     try:
-        summary = execute.execute(runs, store, request.place, console, own_process)
+        summary = execute.execute(runs, store, request.place, console, own_process, budget=budget)
     except KeyboardInterrupt:
         console.print("\ninterrupted: the same command goes on from the last checkpoint", style="red")
         raise typer.Exit(130) from None
     ids = {run.id for run in runs}
     written = write_report(store, request.results / "report", title, [r for r in store.records() if r.id in ids])
     _print(written)
+    if summary.left:
+        console.print(f"the time is up: {len(summary.left)} of {len(runs)} Runs are left; the same command goes on")
     if summary.failed:
         console.print(f"{len(summary.failed)} of {len(runs)} Runs failed; their records say why", style="red")
         raise typer.Exit(1)
@@ -106,12 +121,17 @@ def run(
 @with_request()
 def reproduce(
     request: Request,
-    method: Annotated[str, typer.Argument(help="Method, or method:variant.")],
+    method: Annotated[str, typer.Argument(help="Method, method:variant, or all: the project's own numbers.")],
     dataset: Annotated[str | None, typer.Option(help="Dataset, in place of the paper's.")] = None,
     backbone: Annotated[str | None, typer.Option(help="timm network, in place of the paper's.")] = None,
     ablation: Annotated[bool, typer.Option("--ablation", help="Every variant: the rows of the ablation.")] = False,
 ) -> None:
     """Trains a method by its paper's recipe and sets our numbers beside the published ones."""
+    if method == numbers.ALL:
+        if dataset or backbone or ablation or request.changes.set:
+            raise UserError("the numbers are what the suites say: narrow them with --only and --seeds")
+        _reproduce_all(request)
+        return
     variants = preview.variants_of(method) if ablation else []
     goals = jobs.goals(method, request.place, dataset, backbone, variants, request.changes.set)
     if request.dry_run:
@@ -126,6 +146,21 @@ def reproduce(
         _carry_out(chosen, request, f"Reproduction of {method}")
     elif not request.dry_run:
         raise UserError("nothing can be run here; see the lines above for what is lacking")
+
+
+def _reproduce_all(request: Request) -> None:
+    """Everything the project publishes: what can't be done on this machine is said, with what it needs."""
+    rows = numbers.experiments(request.place, request.changes)
+    if request.missing:
+        rows = numbers.missing(rows, ResultStore(request.results).records())
+    device = "cuda" if request.cluster == "slurm" else request.place.device
+    if request.dry_run:
+        show(preview.experiment_rows(rows, device), "The project's numbers" + " that are missing" * request.missing)
+        return
+    for line in preview.left_out(rows, device):
+        console.print(line, markup=False, highlight=False)
+    runs = [run for row in rows if row.needs(device) is None for run in row.runs]
+    _carry_out_runs(numbers.in_order(runs), request, "The project's numbers")
 
 
 @app.command()
@@ -174,8 +209,8 @@ def profile(
         raise UserError(
             "name what to measure, --methods and --backbone; or two results folders, --compare BEFORE AFTER"
         )
-    sizes = numbers(image_size, "--image-size")
-    batches = jobs.SWEEP if batch_size == "sweep" else numbers(batch_size, "--batch-size")
+    sizes = whole_numbers(image_size, "--image-size")
+    batches = jobs.SWEEP if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size")
     request = replace(request, data_root=data_root)
     chosen = jobs.profile(
         words(methods),
@@ -252,11 +287,20 @@ def report(
 
 @app.command()
 def publish(
-    run_ids: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of finished Runs, or their beginnings.")],
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Ids of finished Runs or their beginnings; all: the numbers.")
+    ],
+    data_root: DataRoot = None,
+    weights: Weights = None,
     results: Results = OUR_RESULTS,
 ) -> None:
     """Copies finished Runs, without their weights, to results/reference/, which is committed."""
     store = ResultStore(results)
+    if run_ids == [numbers.ALL]:
+        rows = numbers.experiments(plan.Place(data_root, weights, choose_device("auto")), plan.NO_CHANGES)
+        for path in numbers.publish(rows, store):
+            console.print(str(path), markup=False, highlight=False)
+        return
     for run_id in run_ids:
         record = find_run(store, run_id)
         console.print(str(store.publish(record.id)), markup=False, highlight=False)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from rich.console import Console
 
 from benchmarks import apart, claims, heartbeat, team, worker
-from benchmarks.display import Display
+from benchmarks.budget import Budget, Pace, TimeIsUp
+from benchmarks.display import Display, time_left
+from benchmarks.errors import REFUSED
+from benchmarks.machine import device_name
 from benchmarks.plan import Place
-from benchmarks.settings import AnyRun, ProfileRun
+from benchmarks.settings import AnyRun, ProfileRun, Run
 from benchmarks.worker import WEIGHTS, Attempt, CarryOut, blank, work_of
 from results.record import Record
 from results.store import REFERENCE, ResultStore
@@ -34,6 +39,8 @@ class Summary:
     elsewhere: list[str] = field(default_factory=list)
     """Done meanwhile by another process on the same results."""
     failed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """Not done when the time was up."""
 
 
 def execute(
@@ -43,9 +50,13 @@ def execute(
     console: Console,
     own_process: bool = False,
     carry_out: CarryOut = worker.carry_out,
+    budget: Budget | None = None,
 ) -> Summary:
     """Runs what has no finished record yet, one after another; with `own_process`, each in a process of its own.
     Where torchrun started several processes, this is for the first, and `team.follow` for the others.
+
+    With a `budget`, what would take longer than the time left is put off until nothing else is left; when the time is
+    up, the Run that is on is interrupted like by Ctrl-C and the plan ends.
 
     A Run that raises or dies is recorded as failed and the next one begins; one that another process works on is left
     to it, and waited for at the end. A folder that can't be written stops the plan (`ResultsError`), and so does
@@ -53,10 +64,13 @@ def execute(
     """
     store.prepare()
     store.records()  # one that can't be read is said now, not after hours of training
-    course = _Course(plan, store, place, own_process, carry_out)
+    course = _Course(plan, store, place, own_process, carry_out, budget)
     work = sum(course.work.values())
-    with Display(console, len(plan), work) as display:
-        course.follow(display)
+    with Display(console, len(plan), work) as display, budget.kept() if budget else nullcontext():
+        try:
+            course.follow(display)
+        except TimeIsUp:
+            course.summary.left = course.not_done()
     store.index()
     return course.summary
 
@@ -65,15 +79,24 @@ class _Course:
     """A plan on its way. Runs of one plan may be done by several processes; each keeps its own course."""
 
     def __init__(
-        self, plan: Sequence[AnyRun], store: ResultStore, place: Place, own_process: bool, carry_out: CarryOut
+        self,
+        plan: Sequence[AnyRun],
+        store: ResultStore,
+        place: Place,
+        own_process: bool,
+        carry_out: CarryOut,
+        budget: Budget | None,
     ) -> None:
         self.plan, self.store, self.place = plan, store, place
-        self.own_process, self.carry_out = own_process, carry_out
+        self.own_process, self.carry_out, self.budget = own_process, carry_out, budget
         self.before = {case.id: store.read(case.id) for case in plan}
         self.work = {case.id: 0.0 if self._was_done(case) else work_of(case, place) for case in plan}
         self.summary = Summary()
         self.left: set[str] = set()
         """Found in other hands."""
+        self.put_off: set[str] = set()
+        """Found to take longer than there is time."""
+        self.pace = _pace_of(store, place) if budget else Pace()
 
     def follow(self, display: Display) -> None:
         """Goes through the plan until every Run has ended, here or elsewhere."""
@@ -92,12 +115,20 @@ class _Course:
             to_do = left
         team.say(None, self.place)
 
+    def not_done(self) -> list[str]:
+        """The Runs that have not ended, in the order of the plan."""
+        lists = self.summary
+        ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed}
+        return [case.id for case in self.plan if case.id not in ended]
+
     def _was_done(self, case: AnyRun) -> bool:
         known = self.before[case.id]
         return known is not None and known.status == "done"
 
     def _go_to(self, number: int, case: AnyRun, display: Display) -> bool:
-        """Does a Run, or sees that another process has; False if one is at it, which is said once."""
+        """Does a Run, or sees that another process has; False if one is at it or it is put off, which is said once."""
+        if self._puts_off(number, case, display):
+            return False
         ended = self._ended_elsewhere(case)
         if ended is None and claims.held(self.store.folder(case.id)):
             if case.id not in self.left:
@@ -111,7 +142,19 @@ class _Course:
             return False
         lists = self.summary
         (lists.failed if record.status == "failed" else lists.done if here else lists.elsewhere).append(case.id)
+        if record.status == "done" and here:
+            self.pace.learn(case, self.work[case.id], record.seconds)
         display.run_ends(("" if here else "by another process: ") + _outcome(record), self.work[case.id], here)
+        return True
+
+    def _puts_off(self, number: int, case: AnyRun, display: Display) -> bool:
+        """Whether a Run would not end in time: others come before it, once."""
+        expected = self.pace.seconds(case, self.work[case.id]) if self.budget else None
+        if self.budget is None or expected is None or expected < self.budget.left or case.id in self.put_off:
+            return False
+        self.put_off.add(case.id)
+        display.run_begins(number, case.label)
+        display.hear(f"put off, it takes about {expected / 60:.0f} min; {time_left(self.budget.left)}")
         return True
 
     def _ended_elsewhere(self, case: AnyRun) -> Record | None:
@@ -144,6 +187,17 @@ class _Course:
             record.status, record.error = "failed", str(death)
             self.store.write(record)
             return Attempt(record, True)
+
+
+def _pace_of(store: ResultStore, place: Place) -> Pace:
+    """What is known of this device from earlier trainings."""
+    pace, device = Pace(), device_name(torch.device(place.device))
+    for record in store.records():
+        if record.status == "done" and record.run.get("job") == "train" and record.hardware.get("name") == device:
+            with suppress(ValidationError, *REFUSED):  # of other code, or of data that are not here
+                case = Run.model_validate(record.run)
+                pace.learn(case, work_of(case, place), record.seconds)
+    return pace
 
 
 def _owner(folder: Path) -> str:

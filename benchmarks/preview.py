@@ -9,6 +9,7 @@ import methods
 from benchmarks import recipes, suite
 from benchmarks.errors import UserError
 from benchmarks.jobs import Goal
+from benchmarks.numbers import Experiment
 from benchmarks.plan import Place, epochs_of, images_to_process, split_name
 from benchmarks.settings import AnyRun, Recipe, Run
 from results.store import ResultStore, flat
@@ -33,6 +34,27 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
             "evaluated": evaluated,
         }
     return row | {"state": known.status if known else "to do"}
+
+
+def experiment_rows(rows: Sequence[Experiment], device: str) -> list[dict[str, Any]]:
+    """A row per experiment of the project's numbers: which seeds are to be run, and what they need that is not here."""
+    return [
+        {"suite": row.suite}
+        | {name: row.names.get(name) for name in ("method", "dataset", "protocol", "backbone", "px", "published")}
+        | {"seeds": ", ".join(map(str, row.seeds)) or None, "needs": row.needs(device)}
+        for row in rows
+    ]
+
+
+def left_out(rows: Sequence[Experiment], device: str) -> list[str]:
+    """What can't be done on a machine that computes on `device`: a line for the GPU, one for data and weights."""
+    absent = [row.lacking for row in rows if row.lacking]
+    gpu = sum(row.lacking is None and row.needs(device) is not None for row in rows)
+    lines = [f"left out: {gpu} experiments that need a GPU"] if gpu else []
+    if absent:
+        things = ", ".join(dict.fromkeys(thing for lacking in absent for thing in lacking.split(", ")))
+        lines.append(f"left out: {len(absent)} experiments that need what is not here: {things} (--dry-run: which)")
+    return lines
 
 
 def goal_rows(goals: Sequence[Goal]) -> list[dict[str, Any]]:

@@ -11,16 +11,18 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from benchmarks import plan
+from benchmarks import plan, team
 from benchmarks.assignments import nested, parse_assignments
+from benchmarks.budget import Budget
 from benchmarks.data_commands import DataRoot
 from benchmarks.errors import UserError
 from benchmarks.execution import Execution
 from benchmarks.settings import Precision
-from benchmarks.terminal import choose_device, numbers
+from benchmarks.terminal import choose_device, whole_numbers
 from datasets.sources import Way
 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="What to compute on.")]
+Weights = Annotated[Path | None, typer.Option(help="Folder of weight files.", envvar="FGBENCH_WEIGHTS")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 OF_TRAINING = (
     "seeds",
@@ -51,10 +53,12 @@ class Request:
     seeds: Annotated[int | None, _option("How many seeds.", min=1)] = None
     precision: Annotated[Precision | None, _option("As --set precision=…; recorded with the Run.")] = None
     accumulate: Annotated[int | None, _option("As --set accumulate=…: pieces a batch is cut into.", min=1)] = None
+    missing: Annotated[bool, _option("Leave out what is done, also among committed results.", "--missing")] = False
+    hours: Annotated[float | None, _option("Stop after so many; what tells most is done first.", min=0.001)] = None
     dry_run: Annotated[bool, _option("Print the plan and stop.", "--dry-run")] = False
     device: Device = "auto"
     data_root: DataRoot = None
-    weights: Annotated[Path | None, _option("Folder of weight files.", envvar="FGBENCH_WEIGHTS")] = None
+    weights: Weights = None
     results: Results = OUR_RESULTS
     feed: Annotated[Way, _option("How images come to the device.")] = "auto"
     compile: Annotated[bool, _option("torch.compile.", "--compile/--no-compile")] = False
@@ -92,8 +96,17 @@ class Request:
     def _micro_batch(self) -> int | Literal["auto"] | None:
         if self.batch_size is None or self.batch_size == "auto":
             return "auto" if self.batch_size else None
-        (number,) = numbers(self.batch_size, "--batch-size")
+        (number,) = whole_numbers(self.batch_size, "--batch-size")
         return number
+
+    @property
+    def budget(self) -> Budget | None:
+        """The time there is, from now on. Raises `UserError` where no one process keeps it."""
+        if self.hours is None:
+            return None
+        if self.cluster or team.size() > 1:
+            raise UserError("--hours is for one process; give a cluster's jobs --cluster-option time=MINUTES")
+        return Budget(3600 * self.hours)
 
     @property
     def changes(self) -> plan.Changes:

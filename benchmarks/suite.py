@@ -57,6 +57,8 @@ class Training(Settings):
     seeds: PositiveInt | list[NonNegativeInt] = 3
     """How many (0, 1, …), or which."""
     protocol: Literal["common", "paper"] = "common"
+    gpu: bool = False
+    """Whether `reproduce all` leaves these to machines with a GPU; elsewhere they stay visibly missing."""
     set: dict[str, Any] = {}
     """Settings laid over the resolved ones, e.g. `recipe: {epochs: 3}`."""
 
@@ -89,6 +91,8 @@ class Profiling(Settings):
     extras: list[Extra] = []
     memory_limit: PositiveInt | None = None
     """Bytes; see `ProfileRun`."""
+    gpu: bool = False
+    """As a training's."""
     set: dict[str, Any] = {}
 
     _names = field_validator("backbones", mode="before")(Training._name_alone.__func__)  # type: ignore[attr-defined]
@@ -98,6 +102,8 @@ class Suite(Settings):
     """A suite file."""
 
     about: str
+    numbers: PositiveInt | None = None
+    """Its place among the suites whose rows are the project's own numbers (`reproduce all`); None: not one of them."""
     train: list[Training] = []
     profile: list[Profiling] = []
 

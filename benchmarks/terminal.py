@@ -55,7 +55,7 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def numbers(text: str, flag: str) -> list[int]:
+def whole_numbers(text: str, flag: str) -> list[int]:
     """`"1,2"` -> `[1, 2]`. Raises `UserError` naming the flag."""
     try:
         return [int(word) for word in words(text)]

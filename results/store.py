@@ -6,6 +6,7 @@ whole, one without is unfinished. The index is derived and can be rebuilt at any
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from results.record import Record
 
 REFERENCE = "reference"
 """The folder of committed Runs, below the root."""
+PLANNED = "planned.json"
+"""In `reference/`: the rows of the project's numbers that are not there, and why."""
 
 
 class ResultsError(Exception):
@@ -133,6 +136,20 @@ class ResultStore:
         reference = ResultStore(self.root / REFERENCE)
         reference.write(record, self.history(run_id), self.predictions(run_id))
         return reference.folder(run_id)
+
+    def plan(self, rows: Sequence[dict[str, Any]]) -> Path:
+        """Writes down which of the project's numbers are missing among the committed Runs."""
+        path = ResultStore(self.root / REFERENCE).folder("") / PLANNED
+        write_whole(path, lambda file: file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8"))
+        return path
+
+    def planned(self) -> list[dict[str, Any]]:
+        """The rows that `plan` wrote. Raises `ResultsError` if they can't be read."""
+        path = self.root / REFERENCE / PLANNED
+        try:
+            return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+        except (OSError, ValueError) as error:
+            raise ResultsError(f"{path}: can't be read; write it anew with: run_all.py publish all") from error
 
     def _ids(self) -> Iterator[str]:
         yield from (path.parent.name for path in self.root.glob("*/record.json"))

@@ -1,0 +1,214 @@
+"""The project's own numbers: the experiments they are made of, which Runs are missing, and which of those tell most.
+
+They are the rows of every suite that has a place among the numbers, and every published row by its paper's recipe. What
+is missing of them is written to `results/reference/planned.json`, from which reports show it as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import methods
+from benchmarks import jobs, plan, recipes, suite
+from benchmarks.assignments import matches
+from benchmarks.errors import REFUSED
+from benchmarks.plan import Changes, Place
+from benchmarks.settings import AnyRun, ProfileRun, Run, method_label
+from benchmarks.suite import Profiling, Suite, Training
+from results.record import Record
+from results.store import ResultStore
+
+ALL = "all"
+"""In place of a method: all the numbers."""
+COMMAND = "python run_all.py reproduce all --missing"
+"""Does what is missing."""
+ANY_GPU = "any GPU"
+"""Hardware of a profile that is planned where there is none."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of the numbers: Runs that differ in their seed (or repeat) alone."""
+
+    suite: str
+    names: dict[str, Any]
+    """What a table calls it: dataset, protocol, method, backbone, px, published …"""
+    runs: tuple[AnyRun, ...]
+    """In the order of their seeds; empty where they can't be planned for want of data or weights."""
+    gpu: bool
+    """Whether it is left to machines with a GPU."""
+    lacking: str | None = None
+    """The data or weights that are not here, in words that name no path."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of a training, or the numbers of a profile's repeats."""
+        return [_number(run) for run in self.runs]
+
+    def needs(self, device: str) -> str | None:
+        """What a machine that computes on `device` wants for it, in words; None: nothing."""
+        return self.lacking or ("a GPU" if self.gpu and device != "cuda" else None)
+
+
+def experiments(place: Place, changes: Changes) -> list[Experiment]:
+    """All of them in the order of the suites, the papers' own recipes last; `--only` and `--seeds` narrow them."""
+    suites = [(name, suite.load(name)) for name in suite.available()]
+    chosen = sorted((one for one in suites if one[1].numbers is not None), key=lambda one: one[1].numbers or 0)
+    found = [row for name, one in chosen for row in _of_suite(name, one, place, changes.seeds)]
+    found += [row for name in methods.available() for row in _of_paper(name, place, changes.seeds)]
+    if not changes.only:
+        return found
+    kept = (replace(row, runs=tuple(run for run in row.runs if matches(run, changes.only))) for row in found)
+    return [row for row in kept if row.runs]
+
+
+def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
+    """The experiments with the Runs of which no finished record is known; those that have all are left out."""
+    done = answered(known)
+    left = (replace(row, runs=tuple(run for run in row.runs if key(run) not in done)) for row in rows)
+    return [row for row in left if row.runs or row.lacking]
+
+
+def answered(records: Iterable[Record]) -> set[str]:
+    """The keys of the Runs that finished; records that today's settings can't say are passed over."""
+    found = set()
+    for record in records:
+        if record.status == "done":
+            with suppress(ValidationError):
+                kind = ProfileRun if record.run.get("job") == "profile" else Run
+                found.add(key(kind.model_validate(record.run)))
+    return found
+
+
+def key(run: AnyRun) -> str:
+    """Equal for Runs that answer the same: a profile does on whatever hardware of its kind it was measured."""
+    return run.model_copy(update={"hardware": ""}).hash if isinstance(run, ProfileRun) else run.hash
+
+
+def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
+    """Those that tell most first: the first seed of every experiment, then the second, …; so each soon has a value, and
+    its spread when there is time. Experiments stay in their order."""
+    places: dict[str, int] = {}
+    for run in runs:
+        places.setdefault(_experiment(run), len(places))
+    return sorted(runs, key=lambda run: (_number(run), places[_experiment(run)]))
+
+
+def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
+    """What is missing as plain values that name no path: they are committed."""
+    return [
+        {
+            "suite": row.suite,
+            **row.names,
+            "seeds": row.seeds,
+            "why": f"needs {row.lacking}" if row.lacking else "needs a GPU" if row.gpu else "not run yet",
+            "command": COMMAND,
+        }
+        for row in rows
+    ]
+
+
+def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
+    """Copies every finished Run of the numbers to the committed ones, and writes down what is still missing."""
+    wanted = {key(run) for row in rows for run in row.runs}
+    own = [record for record in store.records() if (store.root / record.id).is_dir()]
+    paths = [store.publish(record.id) for record in own if answered([record]) & wanted]
+    return [*paths, store.plan(planned(missing(rows, store.records())))]
+
+
+def _of_suite(name: str, whole: Suite, place: Place, seeds: int | None) -> Iterator[Experiment]:
+    for training in whole.train:
+        yield from _expanded(name, Suite(about=whole.about, train=[training]), training, place, seeds)
+    for profiling in whole.profile:
+        yield from _expanded(name, Suite(about=whole.about, profile=[profiling]), profiling, place, seeds)
+
+
+def _expanded(
+    name: str, one: Suite, entry: Training | Profiling, place: Place, seeds: int | None
+) -> Iterator[Experiment]:
+    try:
+        runs = plan.expand(one, place, Changes(seeds=seeds))
+    except REFUSED:  # the fault names paths of this machine
+        yield _without_runs(name, entry)
+        return
+    together: dict[str, list[AnyRun]] = {}
+    for run in runs:
+        together.setdefault(_experiment(run), []).append(run)
+    for members in together.values():
+        elsewhere = entry.gpu and place.device != "cuda"
+        its_runs = tuple(_on_any_gpu(run) if elsewhere else run for run in members)
+        yield Experiment(name, _names(its_runs[0]), its_runs, entry.gpu)
+
+
+def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
+    datasets = [entry.dataset] if isinstance(entry, Profiling) and entry.dataset else getattr(entry, "datasets", [])
+    needs = ", ".join([*(one.name for one in datasets), *(f"weights of {one.name}" for one in entry.backbones)])
+    names = {
+        "job": "train" if isinstance(entry, Training) else "profile",
+        "dataset": ", ".join(one.name for one in datasets) or None,
+        "protocol": getattr(entry, "protocol", None),
+        "method": ", ".join(entry.methods),
+        "backbone": ", ".join(one.name for one in entry.backbones) or None,
+    }
+    return Experiment(name, names, (), entry.gpu, needs)
+
+
+def _of_paper(method: str, place: Place, seeds: int | None) -> Iterator[Experiment]:
+    """Every published row that a variant answers, by the paper's recipe."""
+    answered = [row.answered_by.variant for row in recipes.published(method) if row.answered_by]
+    variants = [variant for variant in recipes.method_file(method).variants if variant in answered]
+    if not variants:
+        return
+    for goal in jobs.goals(method, place, variants=variants):
+        published = next((row.value for row in goal.rows), None)
+        if goal.lacking is None:
+            (entry,) = jobs.reproduce(method, [goal], seeds or 3).train
+            for row in _expanded(
+                "papers", Suite(about="", train=[entry]), entry.model_copy(update={"gpu": True}), place, seeds
+            ):
+                yield replace(row, names=row.names | {"published": published})
+            continue
+        needs = [goal.dataset] * (goal.dataset_fault is not None)
+        needs += [f"weights of {goal.backbone}"] * (goal.weights_fault is not None)
+        names = {
+            "job": "train",
+            "dataset": goal.dataset,
+            "protocol": "paper",
+            "method": method if goal.variant == "paper" else f"{method}:{goal.variant}",
+            "backbone": goal.backbone,
+            "px": goal.recipe.image_size,
+            "epochs": plan.epochs_of(goal.recipe),
+            "published": published,
+        }
+        yield Experiment("papers", names, (), True, ", ".join(needs))
+
+
+def _names(run: AnyRun) -> dict[str, Any]:
+    if isinstance(run, ProfileRun):
+        names: dict[str, Any] = {"dataset": None, "protocol": None}
+        size = {"px": run.image_size, "batch": run.batch_size, "precision": run.precision, "compiled": run.compile}
+    else:
+        names = {"dataset": run.task, "protocol": run.protocol}
+        size = {"px": run.recipe.image_size, "epochs": plan.epochs_of(run.recipe)}
+    return {"job": run.job, **names, "method": method_label(run), "backbone": run.backbone, **size}
+
+
+def _number(run: AnyRun) -> int:
+    return run.seed if isinstance(run, Run) else run.repeat
+
+
+def _experiment(run: AnyRun) -> str:
+    return run.model_copy(update={"seed": 0} if isinstance(run, Run) else {"repeat": 0}).hash
+
+
+def _on_any_gpu(run: AnyRun) -> AnyRun:
+    """A profile as a machine with a GPU would plan it."""
+    if isinstance(run, Run):
+        return run
+    return run.model_copy(update={"device": "cuda", "hardware": ANY_GPU})

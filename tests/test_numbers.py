@@ -1,0 +1,127 @@
+"""The project's own numbers: what they are, what is missing of them, and in which order it is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import numbers, suite
+from benchmarks.errors import UserError
+from benchmarks.numbers import Experiment
+from benchmarks.plan import NO_CHANGES, Changes, Place
+from benchmarks.settings import ProfileRun, Run
+from benchmarks.suite import Suite
+from benchmarks.worker import blank
+from results.store import ResultStore
+from tests.small_training import IMAGES, RECIPE, RESNET
+
+CPU = torch.device("cpu")
+
+
+def small_numbers(monkeypatch: pytest.MonkeyPatch, **entry: object) -> None:
+    """In place of the project's suites, one on drawn images; no published rows."""
+    trained = {
+        "methods": ["plain", "sef"],
+        "datasets": [{"name": "synthetic", "options": IMAGES}],
+        "backbones": [RESNET],
+        "seeds": 2,
+        "set": {"recipe": RECIPE},
+    }
+    one = Suite.model_validate({"about": "for tests", "numbers": 1, "train": [trained | entry]})
+    monkeypatch.setattr(suite, "available", lambda: ["small"])
+    monkeypatch.setattr(suite, "load", lambda name: one)
+    monkeypatch.setattr(numbers, "_of_paper", lambda *_: [])
+
+
+def finish(run: Run | ProfileRun, store: ResultStore) -> None:
+    store.write(blank(run, CPU))
+
+
+def test_the_first_seed_of_every_experiment_comes_before_any_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch)
+    rows = numbers.experiments(Place(), NO_CHANGES)
+    runs = numbers.in_order([run for row in rows for run in row.runs])
+    assert [(run.method, run.seed) for run in runs] == [("plain", 0), ("sef", 0), ("plain", 1), ("sef", 1)]
+
+
+def test_what_is_done_is_not_missing_and_committed_results_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_numbers(monkeypatch)
+    store = ResultStore(tmp_path)
+    rows = numbers.experiments(Place(), NO_CHANGES)
+    plain, sef = rows
+    for run in plain.runs:
+        finish(run, store)
+    finish(sef.runs[0], store)
+    store.publish(sef.runs[0].id)
+    (tmp_path / sef.runs[0].id / "record.json").unlink()
+    (left,) = numbers.missing(rows, store.records())
+    assert (left.names["method"], left.seeds) == ("sef", [1])
+
+
+def test_a_failed_run_is_still_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_numbers(monkeypatch)
+    rows, store = numbers.experiments(Place(), NO_CHANGES), ResultStore(tmp_path)
+    record = blank(rows[0].runs[0], CPU)
+    record.status, record.error = "failed", "out of luck"
+    store.write(record)
+    assert numbers.missing(rows, store.records())[0].seeds == [0, 1]
+
+
+def test_what_needs_a_gpu_is_planned_on_a_cpu_but_not_done_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch, gpu=True)
+    rows = numbers.experiments(Place(), NO_CHANGES)
+    assert [row.needs("cpu") for row in rows] == ["a GPU", "a GPU"]
+    assert [row.needs("cuda") for row in rows] == [None, None]
+    assert [row["why"] for row in numbers.planned(rows)] == ["needs a GPU", "needs a GPU"]
+
+
+def test_data_that_are_not_here_are_named_without_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_numbers(monkeypatch, datasets=["cub_200_2011"], backbones=["resnet50"])
+    rows = numbers.experiments(Place(tmp_path, tmp_path), NO_CHANGES)
+    assert [row.lacking for row in rows] == ["cub_200_2011, weights of resnet50"]
+    assert str(tmp_path) not in json.dumps(numbers.planned(rows))
+    assert numbers.missing(rows, []) == rows
+
+
+def test_a_profile_is_answered_by_any_device_of_its_kind() -> None:
+    cell = {"method": "plain", "variant": "paper", "backbone": "resnet50", "classes": 5, "image_size": 64}
+    wanted = ProfileRun(**cell, batch_size=2, device="cuda", hardware=numbers.ANY_GPU)
+    measured = wanted.model_copy(update={"hardware": "NVIDIA H100"})
+    on_cpu = wanted.model_copy(update={"device": "cpu", "hardware": "a processor"})
+    row = Experiment("cost", {}, (wanted,), gpu=True)
+    assert numbers.missing([row], [blank(on_cpu, CPU)]) == [row]
+    assert numbers.missing([row], [blank(measured, CPU)]) == []
+
+
+def test_only_narrows_the_numbers_and_a_wrong_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch)
+    (row,) = numbers.experiments(Place(), Changes(only={"method": "sef"}))
+    assert row.names["method"] == "sef"
+    with pytest.raises(UserError, match="method"):
+        numbers.experiments(Place(), Changes(only={"methd": "sef"}))
+
+
+def test_publishing_commits_what_is_done_and_writes_down_what_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_numbers(monkeypatch)
+    rows, store = numbers.experiments(Place(), NO_CHANGES), ResultStore(tmp_path)
+    finish(rows[0].runs[0], store)
+    finish(rows[0].runs[0].model_copy(update={"seed": 7}), store)  # not one of the numbers
+    *published, planned = numbers.publish(rows, store)
+    assert [path.name for path in published] == [rows[0].runs[0].id]
+    assert [(row["method"], row["seeds"]) for row in store.planned()] == [("plain", [1]), ("sef", [0, 1])]
+    assert planned.name == "planned.json"
+
+
+def test_the_projects_numbers_can_be_planned_without_data_or_weights(tmp_path: Path) -> None:
+    rows = numbers.experiments(Place(tmp_path, tmp_path), NO_CHANGES)
+    assert {"cub100", "ablations", "flowers17", "cost", "papers"} <= {row.suite for row in rows}
+    assert all(row.runs or row.lacking for row in rows)
+    published = [row for row in rows if row.names.get("published") == 89.4]
+    assert any(row.names["method"] == "ws_dan" and row.names["dataset"] == "cub_200_2011" for row in published)
