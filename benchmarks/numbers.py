@@ -49,7 +49,7 @@ class Experiment:
     @property
     def seeds(self) -> list[int]:
         """Of a training, or the numbers of a profile's repeats."""
-        return [_number(run) for run in self.runs]
+        return [run.number for run in self.runs]
 
     def needs(self, device: str) -> str | None:
         """What a machine that computes on `device` wants for it, in words; None: nothing."""
@@ -96,8 +96,8 @@ def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
     its spread when there is time. Experiments stay in their order."""
     places: dict[str, int] = {}
     for run in runs:
-        places.setdefault(_experiment(run), len(places))
-    return sorted(runs, key=lambda run: (_number(run), places[_experiment(run)]))
+        places.setdefault(run.experiment, len(places))
+    return sorted(runs, key=lambda run: (run.number, places[run.experiment]))
 
 
 def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def _expanded(
         return
     together: dict[str, list[AnyRun]] = {}
     for run in runs:
-        together.setdefault(_experiment(run), []).append(run)
+        together.setdefault(run.experiment, []).append(run)
     for members in together.values():
         elsewhere = entry.gpu and place.device != "cuda"
         its_runs = tuple(_on_any_gpu(run) if elsewhere else run for run in members)
@@ -197,14 +197,6 @@ def _names(run: AnyRun) -> dict[str, Any]:
         names = {"dataset": run.task, "protocol": run.protocol}
         size = {"px": run.recipe.image_size, "epochs": plan.epochs_of(run.recipe)}
     return {"job": run.job, **names, "method": method_label(run), "backbone": run.backbone, **size}
-
-
-def _number(run: AnyRun) -> int:
-    return run.seed if isinstance(run, Run) else run.repeat
-
-
-def _experiment(run: AnyRun) -> str:
-    return run.model_copy(update={"seed": 0} if isinstance(run, Run) else {"repeat": 0}).hash
 
 
 def _on_any_gpu(run: AnyRun) -> AnyRun:

@@ -14,7 +14,8 @@ from datasets.sources import Way
 from results.record import task
 
 RULES = 2
-"""Version of the protocol's meaning. Raised when the same settings come to give another result; part of every hash."""
+"""Version of the protocol's meaning. Raised when the same settings come to give another result, as they do when a
+default is changed; part of every hash."""
 
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -108,13 +109,25 @@ class Case(Settings):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every setting, and the version of the rules that give them their meaning, as JSON has them."""
-        return {"rules": RULES, **self.model_dump(mode="json")}
+        """Every setting that is not at its default, and the version of the rules that give them their meaning, as JSON
+        has them. What is at its default is left out so that a setting that is new here, and changes nothing by
+        default, leaves earlier results and checkpoints as good as they were."""
+        return {"rules": RULES, **self.model_dump(mode="json", exclude_defaults=True)}
 
     @property
     def hash(self) -> str:
-        """SHA-256 of every setting: equal exactly if all are equal."""
+        """SHA-256 of the settings: equal exactly if all are equal."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def number(self) -> int:
+        """Which of the Runs of one experiment: the seed, or the repeat of a measurement."""
+        raise NotImplementedError
+
+    @property
+    def experiment(self) -> str:
+        """SHA-256 of the settings but the number: equal for the Runs of one experiment."""
+        raise NotImplementedError
 
     def folder_name(self, *parts: object) -> str:
         """`parts` joined to something readable and safe as a folder name, and the first digits of the hash."""
@@ -138,6 +151,14 @@ class Run(Case):
     precision: Precision = "fp32"
     recipe: Recipe
     seed: NonNegativeInt
+
+    @property
+    def number(self) -> int:
+        return self.seed
+
+    @property
+    def experiment(self) -> str:
+        return self.model_copy(update={"seed": 0}).hash
 
     @property
     def task(self) -> str:
@@ -193,6 +214,14 @@ class ProfileRun(Case):
     """Name of the processor or GPU: a rate holds for one only."""
     repeat: NonNegativeInt = 0
     """Which of several measurements of the same: each is a Run of its own, in a process of its own."""
+
+    @property
+    def number(self) -> int:
+        return self.repeat
+
+    @property
+    def experiment(self) -> str:
+        return self.model_copy(update={"repeat": 0}).hash
 
     @property
     def id(self) -> str:

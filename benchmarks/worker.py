@@ -103,6 +103,7 @@ def blank(case: AnyRun, device: torch.device) -> Record:
     return Record(
         id=case.id,
         hash=case.hash,
+        experiment=case.experiment,
         status="done",
         run=case.model_dump(mode="json"),
         commit=commit,

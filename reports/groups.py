@@ -26,6 +26,8 @@ def value_of(record: Record, key: str) -> Any:
     if key == "input":
         recipe = record.run.get("recipe") or {}
         return recipe.get("image_size", record.run.get("image_size", record.model.get("input")))
+    if key == "epochs":
+        return (record.run.get("recipe") or {}).get("epochs")
     if key == "dataset" and record.run.get("dataset_options"):
         return task(str(record.run["dataset"]), record.run["dataset_options"])
     return record.run.get(key)
@@ -113,7 +115,7 @@ def arenas(found: Iterable[Group]) -> dict[Arena, list[Group]]:
     for group in found:
         record = group.records[0]
         shared = {key: value_of(record, key) for key in ("dataset", "protocol", "backbone", "pretrained", "input")}
-        epochs = (record.run.get("recipe") or {}).get("epochs") if value_of(record, "protocol") == "common" else None
+        epochs = value_of(record, "epochs") if shared["protocol"] == "common" else None
         together[Arena(**shared, epochs=epochs, split=split_hash(record))].append(group)
     return together
 
@@ -169,7 +171,7 @@ def _same_network(group: Group, profile: Record) -> bool:
 
 
 def _experiment(record: Record) -> str:
-    return _canonical({key: value for key, value in record.run.items() if key not in _NOT_SETTINGS})
+    return record.experiment or _canonical({key: value for key, value in record.run.items() if key not in _NOT_SETTINGS})
 
 
 def _distinctions(records: Sequence[Record]) -> list[str]:

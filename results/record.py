@@ -56,6 +56,9 @@ class Record(Part):
     """Folder name: readable parts and the first digits of `hash`."""
     hash: str
     """SHA-256 of the settings that decide the outcome."""
+    experiment: str | None = None
+    """The same without the seed (or repeat): equal for Runs that are draws of one experiment, also where one of them
+    was recorded before a setting was known that both have at its default."""
     status: Literal["done", "failed"]
     run: dict[str, Any]
     error: str | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import methods
+from benchmarks.settings import ProfileRun, Run
 from results.record import Record
 from results.store import REFERENCE, ResultStore
 
@@ -23,6 +24,14 @@ def quick() -> dict[str, list[Record]]:
         if record.run.get("dataset") == "synthetic" and record.run["job"] == "train" and record.status == "done":
             found[record.run["method"]].append(record)
     return found
+
+
+def test_every_record_has_the_id_that_todays_settings_give_it() -> None:
+    """Else it would be measured again, and its next seed would stand in another row."""
+    for record in ResultStore(ROOT / "results" / REFERENCE).records():
+        kind = ProfileRun if record.run["job"] == "profile" else Run
+        run = kind.model_validate(record.run)
+        assert (record.id, record.hash, record.experiment) == (run.id, run.hash, run.experiment)
 
 
 @pytest.mark.parametrize("method", methods.available())

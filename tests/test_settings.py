@@ -38,7 +38,34 @@ FIXED_RECIPE = {
     "epochs": 1,
     "optimizer": {"lr": 0.1},
 }
-FIXED_HASH = "946783c9c70134ca"
+FIXED_HASH = "1b5c514a46ecc439"
+
+
+class LaterRecipe(Recipe):
+    """As a later version may have it: with one more setting."""
+
+    warmth: float = 0.5
+
+
+class LaterRun(Run):
+    """The same."""
+
+    recipe: LaterRecipe
+    patience: int | None = None
+
+
+def test_a_new_setting_orphans_no_earlier_result_unless_it_is_used() -> None:
+    values = a_run().model_dump()
+    later = LaterRun.model_validate(values)
+    assert (later.id, later.experiment) == (a_run().id, a_run().experiment)
+    assert LaterRun.model_validate(values | {"patience": 3}).hash != a_run().hash
+    warm = LaterRun.model_validate(values | {"recipe": values["recipe"] | {"warmth": 0.6}})
+    assert warm.hash != a_run().hash
+
+
+def test_an_experiment_is_its_settings_but_the_seed() -> None:
+    assert a_run(seed=1).experiment == a_run(seed=2).experiment
+    assert a_run(seed=1).experiment != a_run(seed=1, precision="bf16").experiment
 
 
 def other(value: object) -> object:
