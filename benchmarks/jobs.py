@@ -132,11 +132,10 @@ def compare(
     for name in methods:
         split_name(name)
     check_name(backbone)
-    file = find_weights(backbone, changes.get("pretrained", "auto"), place.weights_root)
     opened = _open(_choice(dataset), changes, place)
     profiled = {
         "methods": methods,
-        "backbones": [{"name": backbone, "options": file.network_options if file else {}}],
+        "backbones": [backbone],
         "image_sizes": [changes.get("recipe", {}).get("image_size") or recipes.common()["image_size"]],
     }
     profiles = [profiled | {"classes": classes} for classes in dict.fromkeys(len(one.classes) for one in opened)]

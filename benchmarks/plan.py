@@ -22,7 +22,7 @@ from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
 from benchmarks.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from datasets.interface import Dataset
 from datasets.sources import Way
-from methods.backbones import check_name, find_weights
+from methods.backbones import BackboneError, check_name, find_weights
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ OF_TRAINING = (
     "recipe",
 )
 """What `--set` may change of a training. What names a Run (method, dataset, protocol …) is asked for by name."""
-OF_PROFILE = ("options", "backbone_options", "precision", "optimizer")
-"""What it may change of a profile."""
+OF_PROFILE = ("options", "backbone_options", "pretrained", "precision", "optimizer")
+"""What it may change of a profile; of `pretrained`, only the network's options that the file asks for come into it."""
 
 
 def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[AnyRun]:
@@ -188,18 +188,17 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
 
 def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[ProfileRun]:
     overrides = {key: value for key, value in merged(entry.set, changes.set).items() if key in OF_PROFILE}
-    asked = product(
-        entry.methods, entry.backbones, entry.image_sizes, entry.batch_sizes, entry.precisions, entry.compile
-    )
-    for name, backbone, image_size, batch_size, precision, compiled in asked:
+    pretrained = overrides.pop("pretrained", None)
+    networks = [(one.name, _network_options(one, pretrained, place)) for one in entry.backbones]
+    asked = product(entry.methods, networks, entry.image_sizes, entry.batch_sizes, entry.precisions, entry.compile)
+    for name, (backbone, backbone_options), image_size, batch_size, precision, compiled in asked:
         method, variant = split_name(name)
-        check_name(backbone.name)
         values = {
             "method": method,
             "variant": variant,
             "options": recipes.options_of(method, variant),
-            "backbone": backbone.name,
-            "backbone_options": backbone.options,
+            "backbone": backbone,
+            "backbone_options": backbone_options,
             "classes": entry.classes,
             "image_size": image_size,
             "batch_size": batch_size,
@@ -215,6 +214,24 @@ def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[Prof
         _check_options(run)
         for repeat in range(entry.repeats):
             yield run.model_copy(update={"repeat": repeat})
+
+
+def _network_options(backbone: BackboneChoice, pretrained: str | None, place: Place) -> dict[str, Any]:
+    """timm options of a network whose speed is measured: those that its weight file asks for, so that what is timed
+    is what trains, under the suite's own.
+
+    The weights' values do not matter to a speed, so a network without a file of its own is measured as timm has it. A
+    file that is named has to be there: it may be of another network than timm's.
+    """
+    check_name(backbone.name)
+    choice = pretrained or backbone.pretrained
+    try:
+        file = find_weights(backbone.name, choice, place.weights_root)
+    except BackboneError:
+        if choice != "auto":
+            raise
+        file = None
+    return merged(file.network_options if file else {}, backbone.options)
 
 
 def _input(entry: Profiling, image_size: int, place: Place) -> dict[str, Any] | None:

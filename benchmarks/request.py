@@ -28,7 +28,6 @@ OF_TRAINING = (
     "seeds",
     "accumulate",
     "data_root",
-    "weights",
     "feed",
     "compile",
     "deterministic",

@@ -14,6 +14,9 @@ from benchmarks.settings import ProfileRun, Run
 from benchmarks.suite import DatasetChoice, Suite
 from datasets import DatasetError
 from methods.backbones import SHIPPED_WEIGHTS, BackboneError
+from results.store import ResultStore
+
+REPOSITORY = Path(__file__).parent.parent
 
 SMALL = {"classes": 3, "train_per_class": 2, "test_per_class": 1}
 SUITE = Suite.model_validate(
@@ -164,6 +167,36 @@ def test_known_weight_files_bring_their_options(real_data: Path, real_weights: P
     assert run.backbone_options == profiled.backbone_options == {"pad_type": "same"}
     assert profiled.classes == 100
     assert run.pretrained == "mobilenetv2_100.safetensors"
+
+
+def profiled_networks(network: object, place: Place, **asked: object) -> list[dict[str, object]]:
+    entry = {"methods": ["plain"], "backbones": [network], "image_sizes": [96]}
+    runs = plan.expand(Suite.model_validate({"about": "x", "profile": [entry]}), place, Changes(set=asked))
+    return [run.backbone_options for run in runs]
+
+
+def test_a_profile_is_of_the_network_that_trains(here: Place) -> None:
+    swin = {"name": "swin_tiny_patch4_window7_224", "pretrained": "test_swin_birds"}
+    (options,) = profiled_networks(swin, here)
+    assert options["embed_dim"] == 32
+    assert profiled_networks(swin | {"options": {"embed_dim": 64}}, here)[0]["embed_dim"] == 64
+    assert profiled_networks(swin, here, pretrained="none") == [{}]
+
+
+def test_a_profile_needs_no_weights_but_a_file_that_is_named_has_to_be_there(here: Place) -> None:
+    assert profiled_networks("resnet50", here) == [{}]
+    with pytest.raises(BackboneError, match="not there"):
+        profiled_networks({"name": "resnet50", "pretrained": "mine"}, here)
+
+
+def test_the_committed_profiles_are_those_of_the_quick_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next quick run would measure again what is committed, and the two would stand in two rows."""
+    committed = ResultStore(REPOSITORY / "results" / "reference").records()
+    of_quick = [one for one in committed if one.run["job"] == "profile" and one.run["image_size"] == 96]
+    (hardware,) = {str(one.run["hardware"]) for one in of_quick}
+    monkeypatch.setattr("benchmarks.machine.device_name", lambda _: hardware)
+    planned = [run.id for run in plan.expand(suite.load("quick"), Place()) if isinstance(run, ProfileRun)]
+    assert sorted(one.id for one in of_quick) == sorted(planned)
 
 
 def test_the_shipped_backbone_has_never_seen_the_quick_suites_classes() -> None:
