@@ -171,7 +171,9 @@ def _same_network(group: Group, profile: Record) -> bool:
 
 
 def _experiment(record: Record) -> str:
-    return record.experiment or _canonical({key: value for key, value in record.run.items() if key not in _NOT_SETTINGS})
+    return record.experiment or _canonical(
+        {key: value for key, value in record.run.items() if key not in _NOT_SETTINGS}
+    )
 
 
 def _distinctions(records: Sequence[Record]) -> list[str]:
