@@ -33,6 +33,12 @@ def markdown(table: Table) -> str:
     return tabulate(words, headings, "pipe", disable_numparse=True, colalign=[column.align for column in columns])
 
 
+def sentences(texts: Sequence[str]) -> str:
+    """One in bold, or a list of several; no line break at the end."""
+    lines = [f"**{markdown_text(text)}**" for text in texts]
+    return lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines)
+
+
 def csv(table: Table) -> str:
     """Every number unrounded, below the table's own column names; empty where there is none."""
     return table.frame.to_csv(index=False)

@@ -52,6 +52,14 @@ def tabular(table: Table) -> str:
     return _ruled(columns, cells)
 
 
+def sentences(texts: Sequence[str]) -> str:
+    """As in Markdown: one in bold, or a list of several."""
+    lines = [f"\\textbf{{{latex_text(text)}}}" for text in texts]
+    if len(lines) == 1:
+        return lines[0]
+    return "\n".join(["\\begin{itemize}", *(f"\\item {line}" for line in lines), "\\end{itemize}"])
+
+
 def _float(table: Table, number: int) -> str:
     columns, cells = shown(table, _printed(table))
     kept, alike = told_once(columns, cells)

@@ -40,7 +40,8 @@ def paired(records: Iterable[Record], answers: Answers) -> Table:
             pair = {"dataset": arena.dataset, "protocol": arena.protocol, "backbone": arena.backbone}
             pair |= {"arena": str(arena), "first": names[first], "second": names[second]}
             rows.append(pair | compared(answers.of(members[first]), answers.of(members[second])))
-    return Table("paired", "Paired comparison", _corrected(rows), columns.PAIRED_COLUMNS, columns.PAIRED_NOTE)
+    frame = pd.DataFrame(decided(rows))
+    return Table("paired", "Paired comparison", frame, columns.PAIRED_COLUMNS, columns.PAIRED_NOTE)
 
 
 def _are_variants(first: Group, second: Group) -> bool:
@@ -85,8 +86,13 @@ def _common_seeds(first: Answered, second: Answered) -> list[int]:
     return seeds
 
 
-def _corrected(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Adds the corrected p values and who is better by both; pairs without a test take no part in the correction."""
+def decided(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`compared` pairs, each with its names `first` and `second`, and with what the whole list makes of them.
+
+    Adds the p values corrected for the list and who is `better` by both; pairs without a test take no part in the
+    correction, and nobody is better.
+    """
+    rows = [dict.fromkeys(("p_holm", "p_bootstrap_holm", "better")) | row for row in rows]
     tested = [row for row in rows if row["p"] is not None]
     for key in ("p", "p_bootstrap"):
         for row, adjusted in zip(tested, holm([row[key] for row in tested]), strict=True):
@@ -95,4 +101,4 @@ def _corrected(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         row["better"] = "neither"
         if max(row["p_holm"], row["p_bootstrap_holm"]) < LEVEL and row["difference"] != 0:
             row["better"] = row["first"] if row["difference"] > 0 else row["second"]
-    return pd.DataFrame([dict.fromkeys(("p_holm", "p_bootstrap_holm", "better")) | row for row in rows])
+    return rows

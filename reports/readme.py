@@ -1,10 +1,16 @@
-"""Tables inside a README or another page, rendered from records between two comments and never typed.
+"""Tables and answers inside a README or another page, rendered from records between two comments and never typed.
 
 <!-- table: head_to_head dataset=cub100 protocol=common -->
 <!-- /table -->
 
 `<!-- table: head_to_head compact dataset=cub100 -->` keeps the columns that matter most, and a value may be a pattern
 (`<!-- table: averages dataset=webfg_496:* -->`). In a LaTeX file the comments are `% table: …` and `% /table`.
+
+<!-- answer: method=ws_dan first=regularised second=regularised_unnormalised dataset=cub100 input=96 -->
+<!-- /answer -->
+
+is one sentence: which of two variants is better. `second=maps_4,maps_16` gives a list of them, and `second=plain:paper`
+names another method's. Other conditions are a table's filters; `method`, `first` and `second` are names, not patterns.
 """
 
 from __future__ import annotations
@@ -27,19 +33,22 @@ from reports.missing import missing
 from reports.paired import paired
 from reports.provenance import provenance
 from reports.tables import Table
+from reports.verdicts import Name, verdicts
 from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore, write_whole
 
-FILTERS = (*NAMED, "suite", "seed")
+FILTERS = (*NAMED, "epochs", "suite", "seed")
+ASKED = ("first", "second", *(key for key in FILTERS if key != "variant"))
+"""Of an answer: its two sides name the variants."""
 MARKED = (".md", ".tex")
-"""Files that may hold tables."""
+"""Files that may hold blocks."""
 _COMMENT = {".md": ("<!-- ", " -->"), ".tex": ("% ", "")}
 _FOLDERS = ("docs", "reports", "methods")
 
 
 def pages(root: Path) -> list[Path]:
-    """The committed files of a checkout that hold tables: README.md, and what `docs`, `reports`, `methods` have."""
+    """The committed files of a checkout that hold blocks: README.md, and what `docs`, `reports`, `methods` have."""
     candidates = [root / "README.md", *(path for folder in _FOLDERS for path in sorted((root / folder).rglob("*.*")))]
     return [
         path for path in candidates if path.suffix in MARKED and path.is_file() and _block(path).search(_text(path))
@@ -47,23 +56,27 @@ def pages(root: Path) -> list[Path]:
 
 
 def render_readme(readme: Path, store: ResultStore) -> str:
-    """The text of `readme` with every table rendered anew; the file is not touched.
+    """The text of `readme` with every table and answer rendered anew; the file is not touched.
 
-    Raises `ValueError` for a table or filter that does not exist, naming the nearest, and for a block without an end.
+    Raises `ValueError`, naming file and block, for a table or filter that does not exist, with the nearest; for an
+    answer that could be about several experiments; and for a block without an end.
     """
     records, answers = store.records(), Answers(store.predictions)
     opening, closing = _COMMENT[_kind(readme)]
+    block = _block(readme)
 
     def rendered(found: re.Match[str]) -> str:
-        begin = f"{opening}table: {found['asked']}{closing}"
-        if not found["end"]:
-            raise ValueError(f"{readme.name}: {begin} has no {opening}/table{closing} after it")
-        table = _asked(found["asked"], records, answers)
-        if _kind(readme) == ".tex":
-            return f"{begin}\n{latex.tabular(table)}\n{found['end']}"
-        return f"{begin}\n\n{formats.markdown(table)}\n\n{found['end']}"
+        begin = f"{opening}{found['kind']}: {found['asked']}{closing}"
+        # An end behind the next beginning is that one's: what stands between them would be lost.
+        if not found["end"] or block.search(found["body"]):
+            raise ValueError(f"{readme}: {begin} has no {opening}/{found['kind']}{closing} after it")
+        try:
+            body = _body(found["kind"], found["asked"], records, answers, _kind(readme) == ".tex")
+        except ValueError as error:
+            raise ValueError(f"{readme}: {begin}: {error}") from error
+        return f"{begin}\n{body}\n{found['end']}"
 
-    return _block(readme).sub(rendered, _text(readme))
+    return block.sub(rendered, _text(readme))
 
 
 def write_readme(readme: Path, store: ResultStore) -> None:
@@ -73,7 +86,7 @@ def write_readme(readme: Path, store: ResultStore) -> None:
 
 
 def check_readme(readme: Path, store: ResultStore) -> bool:
-    """Whether the tables in `readme` are what the records give. Raises as `render_readme`."""
+    """Whether the tables and answers in `readme` are what the records give. Raises as `render_readme`."""
     return render_readme(readme, store) == _text(readme)
 
 
@@ -88,12 +101,21 @@ def _text(path: Path) -> str:
 def _block(path: Path) -> re.Pattern[str]:
     opening, closing = map(re.escape, _COMMENT[_kind(path)])
     return re.compile(
-        rf"^{opening}table: (?P<asked>.*?){closing}\n(?P<body>.*?)(?P<end>^{opening}/table{closing}$|\Z)",
+        rf"^{opening}(?P<kind>table|answer): (?P<asked>.*?){closing}\n"
+        rf"(?P<body>.*?)(?P<end>^{opening}/(?P=kind){closing}$|\Z)",
         re.MULTILINE | re.DOTALL,
     )
 
 
-def _asked(asked: str, records: Sequence[Record], answers: Answers) -> Table:
+def _body(kind: str, asked: str, records: Sequence[Record], answers: Answers, in_latex: bool) -> str:
+    if kind == "answer":
+        sentences = _answer(asked, records, answers)
+        return latex.sentences(sentences) if in_latex else formats.sentences(sentences)
+    table = _table(asked, records, answers)
+    return latex.tabular(table) if in_latex else f"\n{formats.markdown(table)}\n"
+
+
+def _table(asked: str, records: Sequence[Record], answers: Answers) -> Table:
     """`name [compact] key=value …` -> the table over the Runs with these settings; quotes hold a value with spaces."""
     name, *conditions = shlex.split(asked) or [""]
     compact = "compact" in conditions
@@ -115,7 +137,7 @@ def _asked(asked: str, records: Sequence[Record], answers: Answers) -> Table:
     }
     if name not in builders:
         raise ValueError(f"there is no table {name!r}; {_nearest(name, list(builders))}")
-    wanted = dict(_condition(text) for text in conditions)
+    wanted = dict(_condition(text, FILTERS) for text in conditions)
     # A profile tells what a trained network costs whatever the dataset, so it stays to be joined.
     joined = name in {"head_to_head", "missing"}
     table = builders[name](
@@ -124,10 +146,27 @@ def _asked(asked: str, records: Sequence[Record], answers: Answers) -> Table:
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
 
-def _condition(text: str) -> tuple[str, str]:
+def _answer(asked: str, records: Sequence[Record], answers: Answers) -> list[str]:
+    """`first=variant second=[method:]variant[,…] key=value …` -> a sentence per pair, over the Runs so chosen."""
+    wanted = dict(_condition(text, ASKED) for text in shlex.split(asked))
+    method = wanted.pop("method", "")
+    first, second = _name(wanted.pop("first", ""), method), wanted.pop("second", "")
+    seconds = [_name(text, method) for text in second.split(",")]
+    return verdicts([record for record in records if _fits(record, wanted)], answers, first, seconds, wanted)
+
+
+def _name(text: str, method: str) -> Name:
+    own, colon, variant = text.rpartition(":")
+    name = Name(own if colon else method, variant)
+    if not all(name) or "," in text:
+        raise ValueError(f"{text!r} names no variant; an answer is first=[method:]variant second=[method:]variant[,…]")
+    return name
+
+
+def _condition(text: str, known: Sequence[str]) -> tuple[str, str]:
     key, equals, value = text.partition("=")
-    if not equals or key not in FILTERS:
-        raise ValueError(f"{text!r} is no filter of a table (name=value); {_nearest(key, FILTERS)}")
+    if not equals or key not in known:
+        raise ValueError(f"{text!r} is no filter here (name=value); {_nearest(key, known)}")
     return key, value
 
 
