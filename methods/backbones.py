@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,6 +194,9 @@ class Backbone(nn.Module):
         self.net: Any  # timm's networks answer to more than nn.Module declares
         strides = [info["reduction"] for info in net.feature_info]
         modules = [info["module"] for info in net.feature_info]
+        self.attention_taps = [tap for tap in self.taps if tap in swin_attention.TAPS]
+        if self.attention_taps:  # before the strides are looked at: a network that is no Swin is refused for that
+            swin_attention.keep(net)
         unknown = [tap for tap in self.taps if isinstance(tap, int) and tap not in strides]
         if unknown:
             raise BackboneError(
@@ -200,9 +204,6 @@ class Backbone(nn.Module):
             )
         # The deepest map of a stride is the one papers mean: relu5_3 of VGG-16, Mixed_6e of Inception-v3.
         self.deepest: dict[Tap, int] = {stride: index for index, stride in enumerate(strides)}
-        self.attention_taps = [tap for tap in self.taps if tap in swin_attention.TAPS]
-        if self.attention_taps:
-            swin_attention.keep(net)
         self.by_module = any(isinstance(tap, str) and tap not in ("final", *swin_attention.TAPS) for tap in self.taps)
         if self.by_module:
             self.nodes = [modules[self.deepest[tap]] if isinstance(tap, int) else tap for tap in self.taps]
@@ -210,7 +211,7 @@ class Backbone(nn.Module):
         else:
             self.depths = sorted({self.deepest[tap] for tap in self.taps if isinstance(tap, int)})
             self.net = net
-        self.channels = self._probe(image_size if fixed_size else min(image_size, 128))
+        self.channels = self._cut(torch.zeros(1, 3, *[image_size if fixed_size else min(image_size, 128)] * 2))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         if self.by_module:
@@ -239,33 +240,52 @@ class Backbone(nn.Module):
 
     def _as_map(self, features: Tensor) -> Tensor:
         """timm's final features in any of its layouts -> `(B, C, h, w)`."""
-        layout = str(getattr(self.net, "output_fmt", "NCHW"))
-        if features.ndim == 3:  # tokens (B, N, C), class tokens first
+        if features.ndim == 3:  # tokens (B, N, C), class tokens first; a square of them, as images are square
             tokens = features[:, getattr(self.net, "num_prefix_tokens", 0) :]
-            rows, columns = self.net.patch_embed.grid_size
-            return tokens.transpose(1, 2).unflatten(2, (rows, columns))
+            return tokens.transpose(1, 2).unflatten(2, [math.isqrt(tokens.shape[1])] * 2)
+        layout = str(getattr(self.net, "output_fmt", "NCHW"))
         return features.permute(0, 3, 1, 2) if layout == "NHWC" else features
 
-    def _probe(self, image_size: int) -> tuple[int, ...]:
-        """Runs one black image: learns the channels of each tap, and drops the modules that no tap depends on."""
+    def _cut(self, image: Tensor) -> tuple[int, ...]:
+        """Drops the modules that no tap depends on, and returns the channels of each tap, by a look at one image.
+
+        Raises `BackboneError` if the network can't give its maps of such an image.
+        """
         self.eval()
         with torch.enable_grad():
-            maps = self(torch.zeros(1, 3, image_size, image_size))
+            try:
+                maps = self(image)
+            except Exception as error:  # networks raise what they happen to stumble over
+                raise BackboneError(
+                    f"{type(self.net).__name__} gives no maps at {list(self.taps)} of an image of {image.shape[3]} px "
+                    f"({error}); take another tap, image size or network"
+                ) from error
             torch.stack([one.sum() for one in maps]).sum().backward()
         flat = [tap for tap, one in zip(self.taps, maps, strict=True) if one.ndim != 4]
         if flat:
             raise BackboneError(f"tap {flat[0]!r} gives no spatial map (B, C, h, w)")
-        dropped: tuple[str, ...] = ()
+        dropped: dict[str, nn.Module] = {}
         for name, module in list(self.net.named_modules()):
             parameters = list(module.parameters())
-            if name.startswith(dropped) or not name or not parameters:
+            if name.startswith(tuple(f"{one}." for one in dropped)) or not name or not parameters:
                 continue
             if all(parameter.grad is None for parameter in parameters):
                 self.net.set_submodule(name, nn.Identity())
-                dropped += (f"{name}.",)
+                dropped[name] = module
         self.zero_grad(set_to_none=True)
+        if dropped and not self._runs(image):  # it goes through them for nothing (HRNet's last stage)
+            for name, module in dropped.items():
+                self.net.set_submodule(name, module)
         self.train()
         return tuple(one.shape[1] for one in maps)
+
+    @torch.no_grad()
+    def _runs(self, image: Tensor) -> bool:
+        try:
+            self(image)
+        except Exception:  # whatever it is, it came from what was dropped
+            return False
+        return True
 
 
 def _extract(net: nn.Module, nodes: list[str]) -> nn.Module:

@@ -137,5 +137,35 @@ def test_a_network_without_windows_is_refused_with_the_reason(name: str) -> None
         TimmBackbones(name, 96).features([16, "attention"])
 
 
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "test_vit"])
+def test_a_network_of_one_resolution_is_refused_for_having_no_windows_rather_than_for_a_stride(name: str) -> None:
+    with pytest.raises(BackboneError, match="is no Swin Transformer"):
+        TimmBackbones(name, 96).features([8, "attention"])
+
+
+@pytest.mark.parametrize(
+    ("name", "taps"), [("crossvit_9_240", ["final"]), ("efficientformer_l1", ["final"]), ("coat_lite_mini", ["final"])]
+)
+def test_a_network_that_gives_no_maps_is_refused_in_one_line(name: str, taps: list[interface.Tap]) -> None:
+    """Whatever timm's code stumbles over: grids of two sizes, tables of another image size, features in a list."""
+    with pytest.raises(BackboneError, match=r"gives no maps at \['final'\] of an image of \d+ px \(.*take another tap"):
+        TimmBackbones(name, 96).features(taps)
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "test_vit", "test_mambaout"])
+def test_final_features_of_any_layout_become_a_map(name: str) -> None:
+    backbone = TimmBackbones(name, 96).features(["final"]).eval()
+    (got,) = backbone(torch.randn(2, 3, 96, 96))
+    assert got.shape[:2] == (2, backbone.channels[0])
+    assert got.shape[2] == got.shape[3] > 1
+
+
+def test_what_a_network_runs_through_for_nothing_stays_in_it() -> None:
+    """HRNet's last stage walks over its parts, which stride 16 does not depend on."""
+    images = torch.randn(1, 3, 64, 64)
+    (got,) = TimmBackbones("hrnet_w18_small", 64).features([16]).eval()(images)
+    assert got.shape == (1, 512, 4, 4)
+
+
 def test_a_method_can_raise_the_error_of_the_backbones_without_knowing_them() -> None:
     assert BackboneError is interface.BackboneError

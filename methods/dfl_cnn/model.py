@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from methods.dfl_cnn.bank import FilterBank
 from methods.dfl_cnn.initialise import calibrate, class_filters, peaks
-from methods.interface import BackboneSource, Method, Tap
+from methods.interface import BackboneError, BackboneSource, Method, Tap
 
 
 class DFLCNN(Method):
@@ -138,12 +138,19 @@ def last_but_one(backbones: BackboneSource) -> int:
     """Stride of the last map before a network's last resolution: 16 if anything is learnt behind stride 16, else 8.
 
     A ResNet's last stage, like that of most networks, has stride 32. VGG's has stride 16, and only pooling behind it.
+    A network of one resolution, as BEiT, has no map of stride 8; its filters go on the map there is.
     """
 
     def size(tap: Tap) -> int:
         return sum(p.numel() for m in [backbones.features([tap])] if isinstance(m, nn.Module) for p in m.parameters())
 
-    return 16 if size("final") > size(16) else 8
+    if size("final") > size(16):
+        return 16
+    try:
+        backbones.features([8])
+    except BackboneError:
+        return 16
+    return 8
 
 
 def _patch_taps(backbones: BackboneSource, first: Tap | None, scales: int) -> list[Tap]:

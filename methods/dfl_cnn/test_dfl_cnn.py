@@ -321,6 +321,21 @@ def test_filters_go_on_the_last_map_before_the_last_resolution(backbone):
     assert last_but_one(TimmBackbones(backbone, 64)) == 16
 
 
+def test_filters_go_on_the_one_map_of_a_network_of_one_resolution():
+    """BEiT has nothing to learn behind its last block, as VGG behind stride 16, but no map of stride 8 either."""
+    refused = BackboneError("no map of stride 8")
+
+    class Source:
+        name = "columnar"
+
+        def features(self, taps, name=None):
+            if taps == [8]:
+                raise refused
+            return torch.nn.Linear(2, 2)
+
+    assert last_but_one(Source()) == 16
+
+
 def test_filters_of_vgg_look_at_conv4_3_before_its_pooling():
     method = DFLCNN(TimmBackbones("vgg16", 64), 3, filters_per_class=1)
     patch, last = method.backbone(torch.randn(1, 3, 64, 64))
