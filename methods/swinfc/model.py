@@ -68,6 +68,10 @@ class SwinFC(Method):
         super().__init__()
         if len(betas) not in (0, len(STAGES)):
             raise ValueError(f"betas are the weights of stages 2, 3 and 4, or none: got {list(betas)}")
+        counts = {"memory": memory, "reduction": reduction, "width": width, "selected": selected}
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise ValueError(f"{name} is {count}; it must be 1 or more")
         self.betas = tuple(betas)
         self.fsm, self.margin, self.selected, self.sum_heads = fsm, margin, selected, sum_heads
         stages = STAGES if self.betas else ()

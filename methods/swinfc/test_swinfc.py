@@ -325,6 +325,12 @@ def test_betas_must_be_one_for_each_branch() -> None:
         build(betas=(0.4, 0.6))
 
 
+@pytest.mark.parametrize("option", ["memory", "reduction", "width", "selected"])
+def test_counts_start_at_one(option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} is 0; it must be 1 or more"):
+        build(**{option: 0})
+
+
 def test_fbsd_head_has_two_layers_and_normalises() -> None:
     kinds = [type(layer) for layer in stage_head(8, 3, fbsd=True)]
     assert kinds == [BatchNorm, nn.Linear, BatchNorm, nn.ELU, nn.Linear]

@@ -41,7 +41,7 @@ class WSDAN(Method):
             `"first"`: the features' own first M channels; any other word: the first M channels of the module of that
             name. `"auto"`: the pretrained filters of `INCEPTION_ATTENTION` on Inception-v3, `"new"` elsewhere.
         tap: where the features are taken; None: `Mixed_6e` on Inception-v3, the last map elsewhere.
-        maps: M.
+        maps: M; 0: no attention, but the features' mean and a linear layer, the ablation's fine-tuned network.
         maximum: pool the part features by their maximum (GMP) instead of their mean (GAP).
         scale: of the feature matrix, before the classifier.
         bias: of the classifier.
@@ -81,21 +81,22 @@ class WSDAN(Method):
         super().__init__()
         if average not in ("probabilities", "logits"):
             raise ValueError(f"average is {average!r}; it must be 'probabilities' or 'logits'")
-        if maps < 1:
-            raise ValueError(f"maps is {maps}; it must be 1 or more")
+        if maps < 0 or (maps == 0 and (regularisation or crop or drop or two_views)):
+            raise ValueError(f"maps is {maps}; it must be 1 or more, or 0 where nothing asks for attention")
         inception = backbones.name.split(".")[0] == "inception_v3"
         if tap is None:
             tap = INCEPTION_FEATURES if inception else "final"
         if attention == "auto":
             attention = INCEPTION_ATTENTION if inception and tap == INCEPTION_FEATURES else "new"
-        self.backbone = backbones.features([tap] if attention in ("new", "first") else [tap, attention])
+        own = attention in ("new", "first") or maps == 0
+        self.backbone = backbones.features([tap] if own else [tap, attention])
         channels, borrowed = self.backbone.channels[0], self.backbone.channels[-1]
         if attention != "new" and borrowed < maps:
             raise BackboneError(
                 f"{attention!r} has {borrowed} channels, too few for {maps} attention maps; lower `maps`"
             )
-        self.attend = attention_convolution(channels, maps) if attention == "new" else None
-        self.classifier = nn.Linear(maps * channels, num_classes, bias)
+        self.attend = attention_convolution(channels, maps) if attention == "new" and maps else None
+        self.classifier = nn.Linear(max(maps, 1) * channels, num_classes, bias)
         nn.init.kaiming_normal_(self.classifier.weight)
         if bias:
             nn.init.zeros_(self.classifier.bias)
@@ -109,9 +110,15 @@ class WSDAN(Method):
         self.views = 2 if two_views else 1
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One pass: logits `(B, K)`, feature matrix `(B, M·C)` and attention maps `(B, M, h, w)`."""
+        """One pass: logits `(B, K)`, feature matrix `(B, M·C)` and attention maps `(B, M, h, w)`.
+
+        Without attention the matrix is the features' mean over positions, and the one map their mean over channels.
+        """
         taps = self.backbone(images)
         features = taps[0]
+        if self.maps == 0:
+            pooled = features.mean(dim=(2, 3))
+            return self.classifier(pooled), pooled, features.mean(dim=1, keepdim=True).relu()
         attention = taps[-1][:, : self.maps].relu() if self.attend is None else self.attend(features)
         if attention.shape[2:] != features.shape[2:]:
             attention = F.interpolate(attention, size=features.shape[2:], mode="bilinear", align_corners=False)
@@ -186,6 +193,8 @@ class WSDAN(Method):
 
     def explain(self, images: Tensor) -> dict[str, Tensor]:
         """What the second look sees; the strongest part cropped and dropped, θ in the middle of its range."""
+        if self.maps == 0:
+            return {}
         attention = self.look(images)[2]
         strongest = attention.float().mean(dim=(2, 3)).argmax(dim=1)
         part = attention[torch.arange(len(images), device=images.device), strongest]

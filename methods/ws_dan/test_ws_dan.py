@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import methods
 from methods.backbones import TimmBackbones
 from methods.interface import BackboneError, Tap
+from methods.plain.model import Plain
 from methods.ws_dan import augment
 from methods.ws_dan.model import INCEPTION_ATTENTION, WSDAN
 
@@ -211,6 +212,16 @@ def test_every_variant_makes_a_finite_step(variant):
     assert method.views == (1 if methods.variants("ws_dan")[variant].get("two_views") is False else 2)
 
 
+def test_the_ablations_baseline_is_the_plain_network():
+    method, (images, labels) = tiny(**methods.variants("ws_dan")["baseline"]).eval(), batch()
+    plain = Plain(TinySource(), 5).eval()
+    plain.backbone, plain.head = method.backbone, method.classifier
+    torch.testing.assert_close(method(images), plain(images))
+    torch.testing.assert_close(method.losses(images, labels), {"raw": plain.losses(images, labels)["cross_entropy"]})
+    assert method.attention(images).shape == (4, 1, 8, 8)
+    assert method.explain(images) == {}
+
+
 @pytest.mark.parametrize(
     ("network", "options", "taps"),
     [
@@ -268,3 +279,7 @@ def test_what_cannot_be_is_refused():
         tiny(duplicates="first")
     with pytest.raises(ValueError, match="maps is 0"):
         tiny(maps=0)
+    with pytest.raises(ValueError, match="maps is 0"):
+        tiny(maps=0, regularisation=0, crop=False, drop=False)
+    with pytest.raises(ValueError, match="maps is -1"):
+        tiny(maps=-1, regularisation=0, crop=False, drop=False, two_views=False)
