@@ -19,9 +19,10 @@ import difflib
 import fnmatch
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from reports import formats, latex, profiles, tables
 from reports.ablation import ablation, steps
@@ -31,6 +32,7 @@ from reports.groups import NAMED, job, value_of
 from reports.localisation import localisation, part_hits
 from reports.missing import missing
 from reports.paired import paired
+from reports.planned import fitting, gaps, planned
 from reports.provenance import provenance
 from reports.tables import Table
 from reports.verdicts import Name, verdicts
@@ -39,6 +41,8 @@ from results.record import Record
 from results.store import ResultStore, write_whole
 
 FILTERS = (*NAMED, "epochs", "suite", "seed")
+PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planned": planned, "gaps": gaps}
+"""Tables of what is not there, from `results/reference/planned.json`."""
 ASKED = ("first", "second", *(key for key in FILTERS if key != "variant"))
 """Of an answer: its two sides name the variants."""
 MARKED = (".md", ".tex")
@@ -61,7 +65,7 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     Raises `ValueError`, naming file and block, for a table or filter that does not exist, with the nearest; for an
     answer that could be about several experiments; and for a block without an end.
     """
-    records, answers = store.records(), Answers(store.predictions)
+    known = Known(store.records(), Answers(store.predictions), store.planned())
     opening, closing = _COMMENT[_kind(readme)]
     block = _block(readme)
 
@@ -71,7 +75,7 @@ def render_readme(readme: Path, store: ResultStore) -> str:
         if not found["end"] or block.search(found["body"]):
             raise ValueError(f"{readme}: {begin} has no {opening}/{found['kind']}{closing} after it")
         try:
-            body = _body(found["kind"], found["asked"], records, answers, _kind(readme) == ".tex")
+            body = _body(found["kind"], found["asked"], known, _kind(readme) == ".tex")
         except ValueError as error:
             raise ValueError(f"{readme}: {begin}: {error}") from error
         return f"{begin}\n{body}\n{found['end']}"
@@ -107,19 +111,28 @@ def _block(path: Path) -> re.Pattern[str]:
     )
 
 
-def _body(kind: str, asked: str, records: Sequence[Record], answers: Answers, in_latex: bool) -> str:
+class Known(NamedTuple):
+    """What pages are rendered from."""
+
+    records: Sequence[Record]
+    answers: Answers
+    planned: Sequence[Mapping[str, Any]]
+
+
+def _body(kind: str, asked: str, known: Known, in_latex: bool) -> str:
     if kind == "answer":
-        sentences = _answer(asked, records, answers)
+        sentences = _answer(asked, known)
         return latex.sentences(sentences) if in_latex else formats.sentences(sentences)
-    table = _table(asked, records, answers)
+    table = _table(asked, known)
     return latex.tabular(table) if in_latex else f"\n{formats.markdown(table)}\n"
 
 
-def _table(asked: str, records: Sequence[Record], answers: Answers) -> Table:
+def _table(asked: str, known: Known) -> Table:
     """`name [compact] key=value …` -> the table over the Runs with these settings; quotes hold a value with spaces."""
     name, *conditions = shlex.split(asked) or [""]
     compact = "compact" in conditions
-    conditions = [condition for condition in conditions if condition != "compact"]
+    wanted = dict(_condition(text, FILTERS) for text in conditions if text != "compact")
+    answers = known.answers
     builders: dict[str, Callable[[Sequence[Record]], Table]] = {
         "head_to_head": lambda some: tables.head_to_head(some, answers),
         "averages": averages,
@@ -135,24 +148,26 @@ def _table(asked: str, records: Sequence[Record], answers: Answers) -> Table:
         "missing": lambda some: missing(some, tables.head_to_head(some, answers), paired(some, answers)),
         "provenance": provenance,
     }
-    if name not in builders:
-        raise ValueError(f"there is no table {name!r}; {_nearest(name, list(builders))}")
-    wanted = dict(_condition(text, FILTERS) for text in conditions)
+    if name not in {**builders, **PLANNED}:
+        raise ValueError(f"there is no table {name!r}; {_nearest(name, [*builders, *PLANNED])}")
     # A profile tells what a trained network costs whatever the dataset, so it stays to be joined.
     joined = name in {"head_to_head", "missing"}
-    table = builders[name](
-        [record for record in records if (joined and job(record) == "profile") or _fits(record, wanted)]
-    )
+    if name in PLANNED:
+        table = PLANNED[name](fitting(known.planned, wanted))
+    else:
+        fits = [one for one in known.records if (joined and job(one) == "profile") or _fits(one, wanted)]
+        table = builders[name](fits)
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
 
-def _answer(asked: str, records: Sequence[Record], answers: Answers) -> list[str]:
+def _answer(asked: str, known: Known) -> list[str]:
     """`first=variant second=[method:]variant[,…] key=value …` -> a sentence per pair, over the Runs so chosen."""
     wanted = dict(_condition(text, ASKED) for text in shlex.split(asked))
     method = wanted.pop("method", "")
     first, second = _name(wanted.pop("first", ""), method), wanted.pop("second", "")
     seconds = [_name(text, method) for text in second.split(",")]
-    return verdicts([record for record in records if _fits(record, wanted)], answers, first, seconds, wanted)
+    fits = [record for record in known.records if _fits(record, wanted)]
+    return verdicts(fits, known.answers, first, seconds, wanted)
 
 
 def _name(text: str, method: str) -> Name:

@@ -137,15 +137,21 @@ class ResultStore:
         reference.write(record, self.history(run_id), self.predictions(run_id))
         return reference.folder(run_id)
 
+    @property
+    def _planned(self) -> Path:
+        """Among the committed Runs, which may be this store's own."""
+        return (self.root if self.root.name == REFERENCE else self.root / REFERENCE) / PLANNED
+
     def plan(self, rows: Sequence[dict[str, Any]]) -> Path:
         """Writes down which of the project's numbers are missing among the committed Runs."""
-        path = ResultStore(self.root / REFERENCE).folder("") / PLANNED
+        path = self._planned
+        ResultStore(path.parent).prepare()
         write_whole(path, lambda file: file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8"))
         return path
 
     def planned(self) -> list[dict[str, Any]]:
         """The rows that `plan` wrote. Raises `ResultsError` if they can't be read."""
-        path = self.root / REFERENCE / PLANNED
+        path = self._planned
         try:
             return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
         except (OSError, ValueError) as error:
