@@ -22,6 +22,9 @@ Tell = Callable[[Any], None]
 class Died(Exception):  # noqa: N818 - reads as what it is
     """The process ended without an answer; one line says how."""
 
+    killed = False
+    """Whether by SIGKILL, which is how a system that runs out of memory ends it."""
+
 
 def call(work: Callable[..., Any], *arguments: Any, hear: Tell) -> Any:
     """`work(*arguments, tell)` in a fresh process; each `tell(word)` there is a `hear(word)` here.
@@ -55,7 +58,9 @@ def _listen(pipe: connection.Connection, process: BaseProcess, hear: Tell) -> An
             kind, what = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
-            raise Died(_how(process.exitcode)) from None
+            death = Died(_how(process.exitcode))
+            death.killed = process.exitcode == -signal.SIGKILL
+            raise death from None
         if kind == "told":
             hear(what)
             continue

@@ -18,6 +18,9 @@ import torch
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "pillow", "scipy", "scikit-learn")
 
+THROTTLED = "clocks_event_reasons.active"
+"""nvidia-smi's name of the bits that say why a GPU's clocks are held down."""
+
 
 def device_name(device: torch.device) -> str:
     """Name of the GPU, or of the processor with the number of threads in use: what a rate depends on."""
@@ -51,19 +54,28 @@ def hardware(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        found |= {"device_memory": properties.total_memory, "cuda": torch.version.cuda, **_gpu_state()}
+        found |= {"device_memory": properties.total_memory, "cuda": torch.version.cuda, **_gpu_state(device)}
     return found
 
 
-def _gpu_state() -> dict[str, Any]:
-    """Driver, clocks in MHz and throttling of the first GPU, from nvidia-smi where it is there."""
-    fields = ("driver_version", "clocks.sm", "clocks.mem", "clocks_event_reasons.active", "temperature.gpu")
-    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return dict(zip(fields, [value.strip() for value in output.splitlines()[0].split(",")], strict=False))
+def gpu_uuid(device: torch.device) -> str:
+    """The driver's name of a GPU: torch's number is another where CUDA_VISIBLE_DEVICES leaves some out."""
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+
+
+def _gpu_state(device: torch.device) -> dict[str, Any]:
+    """Driver, clocks in MHz and throttling of the GPU, from nvidia-smi where it is there."""
+    for throttled in (THROTTLED, "clocks_throttle_reasons.active"):  # the second up to driver 530
+        fields = ("driver_version", "clocks.sm", "clocks.mem", throttled, "temperature.gpu")
+        command = ["nvidia-smi", f"--id={gpu_uuid(device)}", f"--query-gpu={','.join(fields)}"]
+        command.append("--format=csv,noheader,nounits")
+        try:
+            output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            continue
+        names = [THROTTLED if field == throttled else field for field in fields]
+        return dict(zip(names, [value.strip() for value in output.partition("\n")[0].split(",")], strict=False))
+    return {}
 
 
 def versions() -> dict[str, str]:

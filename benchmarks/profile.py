@@ -16,7 +16,7 @@ from benchmarks.plan import Place
 from benchmarks.profiling import largest, memory
 from benchmarks.profiling.gpu import EnergyMeter, state
 from benchmarks.profiling.mode import Bench, measure_mode
-from benchmarks.profiling.roofline import measure_limits
+from benchmarks.profiling.roofline import highest, measure_limits, shares
 from benchmarks.settings import ProfileRun
 from results.record import Record
 from results.speed import Mode
@@ -24,6 +24,8 @@ from results.speed import Mode
 MODES: tuple[Mode, ...] = ("inference", "train")
 """Inference first: what training allocates may stay with the process and would count against inference."""
 GIB = 2.0**30
+ONE_VALUE = "Expected more than 1 value per channel"
+"""Of what torch's batch norm raises where it has nothing to normalise, as at the beginning of a sweep from 1."""
 
 
 def measure(run: ProfileRun, record: Record, place: Place, folder: Path) -> None:
@@ -36,12 +38,15 @@ def measure(run: ProfileRun, record: Record, place: Place, folder: Path) -> None
     meter = EnergyMeter(device)
     room = memory.available(device, run.memory_limit)
     with numerics(run.precision):
-        record.limits = measure_limits(device, run.precision)
+        limits = measure_limits(device, run.precision)
         record.state["before"] = state(device, meter)
         bench = Bench(run, record, place, folder, meter, memory.Peak(device))
         for mode in MODES:
             _measure_within(room, bench, mode)
         record.state["after"] = state(device, meter)
+        record.limits = highest(limits, measure_limits(device, run.precision))
+    for speed in record.speed.values():
+        speed.shares = shares(speed, record.limits)
     if "largest_batch" in run.extras:
         _find_largest_batches(run, record, room)
 
@@ -61,10 +66,13 @@ def _measure_within(room: int, bench: Bench, mode: Mode) -> None:
         with memory.limited(device, room):
             record.speed[mode] = measure_mode(bench, mode)
     except Exception as error:
-        if not memory.ran_out(error):
+        if memory.ran_out(error):
+            record.exceeded[mode] = room
+            record.missing[f"speed.{mode}"] = f"out of memory: needs more than {room / GIB:.2f} GiB"
+        elif ONE_VALUE in str(error):
+            record.missing[f"speed.{mode}"] = "batch norm can't learn from one image of one position; raise batch_size"
+        else:
             raise
-        record.exceeded[mode] = room
-        record.missing[f"speed.{mode}"] = f"out of memory: needs more than {room / GIB:.1f} GiB"
     gc.collect()  # hooks and closures know each other
     if device.type == "cuda":
         torch.cuda.empty_cache()

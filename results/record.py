@@ -97,8 +97,8 @@ class Record(Part):
     """Bytes there were for a mode that ran out of memory: it needs more."""
     limits: Limits | None = None
     """Of the device, measured by a profile Run."""
-    state: dict[Literal["before", "after"], dict[str, Any]] = {}
-    """Clocks, temperature, throttling and load around the measurement of a profile Run."""
+    state: dict[Literal["before", "after"] | Mode, dict[str, Any]] = {}
+    """Clocks, temperature, throttling and load around the measurement of a profile Run, and while each mode worked."""
     localisation: Localisation | None = None
     """None unless the Run was looked at (`run_all.py look`)."""
     missing: dict[str, str] = {}

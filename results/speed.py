@@ -32,7 +32,7 @@ class Operation(Part):
 
 
 class Limits(Part):
-    """What the device reached just before the measurement: the ceilings of the roofline."""
+    """The most that the device reached just before the measurement and after it: the ceilings of the roofline."""
 
     flops_per_s: float
     """Product of large square matrices, in the Run's precision."""

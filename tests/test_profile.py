@@ -75,7 +75,7 @@ def test_what_is_measured_is_finite_and_ordered(tmp_path: Path) -> None:
     assert 2 * record.model["flops"] < train.flops < 3 * record.model["flops"]  # images need no gradient
     assert train.memory["weights"] == inference.memory["weights"] >= 4 * record.model["parameters"]
     assert record.limits is not None
-    assert set(record.state) == {"before", "after"}
+    assert set(record.state) == {"before", "inference", "train", "after"}
     assert train.input_images_per_s is None
     assert train.breakdown == {}
 
@@ -106,8 +106,53 @@ def test_a_dataset_with_more_classes_than_the_method_is_refused() -> None:
 def test_a_cell_that_runs_out_of_memory_is_a_result(tmp_path: Path) -> None:
     record = measured(tmp_path, batch_sizes=[512], image_sizes=[64], memory_limit=80_000_000)
     assert record.exceeded["train"] == 80_000_000
-    assert "needs more than 0.1 GiB" in record.missing["speed.train"]
+    assert "needs more than 0.07 GiB" in record.missing["speed.train"]
     assert "train" not in record.speed
+
+
+def test_what_is_looked_at_besides_takes_nothing_from_the_rates_where_memory_is_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ran_out(*_: object) -> None:
+        raise torch.OutOfMemoryError("too much to trace")
+
+    monkeypatch.setattr("benchmarks.profiling.mode.costliest", ran_out)
+    record = measured(tmp_path, extras=["operations"])
+    assert record.exceeded == {}
+    for mode, speed in record.speed.items():
+        assert speed.images_per_s > 0
+        assert "but not with" in record.missing[f"speed.{mode}.breakdown"]
+
+
+def test_compiled_code_that_fits_is_measured_though_it_did_not_fit_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ran_out(*_: object) -> None:
+        raise torch.OutOfMemoryError("eager")
+
+    monkeypatch.setattr("benchmarks.compiling.BACKEND", "eager")
+    monkeypatch.setattr("benchmarks.profiling.mode.count", ran_out)
+    record = measured(tmp_path, compile=[True])
+    assert set(record.speed) == {"inference", "train"}
+    assert record.speed["train"].shares == {}
+    assert "more memory" in record.missing["speed.train.flops"]
+    assert set(measured(tmp_path).exceeded) == {"inference", "train"}
+
+
+def test_one_image_that_batch_norm_cannot_learn_from_is_still_measured_in_inference(tmp_path: Path) -> None:
+    record = measured(tmp_path, batch_sizes=[1])
+    assert set(record.speed) == {"inference"}
+    assert "raise batch_size" in record.missing["speed.train"]
+    assert record.exceeded == {}
+
+
+def test_a_batch_is_tried_out_compiled_where_that_is_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr("benchmarks.compiling.BACKEND", lambda graph, _: compiled.append(graph) or graph)
+    for compile_ in (False, True):
+        (run,) = cells(compile=[compile_], memory_limit=2**30)
+        assert largest.try_out(run, "inference", 2**30, lambda _: None)
+        assert bool(compiled) == compile_
 
 
 def test_a_batch_is_tried_out_within_its_limit() -> None:

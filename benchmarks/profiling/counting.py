@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from methods.interface import Method
 
@@ -30,9 +30,20 @@ class Counts:
     """Images that went through a backbone."""
 
 
+ALSO: dict[Any, Callable[..., int]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+        lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda gradient, query, key, value, *_, **__: sdpa_backward_flop_count(gradient, query, key, value)
+    ),
+}
+"""What torch counts on a GPU alone: a Swin has as many FLOPs on a CPU."""
+
+
 def count(method: Method, step: Callable[[], object]) -> Counts:
     """Takes one step and counts. The method must not be compiled: compiled code can't be looked into."""
-    with passes(method) as images, FlopCounterMode(display=False) as flops, Traffic() as traffic:
+    with passes(method) as images, FlopCounterMode(display=False, custom_mapping=ALSO) as flops, Traffic() as traffic:
         step()
     return Counts(int(flops.get_total_flops()), traffic.bytes, traffic.launches, sum(images))
 
@@ -67,6 +78,10 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        with self:  # under inference mode, what is made of other operations arrives in one piece, copies and all
+            made_of_others = func.decompose(*args, **kwargs)
+        if made_of_others is not NotImplemented:
+            return made_of_others
         out = func(*args, **kwargs)
         schema = func._schema
         fresh = all(one.alias_info is None for one in schema.returns)

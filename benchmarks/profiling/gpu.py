@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from typing import Any
@@ -19,7 +20,7 @@ THROTTLING = {
     0x0080: "power brake",
 }
 """Bits of `nvmlDeviceGetCurrentClocksEventReasons` that mean that the GPU runs below the clocks it could have."""
-CHANGING = ("clocks.sm", "clocks.mem", "clocks_event_reasons.active", "temperature.gpu")
+CHANGING = ("clocks.sm", "clocks.mem", machine.THROTTLED, "temperature.gpu")
 """What nvidia-smi tells in place of NVML."""
 
 
@@ -40,9 +41,7 @@ class EnergyMeter:
             return
         try:
             nvml.nvmlInit()
-            # By its name, not its number: CUDA_VISIBLE_DEVICES numbers them anew for torch alone.
-            uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-            self.handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            self.handle = nvml.nvmlDeviceGetHandleByUUID(machine.gpu_uuid(device))
             nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
         except nvml.NVMLError as error:
             self.reason = f"NVML refuses: {error}"
@@ -51,21 +50,37 @@ class EnergyMeter:
 
     def joules(self) -> float | None:
         """Since the driver was loaded."""
-        return None if self.nvml is None else self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1000
+        spent = self._told("nvmlDeviceGetTotalEnergyConsumption")
+        return None if spent is None else spent / 1000
 
     def state(self) -> dict[str, Any]:
-        """Clocks in MHz, degrees Celsius, watts, and why the clocks are held down, in words."""
-        nvml, handle = self.nvml, self.handle
+        """Clocks in MHz, degrees Celsius, watts, and why the clocks are held down, in words; what this driver or GPU
+        does not tell is left out."""
+        nvml = self.nvml
         if nvml is None:
             return {}
-        reasons = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
-        return {
-            "sm_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
-            "memory_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
-            "celsius": nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-            "watts": nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-            "throttled": throttling(reasons),
+        watts = self._told("nvmlDeviceGetPowerUsage")
+        # The second is its name up to driver 530.
+        reasons = self._told("nvmlDeviceGetCurrentClocksEventReasons")
+        reasons = self._told("nvmlDeviceGetCurrentClocksThrottleReasons") if reasons is None else reasons
+        found = {
+            "sm_mhz": self._told("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            "memory_mhz": self._told("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+            "celsius": self._told("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            "watts": None if watts is None else watts / 1000,
+            "throttled": None if reasons is None else throttling(reasons),
         }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _told(self, question: str, *more: int) -> Any:
+        """The driver's answer, or None where it has none: a virtual or divided GPU does not answer everything."""
+        ask = getattr(self.nvml, question, None)
+        if ask is None:
+            return None
+        try:
+            return ask(self.handle, *more)
+        except self.nvml.NVMLError:
+            return None
 
 
 def throttling(bits: int) -> list[str]:
@@ -83,7 +98,6 @@ def state(device: torch.device, meter: EnergyMeter) -> dict[str, Any]:
     if device.type == "cuda":
         told = machine.hardware(device) if meter.nvml is None else {}
         found |= meter.state() or {key: told[key] for key in CHANGING if key in told}
-        reasons = told.get("clocks_event_reasons.active")
-        if reasons:
-            found["throttled"] = throttling(int(reasons, 16))
+        with contextlib.suppress(KeyError, ValueError):  # not told, or `[N/A]`
+            found["throttled"] = throttling(int(told[machine.THROTTLED], 16))
     return found

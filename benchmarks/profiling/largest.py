@@ -20,13 +20,18 @@ RESOLUTION = 16
 
 
 def largest_batch(run: ProfileRun, mode: Mode, limit: int) -> int:
-    """Images of the largest batch with which two steps fit into `limit` bytes; 0 if not even one does."""
+    """Images of the largest batch with which two steps fit into `limit` bytes; 0 if not even one does.
+
+    Raises `apart.Died` if a try ends by anything but a lack of memory.
+    """
 
     def fits(size: int) -> bool:
         asked = run.model_copy(update={"batch_size": size})
         try:
             return bool(apart.call(try_out, asked, mode, limit, hear=lambda _: None))
-        except apart.Died:  # the system was faster
+        except apart.Died as death:
+            if not death.killed:  # else the system was faster than the limit
+                raise
             return False
 
     return search(fits, run.batch_size)
@@ -52,9 +57,13 @@ def try_out(run: ProfileRun, mode: Mode, limit: int, tell: apart.Tell) -> bool:
     device = torch.device(run.device)
     try:
         with numerics(run.precision), memory.limited(device, limit):
-            step = Cell(run).step(mode)
-            for _ in range(2):
-                step()
+            cell = Cell(run)
+            if run.compile:
+                cell.compile()
+            step = cell.step(mode)
+            with cell.learning():
+                for _ in range(2):
+                    step()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
     except Exception as error:

@@ -24,6 +24,7 @@ class Peak:
     def reset(self) -> None:
         """Begins a new count."""
         if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # or what earlier work gave back would count as reserved
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             reset_peak_resident()
@@ -88,11 +89,12 @@ def saved_for_backward(given: Iterable[Tensor] = ()) -> Iterator[dict[int, int]]
 
 
 def available(device: torch.device, limit: int | None) -> int:
-    """Bytes that a Run may take: `limit`, or what the device has; of a CPU's memory, what nobody else uses now."""
+    """Bytes that a Run may take: `limit`, or what nobody else uses now; of a GPU's, a context takes some too."""
     if limit is not None:
         return limit
     if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device)
     return psutil.virtual_memory().available
 
 
@@ -137,11 +139,26 @@ def _taken() -> int | None:
     return None
 
 
-def ran_out(error: BaseException) -> bool:
-    """Whether an error says that memory was too small, on whatever device."""
+NO_MEMORY = (
+    "can't allocate memory",
+    "could not create a memory",
+    "cannot allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How libraries below torch say it, in errors that have no type of their own."""
+
+
+def ran_out(error: BaseException | None) -> bool:
+    """Whether an error says that memory was too small, on whatever device; or was raised because of one that does, as
+    torch.compile wraps what it meets."""
+    if error is None:
+        return False
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    words = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in words or "could not create a memory" in words
-    )
+    told = isinstance(error, (RuntimeError, OSError)) and any(words in str(error).lower() for words in _LOWER)
+    return told or ran_out(error.__cause__)
+
+
+_LOWER = tuple(words.lower() for words in NO_MEMORY)

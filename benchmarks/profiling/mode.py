@@ -15,10 +15,9 @@ from benchmarks.plan import Place
 from benchmarks.profiling import breakdown, memory
 from benchmarks.profiling.cell import Cell
 from benchmarks.profiling.counting import Counts, count
-from benchmarks.profiling.gpu import EnergyMeter
+from benchmarks.profiling.gpu import EnergyMeter, state
 from benchmarks.profiling.memory import Peak
 from benchmarks.profiling.operations import costliest
-from benchmarks.profiling.roofline import shares
 from benchmarks.profiling.supply import Supply
 from benchmarks.profiling.timing import Blocks, block_rates, latencies, percentile, waited
 from benchmarks.settings import ProfileRun
@@ -27,6 +26,8 @@ from results.speed import Mode, Speed
 
 P99_REPEATS = 100
 """Of fewer, the 99th percentile is hardly more than the slowest."""
+WORK_SECONDS = 0.3
+"""Of steps that a device is given to look at its clocks meanwhile."""
 INPUT = "input"
 """Its row in the breakdown: bringing and augmenting a batch, where that does not overlap with the step."""
 
@@ -60,31 +61,63 @@ def measure_mode(bench: Bench, mode: Mode) -> Speed:
     run = bench.run
     cell = Cell(run)
     step = cell.step(mode)
-    counts = count(cell.method, step)  # before anything is compiled, and it warms up
+    counts = _count(bench, cell, step, mode)  # before anything is compiled, and it warms up
     _describe(bench.record, cell, counts, mode)
     found = _compile(bench, cell, step, mode) if run.compile else {}
     bench.peak.reset()
     blocks = block_rates(step, run.batch_size, bench.device, bench.meter)
     found |= _rates(bench, blocks, mode) | {"peak_memory": bench.peak.bytes, "peak_reserved": bench.peak.reserved}
-    found |= _counted(bench, counts, blocks, mode)
+    bench.record.state[mode] = _state_at_work(bench, step, blocks)
+    found |= _counted(bench, counts, mode)
     found |= _memory(cell, mode)
     if mode == "inference":
         found |= _latency(bench, cell)
     if run.input is not None:
-        found |= _with_input(bench, cell, mode)
-    found |= _looked_into(bench, cell, step, mode)
+        found |= _where_it_fits(bench, mode, "end_to_end_images_per_s", lambda: _with_input(bench, cell, mode))
+    found |= _where_it_fits(bench, mode, "breakdown", lambda: _looked_into(bench, cell, step, mode))
     if "breakdown" in found and "input_images_per_s" in found:
         found["breakdown"][INPUT] = 1000 * run.batch_size / found["input_images_per_s"]
     return Speed(batch_size=run.batch_size, **found)
 
 
-def _describe(record: Record, cell: Cell, counts: Counts, mode: Mode) -> None:
+def _count(bench: Bench, cell: Cell, step: Callable[[], None], mode: Mode) -> Counts | None:
+    try:
+        return count(cell.method, step)
+    except Exception as error:
+        if not (bench.run.compile and memory.ran_out(error)):
+            raise
+    bench.lacks(mode, "flops", "counted in code as it is written, which needs more memory than it does compiled")
+    return None
+
+
+def _where_it_fits(bench: Bench, mode: Mode, field: str, look: Callable[[], Fields]) -> Fields:
+    """`look`, which takes memory of its own: where that is too little, what is known of the mode stays."""
+    try:
+        return look()
+    except Exception as error:
+        if not memory.ran_out(error):
+            raise
+    bench.lacks(mode, field, "the step fits into memory, but not with what it takes to look at this")
+    return {}
+
+
+def _state_at_work(bench: Bench, step: Callable[[], None], blocks: Blocks) -> Fields:
+    """The device's state with steps in its queue: idle, it tells of no throttling, and soon lowers its clocks."""
+    for _ in range(max(1, round(WORK_SECONDS * blocks.median / bench.run.batch_size))):
+        step()
+    found = state(bench.device, bench.meter)
+    if bench.device.type == "cuda":
+        torch.cuda.synchronize(bench.device)
+    return found
+
+
+def _describe(record: Record, cell: Cell, counts: Counts | None, mode: Mode) -> None:
     record.model |= {
         "parameters": sum(parameter.numel() for parameter in cell.method.parameters()),
         "views": cell.method.views,
         "input": cell.run.image_size,
     }
-    if mode == "inference":
+    if mode == "inference" and counts is not None:
         record.model["flops"] = round(counts.flops / cell.run.batch_size)
 
 
@@ -116,15 +149,15 @@ def _rates(bench: Bench, blocks: Blocks, mode: Mode) -> Fields:
     }
 
 
-def _counted(bench: Bench, counts: Counts, blocks: Blocks, mode: Mode) -> Fields:
-    batch, limits = bench.run.batch_size, bench.record.limits
-    assert limits is not None
+def _counted(bench: Bench, counts: Counts | None, mode: Mode) -> Fields:
+    batch = bench.run.batch_size
+    if counts is None:
+        return {}
     found: Fields = {"passes": counts.backbone_images / batch, "flops": counts.flops / batch}
-    near = shares(counts, batch / blocks.median, limits)
     if bench.run.compile:
         bench.lacks(mode, "bytes", "counted operation by operation, and compiled code joins operations")
-        return found | {"shares": {"arithmetic": near["arithmetic"]}}
-    return found | {"bytes": counts.bytes / batch, "launches": counts.launches, "shares": near}
+        return found
+    return found | {"bytes": counts.bytes / batch, "launches": counts.launches}
 
 
 def _memory(cell: Cell, mode: Mode) -> Fields:
@@ -178,4 +211,6 @@ def _looked_into(bench: Bench, cell: Cell, step: Callable[[], None], mode: Mode)
     if "operations" in extras or "trace" in extras:
         trace = bench.folder / f"trace-{mode}.json.gz" if "trace" in extras else None
         found["operations"] = costliest(step, bench.device, trace)
+        if trace:
+            bench.record.notes.append(f"{trace.name} is a trace of {mode} steps, for ui.perfetto.dev")
     return found

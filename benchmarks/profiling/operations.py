@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler writes its ow
 STEPS = 3
 COSTLIEST = 10
 
+AUTOGRAD, COMPILED, HOUSEKEEPING = "autograd's own work", "compiled code", "allocation and views"
 WORDS = {
     "mkldnn_convolution": "convolution",
     "cudnn_convolution": "convolution",
@@ -48,7 +50,21 @@ WORDS = {
     "_foreach_mul_": "scaling of many tensors",
     "_foreach_add": "sum over many tensors",
 }
-"""torch's names that don't explain themselves; the others are told as they are."""
+"""torch's names of what computes, where they don't explain themselves; the others are told as they are."""
+AROUND = (
+    dict.fromkeys(
+        ("conv2d", "convolution", "_convolution", "thnn_conv2d", "_nnpack_spatial_convolution"), "convolution"
+    )
+    | dict.fromkeys(("linear", "matmul"), "product of matrices")
+    | dict.fromkeys(("batch_norm", "_batch_norm_impl_index"), "batch norm")
+    | {"_batch_norm_impl_index_backward": "batch norm, backward", "layer_norm": "layer norm", "relu": "ReLU"}
+    | {"max_pool2d": "maximum pooling"}
+    | dict.fromkeys(("to", "_to_copy", "clone", "contiguous"), WORDS["copy_"])
+    | dict.fromkeys(("empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "resize"), HOUSEKEEPING)
+    | dict.fromkeys(("as_strided", "view", "_unsafe_view", "reshape", "flatten", "detach", "alias"), HOUSEKEEPING)
+    | dict.fromkeys(("t", "transpose", "permute", "expand", "select", "slice", "squeeze", "unsqueeze"), HOUSEKEEPING)
+)
+"""Names of what only calls, prepares or looks at something else: its time counts for that, its calls do not."""
 
 
 def costliest(step: Callable[[], object], device: torch.device, trace: Path | None = None) -> list[Operation]:
@@ -91,18 +107,26 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
 
 
 def _microseconds(row: Any, cuda: bool) -> float:
-    """The row's own time, without what it calls; 0 for kernels, which count for what launched them, and for spans."""
-    if row.device_type != DeviceType.CPU or "#" in row.key:
+    """The row's own time, without what it calls; 0 for kernels, which count for what launched them, and for spans.
+
+    Of spans, that of a compiled graph is taken: on a CPU, nothing else tells of the loops in it.
+    """
+    if row.device_type != DeviceType.CPU or ("#" in row.key and GRAPH not in row.key):
         return 0.0
     return float(row.self_device_time_total if cuda else row.self_cpu_time_total)
 
 
+GRAPH = "CompiledFxGraph"
+
+
 def in_words(key: str) -> str:
     """`aten::mkldnn_convolution` -> `convolution`."""
-    if key.startswith("Torch-Compiled Region"):
-        return "compiled code"
+    if GRAPH in key or key.startswith(("Torch-Compiled Region", "CompiledFunction")):
+        return COMPILED
+    if key.startswith(("autograd::", "torch::autograd::")) or re.fullmatch(r"\w+Backward\d*", key):
+        return AUTOGRAD
     name = _short(key)
-    return WORDS.get(name, name.removesuffix("_").replace("_", " ").strip())
+    return WORDS.get(name) or AROUND.get(name) or name.removesuffix("_").replace("_", " ").strip()
 
 
 def _short(key: str) -> str:

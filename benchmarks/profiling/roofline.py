@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.profiling.counting import Counts
 from benchmarks.profiling.timing import Step, seconds_of
-from results.speed import Limits, Resource
+from results.speed import Limits, Resource, Speed
 
 MATRIX = {"cuda": 8192, "cpu": 1024}
 """Side of the square matrices: large enough that more is not faster."""
@@ -57,13 +56,27 @@ def _fastest(step: Step, device: torch.device) -> float:
     return min(seconds_of(step, 1, device) for _ in range(ROUNDS))
 
 
-def shares(counts: Counts, seconds: float, limits: Limits) -> dict[Resource, float]:
-    """Of the seconds of a step, what it would take at each ceiling alone. The largest tells what binds it.
+def highest(one: Limits, other: Limits) -> Limits:
+    """Each ceiling where it was found higher: what else the machine had to do can only have lowered it."""
+    return Limits(
+        flops_per_s=max(one.flops_per_s, other.flops_per_s),
+        bytes_per_s=max(one.bytes_per_s, other.bytes_per_s),
+        launch_s=min(one.launch_s, other.launch_s),
+    )
+
+
+def shares(speed: Speed, limits: Limits) -> dict[Resource, float]:
+    """Of a step's time, what it would take at each ceiling alone, as far as its work was counted. The largest tells
+    what binds it.
 
     Of memory it can be more than 1: what comes from a cache was counted, but did not come from memory.
     """
-    return {
-        "arithmetic": counts.flops / limits.flops_per_s / seconds,
-        "memory": counts.bytes / limits.bytes_per_s / seconds,
-        "launches": counts.launches * limits.launch_s / seconds,
-    }
+    images = speed.batch_size
+    needed: dict[Resource, float] = {}
+    if speed.flops is not None:
+        needed["arithmetic"] = speed.flops * images / limits.flops_per_s
+    if speed.bytes is not None:
+        needed["memory"] = speed.bytes * images / limits.bytes_per_s
+    if speed.launches is not None:
+        needed["launches"] = speed.launches * limits.launch_s
+    return {resource: seconds * speed.images_per_s / images for resource, seconds in needed.items()}

@@ -23,7 +23,7 @@ STEADY = 0.05
 """Relative difference of two blocks that counts as agreement."""
 MODE_SECONDS = 60.0
 """Blocks that take longer than this together are cut short, with three at the least."""
-LATENCY_SECONDS = 1.0
+LATENCY_SECONDS = 3.0
 LATENCY_REPEATS = (5, 200)
 """At the least and at the most; between them, what `LATENCY_SECONDS` have room for."""
 
