@@ -76,6 +76,20 @@ class Cell:
             "runs": " ".join(one.id for one in self.records),
         }
 
+    @property
+    def conditions(self) -> str | None:
+        """What may have held the rate down, as any repeat tells; None if nothing is known to have."""
+        found: dict[str, None] = {}
+        for record in self.records:
+            at_work = record.state.get(self.mode) or {}
+            found |= dict.fromkeys(f"clocks: {reason}" for reason in at_work.get("throttled") or ())
+            cores = record.hardware.get("cores")
+            if cores and (record.state.get("before") or {}).get("load", 0.0) > cores:
+                found["more work than cores"] = None
+            if self.mode in record.speed and record.speed[self.mode].steady is False:
+                found["never steady"] = None
+        return ", ".join(found) or None
+
     def first(self, field: str) -> Any:
         """A field of the first repeat that has it; None, an empty list or dictionary is none."""
         return next((value for speed in self.speeds if (value := getattr(speed, field))), None)
@@ -124,7 +138,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         | {field: cell.first(field) for field in FIELDS}
         | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
-        | {"bound": f"{bound}, {100 * shares[bound]:.0f} %" if bound else None}
+        | {"bound": f"{bound}, {100 * shares[bound]:.0f} %" if bound else None, "conditions": cell.conditions}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
         | {"flops": cell.first("flops") or (model.get("flops") if cell.mode == "inference" else None)}
     )
@@ -180,9 +194,14 @@ def tables(records: Sequence[Record]) -> list[Table]:
     return [profile(records), parts(records), operations(records)]
 
 
+def _of_best(row: cells.Row) -> str:
+    """Blank where there is no other batch size, so that a table without a sweep has no such column."""
+    return "" if cells.absent(row["of_best"]) else f"{row['of_best']:.0f}"
+
+
 def _memory(row: cells.Row) -> str:
     if not cells.absent(row["exceeded"]):
-        return f"> {row['exceeded'] / GIB:.1f}"
+        return f"> {row['exceeded'] / GIB:.2f}"
     return cells.number("peak_memory", "", 2, GIB).show(row)
 
 
@@ -201,7 +220,7 @@ COLUMNS = (
     cells.number("images_per_s_p90", "p90"),
     cells.number("repeats", "repeats"),
     cells.number("spread", "spread, %", 1),
-    cells.number("of_best", "of best batch, %"),
+    Column("of best batch, %", _of_best, compact=True),
     cells.number("passes", "passes", 1, compact=True),
     cells.number("input_images_per_s", "input alone, images/s"),
     cells.number("end_to_end_images_per_s", "end to end, images/s"),
@@ -221,6 +240,7 @@ COLUMNS = (
     cells.number("views", "views"),
     cells.number("joules_per_image", "energy, J", 3),
     cells.number("compile_s", "compiling, s", 1),
+    cells.words("conditions", "held down by"),
     cells.text("hardware"),
 )
 NOTE = (
@@ -228,7 +248,10 @@ NOTE = (
     "repeat, spread is the distance of the repeats' medians. Passes through a backbone per image are counted; FLOPs "
     "are those of all passes (training: with the backward pass). Latency is of one image alone. Memory: CUDA tensors "
     "at their peak, or what the process grew by; > is what did not suffice. Bound by: what the device, at its measured "
-    "best, would need most of the step's time for; launches are of eager code, traffic counts each operation by itself."
+    "best, would need most of the step's time for; launches are of eager code. Traffic counts each operation by "
+    "itself: caches can bring it above 100 %, and a busy machine, whose ceilings are found too low, the others too. Of "
+    "best batch: of the highest rate among the batch sizes of the same cell. Held down by: throttling while it worked, "
+    "more waiting processes than cores before it, or a rate that did not come to rest within the warm-up."
 )
 PARTS_COLUMNS = (
     *NAMES,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports import profiles, regressions
+from reports import formats, profiles, regressions
 from results.record import Record
 from results.speed import Operation
 from tests.fake_results import failed, profiled, trained
@@ -58,7 +58,7 @@ def test_memory_that_did_not_suffice_is_shown_as_a_bound() -> None:
     del record.speed["train"]
     table = profiles.profile([record])
     (memory,) = [column for column in table.columns if column.heading == "memory, GiB"]
-    assert memory.show(row_of(table, mode="train")) == "> 139.0"
+    assert memory.show(row_of(table, mode="train")) == "> 139.00"
     assert memory.show(row_of(table, mode="inference")) == "8.00"
 
 
@@ -73,6 +73,22 @@ def test_a_sweep_tells_how_near_each_batch_comes_to_the_best() -> None:
     frame = profiles.profile(records).where(mode="inference").frame
     assert dict(zip(frame["batch_size"], frame["of_best"], strict=True)) == {8: 50, 64: 90, 256: 100}
     assert profiles.profile(records[:1]).frame["of_best"].isna().all()
+
+
+def test_a_table_without_a_sweep_has_no_column_for_it() -> None:
+    assert "best batch" not in formats.terminal(profiles.profile(repeats(900)))
+    sweep = [profiled("plain", rate, batch) for rate, batch in ((500, 8), (1000, 256))]
+    assert "best" in formats.terminal(profiles.profile(sweep)).splitlines()[1]
+
+
+def test_what_held_a_rate_down_is_said() -> None:
+    (record,) = repeats(900, hardware={"name": "NVIDIA H200", "device": "cuda", "cores": 2})
+    assert profiles.profile([record]).frame["conditions"].isna().all()
+    record.state = {"before": {"load": 3.5}, "train": {"throttled": ["power cap"]}}
+    record.speed["inference"].steady = False
+    table = profiles.profile([record])
+    assert row_of(table, mode="train")["conditions"] == "clocks: power cap, more work than cores"
+    assert row_of(table, mode="inference")["conditions"] == "more work than cores, never steady"
 
 
 def test_parts_and_operations_have_a_row_each_costliest_first() -> None:
