@@ -212,13 +212,15 @@ def test_kmeans_draws_from_the_seed():
     assert not torch.equal(results[0], results[2])
 
 
-def test_whitening_is_the_linear_discriminant():
-    points, centres = draw(200, 4), draw(3, 4, seed=1)
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(2, 30), c=sizes, f=sizes, seed=seeds)
+def test_whitening_is_the_linear_discriminant(n, c, f, seed):
+    points, centres = draw(n, c, seed=seed), draw(f, c, seed=seed + 1)
     mean = points.mean(dim=0)
-    covariance = sum(torch.outer(point - mean, point - mean) for point in points) / 199
-    covariance += initialise.SHRINKAGE * covariance.trace() / 4 * torch.eye(4, dtype=torch.float64)
+    covariance = sum(torch.outer(point - mean, point - mean) for point in points) / (n - 1)
+    covariance += initialise.SHRINKAGE * covariance.trace() / c * torch.eye(c, dtype=torch.float64)
     expected = torch.stack([torch.linalg.inv(covariance) @ (centre - mean) for centre in centres])
-    torch.testing.assert_close(initialise.whiten(centres, points), expected)
+    torch.testing.assert_close(initialise.whiten(centres, points), expected, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("whitened", [True, False])
@@ -233,17 +235,19 @@ def test_filters_stand_at_their_class_and_a_class_without_patches_keeps_its_own(
     assert best[[0, 2, 3]].tolist() == [0, 2, 3]
 
 
-def test_calibration_gives_responses_mean_0_and_deviation_1():
-    vectors, exists = draw(100, 4, 3), draw(100, 4, seed=1) > -1
+@settings(max_examples=20, deadline=None)
+@given(images=st.integers(2, 100), places=sizes, c=sizes, f=sizes, seed=seeds)
+def test_calibration_gives_responses_mean_0_and_deviation_1(images, places, c, f, seed):
+    vectors, exists = draw(images, places, c, seed=seed), draw(images, places, seed=seed + 1) > -1
     exists[:, 0] = True
-    filters, bias = initialise.calibrate(draw(6, 3, seed=2), vectors, exists)
+    filters, bias = initialise.calibrate(draw(f, c, seed=seed + 2), vectors, exists)
     best = torch.stack(
         [
             torch.stack([(vectors[i][exists[i]] @ weight).max() + b for weight, b in zip(filters, bias, strict=True)])
-            for i in range(100)
+            for i in range(images)
         ]
     )
-    torch.testing.assert_close(best.mean(dim=0), torch.zeros(6, dtype=torch.float64))
+    torch.testing.assert_close(best.mean(dim=0), torch.zeros(f, dtype=torch.float64), rtol=0, atol=1e-6)
     torch.testing.assert_close(best.std(dim=0, correction=0).mean(), torch.ones((), dtype=torch.float64))
 
 

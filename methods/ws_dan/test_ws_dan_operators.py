@@ -171,16 +171,20 @@ def test_a_box_around_everything_changes_nothing_and_outside_is_zero():
     assert augment.crop(images.bfloat16(), torch.tensor([[0.0, 0, 1, 1]]).repeat(2, 1)).dtype == torch.bfloat16
 
 
-def test_a_dropped_region_is_zero_and_the_rest_untouched():
-    images, region = torch.randn(3, 3, 5, 4), torch.rand(3, 5, 4) > 0.5
-    region[1], region[2] = False, True
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, SIZES, SIZES, SIZES, st.sampled_from([0.2, 0.5, 0.9]))
+def test_a_dropped_region_is_zero_and_the_rest_untouched(seed, count, height, width, share):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, height, width, generator=generator)
+    region = torch.rand(count, height, width, generator=generator) < share
     dropped = augment.drop(images, region)
-    for row in range(5):
-        for column in range(4):
-            expected = 0 * images[0, :, row, column] if region[0, row, column] else images[0, :, row, column]
-            assert torch.equal(dropped[0, :, row, column], expected)
-    assert torch.equal(dropped[1], images[1])
-    assert torch.equal(dropped[2], images[2])  # a map that says nothing drops nothing
+    for sample in range(count):
+        everything = bool(region[sample].all())  # a map that says nothing drops nothing
+        for row in range(height):
+            for column in range(width):
+                gone = bool(region[sample, row, column]) and not everything
+                expected = torch.zeros(3) if gone else images[sample, :, row, column]
+                assert torch.equal(dropped[sample, :, row, column], expected)
 
 
 # Centres
