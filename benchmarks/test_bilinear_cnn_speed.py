@@ -16,7 +16,8 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.stopwatch import CUDA, DEVICE, Training, random_batch, ratio
+from benchmarks.beside import note_others
+from benchmarks.stopwatch import CUDA, DEVICE, Training, random_batch, ratio, seconds
 from methods.backbones import TimmBackbones
 from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool
 from methods.bilinear_cnn.roots import signed_sqrt
@@ -59,9 +60,8 @@ def test_descriptor(benchmark: BenchmarkFixture, other: Callable[[Tensor], Tenso
 
     benchmark.pedantic(forward_and_back, args=(descriptor,), rounds=5, warmup_rounds=1)
     if benchmark.enabled:
-        benchmark.extra_info["time over the other's"] = ratio(
-            lambda: forward_and_back(descriptor), lambda: forward_and_back(other)
-        )
+        ways = {"ours": descriptor, other.__name__.removesuffix("_descriptor"): other}
+        note_others(benchmark, seconds({name: lambda way=way: forward_and_back(way) for name, way in ways.items()}))
 
 
 # ---- the SVMs ---------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_svms_by_inner_products(benchmark: BenchmarkFixture):
 
     benchmark.pedantic(ours, rounds=2, warmup_rounds=1)
     if benchmark.enabled:
-        benchmark.extra_info["time over scikit-learn on the descriptors"] = ratio(ours, direct, rounds=1)
+        note_others(benchmark, seconds({"ours": ours, "scikit-learn on the descriptors": direct}, rounds=1))
 
 
 # ---- the step ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.stopwatch import CUDA, DEVICE, Training, finish, kept, peak, random_batch, seconds
+from benchmarks.beside import note_others, step_against_plain
+from benchmarks.stopwatch import CUDA, DEVICE, finish, kept, peak, random_batch, seconds
 from methods.backbones import TimmBackbones
 from methods.dfl_cnn import initialise
 from methods.dfl_cnn.bank import max_response
@@ -71,9 +72,7 @@ def test_filter_bank(benchmark, place):
     else:  # on a GPU the formula would keep 200 GB; alone: the memory it frees would slow down whoever comes next
         times |= seconds({"slow": lambda: run("slow")}, rounds=1)
         held["slow"] = kept(lambda: slow(features, filters))
-    for name in list(held)[1:]:
-        benchmark.extra_info[f"time of {name} / ours"] = round(times[name] / times["ours"], 2)
-        benchmark.extra_info[f"kept by {name} / ours"] = round(held[name] / held["ours"], 2)
+    note_others(benchmark, times, held)
 
 
 @pytest.mark.benchmark(group="dfl_cnn initialisation: peaks of a batch")
@@ -103,20 +102,6 @@ def test_kmeans(benchmark):
 )
 @pytest.mark.parametrize("compiled", [False, True] if CUDA else [False])
 def test_step_against_plain(benchmark, backbone, image_size, size, classes, compiled):
-    source, batch = TimmBackbones(backbone, image_size), random_batch(size, image_size, classes)
-    ways = {"dfl_cnn": Training(DFLCNN(source, classes), *batch)}
-    if benchmark.enabled:
-        ways["plain"] = Training(Plain(source, classes), *batch)
-    if compiled:
-        for way in ways.values():
-            way.method.losses = torch.compile(way.method.losses, fullgraph=True)
-    benchmark.pedantic(ways["dfl_cnn"].step, rounds=3, warmup_rounds=1)
-    if not benchmark.enabled:
-        return
-    times = seconds({name: way.step for name, way in ways.items()}, rounds=20 if CUDA else 5)
-    benchmark.extra_info["step / plain's step"] = round(times["dfl_cnn"] / times["plain"], 3)
-    benchmark.extra_info["images/s"] = round(size / times["dfl_cnn"], 1)
-    held = {name: kept(way.loss) for name, way in ways.items()}
-    benchmark.extra_info["kept / plain's"] = round(held["dfl_cnn"] / held["plain"], 3)
-    if CUDA:
-        benchmark.extra_info["peak memory / plain's"] = round(ways["dfl_cnn"].peak() / ways["plain"].peak(), 3)
+    source = TimmBackbones(backbone, image_size)
+    batch = random_batch(size, image_size, classes)
+    step_against_plain(benchmark, DFLCNN(source, classes), Plain(source, classes), batch, compiled)

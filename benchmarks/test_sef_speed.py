@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.stopwatch import CUDA, DEVICE, Training, finish, kept, random_batch, seconds
+from benchmarks.beside import note_others, step_against_plain
+from benchmarks.stopwatch import CUDA, DEVICE, finish, kept, random_batch, seconds
 from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
 from methods.sef import losses
@@ -80,10 +81,7 @@ def test_grouping_loss(benchmark, form, place):
     benchmark.pedantic(run, args=("ours",), rounds=3, warmup_rounds=1)
     if not benchmark.enabled:
         return
-    times = seconds({name: lambda name=name: run(name) for name in ways}, rounds=3)
-    for name in ("slow", "released"):
-        benchmark.extra_info[f"time of {name} / ours"] = round(times[name] / times["ours"], 2)
-        benchmark.extra_info[f"kept by {name} / ours"] = round(held[name] / held["ours"], 2)
+    note_others(benchmark, seconds({name: lambda name=name: run(name) for name in ways}, rounds=3), held)
 
 
 @pytest.mark.benchmark(group="sef local heads, forward and backward")
@@ -107,8 +105,7 @@ def test_local_heads(benchmark):
     torch.testing.assert_close(pooled_once(), pooled_per_group(), rtol=1e-4, atol=1e-4)
     benchmark.pedantic(run, args=(pooled_once,), rounds=3, warmup_rounds=1)
     if benchmark.enabled:
-        times = seconds({"ours": lambda: run(pooled_once), "released": lambda: run(pooled_per_group)})
-        benchmark.extra_info["time of released / ours"] = round(times["released"] / times["ours"], 2)
+        note_others(benchmark, seconds({"ours": lambda: run(pooled_once), "released": lambda: run(pooled_per_group)}))
 
 
 @pytest.mark.benchmark(group="sef step")
@@ -117,20 +114,6 @@ def test_local_heads(benchmark):
 )
 @pytest.mark.parametrize("compiled", [False, True] if CUDA else [False])
 def test_step_against_plain(benchmark, backbone, image_size, size, compiled):
-    source, batch = TimmBackbones(backbone, image_size), random_batch(size, image_size, CLASSES)
-    ways = {"sef": Training(SEF(source, CLASSES, groups=GROUPS), *batch)}
-    if benchmark.enabled:
-        ways["plain"] = Training(Plain(source, CLASSES), *batch)
-    if compiled:
-        for way in ways.values():
-            way.method.losses = torch.compile(way.method.losses, fullgraph=True)
-    benchmark.pedantic(ways["sef"].step, rounds=3, warmup_rounds=1)
-    if not benchmark.enabled:
-        return
-    times = seconds({name: way.step for name, way in ways.items()}, rounds=20 if CUDA else 5)
-    benchmark.extra_info["step / plain's step"] = round(times["sef"] / times["plain"], 3)
-    benchmark.extra_info["images/s"] = round(size / times["sef"], 1)
-    held = {name: kept(way.loss) for name, way in ways.items()}
-    benchmark.extra_info["kept / plain's"] = round(held["sef"] / held["plain"], 3)
-    if CUDA:
-        benchmark.extra_info["peak memory / plain's"] = round(ways["sef"].peak() / ways["plain"].peak(), 3)
+    source = TimmBackbones(backbone, image_size)
+    batch = random_batch(size, image_size, CLASSES)
+    step_against_plain(benchmark, SEF(source, CLASSES, groups=GROUPS), Plain(source, CLASSES), batch, compiled)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.stopwatch import CUDA, DEVICE, Training, finish, kept, random_batch, seconds
+from benchmarks.beside import note_others, step_against_plain
+from benchmarks.stopwatch import CUDA, DEVICE, finish, kept, random_batch, seconds
 from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
 from methods.swinfc.model import SwinFC
@@ -27,10 +28,9 @@ Way = Callable[[], Tensor]
 
 def compare(benchmark, given: Sequence[Tensor], ways: dict[str, Way], rounds: int = 5) -> None:
     """Benchmarks `ways["ours"]`, forward and backward, and notes what the others cost beside it."""
-    others = [name for name in ways if name != "ours"]
     expected = ways["ours"]().detach()
-    for name in others:
-        torch.testing.assert_close(ways[name]().detach(), expected, rtol=1e-3, atol=1e-4)
+    for way in ways.values():
+        torch.testing.assert_close(way().detach(), expected, rtol=1e-3, atol=1e-4)
 
     def train(way: Way) -> None:
         way().sum().backward()
@@ -40,10 +40,7 @@ def compare(benchmark, given: Sequence[Tensor], ways: dict[str, Way], rounds: in
     if not benchmark.enabled:
         return
     times = seconds({name: lambda way=way: train(way) for name, way in ways.items()}, rounds)
-    held = {name: kept(way, given) for name, way in ways.items()}
-    for name in others:
-        benchmark.extra_info[f"time of {name} / ours"] = round(times[name] / times["ours"], 2)
-        benchmark.extra_info[f"kept by {name} / ours"] = round(held[name] / held["ours"], 2)
+    note_others(benchmark, times, {name: kept(way, given) for name, way in ways.items()})
 
 
 @pytest.mark.benchmark(group="swinfc operators, forward and backward")
@@ -144,21 +141,6 @@ def test_step_against_plain(benchmark, compiled):
     name, image_size, size = (
         ("swin_base_patch4_window12_384", 384, 32) if CUDA else ("swin_tiny_patch4_window7_224", 112, 4)
     )
-    source, batch = TimmBackbones(name, image_size), random_batch(size, image_size, CLASSES)
-    ways = {"swinfc": Training(SwinFC(source, CLASSES), *batch)}
-    if benchmark.enabled:
-        ways["plain"] = Training(Plain(source, CLASSES), *batch)
-    if compiled:
-        for way in ways.values():
-            way.method.losses = torch.compile(way.method.losses, fullgraph=True)
-    benchmark.pedantic(ways["swinfc"].step, rounds=3, warmup_rounds=1)
-    if not benchmark.enabled:
-        return
-    times = seconds({name: way.step for name, way in ways.items()}, rounds=20 if CUDA else 5)
-    benchmark.extra_info["step / plain's step"] = round(times["swinfc"] / times["plain"], 3)
-    benchmark.extra_info["images/s"] = round(size / times["swinfc"], 1)
-    if not compiled:
-        held = {name: kept(way.loss, way.method.parameters()) for name, way in ways.items()}
-        benchmark.extra_info["kept / plain's"] = round(held["swinfc"] / held["plain"], 3)
-    if CUDA:
-        benchmark.extra_info["peak memory / plain's"] = round(ways["swinfc"].peak() / ways["plain"].peak(), 3)
+    source = TimmBackbones(name, image_size)
+    batch = random_batch(size, image_size, CLASSES)
+    step_against_plain(benchmark, SwinFC(source, CLASSES), Plain(source, CLASSES), batch, compiled)

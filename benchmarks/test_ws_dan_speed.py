@@ -15,7 +15,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.stopwatch import CUDA, DEVICE, Training, kept, random_batch, ratio
+from benchmarks.beside import note_others
+from benchmarks.stopwatch import CUDA, DEVICE, Training, kept, random_batch, ratio, seconds
 from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
 from methods.ws_dan import augment
@@ -51,13 +52,10 @@ def test_pooling(benchmark: BenchmarkFixture, maximum: bool):
     )
     benchmark.pedantic(lambda: there_and_back(bilinear_attention_pool).backward(), rounds=5, warmup_rounds=1)
     if benchmark.enabled:
-        benchmark.extra_info["time over map by map"] = ratio(
-            lambda: there_and_back(bilinear_attention_pool).backward(),
-            lambda: there_and_back(pool_map_by_map).backward(),
-        )
-        benchmark.extra_info["kept over map by map"] = kept(lambda: there_and_back(bilinear_attention_pool)) / kept(
-            lambda: there_and_back(pool_map_by_map)
-        )
+        ways = {"ours": bilinear_attention_pool, "map by map": pool_map_by_map}
+        times = seconds({name: lambda way=way: there_and_back(way).backward() for name, way in ways.items()})
+        held = {name: kept(lambda way=way: there_and_back(way)) for name, way in ways.items()}
+        note_others(benchmark, times, held)
 
 
 # ---- cropping and dropping --------------------------------------------------------------------------------------
@@ -99,9 +97,8 @@ def test_cropping_and_dropping(benchmark: BenchmarkFixture):
     attention = torch.rand(BATCH, MAPS, CELLS, CELLS, device=DEVICE) ** 8
     benchmark.pedantic(augment_in_batch, args=(images, attention), rounds=5, warmup_rounds=1)
     if benchmark.enabled:
-        benchmark.extra_info["time over one by one"] = ratio(
-            lambda: augment_in_batch(images, attention), lambda: augment_one_by_one(images, attention)
-        )
+        ways = {"ours": augment_in_batch, "one by one": augment_one_by_one}
+        note_others(benchmark, seconds({name: lambda way=way: way(images, attention) for name, way in ways.items()}))
 
 
 # ---- centres ----------------------------------------------------------------------------------------------------
@@ -120,7 +117,8 @@ def test_centres(benchmark: BenchmarkFixture):
 
     benchmark.pedantic(centres.update, args=(features, labels), rounds=5, warmup_rounds=1)
     if benchmark.enabled:
-        benchmark.extra_info["time over one by one"] = ratio(lambda: centres.update(features, labels), one_by_one)
+        ways = {"ours": lambda: centres.update(features, labels), "one by one": one_by_one}
+        note_others(benchmark, seconds(ways))
 
 
 # ---- the step ---------------------------------------------------------------------------------------------------
