@@ -31,7 +31,7 @@ from benchmarks.terminal import choose_device, console, show, whole_numbers, wor
 from datasets.download import FetchError
 from reports import formats
 from reports import readme as readme_tables
-from reports.regressions import regressions, worse
+from reports.regressions import alone, regressions, worse
 from reports.report import Report, terminal_tables, write_report
 from results.store import REFERENCE, ResultsError, ResultStore
 
@@ -225,6 +225,8 @@ def profile(
         **jobs.profiled_input(dataset, classes, request.place),
     )
     _carry_out(chosen, request, "Profile")
+    if trace and not request.dry_run:
+        console.print("Traces, for ui.perfetto.dev: trace-*.json.gz in the folder of each Run", highlight=False)
 
 
 def _compare_profiles(before: Path, after: Path) -> None:
@@ -232,10 +234,13 @@ def _compare_profiles(before: Path, after: Path) -> None:
     for folder in (before, after):
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such results folder")
-    found = regressions(ResultStore(before).records(), ResultStore(after).records())
+    both = ResultStore(before).records(), ResultStore(after).records()
+    found = regressions(*both)
     if found.frame.empty:
         raise UserError(f"{before} and {after} have no profile Run of the same cell on the same device in common")
     console.print(formats.terminal(found), markup=False, highlight=False)
+    for sentence in alone(*both):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     if worse(found):
         console.print(f"{worse(found)} of {len(found.frame)} cells became slower or no longer fit", style="red")
         raise typer.Exit(1)

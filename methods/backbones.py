@@ -273,19 +273,14 @@ class Backbone(nn.Module):
                 self.net.set_submodule(name, nn.Identity())
                 dropped[name] = module
         self.zero_grad(set_to_none=True)
-        if dropped and not self._runs(image):  # it goes through them for nothing (HRNet's last stage)
-            for name, module in dropped.items():
-                self.net.set_submodule(name, module)
+        if dropped:
+            try:
+                self(image)
+            except Exception:  # it goes through them for nothing, as HRNet through its last stage
+                for name, module in dropped.items():
+                    self.net.set_submodule(name, module)
         self.train()
         return tuple(one.shape[1] for one in maps)
-
-    @torch.no_grad()
-    def _runs(self, image: Tensor) -> bool:
-        try:
-            self(image)
-        except Exception:  # whatever it is, it came from what was dropped
-            return False
-        return True
 
 
 def _extract(net: nn.Module, nodes: list[str]) -> nn.Module:

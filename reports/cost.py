@@ -14,7 +14,7 @@ from reports.figures.roofline import Work, roofline
 from reports.figures.sweep import Rate, batch_sweep
 from reports.groups import labels
 from reports.pictures import Drawing, method_order
-from reports.profiles import Cell, cells_of
+from reports.repeats import Cell, cells_of
 from results.record import Record
 from results.speed import Mode
 
@@ -57,7 +57,7 @@ def cost_drawings(records: Sequence[Record]) -> Iterator[Drawing]:
 
 
 def _names(cells: Sequence[Cell]) -> list[str]:
-    rows = [cell.names | {"protocol": None, "pretrained": None, "settings": ""} for cell in cells]
+    rows = [cell.names | {"protocol": None, "pretrained": None} for cell in cells]
     return labels(pd.DataFrame(rows))
 
 

@@ -1,113 +1,19 @@
-"""Profile Runs -> tables: what each cell costs, where the time of a step goes, and its costliest operations.
-
-A cell is a method on a backbone at one size, batch, precision and device. Its repeats make one row: the median of
-their rates, and how far they lie apart.
-"""
+"""Cells of profile Runs -> tables: what each costs, where the time of a step goes, and its costliest operations."""
 
 from __future__ import annotations
 
 import json
-import statistics
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reports import cells
 from reports.cells import Column, percent
-from reports.groups import hardware_name, job, value_of
+from reports.repeats import Cell, cells_of
 from reports.tables import Table, sorted_frame
 from results.record import Record
-from results.speed import Mode, Speed
 
 GIB = 2.0**30
-NOT_OF_THE_CELL = ("repeat", "extras", "memory_limit", "input", "suite")
-"""Settings in which repeats of one measurement may differ."""
-EARLIER = {"compile": False, "optimizer": "sgd"}
-"""What records meant that were written before they could say so."""
-ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "mode", "batch_size"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One mode of one measurement, with its repeats."""
-
-    mode: Mode
-    records: tuple[Record, ...]
-
-    @property
-    def speeds(self) -> list[Speed]:
-        """Of the repeats that fitted into memory."""
-        return [record.speed[self.mode] for record in self.records if self.mode in record.speed]
-
-    @property
-    def rate(self) -> float | None:
-        """Images/s, median over repeats."""
-        return statistics.median(speed.images_per_s for speed in self.speeds) if self.speeds else None
-
-    @property
-    def noise(self) -> tuple[float, float] | None:
-        """Images/s: the lowest 10th and the highest 90th percentile of any repeat."""
-        if not self.speeds:
-            return None
-        return (
-            min(speed.images_per_s_p10 for speed in self.speeds),
-            max(speed.images_per_s_p90 for speed in self.speeds),
-        )
-
-    @property
-    def exceeded(self) -> int | None:
-        """Bytes that did not suffice for any repeat."""
-        tried = [record.exceeded[self.mode] for record in self.records if self.mode in record.exceeded]
-        return max(tried) if tried and not self.speeds else None
-
-    @property
-    def names(self) -> dict[str, Any]:
-        """What a row about it is named by."""
-        record = self.records[0]
-        run = EARLIER | record.run
-        return {
-            key: run.get(key) for key in ("method", "variant", "backbone", "dataset", "precision", "batch_size")
-        } | {
-            "input": value_of(record, "input"),
-            "compiled": "yes" if run["compile"] else "no",
-            "mode": self.mode,
-            "hardware": hardware_name(record),
-            "runs": " ".join(one.id for one in self.records),
-        }
-
-    @property
-    def conditions(self) -> str | None:
-        """What may have held the rate down, as any repeat tells; None if nothing is known to have."""
-        found: dict[str, None] = {}
-        for record in self.records:
-            at_work = record.state.get(self.mode) or {}
-            found |= dict.fromkeys(f"clocks: {reason}" for reason in at_work.get("throttled") or ())
-            cores = record.hardware.get("cores")
-            if cores and (record.state.get("before") or {}).get("load", 0.0) > cores:
-                found["more work than cores"] = None
-            if self.mode in record.speed and record.speed[self.mode].steady is False:
-                found["never steady"] = None
-        return ", ".join(found) or None
-
-    def first(self, field: str) -> Any:
-        """A field of the first repeat that has it; None, an empty list or dictionary is none."""
-        return next((value for speed in self.speeds if (value := getattr(speed, field))), None)
-
-
-def cells_of(records: Iterable[Record]) -> dict[str, Cell]:
-    """The finished profile Runs, repeats together, by what defines the cell."""
-    together: dict[tuple[str, Mode], list[Record]] = defaultdict(list)
-    for record in records:
-        if job(record) == "profile" and record.status == "done":
-            settings = {key: value for key, value in (EARLIER | record.run).items() if key not in NOT_OF_THE_CELL}
-            settings["hardware"] = hardware_name(record)
-            for mode in {*record.speed, *record.exceeded}:
-                together[json.dumps(settings, sort_keys=True, default=str), mode].append(record)
-    return {
-        f"{settings} {mode}": Cell(mode, tuple(sorted(members, key=lambda one: int(one.run.get("repeat", 0)))))
-        for (settings, mode), members in together.items()
-    }
+ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "settings", "mode", "batch_size"]
 
 
 def profile(records: Iterable[Record]) -> Table:
@@ -211,6 +117,7 @@ NAMES = (
     cells.text("mode", compact=True),
     cells.text("precision", compact=True),
     cells.text("compiled", compact=True),
+    cells.text("settings", compact=True),
     cells.size("batch_size", "batch", compact=True),
 )
 COLUMNS = (

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from reports import cells
-from reports.profiles import NAMES, ORDER, Cell, cells_of
+from reports.groups import job
+from reports.profiles import NAMES, ORDER
+from reports.repeats import Cell, cells_of
 from reports.tables import Table, sorted_frame
 from results.record import Record
 
@@ -22,6 +24,21 @@ def regressions(before: Iterable[Record], after: Iterable[Record]) -> Table:
     old, new = cells_of(before), cells_of(after)
     rows = [_row(old[key], new[key]) for key in old if key in new]
     return Table("regressions", "Before and after", sorted_frame(rows, ["verdict", *ORDER]), COLUMNS, NOTE)
+
+
+def alone(before: Iterable[Record], after: Iterable[Record]) -> list[str]:
+    """Sentences on what is not compared, since a cell that failed on one side would else be passed over."""
+    before, after = list(before), list(after)
+    old, new = cells_of(before), cells_of(after)
+    said = [
+        f"{len(only)} cells are only {where} and not compared"
+        for only, where in ((old.keys() - new.keys(), "before"), (new.keys() - old.keys(), "after"))
+        if only
+    ]
+    for records, where in ((before, "before"), (after, "after")):
+        failed = [record.id for record in records if job(record) == "profile" and record.status == "failed"]
+        said += [f"failed {where}: {', '.join(failed)}"] if failed else []
+    return said
 
 
 def worse(table: Table) -> int:

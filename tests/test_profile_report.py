@@ -46,6 +46,22 @@ def test_one_measurement_has_no_spread() -> None:
     assert profiles.profile(repeats(900)).frame["spread"].isna().all()
 
 
+def test_cells_of_the_same_name_say_in_which_settings_they_differ() -> None:
+    frame = profiles.profile([*repeats(900, classes=20), *repeats(800, classes=200)]).frame
+    assert set(frame["settings"]) == {"classes=20", "classes=200"}
+    assert set(profiles.profile(repeats(900, classes=20)).frame["settings"]) == {""}
+
+
+def test_what_can_not_be_compared_is_said() -> None:
+    before, after = repeats(1000), repeats(900)
+    assert regressions.alone(before, after) == []
+    gone = failed("plain", job="profile", id="plain-broken")
+    assert regressions.alone([*before, *repeats(5, batch_size=8)], [*after, gone]) == [
+        "2 cells are only before and not compared",
+        "failed after: plain-broken",
+    ]
+
+
 def test_extras_and_input_make_no_other_cell_but_the_precision_does() -> None:
     records = [*repeats(900), *repeats(1000, extras=["breakdown"], input={"dataset": "x"}, memory_limit=5)]
     assert len(profiles.profile(records).frame) == 2
