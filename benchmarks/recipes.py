@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, field_validator
+from torch import nn
 
 import datasets
 import methods
 from benchmarks.errors import UserError, choose, merged, parse, read_yaml
 from benchmarks.settings import Recipe, Settings
 from benchmarks.suite import DatasetChoice
+from methods.backbones import BackboneError, check_name
 
 COMMON = Path(__file__).parent / "common.yaml"
 
@@ -163,15 +165,49 @@ def check(method: str) -> None:
     for name, variant in file.variants.items():
         for option in variant.options:
             choose(f"option of {method} (variant {name})", option, accepted)
+        _try(method, name, variant.options)
         for dataset in ("", *file.recipe.datasets):
             recipe_for(method, name, "paper", dataset, file.recipe.backbone, {})
         recipe_for(method, name, "common", "", file.recipe.backbone, {})
+    for dataset in file.recipe.datasets:
+        choose(f"dataset of {method} (recipe)", dataset, datasets.readers())
+    for network in (file.recipe.backbone, *file.recipe.backbones):
+        _network(f"recipe of {method}", network)
     for row in published(method):
         if row.answered_by:
             what = f"of {method} (published row {row.variant!r})"
             choose(f"variant {what}", row.answered_by.variant, file.variants)
             chosen = parse(DatasetChoice, {"name": row.answered_by.dataset}, f"dataset {what}")
             choose(f"dataset {what}", chosen.name, datasets.readers())
+            _network(f"answer {what}", row.answered_by.backbone)
+
+
+class _StandIn:
+    """A backbone in nothing but its channels: enough to build a method, not to run it."""
+
+    name = "stand-in"
+
+    def features(self, taps: Sequence[Any], name: str | None = None) -> Any:
+        if name is not None:
+            check_name(name)
+        net: Any = nn.Module()
+        net.channels = (64,) * len(taps)
+        return net
+
+
+def _try(method: str, variant: str, options: Mapping[str, Any]) -> None:
+    """Raises `UserError` if the constructor refuses a variant's options."""
+    try:
+        methods.load(method)(_StandIn(), 2, **options)
+    except (ValueError, TypeError, BackboneError) as error:
+        raise UserError(f"{method}, variant {variant}: {error}") from error
+
+
+def _network(what: str, name: str) -> None:
+    try:
+        check_name(name)
+    except BackboneError as error:
+        raise UserError(f"{what}: {error}") from error
 
 
 def constructor_options(method: str) -> list[str]:
