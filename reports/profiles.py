@@ -100,9 +100,9 @@ def tables(records: Sequence[Record]) -> list[Table]:
     return [profile(records), parts(records), operations(records)]
 
 
-def _of_best(row: cells.Row) -> str:
-    """Blank where there is no other batch size, so that a table without a sweep has no such column."""
-    return "" if cells.absent(row["of_best"]) else f"{row['of_best']:.0f}"
+def _if_any(key: str, heading: str, digits: int) -> Column:
+    """A number, blank where there is none, so that a table without repeats, or without a sweep, has no such column."""
+    return Column(heading, lambda row: "" if cells.absent(row[key]) else f"{row[key]:.{digits}f}", compact=True)
 
 
 def _memory(row: cells.Row) -> str:
@@ -126,8 +126,8 @@ COLUMNS = (
     cells.number("images_per_s_p10", "p10"),
     cells.number("images_per_s_p90", "p90"),
     cells.number("repeats", "repeats"),
-    cells.number("spread", "spread, %", 1),
-    Column("of best batch, %", _of_best, compact=True),
+    _if_any("spread", "spread, %", 1),
+    _if_any("of_best", "of best batch, %", 0),
     cells.number("passes", "passes", 1, compact=True),
     cells.number("input_images_per_s", "input alone, images/s"),
     cells.number("end_to_end_images_per_s", "end to end, images/s"),
@@ -152,13 +152,14 @@ COLUMNS = (
 )
 NOTE = (
     "Median source images per second of compute alone, over blocks and repeats; p10 and p90 are the outermost of any "
-    "repeat, spread is the distance of the repeats' medians. Passes through a backbone per image are counted; FLOPs "
-    "are those of all passes (training: with the backward pass). Latency is of one image alone. Memory: CUDA tensors "
-    "at their peak, or what the process grew by; > is what did not suffice. Bound by: what the device, at its measured "
-    "best, would need most of the step's time for; launches are of eager code. Traffic counts each operation by "
-    "itself: caches can bring it above 100 %, and a busy machine, whose ceilings are found too low, the others too. Of "
-    "best batch: of the highest rate among the batch sizes of the same cell. Held down by: throttling while it worked, "
-    "more waiting processes than cores before it, or a rate that did not come to rest within the warm-up."
+    "repeat, spread is how far apart the repeats lie, in % of their median. Passes through a backbone per image are "
+    "counted; FLOPs are those of all passes (training: with the backward pass). Latency is of one image alone. "
+    "Memory: CUDA tensors at their peak, or what the process grew by; > is what did not suffice. Bound by: what the "
+    "device, at its measured best, would need most of the step's time for; launches are of eager code. Traffic counts "
+    "each operation by itself: caches can bring it above 100 %, and a busy machine, whose ceilings are found too low, "
+    "the others too. Of best batch: of the highest rate among the batch sizes of the same cell. Held down by: "
+    "throttling while it worked, more waiting processes than cores before it, or a rate that did not come to rest "
+    "within the warm-up."
 )
 PARTS_COLUMNS = (
     *NAMES,

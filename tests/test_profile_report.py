@@ -91,8 +91,11 @@ def test_a_sweep_tells_how_near_each_batch_comes_to_the_best() -> None:
     assert profiles.profile(records[:1]).frame["of_best"].isna().all()
 
 
-def test_a_table_without_a_sweep_has_no_column_for_it() -> None:
-    assert "best batch" not in formats.terminal(profiles.profile(repeats(900)))
+def test_a_table_without_repeats_or_a_sweep_has_no_column_for_them() -> None:
+    alone = formats.terminal(profiles.profile(repeats(900)))
+    assert "best" not in alone
+    assert "spread" not in alone
+    assert "spread" in formats.terminal(profiles.profile(repeats(900, 1000)))
     sweep = [profiled("plain", rate, batch) for rate, batch in ((500, 8), (1000, 256))]
     assert "best" in formats.terminal(profiles.profile(sweep)).splitlines()[1]
 
