@@ -85,9 +85,10 @@ def goal_notes(goals: Sequence[Goal]) -> list[str]:
     first: dict[str, Any] = {}
     for number, recipe in enumerate(_recipes(goals).values(), start=1):
         values = flat(recipe.model_dump(mode="json", exclude_defaults=True))
-        different = [f"{key}={value}" for key, value in values.items() if first.get(key, ...) != value]
+        different = " ".join(f"{key}={value}" for key, value in values.items() if first.get(key, ...) != value)
         gone = [f"{key} at its default" for key in first if key not in values]
-        lines.append(f"recipe {number}: {'as 1, but ' if first else ''}{', '.join([' '.join(different)] * bool(different) + gone)}")
+        told = ", ".join([*([different] if different else []), *gone])
+        lines.append(f"recipe {number}: {'as 1, but ' if first else ''}{told}")
         first = first or values
     faults = [fault for goal in goals for fault in (goal.dataset_fault, goal.weights_fault) if fault]
     return lines + [f"lacking: {fault}" for fault in dict.fromkeys(faults)]
