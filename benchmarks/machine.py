@@ -103,11 +103,16 @@ def commit() -> tuple[str | None, bool | None]:
         return None, None
 
 
+def resident_bytes() -> int:
+    """Resident memory of this process at this moment."""
+    return int(psutil.Process().memory_info().rss)
+
+
 def reset_peak_resident() -> int:
     """Begins a new count of `peak_resident_bytes`, where the system can; returns the resident bytes of this moment."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return int(psutil.Process().memory_info().rss)
+    return resident_bytes()
 
 
 def peak_resident_bytes() -> int:

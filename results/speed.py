@@ -67,7 +67,8 @@ class Speed(Part):
     """Input and compute together, as in training or evaluation; median over blocks."""
 
     peak_memory: int
-    """Bytes. CUDA: most memory allocated by tensors. CPU: what the process grew by at its peak."""
+    """Bytes. CUDA: most memory allocated by tensors. CPU: what the process grew by at its peak, a
+    compiler apart."""
     peak_reserved: int | None = None
     """Bytes that torch's allocator took from the GPU for it."""
     memory: dict[Phase, int] = {}

@@ -311,6 +311,7 @@ def test_spans_are_no_operations_but_those_of_compiled_graphs(key: str, spent: f
         ("NativeBatchNormBackward0", "autograd's own work"),
         ("## Call CompiledFxGraph f4tvf4jbzn ##", "compiled code"),
         ("CompiledFunctionBackward", "compiled code"),
+        ("TorchDynamo Cache Lookup", "entering compiled code"),
         ("Torch-Compiled Region: 0/0", "compiled code"),
     ],
 )
@@ -329,6 +330,17 @@ def test_memory_of_a_known_tensor_is_seen_once() -> None:
     with memory.saved_for_backward([x]) as saved:
         x.square().sum()
     assert saved == {}
+
+
+def test_what_a_compiler_takes_does_not_count_as_the_steps_memory() -> None:
+    peak = memory.Peak(CPU)
+    with peak.without():
+        held = torch.ones(50_000_000)
+    peak.reset()
+    assert peak.bytes < 50_000_000
+    more = torch.ones(25_000_000)
+    assert 90_000_000 < peak.bytes < 150_000_000
+    del held, more
 
 
 def test_phases_of_memory_are_those_of_the_tensors() -> None:

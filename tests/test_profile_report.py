@@ -82,6 +82,8 @@ def test_the_largest_share_tells_what_a_step_is_bound_by() -> None:
     (record,) = repeats(900)
     record.speed["train"].shares = {"arithmetic": 0.2, "memory": 0.62, "launches": 0.1}
     assert row_of(profiles.profile([record]), mode="train")["bound"] == "memory, 62 %"
+    record.speed["train"].shares = {"arithmetic": 0.2}  # compiled: what else it waits for is not known
+    assert row_of(profiles.profile([record]), mode="train")["bound"] is None
 
 
 def test_a_sweep_tells_how_near_each_batch_comes_to_the_best() -> None:

@@ -10,7 +10,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import peak_resident_bytes, reset_peak_resident
+from benchmarks.machine import peak_resident_bytes, reset_peak_resident, resident_bytes
 from results.speed import Phase
 
 
@@ -28,6 +28,13 @@ class Peak:
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             reset_peak_resident()
+
+    @contextlib.contextmanager
+    def without(self) -> Iterator[None]:
+        """What the process is larger by afterwards, as by a compiler, does not count (CPU)."""
+        before = resident_bytes()
+        yield
+        self.empty += max(resident_bytes() - before, 0)
 
     @property
     def bytes(self) -> int:

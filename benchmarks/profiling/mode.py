@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ def _compile(bench: Bench, cell: Cell, step: Callable[[], None], mode: Mode) -> 
     # Or the second measurement would tell how fast the disk is.
     torch._inductor.config.force_disable_caches = True
     cell.compile()
-    with cell.learning():
+    warnings.filterwarnings("ignore", message="dynamo_pgo force disabled")  # as it is meant to be
+    with cell.learning(), bench.peak.without():
         first = waited(step, bench.device)
         if mode == "inference":
             cell.infer(cell.images[:1])

@@ -20,7 +20,8 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler writes its ow
 STEPS = 3
 COSTLIEST = 10
 
-AUTOGRAD, COMPILED, HOUSEKEEPING = "autograd's own work", "compiled code", "allocation and views"
+AUTOGRAD, HOUSEKEEPING = "autograd's own work", "allocation and views"
+COMPILED, ENTERING = "compiled code", "entering compiled code"
 WORDS = {
     "mkldnn_convolution": "convolution",
     "cudnn_convolution": "convolution",
@@ -123,6 +124,8 @@ def in_words(key: str) -> str:
     """`aten::mkldnn_convolution` -> `convolution`."""
     if GRAPH in key or key.startswith(("Torch-Compiled Region", "CompiledFunction")):
         return COMPILED
+    if key.startswith(("TorchDynamo", "Pregraph", "AOTDispatcher")):
+        return ENTERING
     if key.startswith(("autograd::", "torch::autograd::")) or re.fullmatch(r"\w+Backward\d*", key):
         return AUTOGRAD
     name = _short(key)
