@@ -22,8 +22,8 @@ Tell = Callable[[Any], None]
 class Died(Exception):  # noqa: N818 - reads as what it is
     """The process ended without an answer; one line says how."""
 
-    killed = False
-    """Whether by SIGKILL, which is how a system that runs out of memory ends it."""
+    signal: int | None = None
+    """The signal that ended it, if one did."""
 
 
 def call(work: Callable[..., Any], *arguments: Any, hear: Tell) -> Any:
@@ -59,7 +59,7 @@ def _listen(pipe: connection.Connection, process: BaseProcess, hear: Tell) -> An
         except (EOFError, ConnectionError):
             process.join()
             death = Died(_how(process.exitcode))
-            death.killed = process.exitcode == -signal.SIGKILL
+            death.signal = -process.exitcode if process.exitcode and process.exitcode < 0 else None
             raise death from None
         if kind == "told":
             hear(what)

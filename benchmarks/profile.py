@@ -58,6 +58,9 @@ def _find_largest_batches(run: ProfileRun, record: Record, room: int) -> None:
             record.missing[f"speed.{mode}.largest_batch"] = reason
         else:
             speed.largest_batch = largest.largest_batch(run, mode, room)
+    for mode in record.exceeded:  # it has no `Speed` to hold the answer, which is wanted there most
+        fitting = largest.largest_batch(run, mode, room)
+        record.missing[f"speed.{mode}"] += f"; the largest batch that fits is {fitting}"
 
 
 def _measure_within(room: int, bench: Bench, mode: Mode) -> None:

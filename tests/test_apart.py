@@ -69,13 +69,15 @@ def test_what_it_raises_is_raised_here() -> None:
     [(signal.SIGKILL, "killed .SIGKILL.; if nobody did that, memory ran out"), (signal.SIGSEGV, "died of SIGSEGV")],
 )
 def test_a_death_by_a_signal_is_told_in_a_sentence(how: signal.Signals, said: str) -> None:
-    with pytest.raises(Died, match=said):
+    with pytest.raises(Died, match=said) as death:
         apart.call(die, how, hear=print)
+    assert death.value.signal == how
 
 
 def test_an_end_without_an_answer_is_told_with_its_exit_code() -> None:
-    with pytest.raises(Died, match="exit code 3"):
+    with pytest.raises(Died, match="exit code 3") as death:
         apart.call(leave, hear=print)
+    assert death.value.signal is None
 
 
 def test_one_that_is_asked_to_end_was_interrupted_and_did_not_fail() -> None:

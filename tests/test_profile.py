@@ -169,6 +169,14 @@ def test_all_of_a_cpus_memory_is_not_taken_to_see_what_fits(tmp_path: Path) -> N
     assert record.speed["train"].largest_batch is None
 
 
+def test_the_largest_batch_is_told_of_a_cell_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(largest, "largest_batch", lambda *_: 37)
+    asked = {"batch_sizes": [512], "image_sizes": [64], "memory_limit": 80_000_000, "extras": ["largest_batch"]}
+    record = measured(tmp_path, **asked)
+    assert set(record.exceeded) == {"inference", "train"}
+    assert record.missing["speed.train"].endswith("0.07 GiB; the largest batch that fits is 37")
+
+
 def test_compile_time_is_apart_and_parts_are_missing_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -405,18 +406,26 @@ def test_the_largest_batch_is_found_within_a_sixteenth(start: int) -> None:
         assert len(tried) == len(set(tried))
 
 
-@pytest.mark.parametrize("killed", [True, False])
-def test_a_try_that_dies_fits_not_if_the_system_killed_it_and_is_an_error_else(
-    monkeypatch: pytest.MonkeyPatch, killed: bool
+@pytest.mark.parametrize(
+    ("device", "ended_by", "lacked"),
+    [
+        ("cuda", signal.SIGKILL, True),
+        ("cuda", signal.SIGSEGV, False),
+        ("cpu", signal.SIGSEGV, True),  # a library that does not look at what malloc gives it
+        ("cpu", None, False),
+    ],
+)
+def test_a_try_that_dies_of_anything_but_memory_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, device: str, ended_by: int | None, lacked: bool
 ) -> None:
     def die(*_: object, **__: object) -> bool:
         death = largest.apart.Died("gone")
-        death.killed = killed
+        death.signal = ended_by
         raise death
 
     monkeypatch.setattr(largest.apart, "call", die)
-    run = SimpleNamespace(batch_size=4, model_copy=lambda update: update)
-    if killed:
+    run = SimpleNamespace(batch_size=4, device=device, model_copy=lambda update: update)
+    if lacked:
         assert largest.largest_batch(run, "train", 1) == 0  # type: ignore[arg-type]
         return
     with pytest.raises(largest.apart.Died):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import torch
@@ -15,6 +16,12 @@ from results.speed import Mode
 
 MOST = 2**16
 """Images beyond which nothing is tried."""
+OUT_OF_MEMORY: dict[str, tuple[int, ...]] = {
+    "cuda": (signal.SIGKILL,),
+    "cpu": (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS),
+}
+"""Signals that end a try because of memory: the system was faster than the limit, or, of a CPU's memory, a library used
+what it was given without a look whether it was given anything."""
 RESOLUTION = 16
 """The answer is right within this part of it."""
 
@@ -30,7 +37,7 @@ def largest_batch(run: ProfileRun, mode: Mode, limit: int) -> int:
         try:
             return bool(apart.call(try_out, asked, mode, limit, hear=lambda _: None))
         except apart.Died as death:
-            if not death.killed:  # else the system was faster than the limit
+            if death.signal not in OUT_OF_MEMORY[run.device]:
                 raise
             return False
 
