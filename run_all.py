@@ -47,21 +47,22 @@ app.add_typer(data_app, name="data")
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     """Suite -> plan -> Runs -> report -> the tables on the terminal."""
-    _carry_out_runs(plan.expand(chosen, request.place, request.changes), request, title)
+    runs = plan.expand(chosen, request.place, request.changes)
+    if request.missing:
+        done = numbers.answered(ResultStore(request.results).records())
+        runs = [run for run in runs if numbers.key(run) not in done]
+    if request.hours is not None:
+        runs = numbers.in_order(runs)
+    _carry_out_runs(runs, request, title)
 
 
 def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> None:
     """Runs -> report -> the tables on the terminal; exit code 1 if a Run failed."""
     budget = request.budget
     store = ResultStore(request.results)
-    if request.missing:
-        done = numbers.answered(store.records())
-        runs = [run for run in runs if numbers.key(run) not in done]
-        if not runs:
-            console.print("nothing is missing that can be run here")
-            return
-    if budget:
-        runs = numbers.in_order(runs)
+    if request.missing and not runs:
+        console.print("nothing is missing that can be run here")
+        return
     if request.dry_run:
         show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
         return

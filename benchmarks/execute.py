@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from benchmarks.display import Display, time_left
 from benchmarks.errors import REFUSED
 from benchmarks.machine import device_name
 from benchmarks.plan import Place
-from benchmarks.settings import AnyRun, ProfileRun, Run
+from benchmarks.settings import AnyRun, ProfileRun, as_run
 from benchmarks.worker import WEIGHTS, Attempt, CarryOut, blank, work_of
 from results.record import Record
 from results.store import REFERENCE, ResultStore
@@ -63,8 +63,9 @@ def execute(
     Ctrl-C: what was finished stays, and the Run that was on goes on from its last checkpoint.
     """
     store.prepare()
-    store.records()  # one that can't be read is said now, not after hours of training
-    course = _Course(plan, store, place, own_process, carry_out, budget)
+    known = store.records()  # one that can't be read is said now, not after hours of training
+    pace = _pace_of(known, place) if budget else Pace()
+    course = _Course(plan, store, place, own_process, carry_out, budget, pace)
     work = sum(course.work.values())
     with Display(console, len(plan), work) as display, budget.kept() if budget else nullcontext():
         try:
@@ -86,9 +87,11 @@ class _Course:
         own_process: bool,
         carry_out: CarryOut,
         budget: Budget | None,
+        pace: Pace,
     ) -> None:
         self.plan, self.store, self.place = plan, store, place
-        self.own_process, self.carry_out, self.budget = own_process, carry_out, budget
+        self.own_process, self.carry_out = own_process, carry_out
+        self.budget, self.pace = budget, pace
         self.before = {case.id: store.read(case.id) for case in plan}
         self.work = {case.id: 0.0 if self._was_done(case) else work_of(case, place) for case in plan}
         self.summary = Summary()
@@ -96,7 +99,6 @@ class _Course:
         """Found in other hands."""
         self.put_off: set[str] = set()
         """Found to take longer than there is time."""
-        self.pace = _pace_of(store, place) if budget else Pace()
 
     def follow(self, display: Display) -> None:
         """Goes through the plan until every Run has ended, here or elsewhere."""
@@ -189,13 +191,13 @@ class _Course:
             return Attempt(record, True)
 
 
-def _pace_of(store: ResultStore, place: Place) -> Pace:
+def _pace_of(records: Iterable[Record], place: Place) -> Pace:
     """What is known of this device from earlier trainings."""
     pace, device = Pace(), device_name(torch.device(place.device))
-    for record in store.records():
+    for record in records:
         if record.status == "done" and record.run.get("job") == "train" and record.hardware.get("name") == device:
             with suppress(ValidationError, *REFUSED):  # of other code, or of data that are not here
-                case = Run.model_validate(record.run)
+                case = as_run(record.run)
                 pace.learn(case, work_of(case, place), record.seconds)
     return pace
 

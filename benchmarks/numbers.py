@@ -19,7 +19,7 @@ from benchmarks import jobs, plan, recipes, suite
 from benchmarks.assignments import matches
 from benchmarks.errors import REFUSED
 from benchmarks.plan import Changes, Place
-from benchmarks.settings import AnyRun, ProfileRun, Run, method_label
+from benchmarks.settings import AnyRun, ProfileRun, Run, as_run, method_label
 from benchmarks.suite import Profiling, Suite, Training
 from results.record import Record
 from results.store import ResultStore
@@ -76,13 +76,13 @@ def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experim
 
 
 def answered(records: Iterable[Record]) -> set[str]:
-    """The keys of the Runs that finished; records that today's settings can't say are passed over."""
+    """The keys of the Runs that finished; those of other rules, or that today's settings can't say, answer nothing."""
     found = set()
     for record in records:
-        if record.status == "done":
-            with suppress(ValidationError):
-                kind = ProfileRun if record.run.get("job") == "profile" else Run
-                found.add(key(kind.model_validate(record.run)))
+        with suppress(ValidationError):
+            run = as_run(record.run)
+            if record.status == "done" and record.hash == run.hash:
+                found.add(key(run))
     return found
 
 
@@ -180,7 +180,7 @@ def _of_paper(method: str, place: Place, seeds: int | None) -> Iterator[Experime
             "job": "train",
             "dataset": goal.dataset,
             "protocol": "paper",
-            "method": method if goal.variant == "paper" else f"{method}:{goal.variant}",
+            "method": method_label(method, goal.variant),
             "backbone": goal.backbone,
             "px": goal.recipe.image_size,
             "epochs": plan.epochs_of(goal.recipe),
@@ -196,7 +196,7 @@ def _names(run: AnyRun) -> dict[str, Any]:
     else:
         names = {"dataset": run.task, "protocol": run.protocol}
         size = {"px": run.recipe.image_size, "epochs": plan.epochs_of(run.recipe)}
-    return {"job": run.job, **names, "method": method_label(run), "backbone": run.backbone, **size}
+    return {"job": run.job, **names, "method": method_label(run.method, run.variant), "backbone": run.backbone, **size}
 
 
 def _on_any_gpu(run: AnyRun) -> AnyRun:

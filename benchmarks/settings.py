@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -173,7 +174,7 @@ class Run(Case):
     @property
     def label(self) -> str:
         """For people: what distinguishes this Run in a list."""
-        return f"{method_label(self)} · {self.task} · {self.backbone} · seed {self.seed}"
+        return f"{method_label(self.method, self.variant)} · {self.task} · {self.backbone} · seed {self.seed}"
 
 
 class Input(Settings):
@@ -234,7 +235,8 @@ class ProfileRun(Case):
     @property
     def label(self) -> str:
         """For people: what distinguishes this Run in a list."""
-        words = [method_label(self), self.backbone, f"{self.image_size} px", f"batch {self.batch_size}", self.precision]
+        words = [method_label(self.method, self.variant), self.backbone]
+        words += [f"{self.image_size} px", f"batch {self.batch_size}", self.precision]
         words += ["compiled"] if self.compile else []
         words += [f"repeat {self.repeat}"] if self.repeat else []
         return " · ".join(words)
@@ -243,6 +245,11 @@ class ProfileRun(Case):
 AnyRun = Run | ProfileRun
 
 
-def method_label(case: Case) -> str:
+def as_run(settings: Mapping[str, Any]) -> AnyRun:
+    """The Run that a record's plain values describe. Raises `ValidationError` if today's settings can't say them."""
+    return (ProfileRun if settings.get("job") == "profile" else Run).model_validate(settings)
+
+
+def method_label(method: str, variant: str) -> str:
     """`method`, or `method:variant` where the variant is not the paper's own."""
-    return case.method if case.variant == "paper" else f"{case.method}:{case.variant}"
+    return method if variant == "paper" else f"{method}:{variant}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import numbers, suite
+from benchmarks import numbers, settings, suite
 from benchmarks.errors import UserError
 from benchmarks.numbers import Experiment
 from benchmarks.plan import NO_CHANGES, Changes, Place
@@ -70,6 +70,15 @@ def test_a_failed_run_is_still_missing(monkeypatch: pytest.MonkeyPatch, tmp_path
     record.status, record.error = "failed", "out of luck"
     store.write(record)
     assert numbers.missing(rows, store.records())[0].seeds == [0, 1]
+
+
+def test_a_run_of_other_rules_is_missing_though_its_settings_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch)
+    rows = numbers.experiments(Place(), NO_CHANGES)
+    records = [blank(run, CPU) for run in rows[0].runs]
+    assert [row.seeds for row in numbers.missing(rows[:1], records)] == []
+    monkeypatch.setattr(settings, "RULES", settings.RULES + 1)
+    assert [row.seeds for row in numbers.missing(rows[:1], records)] == [[0, 1]]
 
 
 def test_what_needs_a_gpu_is_planned_on_a_cpu_but_not_done_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import methods
-from benchmarks.settings import ProfileRun, Run
+from benchmarks.settings import as_run
 from results.record import Record
 from results.store import REFERENCE, ResultStore
 
@@ -29,8 +29,7 @@ def quick() -> dict[str, list[Record]]:
 def test_every_record_has_the_id_that_todays_settings_give_it() -> None:
     """Else it would be measured again, and its next seed would stand in another row."""
     for record in ResultStore(ROOT / "results" / REFERENCE).records():
-        kind = ProfileRun if record.run["job"] == "profile" else Run
-        run = kind.model_validate(record.run)
+        run = as_run(record.run)
         assert (record.id, record.hash, record.experiment) == (run.id, run.hash, run.experiment)
 
 

@@ -150,11 +150,11 @@ NO_MEMORY = (
     "can't allocate memory",
     "could not create a memory",
     "cannot allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    "cuda error: out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
 )
-"""How libraries below torch say it, in errors that have no type of their own."""
+"""How libraries below torch say it, in whatever case, in errors that have no type of their own."""
 
 
 def ran_out(error: BaseException | None) -> bool:
@@ -164,8 +164,5 @@ def ran_out(error: BaseException | None) -> bool:
         return False
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    told = isinstance(error, (RuntimeError, OSError)) and any(words in str(error).lower() for words in _LOWER)
+    told = isinstance(error, (RuntimeError, OSError)) and any(words in str(error).lower() for words in NO_MEMORY)
     return told or ran_out(error.__cause__)
-
-
-_LOWER = tuple(words.lower() for words in NO_MEMORY)
