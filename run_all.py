@@ -185,7 +185,9 @@ def profile(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "",
     backbone: Annotated[str, typer.Option(help="timm networks, separated by commas.")] = "",
     image_size: Annotated[str, typer.Option(help="Input sizes in pixels, separated by commas.")] = "224",
-    batch_size: Annotated[str, typer.Option(help="Batch sizes, separated by commas; or sweep: 1, 2, 4 …")] = "32",
+    batch_size: Annotated[
+        str, typer.Option(help="Batch sizes, separated by commas; or sweep: doubled until full.")
+    ] = "32",
     precision: Annotated[str, typer.Option(help="fp32, tf32, bf16, separated by commas.")] = "fp32",
     compiled: Annotated[Literal["no", "yes", "both"], typer.Option("--compile", help="torch.compile.")] = "no",
     repeats: Annotated[int, typer.Option(min=1, help="Measure each so often, to know the spread.")] = 1,
@@ -211,7 +213,9 @@ def profile(
             "name what to measure, --methods and --backbone; or two results folders, --compare BEFORE AFTER"
         )
     sizes = whole_numbers(image_size, "--image-size")
-    batches = jobs.SWEEP if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size")
+    batches: Literal["sweep"] | list[int] = (
+        "sweep" if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size")
+    )
     request = replace(request, data_root=data_root)
     chosen = jobs.profile(
         words(methods),

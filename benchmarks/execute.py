@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from benchmarks import apart, claims, heartbeat, team, worker
+from benchmarks import apart, claims, heartbeat, sweep, team, worker
 from benchmarks.budget import Budget, Pace, TimeIsUp
 from benchmarks.display import Display, time_left
 from benchmarks.errors import REFUSED
@@ -39,6 +39,8 @@ class Summary:
     elsewhere: list[str] = field(default_factory=list)
     """Done meanwhile by another process on the same results."""
     failed: list[str] = field(default_factory=list)
+    needless: list[str] = field(default_factory=list)
+    """Of a sweep over batch sizes that ended before them."""
     left: list[str] = field(default_factory=list)
     """Not done when the time was up."""
 
@@ -120,7 +122,7 @@ class _Course:
     def not_done(self) -> list[str]:
         """The Runs that have not ended, in the order of the plan."""
         lists = self.summary
-        ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed}
+        ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed, *lists.needless}
         return [case.id for case in self.plan if case.id not in ended]
 
     def _was_done(self, case: AnyRun) -> bool:
@@ -132,6 +134,11 @@ class _Course:
         if self._puts_off(number, case, display):
             return False
         ended = self._ended_elsewhere(case)
+        if ended is None and (reason := self._end_of_sweep(case)):
+            self.summary.needless.append(case.id)
+            display.run_begins(number, case.label)
+            display.run_ends(f"left out: {reason}", self.work[case.id], here=False)
+            return True
         if ended is None and claims.held(self.store.folder(case.id)):
             if case.id not in self.left:
                 self.left.add(case.id)
@@ -163,6 +170,13 @@ class _Course:
         """The record that another process has written since this course began."""
         known, before = self.store.read(case.id), self.before[case.id]
         return known if known is not None and (before is None or known.started != before.started) else None
+
+    def _end_of_sweep(self, case: AnyRun) -> str | None:
+        """Why a batch size need not be measured, as far as is known now; None: it has to be."""
+        if not isinstance(case, ProfileRun) or not case.in_sweep:
+            return None
+        committed = ResultStore(self.store.root / REFERENCE)
+        return sweep.end(case, lambda smaller: self.store.read(smaller.id) or committed.read(smaller.id))
 
     def _attempt(self, case: AnyRun, display: Display) -> Attempt:
         known = self.before[case.id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks import recipes
 from benchmarks.errors import merged, parse
@@ -144,8 +144,6 @@ def compare(
     return parse(Suite, {"about": about, "train": [trained], "profile": profiles}, "compare")
 
 
-SWEEP = [2**power for power in range(11)]
-"""Batch sizes that show from where on a device is full; those that don't fit say so."""
 DRAWN = {"name": "synthetic", "options": {"train_per_class": 8, "test_per_class": 1}}
 """Images that are brought to the device where no dataset is named."""
 CLASSES = 200
@@ -158,7 +156,7 @@ def profile(
     methods: Sequence[str],
     backbones: Sequence[str],
     image_sizes: Sequence[int],
-    batch_sizes: Sequence[int],
+    batch_sizes: Sequence[int] | Literal["sweep"],
     **asked: Any,
 ) -> Suite:
     """Speed and memory of every combination; `asked` are further fields of `Profiling`."""

@@ -14,7 +14,7 @@ import yaml
 
 import datasets
 import methods
-from benchmarks import machine, recipes
+from benchmarks import machine, recipes, sweep
 from benchmarks.assignments import matches
 from benchmarks.errors import UserError, choose, merged, parse, suggest
 from benchmarks.execution import Execution
@@ -93,7 +93,11 @@ def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[An
         *(run for entry in suite.train for run in _trainings(entry, place, changes)),
         *(run for entry in suite.profile for run in _profiles(entry, place, changes)),
     ]
-    distinct = {case.hash: case for case in cases}
+    distinct: dict[str, AnyRun] = {}
+    for case in cases:
+        if not getattr(distinct.get(case.hash), "in_sweep", True):  # asked for by itself
+            continue
+        distinct[case.hash] = case
     chosen = [case for case in distinct.values() if matches(case, changes.only)]
     if cases and not chosen:
         raise UserError(f"no Run of the plan has {' and '.join(f'{k}={v}' for k, v in changes.only.items())}")
@@ -190,7 +194,9 @@ def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[Prof
     overrides = {key: value for key, value in merged(entry.set, changes.set).items() if key in OF_PROFILE}
     pretrained = overrides.pop("pretrained", None)
     networks = [(one.name, _network_options(one, pretrained, place)) for one in entry.backbones]
-    asked = product(entry.methods, networks, entry.image_sizes, entry.batch_sizes, entry.precisions, entry.compile)
+    swept = entry.batch_sizes == "sweep"
+    batch_sizes = sweep.BATCHES if swept else entry.batch_sizes
+    asked = product(entry.methods, networks, entry.image_sizes, batch_sizes, entry.precisions, entry.compile)
     for name, (backbone, backbone_options), image_size, batch_size, precision, compiled in asked:
         method, variant = split_name(name)
         values = {
@@ -209,6 +215,7 @@ def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[Prof
             "memory_limit": entry.memory_limit,
             "device": place.device,
             "hardware": machine.device_name(torch.device(place.device)),
+            "in_sweep": swept,
         }
         run = parse(ProfileRun, merged(values, overrides), name)
         _check_options(run)

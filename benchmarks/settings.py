@@ -215,6 +215,9 @@ class ProfileRun(Case):
     """Name of the processor or GPU: a rate holds for one only."""
     repeat: NonNegativeInt = 0
     """Which of several measurements of the same: each is a Run of its own, in a process of its own."""
+    in_sweep: bool = Field(False, exclude=True)
+    """Whether its batch size is one of a sweep, which ends before it where the device is full already (`sweep.end`).
+    Says why it is in a plan, not what is measured, so it is no part of its settings."""
 
     @property
     def number(self) -> int:

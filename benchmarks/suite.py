@@ -80,7 +80,8 @@ class Profiling(Settings):
     methods: list[str] = Field(min_length=1)
     backbones: list[BackboneChoice] = Field(min_length=1)
     image_sizes: list[PositiveInt]
-    batch_sizes: list[PositiveInt] = [32]
+    batch_sizes: list[PositiveInt] | Literal["sweep"] = [32]
+    """`sweep`: 1, 2, 4 … until the device is full."""
     precisions: list[Precision] = Field(["fp32"], min_length=1)
     compile: list[bool] = Field([False], min_length=1)
     repeats: PositiveInt = 1

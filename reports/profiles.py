@@ -158,7 +158,8 @@ NOTE = (
     "Memory: CUDA tensors at their peak, or what the process grew by; > is what did not suffice. Bound by: what the "
     "device, at its measured best, would need most of the step's time for; launches are of eager code. Traffic counts "
     "each operation by itself: caches can bring it above 100 %, and a busy machine, whose ceilings are found too low, "
-    "the others too. Of best batch: of the highest rate among the batch sizes of the same cell. Held down by: "
+    "the others too. Of best batch: of the highest rate among the batch sizes of the same cell; a sweep ends where "
+    "two doublings add less than 5 % in both modes. Held down by: "
     "throttling while it worked, more waiting processes than cores before it, or a rate that did not come to rest "
     "within the warm-up."
 )
