@@ -193,6 +193,15 @@ def test_shares_are_least_times_over_the_time_taken() -> None:
     }
 
 
+def test_the_ceiling_of_bf16_is_that_of_float32_where_a_processor_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {torch.bfloat16: 1.0, torch.float32: 100.0}
+    monkeypatch.setattr(roofline, "_flops_per_s", lambda device, kind: rates[kind])
+    assert roofline.measure_limits(CPU, "bf16").flops_per_s == 100.0
+    rates[torch.bfloat16] = 1000.0
+    assert roofline.measure_limits(CPU, "bf16").flops_per_s == 1000.0
+    assert roofline.measure_limits(CPU, "fp32").flops_per_s == 100.0
+
+
 def test_each_ceiling_is_the_higher_of_two_measurements() -> None:
     quiet, busy = (Limits(flops_per_s=a, bytes_per_s=b, launch_s=c) for a, b, c in ((9, 2, 1), (5, 3, 4)))
     assert roofline.highest(quiet, busy) == Limits(flops_per_s=9, bytes_per_s=3, launch_s=1)

@@ -17,9 +17,14 @@ ROUNDS = 5
 
 
 def measure_limits(device: torch.device, precision: str) -> Limits:
-    """Measures the three ceilings in about a second. For `tf32` it must be on (see `benchmarks.numerics`)."""
+    """Measures the three ceilings in about a second. For `tf32` it must be on (see `benchmarks.numerics`).
+
+    That of arithmetic in `bf16` is float32's where that is faster: a processor that has no bf16 computes in it slowly,
+    and its libraries turn to float32 in some operations and not in others.
+    """
+    kinds = [torch.bfloat16, torch.float32] if precision == "bf16" else [torch.float32]
     limits = Limits(
-        flops_per_s=_flops_per_s(device, torch.bfloat16 if precision == "bf16" else torch.float32),
+        flops_per_s=max(_flops_per_s(device, kind) for kind in kinds),
         bytes_per_s=_bytes_per_s(device),
         launch_s=_launch_s(device),
     )
