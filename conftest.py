@@ -15,6 +15,12 @@ import torch
 from benchmarks.plan import Place
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`--benchmark-only` asks for benchmarks, which `pyproject.toml` leaves out of tests; pytest-benchmark refuses."""
+    if config.getoption("benchmark_only"):
+        config.option.benchmark_enable = True
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Decoded images of the tests don't go to the user's cache."""

@@ -47,8 +47,7 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     """Suite -> plan -> Runs -> report -> the tables on the terminal."""
     runs = plan.expand(chosen, request.place, request.changes)
     if request.missing:
-        done = numbers.answered(ResultStore(request.results).records())
-        runs = [run for run in runs if numbers.key(run) not in done]
+        runs = numbers.unanswered(runs, ResultStore(request.results).records())
     if request.hours is not None:
         runs = numbers.in_order(runs)
     _carry_out_runs(runs, request, title)

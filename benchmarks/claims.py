@@ -8,7 +8,9 @@ locks at all, filelock falls back to a file that names its owner.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import getpass
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +39,22 @@ def claim(folder: Path) -> Iterator[bool]:
         ) from error
     try:
         yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def sole_use(device: str, waiting: Callable[[], None]) -> Iterator[None]:
+    """Nothing else of this user is measured on that device of this host meanwhile; `waiting` is told if it has to be
+    waited for. Two measurements at once would each find the device slower than it is."""
+    lock = FileLock(Path(tempfile.gettempdir()) / f"fgbench-{getpass.getuser()}-{device}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
     finally:
         lock.release()
 

@@ -1,8 +1,8 @@
 """Hands a plan to a cluster: Slurm, or this machine by the same road. Queueing and requeueing are submitit's.
 
-On Slurm every Run is a task of one array; on this machine each of `parallel` jobs has the whole plan, and they share
-it by their claims. A job that is preempted, requeued or out of time is queued again, and its Run goes on from its
-checkpoint.
+On Slurm every Run is a task of one array, and so is a sweep over batch sizes, which ends by what it finds; on this
+machine each of `parallel` jobs has the whole plan, and they share it by their claims. A job that is preempted, requeued
+or out of time is queued again, and its Run goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
-from benchmarks import heartbeat, machine, submitted
+from benchmarks import heartbeat, machine, submitted, sweep
 from benchmarks.errors import UserError, parse
 from benchmarks.execute import execute
 from benchmarks.plan import Place
@@ -132,10 +132,11 @@ def _to_slurm(job_of: JobOf, cases: Sequence[AnyRun], folder: Path, options: Opt
             setup=[f"export PYTHONPATH={shlex.quote(str(ROOT))}:$PYTHONPATH"],
         )
         jobs: dict[str, tuple[str, ...]] = {}
-        for start in range(0, len(cases), ARRAY):
+        tasks = sweep.together(cases)
+        for start in range(0, len(tasks), ARRAY):
             with executor.batch():
-                handed = [(executor.submit(job_of(case)), case.id) for case in cases[start : start + ARRAY]]
-            jobs |= {job.job_id: (run,) for job, run in handed}
+                handed = [(executor.submit(job_of(*task)), task) for task in tasks[start : start + ARRAY]]
+            jobs |= {job.job_id: tuple(case.id for case in task) for job, task in handed}
     except RuntimeError as error:  # submitit's for a missing srun and for whatever sbatch refuses
         raise UserError(f"Slurm takes no job: {str(error).strip().splitlines()[-1]}") from error
     return jobs

@@ -121,9 +121,12 @@ class _Course:
 
     def not_done(self) -> list[str]:
         """The Runs that have not ended, in the order of the plan."""
+        return [case.id for case in self._open()]
+
+    def _open(self) -> list[AnyRun]:
         lists = self.summary
         ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed, *lists.needless}
-        return [case.id for case in self.plan if case.id not in ended]
+        return [case for case in self.plan if case.id not in ended]
 
     def _was_done(self, case: AnyRun) -> bool:
         known = self.before[case.id]
@@ -131,7 +134,7 @@ class _Course:
 
     def _go_to(self, number: int, case: AnyRun, display: Display) -> bool:
         """Does a Run, or sees that another process has; False if one is at it or it is put off, which is said once."""
-        if self._puts_off(number, case, display):
+        if self._puts_off(number, case, display) or sweep.waits(case, self._open()):
             return False
         ended = self._ended_elsewhere(case)
         if ended is None and (reason := self._end_of_sweep(case)):
@@ -172,9 +175,7 @@ class _Course:
         return known if known is not None and (before is None or known.started != before.started) else None
 
     def _end_of_sweep(self, case: AnyRun) -> str | None:
-        """Why a batch size need not be measured, as far as is known now; None: it has to be."""
-        if not isinstance(case, ProfileRun) or not case.in_sweep:
-            return None
+        """Why a batch size need not be measured; None: it has to be."""
         committed = ResultStore(self.store.root / REFERENCE)
         return sweep.end(case, lambda smaller: self.store.read(smaller.id) or committed.read(smaller.id))
 

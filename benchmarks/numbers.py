@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import methods
-from benchmarks import jobs, plan, recipes, suite
+from benchmarks import jobs, plan, recipes, suite, sweep
 from benchmarks.assignments import matches
 from benchmarks.errors import REFUSED
 from benchmarks.plan import Changes, Place
@@ -70,19 +70,27 @@ def experiments(place: Place, changes: Changes) -> list[Experiment]:
 
 def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
     """The experiments with the Runs of which no finished record is known; those that have all are left out."""
-    done = answered(known)
-    left = (replace(row, runs=tuple(run for run in row.runs if key(run) not in done)) for row in rows)
+    known = list(known)
+    left = (replace(row, runs=tuple(unanswered(row.runs, known))) for row in rows)
     return [row for row in left if row.runs or row.lacking]
 
 
-def answered(records: Iterable[Record]) -> set[str]:
-    """The keys of the Runs that finished; those of other rules, or that today's settings can't say, answer nothing."""
-    found = set()
+def unanswered(runs: Iterable[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
+    """The Runs that none of these records answers; of a sweep that came to its end, those beyond it are answered."""
+    done = answered(known)
+    left = (run for run in runs if key(run) not in done)
+    return [run for run in left if sweep.end(run, lambda smaller: done.get(key(smaller))) is None]
+
+
+def answered(records: Iterable[Record]) -> dict[str, Record]:
+    """Key -> record of each Run that finished; those of other rules, or that today's settings can't say, answer
+    nothing."""
+    found = {}
     for record in records:
         with suppress(ValidationError):
             run = as_run(record.run)
             if record.status == "done" and record.hash == run.hash:
-                found.add(key(run))
+                found[key(run)] = record
     return found
 
 
@@ -118,7 +126,7 @@ def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
     """Copies every finished Run of the numbers to the committed ones, and writes down what is still missing."""
     wanted = {key(run) for row in rows for run in row.runs}
     own = [record for record in store.records() if (store.root / record.id).is_dir()]
-    paths = [store.publish(record.id) for record in own if answered([record]) & wanted]
+    paths = [store.publish(record.id) for record in own if answered([record]).keys() & wanted]
     return [*paths, store.plan(planned(missing(rows, store.records())))]
 
 

@@ -57,10 +57,21 @@ def _find_largest_batches(run: ProfileRun, record: Record, room: int) -> None:
             reason = "a CPU's memory is shared with everything else; say how much may be taken, with --memory-limit"
             record.missing[f"speed.{mode}.largest_batch"] = reason
         else:
-            speed.largest_batch = largest.largest_batch(run, mode, room)
+            speed.largest_batch = _searched(run, record, mode, room)
     for mode in record.exceeded:  # it has no `Speed` to hold the answer, which is wanted there most
-        fitting = largest.largest_batch(run, mode, room)
-        record.missing[f"speed.{mode}"] += f"; the largest batch that fits is {fitting}"
+        fitting = _searched(run, record, mode, room)
+        if fitting is not None:
+            record.missing[f"speed.{mode}"] += f"; the largest batch that fits is {fitting}"
+
+
+def _searched(run: ProfileRun, record: Record, mode: Mode, room: int) -> int | None:
+    """The largest batch, or None if a try ends in another way: what is measured already is not lost for it."""
+    try:
+        return largest.largest_batch(run, mode, room)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        record.missing[f"speed.{mode}.largest_batch"] = f"the search came to a size that fails otherwise: {told}"
+        return None
 
 
 def _measure_within(room: int, bench: Bench, mode: Mode) -> None:

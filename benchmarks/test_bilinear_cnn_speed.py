@@ -1,4 +1,4 @@
-"""What bilinear pooling, its SVMs and a whole training step cost: `pytest benchmarks -k bilinear --benchmark-enable`.
+"""What bilinear pooling, its SVMs and a whole training step cost: `pytest benchmarks -k bilinear --benchmark-only`.
 
 On CUDA at the paper's size (VGG-16, 448 px, bfloat16), on a CPU at a small one.
 """

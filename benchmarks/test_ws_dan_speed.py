@@ -1,6 +1,6 @@
 """What WS-DAN costs: pooling, cropping and dropping in a batch, centres, and a whole step against three plain passes.
 
-`pytest benchmarks/test_ws_dan_speed.py --benchmark-enable`. On a CUDA GPU at the paper's size (Inception-v3, 448 px, 32
+`pytest benchmarks/test_ws_dan_speed.py --benchmark-only`. On a CUDA GPU at the paper's size (Inception-v3, 448 px, 32
 maps, bfloat16), on a CPU at a small one. `kept` counts the bytes that autograd keeps for the backward pass, on both.
 """
 

@@ -82,7 +82,7 @@ def carry_out(case: AnyRun, store: ResultStore, place: Place, listener: Listener
         if isinstance(case, Run):
             _train(case, record, store, place, listener)
         else:
-            _profile(case, record, store, place)
+            _profile(case, record, store, place, listener)
     except ResultsError:
         raise
     except Exception as error:  # the boundary: whatever a method, a dataset or a device raises ends one Run only
@@ -166,8 +166,10 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, listener:
     checkpoint.discard(folder)
 
 
-def _profile(run: ProfileRun, record: Record, store: ResultStore, place: Place) -> None:
-    began = time.monotonic()
-    profile.measure(run, record, place, store.folder(run.id))
+def _profile(run: ProfileRun, record: Record, store: ResultStore, place: Place, listener: Listener) -> None:
+    device = machine.gpu_uuid(torch.device(run.device)) if run.device == "cuda" else run.device
+    with claims.sole_use(device, lambda: listener.note("waits for another measurement on this device")):
+        began = time.monotonic()
+        profile.measure(run, record, place, store.folder(run.id))
     record.seconds = time.monotonic() - began
     store.write(record)

@@ -22,10 +22,13 @@ def profile(records: Iterable[Record]) -> Table:
     best: dict[str, float] = {}
     for row in rows:
         best[_but_batch(row)] = max(row["images_per_s"] or 0.0, best.get(_but_batch(row), 0.0))
+    plain = {_but_method(row): row["images_per_s"] for row in rows if (row["method"], row["variant"]) == PLAIN}
     for row in rows:
         alone = sum(_but_batch(row) == _but_batch(other) for other in rows) == 1
         rate = row["images_per_s"]
         row["of_best"] = None if alone or rate is None else 100 * rate / best[_but_batch(row)]
+        bare = None if (row["method"], row["variant"]) == PLAIN else plain.get(_but_method(row))
+        row["of_plain"] = 100 * rate / bare if rate and bare else None
     return Table("profile", "Profile", sorted_frame(rows, ORDER), COLUMNS, NOTE)
 
 
@@ -64,11 +67,21 @@ FIELDS = (
     "compile_s",
 )
 PHASES = ("weights", "gradients", "optimizer", "activations")
+PLAIN = ("plain", "paper")
+"""The backbone with a linear classifier, in whose share of speed the others are told."""
 RESOURCES = ("arithmetic", "memory", "launches")
 
 
 def _but_batch(row: dict[str, Any]) -> str:
-    return json.dumps([row[key] for key in ORDER if key != "batch_size"] + [row["hardware"]], default=str)
+    return _names(row, "batch_size")
+
+
+def _but_method(row: dict[str, Any]) -> str:
+    return _names(row, "method", "variant")
+
+
+def _names(row: dict[str, Any], *left_out: str) -> str:
+    return json.dumps([row[key] for key in ORDER if key not in left_out] + [row["hardware"]], default=str)
 
 
 def parts(records: Iterable[Record]) -> Table:
@@ -128,6 +141,7 @@ COLUMNS = (
     cells.number("images_per_s_p90", "p90"),
     cells.number("repeats", "repeats"),
     _if_any("spread", "spread, %", 1),
+    _if_any("of_plain", "of plain, %", 0),
     _if_any("of_best", "of best batch, %", 0),
     cells.number("passes", "passes", 1, compact=True),
     cells.number("input_images_per_s", "input alone, images/s"),
@@ -158,8 +172,8 @@ NOTE = (
     "Memory: CUDA tensors at their peak, or what the process grew by; > is what did not suffice. Bound by: what the "
     "device, at its measured best, would need most of the step's time for; launches are of eager code. Traffic counts "
     "each operation by itself: caches can bring it above 100 %, and a busy machine, whose ceilings are found too low, "
-    "the others too. Of best batch: of the highest rate among the batch sizes of the same cell; a sweep ends where "
-    "two doublings add less than 5 % in both modes. Held down by: "
+    "the others too. Of plain: of the plain backbone's rate in the same cell. Of best batch: of the highest rate among "
+    "the batch sizes of the same cell; a sweep ends where two doublings add less than 5 % in both modes. Held down by: "
     "throttling while it worked, more waiting processes than cores before it, or a rate that did not come to rest "
     "within the warm-up."
 )

@@ -14,12 +14,15 @@ from results.record import Record
 
 SLOWER, FASTER, ALIKE, NO_ROOM, ROOM = "slower", "faster", "within the noise", "out of memory", "fits again"
 WORSE = (SLOWER, NO_ROOM)
+BETWEEN_PROCESSES = 0.05
+"""Part by which two processes may differ that measure the same, where no repeats tell how much they do."""
 
 
 def regressions(before: Iterable[Record], after: Iterable[Record]) -> Table:
     """One row per cell and mode that both sides have on the same device; empty if they have none in common.
 
-    Slower means that its fastest blocks now (90th percentile of any repeat) are slower than its slowest before (10th).
+    Slower means that its fastest blocks now (90th percentile of any repeat) are slower than its slowest before (10th),
+    by more than `BETWEEN_PROCESSES` where one side was measured once.
     """
     old, new = cells_of(before), cells_of(after)
     rows = [_row(old[key], new[key]) for key in old if key in new]
@@ -62,9 +65,10 @@ def _row(old: Cell, new: Cell) -> dict[str, Any]:
 def _verdict(old: Cell, new: Cell) -> str:
     if new.noise is None or old.noise is None:
         return ALIKE if new.noise == old.noise else NO_ROOM if new.noise is None else ROOM
-    if new.noise[1] < old.noise[0]:
+    margin = 1 + (BETWEEN_PROCESSES if min(len(old.records), len(new.records)) == 1 else 0)
+    if margin * new.noise[1] < old.noise[0]:
         return SLOWER
-    return FASTER if new.noise[0] > old.noise[1] else ALIKE
+    return FASTER if new.noise[0] > margin * old.noise[1] else ALIKE
 
 
 def _range(cell: Cell) -> str | None:
@@ -84,5 +88,6 @@ COLUMNS = (
 )
 NOTE = (
     "Slower or faster: the ranges from p10 to p90, over all repeats of either side, don't meet. A process repeats "
-    "itself more closely than two processes do: measure with --repeats 3 or more on a machine that others use too."
+    "itself more closely than two processes do: where one side was measured once, they have to be 5 % apart; "
+    "measure with --repeats 3 or more."
 )

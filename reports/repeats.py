@@ -17,7 +17,7 @@ from results.record import Record
 from results.speed import Mode, Speed
 from results.store import flat
 
-NOT_OF_THE_CELL = ("repeat", "extras", "memory_limit", "input", "suite")
+NOT_OF_THE_CELL = ("repeat", "extras", "memory_limit", "suite")
 """Settings in which repeats of one measurement may differ."""
 EARLIER = {"compile": False, "optimizer": "sgd"}
 """What records meant that were written before they could say so."""
@@ -98,7 +98,7 @@ def cells_of(records: Iterable[Record]) -> dict[str, Cell]:
     together: dict[tuple[str, Mode], list[Record]] = defaultdict(list)
     for record in records:
         if job(record) == "profile" and record.status == "done":
-            settings = {key: value for key, value in (EARLIER | record.run).items() if key not in NOT_OF_THE_CELL}
+            settings = _settings(record)
             settings["hardware"] = hardware_name(record)
             for mode in {*record.speed, *record.exceeded}:
                 together[json.dumps(settings, sort_keys=True, default=str), mode].append(record)
@@ -122,14 +122,17 @@ def _name(cell: Cell) -> str:
 
 
 def _distinction(cell: Cell, namesakes: Sequence[Cell]) -> str:
-    others = [_settings(one) for one in namesakes]
+    others = [flat(_settings(one.records[0])) for one in namesakes]
     return ", ".join(
         f"{key.rpartition('.')[2]}={value}"
-        for key, value in _settings(cell).items()
+        for key, value in flat(_settings(cell.records[0])).items()
         if len({str(other.get(key)) for other in others}) > 1
     )
 
 
-def _settings(cell: Cell) -> dict[str, Any]:
-    run = EARLIER | cell.records[0].run
-    return flat({key: value for key, value in run.items() if key not in NOT_OF_THE_CELL})
+def _settings(record: Record) -> dict[str, Any]:
+    """What its repeats share; of the images that were brought to the device, whose they are and by which way."""
+    run: dict[str, Any] = EARLIER | record.run
+    images = run.get("input")
+    run["input"] = f"{images['dataset']}, {images['feed']}" if images else None
+    return {key: value for key, value in run.items() if key not in NOT_OF_THE_CELL}

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -176,6 +177,23 @@ def test_a_run_in_other_hands_is_left_to_them_with_a_word_and_waited_for(
     other.join(60)
     assert summary.elsewhere == [runs[0].id]
     assert f"left to process {other.pid} on" in said.read_text(encoding="utf-8")
+
+
+def measure_alone(device: str, beginnings: Any) -> None:
+    with claims.sole_use(device, lambda: beginnings.put("waits")):
+        beginnings.put("began")
+        time.sleep(0.3)
+        beginnings.put("ended")
+
+
+def test_two_measurements_on_one_device_follow_each_other() -> None:
+    device, told = f"test-{os.getpid()}", FORK.Queue()
+    both = [FORK.Process(target=measure_alone, args=(device, told)) for _ in range(2)]
+    for process in both:
+        process.start()
+    words = [told.get(timeout=60) for _ in range(5)]
+    assert [word for word in words if word != "waits"] == ["began", "ended", "began", "ended"]
+    assert words.count("waits") == 1
 
 
 def test_a_claim_ends_with_the_process_that_holds_it(runs: list[AnyRun], store: ResultStore) -> None:

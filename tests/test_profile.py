@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 from benchmarks import plan, profile
@@ -26,7 +27,7 @@ IMAGES = {"classes": 3, "train_per_class": 4, "test_per_class": 1, "size": 64}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers don't have to be right here, only told right."""
-    monkeypatch.setattr("benchmarks.profiling.timing.BLOCK_SECONDS", 0.01)
+    monkeypatch.setattr("benchmarks.profiling.timing.BLOCK_SECONDS", {"cpu": 0.01})
     monkeypatch.setattr("benchmarks.profiling.timing.LATENCY_SECONDS", 0.1)
     monkeypatch.setattr("benchmarks.profiling.breakdown.STEPS", 2)
     monkeypatch.setitem(profile.measure_limits.__globals__["MATRIX"], "cpu", 256)
@@ -74,6 +75,8 @@ def test_what_is_measured_is_finite_and_ordered(tmp_path: Path) -> None:
     assert train.flops is not None
     assert 2 * record.model["flops"] < train.flops < 3 * record.model["flops"]  # images need no gradient
     assert train.memory["weights"] == inference.memory["weights"] >= 4 * record.model["parameters"]
+    network = timm.create_model("test_resnet", num_classes=record.run["classes"])
+    assert record.model["parameters"] == sum(one.numel() for one in network.parameters())
     assert record.limits is not None
     assert set(record.state) == {"before", "inference", "train", "after"}
     assert train.input_images_per_s is None
@@ -167,6 +170,16 @@ def test_all_of_a_cpus_memory_is_not_taken_to_see_what_fits(tmp_path: Path) -> N
     record = measured(tmp_path, extras=["largest_batch"])
     assert "--memory-limit" in record.missing["speed.train.largest_batch"]
     assert record.speed["train"].largest_batch is None
+
+
+def test_a_search_that_fails_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise ValueError("Expected more than 1 value per channel\nand more")
+
+    monkeypatch.setattr(largest, "largest_batch", fail)
+    record = measured(tmp_path, memory_limit=2**31, extras=["largest_batch"])
+    assert set(record.speed) == {"inference", "train"}
+    assert record.missing["speed.train.largest_batch"].endswith("ValueError: Expected more than 1 value per channel")
 
 
 def test_the_largest_batch_is_told_of_a_cell_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

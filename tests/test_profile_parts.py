@@ -383,14 +383,25 @@ def test_other_errors_are_no_lack_of_memory() -> None:
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
         OSError(12, "Cannot allocate memory"),
     ],
 )
 def test_every_way_to_say_that_memory_ran_out_is_understood(error: Exception) -> None:
     assert memory.ran_out(error)
-    wrapped = RuntimeError("backend='inductor' raised")
-    wrapped.__cause__ = error  # as torch.compile tells what it met
-    assert memory.ran_out(wrapped)
+
+
+@pytest.mark.parametrize(("met", "is_memory"), [(torch.OutOfMemoryError("no more"), True), (KeyError("no key"), False)])
+def test_what_a_compiler_met_is_understood_through_its_own_error(met: Exception, is_memory: bool) -> None:
+    def backend(graph: Any, inputs: Any) -> Any:
+        raise met
+
+    with pytest.raises(Exception, match="no") as raised:
+        torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1))
+    assert raised.value is not met
+    assert memory.ran_out(raised.value) is is_memory
 
 
 def test_a_gpu_offers_what_nobody_else_uses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,6 +409,24 @@ def test_a_gpu_offers_what_nobody_else_uses(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2**30)
     assert memory.available(torch.device("cuda"), None) == 21 * 2**30
     assert memory.available(torch.device("cuda"), 5) == 5
+    assert memory.available(torch.device("cuda"), 100 * 2**30) == 21 * 2**30  # there is no more, whatever is allowed
+
+
+def test_a_container_has_what_the_narrowest_of_its_groups_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"": ("max", 900, 0), "job": ("1000", 700, 50), "job/step": ("2000", 600, 0)}
+    for name, (most, used, forgettable) in groups.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "memory.max").write_text(f"{most}\n")
+        (tmp_path / name / "memory.current").write_text(f"{used}\n")
+        (tmp_path / name / "memory.stat").write_text(f"anon {used}\ninactive_file {forgettable}\n")
+    (tmp_path / "own").write_text("4:cpu:/other\n0::/job/step\n")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    assert sorted(memory._left_by_groups(tmp_path / "own")) == [350, 1400]
+    monkeypatch.setattr(memory, "_left_by_groups", lambda: [350, 1400])
+    assert memory.available(CPU, None) == 350
+    assert memory.available(CPU, 100) == 100
 
 
 @pytest.mark.parametrize("start", [1, 7, 32, 4096])
@@ -488,7 +517,7 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> gpu.EnergyMeter:
 def test_energy_is_that_of_the_kept_blocks_per_image(meter: gpu.EnergyMeter) -> None:
     assert meter.handle == "GPU-1-2"
     blocks = block_rates(lambda: time.sleep(NAP), 2, CPU, meter)
-    steps = max(1, round(BLOCK_SECONDS / NAP))
+    steps = max(1, round(BLOCK_SECONDS["cpu"] / NAP))
     assert blocks.joules_per_image == pytest.approx(0.5 / (len(blocks.rates) * steps * 2), rel=0.5)
 
 

@@ -62,8 +62,8 @@ def test_what_can_not_be_compared_is_said() -> None:
     ]
 
 
-def test_extras_and_input_make_no_other_cell_but_the_precision_does() -> None:
-    records = [*repeats(900), *repeats(1000, extras=["breakdown"], input={"dataset": "x"}, memory_limit=5)]
+def test_extras_make_no_other_cell_but_the_precision_does() -> None:
+    records = [*repeats(900), *repeats(1000, extras=["breakdown"], memory_limit=5)]
     assert len(profiles.profile(records).frame) == 2
     assert len(profiles.profile([*records, *repeats(500, precision="fp32")]).frame) == 4
 
@@ -102,6 +102,24 @@ def test_a_table_without_repeats_or_a_sweep_has_no_column_for_them() -> None:
     assert "best" in formats.terminal(profiles.profile(sweep)).splitlines()[1]
 
 
+def test_a_method_is_told_in_shares_of_the_plain_backbone_of_the_same_cell() -> None:
+    records = [profiled("plain", 1000, 64), profiled("sef", 800, 64), profiled("sef", 500, 8)]
+    frame = profiles.profile(records).where(mode="inference").frame.set_index(["method", "batch_size"])
+    assert frame["of_plain"]["sef", 64] == pytest.approx(80)
+    assert frame["of_plain"].drop(("sef", 64)).isna().all()
+    assert "of plain" not in formats.terminal(profiles.profile(records[::2]))
+
+
+def test_rates_with_other_images_are_another_cell() -> None:
+    images = {"dataset": "cub100", "feed": "resident"}
+    both = [*repeats(900, input=images), *repeats(800, input=images | {"dataset": "synthetic"})]
+    frame = profiles.profile(both).where(mode="train").frame
+    assert dict(zip(frame["settings"], frame["images_per_s"], strict=True)) == {
+        "input=cub100, resident": pytest.approx(270),
+        "input=synthetic, resident": pytest.approx(240),
+    }
+
+
 def test_what_held_a_rate_down_is_said() -> None:
     (record,) = repeats(900, hardware={"name": "NVIDIA H200", "device": "cuda", "cores": 2})
     assert profiles.profile([record]).frame["conditions"].isna().all()
@@ -129,6 +147,12 @@ def test_slower_means_that_the_ranges_do_not_meet() -> None:
     assert verdict(before, repeats(1200)) == regressions.FASTER
     assert verdict(before, repeats(950)) == regressions.ALIKE
     assert row_of(regressions.regressions(before, repeats(850)), mode="train")["change"] == pytest.approx(-15)
+
+
+def test_one_measurement_has_to_differ_by_more_than_two_processes_do() -> None:
+    assert verdict(repeats(1000), repeats(890)) == regressions.ALIKE
+    assert verdict(repeats(1000, 1000), repeats(890)) == regressions.ALIKE
+    assert verdict(repeats(1000, 1000), repeats(890, 890)) == regressions.SLOWER
 
 
 def test_noise_of_either_side_hides_a_difference() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import execute, jobs, plan, preview, sweep
+from benchmarks import execute, jobs, numbers, plan, preview, sweep
 from benchmarks.display import Listener
 from benchmarks.errors import UserError
 from benchmarks.plan import Place
@@ -169,6 +171,48 @@ def test_the_end_is_told_with_its_reason() -> None:
     assert end_of([(50, 50), (100, 100), (104, 104), (104, 104)]) == (
         "train is no faster than at batch 2; inference is no faster than at batch 2"
     )
+
+
+def test_larger_sizes_wait_for_the_smaller_ones_of_their_own_sweep() -> None:
+    runs = swept(precisions=["fp32", "bf16"])
+    of = {(run.precision, run.batch_size): run for run in runs if isinstance(run, ProfileRun)}
+    assert sweep.waits(of["fp32", 8], [of["fp32", 4], of["fp32", 8]])
+    assert not sweep.waits(of["fp32", 8], [of["fp32", 8], of["fp32", 16], of["bf16", 4]])
+    named = swept([4, 8])
+    assert not sweep.waits(named[1], named)
+    assert not sweep.waits(of["fp32", 8], named)
+
+
+def slowly(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -> Record:
+    time.sleep(0.2)
+    return device_with_room(case, store, place, listener)
+
+
+def test_two_workers_measure_no_size_beyond_the_end(tmp_path: Path) -> None:
+    runs, store = swept(), ResultStore(tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(execute.execute, runs, store, Place(), QUIET, carry_out=slowly) for _ in range(2)]
+    found = [one.result() for one in both]
+    assert sorted(batches([*found[0].done, *found[1].done], runs)) == [1, 2, 4, 8, 16, 32]
+    assert {record.run["batch_size"] for record in store.records()} == {1, 2, 4, 8, 16, 32}
+
+
+def test_a_cluster_gets_a_sweep_as_one_task() -> None:
+    named, of_sweep = swept([3, 5]), swept()
+    assert sweep.together([named[0], *of_sweep, named[1]]) == [(named[0],), tuple(of_sweep), (named[1],)]
+    two = swept(repeats=2)
+    assert [len(task) for task in sweep.together(two)] == [len(sweep.BATCHES)] * 2
+
+
+def test_nothing_is_missing_of_a_sweep_that_came_to_its_end(tmp_path: Path) -> None:
+    runs, store = swept(), ResultStore(tmp_path)
+    for run in runs[:5]:
+        device_with_room(run, store, Place(), None)  # type: ignore[arg-type]
+    assert numbers.unanswered(runs, store.records()) == runs[5:]
+    device_with_room(runs[5], store, Place(), None)  # type: ignore[arg-type]
+    assert numbers.unanswered(runs, store.records()) == []
+    elsewhere = [run.model_copy(update={"hardware": "another processor"}) for run in runs]
+    assert numbers.unanswered(elsewhere, store.records()) == []
 
 
 def test_a_plan_says_that_a_sweep_may_end_early(tmp_path: Path) -> None:

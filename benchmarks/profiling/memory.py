@@ -96,13 +96,32 @@ def saved_for_backward(given: Iterable[Tensor] = ()) -> Iterator[dict[int, int]]
 
 
 def available(device: torch.device, limit: int | None) -> int:
-    """Bytes that a Run may take: `limit`, or what nobody else uses now; of a GPU's, a context takes some too."""
-    if limit is not None:
-        return limit
+    """Bytes that a Run may take: what nobody else uses now, `limit` at the most; of a GPU's, a context takes some
+    too, and of a CPU's, no more is there than this process's control groups leave to it."""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device)
-    return psutil.virtual_memory().available
+        unused, _ = torch.cuda.mem_get_info(device)
+        free = unused + torch.cuda.memory_reserved(device)
+    else:
+        free = min([psutil.virtual_memory().available, *_left_by_groups()])
+    return free if limit is None else min(limit, free)
+
+
+GROUPS = Path("/sys/fs/cgroup")
+"""Linux's control groups, version 2: how containers and Slurm limit memory."""
+
+
+def _left_by_groups(membership: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """Bytes that each control group of this process still has, files that it could forget among them."""
+    left = []
+    with contextlib.suppress(OSError):
+        of_version_2 = [line for line in membership.read_text().splitlines() if line.startswith("0::")]
+        inner = GROUPS / of_version_2[0].removeprefix("0::/") if of_version_2 else GROUPS
+        for group in (inner, *inner.parents):
+            with contextlib.suppress(OSError, ValueError):  # no limit, or none that is told
+                most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+                told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                left.append(most - used + int(told.get("inactive_file", 0)))
+    return left
 
 
 @contextlib.contextmanager
@@ -150,7 +169,11 @@ NO_MEMORY = (
     "can't allocate memory",
     "could not create a memory",
     "cannot allocate memory",
+    "cuda out of memory",
     "cuda error: out of memory",
+    "driver error: out of memory",
+    "triton error [cuda]: out of memory",
+    "unable to find an engine",  # cuDNN, of which each way that it tried wanted more
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
 )
@@ -158,11 +181,12 @@ NO_MEMORY = (
 
 
 def ran_out(error: BaseException | None) -> bool:
-    """Whether an error says that memory was too small, on whatever device; or was raised because of one that does, as
-    torch.compile wraps what it meets."""
+    """Whether an error says that memory was too small, on whatever device; or was raised over one that does, or holds
+    it, as torch.compile wraps what it meets and hides where it comes from."""
     if error is None:
         return False
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     told = isinstance(error, (RuntimeError, OSError)) and any(words in str(error).lower() for words in NO_MEMORY)
-    return told or ran_out(error.__cause__)
+    within = getattr(error, "inner_exception", None)
+    return told or any(ran_out(one) for one in (within, error.__cause__ or error.__context__))

@@ -1,0 +1,17 @@
+"""The benchmarks of operators are out of the way of tests, and there when they are asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.test_command_line import ROOT
+
+
+def test_benchmarks_alone_can_be_asked_for_although_tests_leave_them_out() -> None:
+    words = ["benchmarks/test_sef_speed.py", "--benchmark-only", "--collect-only", "-p", "no:cacheprovider"]
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert "test_sef_speed.py" in found.stdout
