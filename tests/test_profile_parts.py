@@ -164,6 +164,20 @@ def test_copies_inside_of_other_operations_are_counted_in_every_mode(mode: Any) 
     assert traffic.bytes >= (2 * 4 + 4 + 2) * 1000
 
 
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_gradients_of_a_convolution_in_groups_take_what_the_convolution_took(groups: int) -> None:
+    class Grouped(Fake):
+        def forward(self, images: Tensor) -> Tensor:
+            return F.conv2d(images, weight, padding=1, groups=groups)
+
+    weight = torch.randn(8, 8 // groups, 3, 3, requires_grad=True)
+    images = torch.randn(4, 8, 6, 6, requires_grad=True)
+    method, forward = Grouped(), 2 * 4 * 8 * (8 // groups) * 3 * 3 * 6 * 6
+    assert count(method, lambda: method(images)).flops == forward
+    assert count(method, lambda: method(images).sum().backward()).flops == 3 * forward
+    assert count(method, lambda: method(images.detach()).sum().backward()).flops == 2 * forward
+
+
 def test_flops_of_attention_are_counted_on_a_cpu_too() -> None:
     class Attending(Fake):
         def forward(self, images: Tensor) -> Tensor:
