@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,10 +123,10 @@ class _Course:
         """The Runs that have not ended, in the order of the plan."""
         return [case.id for case in self._open()]
 
-    def _open(self) -> list[AnyRun]:
+    def _open(self) -> Iterator[AnyRun]:
         lists = self.summary
         ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed, *lists.needless}
-        return [case for case in self.plan if case.id not in ended]
+        yield from (case for case in self.plan if case.id not in ended)
 
     def _was_done(self, case: AnyRun) -> bool:
         known = self.before[case.id]

@@ -6,7 +6,7 @@ is missing of them is written to `results/reference/planned.json`, from which re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,14 +70,17 @@ def experiments(place: Place, changes: Changes) -> list[Experiment]:
 
 def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
     """The experiments with the Runs of which no finished record is known; those that have all are left out."""
-    known = list(known)
-    left = (replace(row, runs=tuple(unanswered(row.runs, known))) for row in rows)
+    done = answered(known)
+    left = (replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
     return [row for row in left if row.runs or row.lacking]
 
 
 def unanswered(runs: Iterable[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
     """The Runs that none of these records answers; of a sweep that came to its end, those beyond it are answered."""
-    done = answered(known)
+    return _left(runs, answered(known))
+
+
+def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
     left = (run for run in runs if key(run) not in done)
     return [run for run in left if sweep.end(run, lambda smaller: done.get(key(smaller))) is None]
 

@@ -95,9 +95,8 @@ def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[An
     ]
     distinct: dict[str, AnyRun] = {}
     for case in cases:
-        if not getattr(distinct.get(case.hash), "in_sweep", True):  # asked for by itself
-            continue
-        distinct[case.hash] = case
+        if not (sweep.member(case) and case.hash in distinct):  # which may be asked for by itself
+            distinct[case.hash] = case
     chosen = [case for case in distinct.values() if matches(case, changes.only)]
     if cases and not chosen:
         raise UserError(f"no Run of the plan has {' and '.join(f'{k}={v}' for k, v in changes.only.items())}")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import methods
-from benchmarks import recipes, suite
+from benchmarks import recipes, suite, sweep
 from benchmarks.errors import UserError
 from benchmarks.jobs import Goal
 from benchmarks.numbers import Experiment
 from benchmarks.plan import Place, epochs_of, images_to_process, split_name
-from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
+from benchmarks.settings import AnyRun, Recipe, Run
 from results.store import ResultStore, flat
 
 
@@ -33,7 +33,7 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
             "trained": trained,
             "evaluated": evaluated,
         }
-    to_do = "to do until full" if isinstance(run, ProfileRun) and run.in_sweep else "to do"
+    to_do = "to do until full" if sweep.member(run) else "to do"
     return row | {"state": known.status if known else to_do}
 
 

@@ -7,8 +7,7 @@ sweep is interrupted, resumed and shared between processes like any other part o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import takewhile
-from typing import get_args
+from typing import TypeGuard, get_args
 
 from benchmarks.settings import AnyRun, ProfileRun
 from results.record import Record
@@ -21,41 +20,37 @@ PATIENCE = 2
 """Doublings without such a rise after which none is expected: one alone may be of a size that the device dislikes."""
 
 
-def series(run: AnyRun) -> str | None:
-    """Equal for the members of one sweep; None: it is of no sweep."""
-    if not isinstance(run, ProfileRun) or not run.in_sweep:
-        return None
-    return run.model_copy(update={"batch_size": 1}).hash
+def member(run: AnyRun) -> TypeGuard[ProfileRun]:
+    """Whether it is one of a sweep's sizes."""
+    return isinstance(run, ProfileRun) and run.in_sweep
+
+
+def smaller(run: AnyRun) -> list[ProfileRun]:
+    """The sizes of its sweep that come before it; empty where there are none, or it is of no sweep."""
+    if not member(run):
+        return []
+    return [run.model_copy(update={"batch_size": batch}) for batch in BATCHES if batch < run.batch_size]
 
 
 def together(runs: Sequence[AnyRun]) -> list[tuple[AnyRun, ...]]:
     """The Runs one by one, but each sweep as a whole, where its first member stands."""
     groups: dict[str, tuple[AnyRun, ...]] = {}
     for run in runs:
-        key = series(run) or run.hash
+        key = next(iter(smaller(run)), run).hash
         groups[key] = (*groups.get(key, ()), run)
     return list(groups.values())
 
 
 def waits(run: AnyRun, open_runs: Iterable[AnyRun]) -> bool:
     """Whether a smaller size of its sweep is still to be measured, which may end it."""
-    own = series(run)
-    if own is None:
-        return False
-    return any(
-        series(other) == own and other.batch_size < run.batch_size
-        for other in open_runs
-        if isinstance(other, ProfileRun) and isinstance(run, ProfileRun)
-    )
+    before = {one.id for one in smaller(run)}
+    return bool(before) and any(member(other) and other.id in before for other in open_runs)
 
 
 def end(run: AnyRun, find: Callable[[ProfileRun], Record | None]) -> str | None:
     """Why a member of a sweep need not be measured, in words: the smaller sizes, whose records `find` gives, show that
     the device is full, or that its memory is. None: it is to be measured, or of no sweep."""
-    if not isinstance(run, ProfileRun) or not run.in_sweep:
-        return None
-    smaller = takewhile(lambda batch: batch < run.batch_size, BATCHES)
-    found = (find(run.model_copy(update={"batch_size": batch})) for batch in smaller)
+    found = (find(one) for one in smaller(run))
     records = [record for record in found if record is not None and record.status == "done"]
     reasons = [_end_of(mode, records) for mode in get_args(Mode)]
     told = [reason for reason in reasons if reason is not None]
