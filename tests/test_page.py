@@ -149,6 +149,17 @@ def test_names_and_dashes_lead_nowhere(page: PageReader):
     assert row["variant"][1] == ""
 
 
+def test_a_blank_in_a_column_of_numbers_is_no_link(tmp_path: Path):
+    store = ResultStore(tmp_path / "results")
+    store.prepare()
+    fill(store, [profiled("plain"), profiled("sef", 1000)])
+    page = PageReader(write_report(store, tmp_path / "out", "Two").html)
+    told = {row["method"][0]: row["of plain, %"] for row in page.rows["profile"] if row["mode"][0] == "train"}
+    assert told["plain"] == ("", "")
+    assert told["sef"][0] == "50"
+    assert told["sef"][1]
+
+
 def test_a_record_tells_settings_commit_hardware_history_and_predictions(page: PageReader):
     record = page.record(ids(page, "plain")[1])
     assert ["recipe.batch_size", "32"] in record["Settings"]

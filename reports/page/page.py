@@ -152,8 +152,8 @@ def _says_the_same(column: Column, texts: Sequence[str]) -> bool:
 
 
 def _lead(column: Column, text: str, row: Mapping[str, Any], runs: Sequence[str]) -> str | None:
-    """Numbers that were measured lead somewhere; names and dashes do not."""
-    measured = column.align == "right" and not column.naming and text != DASH
+    """Numbers that were measured lead somewhere; names, dashes and blanks do not."""
+    measured = column.align == "right" and not column.naming and text not in {"", DASH}
     return of_cell(column, row, runs) if measured else None
 
 
