@@ -81,6 +81,20 @@ def fail_together(case: AnyRun, store: ResultStore, place: Place, listener: List
     return record
 
 
+def pretend_until_spoken_of(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -> Record:
+    """`pretend`, once another process has said something in said.txt."""
+    said, until = store.root / "said.txt", time.monotonic() + 60
+    while not (said.exists() and said.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.01)
+    return pretend(case, store, place, listener)
+
+
+def never_end(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -> Record:
+    write_down(store, case.id, "began")
+    time.sleep(600)
+    raise AssertionError("was to be killed")
+
+
 def meet(store: ResultStore, case: AnyRun) -> None:
     write_down(store, case.id, "met")
     until = time.monotonic() + 60
@@ -165,12 +179,12 @@ def test_what_failed_in_other_hands_is_not_tried_again_at_once_but_by_the_next_s
 
 
 def test_a_run_in_other_hands_is_left_to_them_with_a_word_and_waited_for(
-    here: Place, runs: list[AnyRun], store: ResultStore, tmp_path: Path
+    here: Place, runs: list[AnyRun], store: ResultStore
 ) -> None:
-    other = start(runs[:1], store)
+    other = start(runs[:1], store, pretend_until_spoken_of)
     while heartbeat.read(store.folder(runs[0].id)) is None:
         time.sleep(0.005)
-    said = tmp_path / "said.txt"
+    said = store.root / "said.txt"
     with said.open("w", encoding="utf-8") as file:
         console = Console(file=file, width=300)
         summary = execute.execute(runs[:1], store, here, console, carry_out=pretend)
@@ -198,8 +212,9 @@ def test_two_measurements_on_one_device_follow_each_other() -> None:
 
 def test_a_claim_ends_with_the_process_that_holds_it(runs: list[AnyRun], store: ResultStore) -> None:
     folder = store.folder(runs[0].id)
-    other = start(runs[:1], store)
-    while not claims.held(folder):
+    other = start(runs[:1], store, never_end)
+    while not (store.root / "journal.txt").exists():
+        assert other.is_alive()
         time.sleep(0.005)
     with claims.claim(folder) as ours:
         assert not ours
