@@ -141,6 +141,7 @@ def _training(
         "weights_sha256": file.sha256 if file else None,
         "allow_unfilled": backbone.allow_unfilled,
         "protocol": entry.protocol,
+        "revision": recipes.method_file(method).revision,
         "seed": 0,
     }
     recipe = recipes.recipe_for(

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import nn
 
 import datasets
@@ -74,6 +74,8 @@ class MethodFile(Settings):
     """The one called `paper` is the default."""
     common: CommonChanges = CommonChanges()
     recipe: PaperRecipe
+    revision: PositiveInt = 1
+    """Of the method's code. Raised when the same settings come to give another result; part of every Run's hash."""
     unspecified: list[str] = []
     """What the sources leave open or contradict, and what was chosen, in sentences."""
 

@@ -15,8 +15,8 @@ from datasets.sources import Way
 from results.record import task
 
 RULES = 2
-"""Version of the protocol's meaning. Raised when the same settings come to give another result, as they do when a
-default is changed; part of every hash."""
+"""Version of the protocol's meaning. Raised when the same settings come to give another result with every method, as
+they do when a default is changed; part of every hash. Where one method alone is concerned: its `revision`."""
 
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -151,6 +151,8 @@ class Run(Case):
     protocol: Literal["common", "paper"]
     precision: Precision = "fp32"
     recipe: Recipe
+    revision: PositiveInt = 1
+    """Of the method's code, as in its `recipe.yaml`: raised when the same settings come to give another result."""
     seed: NonNegativeInt
 
     @property

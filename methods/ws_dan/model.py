@@ -25,6 +25,11 @@ INCEPTION_ATTENTION = "Mixed_7a.branch3x3_1"
 """The next block's first 1x1 convolution with BN and ReLU (`Mixed_7a/Branch_0/Conv2d_0a_1x1` of the authors' code):
 its first M of 192 channels, trained on ImageNet, become the attention maps."""
 
+AUTHORS_FAN_IN = 32 * 768
+"""Entries of the authors' feature matrix, by which their classifier's initial weights are scaled (He et al.). The
+matrix has length 100 whatever its size, so here the scale is fixed: by its own size, 4 maps of a narrow network would
+begin with logits that are eight times too large, and a short training would tell how fast that is unlearnt."""
+
 CROP_PADDING = 0.1
 """Share of the image's side added around a part."""
 OBJECT_THRESHOLD = 0.1
@@ -97,7 +102,8 @@ class WSDAN(Method):
             )
         self.attend = attention_convolution(channels, maps) if attention == "new" and maps else None
         self.classifier = nn.Linear(max(maps, 1) * channels, num_classes, bias)
-        nn.init.kaiming_normal_(self.classifier.weight)
+        fan_in = AUTHORS_FAN_IN if maps else channels
+        nn.init.normal_(self.classifier.weight, std=math.sqrt(2 / fan_in))
         if bias:
             nn.init.zeros_(self.classifier.bias)
         self.centres = Centres(num_classes, maps * channels, normalised_centres, duplicates) if regularisation else None

@@ -268,6 +268,15 @@ def test_on_inception_attention_is_the_next_blocks_first_filters():
         torch.testing.assert_close(method.attention(images), maps[1][:, :4])
 
 
+@pytest.mark.parametrize("maps", [2, 32])
+def test_the_first_logits_are_of_one_size_however_many_maps_there_are(maps):
+    method = tiny(maps=maps, regularisation=0, bias=False)
+    images, _ = batch(64)
+    with torch.no_grad():
+        spread = method.look(images)[0].std().item()
+    assert spread == pytest.approx(100 * (2 / (32 * 768)) ** 0.5, rel=0.4)  # of a matrix of length 100
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(BackboneError, match="64 channels, too few for 65"):
         tiny(maps=65)
