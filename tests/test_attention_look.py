@@ -24,8 +24,8 @@ from results.record import Record
 from results.store import ResultStore
 from tests import fake_results
 from tests.host_waits import host_waits_forbidden
+from tests.methods_under_test import build, images_and_labels
 from tests.small_training import SWIN, small_run
-from tests.test_method_contract import build, images_and_labels
 
 QUIET = Console(quiet=True)
 

@@ -9,91 +9,30 @@ import copy
 import io
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
-import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-import datasets
 import methods
 from benchmarks import recipes
-from benchmarks.errors import UserError
 from benchmarks.optimise import build_optimizer, phase_plans, select_trainable
 from benchmarks.settings import Recipe
-from methods.backbones import BackboneError, TimmBackbones
 from methods.interface import Method, Phase, Sampling
 from tests.host_waits import host_waits_forbidden
-
-CLASSES = 5
-SIZE = 96
-BATCH = 4
-"""Fewer images than classes, as in any real batch."""
-
-TINY_SWIN = {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4), "window_size": 3}
+from tests.methods_under_test import (
+    BATCH,
+    CLASSES,
+    assert_near,
+    build,
+    images_and_labels,
+    logits_of,
+    total_loss,
+    variants,
+)
 
 BF16_TOLERANCE = 0.05
 """Largest difference of logits and losses between float32 and bfloat16 autocast, relative to the largest of them."""
-
-
-def small_networks(method: str) -> list[tuple[str, dict[str, Any]]]:
-    """timm networks to try in turn: small ones, and at last the one of the method's own recipe."""
-    tiny: list[tuple[str, dict[str, Any]]] = [("test_resnet", {}), ("swin_tiny_patch4_window7_224", TINY_SWIN)]
-    return [*tiny, (recipes.method_file(method).recipe.backbone, {})]
-
-
-def build(method: str, variant: str = "paper", classes: int = CLASSES, size: int = SIZE, seed: int = 0) -> Method:
-    """The variant on the first small network that serves it."""
-    refusals = []
-    for name, options in small_networks(method):
-        torch.manual_seed(seed)
-        try:
-            source = TimmBackbones(name, size, options=options)
-            return methods.load(method)(source, classes, **recipes.options_of(method, variant))
-        except BackboneError as refusal:
-            refusals.append(f"{name}: {refusal}")
-    raise AssertionError(f"no network at hand serves {method}, variant {variant}: {'; '.join(refusals)}")
-
-
-def images_and_labels(count: int, size: int = SIZE, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Smooth random images and labels; one class twice where there is room, as pairwise losses want it."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(count, 3, 6, 6, generator=generator)
-    fine = 0.3 * torch.randn(count, 3, size, size, generator=generator)
-    images = nn.functional.interpolate(coarse, size=(size, size), mode="bicubic") + fine
-    return images, torch.arange(count) // 2 % CLASSES
-
-
-def total_loss(method: Method, batch: tuple[Tensor, Tensor], seed: int = 0) -> Tensor:
-    """Sum of all losses of all optimiser steps of a batch, with the method's own draws fixed."""
-    torch.manual_seed(seed)
-    return torch.stack([sum(losses.values(), torch.zeros(())) for losses in method.steps(*batch)]).sum()
-
-
-def logits_of(method: Method, images: Tensor, seed: int = 0) -> Tensor:
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        return method.eval()(images)
-
-
-def assert_near(left: Tensor, right: Tensor, tolerance: float) -> None:
-    """Largest difference, relative to the largest value of `right`."""
-    left, right = left.detach().float(), right.detach().float()
-    worst = ((left - right).abs().max() / right.abs().max()).item()
-    assert worst <= tolerance, f"differs by {worst:.2e} of the largest value, more than {tolerance:.0e}"
-
-
-def variants() -> list[tuple[str, str]]:
-    """All (method, variant); a recipe that can't be read leaves the default, whose own checks then say why."""
-    pairs = []
-    for method in methods.available():
-        try:
-            names = list(recipes.method_file(method).variants)
-        except UserError:
-            names = ["paper"]
-        pairs += [(method, name) for name in names]
-    return pairs
 
 
 @dataclass(frozen=True)
@@ -115,37 +54,6 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 @pytest.fixture
 def method(subject: Subject) -> Method:
     return subject.copy()
-
-
-# ---- its files --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", methods.available())
-def test_its_folder_is_complete(name: str):
-    folder = methods.FOLDER / name
-    wanted = ("model.py", "recipe.yaml", "published.yaml", "README.md", "test_*.py")
-    assert not [pattern for pattern in wanted if not list(folder.glob(pattern))]
-
-
-@pytest.mark.parametrize("name", methods.available())
-def test_its_recipe_and_published_rows_are_sound(name: str):
-    recipes.check(name)
-
-
-@pytest.mark.parametrize("name", methods.available())
-def test_what_its_files_name_exists(name: str):
-    """Networks that timm has, and datasets that there are: a typo would set a recipe aside without a word."""
-    own, rows = recipes.method_file(name).recipe, recipes.published(name)
-    networks = {own.backbone, *own.backbones, *(row.answered_by.backbone for row in rows if row.answered_by)}
-    assert not [network for network in networks if not timm.is_model(network)]
-    assert set(own.datasets) <= set(datasets.readers())
-
-
-@pytest.mark.parametrize("name", methods.available())
-def test_every_row_of_an_ablation_is_a_variant(name: str):
-    """Also where its number was not found; such a row stands in `published.yaml` for its variant alone."""
-    rows = [row for row in recipes.published(name) if "ablation" in row.table or row.value is None]
-    assert not [row.variant for row in rows if row.answered_by is None]
 
 
 # ---- every variant: shapes, losses, gradients, groups -----------------------------------------------------------
