@@ -6,7 +6,7 @@ Wang, Morariu, Davis, "Learning a Discriminative Filter Bank within a CNN for Fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -80,9 +80,11 @@ class DFLCNN(Method):
         if reset_norms:
             _reset_norms(self)
 
-    def streams(self, images: Tensor) -> list[tuple[str, Tensor]]:
-        """Logits `(B, K)` of each classifier with the kind it is of: `global`, `patch` or `side`."""
-        maps = self.backbone(images)
+    def streams(self, maps: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
+        """Logits `(B, K)` of each classifier with the kind it is of: `global`, `patch` or `side`.
+
+        `maps`: the backbone's `(B, C, h, w)`, those of the filters first, the G-stream's last.
+        """
         found = [] if self.global_head is None else [("global", self.global_head(maps[-1]))]
         for bank, features in zip(self.banks, maps, strict=False):
             response = bank.detect(features)
@@ -93,12 +95,16 @@ class DFLCNN(Method):
 
     def forward(self, images: Tensor) -> Tensor:
         """G + P + 0.1 · side (weights of the loss, taken for the prediction too)."""
-        return torch.stack([self.weights[kind] * logits for kind, logits in self.streams(images)]).sum(dim=0)
+        return self.combined(self.backbone(images))
+
+    def combined(self, maps: Sequence[Tensor]) -> Tensor:
+        """The weighted sum of all logits, `(B, K)`, from the backbone's maps."""
+        return torch.stack([self.weights[kind] * logits for kind, logits in self.streams(maps)]).sum(dim=0)
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of each classifier, weighted 1 : 1 : 0.1; those of several scales are added."""
         losses: dict[str, Tensor] = {}
-        for kind, logits in self.streams(images):
+        for kind, logits in self.streams(self.backbone(images)):
             loss = self.weights[kind] * F.cross_entropy(logits, labels)
             losses[kind] = losses[kind] + loss if kind in losses else loss
         return losses
@@ -130,8 +136,8 @@ class DFLCNN(Method):
         """Positive responses of the predicted class's own k filters, `(B, k, h, w)`; None without a P-stream."""
         if not self.banks:
             return None
-        predicted = self(images).argmax(dim=1)
-        return self.banks[0].evidence(self.backbone(images)[0], predicted).clamp_min(0)
+        maps = self.backbone(images)
+        return self.banks[0].evidence(maps[0], self.combined(maps).argmax(dim=1)).clamp_min(0)
 
 
 def last_but_one(backbones: BackboneSource) -> int:

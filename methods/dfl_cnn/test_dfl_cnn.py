@@ -276,7 +276,7 @@ def test_initialised_the_side_branch_knows_the_classes_before_any_training(calib
     method.initialise(zip(images.split(16), labels.split(16), strict=True))
     images, labels = coloured(4, seed=1)
     with torch.no_grad():
-        (side,) = [logits for kind, logits in method.streams(images) if kind == "side"]
+        (side,) = [logits for kind, logits in method.streams(method.backbone(images)) if kind == "side"]
     assert (side.argmax(dim=1) == labels).float().mean() > 0.5  # chance is 0.2
 
 
@@ -302,7 +302,7 @@ def test_every_variant_makes_a_finite_step(variant):
 
 def test_losses_and_prediction_weigh_the_three_classifiers_1_1_and_a_tenth():
     method, (images, labels) = build().eval(), batch()
-    streams = dict(method.streams(images))
+    streams = dict(method.streams(method.backbone(images)))
     weights = {"global": 1.0, "patch": 1.0, "side": 0.1}
     assert set(streams) == set(weights)
     losses = method.losses(images, labels)
@@ -314,7 +314,7 @@ def test_losses_and_prediction_weigh_the_three_classifiers_1_1_and_a_tenth():
 
 def test_two_scales_add_their_losses_and_logits():
     method, (images, labels) = build(scales=2).eval(), batch()
-    found = method.streams(images)
+    found = method.streams(method.backbone(images))
     assert [kind for kind, _ in found] == ["global", "patch", "side", "patch", "side"]
     patch = sum(F.cross_entropy(logits, labels) for kind, logits in found if kind == "patch")
     torch.testing.assert_close(method.losses(images, labels)["patch"], patch)
@@ -376,7 +376,13 @@ def test_batch_norms_are_drawn_anew_only_where_asked():
 
 def test_attention_shows_the_filters_of_the_predicted_class():
     method, (images, _) = build(filters_per_class=3).eval(), batch(2)
-    assert method.attention(images).shape == (2, 3, 4, 4)
+    passes: list[object] = []
+    method.backbone.register_forward_hook(lambda *seen: passes.append(seen))
+    shown = method.attention(images)
+    assert len(passes) == 1
+    assert shown.shape == (2, 3, 4, 4)
+    own = method.banks[0].evidence(method.backbone(images)[0], method(images).argmax(dim=1))
+    torch.testing.assert_close(shown, own.clamp_min(0))
     assert build(patch_stream=False).attention(images) is None
 
 

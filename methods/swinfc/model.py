@@ -75,8 +75,10 @@ class SwinFC(Method):
         self.betas = tuple(betas)
         self.fsm, self.margin, self.selected, self.sum_heads = fsm, margin, selected, sum_heads
         stages = STAGES if self.betas else ()
-        self.backbone = backbones.features([*stages, "final", "attention_rollout" if rollout else "attention"])
-        *channels, final, _ = self.backbone.channels
+        # Reading the attention takes the last stage's fused kernels away: only the selection is worth that.
+        selector: list[Tap] = ["attention_rollout" if rollout else "attention"] if fsm else []
+        self.backbone = backbones.features([*stages, "final", *selector])
+        *channels, final = self.backbone.channels[: len(stages) + 1]
         self.head = nn.Linear(final, num_classes)
 
         def attentions(channels: int) -> ParallelAttention:
@@ -92,6 +94,15 @@ class SwinFC(Method):
             channels = [width] * len(channels)
         self.stage_heads = nn.ModuleList(stage_head(c, num_classes, fbsd_head) for c in channels)
 
+    def look(self, images: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """The maps `(B, C_i, h_i, w_i)` of the branches' stages, the last map `(B, C, h, w)`, and the attention
+        `(B, heads, h, w)` that patches are selected by; without FSM there is none.
+        """
+        maps = list(self.backbone(images))
+        attention = maps.pop() if self.fsm else None
+        *stages, final = maps
+        return stages, final, attention
+
     def stage_logits(self, stages: Sequence[Tensor]) -> list[Tensor]:
         """Each branch's logits `(B, K)` from the maps `(B, C_i, h_i, w_i)` of stages 2, 3, 4."""
         strengthened = [eaca(features) for eaca, features in zip(self.eaca, stages, strict=True)]
@@ -102,26 +113,28 @@ class SwinFC(Method):
         return [head(vector) for head, vector in zip(self.stage_heads, pooled, strict=True)]
 
     def forward(self, images: Tensor) -> Tensor:
-        *stages, final, _ = self.backbone(images)
+        stages, final, _ = self.look(images)
         logits = self.head(final.mean(dim=(2, 3)))
         return logits + sum(self.stage_logits(stages)) if self.sum_heads else logits
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        *stages, final, attention = self.backbone(images)
+        stages, final, attention = self.look(images)
         losses = {"swin": F.cross_entropy(self.head(final.mean(dim=(2, 3))), labels)}
         for stage, (beta, logits) in enumerate(zip(self.betas, self.stage_logits(stages), strict=True), start=2):
             losses[f"stage{stage}"] = beta * F.cross_entropy(logits, labels)
-        if self.fsm:
+        if attention is not None:
             losses["contrast"] = contrastive_loss(pool_selected(attention, final, self.selected), labels, self.margin)
         return losses
 
-    def attention(self, images: Tensor) -> Tensor:
+    def attention(self, images: Tensor) -> Tensor | None:
         """What each patch of the last stage receives, one map per head: what the patches are selected by."""
-        return self.backbone(images)[-1]
+        return self.look(images)[2] if self.fsm else None
 
     def explain(self, images: Tensor) -> dict[str, Tensor]:
         """The patches that the selection chooses; the others fade to `FADED` of their contrast."""
         attention = self.attention(images)
+        if attention is None:
+            return {}
         chosen = chosen_patches(attention, self.selected)
         kept = torch.full_like(attention[:, 0], FADED).flatten(1).scatter(1, chosen, 1.0).view_as(attention[:, 0])
         # Each pixel takes what its patch has, wherever the map's cells end.

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 import methods
 from methods.backbones import BackboneError, TimmBackbones
 from methods.plain.model import Plain
+from methods.swin_attention import last_stage
 from methods.swinfc.model import SwinFC, stage_head
 from methods.swinfc.modules import (
     CrossSpaceAttention,
@@ -288,6 +289,25 @@ def test_attention_is_one_map_a_head() -> None:
     maps = build().eval().attention(batch(2)[0])
     assert maps.shape == (2, 4, 3, 3)
     assert (maps >= 0).all()
+
+
+@pytest.mark.parametrize("betas", [(), (0.4, 0.6, 0.8)])
+def test_without_selection_attention_stays_fused_and_nothing_else_changes(betas: tuple[float, ...]) -> None:
+    options = {"betas": betas, "sum_heads": True}
+    selecting, without = build(**options).eval(), build(**options, fsm=False).eval()
+    images, labels = batch()
+    assert without.attention(images) is None
+    assert without.explain(images) == {}
+    for ours, plain in zip(
+        last_stage(without.backbone.net), last_stage(Plain(BACKBONES, CLASSES).backbone.net), strict=True
+    ):
+        assert ours.attn.fused_attn == plain.attn.fused_attn
+    torch.testing.assert_close(without(images), selecting(images))
+    losses = selecting.losses(images, labels)
+    del losses["contrast"]
+    for name, value in without.losses(images, labels).items():
+        torch.testing.assert_close(value, losses.pop(name))
+    assert not losses
 
 
 def test_windows_that_do_not_fit_the_last_stage_serve_too() -> None:
