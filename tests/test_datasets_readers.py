@@ -305,6 +305,9 @@ def test_val_lines_of_a_table_stand_for_test_only_where_there_is_none(table: Cal
     assert table(*lines, "test/pear/9.jpeg,p,test").paths == ("train/pear/1.jpg", "test/pear/9.jpeg")
 
 
+TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -327,6 +330,16 @@ def test_val_lines_of_a_table_stand_for_test_only_where_there_is_none(table: Cal
             ["path,label,split,x,y,width,height", "train/pear/1.jpg,p,train,1,2,3,", "test/pear/9.jpeg,p,test,1,1,1,1"],
             r"line 2: '' should be a number \(column height\)",
         ),
+        (
+            ["path,label,split,x,y,width,height", *(f"{path},p,{split},1,2,inf,3" for path, split in TWO)],
+            r"line 2: 'inf' should be a number \(column width\)",
+        ),
+        (
+            ["path,label,split", *(f"{path},p,{split}," for path, split in TWO)],
+            r"line 2: 4 fields, and the first line names 3 columns; correct the line",
+        ),
+        (["path,label,split", "", " ", "train/pear/1.jpg,p,trian"], r"line 4: split 'trian'"),
+        (["path,label,split,label", "train/pear/1.jpg,p,train,q"], r"has the column 'label' twice"),
         (["path,label,split", 'train/pear/1.jpg,"p'], r"can't be read as CSV"),
         ([], r"can't be read as CSV"),
     ],
@@ -337,6 +350,14 @@ def test_a_fault_in_a_table_is_one_line_with_file_and_line(
     with pytest.raises(DatasetError, match=message) as caught:
         table(*lines)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_may_be_saved_by_a_spreadsheet(table: Callable[..., Dataset]) -> None:
+    """With a mark of its encoding, empty lines, and a name over two lines."""
+    dataset = table(
+        "\ufeffpath,label,split", "", 'train/pear/1.jpg,"red\npear",train', 'test/pear/9.jpeg,"red\npear",test'
+    )
+    assert dataset.classes == ("red\npear",)
 
 
 # Real images
