@@ -164,6 +164,11 @@ def test_no_more_is_read_ahead_than_said() -> None:
     batches.close()
 
 
+def test_images_are_decoded_by_the_cores_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "usable_cores", lambda: 3)
+    assert sources.streamed(Ragged(), 16, "squash", CPU).threads == 3  # type: ignore[attr-defined]
+
+
 def test_what_is_read_ahead_is_ready_while_the_consumer_is_busy() -> None:
     ready: list[int] = []
     both = threading.Event()
