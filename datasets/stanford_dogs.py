@@ -79,10 +79,14 @@ class StanfordDogs(Dataset):
     def recognises(cls, folder: Path) -> bool:
         return folder.name == cls.folder and (folder / "Images").is_dir()
 
+    @property
+    def has_boxes(self) -> bool:
+        return (self.root / "Annotation").is_dir()
+
     @cached_property
     def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # read when asked for: 20 580 small files
         """`(N, 4)` x, y, width, height; None where there is no folder `Annotation`."""
-        if not (self.root / "Annotation").is_dir():
+        if not self.has_boxes:
             return None
         files = [self.root / "Annotation" / path.removesuffix(".jpg") for path in self.paths]
         return np.array([_largest_box(file) for file in files], dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -9,6 +10,7 @@ import shutil
 import signal
 import sys
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +24,8 @@ import datasets
 import run_all
 from benchmarks import data, data_commands, terminal
 from benchmarks.plan import Place
-from datasets import Dataset, open_dataset
+from datasets import Dataset, DatasetError, open_dataset
+from datasets import verify as verifying
 from datasets.archives import Archive, Expected
 from datasets.cub_200_2011 import CUB
 from datasets.folder import Folder
@@ -226,6 +229,14 @@ def test_a_whole_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPatch
     assert found.reference == "no reference known"
 
 
+def test_images_are_read_by_the_cores_this_process_may_use(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: set[int] = set()
+    monkeypatch.setattr(verifying, "usable_cores", lambda: 1)
+    monkeypatch.setattr(verifying, "_image_fault", lambda dataset, row: readers.add(threading.get_ident()))
+    verify(opened(cub), lambda done, total: None)
+    assert len(readers) == 1
+
+
 def test_every_missing_empty_damaged_and_extra_image_is_named(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
     images = cub / "images"
@@ -301,9 +312,7 @@ def test_options_of_a_dataset_reach_verify(tmp_path: Path, fgbench: Callable[...
 def test_opening_a_dataset_names_the_first_missing_image_and_how_to_find_all(cub: Path) -> None:
     for name in NAMES[:3]:
         (cub / "images" / name).unlink()
-    with pytest.raises(
-        datasets.DatasetError, match=r"a.jpg is not on disk, nor are 2 others.*data verify cub_200_2011"
-    ):
+    with pytest.raises(DatasetError, match=r"a.jpg is not on disk, nor are 2 others.*data verify cub_200_2011"):
         datasets.open_dataset("cub_200_2011", cub.parent)
 
 
@@ -340,6 +349,18 @@ def test_the_list_as_json_has_what_the_table_leaves_out(root: Path, cub: Path) -
     assert set(row) == set(present), "one set of columns"
 
 
+def test_a_dataset_whose_boxes_cannot_be_read_does_not_keep_the_others_from_the_list(
+    cub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: CUB) -> bool:
+        raise DatasetError("line 3 is faulty")
+
+    monkeypatch.setattr(CUB, "has_boxes", property(fail))
+    rows = {row["name"]: row for row in data.rows(Place(cub.parent))}
+    assert rows["cub_200_2011"]["problem"] == "line 3 is faulty"
+    assert rows["synthetic"]["problem"] is None
+
+
 def test_cache_lists_stores_and_removes_those_nobody_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -350,3 +371,24 @@ def test_cache_lists_stores_and_removes_those_nobody_opens(
     assert (row["store"], row["state"]) == (store.folder.name, "whole")
     data_commands.cache(remove_unused=0, as_json=False)
     assert not store.folder.exists()
+
+
+def test_a_store_that_cannot_be_removed_is_named_and_the_others_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., tuple[int, str]]
+) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
+    birds = open_dataset("synthetic", options={"classes": 2, "train_per_class": 1, "test_per_class": 1})
+    others, own = (open_store(birds, size, "squash").folder for size in (16, 17))
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self == others:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    code, said = refused("data", "cache", "--remove-unused", "0")
+    assert code == 2
+    assert f"can't be removed: {others} (Permission denied)" in said
+    assert others.exists()
+    assert not own.exists()
