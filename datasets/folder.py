@@ -20,10 +20,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset, DatasetError
 
 TABLE = "images.csv"
@@ -37,11 +35,12 @@ NOTE_SUFFIXES = frozenset(
 """Files that lie beside images and aren't meant as such."""
 
 
-class Folder(Dataset):
+class Folder(ImageFiles, Dataset):
     """The split that the folders or the table give; boxes where the table has them."""
 
     title = "your own images: train/<class>/* and test/<class>/*, or an images.csv"
     terms = "yours to know"
+    image_folder: Path
 
     def __init__(self, folder: Path) -> None:
         self.root = self.image_folder = folder
@@ -59,13 +58,6 @@ class Folder(Dataset):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return (folder / "train").is_dir() or (folder / TABLE).is_file()
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.root, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.root / self.paths[index])
 
     def _refuse_untrained(self, table: pd.DataFrame, known: set[str]) -> None:
         untrained = table[~table["label"].isin(known)]

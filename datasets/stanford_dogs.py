@@ -13,15 +13,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.archives import Archive, Expected
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset, DatasetError
 from datasets.matlab import MatFile
 
@@ -30,7 +28,7 @@ SITE = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 LISTS = ("train_list.mat", "test_list.mat")
 
 
-class StanfordDogs(Dataset):
+class StanfordDogs(ImageFiles, Dataset):
     """The official split. Of an image with several dogs, the box is that of the largest."""
 
     title = "Stanford Dogs: 120 breeds, 12 000 train and 8 580 test photos, all of them from ImageNet's training set"
@@ -90,13 +88,6 @@ class StanfordDogs(Dataset):
             return None
         files = [self.root / "Annotation" / path.removesuffix(".jpg") for path in self.paths]
         return np.array([_largest_box(file) for file in files], dtype=np.float32)
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.image_folder, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.image_folder / self.paths[index])
 
     def _class_names(self) -> tuple[str, ...]:
         """`German short-haired pointer` for `n02100236-German_short-haired_pointer`, in the order of the labels."""
