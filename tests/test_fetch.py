@@ -404,9 +404,9 @@ CHILD = """
     from datasets.fetch import fetch
     url, root, checksum = sys.argv[1:]
     reader = SimpleNamespace(archives=[Archive("mini.tar.gz", (url,), sha256=checksum, gives=("mini",))])
-    deaf = SimpleNamespace(note=lambda text: None, bytes=lambda what, done, total: None)
+    tells = SimpleNamespace(note=lambda text: print(text, flush=True), bytes=lambda what, done, total: None)
     print("go", flush=True)
-    fetch("mini", reader, Path(root), None, deaf)
+    fetch("mini", reader, Path(root), None, tells)
 """
 
 
@@ -421,7 +421,7 @@ def child(url: str, root: Path) -> subprocess.Popen[str]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
@@ -449,10 +449,11 @@ def test_two_processes_that_fetch_at_once_download_once(
     with child(url, tmp_path / "data") as first:
         wait_until(lambda: len(server.requests) == 1)
         with child(url, tmp_path / "data") as second:
-            time.sleep(0.3)
+            assert second.stdout is not None
+            assert "waiting for it" in second.stdout.readline()
             assert len(server.requests) == 1
             server.serve("/mini", Answer(GOOD))
             server.ended.set()
-            assert second.wait(30) == first.wait(30) == 0
+            assert second.wait(60) == first.wait(60) == 0
     assert len(server.requests) == 2, "one by the first process, and its second try"
     assert whole(tmp_path / "data")
