@@ -74,7 +74,7 @@ def test_an_interrupted_profile_keeps_its_cells_and_goes_on_with_the_next(tmp_pa
         rest = run.stdout.read()
         assert run.wait() == 130
     assert "the same command goes on" in rest
-    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert not psutil.wait_procs(children, timeout=60)[1]
     assert ResultStore(tmp_path).records() == [done]
     again = fgbench(*words, "2,4")
     assert again.returncode == 0, again.stderr
