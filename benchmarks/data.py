@@ -93,24 +93,25 @@ def short_rows(full: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(name: str, options: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """A dataset that is here; one that can't be used has a problem, and the others are listed all the same."""
     reader = datasets.readers().get(name)
     row = _facts(name, reader) | {"options": dict(options), "here": True}
+    folder = place.data_root / (reader.folder if reader and reader.folder else name) if place.data_root else None
     try:
         dataset = place.open(name, options)
-    except DatasetError as error:
+        return row | {
+            "what": dataset.title,
+            "classes": len(dataset.classes),
+            "train": int(dataset.is_train.sum()),
+            "test": int((~dataset.is_train).sum()),
+            "boxes": dataset.has_boxes,
+            "parts": len(dataset.parts.names) if dataset.parts else 0,
+            "split_sha256": dataset.split_hash,
+            "terms": dataset.terms,
+            "folder": str(folder) if folder and folder.is_dir() else None,
+        }
+    except DatasetError as error:  # some readers find a fault only where they are asked
         return row | {"problem": str(error)}
-    folder = place.data_root / (reader.folder if reader and reader.folder else name) if place.data_root else None
-    return row | {
-        "what": dataset.title,
-        "classes": len(dataset.classes),
-        "train": int(dataset.is_train.sum()),
-        "test": int((~dataset.is_train).sum()),
-        "boxes": dataset.boxes is not None,
-        "parts": len(dataset.parts.names) if dataset.parts else 0,
-        "split_sha256": dataset.split_hash,
-        "terms": dataset.terms,
-        "folder": str(folder) if folder and folder.is_dir() else None,
-    }
 
 
 def _absent_row(name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks import data, plan
 from benchmarks.assignments import parse_assignments
+from benchmarks.errors import UserError
 from benchmarks.terminal import console, progress, show
 from datasets import housekeeping
 
@@ -82,8 +83,7 @@ def cache(
     """The decoded images on this machine: where, how much, last used; and tidying them up."""
     found = housekeeping.stores()
     if remove_unused is not None:
-        for gone in housekeeping.remove(housekeeping.superfluous(found, timedelta(days=remove_unused))):
-            console.print(f"removed {gone.folder}", markup=False, highlight=False, soft_wrap=True)
+        _remove(housekeeping.superfluous(found, timedelta(days=remove_unused)))
         found = housekeeping.stores()
     rows = [
         {"store": store.folder.name, "state": store.state, "MB": round(store.bytes / 1e6)}
@@ -91,6 +91,19 @@ def cache(
         for store in found
     ]
     show(rows, f"decoded images in {housekeeping.default_cache()}", as_json)
+
+
+def _remove(superfluous: Sequence[housekeeping.CachedStore]) -> None:
+    """All that can be. Raises `UserError` that names the others, each with its reason."""
+    kept = []
+    for store in superfluous:
+        try:
+            for gone in housekeeping.remove([store]):
+                console.print(f"removed {gone.folder}", markup=False, highlight=False, soft_wrap=True)
+        except OSError as error:
+            kept.append(f"{store.folder} ({error.strerror or error})")
+    if kept:
+        raise UserError(f"can't be removed: {', '.join(kept)}; ask the owner, or look at the folder's permissions")
 
 
 def _options(assignments: Sequence[str] | None) -> dict[str, Any]:

@@ -8,19 +8,17 @@ Boxes and part points may be left out. Image ids are numbers with gaps allowed; 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.archives import Archive, Expected
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset
 from datasets.tables import ImageTables, numbered_names
 
 
-class CUB(Dataset):
+class CUB(ImageFiles, Dataset):
     """The official split; boxes and part points where their files are there."""
 
     title = "Caltech-UCSD Birds-200-2011: 200 bird species, 5 994 train and 5 794 test photos"
@@ -56,13 +54,6 @@ class CUB(Dataset):
     def recognises(cls, folder: Path) -> bool:
         tables = all((folder / name).is_file() for name in ("images.txt", "train_test_split.txt"))
         return tables and not (folder / "hierarchy.txt").is_file()  # with one it is NABirds, whose class ids have gaps
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.image_folder, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.image_folder / self.paths[index])
 
     def _labels(self, tables: ImageTables) -> NDArray[np.int64]:
         labels = np.full(len(self.paths), -1, dtype=np.int64)

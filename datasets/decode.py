@@ -1,8 +1,8 @@
-"""Reading one image file: torchvision's decoders for what they get right, Pillow for the rest.
+"""Reading one image file: torchvision's decoder for JPEG, Pillow for the rest.
 
-JPEG (grey and CMYK too) and plain PNG go through torchvision, which is faster and gives Pillow's pixels. Palettes,
-transparency and all other formats go through Pillow. The format is told from the content, never from the name, so a
-PNG called `.jpg` is read as what it is.
+JPEG (grey and CMYK too) goes through torchvision, which is faster and gives Pillow's pixels. All other formats go
+through Pillow; PNG too, for one damaged byte in it ends the whole process within torchvision. The format is told from
+the content, never from the name, so a PNG called `.jpg` is read as what it is.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from datasets.interface import DatasetError
 # From 0.29 on torchvision points to the decoders of TorchCodec 0.16. Those need torch 2.11, and we support 2.8.
 warnings.filterwarnings("ignore", "The image decoding and encoding capabilities of TorchVision", DeprecationWarning)
 
-TORCHVISION_PNG_MODES = frozenset({"L", "RGB", "I", "I;16"})
-"""PNG kinds, in Pillow's words, that torchvision decodes to what Pillow shows: no palette, no transparency."""
-
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """RGB `(H, W, 3)` of an image file, upright: the EXIF orientation is applied.
@@ -38,21 +35,19 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except OSError as error:
         raise DatasetError(f"{path} can't be read: {error.strerror or error}") from error
     try:
-        with Image.open(io.BytesIO(data)) as header:
-            pixels = _decode_with_torchvision(data, header)
-            return _decode_with_pillow(header) if pixels is None else pixels
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = _decode_jpeg(data) if image.format == "JPEG" else None
+            if pixels is not None:
+                return pixels
+            if image.format == "PNG" and data.rfind(b"IEND") < 0:
+                raise OSError("the end of the PNG file is missing")  # Pillow doesn't mind, if all rows are there
+            return _decode_with_pillow(image)
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} is truncated or not an image; restore it or remove it from the dataset") from error
 
 
-def _decode_with_torchvision(data: bytes, header: Image.Image) -> NDArray[np.uint8] | None:
+def _decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     """The pixels, or None where Pillow has to decide."""
-    if header.format == "PNG" and data.rfind(b"IEND") < 0:
-        raise OSError("the end of the PNG file is missing")  # neither decoder minds, if all rows are there
-    if header.format != "JPEG" and not (
-        header.format == "PNG" and header.mode in TORCHVISION_PNG_MODES and "transparency" not in header.info
-    ):
-        return None
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
         image = decode_image(encoded, ImageReadMode.RGB, apply_exif_orientation=True)
@@ -60,13 +55,13 @@ def _decode_with_torchvision(data: bytes, header: Image.Image) -> NDArray[np.uin
         if "truncated" in str(error):  # Pillow is more forgiving at the very end of a file
             raise OSError(str(error)) from error
         return None
-    pixels = image.permute(1, 2, 0).contiguous().numpy()
-    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    return image.permute(1, 2, 0).contiguous().numpy()
 
 
 def _decode_with_pillow(image: Image.Image) -> NDArray[np.uint8]:
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255 instead of scaling
+    # Pillow's own conversion would clip at 255 instead of scaling; a 16-bit PNG is of mode I before Pillow 11.
+    if upright.mode.startswith("I;16") or (image.format == "PNG" and upright.mode == "I"):
         upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
     if upright.has_transparency_data:
         drawn = upright.convert("RGBA")

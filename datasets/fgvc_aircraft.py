@@ -39,6 +39,7 @@ RELEASED = {
     "family": Expected(classes=70, train=6_667, test=3_333),
     "manufacturer": Expected(classes=30, train=6_667, test=3_333),
 }
+BOXES = "images_box.txt"
 BANNER = 20
 """Pixels (README of the release)."""
 
@@ -91,12 +92,16 @@ class FGVCAircraft(Dataset):
     def recognises(cls, folder: Path) -> bool:
         return folder.name == cls.folder and (folder / "data" / CLASS_FILES["variant"]).is_file()
 
+    @property
+    def has_boxes(self) -> bool:
+        return (self.data / BOXES).is_file()
+
     @cached_property
     def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # read when asked for: opens every image
         """`(N, 4)` x, y, width, height, ending where the image does; None where there is no `images_box.txt`."""
-        file = self.data / "images_box.txt"
-        if not file.is_file():
+        if not self.has_boxes:
             return None
+        file = self.data / BOXES
         edges = {line.fields[0]: [line.real(place) for place in (1, 2, 3, 4)] for line in lines(file, 5)}
         for path in self.paths:
             if path.removesuffix(".jpg") not in edges:

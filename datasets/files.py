@@ -6,6 +6,26 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.decode import read_image
+
+
+class ImageFiles:
+    """What a `Dataset` whose images are the files `paths` below `image_folder` inherits besides."""
+
+    image_folder: Path
+    paths: tuple[str, ...]
+
+    @property
+    def content_key(self) -> dict[str, Any]:
+        return {"files": file_stamp(self.image_folder, self.paths)}
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        return read_image(self.image_folder / self.paths[index])
 
 
 def file_stamp(folder: Path, paths: Iterable[str]) -> str:

@@ -13,16 +13,15 @@ passed over; any other file that isn't an image is an error, for it may be an im
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset, DatasetError
 
 TABLE = "images.csv"
@@ -36,11 +35,12 @@ NOTE_SUFFIXES = frozenset(
 """Files that lie beside images and aren't meant as such."""
 
 
-class Folder(Dataset):
+class Folder(ImageFiles, Dataset):
     """The split that the folders or the table give; boxes where the table has them."""
 
     title = "your own images: train/<class>/* and test/<class>/*, or an images.csv"
     terms = "yours to know"
+    image_folder: Path
 
     def __init__(self, folder: Path) -> None:
         self.root = self.image_folder = folder
@@ -58,13 +58,6 @@ class Folder(Dataset):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return (folder / "train").is_dir() or (folder / TABLE).is_file()
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.root, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.root / self.paths[index])
 
     def _refuse_untrained(self, table: pd.DataFrame, known: set[str]) -> None:
         untrained = table[~table["label"].isin(known)]
@@ -124,12 +117,8 @@ def _is_note(entry: Path) -> bool:
 def _read_table(folder: Path) -> pd.DataFrame:
     """path, label, split and, where there are, boxes; every line checked."""
     file = folder / TABLE
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise DatasetError(f"{file} can't be read as CSV: {' '.join(str(error).split())}") from error
+    table = _read_csv(file)
     _check_columns(file, table)
-    table.index += 2  # the line in the file: the first is the header
     table["path"] = table["path"].str.replace("\\", "/")
     held_out = "test" if (table["split"] == "test").any() else "val"
     for line, path, label, split in table[["path", "label", "split"]].itertuples():
@@ -142,9 +131,32 @@ def _read_table(folder: Path) -> pd.DataFrame:
     for column in BOX_COLUMNS:
         if column in table:
             numbers = pd.to_numeric(table[column], errors="coerce")
-            _refuse_lines(file, numbers.isna(), table[column], f"should be a number (column {column})")
+            _refuse_lines(file, ~np.isfinite(numbers), table[column], f"should be a number (column {column})")
             table[column] = numbers
     return table
+
+
+def _read_csv(file: Path) -> pd.DataFrame:
+    """The fields as text, by their line in the file; empty lines are left out.
+
+    Python's own reader knows the lines. pandas' takes a field too many for the name of its row.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.reader(text, skipinitialspace=True, strict=True)
+            lines = [(reader.line_num, fields) for fields in reader if fields not in ([], [""])]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DatasetError(f"{file} can't be read as CSV: {error}") from error
+    if not lines:
+        raise DatasetError(f"{file} can't be read as CSV: it is empty")
+    (_, columns), *rows = lines
+    for line, fields in rows:
+        if len(fields) != len(columns):
+            raise DatasetError(
+                f"{file}, line {line}: {len(fields)} fields, and the first line names {len(columns)} columns; "
+                'correct the line, a comma that is part of a name stands in quotes ("a, b")'
+            )
+    return pd.DataFrame([fields for _, fields in rows], [line for line, _ in rows], columns, dtype=str)
 
 
 def _check_columns(file: Path, table: pd.DataFrame) -> None:
@@ -152,6 +164,8 @@ def _check_columns(file: Path, table: pd.DataFrame) -> None:
     if any(column in table for column in BOX_COLUMNS):
         needed += BOX_COLUMNS
     for column in needed:
+        if list(table.columns).count(column) > 1:
+            raise DatasetError(f"{file} has the column {column!r} twice; remove one of them")
         if column not in table:
             raise DatasetError(
                 f"{file} has no column {column!r}; it needs {', '.join(needed)} and has {', '.join(table.columns)}"

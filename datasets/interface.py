@@ -95,6 +95,11 @@ class Dataset(ABC):
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether there are boxes; a reader that opens many files for them says so without opening any."""
+        return self.boxes is not None
+
     @cached_property
     def split_hash(self) -> str:
         """SHA-256 over the sorted lines `path <tab> label <tab> split`: equal exactly if the split table is equal."""

@@ -13,19 +13,17 @@ ancestors its order (22), the last being the root; between the two some have a f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.archives import Archive, Expected
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset, DatasetError
 from datasets.tables import ImageTables, lines, names_by_id
 
 
-class NABirds(Dataset):
+class NABirds(ImageFiles, Dataset):
     """The official split; the tree above the classes; boxes and part points where their files are there."""
 
     title = "NABirds: 555 kinds of North American birds, 23 929 train and 24 633 test photos"
@@ -54,13 +52,6 @@ class NABirds(Dataset):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return (folder / "images.txt").is_file() and (folder / "hierarchy.txt").is_file()
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.image_folder, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.image_folder / self.paths[index])
 
 
 def _class_ids(tables: ImageTables, names: dict[int, str]) -> NDArray[np.int64]:

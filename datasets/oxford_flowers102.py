@@ -11,15 +11,13 @@ reads one split at a time and refuses lists that aren't the official ones byte b
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torchvision.datasets import Flowers102 as TorchvisionFlowers
 
 from datasets.archives import Archive, Expected
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset, DatasetError
 from datasets.matlab import MatFile
 
@@ -28,7 +26,7 @@ SITE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 TRAINING = {"trainval": ("trnid", "valid"), "train": ("trnid",)}
 
 
-class Flowers102(Dataset):
+class Flowers102(ImageFiles, Dataset):
     """Official training and validation images as train, the rest as test; no boxes.
 
     Args:
@@ -88,13 +86,6 @@ class Flowers102(Dataset):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return folder.name == cls.folder and (folder / "setid.mat").is_file()
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.image_folder, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.image_folder / self.paths[index])
 
     def _labels(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Labels of the images of these numbers; both count from 1."""

@@ -14,14 +14,11 @@ target instead of a coarser class.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.archives import Archive, Expected
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset, DatasetError
 from datasets.tables import Line, lines
 
@@ -30,7 +27,7 @@ SITES = ("https://thor.robots.ox.ac.uk/~vgg/data/pets", "https://www.robots.ox.a
 SPECIES = {"1": "cat", "2": "dog"}
 
 
-class OxfordPets(Dataset):
+class OxfordPets(ImageFiles, Dataset):
     """Official training and validation images as train; the species as each breed's ancestor."""
 
     title = "Oxford-IIIT Pets: 37 breeds of cats and dogs, 3 680 train (with validation) and 3 669 test photos"
@@ -75,13 +72,6 @@ class OxfordPets(Dataset):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return folder.name == cls.folder and (folder / "annotations" / "trainval.txt").is_file()
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.image_folder, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.image_folder / self.paths[index])
 
 
 def _breeds(images: list[Line]) -> dict[int, tuple[str, str]]:

@@ -32,10 +32,10 @@ def _crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -
 
 def _crop_by_index(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
     """All samples in one gather."""
-    steps = torch.arange(size)
+    corners, flips = (given.to(images.device, non_blocking=True) for given in (corners, flips))
+    steps = torch.arange(size, device=images.device)
     rows = corners[:, :1] + steps
     columns = corners[:, 1:] + torch.where(flips[:, None], steps.flip(0), steps)
-    rows, columns = (index.to(images.device, non_blocking=True) for index in (rows, columns))
     samples = torch.arange(len(images), device=images.device)[:, None, None, None]
     channels = torch.arange(3, device=images.device)[:, None, None]
     return images[samples, channels, rows[:, None, :, None], columns[:, None, None, :]]
@@ -63,21 +63,24 @@ def _resized_crop_by_slices(images: Tensor, boxes: Tensor, flips: Tensor, size: 
 
 
 def _resized_crop_by_products(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
-    """All samples at once: the filter is separable, so that it is two matrix products."""
+    """All samples at once: the filter is separable, so that it is two matrix products.
+
+    Its weights are worked out on the device: on the host they took longer than all the rest, and their copy too.
+    """
+    boxes, flips = (given.to(images.device, non_blocking=True) for given in (boxes, flips))
     height, width = images.shape[-2:]
     down = _filter(boxes[:, 0], boxes[:, 2], size, height)
     across = _filter(boxes[:, 1], boxes[:, 3], size, width)
     across = torch.where(flips[:, None, None], across.flip(1), across)
-    down, across = (weights.to(images.device, non_blocking=True).unsqueeze(1) for weights in (down, across))
-    return down @ (images.float() @ across.mT)
+    return down[:, None] @ (images.float() @ across[:, None].mT)
 
 
 def _filter(start: Tensor, length: Tensor, size: int, extent: int) -> Tensor:
     """Weights (B, size, extent) that scale `length` pixels from `start` on to `size`: a triangle as wide as two output
     pixels, or two input pixels where the image is enlarged."""
     scale = (length / size)[:, None, None]
-    centre = (torch.arange(size)[:, None] + 0.5) * scale
-    pixel = torch.arange(extent) - start[:, None, None]
+    centre = (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
+    pixel = torch.arange(extent, device=start.device) - start[:, None, None]
     weights = (1 - (pixel + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0)
     weights = weights * ((pixel >= 0) & (pixel < length[:, None, None]))
     return weights / weights.sum(-1, keepdim=True)

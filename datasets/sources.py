@@ -14,7 +14,6 @@ libjpeg's, and an accuracy would then depend on the way its images took.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.ahead import ahead, map_groups
+from datasets.build import usable_cores
 from datasets.interface import Dataset
 from datasets.storage import Progress, ResizeRule, Store, open_store, resized
 
@@ -161,7 +161,7 @@ def streamed(dataset: Dataset, size: int, rule: ResizeRule, device: torch.device
     def image(row: int) -> NDArray[np.uint8]:
         return resized(dataset.image(row), size, rule).numpy()
 
-    return ReadAhead(image, len(dataset), device, threads=os.cpu_count() or 1)
+    return ReadAhead(image, len(dataset), device, threads=usable_cores())
 
 
 def open_source(

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.archives import Archive, Expected
-from datasets.decode import read_image
-from datasets.files import file_stamp
+from datasets.files import ImageFiles
 from datasets.interface import Dataset, DatasetError
 from datasets.matlab import MatFile
 
@@ -30,7 +28,7 @@ SITE = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 LISTS = ("train_list.mat", "test_list.mat")
 
 
-class StanfordDogs(Dataset):
+class StanfordDogs(ImageFiles, Dataset):
     """The official split. Of an image with several dogs, the box is that of the largest."""
 
     title = "Stanford Dogs: 120 breeds, 12 000 train and 8 580 test photos, all of them from ImageNet's training set"
@@ -79,20 +77,17 @@ class StanfordDogs(Dataset):
     def recognises(cls, folder: Path) -> bool:
         return folder.name == cls.folder and (folder / "Images").is_dir()
 
+    @property
+    def has_boxes(self) -> bool:
+        return (self.root / "Annotation").is_dir()
+
     @cached_property
     def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # read when asked for: 20 580 small files
         """`(N, 4)` x, y, width, height; None where there is no folder `Annotation`."""
-        if not (self.root / "Annotation").is_dir():
+        if not self.has_boxes:
             return None
         files = [self.root / "Annotation" / path.removesuffix(".jpg") for path in self.paths]
         return np.array([_largest_box(file) for file in files], dtype=np.float32)
-
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.image_folder, self.paths)}
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.image_folder / self.paths[index])
 
     def _class_names(self) -> tuple[str, ...]:
         """`German short-haired pointer` for `n02100236-German_short-haired_pointer`, in the order of the labels."""

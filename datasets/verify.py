@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from datasets.build import usable_cores
 from datasets.interface import Dataset, DatasetError
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
@@ -93,7 +93,7 @@ def _table_faults(dataset: Dataset) -> list[Fault]:
 def _image_faults(dataset: Dataset, progress: Progress) -> list[Fault]:
     """In the order of the table. Decoders work outside Python's lock, so that threads are enough."""
     faults = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for done, fault in enumerate(pool.map(lambda row: _image_fault(dataset, row), range(len(dataset))), start=1):
             if fault is not None:
                 faults.append(fault)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from benchmarks.optimise import take_steps
+from benchmarks.profiling import breakdown, timing
 from methods.interface import Method
 
 CPU = torch.device("cpu")
@@ -81,6 +86,21 @@ class Fake(Method):
     def after_step(self) -> None:
         if self.sleeps == "after_step":
             time.sleep(NAP)
+
+
+def stop_clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets the clocks of a profile go on in sleep alone, that of the fake method and the one returned: times are exact,
+    and a busy machine changes nothing."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    clock = SimpleNamespace(sleep=sleep, perf_counter=lambda: now, monotonic=lambda: now)
+    for module in (sys.modules[__name__], breakdown, timing):
+        monkeypatch.setattr(module, "time", clock)
+    return sleep
 
 
 def images_and_labels(batch: int = 4) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop, v2
 from torchvision.transforms.v2 import functional
 
@@ -66,6 +69,31 @@ def test_a_resized_crop_is_torchvisions_within_one_level(resized_crop: object, s
         expected = functional.resized_crop(image, *box, [size, size], antialias=True)
         expected = functional.horizontal_flip(expected) if flip else expected
         assert (window.float() - expected.float()).abs().max() <= 1.01
+
+
+class CopiedToMeta(TorchDispatchMode):
+    """Counts the numbers that are copied from the host to the meta device, which stands for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if kwargs.get("device") == torch.device("meta") and args and isinstance(args[0], torch.Tensor):
+            self.numbers += args[0].numel()
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("crop", [pixels.crop, pixels.resized_crop])
+def test_boxes_and_flips_alone_are_copied_to_the_device(crop: object) -> None:
+    images = torch.empty(4, 3, 70, 90, dtype=torch.uint8, device="meta")
+    boxes = torch.tensor([[0, 0, 70, 90], [10, 20, 33, 41], [1, 2, 3, 4], [5, 0, 60, 20]])
+    given = boxes[:, :2] if crop is pixels.crop else boxes
+    with CopiedToMeta() as copied:
+        windows = crop(images, given, FLIPS, 32)  # type: ignore[operator]
+    assert windows.shape == (4, 3, 32, 32)
+    assert 0 < copied.numbers <= given.numel() + FLIPS.numel()
 
 
 def test_products_are_torchvisions_float_resize_within_a_thousandth() -> None:

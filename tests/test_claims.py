@@ -193,21 +193,29 @@ def test_a_run_in_other_hands_is_left_to_them_with_a_word_and_waited_for(
     assert f"left to process {other.pid} on" in said.read_text(encoding="utf-8")
 
 
-def measure_alone(device: str, beginnings: Any) -> None:
-    with claims.sole_use(device, lambda: beginnings.put("waits")):
-        beginnings.put("began")
-        time.sleep(0.3)
-        beginnings.put("ended")
+def measure_alone(device: str, told: Any, waited_for: Any) -> None:
+    def wait() -> None:
+        told.put("waits")
+        waited_for.set()
+
+    with claims.sole_use(device, wait):
+        told.put("began")
+        assert waited_for.wait(60)
+        told.put("ended")
 
 
 def test_two_measurements_on_one_device_follow_each_other() -> None:
-    device, told = f"test-{os.getpid()}", FORK.Queue()
-    both = [FORK.Process(target=measure_alone, args=(device, told)) for _ in range(2)]
+    device, told, waited_for = f"test-{os.getpid()}", FORK.SimpleQueue(), FORK.Event()
+    both = [FORK.Process(target=measure_alone, args=(device, told, waited_for)) for _ in range(2)]
     for process in both:
         process.start()
-    words = [told.get(timeout=60) for _ in range(5)]
+    for process in both:
+        process.join(120)
+        assert process.exitcode == 0
+    words = [told.get() for _ in range(5)]  # a simple queue keeps the order of all processes' words
+    assert told.empty()
     assert [word for word in words if word != "waits"] == ["began", "ended", "began", "ended"]
-    assert words.count("waits") == 1
+    assert words.index("waits") < words.index("ended")
 
 
 def test_a_claim_ends_with_the_process_that_holds_it(runs: list[AnyRun], store: ResultStore) -> None:

@@ -108,7 +108,7 @@ def test_two_jobs_on_this_machine_share_a_plan_and_status_shows_it_done(tmp_path
     assert given.returncode == 0, given.stderr
     assert "2 jobs submitted" in given.stdout
     jobs = submitted.read_all(results)
-    until = time.monotonic() + 200
+    until = time.monotonic() + 500
     while not all(job.ended(results) for job in jobs) and time.monotonic() < until:
         time.sleep(0.2)
     logs = [path.read_text(encoding="utf-8") for path in (results / "jobs").glob("*_log.*")]

@@ -119,7 +119,7 @@ def test_results_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 
 def test_ctrl_c_loses_at_most_the_epoch_it_falls_into(tmp_path: Path) -> None:
     options = "classes=3", "train_per_class=6", "test_per_class=3", "size=32"
-    changes = [*(f"dataset_options.{option}" for option in options), "image_size=32", "stored_size=32", "epochs=200"]
+    changes = [*(f"dataset_options.{option}" for option in options), "image_size=32", "stored_size=32", "epochs=20000"]
     words = ["run", "quick", "--results", str(tmp_path), "--device", "cpu", "--only", "method=plain"]
     words += ["--only", "job=train"]
     words += ["--seeds", "1", *(word for change in changes for word in ("--set", change))]
@@ -138,13 +138,13 @@ def test_ctrl_c_loses_at_most_the_epoch_it_falls_into(tmp_path: Path) -> None:
     ) as run:
         assert run.stdout is not None
         for line in run.stdout:
-            if "epoch 3/200" in line:
+            if "epoch 3/20000" in line:
                 run.send_signal(signal.SIGINT)
                 break
         rest = run.stdout.read()
         assert run.wait() == 130
     assert "goes on from the last checkpoint" in rest
-    done = int(re.findall(r"epoch (\d+)/200", line + rest)[-1])
+    done = int(re.findall(r"epoch (\d+)/20000", line + rest)[-1])
     again = fgbench(*words, "--dry-run")
     assert "to do" in again.stdout
     (folder,) = [path.parent for path in tmp_path.glob("*/checkpoint.pt")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
+import multiprocessing
 import warnings
 from pathlib import Path
 
@@ -77,6 +79,14 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, kind: str) -> N
     np.testing.assert_array_equal(read_image(path)[..., 1], values >> 8)
 
 
+def test_sixteen_bits_of_a_png_are_scaled_as_older_pillows_open_it_too() -> None:
+    values = np.linspace(0, 65535, 60 * 90).reshape(60, 90).astype(np.int32)
+    image = Image.fromarray(values)
+    assert image.mode == "I"
+    image.format = "PNG"
+    np.testing.assert_array_equal(decode._decode_with_pillow(image)[..., 1], values >> 8)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparent_pixels_lie_on_white(tmp_path: Path, mode: str) -> None:
     image = picture().convert("RGBA")
@@ -132,6 +142,36 @@ def test_a_jpeg_without_its_last_bytes_is_refused(tmp_path: Path, kind: str, mis
     path.write_bytes(WHOLE[kind][:-missing])
     with pytest.raises(DatasetError, match="truncated"):
         read_image(path)
+
+
+Image.init()
+WRITABLE = frozenset(Image.SAVE)  # AVIF only where Pillow was built with it
+DAMAGEABLE = WHOLE | {
+    "deep": encoded(Image.fromarray(np.arange(60 * 90, dtype=np.uint16).reshape(60, 90)), "PNG"),
+    **{kind: encoded(picture(), kind) for kind in ("AVIF", "BMP", "GIF", "TIFF") if kind in WRITABLE},
+}
+
+
+def read_damaged(path: Path, whole: bytes) -> None:
+    """Reads the file 200 times, each with another byte damaged."""
+    chance = np.random.default_rng(0)
+    # Headers lie at the beginning.
+    for place in [*range(100), *chance.integers(100, len(whole), 100).tolist()]:
+        data = bytearray(whole)
+        data[place] ^= int(chance.integers(1, 256))
+        path.write_bytes(data)
+        with contextlib.suppress(DatasetError):
+            read_image(path)
+
+
+@pytest.mark.parametrize("kind", DAMAGEABLE)
+def test_a_damaged_byte_costs_an_image_and_not_the_process(tmp_path: Path, kind: str) -> None:
+    process = multiprocessing.get_context("fork").Process(
+        target=read_damaged, args=(tmp_path / "damaged", DAMAGEABLE[kind])
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
 
 
 def test_a_thumbnails_end_is_not_taken_for_the_images(tmp_path: Path) -> None:

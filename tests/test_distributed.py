@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.distributed import TCPStore
 
 from benchmarks.display import Silent
 from benchmarks.errors import UserError
@@ -32,23 +32,27 @@ SGD: dict[str, Any] = {"optimizer": {"name": "sgd", "lr": 0.05}, "batch_size": 7
 def together(world: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
     """What `work(folder, *arguments)` gives in each of so many processes, started as torchrun starts them."""
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    # As torchrun does, this process keeps the store where they meet: a port that is only looked up may be taken then.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.small_training"])
     given = (work, folder, *arguments)
-    processes = [context.Process(target=_one, args=(rank, world, port, *given)) for rank in range(world)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
+    processes = [context.Process(target=_one, args=(rank, world, store.port, *given)) for rank in range(world)]
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.exitcode for process in processes] == [0] * world
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 
 
 def _one(rank: int, world: int, port: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> None:
     own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    own |= {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
     os.environ.update({name: str(value) for name, value in own.items()})
     torch.save(work(folder, *arguments), folder / f"{rank}.pt")
 

@@ -54,7 +54,7 @@ class Visit:
 
     def __init__(self, browser: playwright.Browser, report: Report, anchor: str = "", **settings: object) -> None:
         self.context = browser.new_context(**({"reduced_motion": "reduce"} | settings))
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(60_000)
         self.page = self.context.new_page()
         self.faults: list[str] = []
         self.page.on("console", lambda message: self.faults.append(message.text))

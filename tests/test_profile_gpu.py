@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +11,8 @@ import torch
 
 from benchmarks import machine
 from benchmarks.profiling import gpu
-from benchmarks.profiling.timing import BLOCK_SECONDS, block_rates
-from tests.fake_steps import CPU, NAP
+from benchmarks.profiling.timing import BLOCK_SECONDS, BLOCKS, block_rates
+from tests.fake_steps import CPU, NAP, stop_clocks
 
 
 class FakeNvml(SimpleNamespace):
@@ -53,11 +52,12 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> gpu.EnergyMeter:
     return gpu.EnergyMeter(torch.device("cuda"))
 
 
-def test_energy_is_that_of_the_kept_blocks_per_image(meter: gpu.EnergyMeter) -> None:
+def test_energy_is_that_of_the_kept_blocks_per_image(meter: gpu.EnergyMeter, monkeypatch: pytest.MonkeyPatch) -> None:
     assert meter.handle == "GPU-1-2"
-    blocks = block_rates(lambda: time.sleep(NAP), 2, CPU, meter)
-    steps = max(1, round(BLOCK_SECONDS["cpu"] / NAP))
-    assert blocks.joules_per_image == pytest.approx(0.5 / (len(blocks.rates) * steps * 2), rel=0.5)
+    sleep = stop_clocks(monkeypatch)
+    blocks = block_rates(lambda: sleep(NAP), 2, CPU, meter)
+    steps = round(BLOCK_SECONDS["cpu"] / NAP)
+    assert blocks.joules_per_image == pytest.approx(0.5 / (BLOCKS * steps * 2))
 
 
 def test_clocks_and_throttling_are_told_in_words(meter: gpu.EnergyMeter) -> None:

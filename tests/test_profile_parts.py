@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +18,7 @@ from benchmarks.profiling import breakdown, operations, roofline
 from benchmarks.profiling.counting import Traffic, count
 from benchmarks.profiling.timing import block_rates, latencies, percentile
 from results.speed import Limits, Speed
-from tests import fake_steps
-from tests.fake_steps import CPU, NAP, Fake, images_and_labels, optimizer_of, training
+from tests.fake_steps import CPU, NAP, Fake, images_and_labels, optimizer_of, stop_clocks, training
 
 # ---- counting ---------------------------------------------------------------------------------------------------
 
@@ -130,18 +128,6 @@ def test_each_ceiling_is_the_higher_of_two_measurements() -> None:
     assert roofline.highest(quiet, busy) == Limits(flops_per_s=9, bytes_per_s=3, launch_s=1)
 
 
-@pytest.fixture
-def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that goes on in sleep alone, so that a busy machine changes nothing."""
-    clock = SimpleNamespace(now=0.0)
-
-    def sleep(seconds: float) -> None:
-        clock.now += seconds
-
-    monkeypatch.setattr(fake_steps, "time", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(breakdown, "time", SimpleNamespace(perf_counter=lambda: clock.now))
-
-
 # ---- time -------------------------------------------------------------------------------------------------------
 
 
@@ -156,8 +142,10 @@ def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
         ("optimizer", breakdown.OPTIMIZER),
     ],
 )
-def test_a_sleep_appears_in_its_own_row_of_the_breakdown(sleeps: str, row: str, asleep: None) -> None:
-    del asleep
+def test_a_sleep_appears_in_its_own_row_of_the_breakdown(
+    sleeps: str, row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_clocks(monkeypatch)
     method = Fake(sleeps)
     optimizer = optimizer_of(method, NAP if sleeps == "optimizer" else 0.0)
     parts = breakdown.of_training(method, optimizer, training(method, optimizer), CPU)
@@ -171,17 +159,19 @@ def test_a_real_sleep_appears_in_the_breakdown_of_inference() -> None:
     assert parts[breakdown.OWN + "head"] >= 1000 * NAP
 
 
-def test_loss_functions_of_torch_have_their_own_row() -> None:
-    class Costly(Fake):
-        def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-            del images, labels
-            wide = torch.zeros(200, 10_000)
-            return {"x": F.cross_entropy(wide, torch.zeros(200, dtype=torch.long)) * self.head.weight.sum()}
+def test_loss_functions_of_torch_have_their_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleep, entropy = stop_clocks(monkeypatch), torch._C._nn.cross_entropy_loss
 
-    method = Costly()
+    def late(*arguments: Any, **options: Any) -> Tensor:
+        sleep(NAP)
+        return entropy(*arguments, **options)
+
+    monkeypatch.setattr(torch._C._nn, "cross_entropy_loss", late)
+    method = Fake()
     optimizer = optimizer_of(method)
     parts = breakdown.of_training(method, optimizer, training(method, optimizer), CPU)
-    assert parts[breakdown.LOSSES] > parts[breakdown.OPTIMIZER] > 0
+    assert parts.pop(breakdown.LOSSES) == pytest.approx(1000 * NAP)
+    assert set(parts.values()) == {0}
 
 
 def test_a_method_is_left_as_it_was_found() -> None:
@@ -194,17 +184,22 @@ def test_a_method_is_left_as_it_was_found() -> None:
     assert not optimizer._optimizer_step_pre_hooks
 
 
-def test_blocks_tell_the_rate_of_a_step_of_known_length() -> None:
-    blocks = block_rates(lambda: time.sleep(NAP), 3, CPU)
-    assert 0.5 * 3 / NAP < blocks.median <= 3 / NAP
-    assert min(blocks.rates) <= blocks.percentile(10) <= blocks.median <= blocks.percentile(90) <= max(blocks.rates)
+def test_blocks_tell_the_rate_of_a_step_of_known_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleep = stop_clocks(monkeypatch)
+    blocks = block_rates(lambda: sleep(NAP), 3, CPU)
+    assert blocks.steady
+    assert blocks.rates == pytest.approx([3 / NAP] * 9)
+    assert (blocks.percentile(10), blocks.median, blocks.percentile(90)) == pytest.approx((3 / NAP,) * 3)
 
 
 def test_latencies_are_those_of_single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.profiling.timing.LATENCY_SECONDS", 10 * NAP)
-    seconds = latencies(lambda: time.sleep(NAP), CPU)
-    assert 5 <= len(seconds) <= 10
-    assert NAP <= percentile(seconds, 50) <= percentile(seconds, 95) <= percentile(seconds, 99)
+    sleep = stop_clocks(monkeypatch)
+    naps = iter([NAP, NAP, *(NAP * number for number in range(1, 11))])  # the first warms up, the second is a measure
+    seconds = latencies(lambda: sleep(next(naps)), CPU)
+    assert seconds == pytest.approx([NAP * number for number in range(1, 11)])
+    assert percentile(seconds, 50) == pytest.approx(5.5 * NAP)
+    assert percentile(seconds, 99) == pytest.approx(9.91 * NAP)
 
 
 def test_costliest_operations_are_in_words_and_the_trace_is_a_file(tmp_path: Path) -> None:

@@ -140,8 +140,11 @@ def test_planes_without_a_box_file_have_none_and_a_missing_line_is_told(planes: 
     dataset = open_dataset("fgvc_aircraft", planes.parent)
     with pytest.raises(DatasetError, match=r"images_box.txt has no line for 1234567.jpg"):
         _ = dataset.boxes
+    assert dataset.has_boxes, "a look that reads nothing"
     (planes / "data" / "images_box.txt").unlink()
-    assert open_dataset("fgvc_aircraft", planes.parent).boxes is None
+    dataset = open_dataset("fgvc_aircraft", planes.parent)
+    assert dataset.boxes is None
+    assert not dataset.has_boxes
 
 
 def test_a_photo_lower_than_its_banner_is_refused(planes: Path) -> None:

@@ -226,7 +226,9 @@ def test_a_dogs_box_is_the_largest_of_several(dogs: Path) -> None:
 
 def test_dogs_without_annotations_have_no_boxes(dogs: Path) -> None:
     (dogs / "Annotation").rename(dogs / "elsewhere")
-    assert open_dataset("stanford_dogs", dogs.parent).boxes is None
+    dataset = open_dataset("stanford_dogs", dogs.parent)
+    assert dataset.boxes is None
+    assert not dataset.has_boxes
 
 
 @pytest.mark.parametrize("content", [None, "", "<annotation>", VOC.format(""), VOC.format(BOX.format(1, 2, "", 4))])
@@ -236,6 +238,7 @@ def test_a_damaged_dog_annotation_is_named(dogs: Path, content: str | None) -> N
     dataset = open_dataset("stanford_dogs", dogs.parent)
     with pytest.raises(DatasetError, match=r"n02085620_5927 holds no box that can be read; restore") as caught:
         _ = dataset.boxes
+    assert dataset.has_boxes, "a look that opens no annotation"
     assert "\n" not in str(caught.value)
 
 

@@ -168,19 +168,20 @@ def test_long_times_are_told_in_days() -> None:
 
 def test_status_sees_a_run_of_another_terminal_and_that_it_was_killed(tmp_path: Path) -> None:
     options = ("classes=3", "train_per_class=6", "test_per_class=3", "size=32")
-    changes = [*(f"dataset_options.{option}" for option in options), "image_size=32", "stored_size=32", "epochs=2000"]
+    changes = [*(f"dataset_options.{option}" for option in options), "image_size=32", "stored_size=32", "epochs=20000"]
     words = ["run", "quick", "--results", str(tmp_path), "--device", "cpu", "--only", "method=plain", "--seeds", "1"]
     words += ["--only", "job=train", *(word for change in changes for word in ("--set", change))]
     with subprocess.Popen([sys.executable, str(ROOT / "run_all.py"), *words], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
-        next(line for line in run.stdout if "epoch 3/2000" in line)
-        time.sleep(2 * heartbeat.WRITE_SECONDS)
-        (row,) = status.rows(ResultStore(tmp_path))
+        next(line for line in run.stdout if "epoch 3/20000" in line)
+        until = time.monotonic() + 60
+        while (row := status.rows(ResultStore(tmp_path))[0])["epoch"] < 3 and time.monotonic() < until:
+            time.sleep(0.1)  # until the heartbeat is written the next time
         run.send_signal(signal.SIGKILL)
     assert row["state"] == "running"
     assert row["epoch"] >= 3
     assert row["seconds_left"] > 0
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while states(ResultStore(tmp_path))[row["run"]] == "running" and time.monotonic() < until:
         time.sleep(0.1)
     assert states(ResultStore(tmp_path)) == {row["run"]: "interrupted"}

@@ -188,7 +188,8 @@ def slowly(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -
     return device_with_room(case, store, place, listener)
 
 
-def test_two_workers_measure_no_size_beyond_the_end(tmp_path: Path) -> None:
+def test_two_workers_measure_no_size_beyond_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "WAIT_SECONDS", 0.02)
     runs, store = swept(), ResultStore(tmp_path)
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(execute.execute, runs, store, Place(), QUIET, carry_out=slowly) for _ in range(2)]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
+import signal
 import stat
-import subprocess
-import sys
 import tarfile
-import time
 import zipfile
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from datasets.download import FetchError
 from datasets.unpack import finish, unpack
 
-ROOT = Path(__file__).parents[1]
+FORK = multiprocessing.get_context("fork")
 
 
 def silent(done: int, total: int | None) -> None:
@@ -175,31 +177,54 @@ def test_an_interrupted_move_is_completed(tmp_path: Path, monkeypatch: pytest.Mo
     finish("kit.tgz", tmp_path / "to")
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from datasets.unpack import unpack
-print("go", flush=True)
-unpack(Path(sys.argv[1]), Path(sys.argv[2]), lambda done, total: None)
-"""
+def unpack_until_killed(steps: int, file: Path, to: Path) -> None:
+    """Unpacks; after so many members and changes of names this process kills itself."""
+    left = steps
+
+    def counted(act: Callable[..., Any]) -> Callable[..., Any]:
+        def act_or_die(*arguments: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            return act(*arguments)
+
+        return act_or_die
+
+    for name in ("rename", "replace", "rmdir"):
+        setattr(Path, name, counted(getattr(Path, name)))
+    unpack(file, to, counted(silent))
 
 
-def test_a_kill_at_any_moment_leaves_nothing_or_everything(tmp_path: Path) -> None:
-    names = [f"birds/{number:04}.jpg" for number in range(3000)]
-    file = tar(tmp_path / "birds.tar", *(plain(name) for name in names), mode="w")
-    outcomes = set()
-    for number in range(6):
-        to = tmp_path / f"to{number}"
-        command = [sys.executable, "-c", CHILD, str(file), str(to)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(0.1 * number)
-            process.kill()
-        finish(file.name, to)
-        found = len(list((to / "birds").iterdir())) if (to / "birds").exists() else 0
-        assert found in (0, len(names))
-        outcomes.add(found)
+@pytest.mark.parametrize("name", ["kit.tar.gz", "kit.zip"])
+def test_a_kill_at_any_moment_leaves_nothing_or_everything(tmp_path: Path, name: str) -> None:
+    before = {"devkit/meta/own.mat": b"put there by hand"}
+    members = {"birds/1.jpg": b"auk", "birds/2.jpg": b"coot", "devkit/meta/new.mat": b"1", "devkit/new.mat": b"2"}
+    file = tmp_path / name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(file, "w") as archive:
+            for member, data in members.items():
+                archive.writestr(member, data)
+    else:
+        tar(file, *(plain(member, data) for member, data in members.items()))
+    outcomes = []
+    for steps in count():
+        to = tmp_path / f"to{steps}"
+        (to / "devkit" / "meta").mkdir(parents=True)
+        (to / "devkit" / "meta" / "own.mat").write_bytes(before["devkit/meta/own.mat"])
+        process = FORK.Process(target=unpack_until_killed, args=(steps, file, to))
+        process.start()
+        process.join(60)
+        killed = process.exitcode == -signal.SIGKILL
+        assert killed or process.exitcode == 0
+        finish(name, to)
+        found = {path: data for path, data in content(to).items() if not path.startswith(".unpacking-")}
+        assert found in (before, before | members)
+        outcomes.append(found != before)
         unpack(file, to, silent)
-        assert sorted(content(to)) == names
-    assert 0 in outcomes, "no kill came early enough to be a test"
+        assert content(to) == before | members
+        if not killed:
+            break
+    assert outcomes == sorted(outcomes), "from some step on it is everything"
+    assert outcomes.count(False) > len(members)
+    assert outcomes.count(True) > 5

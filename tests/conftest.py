@@ -1,0 +1,72 @@
+"""What tests of fetching and of commands share: a server, a fetch, and commands in this process."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import run_all
+from benchmarks import terminal
+from datasets import download
+from datasets.fetch import fetch
+from datasets.folder import Folder
+from tests.fake_archives import Notes
+from tests.file_server import FileServer, file_server
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with file_server() as files:
+        yield files
+
+
+@pytest.fixture
+def get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Notes]:
+    """Fetches a reader into tmp_path/data, without pauses between tries."""
+    monkeypatch.setattr(download, "PAUSES", (0, 0, 0))
+
+    def fetch_now(reader: type[Folder], put_into: Path | None = None) -> Notes:
+        notes = Notes()
+        fetch("mini", reader, tmp_path / "data", put_into, notes)
+        return notes
+
+    return fetch_now
+
+
+@pytest.fixture
+def fgbench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """A command in this process: exit code, and what was printed."""
+
+    def run(*words: object) -> tuple[int, str]:
+        stream = io.StringIO()
+        console = Console(file=stream, width=120)
+        monkeypatch.setattr(run_all, "console", console)
+        monkeypatch.setattr(terminal, "console", console)
+        done = CliRunner().invoke(run_all.app, [str(word) for word in words])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, stream.getvalue() + done.stdout
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """Exit code and the one line of a command that can't be done."""
+
+    def run(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["run_all.py", *(str(word) for word in words)])
+        with pytest.raises(SystemExit) as ended:
+            run_all.main()
+        said = capsys.readouterr().err
+        assert len(said.strip().splitlines()) == 1
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said
+
+    return run
