@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 DASH = "–"
 """A value that is not there; the table of missing values says why."""
+GIB = 2.0**30
+"""Bytes."""
+NEITHER = "neither"
+"""Who is better where no difference is shown."""
 SEEDS_ALONE = "seeds alone"
 """What an interval is over that knows no images."""
 

@@ -36,7 +36,7 @@ def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Ta
     rows = [row for record in records for row in _of_record(record)]
     rows += _of_head_to_head(records, head_to_head.frame)
     rows += [
-        {"where": f"{row['dataset']} {row['backbone']}: {row['first']} – {row['second']}", "value": "paired test"}
+        {"where": f"{row['arena']}: {row['first']} – {row['second']}", "value": "paired test"}
         | {"reason": row["reason"]}
         for row in paired.frame.to_dict("records")
         if not cells.absent(row["reason"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from reports import cells
@@ -12,7 +12,6 @@ from reports.repeats import Cell, cells_of
 from reports.tables import Table, sorted_frame
 from results.record import Record
 
-GIB = 2.0**30
 ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "settings", "mode", "batch_size"]
 
 
@@ -109,11 +108,6 @@ def operations(records: Iterable[Record]) -> Table:
     return Table("operations", "The costliest operations of a step", frame, OPERATION_COLUMNS, OPERATION_NOTE)
 
 
-def tables(records: Sequence[Record]) -> list[Table]:
-    """All tables of profile Runs."""
-    return [profile(records), parts(records), operations(records)]
-
-
 def _if_any(key: str, heading: str, digits: int) -> Column:
     """A number, blank where there is none, so that a table without repeats, or without a sweep, has no such column."""
     return Column(heading, lambda row: "" if cells.absent(row[key]) else f"{row[key]:.{digits}f}", compact=True)
@@ -121,8 +115,8 @@ def _if_any(key: str, heading: str, digits: int) -> Column:
 
 def _memory(row: cells.Row) -> str:
     if not cells.absent(row["exceeded"]):
-        return f"> {row['exceeded'] / GIB:.2f}"
-    return cells.number("peak_memory", "", 2, GIB).show(row)
+        return f"> {row['exceeded'] / cells.GIB:.2f}"
+    return cells.number("peak_memory", "", 2, cells.GIB).show(row)
 
 
 NAMES = (
@@ -150,8 +144,8 @@ COLUMNS = (
     cells.number("latency_ms_p95", "latency p95", 2),
     cells.number("latency_ms_p99", "latency p99", 2),
     Column("memory, GiB", _memory, compact=True),
-    cells.number("peak_reserved", "reserved, GiB", 2, GIB),
-    *(cells.number(f"{phase}_memory", f"{phase}, GiB", 3, GIB) for phase in PHASES),
+    cells.number("peak_reserved", "reserved, GiB", 2, cells.GIB),
+    *(cells.number(f"{phase}_memory", f"{phase}, GiB", 3, cells.GIB) for phase in PHASES),
     cells.number("largest_batch", "largest batch"),
     cells.words("bound", "bound by", compact=True),
     cells.number("arithmetic_share", "arithmetic, %"),

@@ -16,7 +16,8 @@ from pandas.api.types import is_numeric_dtype
 from reports import cells, columns
 from reports.answers import NOTHING_STORED, Answered, Answers
 from reports.cells import Column, percent
-from reports.groups import NAMED, Group, common_hardware, groups, hardware_name, job, matching_profile, value_of
+from reports.groups import NAMED, Group, groups, hardware_name, job, value_of
+from reports.matching import common_hardware, matching_profile
 from reports.statistics import Interval, bootstrap, over_seeds
 from results.record import SELECTIONS, Record, Selection
 

@@ -49,7 +49,7 @@ def _result(pair: dict[Any, Any], method: str) -> int | None:
     """1 if `method` is better, -1 if it is worse, 0 if it is open, None without a test."""
     if cells.absent(pair["better"]):
         return None
-    return 0 if pair["better"] == "neither" else 1 if pair["better"] == method else -1
+    return 0 if pair["better"] == cells.NEITHER else 1 if pair["better"] == method else -1
 
 
 def _against(name: str) -> Column:

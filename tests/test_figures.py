@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from reports import tables
 from reports.answers import Answers
+from reports.builders import build_tables
 from reports.cost import cost_drawings
 from reports.draw import DRAWN, draw_all
 from reports.figures.ablation import gain_bars
@@ -27,7 +28,6 @@ from reports.figures.sweep import Rate, batch_sweep
 from reports.figures.throughput import _front, accuracy_against_throughput
 from reports.pictures import Drawing, drawings
 from reports.placement import Mark, place_labels
-from reports.report import build_tables
 from results.record import Record
 from results.speed import Limits
 from results.store import ResultStore

@@ -16,6 +16,7 @@ import pytest
 
 from reports import formats, profiles, tables
 from reports.answers import NOTHING_STORED, Answers
+from reports.arenas import arenas
 from reports.cells import DASH, absent
 from reports.groups import groups, labels
 from reports.missing import missing
@@ -279,6 +280,50 @@ def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
     assert row["difference_low"] < 0 < row["difference_high"]
 
 
+@pytest.mark.parametrize(
+    "change", [{"recipe": {"batch_size": 64}}, {"recipe": {"augment": {"flip": 0.0}}}, {"split_sha256": "other"}]
+)
+def test_what_tells_two_arenas_apart_is_in_their_names(change: dict):
+    records = [trained("plain"), trained("sef", **change)]
+    assert paired(records, NOTHING_STORED).frame.empty
+    names = [str(arena) for arena in arenas(groups(records))]
+    assert len(set(names)) == 2
+    assert all(name.startswith("cub100, common recipe, resnet50, 448 px, epochs: 10, ") for name in names)
+
+
+def test_what_a_method_may_set_and_what_changes_no_result_keep_nobody_apart():
+    recipe = {"lr_scale": {"head": 10.0}, "evaluate_every": 5, "clip_norm": None}
+    assert len(paired([trained("plain"), trained("sef", recipe=recipe)], NOTHING_STORED).frame) == 1
+
+
+def test_each_arena_is_corrected_for_its_own_pairs(store: ResultStore):
+    pair, three = ("plain", "sef"), ("plain", "sef", "dfl_cnn")
+    records = [trained(method, dataset="cars") for method in pair] + [trained(method) for method in three]
+    fill(store, records, 100)
+    frame = paired(records, Answers(store.predictions)).frame
+    assert frame.groupby("dataset")["family"].unique().map(list).to_dict() == {"cars": [1], "cub100": [3]}
+    (row,) = frame[frame["dataset"] == "cars"].to_dict("records")
+    assert row["p_holm"] == row["p"]
+
+
+def test_a_page_that_shows_some_pairs_corrects_for_all_of_their_arena(store: ResultStore, readme: Path):
+    fill(store, [trained(method) for method in ("plain", "sef", "dfl_cnn")], 100)
+    whole = paired(store.records(), Answers(store.predictions)).frame
+    (row,) = whole[(whole["first"] == "plain") & (whole["second"] == "sef")].to_dict("records")
+    readme.write_text("<!-- table: paired method=[ps][le]* variant=paper -->\n<!-- /table -->\n")
+    (line,) = [line for line in render_readme(readme, store).splitlines() if line.startswith("| plain")]
+    told = [cell.strip() for cell in line.split("|")]
+    assert f"{row['p_holm']:.3f}" in told
+    assert "3" in told[-3], "pairs corrected for"
+
+
+def test_with_one_seed_who_is_better_is_marked(store: ResultStore):
+    records = [trained("plain"), trained("sef")]
+    for record in records:
+        store.write(record, predictions=predictions(np.arange(100) < (90 if record.run["method"] == "sef" else 60)))
+    assert shown(paired(records, Answers(store.predictions)), "better at 5 %") == ["sef (n=1)"]
+
+
 def test_both_tests_are_corrected_for_the_number_of_pairs(store: ResultStore):
     records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
     fill(store, records, 100)
@@ -426,7 +471,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def test_report_reads_summary_then_jobs_then_missing_then_provenance(report: Report):
     text = report.page.read_text()
-    order = ["6 done, 1 failed", "## Reproduce", "## Compare", "## Profile", "## What is missing", "## Provenance"]
+    order = ["6 done, 1 failed", "## Reproduce", "## Compare", "## Profile", "### What is missing", "### Provenance"]
     assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
     assert "<" not in text.replace("](", "")
 
@@ -440,8 +485,8 @@ def test_report_links_are_relative_and_lead_to_files(report: Report):
 
 def test_report_keeps_protocols_in_separate_tables(report: Report):
     text = report.page.read_text()
-    assert "### cub100, common recipe" in text
-    assert "### cub100, paper recipe" in text
+    assert "#### cub100, common recipe" in text
+    assert "#### cub100, paper recipe" in text
 
 
 def test_report_on_chosen_records_leaves_out_the_others(store: ResultStore, tmp_path: Path):
