@@ -59,7 +59,8 @@ INTERVAL_NOTE = (
 )
 HEAD_NOTE = (
     f"Mean ± standard deviation over seeds. {INTERVAL_NOTE} Over images alone: for other test images and these very "
-    "models. Last epoch is the headline; best on test lets the test set choose the epoch and is optimistic. Top-5, "
+    "models. Last epoch is the headline; best on test lets the test set choose the epoch and is optimistic; where one "
+    "epoch was evaluated nothing was selected, and neither is told. Top-5, "
     "mean class and calibration error are of the last epoch. Training images/s are end to end, with the range over "
     "seeds where they differ by more than a tenth; inference, training step and memory come from the profile Run "
     "named by its device, batch and precision. Passes are those of the network per test image."
@@ -74,7 +75,8 @@ AVERAGES = (
 )
 AVERAGE_NOTE = (
     "Top-1 on each subset, last epoch, over the seeds it has; mean over the subsets, each counted alike however many "
-    "images it has, over the seeds that all of them have."
+    "images it has, over the seeds that all of them have. The interval is for other seeds on these images (Student-t, "
+    "marked “seeds”)."
 )
 RUN_COLUMNS = (
     cells.text("run", compact=True),

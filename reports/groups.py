@@ -52,6 +52,17 @@ def split_hash(record: Record) -> str | None:
     return record.run.get("split_sha256") or record.split.get("sha256")
 
 
+def selected(record: Record, selection: Selection) -> Metrics | None:
+    """What the Run's epoch of this selection scored; None for a choice of epoch where there was one to choose from."""
+    return None if selection != "last" and evaluated_once(record) else record.metrics.get(selection)
+
+
+def evaluated_once(record: Record) -> bool:
+    """Whether the last epoch alone was evaluated, so that nothing was selected."""
+    last = record.metrics.get("last")
+    return last is not None and (record.run.get("recipe") or {}).get("evaluate_every", 1) >= last.epoch
+
+
 @dataclass(frozen=True)
 class Group:
     """The seeds of one experiment: train Runs on one split that differ in nothing but the seed."""
@@ -73,7 +84,7 @@ class Group:
 
     def metrics(self, selection: Selection) -> list[Metrics]:
         """One per finished seed that has them."""
-        return [record.metrics[selection] for record in self.done if selection in record.metrics]
+        return [found for record in self.done if (found := selected(record, selection))]
 
 
 def groups(records: Iterable[Record]) -> list[Group]:
@@ -119,7 +130,7 @@ def _distinctions(records: Sequence[Record]) -> list[str]:
 
 def distinctions(several: Sequence[Mapping[str, Any]], letters: int = 20) -> list[str]:
     """Per mapping what it says of the keys on which they don't all agree, values cut to so many letters."""
-    settings = [flat(each) for each in several]
+    settings = [flat(dict(each)) for each in several]
     every = {key: None for each in settings for key in each}
     telling = [key for key in every if len({str(each.get(key)) for each in settings}) > 1]
     return [

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports import cells, columns
 from reports.averages import averages
-from reports.groups import NAMED, Group, groups, job
+from reports.groups import NAMED, Group, evaluated_once, groups, job
 from reports.tables import Table
 from results.record import Record
 
@@ -28,6 +28,7 @@ _PATHS = {
     "flops": "model.flops",
 }
 """Column of the head-to-head table -> the value of a record that it shows."""
+ONE_EPOCH = "one epoch was evaluated: nothing was selected"
 
 
 def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Table:
@@ -105,6 +106,8 @@ def _reason(group: Group, profile: Record | None, path: str) -> str:
         return "not in the profile Run" if profile else "no finished profile Run of this network and input size"
     if not group.done:
         return f"every Run failed ({len(group.records)})"
+    if path.startswith(("metrics.validation.", "metrics.best_on_test.")) and all(map(evaluated_once, group.done)):
+        return ONE_EPOCH
     if path.startswith("training.") and any("images_per_s" in record.training for record in group.done):
         return "the seeds ran on different devices; a mean would describe none"
     return "not in the records"

@@ -22,7 +22,7 @@ from reports.figures.per_class import per_class_difference
 from reports.figures.style import CURVES
 from reports.figures.throughput import accuracy_against_throughput
 from reports.groups import Group, groups, labels
-from reports.tables import Table
+from reports.tables import Table, whole_methods
 from results.record import Record
 
 BASELINE = "plain"
@@ -91,13 +91,13 @@ def method_order(records: Sequence[Record]) -> list[str]:
 
 
 def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
-    """Like the curves, a figure for each number of epochs where all methods share one."""
+    """Of whole methods; like the curves, a figure for each number of epochs where all methods share one."""
     if head.frame.empty:
         return
     budget = head.frame["epochs"].where(head.frame["protocol"] == "common")
     for (dataset, protocol, epochs), rows in head.frame.groupby(["dataset", "protocol", budget], dropna=False):
         heading = f"{dataset}, {protocol} recipe" + ("" if cells.absent(epochs) else f", epochs: {epochs:g}")
-        yield Drawing("throughput", heading, accuracy_against_throughput, (rows, order))
+        yield Drawing("throughput", heading, accuracy_against_throughput, (whole_methods(rows), order))
 
 
 def _gains(ablation: Table, steps: Table) -> Iterator[Drawing]:

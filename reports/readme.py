@@ -40,6 +40,8 @@ PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planne
 JOINED = ("head_to_head", "missing")
 """Tables whose rows a profile joins: it tells what a trained network costs whatever the dataset."""
 COMPARING = ("paired", "wins")
+RIVALS: tuple[str, ...] = ("method", "variant")
+"""Filters that choose rows of those, and no records."""
 ASKED = ("first", "second", *(key for key in FILTERS if key != "variant"))
 """Of an answer: its two sides name the variants."""
 MARKED = (".md", ".tex")
@@ -135,7 +137,7 @@ def _table(asked: str, known: Known) -> Table:
         table = PLANNED[name](fitting(known.planned, wanted))
     else:
         # Of comparisons, rows are chosen and no records: a correction is over all methods that met.
-        rivals = {key: wanted.pop(key) for key in ("method", "variant") if name in COMPARING and key in wanted}
+        rivals = {key: wanted.pop(key) for key in RIVALS if name in COMPARING and key in wanted}
         fits = [one for one in known.records if (name in JOINED and job(one) == "profile") or _fits(one, wanted)]
         table = Tables(fits, known.answers, lambda group: _fits(group.records[0], rivals))[name]
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table

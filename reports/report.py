@@ -22,7 +22,7 @@ from reports.page.page import write_page
 from reports.page.reading import SummarisingStore
 from reports.pictures import ImageOf, drawings
 from reports.sections import sections
-from reports.tables import Table
+from reports.tables import Table, whole_methods
 from results.record import Record
 from results.store import ResultStore, write_whole
 
@@ -144,21 +144,23 @@ def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str
         return
     states = Counter(record.status for record in records)
     yield f"{len(records)} Runs: {states['done']} done, {states['failed']} failed."
-    for heading, part in sections(built["head_to_head"]):
-        known = part.frame.dropna(subset="last_top1") if not part.frame.empty else part.frame
+    head = built["head_to_head"].frame
+    for arena, rows in head.groupby("arena") if not head.empty else ():
+        known = whole_methods(rows).dropna(subset="last_top1")
         if known.empty:
-            yield f"{heading or 'Training'}: no accuracy yet."
+            yield f"{arena}: no accuracy yet."
             continue
-        best = known.iloc[0].to_dict()
-        accuracy = cells.estimate("last_top1", "").show({str(key): value for key, value in best.items()})
-        names = " ".join(str(best[key]) for key in ("method", "variant", "backbone"))
-        yield f"{heading}: highest last-epoch top-1 in %: {accuracy}, {names} (of {len(known)} with an accuracy)."
+        best = {str(key): value for key, value in known.sort_values("last_top1").iloc[-1].to_dict().items()}
+        accuracy = cells.estimate("last_top1", "").show(best)
+        name = " ".join(str(best[key]) for key in ("method", "variant"))
+        yield f"{arena}: highest last-epoch top-1 in %: {accuracy}, {name} (of {len(known)} with an accuracy)."
     pairs = built["paired"].frame
     if not pairs.empty:
         decided = int(pairs["better"].notna().sum() - (pairs["better"] == cells.NEITHER).sum())
         yield f"{decided} of {len(pairs)} pairs differ at 5 % after Holm's correction."
     if not built["missing"].frame.empty:
-        yield f"{len(built['missing'].frame)} values are missing; the reasons are listed below."
+        reasons = built["missing"].frame["reason"].nunique()
+        yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."
 
 
 def _write(path: Path, text: str) -> None:

@@ -60,6 +60,6 @@ def _against(name: str) -> Column:
         if cells.absent(result):
             # Of another comparison, or not testable: `arena` has its own opponents only.
             return cells.DASH if row["untested"] else ""
-        return f"{row[f'minus {name}']:+.1f}{_WORDS[int(result)]}"
+        return f"{cells.signed(f'minus {name}', '').show(row)}{_WORDS[int(result)]}"
 
     return Column(name, show, compact=True)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -22,12 +23,12 @@ from reports.figures.confused import Confusion, most_confused
 from reports.figures.curves import training_curves
 from reports.figures.memory import Need, memory_by_phase
 from reports.figures.per_class import per_class_difference
+from reports.figures.placement import Mark, place_labels
 from reports.figures.roofline import Work, roofline
 from reports.figures.style import class_label, entitle, looks_of, save, style
 from reports.figures.sweep import Rate, batch_sweep
 from reports.figures.throughput import _front, accuracy_against_throughput
-from reports.pictures import Drawing, drawings
-from reports.placement import Mark, place_labels
+from reports.pictures import KINDS, Drawing, drawings
 from results.record import Record
 from results.speed import Limits
 from results.store import ResultStore
@@ -131,6 +132,23 @@ def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
     assert figure is not None
     assert len(figure.axes[1].lines[0].get_xdata()) == 7
     assert not figure.axes[1].collections
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
+    table = history(epochs=epochs)
+    table.loc[: epochs - 2, "test_top1"] = np.nan
+    figure = training_curves([("plain", [table])], ["plain"], [], "cub100")
+    assert figure is not None
+    loss, accuracy = figure.axes
+    assert loss.get_xlim() == accuracy.get_xlim()
+    assert all(tick == round(tick) for tick in accuracy.get_xticks())
+
+
+def test_throughput_is_of_whole_methods(store: ResultStore):
+    fill(store, [trained("sef"), trained("sef", variant="no_lmgm"), trained("ws_dan", variant="maps_4")], 20)
+    (drawing,) = asked_of(store)["throughput"]
+    assert sorted(drawing.arguments[0]["variant"]) == ["maps_4", "paper"]
 
 
 def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
@@ -300,18 +318,38 @@ def test_bins_of_a_few_images_are_not_drawn():
     assert len(figure.axes[0].lines[-1].get_xdata()) == 1
 
 
+def test_a_legend_of_long_names_stays_within_the_figure():
+    confidence = np.linspace(0, 1, 50)
+    names = [f"ws_dan a_variant_with_a_long_name_{place}" for place in range(7)]
+    figure = reliability([(name, [(confidence, confidence > 0.5)]) for name in names], names, [], "cub100")
+    assert figure is not None
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
 # Ablation
 
 
-def test_a_bar_is_full_only_where_its_interval_excludes_zero():
-    sure = {"difference": 3.0, "difference_low": 1.0, "difference_high": 5.0, "seeds": 3}
+def test_a_bar_is_full_only_where_its_interval_excludes_zero_and_both_tests_say_so():
+    sure = {
+        "difference": 3.0,
+        "difference_low": 1.0,
+        "difference_high": 5.0,
+        "seeds": 3,
+        "p": 0.01,
+        "p_bootstrap": 0.01,
+    }
     open_, alone = sure | {"difference_low": -1.0}, sure | {"difference_low": None, "difference_high": None, "seeds": 1}
     untested = dict.fromkeys(sure) | {"seeds": 0}
-    figure = gain_bars([sure, open_, alone, untested], ["a", "b", "c", "d"], "gain", "x")
+    doubted = sure | {"p": 0.2}
+    figure = gain_bars([sure, open_, alone, untested, doubted], ["a", "b", "c", "d", "e"], "gain", "x")
     assert figure is not None
     bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
-    assert full == [True, False, False]
+    assert full == [True, False, False, False]
     assert "+3.0 (n=1)" in texts(figure)
     assert gain_bars([untested], ["d"], "gain", "x") is None
 
@@ -386,7 +424,7 @@ def _drawn(width: int, title: str) -> Figure:
     return Figure(figsize=(width, 1))
 
 
-def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path):
+def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def written(width: int) -> list[str]:
         pictures = draw_all([Drawing("curves", "cub", _drawn, (width,))], tmp_path)
         return sorted(path.name for picture in pictures["curves"] for path in picture.paths)
@@ -404,6 +442,9 @@ def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path):
     (tmp_path / DRAWN).write_text("not JSON")
     assert written(2) == files
     assert drawn == [1, 2, 2, 2]
+    monkeypatch.setitem(KINDS, "curves", "Curves of training")
+    assert written(2) == files
+    assert drawn == [1, 2, 2, 2, 2], "its title is another"
 
 
 def test_many_figures_drawn_by_several_processes_are_those_of_one(store: ResultStore, monkeypatch: pytest.MonkeyPatch):

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import formats, profiles, tables
+from reports import cells, formats, profiles, tables
 from reports.answers import NOTHING_STORED, Answers
 from reports.arenas import arenas
+from reports.builders import build_tables
 from reports.cells import DASH, absent
 from reports.groups import groups, labels
 from reports.missing import missing
@@ -73,6 +74,18 @@ def test_the_three_selections_are_never_mixed():
     assert shown(table, "top-1 last epoch, %") == ["80.5 ± 0.7"]
     assert shown(table, "validation-selected, %") == ["81.5 ± 0.7"]
     assert shown(table, "best on test, %") == ["82.5 ± 0.7"]
+
+
+def test_where_one_epoch_was_evaluated_nothing_was_selected():
+    once = trained("plain", recipe={"evaluate_every": 10})
+    table = tables.head_to_head([once])
+    assert shown(table, "top-1 last epoch, %") == ["80.0 (n=1)"]
+    assert shown(table, "validation-selected, %") == shown(table, "best on test, %") == [DASH]
+    assert shown(tables.runs([once]), "best on test, %") == [DASH]
+    told = [reason for (_, value), reason in missing_reasons([once]).items() if value.endswith(" top1")]
+    assert told == ["one epoch was evaluated: nothing was selected"] * 2
+    twice = tables.head_to_head([trained("plain", recipe={"evaluate_every": 5})])
+    assert shown(twice, "best on test, %") == ["82.0 (n=1)"]
 
 
 def test_one_seed_has_neither_deviation_nor_interval():
@@ -407,6 +420,12 @@ def test_known_deviations_stand_beside_the_published_value():
 # Formats
 
 
+def test_nothing_has_no_sign():
+    row = {"x": -0.04, "x_low": -0.04, "x_high": 0.04}
+    assert cells.signed("x", "").show(row) == "+0.0"
+    assert cells.interval("x", "").show(row) == "0.0 … 0.0"
+
+
 def test_hostile_names_stay_text_in_markdown():
     text = formats.markdown(tables.head_to_head([trained(HOSTILE)]))
     heading, _, row = text.splitlines()
@@ -451,6 +470,24 @@ def test_labels_are_as_short_as_tells_rows_apart():
 
 
 # The report
+
+
+def test_no_table_has_two_columns_of_one_name():
+    for name, table in build_tables([], NOTHING_STORED).items():
+        headings = [column.heading for column in table.columns]
+        assert sorted(set(headings)) == sorted(headings), name
+
+
+def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: ResultStore, tmp_path: Path):
+    records = [trained("plain"), trained("sef", top1=0.7), trained("sef", top1=0.9, variant="no_lmgm")]
+    fill(store, [*records, trained("sef", top1=0.6, recipe={"epochs": 3})])
+    summary = write_report(store, tmp_path / "report", "x").summary
+    best = [sentence.partition(": highest last-epoch top-1 in %: ") for sentence in summary if "highest" in sentence]
+    assert [(place, told) for place, _, told in best] == [
+        ("cub100, common recipe, resnet50, 448 px, epochs: 10", "80.0 (n=1), plain paper (of 2 with an accuracy)."),
+        ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef paper (of 1 with an accuracy)."),
+    ]
+    assert any(re.fullmatch(r"Values are missing for \d+ reasons, listed below\.", sentence) for sentence in summary)
 
 
 def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):
