@@ -188,7 +188,8 @@ WINS_COLUMNS = (
 )
 WINS_NOTE = (
     "Row minus column in percentage points of last-epoch top-1. Better and worse at 5 % by both tests of the paired "
-    "comparison, corrected for all pairs of one arena; open: neither is shown to be better, which is not a tie."
+    "comparison, corrected for all pairs of one arena, (n=1): of two models; open: neither is shown to be "
+    "better, which is not a tie."
 )
 MISSING_COLUMNS = (
     cells.words("where", compact=True),

@@ -157,7 +157,7 @@ def test_win_matrix_counts_wins_losses_and_what_is_open(store: ResultStore):
     assert counts == {"plain": (0, 2, 0, 1), "sef": (1, 0, 1, 1), "dfl_cnn": (1, 0, 1, 1)} | nothing
     methods = table.frame["method"].tolist()
     against_plain = dict(zip(methods, shown(table, "plain"), strict=True))
-    assert against_plain == {"plain": "·", "sef": "+30.0 better", "dfl_cnn": "+31.0 better", "ws_dan": DASH}
+    assert against_plain == {"plain": "·", "sef": "+30.0 better (n=1)", "dfl_cnn": "+31.0 better (n=1)", "ws_dan": DASH}
     assert dict(zip(methods, shown(table, "sef"), strict=True))["dfl_cnn"] == "+1.0 open"
 
 
