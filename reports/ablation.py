@@ -9,13 +9,12 @@ from typing import Any
 
 from reports import columns
 from reports.answers import Answers
-from reports.groups import Arena, Group, arenas, groups
+from reports.arenas import WHOLE, Arena, arenas
+from reports.groups import Group, groups, value_of
 from reports.paired import COMPARED, compared
 from reports.tables import Table, accuracies, sorted_frame
 from results.record import Record
 
-WHOLE = "paper"
-"""The variant that the others are measured against: the method as published."""
 DEFAULT = "default"
 """Of an option that a variant leaves alone."""
 _APART = ("seed", "suite", "variant", "options")
@@ -29,7 +28,7 @@ def ablation(records: Iterable[Record], answers: Answers) -> Table:
     the seeds that both have, on the same test images, with its bootstrap interval and McNemar's p.
     """
     rows = [row for arena, variants in _families(records) for row in _rows(arena, variants, answers)]
-    frame = sorted_frame(rows, ["dataset", "protocol", "method", "backbone", "input", "rank"])
+    frame = sorted_frame(rows, ["dataset", "protocol", "method", "backbone", "input", "arena", "rank"])
     return Table("ablation", "Ablations", frame, columns.ABLATION_COLUMNS, columns.ABLATION_NOTE)
 
 
@@ -41,7 +40,7 @@ def steps(records: Iterable[Record], answers: Answers) -> Table:
     read off the Runs' own settings.
     """
     rows = [row for arena, variants in _families(records) for row in _step_rows(arena, variants, answers)]
-    frame = sorted_frame(rows, ["dataset", "protocol", "method", "backbone", "input"])
+    frame = sorted_frame(rows, ["dataset", "protocol", "method", "backbone", "input", "arena"])
     return Table("steps", "Ablations step by step", frame, columns.STEP_COLUMNS, columns.STEP_NOTE)
 
 
@@ -69,7 +68,8 @@ def _rows(arena: Arena, variants: list[Group], answers: Answers) -> Iterator[dic
             | compares
             | group.names
             | scores
-            | {"rank": rank, "seeds": len(group.done), "epochs": arena.epochs, "published": _published(group)}
+            | {"rank": rank, "seeds": len(group.done), "published": _published(group)}
+            | {"epochs": value_of(group.records[0], "epochs"), "arena": str(arena)}
         )
 
 
@@ -87,7 +87,8 @@ def _step_rows(arena: Arena, variants: list[Group], answers: Answers) -> Iterato
                 if before != after:
                     yield (
                         {key: first.names[key] for key in _NAMED}
-                        | {"epochs": arena.epochs, "from": first.names["variant"], "to": second.names["variant"]}
+                        | {"epochs": value_of(first.records[0], "epochs"), "arena": str(arena)}
+                        | {"from": first.names["variant"], "to": second.names["variant"]}
                         | {"option": option, "before": str(before), "after": str(after)}
                         | compared(answers.of(second), answers.of(first))
                     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reports import cells, columns
-from reports.groups import Group, groups
+from reports.groups import Group, groups, selected
 from reports.tables import HEADLINE, Table, estimate, sorted_frame
 from results.record import SELECTIONS, Record, Selection
 
@@ -56,12 +56,13 @@ def _row(whole: Group, on: Mapping[str, Subset | None], subsets: Sequence[Subset
     for selection in SELECTIONS:
         scored = [list(_percents([several[seed] for several in by_seed], selection)) for seed in seeds]
         row |= estimate(f"{selection}_top1", [sum(one) / len(one) for one in scored if len(one) == len(subsets)])
+    row["last_top1_over"] = cells.SEEDS_ALONE
     return row | {"reason": reason or (None if seeds else "no seed that all subsets have")}
 
 
 def _percents(records: Iterable[Record], selection: Selection) -> Iterator[float]:
     """Top-1 of those that have it."""
-    return (100 * record.metrics[selection].top1 for record in records if selection in record.metrics)
+    return (100 * found.top1 for record in records if (found := selected(record, selection)))
 
 
 def _lacking(members: Mapping[str, Sequence[Record]]) -> str | None:

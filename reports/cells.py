@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 DASH = "–"
 """A value that is not there; the table of missing values says why."""
+GIB = 2.0**30
+"""Bytes."""
+NEITHER = "neither"
+"""Who is better where no difference is shown."""
 SEEDS_ALONE = "seeds alone"
 """What an interval is over that knows no images."""
 
@@ -86,7 +90,7 @@ def rate(key: str, heading: str, compact: bool = False) -> Column:
 
 def signed(key: str, heading: str, compact: bool = False) -> Column:
     """A difference in percentage points, with its sign."""
-    return Column(heading, lambda row: DASH if absent(row[key]) else f"{row[key]:+.1f}", compact)
+    return Column(heading, lambda row: DASH if absent(row[key]) else f"{_rounded(row[key]):+.1f}", compact)
 
 
 def probability(key: str, heading: str, compact: bool = False) -> Column:
@@ -114,7 +118,8 @@ def interval(key: str, heading: str, compact: bool = False) -> Column:
         low, high = row[f"{key}_low"], row[f"{key}_high"]
         if absent(low) or absent(high):
             return DASH
-        return f"{low:.1f} … {high:.1f}" + (" (seeds)" if row.get(f"{key}_over") == SEEDS_ALONE else "")
+        seeds = " (seeds)" if row.get(f"{key}_over") == SEEDS_ALONE else ""
+        return f"{_rounded(low):.1f} … {_rounded(high):.1f}{seeds}"
 
     return Column(heading, show, compact)
 
@@ -122,6 +127,11 @@ def interval(key: str, heading: str, compact: bool = False) -> Column:
 def yes_no(key: str, heading: str, compact: bool = False) -> Column:
     """A truth value in a word."""
     return Column(heading, lambda row: DASH if absent(row[key]) else ("yes" if row[key] else "no"), compact, "left")
+
+
+def _rounded(value: float) -> float:
+    """To one digit; what is nothing then has no sign."""
+    return round(value, 1) + 0.0
 
 
 def _probability(value: float) -> str:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from reports import cells
+from reports.cells import Column
 
-GIB = 2.0**30
+
+def _winner(key: str, heading: str) -> Column:
+    """Who is better, marked where one seed speaks of two models and not of methods."""
+
+    def show(row: cells.Row) -> str:
+        if cells.absent(row[key]):
+            return cells.DASH
+        return f"{row[key]} (n=1)" if row["seeds"] == 1 and row[key] != cells.NEITHER else str(row[key])
+
+    return Column(heading, show, compact=True, align="left")
+
 
 NAMES = (
     cells.text("method", compact=True),
@@ -22,7 +33,7 @@ ACCURACIES = (
 )
 HEAD_COLUMNS = (
     *NAMES,
-    cells.size("epochs", "epochs"),
+    cells.size("epochs", "epochs", compact=True),
     cells.printed(cells.number("views", "passes")),
     cells.number("seeds", "seeds", compact=True),
     cells.number("failed", "failed"),
@@ -31,12 +42,12 @@ HEAD_COLUMNS = (
     cells.estimate("last_top5", "top-5, %"),
     cells.estimate("last_mean_class", "mean class, %"),
     cells.estimate("last_calibration_error", "calibration error, %"),
-    cells.rate("training_images_per_s", "training, images/s", compact=True),
+    cells.rate("training_images_per_s", "training, images/s"),
     cells.text("trained_on", "trained on"),
     cells.number("inference_images_per_s", "inference, images/s", compact=True),
     cells.number("train_step_images_per_s", "training step, images/s"),
-    cells.printed(cells.number("inference_peak_memory", "inference memory, GiB", 2, GIB)),
-    cells.number("train_step_peak_memory", "training memory, GiB", 2, GIB),
+    cells.printed(cells.number("inference_peak_memory", "inference memory, GiB", 2, cells.GIB)),
+    cells.number("train_step_peak_memory", "training memory, GiB", 2, cells.GIB),
     cells.printed(cells.number("parameters", "parameters, M", 1, 1e6)),
     cells.printed(cells.number("flops", "FLOPs, G", 1, 1e9)),
     cells.text("profiled_on", "profiled on"),
@@ -48,7 +59,8 @@ INTERVAL_NOTE = (
 )
 HEAD_NOTE = (
     f"Mean ± standard deviation over seeds. {INTERVAL_NOTE} Over images alone: for other test images and these very "
-    "models. Last epoch is the headline; best on test lets the test set choose the epoch and is optimistic. Top-5, "
+    "models. Last epoch is the headline; best on test lets the test set choose the epoch and is optimistic; where one "
+    "epoch was evaluated nothing was selected, and neither is told. Top-5, "
     "mean class and calibration error are of the last epoch. Training images/s are end to end, with the range over "
     "seeds where they differ by more than a tenth; inference, training step and memory come from the profile Run "
     "named by its device, batch and precision. Passes are those of the network per test image."
@@ -63,7 +75,8 @@ AVERAGES = (
 )
 AVERAGE_NOTE = (
     "Top-1 on each subset, last epoch, over the seeds it has; mean over the subsets, each counted alike however many "
-    "images it has, over the seeds that all of them have."
+    "images it has, over the seeds that all of them have. The interval is for other seeds on these images (Student-t, "
+    "marked “seeds”)."
 )
 RUN_COLUMNS = (
     cells.text("run", compact=True),
@@ -106,6 +119,7 @@ PAPER_NOTE = (
 ABLATION_COLUMNS = (
     *(cells.text(key, compact=True) for key in ("dataset", "protocol", "method", "backbone")),
     cells.size("input", "px", compact=True),
+    cells.size("epochs", "epochs", compact=True),
     cells.words("variant", compact=True),
     cells.text("settings", compact=True),
     cells.number("seeds", "seeds", compact=True),
@@ -123,6 +137,7 @@ ABLATION_NOTE = (
 STEP_COLUMNS = (
     *(cells.text(key, compact=True) for key in ("dataset", "protocol", "method", "backbone")),
     cells.size("input", "px", compact=True),
+    cells.size("epochs", "epochs", compact=True),
     cells.words("from", compact=True),
     cells.words("to", compact=True),
     cells.words("option", compact=True),
@@ -142,6 +157,8 @@ PAIRED_COLUMNS = (
     cells.words("first", compact=True),
     cells.words("second", compact=True),
     cells.text("backbone", compact=True),
+    cells.size("input", "px", compact=True),
+    cells.size("epochs", "epochs", compact=True),
     cells.number("seeds", "seeds", compact=True),
     cells.number("images", "images"),
     cells.signed("difference", "first − second", compact=True),
@@ -151,14 +168,17 @@ PAIRED_COLUMNS = (
     cells.probability("p_holm", "p McNemar (Holm)", compact=True),
     cells.probability("p_bootstrap", "p bootstrap"),
     cells.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True),
-    cells.words("better", "better at 5 %", compact=True),
+    cells.number("family", "pairs corrected for"),
+    _winner("better", "better at 5 %"),
 )
 PAIRED_NOTE = (
     "Last-epoch top-1 on the same test images and the same seeds, in percentage points. McNemar asks whether the "
     "trained models differ on these images: exact per seed, over seeds twice the mean (valid however the seeds depend "
     "on each other; a seed that contradicts the mean counts as 2 − p). The bootstrap over images and "
-    "seeds, which gives the interval, asks whether the methods do. Holm: corrected for all pairs of this table. Better "
-    "is who is so by both; with one seed that is said of two models."
+    "seeds, which gives the interval, asks whether the methods do. Holm: corrected for all pairs of methods that share "
+    "data, recipe, backbone, input size and budget, also those that a page leaves out; variants of a method that is "
+    "there as a whole are in the table of ablations. Better is who is so by both; with one seed (n=1) that is said of "
+    "two models."
 )
 WINS_COLUMNS = (
     cells.words("method", compact=True),
@@ -168,7 +188,8 @@ WINS_COLUMNS = (
 )
 WINS_NOTE = (
     "Row minus column in percentage points of last-epoch top-1. Better and worse at 5 % by both tests of the paired "
-    "comparison, corrected for all of its pairs; open: neither is shown to be better, which is not a tie."
+    "comparison, corrected for all pairs of one arena, (n=1): of two models; open: neither is shown to be "
+    "better, which is not a tie."
 )
 MISSING_COLUMNS = (
     cells.words("where", compact=True),

@@ -41,7 +41,7 @@ def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[Pictur
     """
     stem_of, code = _stems(), _code()
     tasks = [(drawing, stem_of(f"{drawing.kind} {drawing.heading}")) for drawing in drawings]
-    hashes = {stem: joblib.hash((code, drawing)) for drawing, stem in tasks}
+    hashes = {stem: joblib.hash((code, drawing.title, drawing)) for drawing, stem in tasks}
     before = _drawn_before(folder)
     paths = {stem: _paths(folder, stem) for stem in hashes if before.get(stem) == hashes[stem]}
     paths = {stem: files for stem, files in paths.items() if all(path.is_file() for path in files)}
@@ -78,8 +78,8 @@ def _drawn_before(folder: Path) -> dict[str, str]:
 
 
 def _code() -> str:
-    """What else a figure depends on: the code that draws it, and its style."""
-    files = sorted([*(STYLE.parent / "figures").glob("*.py"), STYLE, STYLE.with_name("placement.py")])
+    """What else a figure depends on: its style, and all code of reports, of which labels and numbers' looks are too."""
+    files = sorted([*STYLE.parent.rglob("*.py"), STYLE])
     digest = hashlib.sha256(matplotlib.__version__.encode())
     for file in files:
         digest.update(file.read_bytes())

@@ -1,13 +1,13 @@
-"""Which Runs belong to one row of a table, what a row is called, and which profile tells its cost."""
+"""Which Runs belong to one row of a table, and what a row is called."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -52,6 +52,17 @@ def split_hash(record: Record) -> str | None:
     return record.run.get("split_sha256") or record.split.get("sha256")
 
 
+def selected(record: Record, selection: Selection) -> Metrics | None:
+    """What the Run's epoch of this selection scored; None for a choice of epoch where there was one to choose from."""
+    return None if selection != "last" and evaluated_once(record) else record.metrics.get(selection)
+
+
+def evaluated_once(record: Record) -> bool:
+    """Whether the last epoch alone was evaluated, so that nothing was selected."""
+    last = record.metrics.get("last")
+    return last is not None and (record.run.get("recipe") or {}).get("evaluate_every", 1) >= last.epoch
+
+
 @dataclass(frozen=True)
 class Group:
     """The seeds of one experiment: train Runs on one split that differ in nothing but the seed."""
@@ -73,7 +84,7 @@ class Group:
 
     def metrics(self, selection: Selection) -> list[Metrics]:
         """One per finished seed that has them."""
-        return [record.metrics[selection] for record in self.done if selection in record.metrics]
+        return [found for record in self.done if (found := selected(record, selection))]
 
 
 def groups(records: Iterable[Record]) -> list[Group]:
@@ -92,34 +103,6 @@ def groups(records: Iterable[Record]) -> list[Group]:
     return found
 
 
-class Arena(NamedTuple):
-    """What experiments share that may be compared."""
-
-    dataset: Any
-    protocol: Any
-    backbone: Any
-    pretrained: Any
-    input: Any
-    epochs: Any
-    """None under other protocols than the common one: there the budget is part of a method's own recipe."""
-    split: str | None
-
-    def __str__(self) -> str:
-        budget = f", epochs: {self.epochs}" if self.epochs is not None else ""
-        return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}"
-
-
-def arenas(found: Iterable[Group]) -> dict[Arena, list[Group]]:
-    """The groups by what they share."""
-    together: dict[Arena, list[Group]] = defaultdict(list)
-    for group in found:
-        record = group.records[0]
-        shared = {key: value_of(record, key) for key in ("dataset", "protocol", "backbone", "pretrained", "input")}
-        epochs = value_of(record, "epochs") if shared["protocol"] == "common" else None
-        together[Arena(**shared, epochs=epochs, split=split_hash(record))].append(group)
-    return together
-
-
 def labels(rows: pd.DataFrame) -> list[str]:
     """The shortest names that tell the rows apart: the method, and what tells it from rows of the same name."""
     names = rows["method"].map(str).map(one_line).tolist() if len(rows) else []
@@ -134,42 +117,6 @@ def labels(rows: pd.DataFrame) -> list[str]:
     return names
 
 
-def matching_profile(group: Group, profiles: Sequence[Record], hardware: str | None) -> Record | None:
-    """The profile Run that tells the group's cost: same network and input size, `hardware` before any other.
-
-    Of several (a sweep over batch sizes or precisions) the one with the highest inference rate, so that each method
-    is shown at its best and all of its numbers come from one measurement.
-    """
-    fitting = [record for record in profiles if record.status == "done" and _same_network(group, record)]
-    return max(fitting, key=lambda record: (hardware_name(record) == hardware, _rates(record)), default=None)
-
-
-def common_hardware(profiles: Iterable[Record]) -> str | None:
-    """The device that most profile Runs were measured on: rates of one table should come from one device."""
-    counts = Counter(hardware_name(record) for record in profiles if record.status == "done")
-    return max(sorted(counts, key=str), key=counts.__getitem__, default=None)
-
-
-def _rates(record: Record) -> tuple[float, float]:
-    inference, train = record.speed.get("inference"), record.speed.get("train")
-    return (inference.images_per_s if inference else 0.0, train.images_per_s if train else 0.0)
-
-
-def _same_network(group: Group, profile: Record) -> bool:
-    train = group.records[0]
-    if any(train.run.get(key) != profile.run.get(key) for key in ("method", "variant", "options", "backbone")):
-        return False
-    # A weight file may add options to a trained backbone; those that the profile names have to agree.
-    trained, asked = (run.get("backbone_options") or {} for run in (train.run, profile.run))
-    if any(trained.get(key) != value for key, value in asked.items()):
-        return False
-    classes = profile.run.get("classes")
-    if classes is not None and classes != train.split.get("classes", classes):
-        return False
-    size = value_of(profile, "input")
-    return size is None or size == value_of(train, "input")
-
-
 def _experiment(record: Record) -> str:
     return record.experiment or _canonical(
         {key: value for key, value in record.run.items() if key not in _NOT_SETTINGS}
@@ -178,12 +125,17 @@ def _experiment(record: Record) -> str:
 
 def _distinctions(records: Sequence[Record]) -> list[str]:
     """Per record the settings in which it differs from any of the others: `epochs=2`."""
-    settings = [
-        flat({key: value for key, value in record.run.items() if key not in _NOT_SETTINGS}) for record in records
-    ]
+    return distinctions([{key: value for key, value in one.run.items() if key not in _NOT_SETTINGS} for one in records])
+
+
+def distinctions(several: Sequence[Mapping[str, Any]], letters: int = 20) -> list[str]:
+    """Per mapping what it says of the keys on which they don't all agree, values cut to so many letters."""
+    settings = [flat(dict(each)) for each in several]
     every = {key: None for each in settings for key in each}
     telling = [key for key in every if len({str(each.get(key)) for each in settings}) > 1]
-    return [", ".join(f"{key.rpartition('.')[2]}={str(each.get(key))[:20]}" for key in telling) for each in settings]
+    return [
+        ", ".join(f"{key.rpartition('.')[2]}={str(each.get(key))[:letters]}" for key in telling) for each in settings
+    ]
 
 
 def _canonical(value: Any) -> str:

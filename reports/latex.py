@@ -18,7 +18,8 @@ _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 _ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _ESCAPED |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
 _ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
-_ESCAPED |= {"±": r"$\pm$", "…": r"\dots{}", "–": "--", "−": "$-$", "→": r"$\rightarrow$", "·": r"$\cdot$"}
+_ESCAPED |= {"±": r"$\pm$", "≈": r"$\approx$", "−": "$-$", "→": r"$\rightarrow$", "·": r"$\cdot$"}
+_ESCAPED |= {"…": r"\dots{}", "–": "--"}
 # After the end of a line LaTeX would take them for a distance.
 _ESCAPED |= {"[": "{[}", "*": "{*}"}
 _SPECIAL = re.compile("|".join(re.escape(symbol) for symbol in _ESCAPED))

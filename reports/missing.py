@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports import cells, columns
 from reports.averages import averages
-from reports.groups import NAMED, Group, groups, job
+from reports.groups import NAMED, Group, evaluated_once, groups, job
 from reports.tables import Table
 from results.record import Record
 
@@ -28,6 +28,7 @@ _PATHS = {
     "flops": "model.flops",
 }
 """Column of the head-to-head table -> the value of a record that it shows."""
+ONE_EPOCH = "one epoch was evaluated: nothing was selected"
 
 
 def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Table:
@@ -36,7 +37,7 @@ def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Ta
     rows = [row for record in records for row in _of_record(record)]
     rows += _of_head_to_head(records, head_to_head.frame)
     rows += [
-        {"where": f"{row['dataset']} {row['backbone']}: {row['first']} – {row['second']}", "value": "paired test"}
+        {"where": f"{row['arena']}: {row['first']} – {row['second']}", "value": "paired test"}
         | {"reason": row["reason"]}
         for row in paired.frame.to_dict("records")
         if not cells.absent(row["reason"])
@@ -105,6 +106,8 @@ def _reason(group: Group, profile: Record | None, path: str) -> str:
         return "not in the profile Run" if profile else "no finished profile Run of this network and input size"
     if not group.done:
         return f"every Run failed ({len(group.records)})"
+    if path.startswith(("metrics.validation.", "metrics.best_on_test.")) and all(map(evaluated_once, group.done)):
+        return ONE_EPOCH
     if path.startswith("training.") and any("images_per_s" in record.training for record in group.done):
         return "the seeds ran on different devices; a mean would describe none"
     return "not in the records"

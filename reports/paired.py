@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,12 +10,16 @@ import pandas as pd
 
 from reports import columns
 from reports.answers import Answered, Answers
-from reports.groups import Group, arenas, groups, labels
+from reports.arenas import arenas, contestants
+from reports.cells import NEITHER
+from reports.groups import Group, groups, labels
 from reports.statistics import bootstrap, holm, mcnemar, pooled_p
 from reports.tables import Table
 from results.record import Record
 
 LEVEL = 0.05
+PLACE = ("dataset", "protocol", "backbone", "input", "epochs")
+"""What a row tells of its arena in columns of their own."""
 COMPARED = ("images", "difference", "difference_low", "difference_high", "p_per_seed", "p", "p_bootstrap", "reason")
 """What `compared` tells, besides the number of seeds."""
 
@@ -24,28 +28,43 @@ class NotComparableError(Exception):
     """Why a pair has no test."""
 
 
-def paired(records: Iterable[Record], answers: Answers) -> Table:
-    """One row per pair of experiments that share dataset, split, backbone, pretraining, input size and protocol.
+def paired(records: Iterable[Record], answers: Answers, shown: Callable[[Group], bool] = lambda group: True) -> Table:
+    """One row per pair of methods that share dataset, split, backbone, pretraining, input size and protocol.
 
-    Variants of one method are left to the table of ablations.
+    The correction is over all pairs of an arena, however few of them have two experiments that are `shown`: a verdict
+    does not depend on the page it stands on.
     """
     rows: list[dict[str, Any]] = []
     for arena, members in arenas(groups(records)).items():
-        if len(members) == 1:
+        family = pairs(members)
+        told = [shown(first) and shown(second) for first, second in family]
+        if not any(told):
             continue
-        names = labels(pd.DataFrame([group.names for group in members]))
-        for first, second in combinations(range(len(members)), 2):
-            if _are_variants(members[first], members[second]):
-                continue
-            pair = {"dataset": arena.dataset, "protocol": arena.protocol, "backbone": arena.backbone}
-            pair |= {"arena": str(arena), "first": names[first], "second": names[second]}
-            rows.append(pair | compared(answers.of(members[first]), answers.of(members[second])))
-    frame = pd.DataFrame(decided(rows))
-    return Table("paired", "Paired comparison", frame, columns.PAIRED_COLUMNS, columns.PAIRED_NOTE)
+        rivals = contestants(members)
+        named = labels(pd.DataFrame([group.names for group in rivals]))
+        name = dict(zip(map(id, rivals), named, strict=True))
+        place = {key: getattr(arena, key) for key in PLACE} | {"arena": str(arena)}
+        every = decided(
+            [
+                {**place, "first": name[id(first)], "second": name[id(second)]}
+                | compared(answers.of(first), answers.of(second))
+                for first, second in family
+            ]
+        )
+        rows += [row for row, one in zip(every, told, strict=True) if one]
+    return Table("paired", "Paired comparison", pd.DataFrame(rows), columns.PAIRED_COLUMNS, columns.PAIRED_NOTE)
+
+
+def pairs(members: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """The pairs of an arena by which methods are compared, which are one family for the correction.
+
+    Variants of one method are compared in the table of ablations, where 28 of them make 27 rows instead of 378 pairs.
+    """
+    every = combinations(contestants(members), 2)
+    return [(first, second) for first, second in every if not _are_variants(first, second)]
 
 
 def _are_variants(first: Group, second: Group) -> bool:
-    """Of one method: compared in the table of ablations, where 28 of them make 27 rows instead of 378 pairs."""
     return first.names["method"] == second.names["method"] and first.names["variant"] != second.names["variant"]
 
 
@@ -87,18 +106,19 @@ def _common_seeds(first: Answered, second: Answered) -> list[int]:
 
 
 def decided(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`compared` pairs, each with its names `first` and `second`, and with what the whole list makes of them.
+    """`compared` pairs of one family, each with its names `first` and `second`, and with what the family makes of them.
 
-    Adds the p values corrected for the list and who is `better` by both; pairs without a test take no part in the
-    correction, and nobody is better.
+    Adds the p values corrected for the `family`, which is the number of pairs with a test, and who is `better` by both;
+    pairs without a test take no part in the correction, and nobody is better.
     """
-    rows = [dict.fromkeys(("p_holm", "p_bootstrap_holm", "better")) | row for row in rows]
+    rows = [dict.fromkeys(("p_holm", "p_bootstrap_holm", "family", "better")) | row for row in rows]
     tested = [row for row in rows if row["p"] is not None]
     for key in ("p", "p_bootstrap"):
         for row, adjusted in zip(tested, holm([row[key] for row in tested]), strict=True):
             row[f"{key}_holm"] = adjusted
     for row in tested:
-        row["better"] = "neither"
+        row["family"] = len(tested)
+        row["better"] = NEITHER
         if max(row["p_holm"], row["p_bootstrap_holm"]) < LEVEL and row["difference"] != 0:
             row["better"] = row["first"] if row["difference"] > 0 else row["second"]
     return rows

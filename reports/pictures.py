@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reports import cells
 from reports.answers import Answered, Answers
+from reports.arenas import arenas
 from reports.figures.ablation import gain_bars
 from reports.figures.calibration import Sure, reliability
 from reports.figures.confused import PAIRS, PICTURED, Confusion, most_confused
@@ -20,8 +21,8 @@ from reports.figures.curves import training_curves
 from reports.figures.per_class import per_class_difference
 from reports.figures.style import CURVES
 from reports.figures.throughput import accuracy_against_throughput
-from reports.groups import Group, arenas, groups, labels
-from reports.tables import Table
+from reports.groups import Group, groups, labels
+from reports.tables import Table, whole_methods
 from results.record import Record
 
 BASELINE = "plain"
@@ -90,22 +91,21 @@ def method_order(records: Sequence[Record]) -> list[str]:
 
 
 def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
-    """Like the curves, a figure for each number of epochs where all methods share one."""
+    """Of whole methods; like the curves, a figure for each number of epochs where all methods share one."""
     if head.frame.empty:
         return
     budget = head.frame["epochs"].where(head.frame["protocol"] == "common")
     for (dataset, protocol, epochs), rows in head.frame.groupby(["dataset", "protocol", budget], dropna=False):
         heading = f"{dataset}, {protocol} recipe" + ("" if cells.absent(epochs) else f", epochs: {epochs:g}")
-        yield Drawing("throughput", heading, accuracy_against_throughput, (rows, order))
+        yield Drawing("throughput", heading, accuracy_against_throughput, (whole_methods(rows), order))
 
 
 def _gains(ablation: Table, steps: Table) -> Iterator[Drawing]:
-    keys = ["dataset", "protocol", "method", "backbone", "input"]
     for table, axis in ((ablation, "minus the whole method, points of top-1"), (steps, "gain, points of top-1")):
         if table.frame.empty:
             continue
-        for (dataset, protocol, method, backbone, size), rows in table.frame.groupby(keys, sort=False, dropna=False):
-            heading = f"{method}, {dataset}, {protocol} recipe, {backbone}, {size} px"
+        for (method, arena), rows in table.frame.groupby(["method", "arena"], sort=False):
+            heading = f"{method}, {arena}"
             if rows["difference"].notna().sum() < 2:
                 continue  # one bar says no more than its row in the table
             found = rows.to_dict("records")

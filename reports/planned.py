@@ -11,7 +11,7 @@ import pandas as pd
 from reports import cells
 from reports.tables import Table
 
-COMMON = ("suite", "dataset", "protocol", "backbone", "px", "why", "command")
+COMMON = ("suite", "dataset", "protocol", "backbone", "px", "lacking", "why", "command")
 """What experiments that are told in one row of `gaps` share."""
 PLANNED_COLUMNS = (
     cells.text("method", compact=True),
@@ -21,6 +21,7 @@ PLANNED_COLUMNS = (
     cells.size("px", "px", compact=True),
     cells.number("published", "published, %", 1, compact=True),
     cells.number("runs", "Runs", compact=True),
+    cells.words("lacking", "seeds", compact=True),
     cells.words("why", compact=True),
 )
 GAP_COLUMNS = (
@@ -31,10 +32,14 @@ GAP_COLUMNS = (
     cells.size("px", "px", compact=True),
     cells.words("methods", compact=True),
     cells.number("experiments", "rows", compact=True),
+    cells.words("lacking", "seeds", compact=True),
     cells.words("why", compact=True),
     cells.words("command", "what fills it"),
 )
-NOTE = "Runs: those that are missing, of three seeds each; a dash: they can't be planned without the data."
+NOTE = (
+    "Runs and seeds: those that are missing, of three each; a row without 0 is measured, by fewer seeds. A dash: they "
+    "can't be planned without the data."
+)
 
 
 def planned(rows: Iterable[Mapping[str, Any]]) -> Table:
@@ -51,7 +56,7 @@ def gaps(rows: Iterable[Mapping[str, Any]]) -> Table:
         for values, members in frame.groupby(list(COMMON), sort=False, dropna=False):
             shared = dict(zip(COMMON, values, strict=True))
             found.append(shared | {"methods": _methods(members["method"].tolist()), "experiments": len(members)})
-    return Table("gaps", "What is not measured yet", pd.DataFrame(found), GAP_COLUMNS)
+    return Table("gaps", "What is not measured yet", pd.DataFrame(found), GAP_COLUMNS, NOTE)
 
 
 def fitting(rows: Iterable[Mapping[str, Any]], wanted: Mapping[str, str]) -> list[Mapping[str, Any]]:
@@ -67,7 +72,8 @@ def _value(row: Mapping[str, Any], key: str) -> str:
 
 def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
     names = dict.fromkeys((*COMMON, "method", "published")) | dict(row)
-    return names | {"runs": len(row.get("seeds") or []) or None}
+    seeds = row.get("seeds") or []
+    return names | {"runs": len(seeds) or None, "lacking": ", ".join(map(str, seeds)) or None}
 
 
 def _methods(names: Sequence[str]) -> str:

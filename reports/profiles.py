@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reports import cells
@@ -12,7 +12,6 @@ from reports.repeats import Cell, cells_of
 from reports.tables import Table, sorted_frame
 from results.record import Record
 
-GIB = 2.0**30
 ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "settings", "mode", "batch_size"]
 
 
@@ -22,13 +21,13 @@ def profile(records: Iterable[Record]) -> Table:
     best: dict[str, float] = {}
     for row in rows:
         best[_but_batch(row)] = max(row["images_per_s"] or 0.0, best.get(_but_batch(row), 0.0))
-    plain = {_but_method(row): row["images_per_s"] for row in rows if (row["method"], row["variant"]) == PLAIN}
+    plain = {_but_method(row): row for row in rows if (row["method"], row["variant"]) == PLAIN}
     for row in rows:
         alone = sum(_but_batch(row) == _but_batch(other) for other in rows) == 1
         rate = row["images_per_s"]
         row["of_best"] = None if alone or rate is None else 100 * rate / best[_but_batch(row)]
         bare = None if (row["method"], row["variant"]) == PLAIN else plain.get(_but_method(row))
-        row["of_plain"] = 100 * rate / bare if rate and bare else None
+        row.update(_of_plain(row, bare) if bare else dict.fromkeys(("of_plain", "of_plain_open")))
     return Table("profile", "Profile", sorted_frame(rows, ORDER), COLUMNS, NOTE)
 
 
@@ -36,8 +35,6 @@ def _row(cell: Cell) -> dict[str, Any]:
     low, high = cell.noise or (None, None)
     rates = [speed.images_per_s for speed in cell.speeds]
     shares = cell.first("shares") or {}
-    # Of compiled code one share alone is known, which is no more than it is
-    bound = max(shares, key=shares.__getitem__) if len(shares) > 1 else None
     memory = cell.first("memory") or {}
     model = cell.records[0].model
     return (
@@ -48,10 +45,28 @@ def _row(cell: Cell) -> dict[str, Any]:
         | {field: cell.first(field) for field in FIELDS}
         | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
-        | {"bound": f"{bound}, {100 * shares[bound]:.0f} %" if bound else None, "conditions": cell.conditions}
+        | {"bound": _bound(shares), "conditions": cell.conditions}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
         | {"flops": cell.first("flops") or (model.get("flops") if cell.mode == "inference" else None)}
     )
+
+
+def _bound(shares: Mapping[str, float]) -> str | None:
+    """The resource that takes half of the step or more; without one, which comes nearest."""
+    if len(shares) < 2:
+        return None  # of compiled code one share alone is known, which is no more than it is
+    most = max(shares, key=shares.__getitem__)
+    told = f"{100 * shares[most]:.0f} %"
+    return f"{most}, {told}" if shares[most] >= HALF else f"none ({most} {told})"
+
+
+def _of_plain(row: Mapping[str, Any], bare: Mapping[str, Any]) -> dict[str, Any]:
+    """The share, and whether the ranges of the two rates meet, so that neither is shown to be faster."""
+    both = (row, bare)
+    if not all(one["images_per_s"] for one in both):
+        return dict.fromkeys(("of_plain", "of_plain_open"))
+    meet = max(one["images_per_s_p10"] for one in both) <= min(one["images_per_s_p90"] for one in both)
+    return {"of_plain": 100 * row["images_per_s"] / bare["images_per_s"], "of_plain_open": bool(meet)}
 
 
 FIELDS = (
@@ -67,6 +82,8 @@ FIELDS = (
     "compile_s",
 )
 PHASES = ("weights", "gradients", "optimizer", "activations")
+HALF = 0.5
+"""Share of a step from which a resource is said to bound it."""
 PLAIN = ("plain", "paper")
 """The backbone with a linear classifier, in whose share of speed the others are told."""
 RESOURCES = ("arithmetic", "memory", "launches")
@@ -109,20 +126,24 @@ def operations(records: Iterable[Record]) -> Table:
     return Table("operations", "The costliest operations of a step", frame, OPERATION_COLUMNS, OPERATION_NOTE)
 
 
-def tables(records: Sequence[Record]) -> list[Table]:
-    """All tables of profile Runs."""
-    return [profile(records), parts(records), operations(records)]
+def _if_any(key: str, heading: str, digits: int, roughly: str = "") -> Column:
+    """A number, blank where there is none, so that a table without repeats, or without a sweep, has no such column.
 
+    `roughly` names a truth value by which it is marked.
+    """
 
-def _if_any(key: str, heading: str, digits: int) -> Column:
-    """A number, blank where there is none, so that a table without repeats, or without a sweep, has no such column."""
-    return Column(heading, lambda row: "" if cells.absent(row[key]) else f"{row[key]:.{digits}f}", compact=True)
+    def show(row: cells.Row) -> str:
+        if cells.absent(row[key]):
+            return ""
+        return ("≈ " if roughly and row[roughly] else "") + f"{row[key]:.{digits}f}"
+
+    return Column(heading, show, compact=True)
 
 
 def _memory(row: cells.Row) -> str:
     if not cells.absent(row["exceeded"]):
-        return f"> {row['exceeded'] / GIB:.2f}"
-    return cells.number("peak_memory", "", 2, GIB).show(row)
+        return f"> {row['exceeded'] / cells.GIB:.2f}"
+    return cells.number("peak_memory", "", 2, cells.GIB).show(row)
 
 
 NAMES = (
@@ -141,7 +162,7 @@ COLUMNS = (
     cells.number("images_per_s_p90", "p90"),
     cells.number("repeats", "repeats"),
     _if_any("spread", "spread, %", 1),
-    _if_any("of_plain", "of plain, %", 0),
+    _if_any("of_plain", "of plain, %", 0, "of_plain_open"),
     _if_any("of_best", "of best batch, %", 0),
     cells.number("passes", "passes", 1, compact=True),
     cells.number("input_images_per_s", "input alone, images/s"),
@@ -150,8 +171,8 @@ COLUMNS = (
     cells.number("latency_ms_p95", "latency p95", 2),
     cells.number("latency_ms_p99", "latency p99", 2),
     Column("memory, GiB", _memory, compact=True),
-    cells.number("peak_reserved", "reserved, GiB", 2, GIB),
-    *(cells.number(f"{phase}_memory", f"{phase}, GiB", 3, GIB) for phase in PHASES),
+    cells.number("peak_reserved", "reserved, GiB", 2, cells.GIB),
+    *(cells.number(f"{phase}_memory", f"{phase}, GiB", 3, cells.GIB) for phase in PHASES),
     cells.number("largest_batch", "largest batch"),
     cells.words("bound", "bound by", compact=True),
     cells.number("arithmetic_share", "arithmetic, %"),
@@ -169,13 +190,14 @@ NOTE = (
     "Median source images per second of compute alone, over blocks and repeats; p10 and p90 are the outermost of any "
     "repeat, spread is how far apart the repeats lie, in % of their median. Passes through a backbone per image are "
     "counted; FLOPs are those of all passes (training: with the backward pass). Latency is of one image alone. "
-    "Memory: CUDA tensors at their peak, or what the process grew by; > is what did not suffice. Bound by: what the "
-    "device, at its measured best, would need most of the step's time for; launches are of eager code. Traffic counts "
-    "each operation by itself: caches can bring it above 100 %, and a busy machine, whose ceilings are found too low, "
-    "the others too. Of plain: of the plain backbone's rate in the same cell. Of best batch: of the highest rate among "
-    "the batch sizes of the same cell; a sweep ends where two doublings add less than 5 % in both modes. Held down by: "
-    "throttling while it worked, more waiting processes than cores before it, or a rate that did not come to rest "
-    "within the warm-up."
+    "Memory: CUDA tensors at their peak, or what the process grew by; > is what did not suffice. Bound by: the "
+    "resource for which the device, at its measured best, would need half of the step's time or more; none: there is "
+    "no such, and the nearest is named. Launches are of eager code. Traffic counts each operation by itself: caches "
+    "can bring it above 100 %, and a busy machine, whose ceilings are found too low, the others too. Of plain: of the "
+    "plain backbone's rate in the same cell, ≈ where the ranges from p10 to p90 meet and neither is shown to be "
+    "faster. Of best batch: of the highest rate among the batch sizes of the same cell; a sweep ends where two "
+    "doublings add less than 5 % in both modes. Held down by: throttling while it worked, more waiting processes than "
+    "cores before it, or a rate that did not come to rest within the warm-up."
 )
 PARTS_COLUMNS = (
     *NAMES,

@@ -24,25 +24,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reports import formats, latex, profiles, tables
-from reports.ablation import ablation, steps
+from reports import formats, latex
 from reports.answers import Answers
-from reports.averages import averages
+from reports.builders import BUILDERS, Tables
 from reports.groups import NAMED, job, value_of
-from reports.localisation import localisation, part_hits
-from reports.missing import missing
-from reports.paired import paired
 from reports.planned import fitting, gaps, planned
-from reports.provenance import provenance
 from reports.tables import Table
 from reports.verdicts import Name, verdicts
-from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore, write_whole
 
 FILTERS = (*NAMED, "epochs", "suite", "seed")
 PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planned": planned, "gaps": gaps}
 """Tables of what is not there, from `results/reference/planned.json`."""
+JOINED = ("head_to_head", "missing")
+"""Tables whose rows a profile joins: it tells what a trained network costs whatever the dataset."""
+COMPARING = ("paired", "wins")
+RIVALS: tuple[str, ...] = ("method", "variant")
+"""Filters that choose rows of those, and no records."""
 ASKED = ("first", "second", *(key for key in FILTERS if key != "variant"))
 """Of an answer: its two sides name the variants."""
 MARKED = (".md", ".tex")
@@ -132,31 +131,15 @@ def _table(asked: str, known: Known) -> Table:
     name, *conditions = shlex.split(asked) or [""]
     compact = "compact" in conditions
     wanted = dict(_condition(text, FILTERS) for text in conditions if text != "compact")
-    answers = known.answers
-    builders: dict[str, Callable[[Sequence[Record]], Table]] = {
-        "head_to_head": lambda some: tables.head_to_head(some, answers),
-        "averages": averages,
-        "ablation": lambda some: ablation(some, answers),
-        "steps": lambda some: steps(some, answers),
-        "paired": lambda some: paired(some, answers),
-        "wins": lambda some: wins(paired(some, answers)),
-        "paper": lambda some: tables.paper(some, answers),
-        "localisation": localisation,
-        "part_hits": part_hits,
-        "profile": profiles.profile,
-        "runs": tables.runs,
-        "missing": lambda some: missing(some, tables.head_to_head(some, answers), paired(some, answers)),
-        "provenance": provenance,
-    }
-    if name not in {**builders, **PLANNED}:
-        raise ValueError(f"there is no table {name!r}; {_nearest(name, [*builders, *PLANNED])}")
-    # A profile tells what a trained network costs whatever the dataset, so it stays to be joined.
-    joined = name in {"head_to_head", "missing"}
+    if name not in {**BUILDERS, **PLANNED}:
+        raise ValueError(f"there is no table {name!r}; {_nearest(name, [*BUILDERS, *PLANNED])}")
     if name in PLANNED:
         table = PLANNED[name](fitting(known.planned, wanted))
     else:
-        fits = [one for one in known.records if (joined and job(one) == "profile") or _fits(one, wanted)]
-        table = builders[name](fits)
+        # Of comparisons, rows are chosen and no records: a correction is over all methods that met.
+        rivals = {key: wanted.pop(key) for key in RIVALS if name in COMPARING and key in wanted}
+        fits = [one for one in known.records if (name in JOINED and job(one) == "profile") or _fits(one, wanted)]
+        table = Tables(fits, known.answers, lambda group: _fits(group.records[0], rivals))[name]
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
 

@@ -9,45 +9,30 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from reports import cells, formats, profiles, tables
-from reports.ablation import ablation, steps
+from reports import cells, formats
 from reports.answers import COLUMNS, Answers
-from reports.averages import averages
+from reports.builders import build_tables
 from reports.cost import cost_drawings
 from reports.draw import Picture, draw_all
 from reports.latex import latex
-from reports.localisation import galleries, localisation, part_hits
-from reports.missing import condensed, missing
+from reports.localisation import galleries
+from reports.missing import condensed
+from reports.outline import ALWAYS, GALLERIES, chapters
 from reports.page.page import write_page
 from reports.page.reading import SummarisingStore
-from reports.paired import paired
 from reports.pictures import ImageOf, drawings
-from reports.provenance import provenance
 from reports.sections import sections
-from reports.tables import Table
-from reports.wins import wins
+from reports.tables import Table, whole_methods
 from results.record import Record
 from results.store import ResultStore, write_whole
 
 PAGE = "report.md"
 HTML = "index.html"
 FIGURES = "figures"
+RUNS = "runs"
+"""The table that `report.md` names and does not show: it has a row per Run."""
 TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile")
 """Tables worth printing."""
-CHAPTERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("Reproduce: paper against ours", ("paper",), ()),
-    ("Reproduce: ablations", ("ablation", "steps"), ("ablation",)),
-    ("Compare: head to head", ("head_to_head",), ("throughput",)),
-    ("Compare: averages over subsets", ("averages",), ()),
-    ("Compare: paired tests", ("wins", "paired"), ("curves", "calibration", "per_class", "confused")),
-    ("See: what each attends to", ("localisation", "part_hits"), ()),
-    ("Profile: what each costs", ("profile", "parts", "operations"), ("roofline", "batch_sweep", "memory")),
-    ("What is missing", ("missing",), ()),
-    ("Provenance", ("provenance",), ()),
-)
-"""Of the page: a heading, and the tables and kinds of figures below it."""
-OPTIONAL = frozenset({"steps", "averages", "wins", "localisation", "part_hits", "parts", "operations"})
-"""Tables that are not spoken of where they are empty."""
 
 
 @dataclass(frozen=True)
@@ -76,27 +61,6 @@ class Report:
         pictures = [path for several in self.pictures.values() for picture in several for path in picture.paths]
         tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in (".csv", ".tex")]
         return [self.page, self.html, *tables, *pictures]
-
-
-def build_tables(records: Sequence[Record], answers: Answers) -> dict[str, Table]:
-    """Every table by its name."""
-    head, pairs = tables.head_to_head(records, answers), paired(records, answers)
-    every = [
-        tables.paper(records, answers),
-        ablation(records, answers),
-        steps(records, answers),
-        head,
-        averages(records),
-        wins(pairs),
-        pairs,
-        localisation(records),
-        part_hits(records),
-        *profiles.tables(records),
-        missing(records, head, pairs),
-        provenance(records),
-        tables.runs(records),
-    ]
-    return {table.name: table for table in every}
 
 
 def write_report(
@@ -143,23 +107,23 @@ def terminal_tables(report: Report) -> list[str]:
 def _page(report: Report) -> Iterator[str]:
     yield f"# {formats.markdown_text(report.title)}"
     yield "\n".join(f"- {formats.markdown_text(sentence)}" for sentence in report.summary)
-    for heading, names, kinds in CHAPTERS:
-        shown = [report.tables[name] for name in names if name not in OPTIONAL or not report.tables[name].frame.empty]
-        if shown:
-            yield f"## {heading}"
-        for table in shown:
-            yield from _table_parts(table)
-        yield from (_image(picture) for kind in kinds for picture in report.pictures.get(kind, []))
-        if "localisation" in names and report.galleries:
+    for chapter in chapters(report.tables, [*report.pictures, *([GALLERIES] if report.galleries else [])]):
+        yield f"## {chapter.title}\n\n{chapter.question}"
+        for table in (report.tables[name] for name in chapter.tables if name != RUNS):
+            if table.name in ALWAYS or not table.frame.empty:
+                yield from _table_parts(table)
+        yield from (_image(picture) for kind in chapter.pictures for picture in report.pictures.get(kind, []))
+        if GALLERIES in chapter.pictures:
             links = (f"[{formats.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
             yield f"Galleries of test images: {'; '.join(links)}."
     yield "Every Run with its status: [runs.csv](runs.csv)."
 
 
 def _table_parts(table: Table) -> Iterator[str]:
+    yield f"### {formats.markdown_text(table.title)}"
     for heading, part in sections(table):
         if heading:
-            yield f"### {formats.markdown_text(heading)}"
+            yield f"#### {formats.markdown_text(heading)}"
         yield formats.markdown(part)
     if not table.frame.empty:
         csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
@@ -180,21 +144,23 @@ def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str
         return
     states = Counter(record.status for record in records)
     yield f"{len(records)} Runs: {states['done']} done, {states['failed']} failed."
-    for heading, part in sections(built["head_to_head"]):
-        known = part.frame.dropna(subset="last_top1") if not part.frame.empty else part.frame
+    head = built["head_to_head"].frame
+    for arena, rows in head.groupby("arena") if not head.empty else ():
+        known = whole_methods(rows).dropna(subset="last_top1")
         if known.empty:
-            yield f"{heading or 'Training'}: no accuracy yet."
+            yield f"{arena}: no accuracy yet."
             continue
-        best = known.iloc[0].to_dict()
-        accuracy = cells.estimate("last_top1", "").show({str(key): value for key, value in best.items()})
-        names = " ".join(str(best[key]) for key in ("method", "variant", "backbone"))
-        yield f"{heading}: highest last-epoch top-1 in %: {accuracy}, {names} (of {len(known)} with an accuracy)."
+        best = {str(key): value for key, value in known.sort_values("last_top1").iloc[-1].to_dict().items()}
+        accuracy = cells.estimate("last_top1", "").show(best)
+        name = " ".join(str(best[key]) for key in ("method", "variant"))
+        yield f"{arena}: highest last-epoch top-1 in %: {accuracy}, {name} (of {len(known)} with an accuracy)."
     pairs = built["paired"].frame
     if not pairs.empty:
-        decided = int(pairs["better"].notna().sum() - (pairs["better"] == "neither").sum())
+        decided = int(pairs["better"].notna().sum() - (pairs["better"] == cells.NEITHER).sum())
         yield f"{decided} of {len(pairs)} pairs differ at 5 % after Holm's correction."
     if not built["missing"].frame.empty:
-        yield f"{len(built['missing'].frame)} values are missing; the reasons are listed below."
+        reasons = built["missing"].frame["reason"].nunique()
+        yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,8 +10,8 @@ from reports.tables import Table
 
 _TASK = ("dataset", "protocol")
 SPLIT = {
-    **dict.fromkeys(("head_to_head", "ablation", "steps", "paired", "localisation", "part_hits"), _TASK),
-    "wins": ("arena",),
+    **dict.fromkeys(("head_to_head", "localisation", "part_hits"), _TASK),
+    **dict.fromkeys(("ablation", "steps", "paired", "wins"), ("arena",)),
 }
 """By table, the columns in which the rows of one part are alike."""
 

@@ -15,8 +15,10 @@ from pandas.api.types import is_numeric_dtype
 
 from reports import cells, columns
 from reports.answers import NOTHING_STORED, Answered, Answers
+from reports.arenas import WHOLE, arenas
 from reports.cells import Column, percent
-from reports.groups import NAMED, Group, common_hardware, groups, hardware_name, job, matching_profile, value_of
+from reports.groups import NAMED, Group, groups, hardware_name, job, selected, value_of
+from reports.matching import common_hardware, matching_profile
 from reports.statistics import Interval, bootstrap, over_seeds
 from results.record import SELECTIONS, Record, Selection
 
@@ -53,9 +55,22 @@ def head_to_head(records: Iterable[Record], answers: Answers = NOTHING_STORED) -
     records = list(records)
     profiles = [record for record in records if job(record) == "profile"]
     hardware = common_hardware(profiles)
-    rows = [_head_row(group, matching_profile(group, profiles, hardware), answers) for group in groups(records)]
+    found = groups(records)
+    arena = {id(group): str(arena) for arena, members in arenas(found).items() for group in members}
+    rows = [
+        _head_row(group, matching_profile(group, profiles, hardware), answers) | {"arena": arena[id(group)]}
+        for group in found
+    ]
     frame = sorted_frame(rows, ["dataset", "protocol", "last_top1"], descending=["last_top1"])
     return Table("head_to_head", "Head to head", frame, columns.HEAD_COLUMNS, columns.HEAD_NOTE)
+
+
+def whole_methods(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows with `method` and `variant`, those of whole methods; variants of one that is not there as a whole."""
+    if rows.empty:
+        return rows
+    whole = rows["variant"] == WHOLE
+    return rows[whole | ~rows["method"].isin(rows["method"][whole])]
 
 
 def runs(records: Iterable[Record]) -> Table:
@@ -193,7 +208,8 @@ def _cost(profiled: Record | None) -> dict[str, Any]:
 
 
 def _top1(record: Record, selection: Selection) -> float | None:
-    return record.metrics[selection].top1 if selection in record.metrics else None
+    found = selected(record, selection)
+    return found.top1 if found else None
 
 
 def sorted_frame(

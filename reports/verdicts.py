@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from reports import cells
 from reports.answers import Answers
-from reports.groups import Group, arenas, groups, value_of
-from reports.paired import COMPARED, compared, decided
+from reports.arenas import arenas
+from reports.groups import Group, groups, value_of
+from reports.paired import COMPARED, compared, decided, pairs
 from results.record import Record
 
 APART = ("dataset", "protocol", "backbone", "pretrained", "input", "epochs")
@@ -35,20 +36,45 @@ class Name(NamedTuple):
 def verdicts(
     records: Iterable[Record], answers: Answers, first: Name, seconds: Sequence[Name], where: Mapping[str, str]
 ) -> list[str]:
-    """A sentence for `first` against each of `seconds`, as plain text; several have p values corrected by Holm.
+    """A sentence for `first` against each of `seconds`, as plain text, with p values corrected by Holm.
 
+    A pair of methods is corrected for all pairs of its arena, variants of one method for those that are asked for.
     `records` are those that `where` (setting -> value) lets through; what is not among them the sentence calls missing.
     Raises `ValueError` if they hold more than one experiment of a name, or some that can't be compared, and says which
     setting would tell them apart: to pick one would be to choose the answer.
     """
     if len({first, *seconds}) <= len(seconds):
         raise ValueError(f"{first} − {', '.join(map(str, seconds))}: names an experiment twice")
-    measured = [group for group in groups(records) if group.done]
-    found = {name: [group for group in measured if _named(group, name)] for name in (first, *seconds)}
+    known = groups(records)
+    found = {name: [group for group in known if group.done and _named(group, name)] for name in (first, *seconds)}
     _demand_one(found)
-    rows = decided([_row(first, second, found, answers, where) for second in seconds])
-    tested = sum(row["reason"] is None for row in rows)
-    return [_sentence(row, tested) for row in rows]
+    rows = [_row(first, second, found, answers, where) for second in seconds]
+    return [_sentence(row) for row in _decided(rows, first, seconds, found, known, answers)]
+
+
+def _decided(
+    rows: Sequence[dict[str, Any]],
+    first: Name,
+    seconds: Sequence[Name],
+    found: Mapping[Name, Sequence[Group]],
+    known: Sequence[Group],
+    answers: Answers,
+) -> list[dict[str, Any]]:
+    """Pairs of methods with all pairs of their arena, as in the paired table; those of variants with each other."""
+    asked = [{id(group) for name in (first, second) for group in found[name]} for second in seconds]
+    family = next((every for members in arenas(known).values() if _has(every := pairs(members), asked)), [])
+    rivals = [{id(one), id(other)} for one, other in family]
+    methods = [row for row, pair in zip(rows, asked, strict=True) if pair in rivals]
+    others = [pair for pair, ids in zip(family, rivals, strict=True) if ids not in asked]
+    nameless = {"first": "", "second": ""}
+    whole = [*methods, *(nameless | compared(answers.of(one), answers.of(other)) for one, other in others)]
+    among_methods = iter(decided(whole))
+    among_variants = iter(decided([row for row, pair in zip(rows, asked, strict=True) if pair not in rivals]))
+    return [next(among_methods if pair in rivals else among_variants) for pair in asked]
+
+
+def _has(family: Sequence[tuple[Group, Group]], asked: Sequence[set[int]]) -> bool:
+    return any({id(one), id(other)} in asked for one, other in family)
 
 
 def _named(group: Group, name: Name) -> bool:
@@ -88,8 +114,8 @@ def _row(
         return row | {"reason": f"not measured yet: no finished Run of {' or '.join(absent)}{_told(where)}"}
     if silent := [str(name) for name, group in pair.items() if not answers.of(group).seeds]:
         return row | {"reason": f"not measured yet: no stored predictions of {' or '.join(silent)}{_told(where)}"}
-    if len(arenas(pair.values())) > 1:
-        return row | {"reason": "not comparable: their splits differ"}
+    if len(apart := [arena.apart for arena in arenas(pair.values())]) > 1:
+        return row | {"reason": f"not comparable: {' against '.join(apart)}"}
     told = compared(*(answers.of(group) for group in pair.values()))
     return row | told | {"reason": told["reason"] and f"not comparable: {told['reason']}"}
 
@@ -100,7 +126,7 @@ def _told(where: Mapping[str, str]) -> str:
     return dataset + "".join(f", {key} {value}" for key, value in where.items() if key != "dataset")
 
 
-def _sentence(row: Mapping[str, Any], tested: int) -> str:
+def _sentence(row: Mapping[str, Any]) -> str:
     pair = f"{row['first']} − {row['second']}"
     if row["reason"]:
         return f"{pair}: {row['reason']}."
@@ -112,8 +138,8 @@ def _sentence(row: Mapping[str, Any], tested: int) -> str:
     # Both tests have to say so, hence the larger p is the one that decides.
     p = _P.show({"decisive": max(row["p_holm"], row["p_bootstrap_holm"])})
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    corrected = f", Holm-corrected for {tested} pairs" if tested > 1 else ""
-    verdict = "no difference shown" if row["better"] == "neither" else f"{row['better']} is better"
+    corrected = f", Holm-corrected for {row['family']} pairs" if row["family"] > 1 else ""
+    verdict = "no difference shown" if row["better"] == cells.NEITHER else f"{row['better']} is better"
     alone = " (1 seed: of these two models, not of the methods)" if row["seeds"] == 1 else ""
     measured = f"{_minus(_DIFFERENCE.show(row))} points ({interval}; {seeds}, {images} test images, {p}{corrected})"
     return f"{pair}: {measured}: {verdict}{alone}."

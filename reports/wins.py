@@ -21,7 +21,7 @@ def wins(pairs: Table) -> Table:
         return Table("wins", "Who beats whom", pd.DataFrame(), columns.WINS_COLUMNS, columns.WINS_NOTE)
     rows = [row for _, arena in pairs.frame.groupby("arena", sort=False) for row in _rows(arena)]
     opponents = sorted({str(row["method"]) for row in rows})
-    empty = {f"{what} {name}": None for name in opponents for what in ("minus", "against")}
+    empty = {f"{what} {name}": None for name in opponents for what in ("minus", "against", "seeds")}
     shown = (*columns.WINS_COLUMNS, *(_against(name) for name in opponents))
     return Table("wins", "Who beats whom", pd.DataFrame([empty | row for row in rows]), shown, columns.WINS_NOTE)
 
@@ -38,6 +38,7 @@ def _rows(arena: pd.DataFrame) -> Iterator[dict[str, Any]]:
             result = _result(pair, method)
             row[f"against {other}"] = result
             row[f"minus {other}"] = None if cells.absent(pair["difference"]) else sign * pair["difference"]
+            row[f"seeds {other}"] = pair["seeds"]
             counts.setdefault(method, Counter())[result] += 1
     for method, row in rows.items():
         row["wins"], row["losses"], row["open"] = (counts[method][result] for result in (1, -1, 0))
@@ -49,7 +50,7 @@ def _result(pair: dict[Any, Any], method: str) -> int | None:
     """1 if `method` is better, -1 if it is worse, 0 if it is open, None without a test."""
     if cells.absent(pair["better"]):
         return None
-    return 0 if pair["better"] == "neither" else 1 if pair["better"] == method else -1
+    return 0 if pair["better"] == cells.NEITHER else 1 if pair["better"] == method else -1
 
 
 def _against(name: str) -> Column:
@@ -60,6 +61,7 @@ def _against(name: str) -> Column:
         if cells.absent(result):
             # Of another comparison, or not testable: `arena` has its own opponents only.
             return cells.DASH if row["untested"] else ""
-        return f"{row[f'minus {name}']:+.1f}{_WORDS[int(result)]}"
+        alone = " (n=1)" if result and row[f"seeds {name}"] == 1 else ""
+        return f"{cells.signed(f'minus {name}', '').show(row)}{_WORDS[int(result)]}{alone}"
 
     return Column(name, show, compact=True)

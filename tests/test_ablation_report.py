@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from reports import tables
 from reports.ablation import ablation, steps
 from reports.answers import NOTHING_STORED, Answers
+from reports.builders import build_tables
 from reports.missing import condensed, missing
 from reports.paired import paired
+from reports.pictures import drawings
+from reports.sections import sections
+from results.store import ResultStore
 from tests.fake_results import predictions, trained
 
 RIGHT = {"paper": 90, "no_crop": 80, "no_drop": 85}
@@ -72,9 +78,28 @@ def test_variants_on_other_data_are_not_compared():
 def test_pairs_of_variants_are_left_to_the_ablation():
     records = [*variants(), trained("sef"), trained("sef", 1)]
     frame = paired(records, NOTHING_STORED).frame
-    assert sorted(zip(frame["first"], frame["second"], strict=True)) == [
-        ("sef", f"ws_dan {variant}") for variant in sorted(RIGHT)
-    ]
+    assert list(zip(frame["first"], frame["second"], strict=True)) == [("sef", "ws_dan")]
+
+
+def test_without_the_whole_method_its_variants_are_paired_with_others_and_not_with_each_other():
+    records = [record for record in variants() if record.run["variant"] != "paper"]
+    frame = paired([*records, trained("sef"), trained("sef", 1)], NOTHING_STORED).frame
+    told = sorted(zip(frame["first"], frame["second"], strict=True))
+    assert told == [("sef", "ws_dan no_crop"), ("sef", "ws_dan no_drop")]
+
+
+def test_two_budgets_are_two_ablations(tmp_path: Path):
+    store = ResultStore(tmp_path)
+    short = variants(recipe={"epochs": 3})
+    for record in [*variants(), *short]:
+        store.write(record, predictions=stored(record.id))
+    answers = Answers(stored)
+    built = build_tables(store.records(), answers)
+    headings = [heading for heading, _ in sections(built["ablation"])]
+    assert sorted(heading.rpartition(", ")[2] for heading in headings) == ["epochs: 10", "epochs: 3"]
+    asked = drawings(store.records(), built, answers, store.history, None)
+    drawn = [drawing for drawing in asked if drawing.kind == "ablation"]
+    assert [len(drawing.arguments[0]) for drawing in drawn] == [3, 3]
 
 
 def test_what_is_missing_for_one_reason_is_one_row_on_the_terminal():

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from reports import tables
-from reports.answers import Answers
 from reports.cost import cost_drawings
-from reports.draw import DRAWN, draw_all
 from reports.figures.ablation import gain_bars
 from reports.figures.calibration import reliability
 from reports.figures.confused import Confusion, most_confused
@@ -22,16 +18,13 @@ from reports.figures.curves import training_curves
 from reports.figures.memory import Need, memory_by_phase
 from reports.figures.per_class import per_class_difference
 from reports.figures.roofline import Work, roofline
-from reports.figures.style import class_label, entitle, looks_of, save, style
+from reports.figures.style import class_label, entitle, looks_of, style
 from reports.figures.sweep import Rate, batch_sweep
-from reports.figures.throughput import _front, accuracy_against_throughput
-from reports.pictures import Drawing, drawings
-from reports.placement import Mark, place_labels
-from reports.report import build_tables
 from results.record import Record
 from results.speed import Limits
 from results.store import ResultStore
 from tests.fake_results import HOSTILE, fill, history, predictions, profiled, trained
+from tests.figure_reader import asked_of, texts
 
 
 @pytest.fixture
@@ -41,77 +34,7 @@ def store(tmp_path: Path) -> ResultStore:
     return store
 
 
-def texts(figure: Figure) -> str:
-    """All that the figure says."""
-    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
-    return "\n".join(artist.get_text() for artist in found)
-
-
-def asked_of(store: ResultStore, **options: object) -> dict[str, list]:
-    """The drawings that the store's records ask for, by kind."""
-    records, answers = store.records(), Answers(store.predictions)
-    found: dict[str, list] = {}
-    built = build_tables(records, answers)
-    for drawing in drawings(records, built, answers, store.history, options.get("image_of")):  # type: ignore[arg-type]
-        found.setdefault(drawing.kind, []).append(drawing)
-    return found
-
-
-# Accuracy against throughput
-
-
-def crowded_rows() -> pd.DataFrame:
-    records = []
-    for place, method in enumerate(("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")):
-        records += [trained(method, seed, 0.85 + place / 1000 + seed / 500) for seed in range(3)]
-        records.append(profiled(method, 1000 + 10 * place))
-    return tables.head_to_head(records).frame
-
-
-def test_throughput_labels_do_not_collide():
-    with style():
-        figure = Figure(figsize=(5.6, 3.8))
-        axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 10))
-        marks = [Mark(5 + place / 10, 5 + place / 20, 4.5, 6) for place in range(6)]
-        placed = place_labels(axes, marks, [f"method number {place}" for place in range(6)])
-    boxes = [label.get_window_extent() for label in placed]
-    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
-
-
-def test_throughput_figure_says_what_it_measures_and_where():
-    figure = accuracy_against_throughput(crowded_rows(), [], "cub100")
-    assert figure is not None
-    assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
-    unprofiled = accuracy_against_throughput(tables.head_to_head([trained("plain")]).frame, [], "cub100")
-    assert unprofiled is not None
-    assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
-
-
-def test_throughput_figure_counts_the_rows_it_cannot_show():
-    frame = tables.head_to_head([trained("plain"), profiled("plain"), trained("sef")]).frame
-    figure = accuracy_against_throughput(frame, [], "cub100")
-    assert figure is not None
-    assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
-
-
-def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
-    records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
-    records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
-    records += [trained("sef", top1=0.3), profiled("sef", 10)]
-    figure = accuracy_against_throughput(tables.head_to_head(records).frame, [], "cub100")
-    assert figure is not None
-    named = {text.get_text() for text in figure.axes[0].texts}
-    assert "plain v19" in named
-    assert "sef" not in named
-    assert "sef" in {text.get_text() for text in figure.legends[0].get_texts()}
-
-
-def test_pareto_front_joins_rows_that_no_other_beats_in_both():
-    with style():
-        axes = Figure().add_subplot()
-        _front(axes, np.array([100.0, 300, 200, 150]), np.array([90.0, 80, 79, 85]))
-    (line,) = axes.lines
-    assert list(zip(*line.get_data(orig=True), strict=True)) == [(300, 80), (150, 85), (100, 90)]
+# Training curves
 
 
 def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
@@ -133,38 +56,15 @@ def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
     assert not figure.axes[1].collections
 
 
-def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
-    frame = tables.head_to_head([trained(HOSTILE)]).frame
-    drawn = []
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        folder.mkdir()
-        figure = accuracy_against_throughput(frame, [], HOSTILE)
-        assert figure is not None
-        (path,) = save(figure, folder, "figure", ["svg"])
-        drawn.append(path.read_bytes())
-    assert drawn[0] == drawn[1]
-    assert not [node for node in ElementTree.fromstring(drawn[0]).iter() if node.tag.endswith("script")]
-
-
-def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
-    records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
-    records += [profiled("plain", 1000), profiled("sef", 1000), profiled("dfl_cnn", 1000)]
-    frame = tables.head_to_head(records).frame.sort_values("method")
-    frame["inference_peak_memory"] = [np.nan, 2.0**33, 2.0**32]
-    figure = accuracy_against_throughput(frame, [], "cub100")
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
+    table = history(epochs=epochs)
+    table.loc[: epochs - 2, "test_top1"] = np.nan
+    figure = training_curves([("plain", [table])], ["plain"], [], "cub100")
     assert figure is not None
-    hollow, large, small = [points for points in figure.axes[0].collections if len(points.get_offsets())][-3:]
-    assert large.get_sizes()[0] == pytest.approx(2 * small.get_sizes()[0])
-    assert hollow.get_facecolor()[0][:3].tolist() == [1, 1, 1]
-    assert "GiB" in texts(figure)
-
-
-def test_rates_that_hardly_differ_are_not_spread_over_the_whole_width():
-    records = [trained("plain"), trained("sef"), profiled("plain", 100), profiled("sef", 101)]
-    figure = accuracy_against_throughput(tables.head_to_head(records).frame, [], "cub100")
-    assert figure is not None
-    low, high = figure.axes[0].get_xlim()
-    assert high - low > 30
+    loss, accuracy = figure.axes
+    assert loss.get_xlim() == accuracy.get_xlim()
+    assert all(tick == round(tick) for tick in accuracy.get_xticks())
 
 
 # Looks and names
@@ -300,18 +200,38 @@ def test_bins_of_a_few_images_are_not_drawn():
     assert len(figure.axes[0].lines[-1].get_xdata()) == 1
 
 
+def test_a_legend_of_long_names_stays_within_the_figure():
+    confidence = np.linspace(0, 1, 50)
+    names = [f"ws_dan a_variant_with_a_long_name_{place}" for place in range(7)]
+    figure = reliability([(name, [(confidence, confidence > 0.5)]) for name in names], names, [], "cub100")
+    assert figure is not None
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
 # Ablation
 
 
-def test_a_bar_is_full_only_where_its_interval_excludes_zero():
-    sure = {"difference": 3.0, "difference_low": 1.0, "difference_high": 5.0, "seeds": 3}
+def test_a_bar_is_full_only_where_its_interval_excludes_zero_and_both_tests_say_so():
+    sure = {
+        "difference": 3.0,
+        "difference_low": 1.0,
+        "difference_high": 5.0,
+        "seeds": 3,
+        "p": 0.01,
+        "p_bootstrap": 0.01,
+    }
     open_, alone = sure | {"difference_low": -1.0}, sure | {"difference_low": None, "difference_high": None, "seeds": 1}
     untested = dict.fromkeys(sure) | {"seeds": 0}
-    figure = gain_bars([sure, open_, alone, untested], ["a", "b", "c", "d"], "gain", "x")
+    doubted = sure | {"p": 0.2}
+    figure = gain_bars([sure, open_, alone, untested, doubted], ["a", "b", "c", "d", "e"], "gain", "x")
     assert figure is not None
     bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
-    assert full == [True, False, False]
+    assert full == [True, False, False, False]
     assert "+3.0 (n=1)" in texts(figure)
     assert gain_bars([untested], ["d"], "gain", "x") is None
 
@@ -373,58 +293,3 @@ def test_profile_runs_ask_for_what_they_measured():
     found = {drawing.kind: drawing for drawing in cost_drawings(records)}
     assert [work.name for work in found["roofline"].arguments[0]] == ["plain", "sef"]
     assert found["roofline"].heading.endswith("batch 16")
-
-
-# Drawing and saving
-
-
-drawn: list[int] = []
-
-
-def _drawn(width: int, title: str) -> Figure:
-    drawn.append(width)
-    return Figure(figsize=(width, 1))
-
-
-def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path):
-    def written(width: int) -> list[str]:
-        pictures = draw_all([Drawing("curves", "cub", _drawn, (width,))], tmp_path)
-        return sorted(path.name for picture in pictures["curves"] for path in picture.paths)
-
-    drawn.clear()
-
-    files = ["curves-cub.pdf", "curves-cub.png", "curves-cub.svg"]
-    assert written(1) == written(1) == files
-    assert drawn == [1]
-    assert written(2) == files
-    assert drawn == [1, 2]
-    (tmp_path / "curves-cub.png").unlink()
-    assert written(2) == files
-    assert drawn == [1, 2, 2]
-    (tmp_path / DRAWN).write_text("not JSON")
-    assert written(2) == files
-    assert drawn == [1, 2, 2, 2]
-
-
-def test_many_figures_drawn_by_several_processes_are_those_of_one(store: ResultStore, monkeypatch: pytest.MonkeyPatch):
-    fill(store, [trained("plain", seed, dataset=name) for name in "abc" for seed in range(2)], 100)
-    found = [drawing for several in asked_of(store).values() for drawing in several]
-    folders = [store.root / "one", store.root / "many"]
-    for folder, worth in zip(folders, (100, 4), strict=True):
-        folder.mkdir()
-        monkeypatch.setattr("reports.draw.WORTH", worth)
-        monkeypatch.setattr("os.cpu_count", lambda: 2)
-        draw_all(found, folder)
-    one, many = ({path.name: path.read_bytes() for path in folder.glob("*.svg")} for folder in folders)
-    assert len(one) >= 9
-    assert one == many
-
-
-def test_two_figures_of_one_name_have_two_files(tmp_path: Path):
-    drawings = [Drawing("curves", name, _blank, ()) for name in ("a/b", "a b", "A-B")]
-    (pictures,) = draw_all(drawings, tmp_path).values()
-    assert len({path for picture in pictures for path in picture.paths}) == 9
-
-
-def _blank(title: str) -> Figure:
-    return Figure(figsize=(1, 1))

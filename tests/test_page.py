@@ -15,8 +15,8 @@ from PIL import Image
 
 from reports import report as reporting
 from reports.cells import Column
+from reports.outline import chapters
 from reports.page import pictures
-from reports.page.outline import chapters
 from reports.page.reading import SummarisingStore, summary
 from reports.page.records import EPOCHS_OF_ALL, FEWEST, records_data
 from reports.report import Report, write_report

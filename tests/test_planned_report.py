@@ -30,7 +30,7 @@ def test_a_missing_row_is_shown_with_the_published_value_and_the_reason() -> Non
     assert "89.4" in text
     assert "needs cub_200_2011" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| sef")]
-    assert [cell.strip() for cell in line.split("|")][6:9] == ["–", "2", "needs a GPU"]
+    assert [cell.strip() for cell in line.split("|")][6:10] == ["–", "2", "1, 2", "needs a GPU"]
 
 
 def test_rows_that_are_missing_for_one_reason_in_one_place_are_told_at_once() -> None:
@@ -38,6 +38,12 @@ def test_rows_that_are_missing_for_one_reason_in_one_place_are_told_at_once() ->
     text = formats.markdown(gaps(rows))
     assert "plain, ws_dan (paper, maps_4)" in text
     assert len(text.splitlines()) == 4
+
+
+def test_rows_that_lack_further_seeds_are_told_from_those_that_are_not_there() -> None:
+    text = formats.markdown(gaps([row(seeds=[0, 1, 2]), row("sef", seeds=[1, 2]), row("plain", seeds=[1, 2])]))
+    told = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()[2:]]
+    assert [(line[6], line[8]) for line in told] == [("ws_dan", "0, 1, 2"), ("sef, plain", "1, 2")]
 
 
 def test_rows_are_chosen_as_records_are() -> None:

@@ -82,6 +82,8 @@ def test_the_largest_share_tells_what_a_step_is_bound_by() -> None:
     (record,) = repeats(900)
     record.speed["train"].shares = {"arithmetic": 0.2, "memory": 0.62, "launches": 0.1}
     assert row_of(profiles.profile([record]), mode="train")["bound"] == "memory, 62 %"
+    record.speed["train"].shares = {"arithmetic": 0.2, "memory": 0.26, "launches": 0.1}
+    assert row_of(profiles.profile([record]), mode="train")["bound"] == "none (memory 26 %)"
     record.speed["train"].shares = {"arithmetic": 0.2}  # compiled: what else it waits for is not known
     assert row_of(profiles.profile([record]), mode="train")["bound"] is None
 
@@ -108,6 +110,14 @@ def test_a_method_is_told_in_shares_of_the_plain_backbone_of_the_same_cell() -> 
     assert frame["of_plain"]["sef", 64] == pytest.approx(80)
     assert frame["of_plain"].drop(("sef", 64)).isna().all()
     assert "of plain" not in formats.terminal(profiles.profile(records[::2]))
+
+
+def test_a_share_of_plain_is_marked_where_the_ranges_meet() -> None:
+    # p10 and p90 lie a tenth off the median.
+    table = profiles.profile([profiled("plain", 1000), profiled("sef", 900), profiled("dfl_cnn", 800)])
+    (column,) = [column for column in table.columns if column.heading == "of plain, %"]
+    rows = table.where(mode="inference").frame.to_dict("records")
+    assert {row["method"]: column.show(row) for row in rows} == {"plain": "", "sef": "≈ 90", "dfl_cnn": "80"}
 
 
 def test_rates_with_other_images_are_another_cell() -> None:

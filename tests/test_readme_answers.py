@@ -148,6 +148,17 @@ def test_the_correction_can_undo_a_verdict(store: ResultStore, page: Path):
     assert "is better" not in answer(page, store, "method=ws_dan first=a second=b,c,d")
 
 
+def test_a_pair_of_methods_is_corrected_for_all_pairs_of_its_arena_as_in_the_table(store: ResultStore, page: Path):
+    for method, right in {"plain": 80, "ws_dan": 74, "sef": 73}.items():
+        keep(store, "paper", right, seeds=(0,), method=method)
+    frame = paired(store.records(), Answers(store.predictions)).frame
+    (row,) = frame[(frame["first"] == "plain") & (frame["second"] == "ws_dan")].to_dict("records")
+    p = max(row["p_holm"], row["p_bootstrap_holm"])
+    said = answer(page, store, "first=ws_dan:paper second=plain:paper,ws_dan:no_crop").splitlines()
+    assert f"p = {p:.3f}, Holm-corrected for 3 pairs)" in said[0]
+    assert "not measured yet" in said[1]
+
+
 # What is missing
 
 
@@ -173,7 +184,7 @@ def test_without_predictions_the_sentence_names_whose_are_missing(store: ResultS
     [
         ({"seeds": (7,)}, "no seed in common"),
         ({"images": 90}, "predictions are not of the same test images"),
-        ({"split_sha256": "other"}, "their splits differ"),
+        ({"split_sha256": "other"}, "split=5555555555 against split=other"),
     ],
 )
 def test_what_no_filter_can_mend_is_a_sentence(store: ResultStore, page: Path, second: dict, reason: str):

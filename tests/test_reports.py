@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from reports import formats, profiles, tables
+from reports import profiles, tables
 from reports.answers import NOTHING_STORED, Answers
+from reports.builders import build_tables
 from reports.cells import DASH, absent
-from reports.groups import groups, labels
+from reports.groups import groups
 from reports.missing import missing
 from reports.paired import paired
 from reports.provenance import provenance
-from reports.readme import check_readme, pages, render_readme, write_readme
 from reports.report import Report, terminal_tables, write_report
-from reports.sections import sections
-from reports.statistics import holm
-from reports.tables import Table
-from reports.wins import wins
 from results.record import Record
 from results.store import ResultStore
-from tests.fake_results import HOSTILE, failed, fill, metrics, predictions, profiled, trained
+from tests.fake_results import HOSTILE, failed, fill, metrics, profiled, trained
+from tests.table_reader import only_row, shown
 
 
 @pytest.fixture
@@ -37,16 +28,6 @@ def store(tmp_path: Path) -> ResultStore:
     store = ResultStore(tmp_path / "results")
     store.prepare()
     return store
-
-
-def only_row(table: Table) -> dict:
-    (row,) = table.frame.to_dict("records")
-    return row
-
-
-def shown(table: Table, heading: str) -> list[str]:
-    (column,) = [column for column in table.columns if column.heading == heading]
-    return [column.show(row) for row in table.frame.to_dict("records")]
 
 
 def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:
@@ -72,6 +53,18 @@ def test_the_three_selections_are_never_mixed():
     assert shown(table, "top-1 last epoch, %") == ["80.5 ± 0.7"]
     assert shown(table, "validation-selected, %") == ["81.5 ± 0.7"]
     assert shown(table, "best on test, %") == ["82.5 ± 0.7"]
+
+
+def test_where_one_epoch_was_evaluated_nothing_was_selected():
+    once = trained("plain", recipe={"evaluate_every": 10})
+    table = tables.head_to_head([once])
+    assert shown(table, "top-1 last epoch, %") == ["80.0 (n=1)"]
+    assert shown(table, "validation-selected, %") == shown(table, "best on test, %") == [DASH]
+    assert shown(tables.runs([once]), "best on test, %") == [DASH]
+    told = [reason for (_, value), reason in missing_reasons([once]).items() if value.endswith(" top1")]
+    assert told == ["one epoch was evaluated: nothing was selected"] * 2
+    twice = tables.head_to_head([trained("plain", recipe={"evaluate_every": 5})])
+    assert shown(twice, "best on test, %") == ["82.0 (n=1)"]
 
 
 def test_one_seed_has_neither_deviation_nor_interval():
@@ -206,115 +199,6 @@ def test_provenance_counts_runs_per_fact_and_sums_up_what_always_changes():
     assert facts["commit abc1234", "clean"] == 9
 
 
-# Paired comparison
-
-
-def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):
-    records = [trained("plain", 0), trained("plain", 1), trained("sef", 1), trained("sef", 2)]
-    right = {"plain": np.arange(100) < 70, "sef": np.arange(100) < 80}
-    for record in records:
-        store.write(record, predictions=predictions(right[record.run["method"]]))
-    row = only_row(paired(records, Answers(store.predictions)))
-    assert (row["seeds"], row["images"]) == (1, 100)
-    assert row["difference"] == pytest.approx(-10)
-    assert row["p"] == row["p_holm"] == pytest.approx(2 * 0.5**10)
-    assert row["better"] == "sef"
-
-
-def test_pairs_are_compared_by_image_not_by_place(store: ResultStore):
-    records = [trained("plain"), trained("sef")]
-    table = predictions(np.arange(50) < 25)
-    store.write(records[0], predictions=table)
-    store.write(records[1], predictions=table.sample(frac=1, random_state=0))
-    row = only_row(paired(records, Answers(store.predictions)))
-    assert (row["difference"], row["p"], row["better"]) == (0, 1, "neither")
-
-
-def test_only_last_epoch_predictions_are_compared(store: ResultStore):
-    records = [trained("plain"), trained("sef")]
-    last, best = predictions(np.zeros(20, bool)), predictions(np.ones(20, bool), "best_on_test")
-    store.write(records[0], predictions=pd.concat([last, best]))
-    store.write(records[1], predictions=last)
-    assert only_row(paired(records, Answers(store.predictions)))["difference"] == 0
-
-
-@pytest.mark.parametrize(
-    ("seed", "images", "reason"),
-    [(1, 50, "no seed in common"), (0, 40, "not of the same test images"), (0, 0, "no stored predictions")],
-)
-def test_pairs_that_cannot_be_tested_say_why(store: ResultStore, seed: int, images: int, reason: str):
-    records = [trained("plain"), trained("sef", seed)]
-    fill(store, records[:1], 50)
-    fill(store, records[1:], images)
-    table = paired(records, Answers(store.predictions))
-    assert shown(table, "p McNemar (Holm)") == [DASH]
-    assert reason in only_row(table)["reason"]
-    frame = missing(records, tables.head_to_head(records), table).frame
-    assert only_row(table)["reason"] in frame[frame["value"] == "paired test"]["reason"].tolist()
-
-
-@pytest.mark.parametrize(
-    "change", [{"dataset": "cars"}, {"backbone": "vgg16"}, {"protocol": "paper"}, {"recipe": {"epochs": 2}}]
-)
-def test_methods_under_different_conditions_are_not_paired(change: dict):
-    assert paired([trained("plain"), trained("sef", **change)], NOTHING_STORED).frame.empty
-
-
-def test_predictions_are_not_read_where_there_is_no_pair():
-    def read(run_id: str) -> None:
-        raise AssertionError(f"{run_id} was read")
-
-    assert paired([trained("plain", seed) for seed in range(3)], Answers(read)).frame.empty
-
-
-def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
-    # Each seed's models differ beyond doubt, but in opposite directions: nothing is said of the methods.
-    records = [trained(method, seed) for method in ("plain", "sef") for seed in range(2)]
-    right = {("plain", 0): 90, ("sef", 0): 60, ("plain", 1): 61, ("sef", 1): 90}
-    for record in records:
-        share = right[record.run["method"], record.run["seed"]]
-        store.write(record, predictions=predictions(np.arange(100) < share))
-    row = only_row(paired(records, Answers(store.predictions)))
-    assert (row["better"], row["p"]) == ("neither", 1)
-    assert row["difference_low"] < 0 < row["difference_high"]
-
-
-def test_both_tests_are_corrected_for_the_number_of_pairs(store: ResultStore):
-    records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
-    fill(store, records, 100)
-    frame = paired(records, Answers(store.predictions)).frame
-    for key in ("p", "p_bootstrap"):
-        assert frame[f"{key}_holm"].tolist() == pytest.approx(holm(frame[key].tolist()))
-
-
-def test_win_matrix_counts_wins_losses_and_what_is_open(store: ResultStore):
-    records = [trained("plain"), trained("sef"), trained("dfl_cnn"), trained("ws_dan")]
-    shares = {"plain": 60, "sef": 90, "dfl_cnn": 91}
-    for record in records:
-        known = record.run["method"] in shares
-        table = predictions(np.arange(100) < shares[record.run["method"]]) if known else None
-        store.write(record, predictions=table)
-    table = wins(paired(records, Answers(store.predictions)))
-    counts = {
-        row["method"]: (row["wins"], row["losses"], row["open"], row["untested"])
-        for row in table.frame.to_dict("records")
-    }
-    nothing = {"ws_dan": (0, 0, 0, 3)}
-    assert counts == {"plain": (0, 2, 0, 1), "sef": (1, 0, 1, 1), "dfl_cnn": (1, 0, 1, 1)} | nothing
-    methods = table.frame["method"].tolist()
-    against_plain = dict(zip(methods, shown(table, "plain"), strict=True))
-    assert against_plain == {"plain": "·", "sef": "+30.0 better", "dfl_cnn": "+31.0 better", "ws_dan": DASH}
-    assert dict(zip(methods, shown(table, "sef"), strict=True))["dfl_cnn"] == "+1.0 open"
-
-
-def test_win_matrix_of_each_comparison_has_its_own_opponents(store: ResultStore):
-    records = [trained(method, dataset=dataset) for method, dataset in (("a", "x"), ("b", "x"), ("a", "y"), ("c", "y"))]
-    fill(store, records, 50)
-    parts = dict(sections(wins(paired(records, Answers(store.predictions)))))
-    headings = [[column.heading for column in part.columns] for part in parts.values()]
-    assert [("b" in found, "c" in found) for found in headings] == [(True, False), (False, True)]
-
-
 # Intervals
 
 
@@ -359,53 +243,32 @@ def test_known_deviations_stand_beside_the_published_value():
     assert shown(tables.paper(records), "known deviations") == ["The paper names no weight decay."]
 
 
-# Formats
-
-
-def test_hostile_names_stay_text_in_markdown():
-    text = formats.markdown(tables.head_to_head([trained(HOSTILE)]))
-    heading, _, row = text.splitlines()
-    assert "<script" not in text
-    assert "\x1b" not in text
-    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", heading))
-    assert r"\$x\$ \*y\* \[z\](u)" in row
-
-
-def test_csv_keeps_names_as_they_are_and_numbers_unrounded():
-    table = tables.head_to_head([trained(HOSTILE, 0, 0.8), trained(HOSTILE, 1, 1 / 3)])
-    (row,) = csv.DictReader(io.StringIO(formats.csv(table)))
-    assert row["method"] == HOSTILE
-    assert float(row["last_top1"]) == 100 * (0.8 + 1 / 3) / 2
-
-
-def test_missing_numbers_are_empty_in_csv():
-    (row,) = csv.DictReader(io.StringIO(formats.csv(tables.head_to_head([trained("plain")]))))
-    assert row["last_top1_sd"] == row["inference_images_per_s"] == ""
-
-
-def test_terminal_tables_fit_and_carry_no_control_characters(store: ResultStore):
-    names = ["plain", "a_method_with_quite_a_long_name_that_goes_on", HOSTILE]
-    records = [trained(name, seed, variant="released_by_the_authors") for name in names for seed in range(2)]
-    records += [trained("plain", backbone="swin_base_patch4_window12_384.ms_in22k"), profiled("plain"), failed("sef")]
-    fill(store, records, 50)
-    texts = terminal_tables(write_report(store, store.root / "report", "x"))
-    assert max(len(line) for text in texts[1:] for line in text.splitlines()) <= formats.WIDTH
-    assert "\x1b" not in "".join(texts)
-    assert any("83.0" in text or "80.0" in text for text in texts)
-
-
-def test_long_terminal_tables_say_how_many_rows_are_left_out():
-    table = tables.runs([trained("plain", seed) for seed in range(50)])
-    assert formats.terminal(table).endswith("… 10 more in runs.csv")
-
-
-def test_labels_are_as_short_as_tells_rows_apart():
-    records = [trained("plain"), trained("ws_dan"), trained("ws_dan", variant="released")]
-    frame = pd.DataFrame([group.names for group in groups(records)])
-    assert sorted(labels(frame)) == ["plain", "ws_dan paper", "ws_dan released"]
+def test_an_interval_does_not_leave_the_scale(store: ResultStore):
+    for seed, top1 in enumerate((0.99, 0.5)):
+        fill(store, [trained("plain", seed, top1=top1)])
+    (row,) = tables.head_to_head(store.records()).frame.to_dict("records")
+    assert (row["last_top1_low"], row["last_top1_high"]) == (0, 100)
 
 
 # The report
+
+
+def test_no_table_has_two_columns_of_one_name():
+    for name, table in build_tables([], NOTHING_STORED).items():
+        headings = [column.heading for column in table.columns]
+        assert sorted(set(headings)) == sorted(headings), name
+
+
+def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: ResultStore, tmp_path: Path):
+    records = [trained("plain"), trained("sef", top1=0.7), trained("sef", top1=0.9, variant="no_lmgm")]
+    fill(store, [*records, trained("sef", top1=0.6, recipe={"epochs": 3})])
+    summary = write_report(store, tmp_path / "report", "x").summary
+    best = [sentence.partition(": highest last-epoch top-1 in %: ") for sentence in summary if "highest" in sentence]
+    assert [(place, told) for place, _, told in best] == [
+        ("cub100, common recipe, resnet50, 448 px, epochs: 10", "80.0 (n=1), plain paper (of 2 with an accuracy)."),
+        ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef paper (of 1 with an accuracy)."),
+    ]
+    assert any(re.fullmatch(r"Values are missing for \d+ reasons, listed below\.", sentence) for sentence in summary)
 
 
 def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):
@@ -426,7 +289,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def test_report_reads_summary_then_jobs_then_missing_then_provenance(report: Report):
     text = report.page.read_text()
-    order = ["6 done, 1 failed", "## Reproduce", "## Compare", "## Profile", "## What is missing", "## Provenance"]
+    order = ["6 done, 1 failed", "## Reproduce", "## Compare", "## Profile", "### What is missing", "### Provenance"]
     assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
     assert "<" not in text.replace("](", "")
 
@@ -440,113 +303,11 @@ def test_report_links_are_relative_and_lead_to_files(report: Report):
 
 def test_report_keeps_protocols_in_separate_tables(report: Report):
     text = report.page.read_text()
-    assert "### cub100, common recipe" in text
-    assert "### cub100, paper recipe" in text
+    assert "#### cub100, common recipe" in text
+    assert "#### cub100, paper recipe" in text
 
 
 def test_report_on_chosen_records_leaves_out_the_others(store: ResultStore, tmp_path: Path):
     fill(store, [trained("plain"), trained("sef")])
     report = write_report(store, tmp_path / "report", "One", [trained("plain")])
     assert "sef" not in report.page.read_text()
-
-
-# README
-
-
-@pytest.fixture
-def readme(tmp_path: Path) -> Path:
-    path = tmp_path / "README.md"
-    path.write_text("# A\n<!-- table: head_to_head dataset=cub100 -->\nold\n<!-- /table -->\nend\n")
-    return path
-
-
-def test_readme_tables_are_rendered_between_their_markers(store: ResultStore, readme: Path):
-    fill(store, [trained("plain"), trained("sef", dataset="cars"), profiled("plain", 2000)])
-    text = render_readme(readme, store)
-    assert text.startswith("# A\n<!-- table: head_to_head dataset=cub100 -->\n\n| method")
-    assert text.endswith("\n<!-- /table -->\nend\n")
-    assert "old" not in text
-    assert "| sef" not in text
-    assert " 2000 |" in text
-
-
-def test_a_compact_readme_table_keeps_the_columns_that_matter_most(store: ResultStore, readme: Path):
-    fill(store, [trained("plain")])
-    readme.write_text("<!-- table: head_to_head compact dataset=cub100 -->\n<!-- /table -->\n")
-    compact = render_readme(readme, store)
-    assert "top-1 last epoch" in compact
-    assert "calibration" not in compact
-    readme.write_text("<!-- table: head_to_head dataset=cub100 -->\n<!-- /table -->\n")
-    assert "calibration" in render_readme(readme, store)
-
-
-def test_an_interval_does_not_leave_the_scale(store: ResultStore):
-    for seed, top1 in enumerate((0.99, 0.5)):
-        fill(store, [trained("plain", seed, top1=top1)])
-    (row,) = tables.head_to_head(store.records()).frame.to_dict("records")
-    assert (row["last_top1_low"], row["last_top1_high"]) == (0, 100)
-
-
-def test_readme_check_fails_until_the_table_is_what_the_records_give(store: ResultStore, readme: Path):
-    fill(store, [trained("plain")])
-    assert not check_readme(readme, store)
-    write_readme(readme, store)
-    assert check_readme(readme, store)
-    fill(store, [trained("plain", 1)])
-    assert not check_readme(readme, store)
-
-
-def test_tables_in_latex_files_are_rendered_between_their_comments(store: ResultStore, tmp_path: Path):
-    fill(store, [trained("plain")])
-    page = tmp_path / "paper.tex"
-    page.write_text("before\n% table: head_to_head compact dataset=cub100\nold\n% /table\nafter\n")
-    write_readme(page, store)
-    text = page.read_text()
-    assert text.startswith("before\n% table: head_to_head compact dataset=cub100\n\\begin{tabular}")
-    assert text.endswith("\\end{tabular}\n% /table\nafter\n")
-    assert check_readme(page, store)
-
-
-def test_the_pages_of_a_checkout_are_those_with_tables(tmp_path: Path):
-    for folder in ("docs/deep", "reports", "methods/plain", "elsewhere"):
-        (tmp_path / folder).mkdir(parents=True)
-    marked = "<!-- table: runs -->\n<!-- /table -->\n"
-    for name in ("README.md", "docs/deep/a.md", "methods/plain/README.md", "elsewhere/b.md"):
-        (tmp_path / name).write_text(marked)
-    (tmp_path / "docs/none.md").write_text("no table\n")
-    (tmp_path / "reports/t.tex").write_text("% table: runs\n% /table\n")
-    names = [str(path.relative_to(tmp_path)) for path in pages(tmp_path)]
-    assert names == ["README.md", "docs/deep/a.md", "reports/t.tex", "methods/plain/README.md"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "nearest"),
-    [("head_to_had", "'head_to_head'"), ("runs datset=cub100", "'dataset'"), ("runs cub100", "name=value")],
-)
-def test_readme_names_the_nearest_table_or_filter(store: ResultStore, readme: Path, asked: str, nearest: str):
-    readme.write_text(f"<!-- table: {asked} -->\n<!-- /table -->\n")
-    with pytest.raises(ValueError, match=nearest):
-        render_readme(readme, store)
-
-
-def test_readme_block_without_an_end_is_an_error(store: ResultStore, readme: Path):
-    readme.write_text("<!-- table: runs -->\nall that follows")
-    with pytest.raises(ValueError, match="has no <!-- /table -->"):
-        render_readme(readme, store)
-
-
-ROOT = Path(__file__).parents[1]
-
-
-def test_committed_pages_are_what_the_committed_records_give():
-    store = ResultStore(ROOT / "results" / "reference")
-    found = pages(ROOT)
-    assert ROOT / "README.md" in found
-    assert [page for page in found if not check_readme(page, store)] == []
-
-
-def test_check_on_the_command_line_fails_for_pages_that_other_records_would_fill(tmp_path: Path):
-    command = [sys.executable, "run_all.py", "report", "--check", "--results", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 1
-    assert "README.md: its tables are not what the records give; run report --readme" in done.stdout

@@ -129,6 +129,11 @@ def test_the_mean_is_over_subsets_for_each_seed_and_then_over_seeds() -> None:
     assert (row["dataset"], row["seeds"], row["settings"]) == ("webfg_496", 2, "")
 
 
+def test_the_means_interval_is_marked_as_one_over_seeds() -> None:
+    (row,) = shown(on_all(0, 0.70, 0.80, 0.90) + on_all(1, 0.71, 0.81, 0.91))
+    assert row["95 % interval of the mean"].endswith("(seeds)")
+
+
 def test_only_seeds_that_all_subsets_have_count_for_the_mean() -> None:
     (row,) = shown([*on_all(0, 0.7, 0.8, 0.9), on("bird", 1, 0.1)])
     assert (row["seeds"], row["mean, %"]) == ("1", "80.0 (n=1)")
@@ -177,18 +182,21 @@ def test_subsets_are_never_in_one_table_and_their_mean_stands_after_them(tmp_pat
     fill(store, on_all(0, 0.7, 0.8, 0.9) + on_all(0, 0.6, 0.7, 0.8, method="sef"), 40)
     text = write_report(store, tmp_path / "report", "WebFG").page.read_text()
     headings = [line for line in text.splitlines() if line.startswith("##")]
-    compare = headings[headings.index("## Compare: head to head") : headings.index("## Profile: what each costs")]
-    sections = [f"### webfg_496:{subset}, common recipe" for subset in sorted(CLASSES)]
+    compare = headings[headings.index("## Compare") : headings.index("## Profile")]
+    sections = [f"#### webfg_496:{subset}, common recipe" for subset in sorted(CLASSES)]
+    arenas = [f"{section}, resnet50, 448 px, epochs: 10" for section in sections]
     assert compare == [
-        "## Compare: head to head",
+        "## Compare",
+        "### Head to head",
         *sections,
-        "## Compare: averages over subsets",
-        "## Compare: paired tests",
-        *(f"{section}, resnet50, 448 px, epochs: 10" for section in sections),
-        *sections,
+        "### Averages over subsets",
+        "### Who beats whom",
+        *arenas,
+        "### Paired comparison",
+        *arenas,
     ]
     assert (
-        "averages over subsets" not in write_report(store, tmp_path / "two", "x", [trained("plain")]).page.read_text()
+        "Averages over subsets" not in write_report(store, tmp_path / "two", "x", [trained("plain")]).page.read_text()
     )
 
 

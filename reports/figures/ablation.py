@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from reports.cells import absent, one_line
 from reports.figures.style import DARK, SMALL, entitle, signed, style
+from reports.paired import LEVEL
 
 _COLOR = "#0072B2"
 
@@ -18,7 +19,8 @@ _COLOR = "#0072B2"
 def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str, title: str) -> Figure | None:
     """Rows with `difference`, `difference_low`, `difference_high`, `seeds` -> bars in points, in the order given.
 
-    Full bars have an interval without zero, hollow ones are open. None if no row has a difference.
+    Full bars have an interval without zero and p values below `LEVEL` by both tests, hollow ones are open. None if no
+    row has a difference.
     """
     shown = [
         (row, "\n".join(map(one_line, name.splitlines())))
@@ -34,7 +36,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
         places = np.arange(len(shown))[::-1]
         for place, (row, _) in zip(places, shown, strict=True):
             low, high, value = row["difference_low"], row["difference_high"], row["difference"]
-            sure = not absent(low) and (low > 0 or high < 0)
+            sure = not absent(low) and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
             axes.barh(place, value, 0.62, facecolor=_COLOR if sure else "white", edgecolor=_COLOR, linewidth=1)
             if not absent(low):
                 axes.errorbar(
@@ -53,7 +55,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
         for place, (row, _) in zip(places, shown, strict=True):
             told = signed(row["difference"]) + (" (n=1)" if row["seeds"] == 1 else "")
             axes.text(1.01, place, told, transform=axes.get_yaxis_transform(), va="center", size=8)
-        kinds = {"difference shown": _COLOR, "open": "white"}
+        kinds = {"shown by both tests, each bar by itself": _COLOR, "open": "white"}
         handles = [Patch(facecolor=color, edgecolor=_COLOR, label=name) for name, color in kinds.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL + 1)
         entitle(figure, title)

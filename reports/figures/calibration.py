@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +17,12 @@ BINS = 15
 """Of equal width, as the calibration error has."""
 FEWEST = 10
 """Images of a bin below which its accuracy is noise, and not drawn."""
-Sure = tuple[str, Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]]
-"""A name; per seed the confidence of each prediction, and whether it is right, `(N,)` each."""
+SHORT = 24
+"""Letters of a name and its error of which two stand side by side in the legend."""
+Seeds = Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]
+"""Per seed the confidence of each prediction, and whether it is right, `(N,)` each."""
+Sure = tuple[str, Seeds]
+"""A name, and what is known of how sure it was."""
 
 
 def reliability(methods: Sequence[Sure], keys: Sequence[str], order: Sequence[str], title: str) -> Figure | None:
@@ -29,33 +34,40 @@ def reliability(methods: Sequence[Sure], keys: Sequence[str], order: Sequence[st
     if not methods:
         return None
     with style():
-        figure = Figure(figsize=(4.8, 5.2), layout="constrained")
+        texts = [f"{one_line(name)} ({100 * _mean_error(seeds):.1f} %)" for name, seeds in methods]
+        columns = 2 if max(map(len, texts)) <= SHORT else 1
+        lines = math.ceil(len(texts) / columns)
+        figure = Figure(figsize=(4.8, 4.6 + 0.2 * lines), layout="constrained")
         curve, spread = figure.subplots(2, 1, height_ratios=(3.2, 1), sharex=True)
         curve.plot([0, 100], [0, 100], color=GREY, lw=1, ls="-", marker="", zorder=1)
         told = "above the line: right more often than sure\nbelow: surer than right"
         curve.text(98, 3, told, size=SMALL, color="#777777", ha="right", linespacing=1.4)
         edges = np.linspace(0, 100, BINS + 1)
         handles = []
-        for (name, seeds), look in zip(methods, looks_of(keys, order), strict=True):
+        for (_, seeds), text, look in zip(methods, texts, looks_of(keys, order), strict=True):
             counts, sure, accuracy = _binned(*map(np.concatenate, zip(*seeds, strict=True)))
             many = counts >= FEWEST
-            curve.plot(100 * sure[many], 100 * accuracy[many], ms=5, mec="white", mew=0.5, clip_on=False, **look)
+            if many.any():  # a line of nothing would leave the layout no room
+                curve.plot(100 * sure[many], 100 * accuracy[many], ms=5, mec="white", mew=0.5, clip_on=False, **look)
             spread.stairs(100 * counts / counts.sum(), edges, color=look["color"], ls=look["linestyle"], lw=1.3)
-            error = float(np.mean([_error(*seed) for seed in seeds]))
-            handles.append(Line2D([], [], ms=5, label=f"{one_line(name)} ({100 * error:.1f} %)", **look))
+            handles.append(Line2D([], [], ms=5, label=text, **look))
         curve.set(xlim=(0, 100), ylim=(0, 100), ylabel="right, %")
         spread.set(xlabel="confidence, %", ylabel="images, %")
         spread.set_ylim(bottom=0)
         figure.legend(
             handles=handles,
             loc="outside lower center",
-            ncols=2,
+            ncols=columns,
             handlelength=3.2,
             title="method (expected calibration error)",
             title_fontsize=8,
         )
         entitle(figure, title)
     return figure
+
+
+def _mean_error(seeds: Seeds) -> float:
+    return float(np.mean([_error(*seed) for seed in seeds]))
 
 
 def _error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:

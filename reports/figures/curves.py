@@ -23,7 +23,7 @@ def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequenc
     """
     with style():
         figure = Figure(figsize=(7.2, 3.2), layout="constrained")
-        loss, accuracy = figure.subplots(1, 2)
+        loss, accuracy = figure.subplots(1, 2, sharex=True)
         for place, ((name, histories), look) in enumerate(zip(curves, looks_of(keys, order), strict=True)):
             if histories:
                 seeds = pd.concat(histories, keys=range(len(histories)), names=["seed"]).reset_index("seed")
@@ -36,6 +36,9 @@ def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequenc
         for axes in (loss, accuracy):
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        first, last = loss.dataLim.intervalx
+        if first == last:
+            loss.set_xlim(first - 1, last + 1)  # else matplotlib makes hundredths of the one epoch
         handles, texts = max(
             (axes.get_legend_handles_labels() for axes in (loss, accuracy)), key=lambda pair: len(pair[0])
         )

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports.cells import one_line
+from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, SMALL, Look, entitle, log_axis, looks_of, style
-from reports.placement import Mark, place_labels
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def class_label(name: str, letters: int = 28) -> str:
 
 def signed(value: float) -> str:
     """A difference in points, with its sign."""
-    return f"{value:+.1f}".replace("-", "−")
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def in_bytes(largest: float) -> tuple[float, str]:

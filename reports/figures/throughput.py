@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from reports.cells import absent, one_line
+from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, GREY, Look, entitle, in_bytes, log_axis, looks_of, note, style
 from reports.groups import labels
-from reports.placement import Mark, place_labels
 
 LABELS = 16
 """Points that one figure can name; of more, those on the Pareto front are named and the others told by their look."""

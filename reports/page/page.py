@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports.cells import DASH, Column, one_line
 from reports.groups import hardware_name, job, value_of
 from reports.missing import condensed
-from reports.page.outline import ALWAYS, GALLERIES, Chapter, chapters
+from reports.outline import ALWAYS, GALLERIES, Chapter, chapters
 from reports.page.pictures import Embedder
 from reports.page.reading import SummarisingStore
 from reports.page.records import records_data

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.cells import DASH, absent
-from reports.groups import job, value_of
+from reports.groups import job, selected, value_of
 from reports.page.reading import SummarisingStore, Summary
 from results.record import SELECTIONS, Record
 from results.store import flat
@@ -93,7 +93,7 @@ def _outcome(record: Record) -> dict[str, Any]:
 
 
 def _accuracy(record: Record) -> Iterator[Part]:
-    known = [(name, metrics) for name in SELECTIONS if (metrics := record.metrics.get(name))]
+    known = [(name, metrics) for name in SELECTIONS if (metrics := selected(record, name))]
     rows = [
         [name.replace("_", " "), str(one.epoch)]
         + [f"{100 * value:.2f}" for value in (one.top1, one.top5, one.mean_class, one.calibration_error)]

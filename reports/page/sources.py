@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from reports.arenas import arenas, contestants
 from reports.cells import Column, absent
-from reports.groups import NAMED, Group, arenas, groups, labels
+from reports.groups import NAMED, Group, groups, labels
 from results.record import Record
 
 PROFILED = ("inference_", "train_step_", "profiled_")
 """How the columns begin that a profile Run fills beside the accuracies of others."""
-_PLACE = ("dataset", "protocol", "backbone")
 
 
 class Sources:
@@ -26,9 +26,10 @@ class Sources:
         for group in found:
             self._know(("names", *_words(group.names, (*NAMED, "settings"))), group)
             self._know(("variant", *_words(group.names, NAMED)), group)
-        for members in arenas(found).values():
-            for label, group in zip(labels(pd.DataFrame([one.names for one in members])), members, strict=True):
-                self._know(("label", *_words(group.names, _PLACE), label), group)
+        for arena, members in arenas(found).items():
+            rivals = contestants(members)
+            for label, group in zip(labels(pd.DataFrame([one.names for one in rivals])), rivals, strict=True):
+                self._know(("label", str(arena), label), group)
 
     def _know(self, key: tuple[str, ...], group: Group) -> None:
         self._runs.setdefault(key, []).extend(record.id for record in group.records)
@@ -48,9 +49,9 @@ def _keys(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield "names", *_words(row, (*NAMED, "settings"))
     elif "from" in row:
         yield from (("variant", *_words({**row, "variant": row[end]}, NAMED)) for end in ("to", "from"))
-    elif all(key in row for key in _PLACE):
+    elif "arena" in row:
         own = ("first", "second") if "first" in row else ("method",)
-        yield from (("label", *_words(row, _PLACE), str(row.get(key))) for key in own)
+        yield from (("label", str(row["arena"]), str(row.get(key))) for key in own)
 
 
 def of_cell(column: Column, row: Mapping[str, Any], runs: Sequence[str]) -> str | None:

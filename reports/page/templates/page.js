@@ -32,7 +32,7 @@ paint(remembered.get());
 // Sorting: numbers by the number a cell begins with, words as words; what is not there comes last either way.
 const DASH = "–";
 const collator = new Intl.Collator("en", { numeric: true });
-const numberIn = (text) => parseFloat(text.replace(/^[<\s]+/, "").replace("−", "-"));
+const numberIn = (text) => parseFloat(text.replace(/^[<>≈\s]+/, "").replace("−", "-"));
 function sort(table, place) {
   const heading = table.tHead.rows[0].cells[place];
   const numeric = heading.classList.contains("right");

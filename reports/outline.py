@@ -1,4 +1,4 @@
-"""What the page shows in which order. A table or kind of figure that is not named here comes under `MORE`."""
+"""What a report shows in which order. A table or kind of figure that is not named here comes under `MORE`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GALLERIES = "galleries"
 
 @dataclass(frozen=True)
 class Chapter:
-    """A heading of the page and what stands below it, by the names in `Report.tables` and `Report.pictures`."""
+    """A heading and what stands below it, by the names in `Report.tables` and `Report.pictures`."""
 
     anchor: str
     title: str
