@@ -28,7 +28,7 @@ class Arena(NamedTuple):
     epochs: Any
     """None under other protocols than the common one: there the budget is part of a method's own recipe."""
     recipe: str | None
-    """The rest of the common recipe as JSON, without what methods may set of it; None as `epochs`."""
+    """The rest of the common recipe, without what methods may set of it, and the precision; JSON. None as `epochs`."""
     split: str | None
     apart: str = ""
     """What sets it apart from other arenas of its name."""
@@ -71,7 +71,7 @@ def _arena(record: Record) -> Arena:
         epochs = value_of(record, "epochs")
         # What is off is left out, so that a setting that is new, and off, leaves older records where they were.
         told = {key: value for key, value in (record.run.get("recipe") or {}).items() if value and key not in _FREE}
-        recipe = json.dumps(told, sort_keys=True)
+        recipe = json.dumps(told | {"precision": record.run.get("precision", "fp32")}, sort_keys=True)
     return Arena(**shared, epochs=epochs, recipe=recipe, split=split_hash(record))
 
 

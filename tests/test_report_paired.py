@@ -101,7 +101,13 @@ def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
 
 
 @pytest.mark.parametrize(
-    "change", [{"recipe": {"batch_size": 64}}, {"recipe": {"augment": {"flip": 0.0}}}, {"split_sha256": "other"}]
+    "change",
+    [
+        {"recipe": {"batch_size": 64}},
+        {"recipe": {"augment": {"flip": 0.0}}},
+        {"precision": "bf16"},
+        {"split_sha256": "other"},
+    ],
 )
 def test_what_tells_two_arenas_apart_is_in_their_names(change: dict):
     records = [trained("plain"), trained("sef", **change)]
