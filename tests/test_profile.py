@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from benchmarks import plan, profile
 from benchmarks.errors import UserError
 from benchmarks.plan import Place
 from benchmarks.profiling import largest
+from benchmarks.profiling.counting import Counts, count
 from benchmarks.settings import ProfileRun
 from benchmarks.suite import Suite
 from benchmarks.worker import blank
+from methods.interface import Method
 from results.record import Record
 
 IMAGES = {"classes": 3, "train_per_class": 4, "test_per_class": 1, "size": 64}
@@ -87,6 +89,24 @@ def test_views_of_a_method_count_against_its_rate(tmp_path: Path) -> None:
     record = measured(tmp_path, methods=["ws_dan"], image_sizes=[64])
     assert record.speed["train"].passes == 3
     assert record.speed["inference"].passes == 2
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_what_is_counted_is_a_step_like_every_further_one(
+    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the first, in which the optimiser makes its state."""
+    counted: list[Counts] = []
+
+    def twice(method: Method, step: Callable[[], object]) -> Counts:
+        counted.extend([count(method, step), count(method, step)])
+        return counted[-2]
+
+    monkeypatch.setattr("benchmarks.profiling.mode.count", twice)
+    measured(tmp_path, set={"optimizer": optimizer})
+    assert len(counted) == 4
+    assert counted[0] == counted[1]
+    assert counted[2] == counted[3]
 
 
 def test_images_are_brought_and_parts_are_told_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ def measure_mode(bench: Bench, mode: Mode) -> Speed:
 
 
 def _count(bench: Bench, cell: Cell, step: Callable[[], None], mode: Mode) -> Counts | None:
+    """Of a step after the first, in which the optimiser makes its state: what every further step does."""
     try:
+        step()
         return count(cell.method, step)
     except Exception as error:
         if not (bench.run.compile and memory.ran_out(error)):
