@@ -128,7 +128,7 @@ def published(method: str) -> tuple[PublishedRow, ...]:
     return tuple(parse(PublishedFile, read_yaml(path) or {}, _short(path)).entries)
 
 
-def answered(method: str, variant: str, dataset: str, backbone: str) -> list[PublishedRow]:
+def published_answered(method: str, variant: str, dataset: str, backbone: str) -> list[PublishedRow]:
     """The published rows with a number that a Run with these settings answers."""
     asked = Answer(variant=variant, dataset=dataset, backbone=backbone)
     return [row for row in published(method) if row.value is not None and row.answered_by == asked]
