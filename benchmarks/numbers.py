@@ -128,8 +128,8 @@ def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
 def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
     """Copies every finished Run of the numbers to the committed ones, and writes down what is still missing."""
     wanted = {key(run) for row in rows for run in row.runs}
-    own = [record for record in store.records() if (store.root / record.id).is_dir()]
-    paths = [store.publish(record.id) for record in own if answered([record]).keys() & wanted]
+    own = (store.read(record.id) for record in store.records())  # it may have failed here, and be committed as done
+    paths = [store.publish(record.id) for record in own if record and answered([record]).keys() & wanted]
     return [*paths, store.plan(planned(missing(rows, store.records())))]
 
 
@@ -172,8 +172,8 @@ def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
 
 def _of_paper(method: str, place: Place, seeds: int | None) -> Iterator[Experiment]:
     """Every published row that a variant answers, by the paper's recipe."""
-    answered = [row.answered_by.variant for row in recipes.published(method) if row.answered_by]
-    variants = [variant for variant in recipes.method_file(method).variants if variant in answered]
+    with_rows = {row.answered_by.variant for row in recipes.published(method) if row.answered_by}
+    variants = [variant for variant in recipes.method_file(method).variants if variant in with_rows]
     if not variants:
         return
     for goal in jobs.goals(method, place, variants=variants):
