@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.numerics import numerics
+from benchmarks.out_of_memory import ran_out
 from benchmarks.plan import Place
 from benchmarks.profiling import largest, memory
 from benchmarks.profiling.gpu import EnergyMeter, state
@@ -80,7 +81,7 @@ def _measure_within(room: int, bench: Bench, mode: Mode) -> None:
         with memory.limited(device, room):
             record.speed[mode] = measure_mode(bench, mode)
     except Exception as error:
-        if memory.ran_out(error):
+        if ran_out(error):
             record.exceeded[mode] = room
             record.missing[f"speed.{mode}"] = f"out of memory: needs more than {room / GIB:.2f} GiB"
         elif ONE_VALUE in str(error):
