@@ -66,6 +66,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Non
     if request.cluster:
         _submit(runs, store, request)
         return
+    team.check(runs)
     if team.follows():
         team.follow(store, request.place)
         return
