@@ -23,6 +23,7 @@ from benchmarks.worker import blank
 from methods.interface import Method
 from results.record import Record
 
+CPU = torch.device("cpu")
 IMAGES = {"classes": 3, "train_per_class": 4, "test_per_class": 1, "size": 64}
 
 
@@ -52,7 +53,7 @@ def cells(**changes: Any) -> list[ProfileRun]:
 
 def measured(folder: Path, **changes: Any) -> Record:
     (run,) = cells(**changes)
-    record = blank(run, torch.device("cpu"))
+    record = blank(run, CPU)
     profile.measure(run, record, Place(), folder)
     return Record.model_validate_json(record.model_dump_json(exclude_none=True))
 
@@ -210,6 +211,38 @@ def test_the_largest_batch_is_told_of_a_cell_that_is_too_large(tmp_path: Path, m
     assert record.missing["speed.train"].endswith("0.07 GiB; the largest batch that fits is 37")
 
 
+def test_a_sweep_searches_the_largest_batch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(largest, "largest_batch", lambda *_: 37)
+    runs = cells(batch_sizes="sweep", memory_limit=2**31, extras=["largest_batch"])
+    found = []
+    for run in runs[:3]:
+        record = blank(run, CPU)
+        profile.measure(run, record, Place(), tmp_path)
+        assert record.speed["inference"].largest_batch or "at batch 2" in record.missing["speed.train.largest_batch"]
+        found.append(record.speed["inference"].largest_batch)
+    assert found == [None, 37, None]
+
+
+@pytest.mark.parametrize("failing", [{1}, {2}, {1, 2}])
+def test_ceilings_that_there_is_no_memory_for_cost_no_result(
+    failing: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_limits, calls = profile.measure_limits, 0
+
+    def full(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in failing:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return measure_limits(*arguments)
+
+    monkeypatch.setattr(profile, "measure_limits", full)
+    record = measured(tmp_path)
+    assert set(record.speed) == {"inference", "train"}
+    assert (record.limits is None) == ("limits" in record.missing) == (len(failing) == 2)
+    assert bool(record.speed["train"].shares) == (len(failing) == 1)
+
+
 def test_compile_time_is_apart_and_parts_are_missing_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +267,7 @@ def test_the_optimizer_decides_what_it_keeps(tmp_path: Path) -> None:
     one, two = (run.model_copy(update={"optimizer": name}) for name in ("sgd", "adamw"))
     bytes_of = []
     for each in (one, two):
-        record = blank(each, torch.device("cpu"))
+        record = blank(each, CPU)
         profile.measure(each, record, Place(), tmp_path)
         bytes_of.append(record.speed["train"].memory["optimizer"])
     assert bytes_of[1] > 1.9 * bytes_of[0] > 0
