@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ def state_of(job: Submitted, queue: dict[str, str] | None) -> str:
 
 def slurm_queue() -> dict[str, str] | None:
     """Our jobs by id, `array_task` where they are of an array, with their states; None where there is no Slurm."""
-    command = ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i %T"]
+    command = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i %T"]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
