@@ -137,6 +137,7 @@ def compare(
         "methods": methods,
         "backbones": [backbone],
         "image_sizes": [changes.get("recipe", {}).get("image_size") or recipes.common()["image_size"]],
+        "compile": [place.execution.compile],
     }
     profiles = [profiled | {"classes": classes} for classes in dict.fromkeys(len(one.classes) for one in opened)]
     trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}
