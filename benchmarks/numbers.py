@@ -194,7 +194,7 @@ def _of_paper(method: str, place: Place, seeds: int | None) -> Iterator[Experime
             "method": method_label(method, goal.variant),
             "backbone": goal.backbone,
             "px": goal.recipe.image_size,
-            "epochs": plan.epochs_of(goal.recipe),
+            "epochs": plan.epochs_of(method, recipes.options_of(method, goal.variant), goal.recipe),
             "published": published,
         }
         yield Experiment("papers", names, (), True, ", ".join(needs))
@@ -206,7 +206,7 @@ def _names(run: AnyRun) -> dict[str, Any]:
         size = {"px": run.image_size, "batch": run.batch_size, "precision": run.precision, "compiled": run.compile}
     else:
         names = {"dataset": run.task, "protocol": run.protocol}
-        size = {"px": run.recipe.image_size, "epochs": plan.epochs_of(run.recipe)}
+        size = {"px": run.recipe.image_size, "epochs": plan.epochs_of(run.method, run.options, run.recipe)}
     return {"job": run.job, **names, "method": method_label(run.method, run.variant), "backbone": run.backbone, **size}
 
 
