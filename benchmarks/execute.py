@@ -161,8 +161,11 @@ class _Course:
 
     def _puts_off(self, number: int, case: AnyRun, display: Display) -> bool:
         """Whether a Run would not end in time: others come before it, once."""
-        expected = self.pace.seconds(case, self.work[case.id]) if self.budget else None
-        if self.budget is None or expected is None or expected < self.budget.left or case.id in self.put_off:
+        if self.budget is None or case.id in self.put_off:
+            return False
+        beat = heartbeat.read(self.store.root / case.id)  # of one that was interrupted: what is done of it stays done
+        expected = self.pace.seconds(case, self.work[case.id] * (beat.share_left if beat else 1.0))
+        if expected is None or expected < self.budget.left:
             return False
         self.put_off.add(case.id)
         display.run_begins(number, case.label)
