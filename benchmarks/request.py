@@ -94,7 +94,7 @@ class Request:
     @property
     def _micro_batch(self) -> int | Literal["auto"] | None:
         if self.batch_size is None or self.batch_size == "auto":
-            return self.batch_size
+            return "auto" if self.batch_size else None
         if not self.batch_size.isdecimal() or int(self.batch_size) == 0:
             raise UserError(f"--batch-size takes one number, 1 or more, or auto; not {self.batch_size!r}")
         return int(self.batch_size)
