@@ -128,8 +128,7 @@ def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
 def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
     """Copies every finished Run of the numbers to the committed ones, and writes down what is still missing."""
     wanted = {key(run) for row in rows for run in row.runs}
-    own = (store.read(record.id) for record in store.records())  # it may have failed here, and be committed as done
-    paths = [store.publish(record.id) for record in own if record and answered([record]).keys() & wanted]
+    paths = [store.publish(record.id) for record in store.own() if answered([record]).keys() & wanted]
     return [*paths, store.plan(planned(missing(rows, store.records())))]
 
 

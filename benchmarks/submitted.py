@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ from typing import Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmarks.settings import AnyRun, ProfileRun, as_run
+from results.record import Record
 from results.store import write_whole
 
 FOLDER = "jobs"
@@ -37,6 +40,20 @@ class Submitted(BaseModel):
     def ended(self, root: Path) -> bool:
         """Whether it went through its Runs to the end, or raised: submitit then keeps its result."""
         return (root / FOLDER / f"{self.job}_0_result.pkl").is_file()
+
+
+def wherever(case: AnyRun) -> AnyRun:
+    """A Run as it is before it is known which machine carries it out: a measurement's id has the machine in it."""
+    return case.model_copy(update={"device": "slurm", "hardware": ""}) if isinstance(case, ProfileRun) else case
+
+
+def names_of(record: Record) -> set[str]:
+    """The ids of a stored Run: its own, and that under which a job was given it."""
+    with suppress(ValidationError):
+        case = as_run(record.run)
+        if case.hash == record.hash:  # else it is of other rules, and nothing that is planned today
+            return {record.id, wherever(case).id}
+    return {record.id}
 
 
 def read_all(root: Path) -> list[Submitted]:
