@@ -131,3 +131,16 @@ def peak_resident_bytes() -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+VMSTAT = Path("/proc/vmstat")
+"""Linux's counters; in a container, those of its host."""
+
+
+def memory_kills() -> int:
+    """How many processes the system has killed for want of memory, its own or a control group's; 0 where it doesn't
+    tell."""
+    with contextlib.suppress(OSError):
+        counters = dict(line.split() for line in VMSTAT.read_text(encoding="ascii").splitlines())
+        return int(counters.get("oom_kill", 0))
+    return 0

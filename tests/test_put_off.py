@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks import execute, heartbeat
@@ -38,7 +39,7 @@ def test_a_run_that_is_nearly_done_is_not_put_off(
 
     def carry_out(case: AnyRun, store: ResultStore, place: Place, _: Listener) -> Record:
         order.append(case.id)
-        record = blank(case, execute.torch.device("cpu"))
+        record = blank(case, torch.device("cpu"))
         store.write(record)
         return record
 
