@@ -21,7 +21,7 @@ from benchmarks.assignments import parse_assignments
 from benchmarks.data_commands import AsJson, DataRoot, data_list
 from benchmarks.data_commands import app as data_app
 from benchmarks.errors import REFUSED, UserError
-from benchmarks.request import OF_TRAINING, OUR_RESULTS, Request, Results, with_request
+from benchmarks.request import NOT_OF_PROFILE, OUR_RESULTS, Request, Results, with_request
 from benchmarks.result_commands import app as result_app
 from benchmarks.settings import AnyRun
 from benchmarks.terminal import console, show, whole_numbers, words
@@ -66,6 +66,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Non
     if request.cluster:
         _submit(runs, store, request)
         return
+    team.check(runs)
     if team.follows():
         team.follow(store, request.place)
         return
@@ -176,7 +177,7 @@ def compare(
 
 
 @app.command()
-@with_request(*OF_TRAINING, "precision")
+@with_request(*NOT_OF_PROFILE, "precision")
 def profile(
     request: Request,
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "",

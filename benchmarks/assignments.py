@@ -46,21 +46,34 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
     return result
 
 
+KNOWN = frozenset(
+    name
+    for model in (Run, ProfileRun, Recipe)
+    for name, field in model.model_fields.items()
+    if not field.exclude  # what says why a Run is in a plan, not what it is
+)
+"""Settings that a Run has, or its recipe."""
+
+
 def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
-    """Whether a Run has these settings, each a pattern or several with commas between; keys may be dotted.
+    """Whether a Run has these settings, each a pattern or several with commas between; keys may be dotted, and a
+    recipe's key may stand without `recipe.` before it.
 
     Raises `UserError` for a setting that no Run has.
     """
     values = case.model_dump(mode="json")
-    for dotted, pattern in only.items():
-        value: Any = values
-        for key in dotted.split("."):
-            if not isinstance(value, dict) or key not in value:
-                known = set(Run.model_fields) | set(ProfileRun.model_fields)
-                if dotted.split(".", maxsplit=1)[0] not in known:
-                    raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(known))}")
-                return False
-            value = value[key]
-        if not any(fnmatch.fnmatchcase(str(value), one) for one in pattern.split(",")):
+    values = {**values.get("recipe", {}), **values}
+    for dotted in only:
+        if dotted.partition(".")[0] not in KNOWN:
+            raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(KNOWN))}")
+    return all(_fits(values, dotted.split("."), pattern.split(",")) for dotted, pattern in only.items())
+
+
+def _fits(values: Any, path: Sequence[str], patterns: Sequence[str]) -> bool:
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
             return False
-    return True
+        values = values[key]
+    if isinstance(values, bool):  # people write them as YAML does
+        return any(fnmatch.fnmatchcase(str(values).lower(), one.lower()) for one in patterns)
+    return any(fnmatch.fnmatchcase(str(values), one) for one in patterns)

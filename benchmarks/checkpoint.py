@@ -14,6 +14,7 @@ from results.store import flat, write_whole
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
+HERE_AND_THERE = "{} here, {} in the checkpoint"
 
 
 class DamagedCheckpoint(Exception):  # noqa: N818 - reads as what it is
@@ -54,11 +55,11 @@ def load(folder: Path, run: Run) -> tuple[dict[str, Any] | None, list[str]]:
     return None, notes
 
 
-def differences(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
-    """Each setting that differs, as `epochs: 5 here, 8 in the checkpoint`."""
+def differences(here: dict[str, Any], there: dict[str, Any], words: str = HERE_AND_THERE) -> list[str]:
+    """Each setting that differs, as `epochs: 5 here, 8 in the checkpoint`, or in other `words`."""
     left, right = flat(here), flat(there)
     return [
-        f"{key.removeprefix('recipe.')}: {left.get(key)} here, {right.get(key)} in the checkpoint"
+        f"{key.removeprefix('recipe.')}: {words.format(left.get(key), right.get(key))}"
         for key in sorted(left.keys() | right.keys())
         if left.get(key) != right.get(key)
     ]

@@ -8,7 +8,7 @@ locks at all, filelock falls back to a file that names its owner.
 
 from __future__ import annotations
 
-import getpass
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ def claim(folder: Path) -> Iterator[bool]:
 def sole_use(device: str, waiting: Callable[[], None]) -> Iterator[None]:
     """Nothing else of this user is measured on that device of this host meanwhile; `waiting` is told if it has to be
     waited for. Two measurements at once would each find the device slower than it is."""
-    lock = FileLock(Path(tempfile.gettempdir()) / f"fgbench-{getpass.getuser()}-{device}.lock")
+    lock = FileLock(Path(tempfile.gettempdir()) / f"fgbench-{os.getuid()}-{device}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:

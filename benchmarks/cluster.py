@@ -91,8 +91,9 @@ def submit(
     store.prepare()
     root = store.root.absolute()
     (root / FOLDER).mkdir(exist_ok=True)
-    records = {case.id: store.read(case.id) for case in plan}
-    done = {run for run, record in records.items() if record is not None and record.status == "done"}
+    if cluster == "slurm":
+        plan = [submitted.wherever(case) for case in plan]
+    done = {name for record in store.own() if record.status == "done" for name in submitted.names_of(record)}
     to_do = [case for case in plan if case.id not in done | _in_a_job(root)]
     if not to_do:
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import torch
@@ -86,12 +86,12 @@ class Engine:
         forward = self.compiled.forward if self.compiled else None
         return logits_of(self.method, feed, self.run.recipe.image_size, self.run.precision, listener, forward)
 
-    def rehearse(self, phases: Iterable[PhasePlan], batches: Batches, epoch: int) -> str | None:
+    def rehearse(self, phases: Sequence[PhasePlan], batches: Batches, epoch: int) -> str | None:
         """Makes a step and some logits in each phase, and undoes it all; says what could not be compiled.
 
         So what is to be compiled is compiled outside of all timing, and what does not fit into memory is known early.
         """
-        if not self.compiled and self.execution.micro_batch != "auto":
+        if not phases or (not self.compiled and self.execution.micro_batch != "auto"):
             return None
         began = time.monotonic()
         learning = self.compiled.learning() if self.compiled else contextlib.nullcontext()
@@ -111,14 +111,16 @@ class Engine:
         past = not self.compiled.losses.shapes
         return f"{self.run.method} does not step through `losses`: its training is not compiled" if past else None
 
-    def halve(self) -> str:
+    def halve(self, batch_size: int) -> str:
         """After memory ran out: a new method, and half as many images at a time. Says so.
 
-        Raises `UserError` where it was one image.
+        `batch_size`: images of the largest batch, where memory ran out before any step, as in `initialise`. Raises
+        `UserError` where it was one image.
         """
-        if self.micro_batch <= 1:
+        had = self.micro_batch or self.limit or batch_size
+        if had == 1:
             raise UserError("one image at a time is too much for the GPU; choose a smaller image_size or backbone")
-        had, self.limit, self.micro_batch = self.micro_batch, self.micro_batch // 2, 0
+        self.limit, self.micro_batch = had // 2, 0
         self.build()
         gc.collect()  # the compiled functions of the method before and their method know each other
         torch.cuda.empty_cache()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -12,11 +13,10 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from benchmarks import apart, claims, heartbeat, sweep, team, worker
+from benchmarks import apart, claims, heartbeat, machine, profile, sweep, team, worker
 from benchmarks.budget import Budget, Pace, TimeIsUp
 from benchmarks.display import Display, time_left
 from benchmarks.errors import REFUSED
-from benchmarks.machine import device_name
 from benchmarks.plan import Place
 from benchmarks.settings import AnyRun, ProfileRun, as_run
 from benchmarks.worker import WEIGHTS, Attempt, CarryOut, blank, work_of
@@ -161,8 +161,11 @@ class _Course:
 
     def _puts_off(self, number: int, case: AnyRun, display: Display) -> bool:
         """Whether a Run would not end in time: others come before it, once."""
-        expected = self.pace.seconds(case, self.work[case.id]) if self.budget else None
-        if self.budget is None or expected is None or expected < self.budget.left or case.id in self.put_off:
+        if self.budget is None or case.id in self.put_off:
+            return False
+        beat = heartbeat.read(self.store.root / case.id)  # of one that was interrupted: what is done of it stays done
+        expected = self.pace.seconds(case, self.work[case.id] * (beat.share_left if beat else 1.0))
+        if expected is None or expected < self.budget.left:
             return False
         self.put_off.add(case.id)
         display.run_begins(number, case.label)
@@ -188,27 +191,32 @@ class _Course:
             return worker.attempt(*arguments, display.hear)
         if measured and torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the other process shall find the whole device
+        kills = machine.memory_kills()
         try:
             found: Attempt = apart.call(worker.attempt, *arguments, hear=display.hear)
         except apart.Died as death:
-            return self._record_death(case, death)
+            of_memory = death.signal == signal.SIGKILL and machine.memory_kills() > kills
+            return self._record_death(case, death, of_memory)
         return found
 
-    def _record_death(self, case: AnyRun, death: apart.Died) -> Attempt:
+    def _record_death(self, case: AnyRun, death: apart.Died, of_memory: bool) -> Attempt:
         """The record that the dead process could not write, unless another process is at the Run already."""
         with claims.claim(self.store.folder(case.id)) as ours:
             ended = self._ended_elsewhere(case)
             if ended is not None or not ours:
                 return Attempt(ended, False)
             record = blank(case, torch.device(self.place.device))
-            record.status, record.error = "failed", str(death)
+            if of_memory and isinstance(case, ProfileRun):  # which is a result
+                profile.killed(case, record)
+            else:
+                record.status, record.error = "failed", str(death)
             self.store.write(record)
             return Attempt(record, True)
 
 
 def _pace_of(records: Iterable[Record], place: Place) -> Pace:
     """What is known of this device from earlier trainings."""
-    pace, device = Pace(), device_name(torch.device(place.device))
+    pace, device = Pace(), machine.device_name(torch.device(place.device))
     for record in records:
         if record.status == "done" and record.run.get("job") == "train" and record.hardware.get("name") == device:
             with suppress(ValidationError, *REFUSED):  # of other code, or of data that are not here

@@ -68,6 +68,11 @@ class Heartbeat(BaseModel):
         return seconds * max(self.work - self.done, 0) / self.heard if self.heard > 0 else None
 
     @property
+    def share_left(self) -> float:
+        """Of all its work, what is still to be done."""
+        return max(1 - self.done / self.work, 0.0) if self.work else 0.0
+
+    @property
     def alive(self) -> bool:
         """Whether its process still works: asked of this host's processes, believed of another host for a while."""
         if self.host != socket.gethostname():

@@ -83,7 +83,7 @@ def _goal(method: str, variant: str, dataset: str, backbone: str, changes: Mappi
         variant,
         dataset,
         backbone,
-        tuple(recipes.answered(method, variant, dataset, backbone)),
+        tuple(recipes.published_answered(method, variant, dataset, backbone)),
         recipes.recipe_for(method, variant, "paper", choice.name, backbone, changes.get("recipe", {})),
         _fault(lambda: _open(choice, changes, place)),
         _fault(lambda: find_weights(backbone, str(changes.get("pretrained", "auto")), place.weights_root)),
@@ -137,6 +137,7 @@ def compare(
         "methods": methods,
         "backbones": [backbone],
         "image_sizes": [changes.get("recipe", {}).get("image_size") or recipes.common()["image_size"]],
+        "compile": [place.execution.compile],
     }
     profiles = [profiled | {"classes": classes} for classes in dict.fromkeys(len(one.classes) for one in opened)]
     trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}

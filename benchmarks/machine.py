@@ -23,10 +23,17 @@ THROTTLED = "clocks_event_reasons.active"
 
 
 def device_name(device: torch.device) -> str:
-    """Name of the GPU, or of the processor with the number of threads in use: what a rate depends on."""
+    """Name of the GPU, or of the processor with its vector instructions as torch uses them and the number of threads:
+    what a rate depends on. On the instructions depends how sums are rounded too."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{_processor()} ({_capability()}), {threads} thread{'s' * (threads != 1)}"
+
+
+def _capability() -> str:
+    """`AVX2`, `AVX512` …; the same processor may be without what is newer in a virtual machine."""
+    return torch.backends.cpu.get_cpu_capability()
 
 
 @cache
@@ -46,6 +53,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "name": device_name(device),
         "processor": _processor(),
+        "capability": _capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory": psutil.virtual_memory().total,
@@ -123,3 +131,16 @@ def peak_resident_bytes() -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+VMSTAT = Path("/proc/vmstat")
+"""Linux's counters; in a container, those of its host."""
+
+
+def memory_kills() -> int:
+    """How many processes the system has killed for want of memory, its own or a control group's; 0 where it doesn't
+    tell."""
+    with contextlib.suppress(OSError):
+        counters = dict(line.split() for line in VMSTAT.read_text(encoding="ascii").splitlines())
+        return int(counters.get("oom_kill", 0))
+    return 0

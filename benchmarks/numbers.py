@@ -128,8 +128,7 @@ def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
 def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
     """Copies every finished Run of the numbers to the committed ones, and writes down what is still missing."""
     wanted = {key(run) for row in rows for run in row.runs}
-    own = [record for record in store.records() if (store.root / record.id).is_dir()]
-    paths = [store.publish(record.id) for record in own if answered([record]).keys() & wanted]
+    paths = [store.publish(record.id) for record in store.own() if answered([record]).keys() & wanted]
     return [*paths, store.plan(planned(missing(rows, store.records())))]
 
 
@@ -172,8 +171,8 @@ def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
 
 def _of_paper(method: str, place: Place, seeds: int | None) -> Iterator[Experiment]:
     """Every published row that a variant answers, by the paper's recipe."""
-    answered = [row.answered_by.variant for row in recipes.published(method) if row.answered_by]
-    variants = [variant for variant in recipes.method_file(method).variants if variant in answered]
+    with_rows = {row.answered_by.variant for row in recipes.published(method) if row.answered_by}
+    variants = [variant for variant in recipes.method_file(method).variants if variant in with_rows]
     if not variants:
         return
     for goal in jobs.goals(method, place, variants=variants):
@@ -194,7 +193,7 @@ def _of_paper(method: str, place: Place, seeds: int | None) -> Iterator[Experime
             "method": method_label(method, goal.variant),
             "backbone": goal.backbone,
             "px": goal.recipe.image_size,
-            "epochs": plan.epochs_of(goal.recipe),
+            "epochs": plan.epochs_of(method, recipes.options_of(method, goal.variant), goal.recipe),
             "published": published,
         }
         yield Experiment("papers", names, (), True, ", ".join(needs))
@@ -206,7 +205,7 @@ def _names(run: AnyRun) -> dict[str, Any]:
         size = {"px": run.image_size, "batch": run.batch_size, "precision": run.precision, "compiled": run.compile}
     else:
         names = {"dataset": run.task, "protocol": run.protocol}
-        size = {"px": run.recipe.image_size, "epochs": plan.epochs_of(run.recipe)}
+        size = {"px": run.recipe.image_size, "epochs": plan.epochs_of(run.method, run.options, run.recipe)}
     return {"job": run.job, **names, "method": method_label(run.method, run.variant), "backbone": run.backbone, **size}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -18,6 +18,7 @@ from benchmarks import machine, recipes, sweep
 from benchmarks.assignments import matches
 from benchmarks.errors import UserError, choose, merged, parse, suggest
 from benchmarks.execution import Execution
+from benchmarks.optimise import phase_plans
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
 from benchmarks.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from datasets.interface import Dataset
@@ -88,6 +89,8 @@ OF_PROFILE = ("options", "backbone_options", "pretrained", "precision", "optimiz
 
 def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[AnyRun]:
     """Every Run of a suite, in order, none twice. Raises `UserError`, `DatasetError` or `BackboneError`."""
+    if not suite.train:
+        changes = replace(changes, set=_of_profiles(changes.set))
     _check_keys(changes.set, OF_TRAINING if suite.train else OF_PROFILE)
     cases: list[AnyRun] = [
         *(run for entry in suite.train for run in _trainings(entry, place, changes)),
@@ -149,9 +152,19 @@ def _training(
     )
     fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
     run = parse(Run, merged(resolved, overrides, fixed), name)
-    _check_options(run)
-    _check_recipe(run, overrides.get("recipe", {}))
+    # What is left out need not fit what is asked of the others.
+    if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
+        _check_options(run)
+        _check_recipe(run, overrides.get("recipe", {}))
     return run
+
+
+def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is asked for where nothing is trained: a key that a recipe has too, as `optimizer`, is then a profile's."""
+    recipe = overrides.get("recipe")
+    if not isinstance(recipe, Mapping):
+        return overrides
+    return {**recipe, **{key: value for key, value in overrides.items() if key != "recipe"}}
 
 
 def _check_keys(overrides: Mapping[str, Any], allowed: Sequence[str]) -> None:
@@ -173,10 +186,11 @@ def _check_options(run: AnyRun) -> None:
 
 def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
     recipe = run.recipe
-    own = [name for name, phase in recipe.phases.items() if phase.epochs]
-    if "epochs" in asked and own and len(own) == len(recipe.phases):
+    names = [phase.name for phase in phase_plans(recipes.stand_in(run.label, run.method, run.options), recipe)]
+    if "epochs" in asked and all(name in recipe.phases and recipe.phases[name].epochs for name in names):
         raise UserError(
-            f"{run.label}: this recipe gives every phase its own epochs; set phases.{own[0]}.epochs in place of epochs"
+            f"{run.label}: this recipe gives every phase its own epochs; "
+            f"set phases.{names[0]}.epochs in place of epochs"
         )
     if recipe.augment.mixing.active and not methods.load(run.method).soft_labels:
         raise UserError(
@@ -191,6 +205,8 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
 
 
 def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[ProfileRun]:
+    _check_keys(entry.set, OF_PROFILE)
+    # Of `--set`, a profile beside trainings takes what it has.
     overrides = {key: value for key, value in merged(entry.set, changes.set).items() if key in OF_PROFILE}
     pretrained = overrides.pop("pretrained", None)
     networks = [(one.name, _network_options(one, pretrained, place)) for one in entry.backbones]
@@ -275,16 +291,15 @@ def _own_backbone(name: str, entry: Training) -> BackboneChoice:
     return BackboneChoice(name=recipes.method_file(method).recipe.backbone)
 
 
-def epochs_of(recipe: Recipe) -> int:
-    """Epochs of the whole training: the phases' own where each has them, else the recipe's one number."""
-    own = [phase.epochs for phase in recipe.phases.values() if phase.epochs]
-    return sum(own) if own and len(own) == len(recipe.phases) else recipe.epochs
+def epochs_of(method: str, options: Mapping[str, Any], recipe: Recipe) -> int:
+    """Epochs of the whole training, the sum of its phases'. Raises `UserError` where those don't fit the recipe."""
+    return sum(phase.epochs for phase in phase_plans(recipes.stand_in(method, method, options), recipe))
 
 
 def images_to_process(run: Run, place: Place) -> tuple[int, int]:
     """Images a Run trains on and evaluates, summed over its epochs: what its wall time is made of."""
     recipe = run.recipe
     rows = place.open(run.dataset, run.dataset_options).split(recipe.validation)
-    epochs = epochs_of(recipe)
+    epochs = epochs_of(run.method, run.options, recipe)
     evaluations = -(-epochs // recipe.evaluate_every)
     return epochs * len(rows["train"]), evaluations * (len(rows["validation"]) + len(rows["test"]))

@@ -11,9 +11,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from benchmarks.build import build_method
+from benchmarks.build import autocast, build_method
 from benchmarks.errors import UserError, parse, suggest
 from benchmarks.execute import WEIGHTS, run_folder
+from benchmarks.numerics import numerics
 from benchmarks.settings import Run
 from datasets import augment
 from datasets.decode import read_image
@@ -33,7 +34,8 @@ def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str
     target = torch.device(device)
     record, run, method = load_trained(store, run_id, target)
     names = record.split["class_names"]
-    return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
+    with numerics(run.precision):
+        return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
 
 
 def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple[Record, Run, Method]:
@@ -66,7 +68,10 @@ def _top(
         torch.zeros(1, dtype=torch.int64, device=device),
         np.zeros(1, dtype=np.int64),
     )
-    probabilities = method(augment.test_batch(batch, run.recipe.image_size)).float().softmax(dim=1)[0]
+    seen = augment.test_batch(batch, run.recipe.image_size)
+    with autocast(device, run.precision):  # as it was evaluated
+        logits = method(seen)
+    probabilities = logits.float().softmax(dim=1)[0]
     values, indices = probabilities.topk(min(top, len(names)))
     return [(names[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
 

@@ -29,7 +29,7 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
             "protocol": run.protocol,
             "weights": run.pretrained,
             "px": run.recipe.image_size,
-            "epochs": epochs_of(run.recipe),
+            "epochs": epochs_of(run.method, run.options, run.recipe),
             "trained": trained,
             "evaluated": evaluated,
         }

@@ -7,11 +7,14 @@ told with its reason in the record's `missing`; memory that does not suffice is 
 from __future__ import annotations
 
 import gc
+from functools import reduce
 from pathlib import Path
 
 import torch
 
+from benchmarks import sweep
 from benchmarks.numerics import numerics
+from benchmarks.out_of_memory import ran_out
 from benchmarks.plan import Place
 from benchmarks.profiling import largest, memory
 from benchmarks.profiling.gpu import EnergyMeter, state
@@ -19,7 +22,7 @@ from benchmarks.profiling.mode import Bench, measure_mode
 from benchmarks.profiling.roofline import highest, measure_limits, shares
 from benchmarks.settings import ProfileRun
 from results.record import Record
-from results.speed import Mode
+from results.speed import Limits, Mode
 
 MODES: tuple[Mode, ...] = ("inference", "train")
 """Inference first: what training allocates may stay with the process and would count against inference."""
@@ -38,20 +41,49 @@ def measure(run: ProfileRun, record: Record, place: Place, folder: Path) -> None
     meter = EnergyMeter(device)
     room = memory.available(device, run.memory_limit)
     with numerics(run.precision):
-        limits = measure_limits(device, run.precision)
+        limits = _limits(device, run.precision)
         record.state["before"] = state(device, meter)
         bench = Bench(run, record, place, folder, meter, memory.Peak(device))
         for mode in MODES:
             _measure_within(room, bench, mode)
         record.state["after"] = state(device, meter)
-        record.limits = highest(limits, measure_limits(device, run.precision))
-    for speed in record.speed.values():
-        speed.shares = shares(speed, record.limits)
+        limits += _limits(device, run.precision)
+    if limits:
+        record.limits = reduce(highest, limits)
+        for speed in record.speed.values():
+            speed.shares = shares(speed, record.limits)
+    else:
+        record.missing["limits"] = "out of memory: none was left for the matrices and copies that show them"
     if "largest_batch" in run.extras:
         _find_largest_batches(run, record, room)
 
 
+def killed(run: ProfileRun, record: Record) -> None:
+    """Puts into the record that the system killed the measuring process for want of memory. In which mode is not
+    known, so both count as too large: of what was measured nothing is left."""
+    room = memory.available(torch.device("cpu"), run.memory_limit if run.device == "cpu" else None)
+    for mode in MODES:
+        record.exceeded[mode] = room
+        record.missing[f"speed.{mode}"] = "out of memory: the system killed the process, in this mode or the other"
+
+
+def _limits(device: torch.device, precision: str) -> list[Limits]:
+    """The device's ceilings; none where it is so full, of others' things as well, that they can't be measured."""
+    try:
+        return [measure_limits(device, precision)]
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        return []
+
+
 def _find_largest_batches(run: ProfileRun, record: Record, room: int) -> None:
+    if run.in_sweep and run.batch_size != sweep.SEARCHED_AT:  # the answer is the same at every size
+        for mode in MODES:
+            record.missing.setdefault(
+                f"speed.{mode}.largest_batch", f"searched once in a sweep, at batch {sweep.SEARCHED_AT}"
+            )
+        return
     for mode, speed in record.speed.items():
         if run.device == "cpu" and run.memory_limit is None:
             reason = "a CPU's memory is shared with everything else; say how much may be taken, with --memory-limit"
@@ -80,7 +112,7 @@ def _measure_within(room: int, bench: Bench, mode: Mode) -> None:
         with memory.limited(device, room):
             record.speed[mode] = measure_mode(bench, mode)
     except Exception as error:
-        if memory.ran_out(error):
+        if ran_out(error):
             record.exceeded[mode] = room
             record.missing[f"speed.{mode}"] = f"out of memory: needs more than {room / GIB:.2f} GiB"
         elif ONE_VALUE in str(error):

@@ -17,6 +17,7 @@ from benchmarks.errors import UserError, choose, merged, parse, read_yaml
 from benchmarks.settings import Recipe, Settings
 from benchmarks.suite import DatasetChoice
 from methods.backbones import BackboneError, check_name
+from methods.interface import Method
 
 COMMON = Path(__file__).parent / "common.yaml"
 
@@ -128,7 +129,7 @@ def published(method: str) -> tuple[PublishedRow, ...]:
     return tuple(parse(PublishedFile, read_yaml(path) or {}, _short(path)).entries)
 
 
-def answered(method: str, variant: str, dataset: str, backbone: str) -> list[PublishedRow]:
+def published_answered(method: str, variant: str, dataset: str, backbone: str) -> list[PublishedRow]:
     """The published rows with a number that a Run with these settings answers."""
     asked = Answer(variant=variant, dataset=dataset, backbone=backbone)
     return [row for row in published(method) if row.value is not None and row.answered_by == asked]
@@ -167,7 +168,7 @@ def check(method: str) -> None:
     for name, variant in file.variants.items():
         for option in variant.options:
             choose(f"option of {method} (variant {name})", option, accepted)
-        _try(method, name, variant.options)
+        stand_in(f"{method}, variant {name}", method, variant.options)
         for dataset in ("", *file.recipe.datasets):
             recipe_for(method, name, "paper", dataset, file.recipe.backbone, {})
         recipe_for(method, name, "common", "", file.recipe.backbone, {})
@@ -197,12 +198,12 @@ class _StandIn:
         return net
 
 
-def _try(method: str, variant: str, options: Mapping[str, Any]) -> None:
-    """Raises `UserError` if the constructor refuses a variant's options."""
+def stand_in(label: str, method: str, options: Mapping[str, Any]) -> Method:
+    """A method with these options that can't see, to be asked for its phases. Raises `UserError` if it refuses them."""
     try:
-        methods.load(method)(_StandIn(), 2, **options)
+        return methods.load(method)(_StandIn(), 2, **options)
     except (ValueError, TypeError, BackboneError) as error:
-        raise UserError(f"{method}, variant {variant}: {error}") from error
+        raise UserError(f"{label}: {error}") from error
 
 
 def _network(what: str, name: str) -> None:

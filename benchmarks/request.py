@@ -18,13 +18,13 @@ from benchmarks.data_commands import DataRoot
 from benchmarks.errors import UserError
 from benchmarks.execution import Execution
 from benchmarks.settings import Precision
-from benchmarks.terminal import choose_device, whole_numbers
+from benchmarks.terminal import choose_device
 from datasets.sources import Way
 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="What to compute on.")]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weight files.", envvar="FGBENCH_WEIGHTS")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
-OF_TRAINING = (
+NOT_OF_PROFILE = (
     "seeds",
     "accumulate",
     "data_root",
@@ -95,8 +95,9 @@ class Request:
     def _micro_batch(self) -> int | Literal["auto"] | None:
         if self.batch_size is None or self.batch_size == "auto":
             return "auto" if self.batch_size else None
-        (number,) = whole_numbers(self.batch_size, "--batch-size")
-        return number
+        if not self.batch_size.isdecimal() or int(self.batch_size) == 0:
+            raise UserError(f"--batch-size takes one number, 1 or more, or auto; not {self.batch_size!r}")
+        return int(self.batch_size)
 
     @property
     def budget(self) -> Budget | None:

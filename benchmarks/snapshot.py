@@ -20,6 +20,7 @@ def take(engine: Engine, progress: Progress, optimizer: torch.optim.Optimizer) -
         "optimizer": optimizer.state_dict(),
         "processes": engine.processes.gather({"losses": losses, "random": random_state(engine.device)}),
         "limit": engine.limit,
+        "micro_batch": engine.micro_batch,
     }
 
 
@@ -30,6 +31,8 @@ def put_back(state: dict[str, Any], engine: Engine) -> Progress:
     """
     engine.method.load_state_dict(state["method"])
     engine.limit = min((limit for limit in (engine.limit, state["limit"]) if limit is not None), default=None)
+    had = state.get("micro_batch", 0)  # which an older checkpoint does not say
+    engine.micro_batch = had if engine.limit is None else min(had, engine.limit)
     processes, notes = state["processes"], []
     if (before := len(processes)) != engine.processes.world:
         notes = [f"begun by {before} processes and continued by {engine.processes.world}"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def rows(store: ResultStore) -> list[Row]:
     found = [_row(store, folder) for folder in _folders(store.root)]
     begun = {row["run"] for row in found if row["state"] in ("running", "done", "failed")}
     found = [row for row in found if row["run"] in begun] + _with_jobs(
-        store.root, [row for row in found if row["run"] not in begun], begun
+        store, [row for row in found if row["run"] not in begun], begun
     )
     return sorted(found, key=lambda row: (ORDER.index(row["state"]), row["run"]))
 
@@ -103,11 +104,14 @@ def _of_record(record: Record) -> Row:
     }
 
 
-def _with_jobs(root: Path, left: list[Row], begun: Collection[str]) -> list[Row]:
+def _with_jobs(store: ResultStore, left: list[Row], begun: Set[str]) -> list[Row]:
     """The Runs that are left, and those of them that a job will come to: waiting, as long as the job is there."""
     by_id = {row["run"]: row for row in left}
-    jobs = [job for job in submitted.read_all(root) if not job.ended(root)]
-    queue = submitted.slurm_queue() if any(job.cluster == "slurm" for job in jobs) else None
+    jobs = [job for job in submitted.read_all(store.root) if not job.ended(store.root)]
+    queue = None
+    if any(job.cluster == "slurm" for job in jobs):
+        queue = submitted.slurm_queue()
+        begun = begun | _names_in_jobs(store)
     for job in jobs:
         state = submitted.state_of(job, queue)
         for run in job.runs:
@@ -115,3 +119,13 @@ def _with_jobs(root: Path, left: list[Row], begun: Collection[str]) -> list[Row]
                 continue
             by_id[run] = by_id.get(run, {}) | {"run": run, "state": "waiting", "by": f"job {job.job}", "why": state}
     return list(by_id.values())
+
+
+def _names_in_jobs(store: ResultStore) -> set[str]:
+    """The ids under which jobs were given what has a record."""
+    names: set[str] = set()
+    for folder in _folders(store.root):
+        with suppress(ResultsError):  # which is told in its own row
+            if (record := store.read(folder.name)) is not None:
+                names |= submitted.names_of(record)
+    return names

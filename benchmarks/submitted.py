@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import subprocess
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ from typing import Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmarks.settings import AnyRun, ProfileRun, as_run
+from results.record import Record
 from results.store import write_whole
 
 FOLDER = "jobs"
@@ -39,6 +42,20 @@ class Submitted(BaseModel):
         return (root / FOLDER / f"{self.job}_0_result.pkl").is_file()
 
 
+def wherever(case: AnyRun) -> AnyRun:
+    """A Run as it is before it is known which machine carries it out: a measurement's id has the machine in it."""
+    return case.model_copy(update={"device": "slurm", "hardware": ""}) if isinstance(case, ProfileRun) else case
+
+
+def names_of(record: Record) -> set[str]:
+    """The ids of a stored Run: its own, and that under which a job was given it."""
+    with suppress(ValidationError):
+        case = as_run(record.run)
+        if case.hash == record.hash:  # else it is of other rules, and nothing that is planned today
+            return {record.id, wherever(case).id}
+    return {record.id}
+
+
 def read_all(root: Path) -> list[Submitted]:
     """Every job that was noted, in no order."""
     found = []
@@ -59,7 +76,7 @@ def state_of(job: Submitted, queue: dict[str, str] | None) -> str:
 
 def slurm_queue() -> dict[str, str] | None:
     """Our jobs by id, `array_task` where they are of an array, with their states; None where there is no Slurm."""
-    command = ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i %T"]
+    command = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i %T"]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):

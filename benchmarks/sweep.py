@@ -14,6 +14,8 @@ from results.record import Record
 from results.speed import Mode
 
 BATCHES = tuple(2**power for power in range(15))
+SEARCHED_AT = BATCHES[1]
+"""Where the largest batch is searched: batch norm can't learn from one image of one position, so not at the first."""
 GAIN = 0.05
 """Part by which a rate has to rise to count as rising."""
 PATIENCE = 2

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from typing import Literal
 
 from benchmarks.display import Silent
-from benchmarks.errors import REFUSED
+from benchmarks.errors import REFUSED, UserError
 from benchmarks.plan import Place
 from benchmarks.processes import Processes
 from benchmarks.progress import Diverged
-from benchmarks.settings import Run
+from benchmarks.settings import AnyRun, ProfileRun, Run
 from benchmarks.train import Trainer
 from results.store import ResultStore
 
@@ -29,6 +30,13 @@ def size() -> int:
 def follows() -> bool:
     """Whether this is one of those that train along."""
     return int(os.environ.get("RANK", "0")) > 0
+
+
+def check(runs: Iterable[AnyRun]) -> None:
+    """Raises `UserError` for measurements among the Runs of several processes: one makes them, and the others would
+    wait for it, at work on the machine that is measured, until their patience ends (NCCL's: ten minutes)."""
+    if size() > 1 and any(isinstance(run, ProfileRun) for run in runs):
+        raise UserError("measurements are made by one process: add --only job=train, and start them without torchrun")
 
 
 def say(word: Word, place: Place) -> None:

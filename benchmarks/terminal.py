@@ -56,8 +56,11 @@ def words(text: str) -> list[str]:
 
 
 def whole_numbers(text: str, flag: str) -> list[int]:
-    """`"1,2"` -> `[1, 2]`. Raises `UserError` naming the flag."""
+    """`"1,2"` -> `[1, 2]`, one at the least. Raises `UserError` naming the flag."""
     try:
-        return [int(word) for word in words(text)]
-    except ValueError as error:
-        raise UserError(f"{flag} takes numbers separated by commas, not {text!r}") from error
+        numbers = [int(word) for word in words(text)]
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise UserError(f"{flag} takes numbers separated by commas, not {text!r}")
+    return numbers

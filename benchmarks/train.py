@@ -18,6 +18,7 @@ from benchmarks.display import Listener, Silent
 from benchmarks.engine import Engine
 from benchmarks.numerics import numerics, seed_epoch
 from benchmarks.optimise import PhasePlan, build_optimizer, lr_factor, phase_plans, select_trainable
+from benchmarks.out_of_memory import ran_out
 from benchmarks.plan import Place
 from benchmarks.processes import Processes
 from benchmarks.progress import NEVER, Diverged, Progress
@@ -90,11 +91,9 @@ class Trainer:
 
     def train(self) -> Trained:
         """Trains and evaluates. Raises `Diverged`, `UserError`, or whatever method and device raise."""
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
         with numerics(self.run.precision, self.place.execution.deterministic):
             while not self._reaches_the_end():
-                self._note(self.engine.halve())
+                self._note(self.engine.halve(max(phase.batch_size for phase in self.phases)))
         self.scalars.close()
         seconds = sum(row["seconds"] for row in self.progress.history)
         return Trained(
@@ -113,6 +112,8 @@ class Trainer:
 
     def _reaches_the_end(self) -> bool:
         """Trains from the last checkpoint, or from the beginning. False: memory ran out on the way."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)  # an attempt that did not fit is no part of the result
         try:
             state = self._resume()
             left = self._phases_left()
@@ -124,11 +125,16 @@ class Trainer:
                 self._train_phase(phase, first, state)
                 state = None
             self._after_the_epochs()
-        except torch.OutOfMemoryError:
-            if self.processes.world > 1:  # the others wait for a sum that will not come: torchrun has to end them
+        except Exception as error:
+            # Of several processes the others wait for a sum that will not come: torchrun has to end them.
+            if self.processes.world > 1 or not self._ran_out(error):
                 raise
             return False
         return True
+
+    def _ran_out(self, error: Exception) -> bool:
+        """Whether the GPU's memory was too small; libraries below torch say so in errors of other types."""
+        return isinstance(error, torch.OutOfMemoryError) or (self.device.type == "cuda" and ran_out(error))
 
     def _phases_left(self) -> list[tuple[PhasePlan, int]]:
         """Phases that are not over, each with the number of its first epoch."""
@@ -187,7 +193,7 @@ class Trainer:
                 progress.losses.add(batch.number, losses)
             progress.batch, progress.images = batch.number + 1, progress.images + batch.whole
             self.listener.trained(batch.whole)
-            self._look(optimizer)
+            self._look(optimizer, len(feed))
         means = self._means(len(feed))
         progress.epoch_seconds += self._tick()
         factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + (len(feed) - 1) / len(feed))
@@ -202,7 +208,7 @@ class Trainer:
             "images_per_s": progress.images / progress.epoch_seconds,
         }
 
-    def _look(self, optimizer: torch.optim.Optimizer) -> None:
+    def _look(self, optimizer: torch.optim.Optimizer, batches: int) -> None:
         """Between two batches, where it costs little: stops what has diverged, saves when it is time."""
         progress, now_and_then = self.progress, self.progress.batch % LOOK_EVERY == 0
         if self.device.type == "cuda" and not now_and_then:
@@ -211,7 +217,7 @@ class Trainer:
         if now_and_then and self.scalars.wanted:
             terms = {name: value.item() for name, value in progress.losses.latest.items()}
             self.scalars.add("batch", terms | {"lr": optimizer.param_groups[0]["lr"]}, progress.images_in_all)
-        if late:
+        if late and progress.batch < batches:  # after the last one, what the epoch gives is to be saved with it
             progress.epoch_seconds += self._tick()
             self._save(optimizer)
 

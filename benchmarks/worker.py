@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import checkpoint, claims, machine, profile, recipes, team
+from benchmarks import checkpoint, claims, machine, profile, published, team
 from benchmarks.apart import Tell
 from benchmarks.build import state_on_cpu
 from benchmarks.display import Listener
@@ -149,11 +149,7 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, listener:
             if trainer.finished
             else f"no image is held out of train (validation: {run.recipe.validation})"
         )
-    if run.protocol == "paper" and run.options == recipes.options_of(run.method, run.variant):
-        answered = recipes.answered(run.method, variant=run.variant, dataset=run.task, backbone=run.backbone)
-        record.published = [row.model_dump() for row in answered]
-    if run.protocol == "paper":
-        record.deviations = list(recipes.method_file(run.method).unspecified)
+    record.published, record.deviations = published.rows(run), published.deviations(run)
     record.resumed = progress.resumed
     record.seconds = progress.seconds if progress.resumed else time.monotonic() - began
     logits = {name: chosen.logits for name, chosen in progress.chosen.items()}

@@ -99,6 +99,10 @@ class ResultStore:
                 f"{path}: is not a record of this version; move the folder away and run again"
             ) from error
 
+    def own(self) -> list[Record]:
+        """The records below the root without those in `reference/`, ordered by id."""
+        return [record for run_id in sorted(self._ids()) if (record := self.read(run_id)) is not None]
+
     def records(self) -> list[Record]:
         """All records below the root, `reference/` included, ordered by id.
 

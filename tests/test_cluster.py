@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from test_command_line import fgbench
 
-from benchmarks import cluster, submitted
+from benchmarks import cluster, status, submitted
 from benchmarks.cluster import Job, Options, options_of
 from benchmarks.errors import UserError
 from benchmarks.plan import Place, expand
 from benchmarks.settings import AnyRun, ProfileRun
 from benchmarks.submitted import Submitted, state_of
 from benchmarks.suite import Suite
+from benchmarks.worker import blank
 from results.store import ResultStore
 
 SMALL = {"classes": 2, "train_per_class": 4, "test_per_class": 2, "size": 32}
@@ -70,6 +72,25 @@ def test_what_is_done_or_in_a_live_job_is_not_submitted(
     assert [job.job for job in cluster.submit(runs[:2], store, here, "cpu", "slurm", Options())] == ["7_0", "7_1"]
     cluster.submit(runs, store, here, "cpu", "slurm", Options())
     assert handed == [[first, second], [second, third]]
+
+
+def test_a_measurement_is_done_wherever_slurm_made_it(
+    here: Place, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResultStore(tmp_path)
+    planned = expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": [4, 8]}]}), here)
+    monkeypatch.setattr(submitted, "slurm_queue", lambda: {"7_0": "running", "7_1": "pending"})
+    cluster.submit(planned, store, here, "auto", "slurm", Options())
+    there = planned[0].model_copy(update={"device": "cuda", "hardware": "NVIDIA H100"})
+    store.write(blank(there, torch.device("cpu")))
+    assert {row["run"]: row["state"] for row in status.rows(store)} == {
+        there.id: "done",
+        submitted.wherever(planned[1]).id: "waiting",
+    }
+    monkeypatch.setattr(submitted, "slurm_queue", dict)
+    cluster.submit(planned, store, here, "auto", "slurm", Options())
+    first, second = (submitted.wherever(run).id for run in planned)
+    assert handed == [[first, second], [second]]
 
 
 def test_a_measurement_is_named_after_the_machine_that_makes_it(here: Place) -> None:

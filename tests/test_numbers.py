@@ -128,6 +128,21 @@ def test_publishing_commits_what_is_done_and_writes_down_what_is_not(
     assert planned.name == "planned.json"
 
 
+def test_publishing_passes_over_a_run_that_failed_here_and_is_committed_as_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_numbers(monkeypatch)
+    rows, store = numbers.experiments(Place(), NO_CHANGES), ResultStore(tmp_path)
+    run = rows[0].runs[0]
+    finish(run, store)
+    store.publish(run.id)
+    record = blank(run, CPU)
+    record.status, record.error = "failed", "out of luck"
+    store.write(record)
+    (planned,) = numbers.publish(rows, store)
+    assert planned.name == "planned.json"
+
+
 def test_the_projects_numbers_can_be_planned_without_data_or_weights(tmp_path: Path) -> None:
     rows = numbers.experiments(Place(tmp_path, tmp_path), NO_CHANGES)
     assert {"cub100", "ablations", "flowers17", "cost", "papers"} <= {row.suite for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from benchmarks import assignments, jobs, plan, preview, suite
 from benchmarks.errors import UserError
+from benchmarks.execution import Execution
 from benchmarks.plan import Changes, Place
 from benchmarks.settings import ProfileRun, Run
 from benchmarks.suite import DatasetChoice, Suite
@@ -167,6 +169,13 @@ def test_known_weight_files_bring_their_options(real_data: Path, real_weights: P
     assert run.backbone_options == profiled.backbone_options == {"pad_type": "same"}
     assert profiled.classes == 100
     assert run.pretrained == "mobilenetv2_100.safetensors"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_compared_is_measured_as_it_is_trained(here: Place, compiled: bool) -> None:
+    place = replace(here, execution=Execution(compile=compiled))
+    chosen = jobs.compare(["plain"], "synthetic", "test_resnet", 1, place, {"pretrained": "none"})
+    assert [entry.compile for entry in chosen.profile] == [[compiled]]
 
 
 def profiled_networks(network: object, place: Place, **asked: object) -> list[dict[str, object]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from benchmarks import plan, profile
 from benchmarks.errors import UserError
 from benchmarks.plan import Place
 from benchmarks.profiling import largest
+from benchmarks.profiling.counting import Counts, count
 from benchmarks.settings import ProfileRun
 from benchmarks.suite import Suite
 from benchmarks.worker import blank
+from methods.interface import Method
 from results.record import Record
 
+CPU = torch.device("cpu")
 IMAGES = {"classes": 3, "train_per_class": 4, "test_per_class": 1, "size": 64}
 
 
@@ -50,7 +53,7 @@ def cells(**changes: Any) -> list[ProfileRun]:
 
 def measured(folder: Path, **changes: Any) -> Record:
     (run,) = cells(**changes)
-    record = blank(run, torch.device("cpu"))
+    record = blank(run, CPU)
     profile.measure(run, record, Place(), folder)
     return Record.model_validate_json(record.model_dump_json(exclude_none=True))
 
@@ -87,6 +90,24 @@ def test_views_of_a_method_count_against_its_rate(tmp_path: Path) -> None:
     record = measured(tmp_path, methods=["ws_dan"], image_sizes=[64])
     assert record.speed["train"].passes == 3
     assert record.speed["inference"].passes == 2
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_what_is_counted_is_a_step_like_every_further_one(
+    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the first, in which the optimiser makes its state."""
+    counted: list[Counts] = []
+
+    def twice(method: Method, step: Callable[[], object]) -> Counts:
+        counted.extend([count(method, step), count(method, step)])
+        return counted[-2]
+
+    monkeypatch.setattr("benchmarks.profiling.mode.count", twice)
+    measured(tmp_path, set={"optimizer": optimizer})
+    assert len(counted) == 4
+    assert counted[0] == counted[1]
+    assert counted[2] == counted[3]
 
 
 def test_images_are_brought_and_parts_are_told_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -190,6 +211,38 @@ def test_the_largest_batch_is_told_of_a_cell_that_is_too_large(tmp_path: Path, m
     assert record.missing["speed.train"].endswith("0.07 GiB; the largest batch that fits is 37")
 
 
+def test_a_sweep_searches_the_largest_batch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(largest, "largest_batch", lambda *_: 37)
+    runs = cells(batch_sizes="sweep", memory_limit=2**31, extras=["largest_batch"])
+    found = []
+    for run in runs[:3]:
+        record = blank(run, CPU)
+        profile.measure(run, record, Place(), tmp_path)
+        assert record.speed["inference"].largest_batch or "at batch 2" in record.missing["speed.train.largest_batch"]
+        found.append(record.speed["inference"].largest_batch)
+    assert found == [None, 37, None]
+
+
+@pytest.mark.parametrize("failing", [{1}, {2}, {1, 2}])
+def test_ceilings_that_there_is_no_memory_for_cost_no_result(
+    failing: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_limits, calls = profile.measure_limits, 0
+
+    def full(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in failing:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return measure_limits(*arguments)
+
+    monkeypatch.setattr(profile, "measure_limits", full)
+    record = measured(tmp_path)
+    assert set(record.speed) == {"inference", "train"}
+    assert (record.limits is None) == ("limits" in record.missing) == (len(failing) == 2)
+    assert bool(record.speed["train"].shares) == (len(failing) == 1)
+
+
 def test_compile_time_is_apart_and_parts_are_missing_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +267,7 @@ def test_the_optimizer_decides_what_it_keeps(tmp_path: Path) -> None:
     one, two = (run.model_copy(update={"optimizer": name}) for name in ("sgd", "adamw"))
     bytes_of = []
     for each in (one, two):
-        record = blank(each, torch.device("cpu"))
+        record = blank(each, CPU)
         profile.measure(each, record, Place(), tmp_path)
         bytes_of.append(record.speed["train"].memory["optimizer"])
     assert bytes_of[1] > 1.9 * bytes_of[0] > 0

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.optimise import take_steps
+from benchmarks.out_of_memory import ran_out
 from benchmarks.profiling import largest, memory
 from tests.fake_steps import CPU, Fake, images_and_labels, optimizer_of
 
@@ -50,13 +51,13 @@ def test_memory_is_limited_and_the_limit_is_lifted() -> None:
     with memory.limited(CPU, 50_000_000):
         with pytest.raises(RuntimeError) as caught:
             torch.zeros(25_000_000)
-        assert memory.ran_out(caught.value)
+        assert ran_out(caught.value)
     torch.zeros(25_000_000)
 
 
 def test_other_errors_are_no_lack_of_memory() -> None:
-    assert not memory.ran_out(RuntimeError("shapes can't be multiplied"))
-    assert not memory.ran_out(OSError("no such file"))
+    assert not ran_out(RuntimeError("shapes can't be multiplied"))
+    assert not ran_out(OSError("no such file"))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_other_errors_are_no_lack_of_memory() -> None:
     ],
 )
 def test_every_way_to_say_that_memory_ran_out_is_understood(error: Exception) -> None:
-    assert memory.ran_out(error)
+    assert ran_out(error)
 
 
 @pytest.mark.parametrize(("met", "is_memory"), [(torch.OutOfMemoryError("no more"), True), (KeyError("no key"), False)])
@@ -84,7 +85,7 @@ def test_what_a_compiler_met_is_understood_through_its_own_error(met: Exception,
     with pytest.raises(Exception, match="no") as raised:
         torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1))
     assert raised.value is not met
-    assert memory.ran_out(raised.value) is is_memory
+    assert ran_out(raised.value) is is_memory
 
 
 def test_a_gpu_offers_what_nobody_else_uses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import team
+from benchmarks.errors import UserError
 from benchmarks.plan import Changes, Place, expand
 from benchmarks.suite import Suite
 from results.store import ResultStore
@@ -55,6 +56,16 @@ def test_two_processes_train_each_run_once_and_go_on_after_one_that_can_not_work
 def test_a_process_alone_has_nobody_to_tell(here: Place) -> None:
     assert (team.size(), team.follows()) == (1, False)
     team.say(None, here)
+
+
+def test_measurements_are_not_for_a_team(monkeypatch: pytest.MonkeyPatch, here: Place) -> None:
+    cost = {"methods": ["plain"], "backbones": ["test_resnet"], "image_sizes": [32]}
+    training, measurement = expand(Suite.model_validate({"about": "x", "train": [TRAINING], "profile": [cost]}), here)
+    team.check([training, measurement])
+    monkeypatch.setitem(os.environ, "WORLD_SIZE", "2")
+    team.check([training])
+    with pytest.raises(UserError, match="--only job=train"):
+        team.check([training, measurement])
 
 
 def test_ranks_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from benchmarks.attention.drawing import Marks, Picture, Row, Tile, heat, marked
 from benchmarks.attention.localise import Sight, Viewer
 from benchmarks.attention.measures import crop_boxes, enlarged
 from benchmarks.attention.seen import peaks
+from benchmarks.build import autocast
 from datasets import augment
 from results.store import write_whole
 
@@ -92,9 +93,10 @@ def _rows(viewer: Viewer, sight: Sight, predictions: pd.DataFrame, places: NDArr
     shown = iter(places.tolist())
     for batch in viewer.feed(viewer.splits["test"][places]).batches(epoch=0):
         images = augment.test_batch(batch, size)
-        maps = viewer.method.attention(images)
+        with autocast(viewer.device, viewer.run.precision):
+            maps, explained = viewer.method.attention(images), viewer.method.explain(images)
         assert maps is not None
-        pictures = {name: photos(one) for name, one in viewer.method.explain(images).items()}
+        pictures = {name: photos(one) for name, one in explained.items()}
         for number, (photo, own) in enumerate(zip(photos(images), maps.float().cpu(), strict=True)):
             place = next(shown)
             answer = predictions.iloc[place]

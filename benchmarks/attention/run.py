@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from benchmarks.attention.gallery import write_galleries
@@ -13,6 +14,7 @@ from benchmarks.attention.localise import Viewer, sight
 from benchmarks.attention.measures import MEASURES
 from benchmarks.errors import UserError
 from benchmarks.execute import WEIGHTS, run_folder
+from benchmarks.numerics import numerics
 from benchmarks.plan import Place
 from benchmarks.predict import load_trained
 from results.localisation import Localisation
@@ -41,21 +43,26 @@ def look_at(store: ResultStore, run_id: str, place: Place, images: int) -> Looke
     known = store.predictions(record.id)
     if known is None:
         raise UserError(f"{record.id} keeps no predictions; run it again to look at it")
-    found = sight(viewer)
+    with numerics(run.precision):  # as it was trained and evaluated
+        looked = _look(store, viewer, record.id, known, images)
     of_attention = {key for key in record.missing if key.split(".")[0] == "localisation"}
     record.missing = {key: why for key, why in record.missing.items() if key not in of_attention}
-    if found is None:
-        told = {"localisation": f"{run.method} gives no attention maps"}
-        looked = Looked(record.id, None, told)
-    else:
-        looked = Looked(record.id, found.localisation, found.missing)
-        if images:
-            predictions = known[known["selection"] == "last"].set_index("image")
-            predictions = predictions.loc[[viewer.dataset.paths[row] for row in viewer.splits["test"]]]
-            looked.galleries = write_galleries(run_folder(store, record.id), viewer, found, predictions, images)
     record.localisation = looked.localisation
     record.missing |= looked.missing
     store.write(record)
+    return looked
+
+
+def _look(store: ResultStore, viewer: Viewer, run_id: str, known: pd.DataFrame, images: int) -> Looked:
+    """Measured, and the galleries written; `known` are the Run's predictions."""
+    found = sight(viewer)
+    if found is None:
+        return Looked(run_id, None, {"localisation": f"{viewer.run.method} gives no attention maps"})
+    looked = Looked(run_id, found.localisation, found.missing)
+    if images:
+        predictions = known[known["selection"] == "last"].set_index("image")
+        predictions = predictions.loc[[viewer.dataset.paths[row] for row in viewer.splits["test"]]]
+        looked.galleries = write_galleries(run_folder(store, run_id), viewer, found, predictions, images)
     return looked
 
 

@@ -63,7 +63,10 @@ Attention it counts on a GPU alone: a Swin has as many FLOPs on a CPU."""
 
 
 def count(method: Method, step: Callable[[], object]) -> Counts:
-    """Takes one step and counts. The method must not be compiled: compiled code can't be looked into."""
+    """Takes one step and counts; not the first one, in which an optimiser makes its state.
+
+    The method must not be compiled: compiled code can't be looked into.
+    """
     with passes(method) as images, FlopCounterMode(display=False, custom_mapping=OWN) as flops, Traffic() as traffic:
         step()
     return Counts(int(flops.get_total_flops()), traffic.bytes, traffic.launches, sum(images))

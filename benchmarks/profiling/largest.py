@@ -9,6 +9,7 @@ import torch
 
 from benchmarks import apart
 from benchmarks.numerics import numerics
+from benchmarks.out_of_memory import ran_out
 from benchmarks.profiling import memory
 from benchmarks.profiling.cell import Cell
 from benchmarks.settings import ProfileRun
@@ -74,7 +75,7 @@ def try_out(run: ProfileRun, mode: Mode, limit: int, tell: apart.Tell) -> bool:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
     except Exception as error:
-        if memory.ran_out(error):
+        if ran_out(error):
             return False
         raise
     return True

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.out_of_memory import ran_out
 from benchmarks.plan import Place
 from benchmarks.profiling import breakdown, memory
 from benchmarks.profiling.cell import Cell
@@ -82,10 +83,12 @@ def measure_mode(bench: Bench, mode: Mode) -> Speed:
 
 
 def _count(bench: Bench, cell: Cell, step: Callable[[], None], mode: Mode) -> Counts | None:
+    """Of a step after the first, in which the optimiser makes its state: what every further step does."""
     try:
+        step()
         return count(cell.method, step)
     except Exception as error:
-        if not (bench.run.compile and memory.ran_out(error)):
+        if not (bench.run.compile and ran_out(error)):
             raise
     bench.lacks(mode, "flops", "counted in code as it is written, which needs more memory than it does compiled")
     return None
@@ -96,7 +99,7 @@ def _where_it_fits(bench: Bench, mode: Mode, field: str, look: Callable[[], Fiel
     try:
         return look()
     except Exception as error:
-        if not memory.ran_out(error):
+        if not ran_out(error):
             raise
     bench.lacks(mode, field, "the step fits into memory, but not with what it takes to look at this")
     return {}

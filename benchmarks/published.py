@@ -1,0 +1,42 @@
+"""What a Run answers of what is published, and in which settings it departs from that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks import recipes
+from benchmarks.checkpoint import differences
+from benchmarks.settings import Run
+
+IN_PLACE = "{} in place of {}"
+
+
+def rows(run: Run) -> list[dict[str, Any]]:
+    """The paper's rows that a Run's number stands beside, be its recipe shortened or not; `deviations` says if it is.
+
+    None where the constructor options are not the variant's: that is another method.
+    """
+    if run.protocol != "paper" or run.options != recipes.options_of(run.method, run.variant):
+        return []
+    found = recipes.published_answered(run.method, variant=run.variant, dataset=run.task, backbone=run.backbone)
+    return [row.model_dump() for row in found]
+
+
+def deviations(run: Run) -> list[str]:
+    """What the paper's sources leave open, and each setting that is not the paper's: `epochs: 2 in place of 160`."""
+    if run.protocol != "paper":
+        return []
+    return [*recipes.method_file(run.method).unspecified, *_changed(run)]
+
+
+def _changed(run: Run) -> list[str]:
+    paper = recipes.recipe_for(run.method, run.variant, "paper", run.dataset, run.backbone, {})
+    found = differences(run.recipe.model_dump(), paper.model_dump(), IN_PLACE)
+    for name in ("precision", "allow_unfilled"):
+        if (value := getattr(run, name)) != (default := Run.model_fields[name].default):
+            found.append(f"{name}: {IN_PLACE.format(value, default)}")
+    stem = Path(run.pretrained).stem
+    if stem != run.backbone and not stem.startswith(f"{run.backbone}_to_"):
+        found.append(f"pretrained: {IN_PLACE.format(run.pretrained, f'weights named after {run.backbone}')}")
+    return found

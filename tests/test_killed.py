@@ -1,0 +1,52 @@
+"""A measurement that the system kills for want of memory is an answer; one that is killed otherwise is none."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks import execute, jobs, machine, plan, sweep
+from benchmarks.display import Listener
+from benchmarks.plan import Place
+from benchmarks.settings import AnyRun, ProfileRun
+from results.record import Record
+from results.store import ResultStore
+
+
+def die(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -> Record:
+    """As the system ends a process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("kills", [1, 0])
+def test_a_measurement_killed_for_memory_needs_more_than_there_is(
+    kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([7, 7 + kills])
+    monkeypatch.setattr(machine, "memory_kills", lambda: next(counts))
+    store = ResultStore(tmp_path)
+    first, second, *_ = plan.expand(jobs.profile(["plain"], ["test_resnet"], [32], "sweep"), Place())
+    execute.execute([first], store, Place(), Console(quiet=True), carry_out=die)
+    record = store.read(first.id)
+    assert record is not None
+    assert isinstance(second, ProfileRun)
+    if not kills:
+        assert (record.status, record.exceeded) == ("failed", {})
+        return
+    assert record.status == "done"
+    assert set(record.exceeded) == {"inference", "train"}
+    assert "killed" in record.missing["speed.train"]
+    assert sweep.end(second, lambda _: record) is not None  # nor is a larger one tried
+
+
+def test_the_systems_count_of_kills_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vmstat").write_text("pgfault 3\noom_kill 12\noom_kill_other 5\n", encoding="ascii")
+    monkeypatch.setattr(machine, "VMSTAT", tmp_path / "vmstat")
+    assert machine.memory_kills() == 12
+    monkeypatch.setattr(machine, "VMSTAT", tmp_path / "nowhere")
+    assert machine.memory_kills() == 0
