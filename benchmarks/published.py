@@ -13,7 +13,7 @@ IN_PLACE = "{} in place of {}"
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
-    """The paper's rows that a Run's number stands beside, be its recipe shortened or not; `deviations` says if it is.
+    """The paper's rows that a Run's number stands beside, be its recipe shortened or not; `changed` says if it is.
 
     None where the constructor options are not the variant's: that is another method.
     """
@@ -24,13 +24,14 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 
 def deviations(run: Run) -> list[str]:
-    """What the paper's sources leave open, and each setting that is not the paper's: `epochs: 2 in place of 160`."""
+    """What the paper's sources leave open or contradict, and what was chosen."""
+    return recipes.method_file(run.method).unspecified if run.protocol == "paper" else []
+
+
+def changed(run: Run) -> list[str]:
+    """Each setting that is not that of the paper's recipe: `epochs: 2 in place of 160`."""
     if run.protocol != "paper":
         return []
-    return [*recipes.method_file(run.method).unspecified, *_changed(run)]
-
-
-def _changed(run: Run) -> list[str]:
     paper = recipes.recipe_for(run.method, run.variant, "paper", run.dataset, run.backbone, {})
     found = differences(run.recipe.model_dump(), paper.model_dump(), IN_PLACE)
     for name in ("precision", "allow_unfilled"):

@@ -150,6 +150,7 @@ def _train(run: Run, record: Record, store: ResultStore, place: Place, listener:
             else f"no image is held out of train (validation: {run.recipe.validation})"
         )
     record.published, record.deviations = published.rows(run), published.deviations(run)
+    record.changed = published.changed(run)
     record.resumed = progress.resumed
     record.seconds = progress.seconds if progress.resumed else time.monotonic() - began
     logits = {name: chosen.logits for name, chosen in progress.chosen.items()}

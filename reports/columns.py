@@ -110,6 +110,7 @@ PAPER_COLUMNS = (
     cells.signed("difference", "last − published", compact=True),
     cells.signed("best_difference", "best on test − published"),
     cells.printed(cells.yes_no("covered", "interval covers it")),
+    cells.words("changed", "changed by hand", compact=True),
     cells.words("deviations", "known deviations"),
 )
 PAPER_NOTE = (

@@ -41,7 +41,7 @@ def job(record: Record) -> str:
 def hardware_name(record: Record) -> str | None:
     """The GPU or processor that did the work."""
     known = record.hardware
-    if known.get("device") == "cpu" and {"processor", "threads"} <= known.keys():
+    if "capability" not in known and known.get("device") == "cpu" and {"processor", "threads"} <= known.keys():
         return f"{known['processor']}, {known['threads']} threads"  # older records name the processor alone
     name = known.get("name") or record.run.get("hardware")
     return str(name) if name else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -89,7 +90,8 @@ def runs(records: Iterable[Record]) -> Table:
 def paper(records: Iterable[Record], answers: Answers = NOTHING_STORED) -> Table:
     """The published value beside ours: one row per experiment and published row of top-1 that it answers.
 
-    The published value is covered if it lies in our interval, which one seed does not have.
+    The published value is covered if it lies in our interval, which one seed does not have; a recipe that was changed
+    by hand covers nothing.
     """
     rows = []
     for group in groups(records):
@@ -104,6 +106,7 @@ def paper(records: Iterable[Record], answers: Answers = NOTHING_STORED) -> Table
 def _paper_row(group: Group, published: Mapping[str, Any], answers: Answers) -> dict[str, Any]:
     ours = accuracies(group, answers)
     value = float(published["value"])
+    changed = _told(record.changed for record in group.records)
     low, high, last, best = (ours[key] for key in ("last_top1_low", "last_top1_high", "last_top1", "best_on_test_top1"))
     return (
         group.names
@@ -114,14 +117,14 @@ def _paper_row(group: Group, published: Mapping[str, Any], answers: Answers) -> 
             "difference": None if last is None else last - value,
             "best_difference": None if best is None else best - value,
         }
-        | {"covered": None if low is None or high is None else low <= value <= high}
-        | {"deviations": "; ".join(_deviations(group)) or None}
+        | {"covered": None if low is None or high is None or changed else low <= value <= high}
+        | {"changed": changed, "deviations": _told(record.deviations for record in group.records)}
     )
 
 
-def _deviations(group: Group) -> list[str]:
-    """What the Runs say of themselves in which they are not, or may not be, as published."""
-    return list(dict.fromkeys(sentence for record in group.records for sentence in record.deviations))
+def _told(several: Iterable[list[str]]) -> str | None:
+    """What Runs say of themselves, each sentence once; None if they say nothing."""
+    return "; ".join(dict.fromkeys(chain.from_iterable(several))) or None
 
 
 def _head_row(group: Group, profiled: Record | None, answers: Answers) -> dict[str, Any]:

@@ -106,5 +106,7 @@ class Record(Part):
     published: list[dict[str, Any]] = []
     """The paper's rows that this Run answers, as in the method's `published.yaml`."""
     deviations: list[str] = []
-    """Where this Run departs, or may depart, from what was published: what the sources of the method leave open or
-    contradict, and what was chosen, in sentences; then each changed setting, as `epochs: 2 in place of 160`."""
+    """What the sources of the method leave open or contradict, and what was chosen, in sentences: where this Run may
+    depart from what was published."""
+    changed: list[str] = []
+    """Of a Run by its paper's recipe, each setting that was changed by hand: `epochs: 2 in place of 160`."""

@@ -243,6 +243,14 @@ def test_known_deviations_stand_beside_the_published_value():
     assert shown(tables.paper(records), "known deviations") == ["The paper names no weight decay."]
 
 
+def test_a_recipe_changed_by_hand_is_told_and_covers_no_published_value():
+    published, changed = [{"value": 82.0, "table": "Table 2"}], ["epochs: 2 in place of 160"]
+    records = [trained("plain", seed, top1=0.80 + seed / 25, published=published) for seed in range(2)]
+    assert shown(tables.paper(records), "interval covers it") == ["yes"]
+    table = tables.paper([record.model_copy(update={"changed": changed}) for record in records])
+    assert (shown(table, "changed by hand"), shown(table, "interval covers it")) == (changed, ["–"])
+
+
 def test_an_interval_does_not_leave_the_scale(store: ResultStore):
     for seed, top1 in enumerate((0.99, 0.5)):
         fill(store, [trained("plain", seed, top1=top1)])
