@@ -1,4 +1,4 @@
-"""What tests of fetching and of commands share: a server, a fetch, and commands in this process."""
+"""What several tests share: a results folder, a small CUB and a server that has it, commands in this process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,35 @@ from benchmarks import terminal
 from datasets import download
 from datasets.fetch import fetch
 from datasets.folder import Folder
+from results.store import ResultStore
 from tests.fake_archives import Notes
 from tests.file_server import FileServer, file_server
+from tests.small_cub import serve, small_cub
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    store = ResultStore(tmp_path / "results")
+    store.prepare()
+    return store
 
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with file_server() as files:
         yield files
+
+
+@pytest.fixture
+def cub(tmp_path: Path) -> Path:
+    return small_cub(tmp_path / "made")
+
+
+@pytest.fixture
+def root(cub: Path, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data root; what is to be fetched into it, the server has."""
+    serve(cub, server, monkeypatch)
+    return tmp_path / "data"
 
 
 @pytest.fixture

@@ -14,20 +14,6 @@ from benchmarks.plan import Place
 from datasets import DatasetError, open_dataset
 from datasets.cub_200_2011 import CUB
 from datasets.storage import open_store
-from tests.file_server import FileServer
-from tests.small_cub import serve, small_cub
-
-
-@pytest.fixture
-def cub(tmp_path: Path) -> Path:
-    return small_cub(tmp_path / "made")
-
-
-@pytest.fixture
-def root(cub: Path, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data root."""
-    serve(cub, server, monkeypatch)
-    return tmp_path / "data"
 
 
 def test_every_reader_is_listed_here_or_not_in_120_columns(

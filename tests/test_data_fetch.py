@@ -15,19 +15,7 @@ from benchmarks import data
 from datasets.archives import Expected
 from datasets.cub_200_2011 import CUB
 from tests.file_server import Answer, FileServer
-from tests.small_cub import NAMES, serve, small_cub
-
-
-@pytest.fixture
-def cub(tmp_path: Path) -> Path:
-    return small_cub(tmp_path / "made")
-
-
-@pytest.fixture
-def root(cub: Path, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data root."""
-    serve(cub, server, monkeypatch)
-    return tmp_path / "data"
+from tests.small_cub import NAMES
 
 
 def test_fetch_gets_opens_and_checks_a_dataset(root: Path, fgbench: Callable[..., tuple[int, str]]) -> None:

@@ -17,12 +17,7 @@ from datasets.archives import Expected
 from datasets.cub_200_2011 import CUB
 from datasets.folder import Folder
 from datasets.verify import verify
-from tests.small_cub import NAMES, small_cub
-
-
-@pytest.fixture
-def cub(tmp_path: Path) -> Path:
-    return small_cub(tmp_path / "made")
+from tests.small_cub import NAMES
 
 
 def opened(folder: Path, **options: object) -> Dataset:

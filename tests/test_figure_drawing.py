@@ -13,14 +13,6 @@ from results.store import ResultStore
 from tests.fake_results import fill, trained
 from tests.figure_reader import asked_of
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
-
-
 drawn: list[int] = []
 
 

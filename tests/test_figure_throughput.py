@@ -19,13 +19,6 @@ from tests.fake_results import HOSTILE, fill, profiled, trained
 from tests.figure_reader import asked_of, texts
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
-
-
 def crowded_rows() -> pd.DataFrame:
     records = []
     for place, method in enumerate(("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,14 +23,6 @@ from results.speed import Limits
 from results.store import ResultStore
 from tests.fake_results import HOSTILE, fill, history, predictions, profiled, trained
 from tests.figure_reader import asked_of, texts
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
-
 
 # Training curves
 

@@ -21,13 +21,6 @@ ALONE = " (1 seed: of these two models, not of the methods)"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
-
-
-@pytest.fixture
 def page(tmp_path: Path) -> Path:
     return tmp_path / "page.md"
 

@@ -5,23 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from reports import cells, formats, tables
 from reports.groups import groups, labels
 from reports.report import terminal_tables, write_report
 from results.store import ResultStore
 from tests.fake_results import HOSTILE, failed, fill, profiled, trained
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
 
 
 def test_nothing_has_no_sign():

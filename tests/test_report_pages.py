@@ -16,13 +16,6 @@ from tests.fake_results import fill, profiled, trained
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
-
-
-@pytest.fixture
 def readme(tmp_path: Path) -> Path:
     path = tmp_path / "README.md"
     path.write_text("# A\n<!-- table: head_to_head dataset=cub100 -->\nold\n<!-- /table -->\nend\n")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,13 +19,6 @@ from reports.wins import wins
 from results.store import ResultStore
 from tests.fake_results import fill, predictions, trained
 from tests.table_reader import only_row, shown
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
 
 
 def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):

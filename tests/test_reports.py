@@ -23,13 +23,6 @@ from tests.fake_results import HOSTILE, failed, fill, metrics, profiled, trained
 from tests.table_reader import only_row, shown
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    store = ResultStore(tmp_path / "results")
-    store.prepare()
-    return store
-
-
 def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:
     table = missing(records, tables.head_to_head(records), paired(records, NOTHING_STORED))
     return {(row["where"], row["value"]): row["reason"] for row in table.frame.to_dict("records")}
