@@ -10,6 +10,8 @@ from benchmarks.checkpoint import differences
 from benchmarks.settings import Run
 
 IN_PLACE = "{} in place of {}"
+DEFAULTS = ("precision", "allow_unfilled")
+"""What no paper's recipe says: it is meant at its default."""
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -32,11 +34,10 @@ def changed(run: Run) -> list[str]:
     """Each setting that is not that of the paper's recipe: `epochs: 2 in place of 160`."""
     if run.protocol != "paper":
         return []
-    paper = recipes.recipe_for(run.method, run.variant, "paper", run.dataset, run.backbone, {})
-    found = differences(run.recipe.model_dump(), paper.model_dump(), IN_PLACE)
-    for name in ("precision", "allow_unfilled"):
-        if (value := getattr(run, name)) != (default := Run.model_fields[name].default):
-            found.append(f"{name}: {IN_PLACE.format(value, default)}")
+    recipe = recipes.recipe_for(run.method, run.variant, "paper", run.dataset, run.backbone, {})
+    paper = run.model_copy(update={"recipe": recipe, **{name: Run.model_fields[name].default for name in DEFAULTS}})
+    here, there = (one.model_dump(include={"recipe", *DEFAULTS}) for one in (run, paper))
+    found = differences(here, there, IN_PLACE)
     stem = Path(run.pretrained).stem
     if stem != run.backbone and not stem.startswith(f"{run.backbone}_to_"):
         found.append(f"pretrained: {IN_PLACE.format(run.pretrained, f'weights named after {run.backbone}')}")

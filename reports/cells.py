@@ -90,7 +90,7 @@ def rate(key: str, heading: str, compact: bool = False) -> Column:
 
 def signed(key: str, heading: str, compact: bool = False) -> Column:
     """A difference in percentage points, with its sign."""
-    return Column(heading, lambda row: DASH if absent(row[key]) else f"{_rounded(row[key]):+.1f}", compact)
+    return Column(heading, lambda row: DASH if absent(row[key]) else f"{rounded(row[key]):+.1f}", compact)
 
 
 def probability(key: str, heading: str, compact: bool = False) -> Column:
@@ -119,9 +119,14 @@ def interval(key: str, heading: str, compact: bool = False) -> Column:
         if absent(low) or absent(high):
             return DASH
         seeds = " (seeds)" if row.get(f"{key}_over") == SEEDS_ALONE else ""
-        return f"{_rounded(low):.1f} … {_rounded(high):.1f}{seeds}"
+        return f"{rounded(low):.1f} … {rounded(high):.1f}{seeds}"
 
     return Column(heading, show, compact)
+
+
+def alone(seeds: Any) -> str:
+    """The mark of what one seed says: it is of trained models, not of methods."""
+    return " (n=1)" if seeds == 1 else ""
 
 
 def yes_no(key: str, heading: str, compact: bool = False) -> Column:
@@ -129,7 +134,7 @@ def yes_no(key: str, heading: str, compact: bool = False) -> Column:
     return Column(heading, lambda row: DASH if absent(row[key]) else ("yes" if row[key] else "no"), compact, "left")
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """To one digit; what is nothing then has no sign."""
     return round(value, 1) + 0.0
 

@@ -12,7 +12,7 @@ def _winner(key: str, heading: str) -> Column:
     def show(row: cells.Row) -> str:
         if cells.absent(row[key]):
             return cells.DASH
-        return f"{row[key]} (n=1)" if row["seeds"] == 1 and row[key] != cells.NEITHER else str(row[key])
+        return f"{row[key]}{cells.alone(row['seeds']) if row[key] != cells.NEITHER else ''}"
 
     return Column(heading, show, compact=True, align="left")
 

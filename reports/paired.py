@@ -29,7 +29,7 @@ class NotComparableError(Exception):
 
 
 def paired(records: Iterable[Record], answers: Answers, shown: Callable[[Group], bool] = lambda group: True) -> Table:
-    """One row per pair of methods that share dataset, split, backbone, pretraining, input size and protocol.
+    """One row per pair of methods of an arena.
 
     The correction is over all pairs of an arena, however few of them have two experiments that are `shown`: a verdict
     does not depend on the page it stands on.

@@ -61,7 +61,7 @@ def _against(name: str) -> Column:
         if cells.absent(result):
             # Of another comparison, or not testable: `arena` has its own opponents only.
             return cells.DASH if row["untested"] else ""
-        alone = " (n=1)" if result and row[f"seeds {name}"] == 1 else ""
+        alone = cells.alone(row[f"seeds {name}"]) if result else ""
         return f"{cells.signed(f'minus {name}', '').show(row)}{_WORDS[int(result)]}{alone}"
 
     return Column(name, show, compact=True)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from reports.cells import absent, one_line
+from reports.cells import absent, alone, one_line
 from reports.figures.style import DARK, SMALL, entitle, signed, style
 from reports.paired import LEVEL
 
@@ -53,7 +53,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
         axes.set_ylim(-0.6, len(shown) - 0.4)
         axes.grid(visible=False, axis="y")
         for place, (row, _) in zip(places, shown, strict=True):
-            told = signed(row["difference"]) + (" (n=1)" if row["seeds"] == 1 else "")
+            told = signed(row["difference"]) + alone(row["seeds"])
             axes.text(1.01, place, told, transform=axes.get_yaxis_transform(), va="center", size=8)
         kinds = {"shown by both tests, each bar by itself": _COLOR, "open": "white"}
         handles = [Patch(facecolor=color, edgecolor=_COLOR, label=name) for name, color in kinds.items()]

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from reports.cells import one_line
+from reports.cells import one_line, rounded
 from results.store import write_whole
 
 STYLE = Path(__file__).parent.with_name("fgbench.mplstyle")
@@ -80,7 +80,7 @@ def class_label(name: str, letters: int = 28) -> str:
 
 def signed(value: float) -> str:
     """A difference in points, with its sign."""
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
+    return f"{rounded(value):+.1f}".replace("-", "−")
 
 
 def in_bytes(largest: float) -> tuple[float, str]:
