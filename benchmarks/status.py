@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,15 @@ Row = dict[str, Any]
 def rows(store: ResultStore) -> list[Row]:
     """A row per Run that was begun or submitted: `run`, `state`, and what is known; times as ISO, rates in images/s,
     `seconds_left`, accuracy in [0, 1]. Those that run come first, those that are done last."""
-    found = [_row(store, folder) for folder in _folders(store.root)]
-    begun = {row["run"] for row in found if row["state"] in ("running", "done", "failed")}
-    found = [row for row in found if row["run"] in begun] + _with_jobs(
-        store, [row for row in found if row["run"] not in begun], begun
-    )
+    found, begun, left = [], set[str](), []
+    for folder in _folders(store.root):
+        row, names = _row(store, folder)
+        if row["state"] in ("running", "done", "failed"):
+            found.append(row)
+            begun |= names
+        else:
+            left.append(row)
+    found += _with_jobs(store, left, begun)
     return sorted(found, key=lambda row: (ORDER.index(row["state"]), row["run"]))
 
 
@@ -62,18 +65,21 @@ def _folders(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def _row(store: ResultStore, folder: Path) -> Row:
+def _row(store: ResultStore, folder: Path) -> tuple[Row, set[str]]:
+    """What is known of a Run, and the ids under which jobs may have been given it."""
     beat = heartbeat.read(folder)
     if beat is not None and beat.alive:
-        return {"run": folder.name, "state": "running", "by": beat.owner, **_of_beat(beat)}
+        return {"run": folder.name, "state": "running", "by": beat.owner, **_of_beat(beat)}, {folder.name}
     try:
         record = store.read(folder.name)
     except ResultsError as error:
-        return {"run": folder.name, "state": "unreadable", "why": str(error)}
+        return {"run": folder.name, "state": "unreadable", "why": str(error)}, set()
     if record is not None:
-        return _of_record(record)
+        return _of_record(record), submitted.names_of(record)
     row: Row = {"run": folder.name, "state": "interrupted", "why": "a second start goes on with it"}
-    return row | {"by": f"was {beat.owner}", **_of_beat(beat), "seconds_left": None} if beat else row
+    if beat:
+        row |= {"by": f"was {beat.owner}", **_of_beat(beat), "seconds_left": None}
+    return row, set()
 
 
 def _of_beat(beat: Heartbeat) -> Row:
@@ -105,13 +111,12 @@ def _of_record(record: Record) -> Row:
 
 
 def _with_jobs(store: ResultStore, left: list[Row], begun: Set[str]) -> list[Row]:
-    """The Runs that are left, and those of them that a job will come to: waiting, as long as the job is there."""
+    """The Runs that are left, and those that a job will come to: waiting, as long as the job is there."""
     by_id = {row["run"]: row for row in left}
     jobs = [job for job in submitted.read_all(store.root) if not job.ended(store.root)]
     queue = None
     if any(job.cluster == "slurm" for job in jobs):
         queue = submitted.slurm_queue()
-        begun = begun | _names_in_jobs(store)
     for job in jobs:
         state = submitted.state_of(job, queue)
         for run in job.runs:
@@ -119,13 +124,3 @@ def _with_jobs(store: ResultStore, left: list[Row], begun: Set[str]) -> list[Row
                 continue
             by_id[run] = by_id.get(run, {}) | {"run": run, "state": "waiting", "by": f"job {job.job}", "why": state}
     return list(by_id.values())
-
-
-def _names_in_jobs(store: ResultStore) -> set[str]:
-    """The ids under which jobs were given what has a record."""
-    names: set[str] = set()
-    for folder in _folders(store.root):
-        with suppress(ResultsError):  # which is told in its own row
-            if (record := store.read(folder.name)) is not None:
-                names |= submitted.names_of(record)
-    return names

@@ -7,6 +7,7 @@ any word; the lines of a file stand in any order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,8 +34,11 @@ class Line(NamedTuple):
         return int(self._number(position, int, "a whole number"))
 
     def real(self, position: int) -> float:
-        """A field as a number. Raises `DatasetError`."""
-        return float(self._number(position, float, "a number"))
+        """A field as a finite number. Raises `DatasetError`."""
+        value = float(self._number(position, float, "a number"))
+        if not math.isfinite(value):
+            raise self.error(f"{self.fields[position]!r} should be a finite number; correct the line")
+        return value
 
     def _number(self, position: int, kind: type[int] | type[float], words: str) -> float:
         try:

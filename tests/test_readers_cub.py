@@ -68,6 +68,7 @@ def test_a_replaced_image_changes_the_content_key_and_not_the_split(cub: Path) -
         ("classes.txt", "2 002", "1 002", r"classes.txt, line 2: class 1 is named twice"),
         ("bounding_boxes.txt", "3.0 4.0", "3.0", r"bounding_boxes.txt, line 1: 5 fields were expected, not 4"),
         ("bounding_boxes.txt", "7.5", "left", r"bounding_boxes.txt, line 1: 'left' should be a number"),
+        ("bounding_boxes.txt", "7.5", "nan", r"bounding_boxes.txt, line 1: 'nan' should be a finite number"),
         ("parts/part_locs.txt", "7 2", "7 3", r"part_locs.txt, line 2: part 3 is outside 1 .. 2"),
     ],
 )
