@@ -147,8 +147,9 @@ def test_ctrl_c_loses_at_most_the_epoch_it_falls_into(tmp_path: Path) -> None:
     done = int(re.findall(r"epoch (\d+)/20000", line + rest)[-1])
     again = fgbench(*words, "--dry-run")
     assert "to do" in again.stdout
-    (folder,) = [path.parent for path in tmp_path.glob("*/checkpoint.pt")]
-    assert torch.load(folder / "checkpoint.pt", weights_only=True)["epoch"] >= done
+    # Of the two that are kept: for a moment of each save, flushing to disk included, only the previous one is there.
+    kept = [torch.load(path, weights_only=True)["epoch"] for path in tmp_path.glob("*/checkpoint*.pt")]
+    assert max(kept) >= done
 
 
 def test_cuda_that_is_not_there_is_said(tmp_path: Path) -> None:

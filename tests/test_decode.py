@@ -197,7 +197,8 @@ def test_torchvisions_advice_to_change_the_library_is_kept_from_users(tmp_path: 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         importlib.reload(decode).read_image(path)
-    assert told == []
+    # Python may say something of what it frees meanwhile, and earlier tests left open.
+    assert [one.message for one in told if "torchvision" in str(one.message).lower()] == []
 
 
 def test_bytes_after_the_end_of_an_image_do_no_harm(tmp_path: Path) -> None:

@@ -83,19 +83,27 @@ CHILD = """
     url, root, checksum = sys.argv[1:]
     reader = SimpleNamespace(archives=[Archive("mini.tar.gz", (url,), sha256=checksum, gives=("mini",))])
     tells = SimpleNamespace(note=lambda text: print(text, flush=True), bytes=lambda what, done, total: None)
-    print("go", flush=True)
+    print("ready", flush=True)
+    input()
     fetch("mini", reader, Path(root), None, tells)
 """
 
 
 def child(url: str, root: Path) -> subprocess.Popen[str]:
-    """A process of its own that fetches; it is past its imports."""
+    """A process of its own that is past its imports, and fetches when it is told to `go`."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", dedent(CHILD), url, str(root), sha256(GOOD)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=ROOT)
     assert process.stdout is not None
-    assert process.stdout.readline() == "go\n"
+    assert process.stdout.readline() == "ready\n"
     return process
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -109,6 +117,7 @@ def test_a_killed_download_is_gone_on_from(tmp_path: Path, server: FileServer, g
     url = server.serve("/mini", Answer(GOOD, sends=200_000, stalls=True), Answer(GOOD))
     downloads = tmp_path / "data" / ".downloads"
     with child(url, tmp_path / "data") as process:
+        go(process)
         wait_until(lambda: any(part.stat().st_size > 100_000 for part in downloads.glob("*.part")))
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "data" / "mini").exists()
@@ -124,14 +133,16 @@ def test_two_processes_that_fetch_at_once_download_once(
     tmp_path: Path, server: FileServer, get: Callable[..., Notes]
 ) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=100_000, stalls=True))
-    with child(url, tmp_path / "data") as first:
+    # Both are past their imports before one begins: it tries again when its server has been silent for half a minute.
+    with child(url, tmp_path / "data") as first, child(url, tmp_path / "data") as second:
+        go(first)
         wait_until(lambda: len(server.requests) == 1)
-        with child(url, tmp_path / "data") as second:
-            assert second.stdout is not None
-            assert "waiting for it" in second.stdout.readline()
-            assert len(server.requests) == 1
-            server.serve("/mini", Answer(GOOD))
-            server.ended.set()
-            assert second.wait(60) == first.wait(60) == 0
+        go(second)
+        assert second.stdout is not None
+        assert "waiting for it" in second.stdout.readline()
+        assert len(server.requests) == 1
+        server.serve("/mini", Answer(GOOD))
+        server.ended.set()
+        assert second.wait(60) == first.wait(60) == 0
     assert len(server.requests) == 2, "one by the first process, and its second try"
     assert whole(tmp_path / "data")

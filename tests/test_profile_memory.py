@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmarks.optimise import take_steps
 from benchmarks.out_of_memory import ran_out
@@ -26,13 +28,18 @@ def test_memory_of_a_known_tensor_is_seen_once() -> None:
     assert saved == {}
 
 
+def new_memory(size: int) -> Tensor:
+    """So many bytes from the system: an allocator would give again what earlier tests gave back."""
+    return torch.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype=torch.uint8).fill_(1)
+
+
 def test_what_a_compiler_takes_does_not_count_as_the_steps_memory() -> None:
     peak = memory.Peak(CPU)
     with peak.without():
-        held = torch.ones(50_000_000)
+        held = new_memory(200_000_000)
     peak.reset()
     assert peak.bytes < 50_000_000
-    more = torch.ones(25_000_000)
+    more = new_memory(100_000_000)
     assert 90_000_000 < peak.bytes < 150_000_000
     del held, more
 
@@ -48,11 +55,12 @@ def test_phases_of_memory_are_those_of_the_tensors() -> None:
 
 
 def test_memory_is_limited_and_the_limit_is_lifted() -> None:
+    more = 2**31  # bytes in one piece, which no earlier test gave back
     with memory.limited(CPU, 50_000_000):
         with pytest.raises(RuntimeError) as caught:
-            torch.zeros(25_000_000)
+            torch.empty(more, dtype=torch.uint8)
         assert ran_out(caught.value)
-    torch.zeros(25_000_000)
+    torch.empty(more, dtype=torch.uint8)
 
 
 def test_other_errors_are_no_lack_of_memory() -> None:
