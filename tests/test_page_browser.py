@@ -17,6 +17,8 @@ if BROWSER is None:
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
+playwright.expect.set_options(timeout=60_000)
+
 HOSTILE = "x</script><script>window.hacked=1</script><img src=x onerror='window.hacked=2'>"
 WIDTHS = (380, 900, 1600)
 
@@ -197,7 +199,7 @@ def test_an_address_with_a_run_opens_its_record(browser: playwright.Browser, rep
     visit = Visit(browser, report, "#run-profile-sef-paper-64")
     assert visit.page.locator("#record").is_visible()
     visit.page.locator("#record .close").click()
-    assert "#" not in visit.page.url
+    visit.page.wait_for_url(lambda url: "#" not in url)  # the browser tells of the closing, and the new address, later
     visit.context.close()
 
 
