@@ -18,6 +18,7 @@ from benchmarks.budget import Budget, Pace, TimeIsUp
 from benchmarks.display import Display, time_left
 from benchmarks.errors import REFUSED
 from benchmarks.plan import Place
+from benchmarks.profiling.largest import OUT_OF_MEMORY
 from benchmarks.settings import AnyRun, ProfileRun, as_run
 from benchmarks.worker import WEIGHTS, Attempt, CarryOut, blank, work_of
 from results.record import Record
@@ -195,8 +196,8 @@ class _Course:
         try:
             found: Attempt = apart.call(worker.attempt, *arguments, hear=display.hear)
         except apart.Died as death:
-            of_memory = death.signal == signal.SIGKILL and machine.memory_kills() > kills
-            return self._record_death(case, death, of_memory)
+            killed = death.signal == signal.SIGKILL and machine.memory_kills() > kills
+            return self._record_death(case, death, killed or _died_at_its_limit(case, death))
         return found
 
     def _record_death(self, case: AnyRun, death: apart.Died, of_memory: bool) -> Attempt:
@@ -212,6 +213,12 @@ class _Course:
                 record.status, record.error = "failed", str(death)
             self.store.write(record)
             return Attempt(record, True)
+
+
+def _died_at_its_limit(case: AnyRun, death: apart.Died) -> bool:
+    """Whether a CPU's measurement was refused memory by its own limit, and used what it was not given: oneDNN does."""
+    limited = isinstance(case, ProfileRun) and case.device == "cpu" and case.memory_limit is not None
+    return limited and death.signal in OUT_OF_MEMORY["cpu"]
 
 
 def _pace_of(records: Iterable[Record], place: Place) -> Pace:

@@ -59,12 +59,12 @@ def measure(run: ProfileRun, record: Record, place: Place, folder: Path) -> None
 
 
 def killed(run: ProfileRun, record: Record) -> None:
-    """Puts into the record that the system killed the measuring process for want of memory. In which mode is not
-    known, so both count as too large: of what was measured nothing is left."""
+    """Puts into the record that the measuring process died for want of memory. In which mode is not known, so both
+    count as too large: of what was measured nothing is left."""
     room = memory.available(torch.device("cpu"), run.memory_limit if run.device == "cpu" else None)
     for mode in MODES:
         record.exceeded[mode] = room
-        record.missing[f"speed.{mode}"] = "out of memory: the system killed the process, in this mode or the other"
+        record.missing[f"speed.{mode}"] = "out of memory: the process died of it, in this mode or the other"
 
 
 def _limits(device: torch.device, precision: str) -> list[Limits]:

@@ -1,4 +1,4 @@
-"""A measurement that the system kills for want of memory is an answer; one that is killed otherwise is none."""
+"""A measurement that dies for want of memory is an answer; one that dies otherwise is none."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def die(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -> R
     raise AssertionError
 
 
+def fault(case: AnyRun, store: ResultStore, place: Place, listener: Listener) -> Record:
+    """As a library ends it that writes to memory which it was not given."""
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # without the report of pytest's fault handler
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError
+
+
 @pytest.mark.parametrize("kills", [1, 0])
 def test_a_measurement_killed_for_memory_needs_more_than_there_is(
     kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -40,8 +47,22 @@ def test_a_measurement_killed_for_memory_needs_more_than_there_is(
         return
     assert record.status == "done"
     assert set(record.exceeded) == {"inference", "train"}
-    assert "killed" in record.missing["speed.train"]
+    assert "out of memory" in record.missing["speed.train"]
     assert sweep.end(second, lambda _: record) is not None  # nor is a larger one tried
+
+
+@pytest.mark.parametrize("limit", [10**12, None])
+def test_a_library_that_dies_within_a_limit_on_memory_died_of_it(limit: int | None, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    (case,) = plan.expand(jobs.profile(["plain"], ["test_resnet"], [32], [4]), Place())
+    assert isinstance(case, ProfileRun)
+    case = case.model_copy(update={"memory_limit": limit})
+    execute.execute([case], store, Place(), Console(quiet=True), carry_out=fault)
+    record = store.read(case.id)
+    assert record is not None
+    assert (record.status, set(record.exceeded)) == (
+        ("failed", set()) if limit is None else ("done", {"inference", "train"})
+    )
 
 
 def test_the_systems_count_of_kills_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
