@@ -147,9 +147,8 @@ def _training(
         "revision": recipes.method_file(method).revision,
         "seed": 0,
     }
-    recipe = recipes.recipe_for(
-        method, variant, entry.protocol, opened.name, backbone.name, overrides.get("recipe", {})
-    )
+    asked = (changed.get("recipe", {}) for changed in (entry.set, changes.set))
+    recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.name, *asked)
     fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
     run = parse(Run, merged(resolved, overrides, fixed), name)
     # What is left out need not fit what is asked of the others.
@@ -268,7 +267,7 @@ def _input(entry: Profiling, image_size: int, place: Place) -> dict[str, Any] | 
     return {
         "dataset": opened.name,
         "dataset_options": entry.dataset.options,
-        "stored_size": -(-image_size * common["stored_size"] // common["image_size"]),
+        "stored_size": recipes.stored_size_for(image_size, common),
         "resize": common["resize"],
         "augment": common["augment"],
         "feed": place.feed,

@@ -29,6 +29,7 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
             "protocol": run.protocol,
             "weights": run.pretrained,
             "px": run.recipe.image_size,
+            "stored px": run.recipe.stored_size,
             "epochs": epochs_of(run.method, run.options, run.recipe),
             "trained": trained,
             "evaluated": evaluated,

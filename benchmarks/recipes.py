@@ -142,21 +142,37 @@ def options_of(method: str, variant: str) -> dict[str, Any]:
 
 
 def recipe_for(
-    method: str, variant: str, protocol: str, dataset: str, backbone: str, overrides: Mapping[str, Any]
+    method: str, variant: str, protocol: str, dataset: str, backbone: str, *changes: Mapping[str, Any]
 ) -> Recipe:
-    """The recipe of one Run under the `common` or the `paper` protocol, with `overrides` on top."""
+    """The recipe of one Run under the `common` or the `paper` protocol, with `changes` on top, one after another."""
     file = method_file(method)
     if protocol == "common":
-        values = merged(common(), file.common.model_dump(), overrides)
-        return parse(Recipe, values, "common recipe")
-    values = merged(
-        file.recipe.recipe,
-        file.recipe.backbones.get(backbone, {}),
-        file.recipe.datasets.get(dataset, {}),
-        file.variants[variant].recipe,
-        overrides,
-    )
-    return parse(Recipe, values, f"paper recipe of {method}")
+        values, where = merged(common(), file.common.model_dump()), "common recipe"
+    else:
+        values = merged(
+            file.recipe.recipe,
+            file.recipe.backbones.get(backbone, {}),
+            file.recipe.datasets.get(dataset, {}),
+            file.variants[variant].recipe,
+        )
+        where = f"paper recipe of {method}"
+    for asked in changes:
+        values = merged(values, _stored_in_proportion(values, asked), asked)
+    return parse(Recipe, values, where)
+
+
+def _stored_in_proportion(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, int]:
+    """The `stored_size` that goes with another `image_size` where it isn't asked for itself: a crop of 64 px out of
+    images kept for one of 224 px would show a corner of each."""
+    size = asked.get("image_size")
+    if not isinstance(size, int) or "stored_size" in asked:
+        return {}
+    return {"stored_size": max(size, stored_size_for(size, recipe))}
+
+
+def stored_size_for(image_size: int, recipe: Mapping[str, Any]) -> int:
+    """Pixels to store images at for crops of `image_size` px, in a recipe's own proportion of the two; rounded up."""
+    return -(-image_size * int(recipe["stored_size"]) // int(recipe["image_size"]))
 
 
 def check(method: str) -> None:

@@ -145,7 +145,30 @@ def test_a_wrong_name_to_reproduce_is_no_lack_of_data(here: Place) -> None:
 
 def test_images_too_small_for_their_crop_are_refused(here: Place) -> None:
     with pytest.raises(UserError, match="stored_size"):
-        plan.expand(SUITE, here, Changes(set={"recipe": {"image_size": 300}}))
+        plan.expand(SUITE, here, Changes(set={"recipe": {"image_size": 300, "stored_size": 256}}))
+
+
+@pytest.mark.parametrize(
+    ("of_suite", "of_command", "sizes"),
+    [
+        ({}, {"image_size": 64}, (64, 74)),  # 64 · 256 / 224, rounded up
+        ({}, {"image_size": 64, "stored_size": 100}, (64, 100)),
+        ({"image_size": 448}, {}, (448, 512)),
+        ({"image_size": 96, "stored_size": 96}, {"image_size": 64}, (64, 64)),
+        ({"image_size": 96, "stored_size": 112}, {"epochs": 2}, (96, 112)),
+        ({"stored_size": 320}, {}, (224, 320)),
+    ],
+    ids=str,
+)
+def test_images_are_stored_in_proportion_to_their_crop_unless_asked_otherwise(
+    of_suite: dict[str, int], of_command: dict[str, int], sizes: tuple[int, int], here: Place
+) -> None:
+    entry = SUITE.train[0].model_copy(update={"set": {"recipe": of_suite}})
+    one = SUITE.model_copy(update={"train": [entry], "profile": []})
+    for run in plan.expand(one, here, Changes(set={"recipe": of_command})):
+        assert isinstance(run, Run)
+        assert (run.recipe.image_size, run.recipe.stored_size) == sizes
+        assert preview.rows([run], ResultStore(Path("nowhere")), here)[0]["stored px"] == sizes[1]
 
 
 def test_work_is_counted_in_images(here: Place) -> None:
