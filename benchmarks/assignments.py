@@ -1,15 +1,15 @@
-"""`key=value` as people write it on the command line: read, laid out as settings, matched against a Run's."""
+"""`key=value` as people write it on the command line or in a suite: read, laid out as settings, checked, matched."""
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 
-from benchmarks.errors import UserError, merged, suggest
+from benchmarks.errors import UserError, fault_in, merged, suggest
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
 
 
@@ -31,7 +31,7 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for dotted, text in assignments.items():
         path = dotted.split(".")
-        if path[0] not in Run.model_fields and path[0] in Recipe.model_fields:
+        if of_recipe(path[0]):
             path = ["recipe", *path]
         try:
             value = yaml.safe_load(text)
@@ -44,6 +44,47 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
             value = {key: value}
         result = merged(result, value)
     return result
+
+
+def of_recipe(key: str) -> bool:
+    """Whether a setting is a recipe's alone, so that it may stand without `recipe.` before it."""
+    return key not in Run.model_fields and key in Recipe.model_fields
+
+
+def in_recipe(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a suite file sets, each recipe's key below `recipe`, wherever it stood."""
+    own = {key: value for key, value in changes.items() if of_recipe(key)}
+    rest = {key: value for key, value in changes.items() if key not in own}
+    return merged({"recipe": own}, rest) if own else rest
+
+
+OF_TRAINING = (
+    "options",
+    "backbone_options",
+    "dataset_options",
+    "pretrained",
+    "allow_unfilled",
+    "precision",
+    "recipe",
+)
+"""What `--set`, or `set` in a suite, may change of a training. What names a Run (method, dataset, protocol …) is asked
+for by name."""
+OF_PROFILE = ("options", "backbone_options", "pretrained", "precision", "optimizer")
+"""What it may change of a profile; of `pretrained`, only the network's options that the file asks for come into it."""
+
+
+def fault_of(changes: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
+    """Why a plan can't be changed so, in words; None if its keys are among those `allowed` and fit a recipe."""
+    fields = {**ProfileRun.model_fields, **Run.model_fields}
+    for key, value in changes.items():
+        if key not in allowed:
+            known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
+            return f"can't change {key!r}; {suggest(key, known)}"
+        grouped = key == "recipe" or get_origin(fields[key].annotation) is dict
+        if grouped and not isinstance(value, Mapping):
+            return f"{key} takes settings by name, {key}.NAME=VALUE; not {value!r}"
+    fault = fault_in(Recipe, changes.get("recipe", {}))
+    return fault and f"recipe.{fault}"
 
 
 KNOWN = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -57,13 +57,29 @@ def parse(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        # A misspelt key also leaves its right form missing: the spelling is what the user wants to hear of.
-        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}: {place or 'top level'}: {_say(first, model)}") from error
+        raise UserError(f"{where}: {_first(error.errors(), model)}") from error
+
+
+def fault_in(model: type[BaseModel], values: Mapping[str, Any]) -> str | None:
+    """The first fault of some of a model's settings, as `parse` words it; that others are missing is none."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        faults = [fault for fault in error.errors() if fault["type"] != "missing"]
+        return _first(faults, model) if faults else None
+    return None
+
+
+def _first(faults: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
+    # A misspelt key also leaves its right form missing: the spelling is what the user wants to hear of.
+    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place or 'top level'}: {_say(first, model)}"
 
 
 def _say(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    if fault["type"] == "value_error":  # in our own words
+        return fault["msg"].removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (is {fault['input']!r})"
     *path, key = fault["loc"]

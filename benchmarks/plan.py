@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 import torch
 import yaml
@@ -15,8 +15,8 @@ import yaml
 import datasets
 import methods
 from benchmarks import machine, recipes, sweep
-from benchmarks.assignments import matches
-from benchmarks.errors import UserError, choose, merged, parse, suggest
+from benchmarks.assignments import OF_PROFILE, OF_TRAINING, fault_of, matches
+from benchmarks.errors import UserError, choose, merged, parse
 from benchmarks.execution import Execution
 from benchmarks.optimise import phase_plans
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
@@ -73,25 +73,13 @@ class Changes:
 
 NO_CHANGES = Changes()
 
-OF_TRAINING = (
-    "options",
-    "backbone_options",
-    "dataset_options",
-    "pretrained",
-    "allow_unfilled",
-    "precision",
-    "recipe",
-)
-"""What `--set` may change of a training. What names a Run (method, dataset, protocol …) is asked for by name."""
-OF_PROFILE = ("options", "backbone_options", "pretrained", "precision", "optimizer")
-"""What it may change of a profile; of `pretrained`, only the network's options that the file asks for come into it."""
-
 
 def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[AnyRun]:
     """Every Run of a suite, in order, none twice. Raises `UserError`, `DatasetError` or `BackboneError`."""
     if not suite.train:
         changes = replace(changes, set=_of_profiles(changes.set))
-    _check_keys(changes.set, OF_TRAINING if suite.train else OF_PROFILE)
+    if fault := fault_of(changes.set, OF_TRAINING if suite.train else OF_PROFILE):
+        raise UserError(f"--set {fault}")
     cases: list[AnyRun] = [
         *(run for entry in suite.train for run in _trainings(entry, place, changes)),
         *(run for entry in suite.profile for run in _profiles(entry, place, changes)),
@@ -127,7 +115,6 @@ def _training(
     method, variant = split_name(name)
     check_name(backbone.name)
     overrides = merged(entry.set, changes.set)
-    _check_keys(entry.set, OF_TRAINING)
     pretrained = overrides.get("pretrained", backbone.pretrained)
     file = find_weights(backbone.name, pretrained, place.weights_root)
     options = merged(dataset.options, overrides.get("dataset_options", {}))
@@ -166,18 +153,6 @@ def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**recipe, **{key: value for key, value in overrides.items() if key != "recipe"}}
 
 
-def _check_keys(overrides: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    fields = {**ProfileRun.model_fields, **Run.model_fields}
-    for key, value in overrides.items():
-        if key not in allowed:
-            known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
-            raise UserError(f"--set can't change {key!r}; {suggest(key, known)}")
-        if get_origin(fields[key].annotation) is dict and not isinstance(value, Mapping):
-            raise UserError(f"--set {key}: takes {key}.NAME=VALUE, not {value!r}")
-    if not isinstance(overrides.get("recipe", {}), Mapping):
-        raise UserError("--set recipe: takes recipe.NAME=VALUE")
-
-
 def _check_options(run: AnyRun) -> None:
     for option in run.options:
         choose(f"option of {run.method}", option, recipes.constructor_options(run.method))
@@ -204,7 +179,6 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
 
 
 def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[ProfileRun]:
-    _check_keys(entry.set, OF_PROFILE)
     # Of `--set`, a profile beside trainings takes what it has.
     overrides = {key: value for key, value in merged(entry.set, changes.set).items() if key in OF_PROFILE}
     pretrained = overrides.pop("pretrained", None)
