@@ -259,7 +259,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _own_backbone(name: str, entry: Training) -> BackboneChoice:
     if entry.protocol == "common":
-        raise UserError("the common protocol compares methods on one backbone: name it with --backbone")
+        raise UserError(f"{name}: the common protocol compares methods on one backbone; name it in backbones")
     method, _ = split_name(name)
     return BackboneChoice(name=recipes.method_file(method).recipe.backbone)
 

@@ -84,7 +84,7 @@ def look(
 ) -> None:
     """Measures what trained Runs attend to against annotated boxes and parts, and draws galleries."""
     store, place = ResultStore(results), plan.Place(data_root, None, choose_device(device))
-    for run_id in run_ids or lookable(store):
+    for run_id in [find_run(store, asked, "train").id for asked in run_ids or ()] or lookable(store):
         console.print(f"looking at the test images with {run_id}", markup=False, highlight=False)
         looked = look_at(store, run_id, place, images)
         if table := measured(looked):
