@@ -102,8 +102,12 @@ def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
 
     Raises `UserError` for a setting that no Run has.
     """
-    values = case.model_dump(mode="json")
-    values = {**values.get("recipe", {}), **values}
+    return fits(case.model_dump(mode="json"), only)
+
+
+def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
+    """As `matches`, of settings as plain values; one that is not among them does not fit."""
+    values = {**settings.get("recipe", {}), **settings}
     for dotted in only:
         if dotted.partition(".")[0] not in KNOWN:
             raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(KNOWN))}")
