@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_origin
 
 import yaml
@@ -115,10 +115,32 @@ def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
 
 
 def _fits(values: Any, path: Sequence[str], patterns: Sequence[str]) -> bool:
+    value = _value(values, path)
+    if value is ABSENT:
+        return False
+    if isinstance(value, bool):  # people write them as YAML does
+        return any(fnmatch.fnmatchcase(str(value).lower(), one.lower()) for one in patterns)
+    return any(fnmatch.fnmatchcase(str(value), one) for one in patterns)
+
+
+ABSENT = object()
+"""In place of a value: there is no such setting."""
+
+
+def _value(values: Any, path: Sequence[str]) -> Any:
     for key in path:
         if not isinstance(values, dict) or key not in values:
-            return False
+            return ABSENT
         values = values[key]
-    if isinstance(values, bool):  # people write them as YAML does
-        return any(fnmatch.fnmatchcase(str(values).lower(), one.lower()) for one in patterns)
-    return any(fnmatch.fnmatchcase(str(values), one) for one in patterns)
+    return values
+
+
+def none_fits(planned: Iterable[Mapping[str, Any]], only: Mapping[str, str]) -> str:
+    """Says that `--only` leaves nothing of what is planned, and what comes nearest to a value that nothing has."""
+    flat = [{**one.get("recipe", {}), **one} for one in planned]
+    for key, pattern in only.items():
+        values = [value for one in flat if (value := _value(one, key.split("."))) is not ABSENT]
+        if not any(fits(one, {key: pattern}) for one in flat):
+            there = dict.fromkeys(str(value) for value in values if not isinstance(value, dict))
+            return f"no Run of the plan has {key}={pattern}; {suggest(pattern, there)}"
+    return f"no Run of the plan has {' and '.join(f'{key}={pattern}' for key, pattern in only.items())}"

@@ -15,7 +15,7 @@ import yaml
 import datasets
 import methods
 from benchmarks import machine, recipes, sweep
-from benchmarks.assignments import OF_PROFILE, OF_TRAINING, fault_of, matches
+from benchmarks.assignments import OF_PROFILE, OF_TRAINING, fault_of, matches, none_fits
 from benchmarks.errors import UserError, choose, merged, parse
 from benchmarks.execution import Execution
 from benchmarks.optimise import phase_plans
@@ -90,7 +90,7 @@ def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[An
             distinct[case.hash] = case
     chosen = [case for case in distinct.values() if matches(case, changes.only)]
     if cases and not chosen:
-        raise UserError(f"no Run of the plan has {' and '.join(f'{k}={v}' for k, v in changes.only.items())}")
+        raise UserError(none_fits((case.model_dump(mode="json") for case in distinct.values()), changes.only))
     return chosen
 
 

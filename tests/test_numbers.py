@@ -112,8 +112,10 @@ def test_only_narrows_the_numbers_and_a_wrong_key_is_named(monkeypatch: pytest.M
     small_numbers(monkeypatch)
     (row,) = numbers.experiments(Place(), Changes(only={"method": "sef"}))
     assert row.names["method"] == "sef"
-    with pytest.raises(UserError, match="method"):
+    with pytest.raises(UserError, match="did you mean 'method'"):
         numbers.experiments(Place(), Changes(only={"methd": "sef"}))
+    with pytest.raises(UserError, match="no Run of the plan has method=seff; did you mean 'sef'"):
+        numbers.experiments(Place(), Changes(only={"method": "seff"}))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,11 @@ def test_only_keeps_rows_without_runs_by_what_is_known_of_them(
     monkeypatch.setattr(suite, "available", list)
     place = Place(tmp_path, tmp_path)
     assert all(not row.runs for row in numbers.experiments(place, NO_CHANGES))
-    assert bool(numbers.experiments(place, Changes(only=only))) == fit
+    if fit:
+        assert numbers.experiments(place, Changes(only=only))
+    else:
+        with pytest.raises(UserError, match="no Run of the plan"):
+            numbers.experiments(place, Changes(only=only))
 
 
 def test_only_keeps_a_row_of_several_methods_without_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -144,7 +150,8 @@ def test_only_keeps_a_row_of_several_methods_without_runs(monkeypatch: pytest.Mo
     for only in {"method": "plain"}, {"method": "ws_dan", "variant": "maps_4"}, {"dataset": "cub*"}:
         assert len(numbers.experiments(Place(tmp_path, tmp_path), Changes(only=only))) == 1
     for only in {"method": "plain", "variant": "maps_4"}, {"backbone": "resnet18"}:
-        assert not numbers.experiments(Place(tmp_path, tmp_path), Changes(only=only))
+        with pytest.raises(UserError, match="no Run of the plan"):
+            numbers.experiments(Place(tmp_path, tmp_path), Changes(only=only))
     with pytest.raises(UserError, match="did you mean 'method'"):
         numbers.experiments(Place(tmp_path, tmp_path), Changes(only={"methd": "plain"}))
 

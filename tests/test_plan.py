@@ -63,8 +63,12 @@ def test_only_narrows_and_set_changes(here: Place) -> None:
 
 
 def test_only_that_fits_nothing_is_an_error(here: Place) -> None:
-    with pytest.raises(UserError, match="no Run of the plan"):
+    with pytest.raises(UserError, match="no Run of the plan has method=sef; there are: plain, bilinear_cnn"):
         plan.expand(SUITE, here, Changes(only={"method": "sef"}))
+    with pytest.raises(UserError, match="no Run of the plan has method=plane; did you mean 'plain'"):
+        plan.expand(SUITE, here, Changes(only={"seed": "0", "method": "plane"}))
+    with pytest.raises(UserError, match="no Run of the plan has image_size=224 and job=profile"):
+        plan.expand(SUITE, here, Changes(only={"image_size": "224", "job": "profile"}))
     with pytest.raises(UserError, match="did you mean 'method'"):
         plan.expand(SUITE, here, Changes(only={"methd": "plain"}))
 
