@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +14,8 @@ from rich.table import Table
 
 from benchmarks.errors import UserError
 
-console = Console(width=None if sys.stdout.isatty() else 160)
-"""Tables fold to the terminal; in a file or a pipe they have room."""
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+"""Tables fold to the terminal, or to COLUMNS; in a file or a pipe they have room."""
 
 
 def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:

@@ -61,6 +61,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(("columns", "width"), [({}, 160), ({"COLUMNS": "90"}, 90)], ids=str)
+def test_a_pipe_has_room_unless_columns_says_otherwise(columns: dict[str, str], width: int) -> None:
+    bare = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    command = [sys.executable, "-c", "from benchmarks.terminal import console; print(console.width)"]
+    said = subprocess.run(command, capture_output=True, text=True, env=bare | columns, cwd=ROOT, check=True)
+    assert int(said.stdout) == width
+
+
 def test_lists_are_json_for_programs() -> None:
     done = fgbench("list", "methods", "--json")
     assert {"plain", "bilinear_cnn"} <= {row["name"] for row in json.loads(done.stdout)}
