@@ -135,11 +135,11 @@ def reproduce(
     goals = jobs.goals(method, request.place, dataset, backbone, variants, request.changes.set)
     if request.dry_run:
         show(preview.goal_rows(goals), f"What is published of {method}, and what answers it here")
-        notes = preview.goal_notes(goals)
+        notes = [*preview.other_rows(method, goals), *preview.goal_notes(goals)]
     else:
         notes = [f"not run: {goal.label}: {goal.lacking}" for goal in goals if goal.lacking]
     for line in notes:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     chosen = jobs.reproduce(method, goals, request.seeds or 3)
     if chosen.train:
         _carry_out(chosen, request, f"Reproduction of {method}")
@@ -157,7 +157,7 @@ def _reproduce_all(request: Request) -> None:
         show(preview.experiment_rows(rows, device), "The project's numbers" + " that are missing" * request.missing)
         return
     for line in preview.left_out(rows, device):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     _carry_out_runs(numbers.in_order(runs), request, "The project's numbers")
 
