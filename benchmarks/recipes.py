@@ -217,7 +217,7 @@ class _StandIn:
 def stand_in(label: str, method: str, options: Mapping[str, Any]) -> Method:
     """A method with these options that can't see, to be asked for its phases. Raises `UserError` if it refuses them."""
     try:
-        return methods.load(method)(_StandIn(), 2, **options)
+        return load(method)(_StandIn(), 2, **options)
     except (ValueError, TypeError, BackboneError) as error:
         raise UserError(f"{label}: {error}") from error
 
@@ -229,9 +229,17 @@ def _network(what: str, name: str) -> None:
         raise UserError(f"{what}: {error}") from error
 
 
+def load(method: str) -> type[Method]:
+    """The method's class. Raises `UserError` for a folder that does not define exactly one."""
+    try:
+        return methods.load(method)
+    except methods.NotOneMethod as error:
+        raise UserError(str(error)) from error
+
+
 def constructor_options(method: str) -> list[str]:
     """Names of the keyword options that a method's constructor takes."""
-    parameters = inspect.signature(methods.load(method)).parameters.values()
+    parameters = inspect.signature(load(method)).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
