@@ -39,6 +39,7 @@ def fgbench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["run", "quick", "--dry-run", "--only", "methd=plain"], "did you mean 'method'"),
         (["predict", "no-such-run", "bird.jpg"], "there is no Run"),
         (["data", "verify", "synthetik"], "synthetic"),
+        (["list", "backbones"], "there is no list of 'backbones'; there are: methods, suites, datasets"),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_nearest_one_and_exit_code_2(words: list[str], said: str) -> None:
