@@ -140,7 +140,7 @@ def _training(
     run = parse(Run, merged(resolved, overrides, fixed), name)
     # What is left out need not fit what is asked of the others.
     if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
-        _check_options(run)
+        _check_method(run)
         _check_recipe(run, overrides.get("recipe", {}))
     return run
 
@@ -153,9 +153,10 @@ def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**recipe, **{key: value for key, value in overrides.items() if key != "recipe"}}
 
 
-def _check_options(run: AnyRun) -> None:
+def _check_method(run: AnyRun) -> None:
     for option in run.options:
         choose(f"option of {run.method}", option, recipes.constructor_options(run.method))
+    recipes.check_attention(run.label, run.method, run.options, run.backbone)
 
 
 def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
@@ -207,7 +208,7 @@ def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[Prof
             "in_sweep": swept,
         }
         run = parse(ProfileRun, merged(values, overrides), name)
-        _check_options(run)
+        _check_method(run)
         for repeat in range(entry.repeats):
             yield run.model_copy(update={"repeat": repeat})
 

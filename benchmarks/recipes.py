@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import timm
+import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import nn
 
@@ -16,8 +19,9 @@ import methods
 from benchmarks.errors import UserError, choose, merged, parse, read_yaml
 from benchmarks.settings import Recipe, Settings
 from benchmarks.suite import DatasetChoice
+from methods import swin_attention
 from methods.backbones import BackboneError, check_name
-from methods.interface import Method
+from methods.interface import Method, Tap
 
 COMMON = Path(__file__).parent / "common.yaml"
 
@@ -201,25 +205,50 @@ def check(method: str) -> None:
             _network(f"answer {what}", row.answered_by.backbone)
 
 
+@dataclass
 class _StandIn:
     """A backbone in nothing but its channels: enough to build a method, not to run it."""
 
-    name = "stand-in"
+    name: str = "stand-in"
+    taps: set[Tap] = field(default_factory=set)
+    """Asked for of the Run's own network."""
 
-    def features(self, taps: Sequence[Any], name: str | None = None) -> Any:
+    def features(self, taps: Sequence[Tap], name: str | None = None) -> Any:
         if name is not None:
             check_name(name)
+        else:
+            self.taps |= set(taps)
         net: Any = nn.Module()
         net.channels = (64,) * len(taps)
         return net
 
 
-def stand_in(label: str, method: str, options: Mapping[str, Any]) -> Method:
+def stand_in(label: str, method: str, options: Mapping[str, Any], source: _StandIn | None = None) -> Method:
     """A method with these options that can't see, to be asked for its phases. Raises `UserError` if it refuses them."""
     try:
-        return load(method)(_StandIn(), 2, **options)
+        return load(method)(source or _StandIn(), 2, **options)
     except (ValueError, TypeError, BackboneError) as error:
         raise UserError(f"{label}: {error}") from error
+
+
+def check_attention(label: str, method: str, options: Mapping[str, Any], backbone: str) -> None:
+    """Raises `UserError` where a method reads its network's own attention, and the network is of a kind without."""
+    source = _StandIn(backbone)
+    stand_in(label, method, options, source)
+    fault = _no_attention(backbone) if source.taps.intersection(swin_attention.TAPS) else None
+    if fault:
+        raise UserError(f"{label}: {fault}")
+
+
+@cache
+def _no_attention(backbone: str) -> str | None:
+    with torch.device("meta"):  # its kind is asked for, not its weights
+        net = timm.create_model(backbone, pretrained=False, num_classes=0)
+    try:
+        swin_attention.keep(net)
+    except BackboneError as error:
+        return str(error)
+    return None
 
 
 def _network(what: str, name: str) -> None:

@@ -132,6 +132,18 @@ def test_a_plan_names_unknown_things_before_anything_runs(here: Place) -> None:
             plan.expand(Suite.model_validate({"about": "x", "train": [entry]}), here)
 
 
+@pytest.mark.parametrize("kind", ["train", "profile"])
+def test_a_network_without_the_attention_that_a_method_reads_is_refused_before_anything_runs(
+    kind: str, here: Place
+) -> None:
+    entry = SUITE.model_dump()[kind][0] | {"methods": ["swinfc"]}
+    with pytest.raises(UserError, match=r"swinfc.*test_resnet.*no Swin"):
+        plan.expand(Suite.model_validate({"about": "x", kind: [entry]}), here)
+    swin = {"backbones": [{"name": "swin_tiny_patch4_window7_224", "pretrained": "none"}]}
+    for fit in swin, {"methods": ["swinfc:eaca_ffm"]}:  # which selects no patches
+        assert plan.expand(Suite.model_validate({"about": "x", kind: [entry | fit]}), here)
+
+
 def test_weights_that_are_not_there_are_not_silently_done_without(here: Place) -> None:
     entry = SUITE.train[0].model_dump() | {"backbones": ["resnet18"]}
     with pytest.raises(BackboneError, match="pretrained=none"):
