@@ -52,7 +52,7 @@ def experiment_rows(rows: Sequence[Experiment], device: str) -> list[dict[str, A
 
 def _settings(names: Mapping[str, Any]) -> str | None:
     """What else distinguishes an experiment: the budget of a training, how a profile computes."""
-    words = [f"{names['epochs']} epochs"] if names.get("epochs") else []
+    words = [f"epochs {names['epochs']}"] if names.get("epochs") else []
     words += [f"batch {names['batch']}", names["precision"]] if names.get("batch") else []
     words += ["compiled"] if names.get("compiled") else []
     return ", ".join(words) or None

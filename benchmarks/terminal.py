@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.errors import UserError
 
@@ -24,7 +24,8 @@ def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> N
         print(json.dumps(list(rows), indent=2))  # noqa: T201 - the program's output
         return
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(*columns, title=title, title_justify="left")
+    # Folded, not cut: what is cut off may be all that tells two rows apart.
+    table = Table(*(Column(column, overflow="fold") for column in columns), title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     console.print(table, markup=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from benchmarks import jobs, preview
+from benchmarks import jobs, preview, terminal
 from benchmarks.assignments import nested, parse_assignments
 from benchmarks.numbers import ANY_GPU, Experiment, _names
 from benchmarks.plan import Place
@@ -31,10 +33,17 @@ def test_rows_of_the_numbers_can_be_told_apart() -> None:
     members = [(small_run(),), (CELL,), repeated]
     rows = [Experiment("mine", _names(runs[0]), runs, gpu=False) for runs in members]
     assert [(row["settings"], row["runs"]) for row in preview.experiment_rows(rows, "cpu")] == [
-        ("2 epochs", "seed 0"),
+        ("epochs 2", "seed 0"),
         ("batch 64, fp32", "repeat 0"),
         ("batch 64, bf16, compiled", "repeat 0, 1"),
     ]
+
+
+def test_names_too_long_for_their_column_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = StringIO()
+    monkeypatch.setattr(terminal, "console", Console(file=said, width=60))
+    terminal.show([{"method": f"bilinear_cnn:a_long_variant_{number}", "why": "x " * 90} for number in (1, 2)], "rows")
+    assert "…" not in said.getvalue()
 
 
 @pytest.mark.parametrize(
