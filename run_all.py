@@ -20,8 +20,8 @@ from benchmarks import execute, jobs, numbers, plan, preview, suite, team
 from benchmarks.assignments import parse_assignments
 from benchmarks.data_commands import AsJson, DataRoot, data_list
 from benchmarks.data_commands import app as data_app
-from benchmarks.errors import REFUSED, UserError
-from benchmarks.request import NOT_OF_PROFILE, OUR_RESULTS, Request, Results, with_request
+from benchmarks.errors import REFUSED, UserError, choose
+from benchmarks.request import NOT_OF_PROFILE, OUR_RESULTS, Request, Results, stored, with_request
 from benchmarks.result_commands import app as result_app
 from benchmarks.settings import AnyRun
 from benchmarks.terminal import console, show, whole_numbers, words
@@ -36,6 +36,7 @@ ROOT = Path(__file__).parent
 app = typer.Typer(
     help="Benchmark and reproduction suite for fine-grained image classification. Alone, it runs the quick suite.",
     no_args_is_help=False,
+    add_completion=False,  # it binds to an installed program's name, which `python run_all.py` has not
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -135,11 +136,11 @@ def reproduce(
     goals = jobs.goals(method, request.place, dataset, backbone, variants, request.changes.set)
     if request.dry_run:
         show(preview.goal_rows(goals), f"What is published of {method}, and what answers it here")
-        notes = preview.goal_notes(goals)
+        notes = [*preview.other_rows(method, goals), *preview.goal_notes(goals)]
     else:
         notes = [f"not run: {goal.label}: {goal.lacking}" for goal in goals if goal.lacking]
     for line in notes:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     chosen = jobs.reproduce(method, goals, request.seeds or 3)
     if chosen.train:
         _carry_out(chosen, request, f"Reproduction of {method}")
@@ -157,7 +158,7 @@ def _reproduce_all(request: Request) -> None:
         show(preview.experiment_rows(rows, device), "The project's numbers" + " that are missing" * request.missing)
         return
     for line in preview.left_out(rows, device):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     _carry_out_runs(numbers.in_order(runs), request, "The project's numbers")
 
@@ -234,10 +235,7 @@ def profile(
 
 def _compare_profiles(before: Path, after: Path) -> None:
     """Which cells became slower from one results folder to another; exit code 1 if one did."""
-    for folder in (before, after):
-        if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such results folder")
-    both = ResultStore(before).records(), ResultStore(after).records()
+    both = stored(before).records(), stored(after).records()
     found = regressions(*both)
     if found.frame.empty:
         raise UserError(f"{before} and {after} have no profile Run of the same cell on the same device in common")
@@ -261,10 +259,10 @@ def report(
 ) -> None:
     """Writes tables and figures from stored results alone."""
     if readme is None and not check:
-        written = write_report(ResultStore(results), out or results / "report", "All results")
+        written = write_report(stored(results), out or results / "report", "All results")
         _print(written)
         return
-    store = ResultStore(results / REFERENCE)  # a page that is committed shows what is committed
+    store = ResultStore(stored(results).root / REFERENCE)  # a page that is committed shows what is committed
     try:
         if readme is not None and not check:
             readme_tables.write_readme(readme, store)
@@ -286,7 +284,7 @@ def report(
 
 @app.command("list")
 def list_(
-    what: Annotated[Literal["methods", "datasets", "suites"], typer.Argument(help="What to list.")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="methods, datasets or suites.")],
     as_json: AsJson = False,
     check: Annotated[bool, typer.Option("--check", help="With methods: check every recipe and published row.")] = False,
     data_root: DataRoot = None,
@@ -299,7 +297,7 @@ def list_(
         "methods": lambda: preview.method_rows(check),
         "suites": preview.suite_rows,
     }
-    show(rows[what](), what, as_json)
+    show(rows[choose("list of", what, [*rows, "datasets"])](), what, as_json)
 
 
 def _print(written: Report) -> None:

@@ -1,15 +1,15 @@
-"""`key=value` as people write it on the command line: read, laid out as settings, matched against a Run's."""
+"""`key=value` as people write it on the command line or in a suite: read, laid out as settings, checked, matched."""
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_origin
 
 import yaml
 
-from benchmarks.errors import UserError, merged, suggest
+from benchmarks.errors import UserError, fault_in, merged, suggest
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
 
 
@@ -31,7 +31,7 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for dotted, text in assignments.items():
         path = dotted.split(".")
-        if path[0] not in Run.model_fields and path[0] in Recipe.model_fields:
+        if of_recipe(path[0]):
             path = ["recipe", *path]
         try:
             value = yaml.safe_load(text)
@@ -44,6 +44,47 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
             value = {key: value}
         result = merged(result, value)
     return result
+
+
+def of_recipe(key: str) -> bool:
+    """Whether a setting is a recipe's alone, so that it may stand without `recipe.` before it."""
+    return key not in Run.model_fields and key in Recipe.model_fields
+
+
+def in_recipe(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a suite file sets, each recipe's key below `recipe`, wherever it stood."""
+    own = {key: value for key, value in changes.items() if of_recipe(key)}
+    rest = {key: value for key, value in changes.items() if key not in own}
+    return merged({"recipe": own}, rest) if own else rest
+
+
+OF_TRAINING = (
+    "options",
+    "backbone_options",
+    "dataset_options",
+    "pretrained",
+    "allow_unfilled",
+    "precision",
+    "recipe",
+)
+"""What `--set`, or `set` in a suite, may change of a training. What names a Run (method, dataset, protocol …) is asked
+for by name."""
+OF_PROFILE = ("options", "backbone_options", "pretrained", "precision", "optimizer")
+"""What it may change of a profile; of `pretrained`, only the network's options that the file asks for come into it."""
+
+
+def fault_of(changes: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
+    """Why a plan can't be changed so, in words; None if its keys are among those `allowed` and fit a recipe."""
+    fields = {**ProfileRun.model_fields, **Run.model_fields}
+    for key, value in changes.items():
+        if key not in allowed:
+            known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
+            return f"can't change {key!r}; {suggest(key, known)}"
+        grouped = key == "recipe" or get_origin(fields[key].annotation) is dict
+        if grouped and not isinstance(value, Mapping):
+            return f"{key} takes settings by name, {key}.NAME=VALUE; not {value!r}"
+    fault = fault_in(Recipe, changes.get("recipe", {}))
+    return fault and f"recipe.{fault}"
 
 
 KNOWN = frozenset(
@@ -61,8 +102,12 @@ def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
 
     Raises `UserError` for a setting that no Run has.
     """
-    values = case.model_dump(mode="json")
-    values = {**values.get("recipe", {}), **values}
+    return fits(case.model_dump(mode="json"), only)
+
+
+def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
+    """As `matches`, of settings as plain values; one that is not among them does not fit."""
+    values = {**settings.get("recipe", {}), **settings}
     for dotted in only:
         if dotted.partition(".")[0] not in KNOWN:
             raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(KNOWN))}")
@@ -70,10 +115,32 @@ def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
 
 
 def _fits(values: Any, path: Sequence[str], patterns: Sequence[str]) -> bool:
+    value = _value(values, path)
+    if value is ABSENT:
+        return False
+    if isinstance(value, bool):  # people write them as YAML does
+        return any(fnmatch.fnmatchcase(str(value).lower(), one.lower()) for one in patterns)
+    return any(fnmatch.fnmatchcase(str(value), one) for one in patterns)
+
+
+ABSENT = object()
+"""In place of a value: there is no such setting."""
+
+
+def _value(values: Any, path: Sequence[str]) -> Any:
     for key in path:
         if not isinstance(values, dict) or key not in values:
-            return False
+            return ABSENT
         values = values[key]
-    if isinstance(values, bool):  # people write them as YAML does
-        return any(fnmatch.fnmatchcase(str(values).lower(), one.lower()) for one in patterns)
-    return any(fnmatch.fnmatchcase(str(values), one) for one in patterns)
+    return values
+
+
+def none_fits(planned: Iterable[Mapping[str, Any]], only: Mapping[str, str]) -> str:
+    """Says that `--only` leaves nothing of what is planned, and what comes nearest to a value that nothing has."""
+    flat = [{**one.get("recipe", {}), **one} for one in planned]
+    for key, pattern in only.items():
+        values = [value for one in flat if (value := _value(one, key.split("."))) is not ABSENT]
+        if not any(fits(one, {key: pattern}) for one in flat):
+            there = dict.fromkeys(str(value) for value in values if not isinstance(value, dict))
+            return f"no Run of the plan has {key}={pattern}; {suggest(pattern, there)}"
+    return f"no Run of the plan has {' and '.join(f'{key}={pattern}' for key, pattern in only.items())}"

@@ -90,7 +90,7 @@ def submit(
     """
     store.prepare()
     root = store.root.absolute()
-    (root / FOLDER).mkdir(exist_ok=True)
+    store.folder(FOLDER)
     if cluster == "slurm":
         plan = [submitted.wherever(case) for case in plan]
     done = {name for record in store.own() if record.status == "done" for name in submitted.names_of(record)}

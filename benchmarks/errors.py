@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -33,11 +33,27 @@ def choose(kind: str, name: str, choices: Iterable[str]) -> str:
     raise UserError(f"there is no {kind} {name!r}; {suggest(name, choices)}")
 
 
+LISTED = 12
+"""Names that fit a line a person reads to its end."""
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
-    """The nearest of `choices` in words, or all of them where none is near."""
+    """The nearest of `choices` in words; where none is near all of them, or the nearest few where they are many."""
     choices = list(choices)
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(choices) or 'none'}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    if len(choices) > LISTED:
+        few = difflib.get_close_matches(name, choices, n=3, cutoff=0)
+        return f"there are: {shortened(few, len(choices))}"
+    return f"there are: {', '.join(choices) or 'none'}"
+
+
+def shortened(names: Sequence[str], total: int | None = None) -> str:
+    """The first of the names, and how many more there are (of `total`)."""
+    shown = names[:LISTED]
+    more = (len(names) if total is None else total) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def read_yaml(path: Path) -> Any:
@@ -57,13 +73,43 @@ def parse(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        # A misspelt key also leaves its right form missing: the spelling is what the user wants to hear of.
-        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}: {place or 'top level'}: {_say(first, model)}") from error
+        if not isinstance(values, Mapping):
+            found = "is empty" if values is None else f"is {values!r}"
+            raise UserError(f"{where}: {found}; it takes settings by name, key: value") from error
+        raise UserError(f"{where}: {_first(error.errors(), model, values)}") from error
+
+
+def fault_in(model: type[BaseModel], values: Mapping[str, Any]) -> str | None:
+    """The first fault of some of a model's settings, as `parse` words it; that others are missing is none."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        faults = [fault for fault in error.errors() if fault["type"] != "missing"]
+        return _first(faults, model, values) if faults else None
+    return None
+
+
+def _first(faults: Sequence[ErrorDetails], model: type[BaseModel], values: Any) -> str:
+    # A misspelt key also leaves its right form missing: the spelling is what the user wants to hear of.
+    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
+    place = ".".join(_written(first, values))
+    return f"{place or 'top level'}: {_say(first, model)}"
+
+
+def _written(fault: ErrorDetails, values: Any) -> Iterator[str]:
+    """The fault's place as it is written: without the names that pydantic gives to the types of a union."""
+    for part in fault["loc"]:
+        try:
+            values = values[part]
+        except (LookupError, TypeError):
+            if fault["type"] != "missing":
+                continue
+        yield str(part)
 
 
 def _say(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    if fault["type"] == "value_error":  # in our own words
+        return fault["msg"].removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (is {fault['input']!r})"
     *path, key = fault["loc"]

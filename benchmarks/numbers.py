@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from pydantic import ValidationError
 
 import methods
 from benchmarks import jobs, plan, recipes, suite, sweep
-from benchmarks.assignments import matches
-from benchmarks.errors import REFUSED
+from benchmarks.assignments import fits, matches, none_fits
+from benchmarks.errors import REFUSED, UserError
 from benchmarks.plan import Changes, Place
 from benchmarks.settings import AnyRun, ProfileRun, Run, as_run, method_label
 from benchmarks.suite import Profiling, Suite, Training
@@ -64,8 +65,38 @@ def experiments(place: Place, changes: Changes) -> list[Experiment]:
     found += [row for name in methods.available() for row in _of_paper(name, place, changes.seeds)]
     if not changes.only:
         return found
-    kept = (replace(row, runs=tuple(run for run in row.runs if matches(run, changes.only))) for row in found)
-    return [row for row in kept if row.runs]
+    left = [kept for row in found if (kept := _narrowed(row, changes.only)) is not None]
+    if not left:
+        raise UserError(none_fits((one for row in found for one in _settings(row)), changes.only))
+    return left
+
+
+def _narrowed(row: Experiment, only: Mapping[str, str]) -> Experiment | None:
+    """The row with those of its Runs that have these settings; a row without Runs by what its names tell of them."""
+    if not row.runs:
+        return row if any(fits(one, only) for one in _settings(row)) else None
+    runs = tuple(run for run in row.runs if matches(run, only))
+    return replace(row, runs=runs) if runs else None
+
+
+def _settings(row: Experiment) -> Iterator[dict[str, Any]]:
+    """Of each Run, as plain values; of a row without Runs what its names tell: all methods, datasets and backbones."""
+    if row.runs:
+        yield from (run.model_dump(mode="json") for run in row.runs)
+        return
+    lists = (str(row.names.get(name) or "").split(", ") for name in ("method", "dataset", "backbone"))
+    for label, data, backbone in product(*lists):
+        method, _, variant = label.partition(":")
+        values = {
+            "job": row.names["job"],
+            "protocol": row.names.get("protocol"),
+            "method": method,
+            "variant": variant or "paper",
+            "dataset": data.partition(":")[0],
+            "backbone": backbone,
+            "recipe": {"image_size": row.names["px"]} if row.names.get("px") else {},
+        }
+        yield {key: value for key, value in values.items() if value}
 
 
 def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:

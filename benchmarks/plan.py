@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 import torch
 import yaml
@@ -15,8 +15,8 @@ import yaml
 import datasets
 import methods
 from benchmarks import machine, recipes, sweep
-from benchmarks.assignments import matches
-from benchmarks.errors import UserError, choose, merged, parse, suggest
+from benchmarks.assignments import OF_PROFILE, OF_TRAINING, fault_of, matches, none_fits
+from benchmarks.errors import UserError, choose, merged, parse
 from benchmarks.execution import Execution
 from benchmarks.optimise import phase_plans
 from benchmarks.settings import AnyRun, ProfileRun, Recipe, Run
@@ -73,25 +73,13 @@ class Changes:
 
 NO_CHANGES = Changes()
 
-OF_TRAINING = (
-    "options",
-    "backbone_options",
-    "dataset_options",
-    "pretrained",
-    "allow_unfilled",
-    "precision",
-    "recipe",
-)
-"""What `--set` may change of a training. What names a Run (method, dataset, protocol …) is asked for by name."""
-OF_PROFILE = ("options", "backbone_options", "pretrained", "precision", "optimizer")
-"""What it may change of a profile; of `pretrained`, only the network's options that the file asks for come into it."""
-
 
 def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[AnyRun]:
     """Every Run of a suite, in order, none twice. Raises `UserError`, `DatasetError` or `BackboneError`."""
     if not suite.train:
         changes = replace(changes, set=_of_profiles(changes.set))
-    _check_keys(changes.set, OF_TRAINING if suite.train else OF_PROFILE)
+    if fault := fault_of(changes.set, OF_TRAINING if suite.train else OF_PROFILE):
+        raise UserError(f"--set {fault}")
     cases: list[AnyRun] = [
         *(run for entry in suite.train for run in _trainings(entry, place, changes)),
         *(run for entry in suite.profile for run in _profiles(entry, place, changes)),
@@ -102,7 +90,7 @@ def expand(suite: Suite, place: Place, changes: Changes = NO_CHANGES) -> list[An
             distinct[case.hash] = case
     chosen = [case for case in distinct.values() if matches(case, changes.only)]
     if cases and not chosen:
-        raise UserError(f"no Run of the plan has {' and '.join(f'{k}={v}' for k, v in changes.only.items())}")
+        raise UserError(none_fits((case.model_dump(mode="json") for case in distinct.values()), changes.only))
     return chosen
 
 
@@ -127,7 +115,6 @@ def _training(
     method, variant = split_name(name)
     check_name(backbone.name)
     overrides = merged(entry.set, changes.set)
-    _check_keys(entry.set, OF_TRAINING)
     pretrained = overrides.get("pretrained", backbone.pretrained)
     file = find_weights(backbone.name, pretrained, place.weights_root)
     options = merged(dataset.options, overrides.get("dataset_options", {}))
@@ -147,14 +134,13 @@ def _training(
         "revision": recipes.method_file(method).revision,
         "seed": 0,
     }
-    recipe = recipes.recipe_for(
-        method, variant, entry.protocol, opened.name, backbone.name, overrides.get("recipe", {})
-    )
+    asked = (changed.get("recipe", {}) for changed in (entry.set, changes.set))
+    recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.name, *asked)
     fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
     run = parse(Run, merged(resolved, overrides, fixed), name)
     # What is left out need not fit what is asked of the others.
     if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
-        _check_options(run)
+        _check_method(run)
         _check_recipe(run, overrides.get("recipe", {}))
     return run
 
@@ -167,21 +153,10 @@ def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**recipe, **{key: value for key, value in overrides.items() if key != "recipe"}}
 
 
-def _check_keys(overrides: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    fields = {**ProfileRun.model_fields, **Run.model_fields}
-    for key, value in overrides.items():
-        if key not in allowed:
-            known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
-            raise UserError(f"--set can't change {key!r}; {suggest(key, known)}")
-        if get_origin(fields[key].annotation) is dict and not isinstance(value, Mapping):
-            raise UserError(f"--set {key}: takes {key}.NAME=VALUE, not {value!r}")
-    if not isinstance(overrides.get("recipe", {}), Mapping):
-        raise UserError("--set recipe: takes recipe.NAME=VALUE")
-
-
-def _check_options(run: AnyRun) -> None:
+def _check_method(run: AnyRun) -> None:
     for option in run.options:
         choose(f"option of {run.method}", option, recipes.constructor_options(run.method))
+    recipes.check_attention(run.label, run.method, run.options, run.backbone)
 
 
 def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
@@ -205,7 +180,6 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
 
 
 def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[ProfileRun]:
-    _check_keys(entry.set, OF_PROFILE)
     # Of `--set`, a profile beside trainings takes what it has.
     overrides = {key: value for key, value in merged(entry.set, changes.set).items() if key in OF_PROFILE}
     pretrained = overrides.pop("pretrained", None)
@@ -234,7 +208,7 @@ def _profiles(entry: Profiling, place: Place, changes: Changes) -> Iterator[Prof
             "in_sweep": swept,
         }
         run = parse(ProfileRun, merged(values, overrides), name)
-        _check_options(run)
+        _check_method(run)
         for repeat in range(entry.repeats):
             yield run.model_copy(update={"repeat": repeat})
 
@@ -268,7 +242,7 @@ def _input(entry: Profiling, image_size: int, place: Place) -> dict[str, Any] | 
     return {
         "dataset": opened.name,
         "dataset_options": entry.dataset.options,
-        "stored_size": -(-image_size * common["stored_size"] // common["image_size"]),
+        "stored_size": recipes.stored_size_for(image_size, common),
         "resize": common["resize"],
         "augment": common["augment"],
         "feed": place.feed,
@@ -286,7 +260,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _own_backbone(name: str, entry: Training) -> BackboneChoice:
     if entry.protocol == "common":
-        raise UserError("the common protocol compares methods on one backbone: name it with --backbone")
+        raise UserError(f"{name}: the common protocol compares methods on one backbone; name it in backbones")
     method, _ = split_name(name)
     return BackboneChoice(name=recipes.method_file(method).recipe.backbone)
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from benchmarks.build import autocast, build_method
-from benchmarks.errors import UserError, parse, suggest
+from benchmarks.errors import UserError, parse, shortened, suggest
 from benchmarks.execute import WEIGHTS, run_folder
 from benchmarks.numerics import numerics
 from benchmarks.settings import Run
@@ -83,5 +83,5 @@ def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:
     if len(fits) == 1:
         return known[fits[0]]
     if fits:
-        raise UserError(f"{run_id!r} begins {len(fits)} Runs: {', '.join(fits)}")
+        raise UserError(f"{run_id!r} begins {len(fits)} Runs: {shortened(fits)}")
     raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, known)}")

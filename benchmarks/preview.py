@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import methods
@@ -29,6 +30,7 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
             "protocol": run.protocol,
             "weights": run.pretrained,
             "px": run.recipe.image_size,
+            "stored px": run.recipe.stored_size,
             "epochs": epochs_of(run.method, run.options, run.recipe),
             "trained": trained,
             "evaluated": evaluated,
@@ -38,13 +40,28 @@ def _row(run: AnyRun, store: ResultStore, place: Place) -> dict[str, Any]:
 
 
 def experiment_rows(rows: Sequence[Experiment], device: str) -> list[dict[str, Any]]:
-    """A row per experiment of the project's numbers: which seeds are to be run, and what they need that is not here."""
+    """A row per experiment of the project's numbers: which Runs are to be done, and what they need that is not here."""
     return [
         {"suite": row.suite}
-        | {name: row.names.get(name) for name in ("method", "dataset", "protocol", "backbone", "px", "published")}
-        | {"seeds": ", ".join(map(str, row.seeds)) or None, "needs": row.needs(device)}
+        | {name: row.names.get(name) for name in ("method", "dataset", "protocol", "backbone", "px")}
+        | {"settings": _settings(row.names), "published": row.names.get("published")}
+        | {"runs": _numbered(row), "needs": row.needs(device)}
         for row in rows
     ]
+
+
+def _settings(names: Mapping[str, Any]) -> str | None:
+    """What else distinguishes an experiment: the budget of a training, how a profile computes."""
+    words = [f"epochs {names['epochs']}"] if names.get("epochs") else []
+    words += [f"batch {names['batch']}", names["precision"]] if names.get("batch") else []
+    words += ["compiled"] if names.get("compiled") else []
+    return ", ".join(words) or None
+
+
+def _numbered(row: Experiment) -> str | None:
+    """The seeds of a training, or the numbers of a profile's repeats."""
+    kind = "repeat" if row.names.get("job") == "profile" else "seed"
+    return f"{kind} {', '.join(map(str, row.seeds))}" if row.seeds else None
 
 
 def left_out(rows: Sequence[Experiment], device: str) -> list[str]:
@@ -85,14 +102,37 @@ def goal_notes(goals: Sequence[Goal]) -> list[str]:
     lines = []
     first: dict[str, Any] = {}
     for number, recipe in enumerate(_recipes(goals).values(), start=1):
+        whole = flat(recipe.model_dump(mode="json"))
         values = flat(recipe.model_dump(mode="json", exclude_defaults=True))
-        different = " ".join(f"{key}={value}" for key, value in values.items() if first.get(key, ...) != value)
-        gone = [f"{key} at its default" for key in first if key not in values]
-        told = ", ".join([*([different] if different else []), *gone])
-        lines.append(f"recipe {number}: {'as 1, but ' if first else ''}{told}")
+        # What the first departs from its default in is told, though this one is at its default.
+        values |= {key: whole[key] for key in first if key not in values and key in whole}
+        different = {key: value for key, value in values.items() if first.get(key, ...) != value}
+        gone = [f"without {key}" for key in first if key not in values]
+        told = ", ".join([" ".join(f"{key}={pasteable(value)}" for key, value in different.items()), *gone])
+        lines.append(f"recipe {number}: {'as 1, but ' if first else ''}{told.removeprefix(', ')}")
         first = first or values
     faults = [fault for goal in goals for fault in (goal.dataset_fault, goal.weights_fault) if fault]
     return lines + [f"lacking: {fault}" for fault in dict.fromkeys(faults)]
+
+
+def pasteable(value: Any) -> str:
+    """A value as `--set` takes it, without blanks, at which a shell would cut it."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def other_rows(method: str, goals: Sequence[Goal]) -> list[str]:
+    """How many of the published rows these goals answer, and where the others stand; no line if there are no others."""
+    name, _ = split_name(method)
+    published = recipes.published(name)
+    here = sum(row in published for goal in goals for row in goal.rows)
+    if here == len(published):
+        return []
+    elsewhere = sum(row.answered_by is not None and row.value is not None for row in published) - here
+    more = f", {elsewhere} more by other variants (--ablation), datasets or networks" if elsewhere else ""
+    return [
+        f"{here} of {len(published)} published rows are answered here{more}; the rest have no number that was "
+        f"found, or no Run that answers them: methods/{name}/published.yaml"
+    ]
 
 
 def _recipes(goals: Sequence[Goal]) -> dict[str, Recipe]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import timm
+import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import nn
 
@@ -16,8 +19,9 @@ import methods
 from benchmarks.errors import UserError, choose, merged, parse, read_yaml
 from benchmarks.settings import Recipe, Settings
 from benchmarks.suite import DatasetChoice
+from methods import swin_attention
 from methods.backbones import BackboneError, check_name
-from methods.interface import Method
+from methods.interface import Method, Tap
 
 COMMON = Path(__file__).parent / "common.yaml"
 
@@ -142,21 +146,37 @@ def options_of(method: str, variant: str) -> dict[str, Any]:
 
 
 def recipe_for(
-    method: str, variant: str, protocol: str, dataset: str, backbone: str, overrides: Mapping[str, Any]
+    method: str, variant: str, protocol: str, dataset: str, backbone: str, *changes: Mapping[str, Any]
 ) -> Recipe:
-    """The recipe of one Run under the `common` or the `paper` protocol, with `overrides` on top."""
+    """The recipe of one Run under the `common` or the `paper` protocol, with `changes` on top, one after another."""
     file = method_file(method)
     if protocol == "common":
-        values = merged(common(), file.common.model_dump(), overrides)
-        return parse(Recipe, values, "common recipe")
-    values = merged(
-        file.recipe.recipe,
-        file.recipe.backbones.get(backbone, {}),
-        file.recipe.datasets.get(dataset, {}),
-        file.variants[variant].recipe,
-        overrides,
-    )
-    return parse(Recipe, values, f"paper recipe of {method}")
+        values, where = merged(common(), file.common.model_dump()), "common recipe"
+    else:
+        values = merged(
+            file.recipe.recipe,
+            file.recipe.backbones.get(backbone, {}),
+            file.recipe.datasets.get(dataset, {}),
+            file.variants[variant].recipe,
+        )
+        where = f"paper recipe of {method}"
+    for asked in changes:
+        values = merged(values, _stored_in_proportion(values, asked), asked)
+    return parse(Recipe, values, where)
+
+
+def _stored_in_proportion(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, int]:
+    """The `stored_size` that goes with another `image_size` where it isn't asked for itself: a crop of 64 px out of
+    images kept for one of 224 px would show a corner of each."""
+    size = asked.get("image_size")
+    if not isinstance(size, int) or "stored_size" in asked:
+        return {}
+    return {"stored_size": max(size, stored_size_for(size, recipe))}
+
+
+def stored_size_for(image_size: int, recipe: Mapping[str, Any]) -> int:
+    """Pixels to store images at for crops of `image_size` px, in a recipe's own proportion of the two; rounded up."""
+    return -(-image_size * int(recipe["stored_size"]) // int(recipe["image_size"]))
 
 
 def check(method: str) -> None:
@@ -185,25 +205,50 @@ def check(method: str) -> None:
             _network(f"answer {what}", row.answered_by.backbone)
 
 
+@dataclass
 class _StandIn:
     """A backbone in nothing but its channels: enough to build a method, not to run it."""
 
-    name = "stand-in"
+    name: str = "stand-in"
+    taps: set[Tap] = field(default_factory=set)
+    """Asked for of the Run's own network."""
 
-    def features(self, taps: Sequence[Any], name: str | None = None) -> Any:
+    def features(self, taps: Sequence[Tap], name: str | None = None) -> Any:
         if name is not None:
             check_name(name)
+        else:
+            self.taps |= set(taps)
         net: Any = nn.Module()
         net.channels = (64,) * len(taps)
         return net
 
 
-def stand_in(label: str, method: str, options: Mapping[str, Any]) -> Method:
+def stand_in(label: str, method: str, options: Mapping[str, Any], source: _StandIn | None = None) -> Method:
     """A method with these options that can't see, to be asked for its phases. Raises `UserError` if it refuses them."""
     try:
-        return methods.load(method)(_StandIn(), 2, **options)
+        return load(method)(source or _StandIn(), 2, **options)
     except (ValueError, TypeError, BackboneError) as error:
         raise UserError(f"{label}: {error}") from error
+
+
+def check_attention(label: str, method: str, options: Mapping[str, Any], backbone: str) -> None:
+    """Raises `UserError` where a method reads its network's own attention, and the network is of a kind without."""
+    source = _StandIn(backbone)
+    stand_in(label, method, options, source)
+    fault = _no_attention(backbone) if source.taps.intersection(swin_attention.TAPS) else None
+    if fault:
+        raise UserError(f"{label}: {fault}")
+
+
+@cache
+def _no_attention(backbone: str) -> str | None:
+    with torch.device("meta"):  # its kind is asked for, not its weights
+        net = timm.create_model(backbone, pretrained=False, num_classes=0)
+    try:
+        swin_attention.keep(net)
+    except BackboneError as error:
+        return str(error)
+    return None
 
 
 def _network(what: str, name: str) -> None:
@@ -213,9 +258,17 @@ def _network(what: str, name: str) -> None:
         raise UserError(f"{what}: {error}") from error
 
 
+def load(method: str) -> type[Method]:
+    """The method's class. Raises `UserError` for a folder that does not define exactly one."""
+    try:
+        return methods.load(method)
+    except methods.NotOneMethod as error:
+        raise UserError(str(error)) from error
+
+
 def constructor_options(method: str) -> list[str]:
     """Names of the keyword options that a method's constructor takes."""
-    parameters = inspect.signature(methods.load(method)).parameters.values()
+    parameters = inspect.signature(load(method)).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 

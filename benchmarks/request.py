@@ -20,6 +20,7 @@ from benchmarks.execution import Execution
 from benchmarks.settings import Precision
 from benchmarks.terminal import choose_device
 from datasets.sources import Way
+from results.store import ResultStore
 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="What to compute on.")]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weight files.", envvar="FGBENCH_WEIGHTS")]
@@ -39,6 +40,14 @@ NOT_OF_PROFILE = (
 OUR_RESULTS = Path(__file__).parent.parent / "results"
 
 
+def stored(results: Path) -> ResultStore:
+    """The results in a folder that a verb only reads. Raises `UserError` if there is no such folder: a mistyped one
+    would look like one without Runs."""
+    if not results.is_dir():
+        raise UserError(f"{results}: there is no such folder of results")
+    return ResultStore(results)
+
+
 def _option(help_: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help_, **more)
 
@@ -48,7 +57,10 @@ class Request:
     """The options of every job."""
 
     only: Annotated[list[str] | None, _option("Keep Runs with key=value (patterns, commas).")] = None
-    set: Annotated[list[str] | None, _option("Change a setting of every Run: key=value.", "--set")] = None
+    set: Annotated[
+        list[str] | None,
+        _option("key=value in every Run, e.g. image_size=224, epochs=5; keys as in benchmarks/common.yaml.", "--set"),
+    ] = None
     seeds: Annotated[int | None, _option("How many seeds.", min=1)] = None
     precision: Annotated[Precision | None, _option("As --set precision=…; recorded with the Run.")] = None
     accumulate: Annotated[int | None, _option("As --set accumulate=…: pieces a batch is cut into.", min=1)] = None

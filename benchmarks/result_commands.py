@@ -13,9 +13,8 @@ from benchmarks.attention.run import look_at, lookable, measured
 from benchmarks.data_commands import AsJson, DataRoot
 from benchmarks.predict import find_run
 from benchmarks.predict import predict as predict_images
-from benchmarks.request import OUR_RESULTS, Device, Results, Weights
+from benchmarks.request import OUR_RESULTS, Device, Results, Weights, stored
 from benchmarks.terminal import choose_device, console, show
-from results.store import ResultStore
 
 app = typer.Typer()
 
@@ -23,7 +22,7 @@ app = typer.Typer()
 @app.command("status")
 def status_(results: Results = OUR_RESULTS, as_json: AsJson = False) -> None:
     """What is done, running, waiting and failed, and why; from any terminal, at any time."""
-    found = status.rows(ResultStore(results))
+    found = status.rows(stored(results))
     show(found if as_json else status.short_rows(found), str(results), as_json)
     if not as_json:
         console.print(status.summary(found))
@@ -39,7 +38,7 @@ def publish(
     results: Results = OUR_RESULTS,
 ) -> None:
     """Copies finished Runs, without their weights, to results/reference/, which is committed."""
-    store = ResultStore(results)
+    store = stored(results)
     if run_ids == [numbers.ALL]:
         rows = numbers.experiments(plan.Place(data_root, weights, choose_device("auto")), plan.NO_CHANGES)
         for path in numbers.publish(rows, store):
@@ -60,7 +59,7 @@ def predict(
     results: Results = OUR_RESULTS,
 ) -> None:
     """Says what a trained Run takes images for."""
-    found = predict_images(ResultStore(results), run_id, images, choose_device(device), top)
+    found = predict_images(stored(results), run_id, images, choose_device(device), top)
     if as_json:
         print(json.dumps(found))  # noqa: T201 - the program's output
         return
@@ -83,8 +82,8 @@ def look(
     results: Results = OUR_RESULTS,
 ) -> None:
     """Measures what trained Runs attend to against annotated boxes and parts, and draws galleries."""
-    store, place = ResultStore(results), plan.Place(data_root, None, choose_device(device))
-    for run_id in run_ids or lookable(store):
+    store, place = stored(results), plan.Place(data_root, None, choose_device(device))
+    for run_id in [find_run(store, asked, "train").id for asked in run_ids or ()] or lookable(store):
         console.print(f"looking at the test images with {run_id}", markup=False, highlight=False)
         looked = look_at(store, run_id, place, images)
         if table := measured(looked):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 import datasets
+from benchmarks.assignments import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
 from benchmarks.errors import UserError, choose, parse, read_yaml
 from benchmarks.settings import Extra, Precision, Settings
 
@@ -60,7 +62,7 @@ class Training(Settings):
     gpu: bool = False
     """Whether `reproduce all` leaves these to machines with a GPU; elsewhere they stay visibly missing."""
     set: dict[str, Any] = {}
-    """Settings laid over the resolved ones, e.g. `recipe: {epochs: 3}`."""
+    """Settings laid over the resolved ones, as `--set` does: `{epochs: 3}`, or `{recipe: {epochs: 3}}`."""
 
     @field_validator("datasets", "backbones", mode="before")
     @classmethod
@@ -68,6 +70,11 @@ class Training(Settings):
         if not isinstance(values, list):
             return values
         return [{"name": value} if isinstance(value, str) else value for value in values]
+
+    @field_validator("set")
+    @classmethod
+    def _changes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return _checked(in_recipe(values), OF_TRAINING)
 
     def seed_list(self) -> list[int]:
         """The seeds in their order."""
@@ -97,6 +104,17 @@ class Profiling(Settings):
     set: dict[str, Any] = {}
 
     _names = field_validator("backbones", mode="before")(Training._name_alone.__func__)  # type: ignore[attr-defined]
+
+    @field_validator("set")
+    @classmethod
+    def _changes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return _checked(values, OF_PROFILE)
+
+
+def _checked(changes: dict[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
+    if fault := fault_of(changes, allowed):
+        raise ValueError(fault)
+    return changes
 
 
 class Suite(Settings):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.errors import UserError
 
-console = Console(width=None if sys.stdout.isatty() else 160)
-"""Tables fold to the terminal; in a file or a pipe they have room."""
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+"""Tables fold to the terminal, or to COLUMNS; in a file or a pipe they have room."""
 
 
 def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:
@@ -23,7 +24,8 @@ def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> N
         print(json.dumps(list(rows), indent=2))  # noqa: T201 - the program's output
         return
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(*columns, title=title, title_justify="left")
+    # Folded, not cut: what is cut off may be all that tells two rows apart.
+    table = Table(*(Column(column, overflow="fold") for column in columns), title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     console.print(table, markup=False)

@@ -36,7 +36,7 @@ class UnknownDataset(DatasetError):  # noqa: N818 - reads as what it is
         self.choices = choices
         where = f"below {searched}" if searched is not None else "because no data folder was given (set FGBENCH_DATA)"
         super().__init__(
-            f"there is no dataset {name!r} {where}{_nearest(name, choices)}; can be opened: {', '.join(choices)}"
+            f"there is no dataset {name!r} {where}{_nearest(name, choices)} (what can be opened: {', '.join(choices)})"
         )
 
 

@@ -19,9 +19,13 @@ def available() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/model.py"))
 
 
+class NotOneMethod(TypeError):  # noqa: N818 - reads as what it is
+    """A method's folder defines none, or several."""
+
+
 @cache
 def load(name: str) -> type[Method]:
-    """The one `Method` that `methods/<name>/model.py` defines. Raises `TypeError` if that is not exactly one."""
+    """The one `Method` that `methods/<name>/model.py` defines. Raises `NotOneMethod` if that is not exactly one."""
     module = importlib.import_module(f"methods.{name}.model")
     found = [
         value
@@ -29,7 +33,7 @@ def load(name: str) -> type[Method]:
         if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise TypeError(f"methods/{name}/model.py must define exactly one Method, it defines {len(found)}")
+        raise NotOneMethod(f"methods/{name}/model.py must define exactly one Method, it defines {len(found)}")
     return found[0]
 
 

@@ -79,8 +79,8 @@ def find_weights(backbone: str, choice: str, root: Path | None) -> WeightFile | 
         found = ", ".join(file.name for file in fits or files) or "nothing"
         problem = "several fit" if fits else "not there"
         raise BackboneError(
-            f"{wish}: {problem} (found: {found}); put the file in the folder given by --weights, name it with "
-            "--set pretrained=FILE, or train from random weights with --set pretrained=none"
+            f"{wish}: {problem} (found: {found}); put the file in the folder given by --weights, name it, without its "
+            "folder, with --set pretrained=FILE, or train from random weights with --set pretrained=none"
         )
     return WeightFile.of(fits[0])
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks import plan
+from benchmarks.assignments import OF_TRAINING
 from benchmarks.display import Silent
 from benchmarks.execution import Execution
 from benchmarks.plan import Place
@@ -35,7 +36,7 @@ SWIN = {
 
 def small_run(method: str = "plain", backbone: dict[str, Any] | None = None, **changes: Any) -> Run:
     """A Run on drawn images; `changes` are settings of its recipe, or of the Run where it has such a setting."""
-    own = {name: changes.pop(name) for name in list(changes) if name in plan.OF_TRAINING}
+    own = {name: changes.pop(name) for name in list(changes) if name in OF_TRAINING}
     entry = {
         "methods": [method],
         "datasets": [{"name": "synthetic", "options": IMAGES}],

@@ -39,6 +39,7 @@ def fgbench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["run", "quick", "--dry-run", "--only", "methd=plain"], "did you mean 'method'"),
         (["predict", "no-such-run", "bird.jpg"], "there is no Run"),
         (["data", "verify", "synthetik"], "synthetic"),
+        (["list", "backbones"], "there is no list of 'backbones'; there are: methods, suites, datasets"),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_nearest_one_and_exit_code_2(words: list[str], said: str) -> None:
@@ -59,6 +60,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert "bilinear_cnn" in done.stdout
     assert "to do" in done.stdout
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(("columns", "width"), [({}, 160), ({"COLUMNS": "90"}, 90)], ids=str)
+def test_a_pipe_has_room_unless_columns_says_otherwise(columns: dict[str, str], width: int) -> None:
+    bare = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    command = [sys.executable, "-c", "from benchmarks.terminal import console; print(console.width)"]
+    said = subprocess.run(command, capture_output=True, text=True, env=bare | columns, cwd=ROOT, check=True)
+    assert int(said.stdout) == width
 
 
 def test_lists_are_json_for_programs() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import assignments, plan
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, parse
 from benchmarks.plan import Changes, Place
 from benchmarks.settings import AnyRun, ProfileRun, Run
 from benchmarks.suite import Suite
@@ -70,8 +70,33 @@ def test_a_profile_alone_takes_an_optimizer_by_name(here: Place) -> None:
 
 
 def test_a_wrong_key_in_a_suites_profile_is_named(here: Place) -> None:
-    with pytest.raises(UserError, match="did you mean 'optimizer'"):
-        expanded(here, train=(), profile=[COST | {"set": {"optimiser": "adam"}}])
+    wrong = {"about": "x", "profile": [COST | {"set": {"optimiser": "adam"}}]}
+    said = "mine.yaml: profile.0.set: can't change 'optimiser'; did you mean 'optimizer'"
+    with pytest.raises(UserError, match=said):
+        parse(Suite, wrong, "mine.yaml")
+
+
+def test_a_suite_sets_what_a_recipe_has_as_the_command_line_does(here: Place) -> None:
+    entry = TRAINING | {"set": {"epochs": 4, "recipe": {"batch_size": 2}, "precision": "bf16"}}
+    (run,) = expanded(here, train=[entry], profile=())
+    assert isinstance(run, Run)
+    assert (run.recipe.epochs, run.recipe.batch_size, run.precision) == (4, 2, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"epoch": 2}, "can't change 'epoch'; did you mean 'epochs'"),
+        ({"recipe": {"epoch": 2}}, "recipe.epoch: unknown key; did you mean 'epochs'"),
+        ({"optimizer": {"lrr": 2}}, "recipe.optimizer.lrr: unknown key; did you mean 'lr'"),
+        ({"epochs": 0}, "recipe.epochs: input should be greater than 0"),
+        ({"recipe": 3}, "recipe takes settings by name"),
+    ],
+    ids=str,
+)
+def test_what_a_suite_sets_wrongly_is_named_with_the_file_it_stands_in(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=f"mine.yaml: train.0.set: {said}"):
+        parse(Suite, {"about": "x", "train": [TRAINING | {"set": wrong}]}, "mine.yaml")
 
 
 @pytest.mark.parametrize(

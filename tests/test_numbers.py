@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import methods
 from benchmarks import numbers, settings, suite
 from benchmarks.errors import UserError
 from benchmarks.numbers import Experiment
@@ -111,8 +112,48 @@ def test_only_narrows_the_numbers_and_a_wrong_key_is_named(monkeypatch: pytest.M
     small_numbers(monkeypatch)
     (row,) = numbers.experiments(Place(), Changes(only={"method": "sef"}))
     assert row.names["method"] == "sef"
-    with pytest.raises(UserError, match="method"):
+    with pytest.raises(UserError, match="did you mean 'method'"):
         numbers.experiments(Place(), Changes(only={"methd": "sef"}))
+    with pytest.raises(UserError, match="no Run of the plan has method=seff; did you mean 'sef'"):
+        numbers.experiments(Place(), Changes(only={"method": "seff"}))
+
+
+@pytest.mark.parametrize(
+    ("only", "fit"),
+    [
+        ({"method": "swinfc"}, True),
+        ({"variant": "paper", "method": "swin*,sef"}, True),
+        ({"dataset": "cub_200_2011", "job": "train", "protocol": "paper"}, True),
+        ({"backbone": "swin_base*", "image_size": "384", "recipe.image_size": "384"}, True),
+        ({"method": "sef"}, False),
+        ({"image_size": "448"}, False),
+        ({"seed": "0"}, False),  # not known of it
+    ],
+    ids=str,
+)
+def test_only_keeps_rows_without_runs_by_what_is_known_of_them(
+    only: dict[str, str], fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "available", lambda: ["swinfc"])
+    monkeypatch.setattr(suite, "available", list)
+    place = Place(tmp_path, tmp_path)
+    assert all(not row.runs for row in numbers.experiments(place, NO_CHANGES))
+    if fit:
+        assert numbers.experiments(place, Changes(only=only))
+    else:
+        with pytest.raises(UserError, match="no Run of the plan"):
+            numbers.experiments(place, Changes(only=only))
+
+
+def test_only_keeps_a_row_of_several_methods_without_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_numbers(monkeypatch, datasets=["cub_200_2011"], backbones=["resnet50"], methods=["plain", "ws_dan:maps_4"])
+    for only in {"method": "plain"}, {"method": "ws_dan", "variant": "maps_4"}, {"dataset": "cub*"}:
+        assert len(numbers.experiments(Place(tmp_path, tmp_path), Changes(only=only))) == 1
+    for only in {"method": "plain", "variant": "maps_4"}, {"backbone": "resnet18"}:
+        with pytest.raises(UserError, match="no Run of the plan"):
+            numbers.experiments(Place(tmp_path, tmp_path), Changes(only=only))
+    with pytest.raises(UserError, match="did you mean 'method'"):
+        numbers.experiments(Place(tmp_path, tmp_path), Changes(only={"methd": "plain"}))
 
 
 def test_publishing_commits_what_is_done_and_writes_down_what_is_not(

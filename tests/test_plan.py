@@ -63,8 +63,12 @@ def test_only_narrows_and_set_changes(here: Place) -> None:
 
 
 def test_only_that_fits_nothing_is_an_error(here: Place) -> None:
-    with pytest.raises(UserError, match="no Run of the plan"):
+    with pytest.raises(UserError, match="no Run of the plan has method=sef; there are: plain, bilinear_cnn"):
         plan.expand(SUITE, here, Changes(only={"method": "sef"}))
+    with pytest.raises(UserError, match="no Run of the plan has method=plane; did you mean 'plain'"):
+        plan.expand(SUITE, here, Changes(only={"seed": "0", "method": "plane"}))
+    with pytest.raises(UserError, match="no Run of the plan has image_size=224 and job=profile"):
+        plan.expand(SUITE, here, Changes(only={"image_size": "224", "job": "profile"}))
     with pytest.raises(UserError, match="did you mean 'method'"):
         plan.expand(SUITE, here, Changes(only={"methd": "plain"}))
 
@@ -128,6 +132,18 @@ def test_a_plan_names_unknown_things_before_anything_runs(here: Place) -> None:
             plan.expand(Suite.model_validate({"about": "x", "train": [entry]}), here)
 
 
+@pytest.mark.parametrize("kind", ["train", "profile"])
+def test_a_network_without_the_attention_that_a_method_reads_is_refused_before_anything_runs(
+    kind: str, here: Place
+) -> None:
+    entry = SUITE.model_dump()[kind][0] | {"methods": ["swinfc"]}
+    with pytest.raises(UserError, match=r"swinfc.*test_resnet.*no Swin"):
+        plan.expand(Suite.model_validate({"about": "x", kind: [entry]}), here)
+    swin = {"backbones": [{"name": "swin_tiny_patch4_window7_224", "pretrained": "none"}]}
+    for fit in swin, {"methods": ["swinfc:eaca_ffm"]}:  # which selects no patches
+        assert plan.expand(Suite.model_validate({"about": "x", kind: [entry | fit]}), here)
+
+
 def test_weights_that_are_not_there_are_not_silently_done_without(here: Place) -> None:
     entry = SUITE.train[0].model_dump() | {"backbones": ["resnet18"]}
     with pytest.raises(BackboneError, match="pretrained=none"):
@@ -145,7 +161,30 @@ def test_a_wrong_name_to_reproduce_is_no_lack_of_data(here: Place) -> None:
 
 def test_images_too_small_for_their_crop_are_refused(here: Place) -> None:
     with pytest.raises(UserError, match="stored_size"):
-        plan.expand(SUITE, here, Changes(set={"recipe": {"image_size": 300}}))
+        plan.expand(SUITE, here, Changes(set={"recipe": {"image_size": 300, "stored_size": 256}}))
+
+
+@pytest.mark.parametrize(
+    ("of_suite", "of_command", "sizes"),
+    [
+        ({}, {"image_size": 64}, (64, 74)),  # 64 · 256 / 224, rounded up
+        ({}, {"image_size": 64, "stored_size": 100}, (64, 100)),
+        ({"image_size": 448}, {}, (448, 512)),
+        ({"image_size": 96, "stored_size": 96}, {"image_size": 64}, (64, 64)),
+        ({"image_size": 96, "stored_size": 112}, {"epochs": 2}, (96, 112)),
+        ({"stored_size": 320}, {}, (224, 320)),
+    ],
+    ids=str,
+)
+def test_images_are_stored_in_proportion_to_their_crop_unless_asked_otherwise(
+    of_suite: dict[str, int], of_command: dict[str, int], sizes: tuple[int, int], here: Place
+) -> None:
+    entry = SUITE.train[0].model_copy(update={"set": {"recipe": of_suite}})
+    one = SUITE.model_copy(update={"train": [entry], "profile": []})
+    for run in plan.expand(one, here, Changes(set={"recipe": of_command})):
+        assert isinstance(run, Run)
+        assert (run.recipe.image_size, run.recipe.stored_size) == sizes
+        assert preview.rows([run], ResultStore(Path("nowhere")), here)[0]["stored px"] == sizes[1]
 
 
 def test_work_is_counted_in_images(here: Place) -> None:

@@ -41,7 +41,7 @@ def test_nothing_to_measure_or_compare_is_answered_in_one_line(tmp_path: Path) -
     for words, said in [
         ([], "--methods and --backbone"),
         (["--compare", str(tmp_path), str(tmp_path)], "in common"),
-        (["--compare", str(tmp_path), str(tmp_path / "nowhere")], "no such results folder"),
+        (["--compare", str(tmp_path), str(tmp_path / "nowhere")], "no such folder of results"),
     ]:
         found = fgbench("profile", *words)
         assert found.returncode == 2

@@ -19,7 +19,7 @@ from benchmarks.attention.measures import crop_boxes, enlarged
 from benchmarks.attention.seen import peaks
 from benchmarks.build import autocast
 from datasets import augment
-from results.store import write_whole
+from results.store import ResultStore, write_whole
 
 FOLDER = "gallery"
 """Below a Run's own."""
@@ -47,7 +47,7 @@ def write_galleries(folder: Path, viewer: Viewer, sight: Sight, predictions: pd.
     """
     right = (predictions["prediction"] == predictions["label"]).to_numpy()
     order = _order([viewer.dataset.paths[row] for row in viewer.splits["test"]])
-    (folder / FOLDER).mkdir(exist_ok=True)
+    below = ResultStore(folder).folder(FOLDER)
     sheets = []
     for name, wanted in (("right", right), ("wrong", ~right)):
         places = order[wanted[order]][:images]
@@ -60,7 +60,7 @@ def write_galleries(folder: Path, viewer: Viewer, sight: Sight, predictions: pd.
         sheets.append(("patches", sheet(heading, rows, PATCH_TILE)))
     written = []
     for name, image in sheets:
-        path = folder / FOLDER / f"{name}.png"
+        path = below / f"{name}.png"
         write_whole(path, partial(image.save, format="PNG"))
         written.append(path)
     return written
