@@ -72,11 +72,11 @@ def drawings(
     yield from _gains(tables["ablation"], tables["steps"])
     for arena, members in arenas(groups(records)).items():
         done = [group for group in members if group.done]
+        every = labels(pd.DataFrame([group.names for group in done]))  # of a part alone they would be too short
         parts = range(0, len(done), CURVES)
         for number, start in enumerate(parts, 1):
-            some = done[start : start + CURVES]
+            some, names = done[start : start + CURVES], every[start : start + CURVES]
             heading = f"{arena}" + (f" ({number} of {len(parts)})" if len(parts) > 1 else "")
-            names = labels(pd.DataFrame([group.names for group in some]))
             methods = [str(group.names["method"]) for group in some]
             keys = methods if len(set(methods)) == len(methods) else names
             yield Drawing("curves", heading, training_curves, (_curves(some, names, history), keys, order))

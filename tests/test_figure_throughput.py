@@ -46,6 +46,17 @@ def test_throughput_figure_says_what_it_measures_and_where():
     assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
 
 
+def test_a_point_keeps_its_whole_name_where_another_has_no_rate():
+    records = [
+        trained("plain", variant="maps_4"),
+        trained("plain", variant="maps_8"),
+        profiled("plain", variant="maps_4"),
+    ]
+    figure = accuracy_against_throughput(tables.head_to_head(records).frame, [], "cub100")
+    assert figure is not None
+    assert "plain maps_4" in texts(figure)
+
+
 def test_throughput_figure_counts_the_rows_it_cannot_show():
     frame = tables.head_to_head([trained("plain"), profiled("plain"), trained("sef")]).frame
     figure = accuracy_against_throughput(frame, [], "cub100")

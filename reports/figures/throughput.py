@@ -36,7 +36,8 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
     memory of inference; a hollow point has none that was measured. `order` tells the methods' looks.
     """
     rate, device, axis = _throughput(rows)
-    shown = rows[rows[rate].notna() & rows["last_top1"].notna()]
+    shown = rows.assign(label=labels(rows))  # before any row is left out: what is left keeps its whole name
+    shown = shown[shown[rate].notna() & shown["last_top1"].notna()]
     if shown.empty:
         return None
     hardware = shown[device].mode()
@@ -62,7 +63,7 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
             note(axes, f"{left_out} not shown: no such rate, or no accuracy")
         named = [
             pair
-            for pair, leads in zip(zip(marks, labels(shown), strict=True), front, strict=True)
+            for pair, leads in zip(zip(marks, shown["label"], strict=True), front, strict=True)
             if leads or not crowded
         ]
         entitle(figure, title)
