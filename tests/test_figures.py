@@ -178,6 +178,15 @@ def test_classes_are_compared_to_the_baseline(store: ResultStore):
     assert drawing.arguments[3] == ("sef", "plain")
 
 
+def test_classes_are_those_of_whole_methods_and_not_of_the_variant_that_the_test_set_likes_best(store: ResultStore):
+    fill(
+        store, [trained("sef", top1=0.8), trained("sef", top1=0.95, variant="no_lmgm"), trained("plain", top1=0.5)], 99
+    )
+    drawn = asked_of(store)
+    assert drawn["per_class"][0].arguments[3] == ("sef", "plain")
+    assert drawn["confused"][0].heading.startswith("sef, ")
+
+
 # Calibration
 
 
