@@ -62,8 +62,9 @@ HEAD_NOTE = (
     "models. Last epoch is the headline; best on test lets the test set choose the epoch and is optimistic; where one "
     "epoch was evaluated nothing was selected, and neither is told. Top-5, "
     "mean class and calibration error are of the last epoch. Training images/s are end to end, with the range over "
-    "seeds where they differ by more than a tenth; inference, training step and memory come from the profile Run "
-    "named by its device, batch and precision. Passes are those of the network per test image."
+    "seeds where they differ by more than a tenth; inference, training step and memory come from the "
+    "profile that is named by its device, batch and precision: rates are the median of its repeats. Passes are those "
+    "of the network per test image."
 )
 AVERAGE_NAMES = (cells.text("dataset", compact=True), cells.text("protocol", compact=True), *NAMES)
 AVERAGES = (

@@ -99,6 +99,15 @@ def test_cost_comes_from_the_fastest_profile_of_the_same_network_and_size():
     assert (row["profiled_on"], row["profiled_as"]) == ("NVIDIA H200", "batch 64, bf16")
 
 
+def test_cost_is_the_median_of_repeats_as_in_the_table_of_profiles():
+    repeats = [profiled("plain", rate, repeat=place, id=f"profile-{place}") for place, rate in enumerate((10, 30, 20))]
+    table = tables.head_to_head([trained("plain"), *repeats, profiled("plain", 19, 8)])
+    row = only_row(table)
+    assert (row["inference_images_per_s"], row["train_step_images_per_s"]) == (20, 6)
+    assert row["profile_runs"].split(" ") == [record.id for record in repeats]
+    assert profiles.profile(repeats).where(mode="inference").frame["images_per_s"].tolist() == [20]
+
+
 def test_cost_is_taken_from_the_device_that_most_profiles_ran_on():
     records = [trained("plain"), trained("sef"), profiled("sef", 900)]
     records += [profiled("plain", 1000), profiled("plain", 5000, 128, hardware={"name": "another GPU"})]
