@@ -14,6 +14,8 @@ GIB = 2.0**30
 """Bytes."""
 NEITHER = "neither"
 """Who is better where no difference is shown."""
+STEADY = 1.1
+"""Highest over lowest rate from which a rate is told with its range: the host had other work."""
 SEEDS_ALONE = "seeds alone"
 """What an interval is over that knows no images."""
 
@@ -83,7 +85,7 @@ def rate(key: str, heading: str, compact: bool = False) -> Column:
         if absent(row[key]):
             return DASH
         low, high = row[f"{key}_low"], row[f"{key}_high"]
-        return f"{row[key]:.0f}" + (f" ({low:.0f} … {high:.0f})" if high > 1.1 * low else "")
+        return f"{row[key]:.0f}" + (f" ({low:.0f} … {high:.0f})" if high > STEADY * low else "")
 
     return Column(heading, show, compact)
 

@@ -207,6 +207,8 @@ def _cost(profiled: Profiled) -> dict[str, Any]:
     for mode, name in _COSTS.items():
         cell = profiled.get(mode)
         cost[f"{name}_images_per_s"] = cell.rate if cell else None
+        ends = (cell.noise if cell else None) or (None, None)
+        cost |= {f"{name}_images_per_s_{end}": rate for end, rate in zip(("low", "high"), ends, strict=True)}
         cost[f"{name}_peak_memory"] = cell.peak_memory if cell else None
     first = _first(profiled) if profiled else None
     told = [f"batch {first.run.get('batch_size')}", str(first.run.get("precision"))] if first else []
