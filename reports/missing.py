@@ -51,6 +51,12 @@ def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Ta
     return Table("missing", "What is missing", frame, columns.MISSING_COLUMNS)
 
 
+def with_damaged(table: Table, damaged: Mapping[tuple[str, str], str]) -> Table:
+    """The table with a row first per file of a Run that can't be read: `(run, file) -> reason`."""
+    rows = [{"where": run, "value": file, "reason": reason} for (run, file), reason in damaged.items()]
+    return replace(table, frame=pd.concat([pd.DataFrame(rows), table.frame], ignore_index=True)) if rows else table
+
+
 def condensed(table: Table) -> Table:
     """What is missing for the same reason in one row: how many there are, and the first."""
     if table.frame.empty:
