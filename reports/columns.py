@@ -132,7 +132,7 @@ ABLATION_COLUMNS = (
     cells.words("published", compact=True),
 )
 ABLATION_NOTE = (
-    "Top-1 of the last epoch; differences in percentage points to the variant `paper` over the seeds and test images "
+    "Top-1 of the last epoch; differences in percentage points to the variant “paper” over the seeds and test images "
     "that both have, interval and p by bootstrap over images and seeds, not corrected for the number of rows. "
     "With one seed they speak of those two trained models alone."
 )

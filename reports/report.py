@@ -113,7 +113,7 @@ def _page(report: Report) -> Iterator[str]:
         yield f"## {chapter.title}\n\n{chapter.question}"
         for table in (report.tables[name] for name in chapter.tables if name != RUNS):
             if table.name in ALWAYS or not table.frame.empty:
-                yield from _table_parts(table)
+                yield from _table_parts(table, chapter.hint)
         yield from (_image(picture) for kind in chapter.pictures for picture in report.pictures.get(kind, []))
         if GALLERIES in chapter.pictures:
             links = (f"[{formats.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
@@ -121,15 +121,17 @@ def _page(report: Report) -> Iterator[str]:
     yield "Every Run with its status: [runs.csv](runs.csv)."
 
 
-def _table_parts(table: Table) -> Iterator[str]:
+def _table_parts(table: Table, hint: str) -> Iterator[str]:
     yield f"### {formats.markdown_text(table.title)}"
+    if table.frame.empty:
+        yield f"{formats.NOTHING} `python {hint}` measures it." if hint else formats.NOTHING
+        return
     for heading, part in sections(table):
         if heading:
             yield f"#### {formats.markdown_text(heading)}"
         yield formats.markdown(part)
-    if not table.frame.empty:
-        csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
-        yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
+    csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
+    yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
 
 
 def _image(picture: Picture) -> str:

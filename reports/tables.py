@@ -199,7 +199,7 @@ def _training_rate(group: Group) -> dict[str, Any]:
     rates = [record.training["images_per_s"] for record in measured] if len(devices) == 1 else []
     told = {"": over_seeds(rates).mean, "_low": min(rates, default=None), "_high": max(rates, default=None)}
     columns = {f"training_images_per_s{end}": rate for end, rate in told.items()}
-    return columns | {"trained_on": ", ".join(sorted(str(device) for device in devices)) or None}
+    return columns | {"trained_on": "; ".join(sorted(str(device) for device in devices)) or None}
 
 
 def _cost(profiled: Profiled) -> dict[str, Any]:
