@@ -26,7 +26,7 @@ NAMES = (
     cells.text("settings", compact=True),
 )
 ACCURACIES = (
-    cells.estimate("last_top1", "top-1 last epoch, %", compact=True),
+    cells.headline(cells.estimate("last_top1", "top-1 last epoch, %", compact=True)),
     cells.printed(cells.interval("last_top1", "95 % interval")),
     cells.estimate("validation_top1", "validation-selected, %", compact=True),
     cells.estimate("best_on_test_top1", "best on test, %", compact=True),
@@ -146,7 +146,7 @@ STEP_COLUMNS = (
     cells.words("before", compact=True),
     cells.words("after", compact=True),
     cells.number("seeds", "seeds", compact=True),
-    cells.signed("difference", "gain", compact=True),
+    cells.headline(cells.signed("difference", "gain", compact=True)),
     cells.interval("difference", "95 % interval", compact=True),
     cells.probability("p_bootstrap", "p"),
 )
@@ -163,7 +163,7 @@ PAIRED_COLUMNS = (
     cells.size("epochs", "epochs", compact=True),
     cells.number("seeds", "seeds", compact=True),
     cells.number("images", "images"),
-    cells.signed("difference", "first − second", compact=True),
+    cells.headline(cells.signed("difference", "first − second", compact=True)),
     cells.interval("difference", "95 % interval", compact=True),
     cells.text("p_per_seed", "McNemar per seed"),
     cells.probability("p", "p McNemar"),
