@@ -101,6 +101,16 @@ def test_no_front_is_drawn_through_rates_of_trainings_or_through_noise():
     assert "a tenth" in said[1]
 
 
+def test_labels_keep_off_the_bars_of_rates():
+    with style():
+        figure = Figure(figsize=(5.6, 3.8))
+        axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 10))
+        (label,) = place_labels(axes, [Mark(5, 5, 5, 5, left=0, right=10)], ["a name"])
+    _, low = axes.transData.transform((5, 5))
+    box = label.get_window_extent()
+    assert box.y0 > low or box.y1 < low
+
+
 def test_a_rate_has_its_lowest_and_highest_as_a_bar():
     seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
     figure = accuracy_against_throughput(tables.head_to_head(seeds).frame, [], "cub100")

@@ -69,7 +69,7 @@ def most_confused(confusions: Sequence[Confusion], title: str) -> Figure | None:
             for place, one, share in zip(places, shown, shares, strict=True):
                 axes.text(share, place, f" {one.images:.3g} of {one.of}", va="center", size=8, color=DARK)
             axes.set_yticks(places, [_words(one) for one in shown])
-            axes.set_xlabel("share of the class's test images, %; how many: mean over seeds")
+            axes.set_xlabel("share of the class's test images, %\n(how many: mean over seeds)")
             axes.grid(visible=False, axis="y")
             axes.margins(x=0.14)
         entitle(figure, title)

@@ -111,6 +111,7 @@ def _mark(axes: Axes, row: dict[Any, Any], rate: str, look: Look, area: float, s
         axes.errorbar(mark.x, mark.y, reach, fmt="none", ecolor=DARK, elinewidth=0.9, capsize=2.5, zorder=2)
     slow, fast = row[f"{rate}_low"], row[f"{rate}_high"]
     if not absent(slow) and fast > slow:
+        mark = mark._replace(left=slow, right=fast)
         reach = [[max(mark.x - slow, 0)], [max(fast - mark.x, 0)]]
         axes.errorbar(mark.x, mark.y, xerr=reach, fmt="none", ecolor=DARK, elinewidth=0.9, capsize=2.5, zorder=2)
     axes.scatter(
@@ -159,6 +160,8 @@ def _legend(
     handles = [] if without else [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(mark.high > mark.low for mark in marks):
         handles.append(Line2D([], [], label="95 % interval", **_BAR))
+    if any(mark.left is not None for mark in marks):
+        handles.append(Line2D([], [], label="range of the rate", **_BAR | {"marker": "_"}))
     for text, area in sizes:
         ball: Look = {"color": GREY, "ls": "none", "marker": "o", "ms": float(np.sqrt(area)), "mew": 0}
         handles.append(Line2D([], [], label=f"memory {text}", **ball))
@@ -167,7 +170,7 @@ def _legend(
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(4, max(1, len(handles))),
+        ncols=min(3, max(1, len(handles))),
         labelspacing=0.9,
         handletextpad=0.9,
         title=without,
