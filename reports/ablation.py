@@ -15,7 +15,7 @@ from reports.paired import COMPARED, compared
 from reports.tables import Table, accuracies, sorted_frame
 from results.record import Record
 
-DEFAULT = "default"
+DEFAULT = "the default"
 """Of an option that a variant leaves alone."""
 _APART = ("seed", "suite", "variant", "options")
 _NAMED = ("dataset", "protocol", "method", "backbone", "pretrained", "input")
@@ -89,7 +89,7 @@ def _step_rows(arena: Arena, variants: list[Group], answers: Answers) -> Iterato
                         {key: first.names[key] for key in _NAMED}
                         | {"epochs": value_of(first.records[0], "epochs"), "arena": str(arena)}
                         | {"from": first.names["variant"], "to": second.names["variant"]}
-                        | {"option": option, "before": str(before), "after": str(after)}
+                        | {"option": option, "before": _words(before), "after": _words(after)}
                         | compared(answers.of(second), answers.of(first))
                     )
 
@@ -109,6 +109,15 @@ def _all_but(group: Group, option: str) -> str:
 
 def _order(value: Any) -> tuple[float, str]:
     return (float(value), "") if isinstance(value, int | float) else (float("-inf"), str(value))
+
+
+def _words(value: Any) -> str:
+    """An option's value as people say it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _published(group: Group) -> str | None:

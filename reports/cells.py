@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ GIB = 2.0**30
 """Bytes."""
 NEITHER = "neither"
 """Who is better where no difference is shown."""
+STEADY = 1.1
+"""Highest over lowest rate from which a rate is told with its range: the host had other work."""
 SEEDS_ALONE = "seeds alone"
 """What an interval is over that knows no images."""
 
@@ -34,6 +36,18 @@ class Column:
     """Whether it names the row rather than measures something."""
     printed: bool = False
     """Whether a printed page, which is wider than a terminal, shows it."""
+    headline: bool = False
+    """Whether the table is about it, so that it stays where no row has a value."""
+
+    def says(self, cells: Iterable[str]) -> bool:
+        """Whether it belongs into a table with these cells: a column of blanks and dashes takes room alone."""
+        cells = list(cells)
+        return any(cell not in {"", DASH} for cell in cells) or (self.headline and any(cells))
+
+
+def headline(column: Column) -> Column:
+    """The same column, shown also where no row has a value."""
+    return replace(column, headline=True)
 
 
 def printed(column: Column) -> Column:
@@ -83,14 +97,14 @@ def rate(key: str, heading: str, compact: bool = False) -> Column:
         if absent(row[key]):
             return DASH
         low, high = row[f"{key}_low"], row[f"{key}_high"]
-        return f"{row[key]:.0f}" + (f" ({low:.0f} … {high:.0f})" if high > 1.1 * low else "")
+        return f"{row[key]:.0f}" + (f" ({low:.0f} … {high:.0f})" if high > STEADY * low else "")
 
     return Column(heading, show, compact)
 
 
 def signed(key: str, heading: str, compact: bool = False) -> Column:
     """A difference in percentage points, with its sign."""
-    return Column(heading, lambda row: DASH if absent(row[key]) else f"{rounded(row[key]):+.1f}", compact)
+    return Column(heading, lambda row: DASH if absent(row[key]) else minus(f"{rounded(row[key]):+.1f}"), compact)
 
 
 def probability(key: str, heading: str, compact: bool = False) -> Column:
@@ -119,7 +133,7 @@ def interval(key: str, heading: str, compact: bool = False) -> Column:
         if absent(low) or absent(high):
             return DASH
         seeds = " (seeds)" if row.get(f"{key}_over") == SEEDS_ALONE else ""
-        return f"{rounded(low):.1f} … {rounded(high):.1f}{seeds}"
+        return minus(f"{rounded(low):.1f} … {rounded(high):.1f}") + seeds
 
     return Column(heading, show, compact)
 
@@ -132,6 +146,11 @@ def alone(seeds: Any) -> str:
 def yes_no(key: str, heading: str, compact: bool = False) -> Column:
     """A truth value in a word."""
     return Column(heading, lambda row: DASH if absent(row[key]) else ("yes" if row[key] else "no"), compact, "left")
+
+
+def minus(number: str) -> str:
+    """With the sign that people read, in tables as in figures; files for programs keep the hyphen."""
+    return number.replace("-", "−")
 
 
 def rounded(value: float) -> float:

@@ -26,7 +26,7 @@ NAMES = (
     cells.text("settings", compact=True),
 )
 ACCURACIES = (
-    cells.estimate("last_top1", "top-1 last epoch, %", compact=True),
+    cells.headline(cells.estimate("last_top1", "top-1 last epoch, %", compact=True)),
     cells.printed(cells.interval("last_top1", "95 % interval")),
     cells.estimate("validation_top1", "validation-selected, %", compact=True),
     cells.estimate("best_on_test_top1", "best on test, %", compact=True),
@@ -62,8 +62,9 @@ HEAD_NOTE = (
     "models. Last epoch is the headline; best on test lets the test set choose the epoch and is optimistic; where one "
     "epoch was evaluated nothing was selected, and neither is told. Top-5, "
     "mean class and calibration error are of the last epoch. Training images/s are end to end, with the range over "
-    "seeds where they differ by more than a tenth; inference, training step and memory come from the profile Run "
-    "named by its device, batch and precision. Passes are those of the network per test image."
+    "seeds where they differ by more than a tenth; inference, training step and memory come from the "
+    "profile that is named by its device, batch and precision: rates are the median of its repeats. Passes are those "
+    "of the network per test image."
 )
 AVERAGE_NAMES = (cells.text("dataset", compact=True), cells.text("protocol", compact=True), *NAMES)
 AVERAGES = (
@@ -131,7 +132,7 @@ ABLATION_COLUMNS = (
     cells.words("published", compact=True),
 )
 ABLATION_NOTE = (
-    "Top-1 of the last epoch; differences in percentage points to the variant `paper` over the seeds and test images "
+    "Top-1 of the last epoch; differences in percentage points to the variant “paper” over the seeds and test images "
     "that both have, interval and p by bootstrap over images and seeds, not corrected for the number of rows. "
     "With one seed they speak of those two trained models alone."
 )
@@ -145,7 +146,7 @@ STEP_COLUMNS = (
     cells.words("before", compact=True),
     cells.words("after", compact=True),
     cells.number("seeds", "seeds", compact=True),
-    cells.signed("difference", "gain", compact=True),
+    cells.headline(cells.signed("difference", "gain", compact=True)),
     cells.interval("difference", "95 % interval", compact=True),
     cells.probability("p_bootstrap", "p"),
 )
@@ -162,7 +163,7 @@ PAIRED_COLUMNS = (
     cells.size("epochs", "epochs", compact=True),
     cells.number("seeds", "seeds", compact=True),
     cells.number("images", "images"),
-    cells.signed("difference", "first − second", compact=True),
+    cells.headline(cells.signed("difference", "first − second", compact=True)),
     cells.interval("difference", "95 % interval", compact=True),
     cells.text("p_per_seed", "McNemar per seed"),
     cells.probability("p", "p McNemar"),

@@ -59,10 +59,10 @@ def terminal(table: Table, width: int = WIDTH) -> str:
 
 
 def shown(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
-    """The cells by row, without the columns that are blank in every row."""
+    """The cells by row, without the columns that have nothing in any row."""
     rows = [{str(key): value for key, value in row.items()} for row in table.frame.to_dict("records")]
     shown = [[column.show(row) for row in rows] for column in columns]
-    kept = [place for place, cells in enumerate(shown) if any(cells)]
+    kept = [place for place, cells in enumerate(shown) if columns[place].says(cells)]
     return [columns[place] for place in kept], [
         list(row) for row in zip(*(shown[place] for place in kept), strict=True)
     ]

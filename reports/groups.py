@@ -42,7 +42,8 @@ def hardware_name(record: Record) -> str | None:
     """The GPU or processor that did the work."""
     known = record.hardware
     if "capability" not in known and known.get("device") == "cpu" and {"processor", "threads"} <= known.keys():
-        return f"{known['processor']}, {known['threads']} threads"  # older records name the processor alone
+        threads = "1 thread" if known["threads"] == 1 else f"{known['threads']} threads"
+        return f"{known['processor']}, {threads}"  # older records name the processor alone
     name = known.get("name") or record.run.get("hardware")
     return str(name) if name else None
 

@@ -1,22 +1,30 @@
-"""Which profile Run tells what an experiment costs."""
+"""Which measurement tells what an experiment costs."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from reports.groups import Group, hardware_name, value_of
+from reports.repeats import Cell, cells_of
 from results.record import Record
+from results.speed import Mode
+
+Profiled = Mapping[Mode, Cell]
+"""One measurement with its repeats, by mode; empty if there is none."""
 
 
-def matching_profile(group: Group, profiles: Sequence[Record], hardware: str | None) -> Record | None:
-    """The profile Run that tells the group's cost: same network and input size, `hardware` before any other.
+def matching_profile(group: Group, profiles: Sequence[Record], hardware: str | None) -> Profiled:
+    """The measurement that tells the group's cost: same network and input size, `hardware` before any other.
 
     Of several (a sweep over batch sizes or precisions) the one with the highest inference rate, so that each method
-    is shown at its best and all of its numbers come from one measurement.
+    is shown at its best and all of its numbers come from one measurement. Its rate is the median of its repeats, as in
+    the table of profiles: the fastest of them would be luck.
     """
-    fitting = [record for record in profiles if record.status == "done" and _same_network(group, record)]
-    return max(fitting, key=lambda record: (hardware_name(record) == hardware, _rates(record)), default=None)
+    together: dict[str, dict[Mode, Cell]] = defaultdict(dict)
+    for key, cell in cells_of(record for record in profiles if _same_network(group, record)).items():
+        together[key.removesuffix(f" {cell.mode}")][cell.mode] = cell
+    return max(together.values(), key=lambda found: (_hardware(found) == hardware, _rates(found)), default={})
 
 
 def common_hardware(profiles: Iterable[Record]) -> str | None:
@@ -25,9 +33,13 @@ def common_hardware(profiles: Iterable[Record]) -> str | None:
     return max(sorted(counts, key=str), key=counts.__getitem__, default=None)
 
 
-def _rates(record: Record) -> tuple[float, float]:
-    inference, train = record.speed.get("inference"), record.speed.get("train")
-    return (inference.images_per_s if inference else 0.0, train.images_per_s if train else 0.0)
+def _hardware(found: Profiled) -> str | None:
+    return next(hardware_name(cell.records[0]) for cell in found.values())
+
+
+def _rates(found: Profiled) -> tuple[float, float]:
+    inference, train = ((cell.rate if (cell := found.get(mode)) else None) for mode in ("inference", "train"))
+    return (inference or 0.0, train or 0.0)
 
 
 def _same_network(group: Group, profile: Record) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,12 @@ def missing(records: Iterable[Record], head_to_head: Table, paired: Table) -> Ta
     return Table("missing", "What is missing", frame, columns.MISSING_COLUMNS)
 
 
+def with_damaged(table: Table, damaged: Mapping[tuple[str, str], str]) -> Table:
+    """The table with a row first per file of a Run that can't be read: `(run, file) -> reason`."""
+    rows = [{"where": run, "value": file, "reason": reason} for (run, file), reason in damaged.items()]
+    return replace(table, frame=pd.concat([pd.DataFrame(rows), table.frame], ignore_index=True)) if rows else table
+
+
 def condensed(table: Table) -> Table:
     """What is missing for the same reason in one row: how many there are, and the first."""
     if table.frame.empty:
@@ -76,12 +82,13 @@ def _of_head_to_head(records: list[Record], frame: pd.DataFrame) -> list[dict[st
     profiles = {record.id: record for record in records if job(record) == "profile"}
     rows = []
     for row in frame.to_dict("records"):
-        group, profile = by_runs[tuple(row["runs"].split(" "))], profiles.get(str(row["profile_run"]))
+        group = by_runs[tuple(row["runs"].split(" "))]
+        measured = [profiles[run_id] for run_id in _ids(row["profile_runs"])]
         where = _name(group.names)
         for column, path in _PATHS.items():
             if cells.absent(row[column]):
                 rows.append(
-                    {"where": where, "value": column.replace("_", " "), "reason": _reason(group, profile, path)}
+                    {"where": where, "value": column.replace("_", " "), "reason": _reason(group, measured, path)}
                 )
         if row["last_top1_n"] == 1:
             reason = "one seed has no spread"
@@ -92,18 +99,19 @@ def _of_head_to_head(records: list[Record], frame: pd.DataFrame) -> list[dict[st
     return rows
 
 
-def _reason(group: Group, profile: Record | None, path: str) -> str:
+def _ids(told: str | None) -> list[str]:
+    return [] if told is None or cells.absent(told) else told.split(" ")
+
+
+def _reason(group: Group, measured: Sequence[Record], path: str) -> str:
     """The records' own word if they have one, else what their absence means."""
     told = [
-        reason
-        for record in (*group.done, *([profile] if profile else []))
-        for name, reason in record.missing.items()
-        if _within(name, path)
+        reason for record in (*group.done, *measured) for name, reason in record.missing.items() if _within(name, path)
     ]
     if told:
         return "; ".join(dict.fromkeys(told))
     if path.startswith("speed.") or path == "model.flops":
-        return "not in the profile Run" if profile else "no finished profile Run of this network and input size"
+        return "not in the profile Run" if measured else "no finished profile Run of this network and input size"
     if not group.done:
         return f"every Run failed ({len(group.records)})"
     if path.startswith(("metrics.validation.", "metrics.best_on_test.")) and all(map(evaluated_once, group.done)):

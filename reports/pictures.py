@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reports import cells
 from reports.answers import Answered, Answers
-from reports.arenas import arenas
+from reports.arenas import arenas, contestants
 from reports.figures.ablation import gain_bars
 from reports.figures.calibration import Sure, reliability
 from reports.figures.confused import PAIRS, PICTURED, Confusion, most_confused
@@ -72,16 +72,17 @@ def drawings(
     yield from _gains(tables["ablation"], tables["steps"])
     for arena, members in arenas(groups(records)).items():
         done = [group for group in members if group.done]
+        every = labels(pd.DataFrame([group.names for group in done]))  # of a part alone they would be too short
         parts = range(0, len(done), CURVES)
         for number, start in enumerate(parts, 1):
-            some = done[start : start + CURVES]
+            some, names = done[start : start + CURVES], every[start : start + CURVES]
             heading = f"{arena}" + (f" ({number} of {len(parts)})" if len(parts) > 1 else "")
-            names = labels(pd.DataFrame([group.names for group in some]))
             methods = [str(group.names["method"]) for group in some]
             keys = methods if len(set(methods)) == len(methods) else names
             yield Drawing("curves", heading, training_curves, (_curves(some, names, history), keys, order))
             yield Drawing("calibration", heading, reliability, (*_confidences(some, names, keys, answers), order))
-        yield from _classes(str(arena), done, answers, image_of)
+        whole = [group for group in contestants(members) if group.done]
+        yield from _classes(str(arena), whole, answers, image_of)
 
 
 def method_order(records: Sequence[Record]) -> list[str]:
@@ -137,9 +138,10 @@ def _confidences(
 
 
 def _classes(heading: str, done: Sequence[Group], answers: Answers, image_of: ImageOf | None) -> Iterator[Drawing]:
-    """Of the most accurate experiment the classes it confuses, and how it compares to the baseline class by class.
+    """Of the most accurate method the classes it confuses, and how it compares to the baseline class by class.
 
-    Where there is no baseline, or it is the most accurate, the next is compared.
+    `done` are whole methods: the best of all variants would be one that the test set chose. Where there is no baseline,
+    or it is the most accurate, the next is compared.
     """
     answered = [(group, found) for group in done if (found := answers.of(group)).images is not None]
     if not answered:

@@ -41,7 +41,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         cell.names
         | {"images_per_s": cell.rate, "images_per_s_p10": low, "images_per_s_p90": high, "repeats": len(cell.records)}
         | {"spread": 100 * (max(rates) - min(rates)) / cell.rate if cell.rate and len(rates) > 1 else None}
-        | {"exceeded": cell.exceeded, "peak_memory": max((speed.peak_memory for speed in cell.speeds), default=None)}
+        | {"exceeded": cell.exceeded, "peak_memory": cell.peak_memory}
         | {field: cell.first(field) for field in FIELDS}
         | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}

@@ -53,6 +53,11 @@ class Cell:
         )
 
     @property
+    def peak_memory(self) -> int | None:
+        """Bytes, the most of any repeat."""
+        return max((speed.peak_memory for speed in self.speeds), default=None)
+
+    @property
     def exceeded(self) -> int | None:
         """Bytes that did not suffice for any repeat."""
         tried = [record.exceeded[self.mode] for record in self.records if self.mode in record.exceeded]

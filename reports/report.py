@@ -16,7 +16,7 @@ from reports.cost import cost_drawings
 from reports.draw import Picture, draw_all
 from reports.latex import latex
 from reports.localisation import galleries
-from reports.missing import condensed
+from reports.missing import condensed, with_damaged
 from reports.outline import ALWAYS, GALLERIES, chapters
 from reports.page.page import write_page
 from reports.page.reading import SummarisingStore
@@ -24,7 +24,7 @@ from reports.pictures import ImageOf, drawings
 from reports.sections import sections
 from reports.tables import Table, whole_methods
 from results.record import Record
-from results.store import ResultStore, write_whole
+from results.store import ResultStore, make_folder, write_whole
 
 PAGE = "report.md"
 HTML = "index.html"
@@ -74,15 +74,17 @@ def write_report(
 
     With `image_of`, confused classes are shown by their test images.
 
-    Raises `results.store.ResultsError` if a record can't be read or a file can't be written.
+    Raises `results.store.ResultsError` if a record can't be read or a file can't be written. A history or predictions
+    that can't be read are missing, and the table of what is missing says so.
     """
     records = store.records() if records is None else records
     store = SummarisingStore(store)
-    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    make_folder(folder / FIGURES, "--out")
     answers = Answers(partial(store.predictions, columns=COLUMNS))
     built = build_tables(records, answers)
     asked = drawings(records, built, answers, store.history, image_of)
     pictures = draw_all(chain(asked, cost_drawings(records)), folder / FIGURES)
+    built["missing"] = with_damaged(built["missing"], store.damaged(records))
     sights = tuple(galleries(records, store, folder))
     report = Report(title, folder / PAGE, built, pictures, tuple(_summary(records, built)), sights)
     for name, table in built.items():
@@ -111,7 +113,7 @@ def _page(report: Report) -> Iterator[str]:
         yield f"## {chapter.title}\n\n{chapter.question}"
         for table in (report.tables[name] for name in chapter.tables if name != RUNS):
             if table.name in ALWAYS or not table.frame.empty:
-                yield from _table_parts(table)
+                yield from _table_parts(table, chapter.hint)
         yield from (_image(picture) for kind in chapter.pictures for picture in report.pictures.get(kind, []))
         if GALLERIES in chapter.pictures:
             links = (f"[{formats.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
@@ -119,15 +121,17 @@ def _page(report: Report) -> Iterator[str]:
     yield "Every Run with its status: [runs.csv](runs.csv)."
 
 
-def _table_parts(table: Table) -> Iterator[str]:
+def _table_parts(table: Table, hint: str) -> Iterator[str]:
     yield f"### {formats.markdown_text(table.title)}"
+    if table.frame.empty:
+        yield f"{formats.NOTHING} `python {hint}` measures it." if hint else formats.NOTHING
+        return
     for heading, part in sections(table):
         if heading:
             yield f"#### {formats.markdown_text(heading)}"
         yield formats.markdown(part)
-    if not table.frame.empty:
-        csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
-        yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
+    csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
+    yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
 
 
 def _image(picture: Picture) -> str:

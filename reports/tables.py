@@ -19,11 +19,14 @@ from reports.answers import NOTHING_STORED, Answered, Answers
 from reports.arenas import WHOLE, arenas
 from reports.cells import Column, percent
 from reports.groups import NAMED, Group, groups, hardware_name, job, selected, value_of
-from reports.matching import common_hardware, matching_profile
+from reports.matching import Profiled, common_hardware, matching_profile
 from reports.statistics import Interval, bootstrap, over_seeds
 from results.record import SELECTIONS, Record, Selection
+from results.speed import Mode
 
 HEADLINE: Selection = "last"
+_COSTS: Mapping[Mode, str] = {"inference": "inference", "train": "train_step"}
+"""Mode of a profile -> how its columns begin."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +130,12 @@ def _told(several: Iterable[list[str]]) -> str | None:
     return "; ".join(dict.fromkeys(chain.from_iterable(several))) or None
 
 
-def _head_row(group: Group, profiled: Record | None, answers: Answers) -> dict[str, Any]:
+def _head_row(group: Group, profiled: Profiled, answers: Answers) -> dict[str, Any]:
     last = {
         f"last_{name}": [percent(getattr(metrics, name)) for metrics in group.metrics(HEADLINE)]
         for name in ("top5", "mean_class", "calibration_error")
     }
-    model = {**(profiled.model if profiled else {}), **(group.done[0].model if group.done else {})}
+    model = {**(_first(profiled).model if profiled else {}), **(group.done[0].model if group.done else {})}
     return (
         group.names
         | {"epochs": (group.records[0].run.get("recipe") or {}).get("epochs")}
@@ -196,18 +199,26 @@ def _training_rate(group: Group) -> dict[str, Any]:
     rates = [record.training["images_per_s"] for record in measured] if len(devices) == 1 else []
     told = {"": over_seeds(rates).mean, "_low": min(rates, default=None), "_high": max(rates, default=None)}
     columns = {f"training_images_per_s{end}": rate for end, rate in told.items()}
-    return columns | {"trained_on": ", ".join(sorted(str(device) for device in devices)) or None}
+    return columns | {"trained_on": "; ".join(sorted(str(device) for device in devices)) or None}
 
 
-def _cost(profiled: Record | None) -> dict[str, Any]:
+def _cost(profiled: Profiled) -> dict[str, Any]:
     cost: dict[str, Any] = {}
-    for mode, name in (("inference", "inference"), ("train", "train_step")):
-        speed = profiled.speed.get(mode) if profiled else None  # type: ignore[call-overload]
-        cost[f"{name}_images_per_s"] = speed.images_per_s if speed else None
-        cost[f"{name}_peak_memory"] = speed.peak_memory if speed else None
-    told = [f"batch {profiled.run.get('batch_size')}", str(profiled.run.get("precision"))] if profiled else []
-    cost["profiled_on"] = hardware_name(profiled) if profiled else None
-    return cost | {"profiled_as": ", ".join(told) or None, "profile_run": profiled.id if profiled else None}
+    for mode, name in _COSTS.items():
+        cell = profiled.get(mode)
+        cost[f"{name}_images_per_s"] = cell.rate if cell else None
+        ends = (cell.noise if cell else None) or (None, None)
+        cost |= {f"{name}_images_per_s_{end}": rate for end, rate in zip(("low", "high"), ends, strict=True)}
+        cost[f"{name}_peak_memory"] = cell.peak_memory if cell else None
+    first = _first(profiled) if profiled else None
+    told = [f"batch {first.run.get('batch_size')}", str(first.run.get("precision"))] if first else []
+    cost["profiled_on"] = hardware_name(first) if first else None
+    runs = dict.fromkeys(record.id for cell in profiled.values() for record in cell.records)
+    return cost | {"profiled_as": ", ".join(told) or None, "profile_runs": " ".join(runs) or None}
+
+
+def _first(profiled: Profiled) -> Record:
+    return next(iter(profiled.values())).records[0]
 
 
 def _top1(record: Record, selection: Selection) -> float | None:

@@ -132,7 +132,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
         return f"{pair}: {row['reason']}."
     interval = "no interval: the same difference on every image"
     if not cells.absent(row["difference_low"]):
-        interval = f"95 % interval {_minus(_INTERVAL.show(row))}"
+        interval = f"95 % interval {_INTERVAL.show(row)}"
     seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
     images = f"{row['images']:,}".replace(",", " ")
     # Both tests have to say so, hence the larger p is the one that decides.
@@ -141,9 +141,5 @@ def _sentence(row: Mapping[str, Any]) -> str:
     corrected = f", Holm-corrected for {row['family']} pairs" if row["family"] > 1 else ""
     verdict = "no difference shown" if row["better"] == cells.NEITHER else f"{row['better']} is better"
     alone = " (1 seed: of these two models, not of the methods)" if row["seeds"] == 1 else ""
-    measured = f"{_minus(_DIFFERENCE.show(row))} points ({interval}; {seeds}, {images} test images, {p}{corrected})"
+    measured = f"{_DIFFERENCE.show(row)} points ({interval}; {seeds}, {images} test images, {p}{corrected})"
     return f"{pair}: {measured}: {verdict}{alone}."
-
-
-def _minus(number: str) -> str:
-    return number.replace("-", "−")

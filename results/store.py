@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from results.record import Record
 
 REFERENCE = "reference"
 """The folder of committed Runs, below the root."""
+HISTORY = "history.csv"
+PREDICTIONS = "predictions.parquet"
 PLANNED = "planned.json"
 """In `reference/`: the rows of the project's numbers that are not there, and why."""
 
@@ -49,6 +52,26 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What can't be read within is a `ResultsError`; pandas and pyarrow say so by `OSError`s and `ValueError`s."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ResultsError(
+            f"{path}: is damaged; move the folder {path.parent.name} away and run again, or check the file out anew"
+        ) from error
+
+
+def make_folder(path: Path, option: str) -> Path:
+    """`path`, made if need be. Raises `ResultsError` that names the `option` of the command line by which to choose."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"{path}: can't be made ({error.strerror}); choose another {option}") from error
+    return path
+
+
 class ResultStore:
     """Reads and writes Runs below `root`. Creating one writes nothing; `prepare()` makes the folder."""
 
@@ -68,12 +91,7 @@ class ResultStore:
 
     def folder(self, run_id: str) -> Path:
         """The Run's folder, made if need be."""
-        folder = self.root / run_id
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultsError(f"{folder}: can't be made ({error.strerror}); choose another --results") from error
-        return folder
+        return make_folder(self.root / run_id, "--results")
 
     def write(
         self, record: Record, history: pd.DataFrame | None = None, predictions: pd.DataFrame | None = None
@@ -81,9 +99,9 @@ class ResultStore:
         """Stores a Run, its record last. `history`: a row per epoch; `predictions`: per selection and image."""
         folder = self.folder(record.id)
         if history is not None:
-            write_whole(folder / "history.csv", lambda path: history.to_csv(path, index=False))
+            write_whole(folder / HISTORY, lambda path: history.to_csv(path, index=False))
         if predictions is not None:
-            write_whole(folder / "predictions.parquet", lambda path: predictions.to_parquet(path, index=False))
+            write_whole(folder / PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
         text = record.model_dump_json(indent=2, exclude_none=True)
         write_whole(folder / "record.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
@@ -117,14 +135,23 @@ class ResultStore:
         return [found[run_id] for run_id in sorted(found)]
 
     def history(self, run_id: str) -> pd.DataFrame | None:
-        """A row per epoch, or None."""
-        path = self._file(run_id, "history.csv")
-        return pd.read_csv(path) if path else None
+        """A row per epoch, or None. Raises `ResultsError` for a file that can't be read."""
+        path = self._file(run_id, HISTORY)
+        if path is None:
+            return None
+        with _readable(path):
+            table = pd.read_csv(path)
+            if not {"epoch", "loss", "test_top1"} <= set(table.columns):
+                raise ValueError("its columns are not those of a history")
+            return table
 
     def predictions(self, run_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
-        """A row per selection and test image, or None; with `columns`, only these are read."""
-        path = self._file(run_id, "predictions.parquet")
-        return pd.read_parquet(path, columns=list(columns) if columns else None) if path else None
+        """A row per selection and test image, or None; with `columns`, only these are read. Raises as `history`."""
+        path = self._file(run_id, PREDICTIONS)
+        if path is None:
+            return None
+        with _readable(path):
+            return pd.read_parquet(path, columns=list(columns) if columns else None)
 
     def index(self) -> pd.DataFrame:
         """Rebuilds `index.csv`, a flat row per record, and returns it."""

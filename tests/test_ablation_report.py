@@ -156,3 +156,13 @@ def test_of_several_values_neighbours_are_compared_upwards():
     rows = steps(records, NOTHING_STORED).frame.to_dict("records")
     assert [(row["before"], row["after"]) for row in rows] == [("4", "8"), ("8", "16"), ("16", "64")]
     assert all(pd.isna(row["difference"]) for row in rows)
+
+
+def test_values_of_options_are_said_in_words():
+    records = [
+        trained("ws_dan", options={"crop": False, "stages": ["all"]}, variant="a"),
+        trained("ws_dan", options={"stages": ["all"]}, variant="b"),
+        trained("ws_dan", options={"crop": False}, variant="paper"),
+    ]
+    frame = steps(records, NOTHING_STORED).frame
+    assert {*frame["before"], *frame["after"]} == {"no", "all", "the default"}

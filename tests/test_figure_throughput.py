@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from reports import tables
@@ -46,6 +47,17 @@ def test_throughput_figure_says_what_it_measures_and_where():
     assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
 
 
+def test_a_point_keeps_its_whole_name_where_another_has_no_rate():
+    records = [
+        trained("plain", variant="maps_4"),
+        trained("plain", variant="maps_8"),
+        profiled("plain", variant="maps_4"),
+    ]
+    figure = accuracy_against_throughput(tables.head_to_head(records).frame, [], "cub100")
+    assert figure is not None
+    assert "plain maps_4" in texts(figure)
+
+
 def test_throughput_figure_counts_the_rows_it_cannot_show():
     frame = tables.head_to_head([trained("plain"), profiled("plain"), trained("sef")]).frame
     figure = accuracy_against_throughput(frame, [], "cub100")
@@ -71,6 +83,40 @@ def test_pareto_front_joins_rows_that_no_other_beats_in_both():
         _front(axes, np.array([100.0, 300, 200, 150]), np.array([90.0, 80, 79, 85]))
     (line,) = axes.lines
     assert list(zip(*line.get_data(orig=True), strict=True)) == [(300, 80), (150, 85), (100, 90)]
+
+
+def test_no_front_is_drawn_through_rates_of_trainings_or_through_noise():
+    seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
+    trainings = tables.head_to_head(seeds).frame
+    noisy = tables.head_to_head([trained("plain"), profiled("plain")]).frame
+    steady = noisy.assign(inference_images_per_s_low=1990.0, inference_images_per_s_high=2010.0)
+    said = []
+    for frame in (trainings, noisy, steady):
+        figure = accuracy_against_throughput(frame, [], "cub100")
+        assert figure is not None
+        said.append(figure.legends[0].get_title().get_text())
+        front = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
+        assert bool(front) == (frame is steady)
+    assert "trainings" in said[0]
+    assert "a tenth" in said[1]
+
+
+def test_labels_keep_off_the_bars_of_rates():
+    with style():
+        figure = Figure(figsize=(5.6, 3.8))
+        axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 10))
+        (label,) = place_labels(axes, [Mark(5, 5, 5, 5, left=0, right=10)], ["a name"])
+    _, low = axes.transData.transform((5, 5))
+    box = label.get_window_extent()
+    assert box.y0 > low or box.y1 < low
+
+
+def test_a_rate_has_its_lowest_and_highest_as_a_bar():
+    seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
+    figure = accuracy_against_throughput(tables.head_to_head(seeds).frame, [], "cub100")
+    assert figure is not None
+    bars = [path.vertices for one in figure.axes[0].collections for path in one.get_paths() if len(path.vertices) == 2]
+    assert any(sorted(bar[:, 0]) == pytest.approx([10, 90]) for bar in bars)
 
 
 def test_throughput_is_of_whole_methods(store: ResultStore):
@@ -99,7 +145,7 @@ def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
     frame["inference_peak_memory"] = [np.nan, 2.0**33, 2.0**32]
     figure = accuracy_against_throughput(frame, [], "cub100")
     assert figure is not None
-    hollow, large, small = [points for points in figure.axes[0].collections if len(points.get_offsets())][-3:]
+    hollow, large, small = [one for one in figure.axes[0].collections if isinstance(one, PathCollection)][-3:]
     assert large.get_sizes()[0] == pytest.approx(2 * small.get_sizes()[0])
     assert hollow.get_facecolor()[0][:3].tolist() == [1, 1, 1]
     assert "GiB" in texts(figure)

@@ -16,7 +16,7 @@ from reports.figures.curves import training_curves
 from reports.figures.memory import Need, memory_by_phase
 from reports.figures.per_class import per_class_difference
 from reports.figures.roofline import Work, roofline
-from reports.figures.style import class_label, entitle, looks_of, style
+from reports.figures.style import CURVES, class_label, entitle, looks_of, style
 from reports.figures.sweep import Rate, batch_sweep
 from results.record import Record
 from results.speed import Limits
@@ -67,6 +67,13 @@ def test_a_method_looks_alike_in_every_figure_of_a_report():
         variants = looks_of(["sef paper", "sef released"], order)
     assert alone == beside
     assert variants[0] != variants[1]
+
+
+def test_a_variant_that_stands_alone_in_its_part_of_the_figures_keeps_its_whole_name(store: ResultStore):
+    fill(store, [trained("ws_dan", variant=f"maps_{place}") for place in range(CURVES + 1)], 20)
+    for kind in ("curves", "calibration"):
+        _, last = asked_of(store)[kind]
+        assert [name for name, _ in last.arguments[0]] == [f"ws_dan maps_{CURVES}"]
 
 
 def test_looks_differ_in_grey_too():
@@ -169,6 +176,15 @@ def test_classes_are_compared_to_the_baseline(store: ResultStore):
     fill(store, records, 200)
     (drawing,) = asked_of(store)["per_class"]
     assert drawing.arguments[3] == ("sef", "plain")
+
+
+def test_classes_are_those_of_whole_methods_and_not_of_the_variant_that_the_test_set_likes_best(store: ResultStore):
+    fill(
+        store, [trained("sef", top1=0.8), trained("sef", top1=0.95, variant="no_lmgm"), trained("plain", top1=0.5)], 99
+    )
+    drawn = asked_of(store)
+    assert drawn["per_class"][0].arguments[3] == ("sef", "plain")
+    assert drawn["confused"][0].heading.startswith("sef, ")
 
 
 # Calibration

@@ -305,3 +305,14 @@ def test_galleries_are_shown_below_what_methods_see(
     page = PageReader(write_report(store, tmp_path / "report", "x").html)
     assert "See Does a method look" in page.text
     assert [values["alt"] for tag, values in page.tags if tag == "img"].count("plain: right") == 1
+
+
+def test_an_empty_table_in_a_chapter_that_has_others_says_what_would_fill_it(tmp_path: Path):
+    store = ResultStore(tmp_path / "results")
+    fill(store, [trained("sef"), trained("sef", variant="no_lmgm", hardware={"name": "EPYC, 2 threads"})], 20)
+    report = write_report(store, tmp_path / "report", "x")
+    page = PageReader(report.html).text
+    assert "Paper against ours Nothing yet. python run_all.py reproduce METHOD measures it. Ablations" in page
+    assert "### Paper against ours\n\nNothing yet. `python run_all.py reproduce METHOD`" in report.page.read_text()
+    assert "EPYC, 2 threads; NVIDIA H200" in page
+    assert "`" not in page

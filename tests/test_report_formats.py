@@ -9,7 +9,7 @@ import re
 import pandas as pd
 
 from reports import cells, formats, tables
-from reports.groups import groups, labels
+from reports.groups import groups, hardware_name, labels
 from reports.report import terminal_tables, write_report
 from results.store import ResultStore
 from tests.fake_results import HOSTILE, failed, fill, profiled, trained
@@ -62,3 +62,23 @@ def test_labels_are_as_short_as_tells_rows_apart():
     records = [trained("plain"), trained("ws_dan"), trained("ws_dan", variant="released")]
     frame = pd.DataFrame([group.names for group in groups(records)])
     assert sorted(labels(frame)) == ["plain", "ws_dan paper", "ws_dan released"]
+
+
+def test_columns_that_no_row_fills_are_left_out_but_for_what_the_table_is_about():
+    text = formats.markdown(tables.head_to_head([failed("plain")]))
+    assert "top-1 last epoch" in text
+    assert "best on test" not in text
+    assert "best on test" in formats.markdown(tables.head_to_head([failed("plain"), trained("sef")]))
+    assert "best_on_test_top1" in formats.csv(tables.head_to_head([failed("plain")])), "files for programs stay whole"
+
+
+def test_people_read_a_minus_and_programs_a_hyphen():
+    published = [{"metric": "top1", "value": 84.1, "table": "2", "source": "a paper", "verified": True}]
+    table = tables.paper([trained("plain", published=published)])
+    assert "−4.1" in formats.markdown(table)
+    assert "-4.0" in formats.csv(table)
+
+
+def test_one_thread_is_no_threads():
+    record = trained("plain", hardware={"device": "cpu", "processor": "EPYC", "threads": 1})
+    assert hardware_name(record) == "EPYC, 1 thread"

@@ -18,7 +18,7 @@ from reports.paired import paired
 from reports.provenance import provenance
 from reports.report import Report, terminal_tables, write_report
 from results.record import Record
-from results.store import ResultStore
+from results.store import ResultsError, ResultStore
 from tests.fake_results import HOSTILE, failed, fill, metrics, profiled, trained
 from tests.table_reader import only_row, shown
 
@@ -97,6 +97,15 @@ def test_cost_comes_from_the_fastest_profile_of_the_same_network_and_size():
     assert row["train_step_images_per_s"] == 600
     assert row["inference_peak_memory"] == 2**33
     assert (row["profiled_on"], row["profiled_as"]) == ("NVIDIA H200", "batch 64, bf16")
+
+
+def test_cost_is_the_median_of_repeats_as_in_the_table_of_profiles():
+    repeats = [profiled("plain", rate, repeat=place, id=f"profile-{place}") for place, rate in enumerate((10, 30, 20))]
+    table = tables.head_to_head([trained("plain"), *repeats, profiled("plain", 19, 8)])
+    row = only_row(table)
+    assert (row["inference_images_per_s"], row["train_step_images_per_s"]) == (20, 6)
+    assert row["profile_runs"].split(" ") == [record.id for record in repeats]
+    assert profiles.profile(repeats).where(mode="inference").frame["images_per_s"].tolist() == [20]
 
 
 def test_cost_is_taken_from_the_device_that_most_profiles_ran_on():
@@ -270,6 +279,30 @@ def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: Resu
         ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef paper (of 1 with an accuracy)."),
     ]
     assert any(re.fullmatch(r"Values are missing for \d+ reasons, listed below\.", sentence) for sentence in summary)
+
+
+@pytest.mark.parametrize("file", ["predictions.parquet", "history.csv"])
+def test_one_damaged_file_leaves_the_report_whole_and_is_named(store: ResultStore, tmp_path: Path, file: str):
+    records = [trained("plain"), trained("sef")]
+    fill(store, records, 20)
+    damaged = store.root / records[0].id / file
+    damaged.write_bytes(
+        damaged.read_bytes()[: damaged.stat().st_size // 2] if file.endswith("parquet") else b"\xff\x00"
+    )
+    read = store.predictions if file.endswith("parquet") else store.history
+    with pytest.raises(ResultsError, match=rf"{file}: is damaged; move"):
+        read(records[0].id)
+    report = write_report(store, tmp_path / "report", "x")
+    rows = report.tables["missing"].frame
+    (reason,) = rows[(rows["where"] == records[0].id) & (rows["value"] == file)]["reason"]
+    assert str(damaged) in reason
+    assert report.pictures["curves"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsError, match=r"file/x.*choose another --out"):
+        write_report(ResultStore(tmp_path), tmp_path / "file" / "x", "x")
 
 
 def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):

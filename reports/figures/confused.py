@@ -59,6 +59,7 @@ def most_confused(confusions: Sequence[Confusion], title: str) -> Figure | None:
                 _line(row[2], one, longest)
             grid[0][0].set_title("mistaken", size=8, loc="center")
             grid[0][1].set_title("taken for", size=8, loc="center")
+            grid[0][2].set_title("share of the class's test images; how many: mean over seeds", size=8)
         else:
             figure = Figure(figsize=(6.4, 0.9 + 0.26 * len(shown)), layout="constrained")
             axes = figure.add_subplot()
@@ -68,7 +69,7 @@ def most_confused(confusions: Sequence[Confusion], title: str) -> Figure | None:
             for place, one, share in zip(places, shown, shares, strict=True):
                 axes.text(share, place, f" {one.images:.3g} of {one.of}", va="center", size=8, color=DARK)
             axes.set_yticks(places, [_words(one) for one in shown])
-            axes.set_xlabel("share of the class's test images, %")
+            axes.set_xlabel("share of the class's test images, %\n(how many: mean over seeds)")
             axes.grid(visible=False, axis="y")
             axes.margins(x=0.14)
         entitle(figure, title)

@@ -22,7 +22,7 @@ Boxes = NDArray[np.float64]
 
 
 class Mark(NamedTuple):
-    """A marker and its error bar, in data coordinates; `low` and `high` equal `y` without one."""
+    """A marker and its error bars, in data coordinates; `low` and `high` equal `y` without one."""
 
     x: float
     y: float
@@ -30,6 +30,9 @@ class Mark(NamedTuple):
     high: float
     radius: float = 4.0
     """Of the marker, in points."""
+    left: float | None = None
+    """End of its bar along x; None without one, as `right`."""
+    right: float | None = None
 
 
 def place_labels(axes: Axes, marks: Sequence[Mark], texts: Sequence[str]) -> list[Annotation]:
@@ -71,11 +74,14 @@ def place_labels(axes: Axes, marks: Sequence[Mark], texts: Sequence[str]) -> lis
 
 
 def _mark_boxes(axes: Axes, mark: Mark, radius: float) -> Boxes:
-    """The marker and its error bar."""
+    """The marker and its error bars."""
     x, y = axes.transData.transform((mark.x, mark.y))
     low, high = (axes.transData.transform((mark.x, end))[1] for end in (mark.low, mark.high))
+    ends = (mark.x if end is None else end for end in (mark.left, mark.right))
+    left, right = (axes.transData.transform((end, mark.y))[0] for end in ends)
     thin = radius / 4
-    return np.array([[x - radius, y - radius, x + radius, y + radius], [x - thin, low, x + thin, high]])
+    bars = [[x - thin, low, x + thin, high], [left, y - thin, right, y + thin]]
+    return np.array([[x - radius, y - radius, x + radius, y + radius], *bars])
 
 
 def _common_area(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:

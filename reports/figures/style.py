@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from reports.cells import one_line, rounded
+from reports.cells import minus, one_line, rounded
 from results.store import write_whole
 
 STYLE = Path(__file__).parent.with_name("fgbench.mplstyle")
@@ -80,7 +80,7 @@ def class_label(name: str, letters: int = 28) -> str:
 
 def signed(value: float) -> str:
     """A difference in points, with its sign."""
-    return f"{rounded(value):+.1f}".replace("-", "−")
+    return minus(f"{rounded(value):+.1f}")
 
 
 def in_bytes(largest: float) -> tuple[float, str]:

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.cells import absent, one_line
+from reports.cells import STEADY, absent, one_line
 from reports.figures.placement import Mark, place_labels
-from reports.figures.style import DARK, GREY, Look, entitle, in_bytes, log_axis, looks_of, note, style
+from reports.figures.style import DARK, GREY, SMALL, Look, entitle, in_bytes, log_axis, looks_of, note, style
 from reports.groups import labels
 
 LABELS = 16
@@ -32,11 +32,13 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
     """Rows of the head-to-head table of one dataset and protocol -> a figure, or None without a point to show.
 
     y: last-epoch top-1 (%) with its 95 % interval, a bare point for one seed. x: inference images/s of profile Runs,
-    or, if no row has one, training images/s; only rows measured on the most common device are comparable. Area: peak
-    memory of inference; a hollow point has none that was measured. `order` tells the methods' looks.
+    or, if no row has one, training images/s, each with its lowest and highest; only rows measured on the most common
+    device are comparable. Area: peak memory of inference; a hollow point has none that was measured. `order` tells the
+    methods' looks.
     """
     rate, device, axis = _throughput(rows)
-    shown = rows[rows[rate].notna() & rows["last_top1"].notna()]
+    shown = rows.assign(label=labels(rows))  # before any row is left out: what is left keeps its whole name
+    shown = shown[shown[rate].notna() & shown["last_top1"].notna()]
     if shown.empty:
         return None
     hardware = shown[device].mode()
@@ -48,21 +50,23 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
     with style():
         figure = Figure(figsize=(5.6, 4.0), layout="constrained")
         axes = figure.add_subplot(xlabel=one_line(axis), ylabel="top-1 of the last epoch, %")
-        front = _front(axes, rates, accuracies)
+        without = _why_no_front(shown, rate)
+        front = _front(axes, rates, accuracies, drawn=without is None)
         looks = looks_of([str(method) for method in shown["method"]], order)
         some_known = bool(np.isfinite(areas).any())
         marks = [
-            _mark(axes, row, row[rate], look, area, some_known)
+            _mark(axes, row, rate, look, area, some_known)
             for row, look, area in zip(shown.to_dict("records"), looks, areas, strict=True)
         ]
-        _scale(axes, rates)
+        _scale(axes, shown[[rate, f"{rate}_low", f"{rate}_high"]].to_numpy(float))
         crowded = len(shown) > LABELS
-        _legend(figure, marks, dict(zip(shown["method"], looks, strict=True)) if crowded else {}, _sizes(shown, areas))
+        methods = dict(zip(shown["method"], looks, strict=True)) if crowded else {}
+        _legend(figure, marks, methods, _sizes(shown, areas), without)
         if left_out := len(rows) - len(shown):
             note(axes, f"{left_out} not shown: no such rate, or no accuracy")
         named = [
             pair
-            for pair, leads in zip(zip(marks, labels(shown), strict=True), front, strict=True)
+            for pair, leads in zip(zip(marks, shown["label"], strict=True), front, strict=True)
             if leads or not crowded
         ]
         entitle(figure, title)
@@ -77,6 +81,15 @@ def _throughput(rows: pd.DataFrame) -> tuple[str, str, str]:
     return "training_images_per_s", "trained_on", "training end to end, images/s"
 
 
+def _why_no_front(shown: pd.DataFrame, rate: str) -> str | None:
+    """What keeps the points from being ordered by their rates; None if nothing does."""
+    if rate == "training_images_per_s":
+        return "no Pareto front: the rates are those of trainings, beside whatever else their hosts did"
+    if (shown[f"{rate}_high"] > STEADY * shown[f"{rate}_low"]).any():
+        return "no Pareto front: some rates vary by more than a tenth"
+    return None
+
+
 def _areas(memory: pd.Series | None, count: int) -> NDArray[np.float64]:
     """Square points per row, proportional to its memory; NaN where it is not known."""
     if memory is None:
@@ -86,16 +99,21 @@ def _areas(memory: pd.Series | None, count: int) -> NDArray[np.float64]:
     return np.maximum(_AREA * sizes / largest, _SMALLEST) if largest > 0 else np.full(count, np.nan)
 
 
-def _mark(axes: Axes, row: dict[Any, Any], rate: float, look: Look, area: float, some_known: bool) -> Mark:
+def _mark(axes: Axes, row: dict[Any, Any], rate: str, look: Look, area: float, some_known: bool) -> Mark:
     accuracy, color = row["last_top1"], look["color"]
     hollow = some_known and np.isnan(area)
     area = _PLAIN if np.isnan(area) else area
     interval = not absent(row["last_top1_low"])
     ends = (row["last_top1_low"], row["last_top1_high"]) if interval else (accuracy, accuracy)
-    mark = Mark(rate, accuracy, *ends, radius=float(np.sqrt(area)) / 2)
+    mark = Mark(row[rate], accuracy, *ends, radius=float(np.sqrt(area)) / 2)
     if interval:
         reach = [[mark.y - mark.low], [mark.high - mark.y]]
         axes.errorbar(mark.x, mark.y, reach, fmt="none", ecolor=DARK, elinewidth=0.9, capsize=2.5, zorder=2)
+    slow, fast = row[f"{rate}_low"], row[f"{rate}_high"]
+    if not absent(slow) and fast > slow:
+        mark = mark._replace(left=slow, right=fast)
+        reach = [[max(mark.x - slow, 0)], [max(fast - mark.x, 0)]]
+        axes.errorbar(mark.x, mark.y, xerr=reach, fmt="none", ecolor=DARK, elinewidth=0.9, capsize=2.5, zorder=2)
     axes.scatter(
         [mark.x],
         [mark.y],
@@ -109,12 +127,13 @@ def _mark(axes: Axes, row: dict[Any, Any], rate: float, look: Look, area: float,
     return mark
 
 
-def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray) -> NDArray[np.bool_]:
-    """Joins by steps the rows than which none is both faster and more accurate; returns which these are."""
+def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray, drawn: bool = True) -> NDArray[np.bool_]:
+    """Returns which rows are those than which none is both faster and more accurate; joins them by steps if `drawn`."""
     order = np.lexsort((-accuracies, -rates))
     best = np.maximum.accumulate(accuracies[order])
     on_front = np.r_[True, accuracies[order][1:] > best[:-1]]
-    axes.step(rates[order][on_front], accuracies[order][on_front], where="post", zorder=1, **_FRONT)
+    if drawn:
+        axes.step(rates[order][on_front], accuracies[order][on_front], where="post", zorder=1, **_FRONT)
     leads = np.zeros(len(rates), bool)
     leads[order[on_front]] = True
     return leads
@@ -131,30 +150,45 @@ def _sizes(shown: pd.DataFrame, areas: NDArray[np.float64]) -> list[tuple[str, f
 
 
 def _legend(
-    figure: Figure, marks: Sequence[Mark], methods: dict[str, Look], sizes: Sequence[tuple[str, float]]
+    figure: Figure,
+    marks: Sequence[Mark],
+    methods: dict[str, Look],
+    sizes: Sequence[tuple[str, float]],
+    without: str | None,
 ) -> None:
     """Below the axes, where no point can be: the lines, and the `methods` that their points alone do not name."""
-    handles = [Line2D([], [], label="Pareto front", **_FRONT)]
+    handles = [] if without else [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(mark.high > mark.low for mark in marks):
         handles.append(Line2D([], [], label="95 % interval", **_BAR))
+    if any(mark.left is not None for mark in marks):
+        handles.append(Line2D([], [], label="range of the rate", **_BAR | {"marker": "_"}))
     for text, area in sizes:
         ball: Look = {"color": GREY, "ls": "none", "marker": "o", "ms": float(np.sqrt(area)), "mew": 0}
-        handles.append(Line2D([], [], label=text, **ball))
+        handles.append(Line2D([], [], label=f"memory {text}", **ball))
     for method, look in sorted(methods.items()):
         handles.append(Line2D([], [], label=one_line(str(method)), **look | {"ls": "none"}))
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(4, len(handles)), labelspacing=0.9, handletextpad=0.9
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(3, max(1, len(handles))),
+        labelspacing=0.9,
+        handletextpad=0.9,
+        title=without,
+        title_fontsize=SMALL,
     )
 
 
 def _scale(axes: Axes, rates: np.ndarray) -> None:
-    """Logarithmic where the rates span more than a factor of four; room for labels on either side.
+    """Logarithmic where the rates, their ends among them, span more than a factor of four; room for labels on either
+    side.
 
     Rates that hardly differ are not spread over the whole width, as if they did.
     """
-    if rates.max() > 4 * rates.min() > 0:
+    lowest, highest = np.nanmin(rates), np.nanmax(rates)
+    if highest > 4 * lowest > 0:
         log_axis(axes, "x")
     axes.margins(x=0.15, y=0.12)
-    if rates.max() < 1.2 * rates.min():
-        middle = (rates.max() + rates.min()) / 2
-        axes.set_xlim(0.8 * middle, 1.2 * middle)
+    middle = (highest + lowest) / 2
+    left, right = axes.get_xlim()
+    if highest < 1.5 * lowest:
+        axes.set_xlim(min(0.8 * middle, left), max(1.2 * middle, right))

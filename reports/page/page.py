@@ -131,10 +131,10 @@ def _parts(table: Table) -> Iterator[tuple[str, Table]]:
 
 
 def _rows(table: Table, heading: str, sources: Sources) -> Rows:
-    """The table's columns but for those that are blank in every row."""
+    """The table's columns but for those that have nothing in any row."""
     rows = [{str(key): value for key, value in row.items()} for row in table.frame.to_dict("records")]
     shown = [(column, [one_line(column.show(row)) for row in rows]) for column in table.columns]
-    shown = [(column, texts) for column, texts in shown if any(texts)]
+    shown = [(column, texts) for column, texts in shown if column.says(texts)]
     alike = [pair for pair in shown if _says_the_same(*pair)]
     columns, texts_of = zip(*[pair for pair in shown if pair not in alike], *alike, strict=True)
     found = []
@@ -142,7 +142,7 @@ def _rows(table: Table, heading: str, sources: Sources) -> Rows:
         runs = sources.of_row(row)
         cells = [Cell(text, _lead(column, text, row, runs)) for column, text in zip(columns, texts, strict=True)]
         found.append((cells, runs))
-    words = [f"{column.heading} {texts[0]}" for column, texts in alike if texts[0] != DASH]
+    words = [f"{column.heading} {texts[0]}" for column, texts in alike]
     return Rows(heading, list(columns), found, len(columns) - len(alike), words)
 
 

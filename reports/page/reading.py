@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from results.store import ResultStore
+from results.record import Record
+from results.store import HISTORY, PREDICTIONS, ResultsError, ResultStore
 
 _COLUMNS = {"selection", "label", "prediction", "confidence"}
 WORST = 5
@@ -33,6 +34,7 @@ class Summary:
 class SummarisingStore(ResultStore):
     """A store whose predictions leave a summary behind when anyone reads them, and whose histories are read once.
 
+    A damaged file is None here, and told by `damaged`: one Run does not keep the others from being reported.
     Reading 1 000 Runs' predictions takes longer than everything else in a report, and they don't fit into memory.
     """
 
@@ -40,19 +42,35 @@ class SummarisingStore(ResultStore):
         super().__init__(store.root)
         self._summaries: dict[str, Summary | None] = {}
         self._histories: dict[str, pd.DataFrame | None] = {}
+        self._damaged: dict[tuple[str, str], str] = {}
 
     def predictions(self, run_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
-        """As `ResultStore.predictions`."""
-        table = super().predictions(run_id, columns)
+        """As `ResultStore.predictions`, but None for a damaged file."""
+        try:
+            table = super().predictions(run_id, columns)
+        except ResultsError as error:
+            self._damaged[run_id, PREDICTIONS] = str(error)
+            table = None
         if run_id not in self._summaries and set(columns or _COLUMNS) >= _COLUMNS:
             self._summaries[run_id] = None if table is None else summary(table)
         return table
 
     def history(self, run_id: str) -> pd.DataFrame | None:
-        """As `ResultStore.history`; not to be changed by who gets it."""
+        """As `ResultStore.history`, but None for a damaged file; not to be changed by who gets it."""
         if run_id not in self._histories:
-            self._histories[run_id] = super().history(run_id)
+            try:
+                self._histories[run_id] = super().history(run_id)
+            except ResultsError as error:
+                self._damaged[run_id, HISTORY] = str(error)
+                self._histories[run_id] = None
         return self._histories[run_id]
+
+    def damaged(self, records: Iterable[Record]) -> dict[tuple[str, str], str]:
+        """Run and file of theirs that can't be read -> the reason; reads what nobody has asked for yet."""
+        for record in records:
+            self.history(record.id)
+            self.summary(record.id)
+        return self._damaged
 
     def summary(self, run_id: str) -> Summary | None:
         """Of the Run's predictions; None if it has none of its last epoch."""

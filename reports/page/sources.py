@@ -36,7 +36,7 @@ class Sources:
 
     def of_row(self, row: Mapping[str, Any]) -> list[str]:
         """Ids of the row's Runs, in the order of their seeds; a profile that tells their cost comes last."""
-        told = [str(row[key]) for key in ("runs", "run", "where", "profile_run") if not absent(row.get(key))]
+        told = [str(row[key]) for key in ("runs", "run", "where", "profile_runs") if not absent(row.get(key))]
         ids = [run_id for text in told for run_id in (text.split(" ") if text not in self._ids else [text])]
         if not any(run_id in self._ids for run_id in ids):
             ids = [run_id for key in _keys(row) for run_id in self._runs.get(key, ())]
@@ -58,9 +58,10 @@ def of_cell(column: Column, row: Mapping[str, Any], runs: Sequence[str]) -> str 
     """Of the row's Runs the one to open first for this column's value; None if there are none."""
     read = _Read(row)
     column.show(read)
-    profile = row.get("profile_run")
+    told = row.get("profile_runs")
+    profile = None if absent(told) else str(told).split(" ")[0]
     if profile in runs and any(key.startswith(PROFILED) for key in read.keys_read):
-        return str(profile)
+        return profile
     return runs[0] if runs else None
 
 
