@@ -11,28 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.backbones import TimmBackbones
 from methods.dfl_cnn import initialise
-from methods.dfl_cnn.model import DFLCNN
+from methods.dfl_cnn.test_dfl_cnn import CLASSES, SIZE, batch, build
 
-CLASSES = 5
-SIZE = 64
 sizes = st.integers(1, 5)
 seeds = st.integers(0, 2**31)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def build(backbone: str = "test_resnet", **options: object) -> DFLCNN:
-    torch.manual_seed(0)
-    return DFLCNN(TimmBackbones(backbone, SIZE), CLASSES, **options)
-
-
-def batch(count: int = 4) -> tuple[Tensor, Tensor]:
-    torch.manual_seed(1)
-    return torch.randn(count, 3, SIZE, SIZE), torch.arange(count) % CLASSES
 
 
 def slow_peaks(features: Tensor, count: int, window: float) -> list[list[tuple[int, int]]]:
