@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_origin
 
@@ -22,6 +23,9 @@ def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
             raise UserError(f"{flag} takes key=value, not {assignment!r}")
         if key in pairs:
             raise UserError(f"{flag} {key} is given twice; several values stand as {key}=A,B")
+        if another := re.search(r",\s*([\w.]+=.*)", value):  # it would be one more pattern, which fits nothing
+            first = f"{flag} {key}={value[: another.start()]}"
+            raise UserError(f"{flag} takes one setting at a time: {first} {flag} {another[1]}")
         pairs[key] = value
     return pairs
 

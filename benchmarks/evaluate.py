@@ -44,6 +44,14 @@ def logits_of(
     return torch.cat(parts).cpu()
 
 
+def checked(logits: Tensor, images: int, classes: int) -> Tensor:
+    """The logits, if they are of the shape that the contract asks for. Raises `ValueError`."""
+    if logits.shape != (images, classes):
+        found = f"({', '.join(['B', *map(str, logits.shape[1:])])})" if len(logits) == images else tuple(logits.shape)
+        raise ValueError(f"the method's forward returned {found}; its contract asks for logits (B, {classes})")
+    return logits
+
+
 def metrics(logits: Tensor, labels: Tensor, epoch: int) -> Metrics:
     """Every accuracy of `results.record.Metrics` from logits `(N, K)` and labels `(N,)`."""
     log_probabilities = logits.double().log_softmax(dim=1)

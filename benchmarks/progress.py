@@ -16,8 +16,10 @@ from results.record import Selection
 class Diverged(Exception):  # noqa: N818 - reads as what it is
     """A loss or a logit stopped being a number."""
 
-    def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
-        super().__init__(f"{message}; lower the learning rate")
+    def __init__(
+        self, message: str, details: Mapping[str, Any] | None = None, advice: str = "lower the learning rate"
+    ) -> None:
+        super().__init__(f"{message}; {advice}")
         self.details = dict(details or {})
         """Epoch and batch, counted from 1, the seed from which the batch was drawn, and each loss term."""
 
@@ -27,7 +29,10 @@ class Diverged(Exception):  # noqa: N818 - reads as what it is
         terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
         where = f"epoch {epoch}, batch {batch} (drawn from seed {seed})"
         details = {"epoch": epoch, "batch": batch, "seed": seed, "losses": dict(losses)}
-        return cls(f"a loss is not a number in {where}: {terms}", details)
+        message = f"a loss is not a number in {where}: {terms}"
+        if (epoch, batch) == (1, 1):
+            return cls(message, details, "no step was made before it, so look at the losses and the weight file")
+        return cls(message, details)
 
 
 NEVER = 2**62

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import checkpoint, snapshot
+from benchmarks import checkpoint, evaluate, snapshot
 from benchmarks.batches import Batches
 from benchmarks.build import autocast
 from benchmarks.display import Listener, Silent
@@ -259,7 +259,8 @@ class Trainer:
         logits = torch.zeros(len(self.rows[split]), len(self.dataset.classes))
         if rows.stop > rows.start:
             feed = self.batches.evaluation_feed(split, self.engine.evaluation_batch, rows)
-            logits[rows] = self.engine.logits(feed, self.listener)
+            found = self.engine.logits(feed, self.listener)
+            logits[rows] = evaluate.checked(found, rows.stop - rows.start, len(self.dataset.classes))
         logits = self.processes.sum(logits.to(self.device)).cpu() if self.processes.world > 1 else logits
         if not logits.isfinite().all():
             raise Diverged(f"the logits of the {split} images are not all numbers")

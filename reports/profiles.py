@@ -61,12 +61,14 @@ def _bound(shares: Mapping[str, float]) -> str | None:
 
 
 def _of_plain(row: Mapping[str, Any], bare: Mapping[str, Any]) -> dict[str, Any]:
-    """The share, and whether the ranges of the two rates meet, so that neither is shown to be faster."""
+    """The share, and whether it is open which of the two is faster: their ranges meet, or one was measured only once,
+    which tells no range of what the host does between measurements."""
     both = (row, bare)
     if not all(one["images_per_s"] for one in both):
         return dict.fromkeys(("of_plain", "of_plain_open"))
     meet = max(one["images_per_s_p10"] for one in both) <= min(one["images_per_s_p90"] for one in both)
-    return {"of_plain": 100 * row["images_per_s"] / bare["images_per_s"], "of_plain_open": bool(meet)}
+    once = min(one["repeats"] for one in both) == 1
+    return {"of_plain": 100 * row["images_per_s"] / bare["images_per_s"], "of_plain_open": bool(meet or once)}
 
 
 FIELDS = (
@@ -173,7 +175,7 @@ COLUMNS = (
     Column("memory, GiB", _memory, compact=True),
     cells.number("peak_reserved", "reserved, GiB", 2, cells.GIB),
     *(cells.number(f"{phase}_memory", f"{phase}, GiB", 3, cells.GIB) for phase in PHASES),
-    cells.number("largest_batch", "largest batch"),
+    _if_any("largest_batch", "largest batch", 0),
     cells.words("bound", "bound by", compact=True),
     cells.number("arithmetic_share", "arithmetic, %"),
     cells.number("memory_share", "memory traffic, %"),
@@ -194,10 +196,10 @@ NOTE = (
     "resource for which the device, at its measured best, would need half of the step's time or more; none: there is "
     "no such, and the nearest is named. Launches are of eager code. Traffic counts each operation by itself: caches "
     "can bring it above 100 %, and a busy machine, whose ceilings are found too low, the others too. Of plain: of the "
-    "plain backbone's rate in the same cell, ≈ where the ranges from p10 to p90 meet and neither is shown to be "
-    "faster. Of best batch: of the highest rate among the batch sizes of the same cell; a sweep ends where two "
-    "doublings add less than 5 % in both modes. Held down by: throttling while it worked, more waiting processes than "
-    "cores before it, or a rate that did not come to rest within the warm-up."
+    "plain backbone's rate in the same cell, ≈ where neither is shown to be faster: the ranges from p10 to p90 meet, "
+    "or one of them was measured once. Of best batch: of the highest rate among the batch sizes of the same cell; a "
+    "sweep ends where two doublings add less than 5 % in both modes. Held down by: throttling while it worked, more "
+    "waiting processes than cores before it, or a rate that did not come to rest within the warm-up."
 )
 PARTS_COLUMNS = (
     *NAMES,

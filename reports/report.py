@@ -160,8 +160,12 @@ def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str
         yield f"{arena}: highest last-epoch top-1 in %: {accuracy}, {name} (of {len(known)} with an accuracy)."
     pairs = built["paired"].frame
     if not pairs.empty:
-        decided = int(pairs["better"].notna().sum() - (pairs["better"] == cells.NEITHER).sum())
-        yield f"{decided} of {len(pairs)} pairs differ at 5 % after Holm's correction."
+        tested = pairs["better"].dropna()
+        decided = int((tested != cells.NEITHER).sum())
+        if len(tested):
+            yield f"{decided} of {len(tested)} pairs differ at 5 % after Holm's correction."
+        if untested := len(pairs) - len(tested):
+            yield f"{untested} pair{'s' if untested > 1 else ''} could not be tested; the table of pairs says why."
     if not built["missing"].frame.empty:
         reasons = built["missing"].frame["reason"].nunique()
         yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."

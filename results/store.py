@@ -113,9 +113,9 @@ class ResultStore:
         try:
             return Record.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
-            raise ResultsError(
-                f"{path}: is not a record of this version; move the folder away and run again"
-            ) from error
+            broken = isinstance(error, OSError) or error.errors()[0]["type"] == "json_invalid"
+            what = "is damaged" if broken else "is not a record of this version"
+            raise ResultsError(f"{path}: {what}; move the folder {run_id} away and run again") from error
 
     def own(self) -> list[Record]:
         """The records below the root without those in `reference/`, ordered by id."""

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import evaluate
 from benchmarks.evaluate import CALIBRATION_BINS, metrics
 
 
@@ -52,3 +53,11 @@ def test_mean_class_accuracy_weighs_classes_not_images() -> None:
     found = metrics(logits, torch.tensor([0, 0, 0, 1]), epoch=1)
     assert found.top1 == pytest.approx(0.75)
     assert found.mean_class == pytest.approx(0.5)
+
+
+def test_logits_of_another_shape_than_the_contracts_are_named() -> None:
+    assert evaluate.checked(torch.zeros(7, 5), 7, 5).shape == (7, 5)
+    with pytest.raises(ValueError, match=r"returned \(B, 4\); its contract asks for logits \(B, 5\)"):
+        evaluate.checked(torch.zeros(7, 4), 7, 5)
+    with pytest.raises(ValueError, match=r"returned \(14, 5\)"):
+        evaluate.checked(torch.zeros(14, 5), 7, 5)

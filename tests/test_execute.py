@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 from pathlib import Path
@@ -224,6 +223,7 @@ def test_a_diverging_run_is_recorded_as_failed_with_its_loss_terms(
     assert record.error.startswith(Diverged.__name__)
     assert "cross_entropy" in record.error
     assert (record.details["epoch"], record.details["batch"]) == (1, 1)
+    assert "no step was made before it" in record.error  # so that no learning rate can be at fault
 
 
 def test_a_method_may_take_several_steps_a_batch(here: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -376,8 +376,10 @@ def test_the_index_is_rebuilt_from_the_records(here: Place, store: ResultStore) 
     assert after.loc[0, "run.recipe.epochs"] == 1
 
 
-def test_a_damaged_record_is_named(here: Place, store: ResultStore) -> None:
-    folder = store.folder("broken")
-    (folder / "record.json").write_text(json.dumps({"id": "broken"}), encoding="utf-8")
-    with pytest.raises(ResultsError, match="broken"):
+@pytest.mark.parametrize(
+    ("text", "what"), [('{"id": "broken"}', "is not a record of this version"), ('{"id', "is damaged")]
+)
+def test_a_record_that_cannot_be_read_is_named(text: str, what: str, store: ResultStore) -> None:
+    (store.folder("broken") / "record.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ResultsError, match=f"{what}; move the folder broken away"):
         store.records()

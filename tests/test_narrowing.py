@@ -124,3 +124,10 @@ def test_phases_that_a_method_does_not_have_or_has_no_epochs_for_are_refused_bef
         assert len(expanded(here, both, (), set={"phases.classifier.epochs": "2"}, only=only)) == fit
     with pytest.raises(UserError, match="too few for the phases"):
         expanded(here, profile=(), set={"epochs": "1"})
+
+
+@pytest.mark.parametrize("flag", ["--only", "--set"])
+def test_two_settings_behind_one_flag_are_refused_with_the_right_words(flag: str) -> None:
+    with pytest.raises(UserError, match=f"{flag} method=plain,sef {flag} job=train"):
+        assignments.parse_assignments(["method=plain,sef,job=train"], flag)
+    assert assignments.parse_assignments(["method=plain,sef"], flag) == {"method": "plain,sef"}

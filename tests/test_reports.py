@@ -281,6 +281,14 @@ def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: Resu
     assert any(re.fullmatch(r"Values are missing for \d+ reasons, listed below\.", sentence) for sentence in summary)
 
 
+def test_pairs_without_a_test_count_as_none(store: ResultStore, tmp_path: Path):
+    fill(store, [trained("plain")])
+    store.write(trained("sef"))  # without predictions
+    summary = write_report(store, tmp_path / "report", "x").summary
+    assert not any("differ at 5 %" in sentence for sentence in summary)
+    assert "1 pair could not be tested; the table of pairs says why." in summary
+
+
 @pytest.mark.parametrize("file", ["predictions.parquet", "history.csv"])
 def test_one_damaged_file_leaves_the_report_whole_and_is_named(store: ResultStore, tmp_path: Path, file: str):
     records = [trained("plain"), trained("sef")]
