@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def fgbench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    bare = {key: value for key, value in os.environ.items() if not key.startswith("FGBENCH_")}
+    # COLUMNS is set by pytest's workers and folds tables.
+    bare = {key: value for key, value in os.environ.items() if not key.startswith("FGBENCH_") and key != "COLUMNS"}
     kept = {"FGBENCH_CACHE": os.environ["FGBENCH_CACHE"]}
     return subprocess.run(
         [sys.executable, str(ROOT / "run_all.py"), *words],
