@@ -36,9 +36,7 @@ SUITE = Suite.model_validate(
                 "datasets": [{"name": "synthetic", "options": SMALL}],
                 "backbones": [{"name": "test_resnet", "pretrained": "none"}],
                 "seeds": 1,
-                "set": {
-                    "recipe": {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}
-                },
+                "set": {"recipe": RECIPE},
             }
         ],
     }
@@ -302,26 +300,6 @@ def test_a_results_folder_that_cannot_be_written_stops_before_any_work(here: Pla
         execute.execute(runs_of(here), ResultStore(blocked), here, QUIET)
 
 
-def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from results import store as module
-
-    store.prepare()
-    path = store.root / "kept.txt"
-    module.write_whole(path, lambda temporary: temporary.write_text("before", encoding="utf-8"))
-
-    # torch wraps the system's error in one of its own
-    for error in (OSError(28, "No space left on device"), RuntimeError("No space left on device")):
-
-        def full(temporary: Path, error: Exception = error) -> None:
-            temporary.write_text("half", encoding="utf-8")
-            raise error
-
-        with pytest.raises(ResultsError, match="No space left"):
-            module.write_whole(path, full)
-    assert path.read_text(encoding="utf-8") == "before"
-    assert [file.name for file in store.root.iterdir()] == ["kept.txt"]
-
-
 def kill_the_first_and_fill_the_disk_at_the_third(
     case: AnyRun, store: ResultStore, place: Place, listener: Listener
 ) -> Record:
@@ -374,12 +352,3 @@ def test_the_index_is_rebuilt_from_the_records(here: Place, store: ResultStore) 
     assert (store.root / "index.csv").is_file()
     pd.testing.assert_frame_equal(before, after)
     assert after.loc[0, "run.recipe.epochs"] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "what"), [('{"id": "broken"}', "is not a record of this version"), ('{"id', "is damaged")]
-)
-def test_a_record_that_cannot_be_read_is_named(text: str, what: str, store: ResultStore) -> None:
-    (store.folder("broken") / "record.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ResultsError, match=f"{what}; move the folder broken away"):
-        store.records()
