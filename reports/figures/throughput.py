@@ -21,6 +21,7 @@ LABELS = 16
 """Points that one figure can name; of more, those on the Pareto front are named and the others told by their look."""
 _FRONT: Look = {"color": GREY, "lw": 1, "ls": "-", "marker": ""}
 _BAR: Look = {"color": DARK, "ls": "none", "marker": "|", "ms": 8}
+_ENDS: Look = {"fmt": "none", "ecolor": DARK, "elinewidth": 0.9, "capsize": 2.5, "zorder": 2}
 _AREA = 260.0
 """Square points of the point with the most memory."""
 _SMALLEST = 14.0
@@ -108,12 +109,12 @@ def _mark(axes: Axes, row: dict[Any, Any], rate: str, look: Look, area: float, s
     mark = Mark(row[rate], accuracy, *ends, radius=float(np.sqrt(area)) / 2)
     if interval:
         reach = [[mark.y - mark.low], [mark.high - mark.y]]
-        axes.errorbar(mark.x, mark.y, reach, fmt="none", ecolor=DARK, elinewidth=0.9, capsize=2.5, zorder=2)
+        axes.errorbar(mark.x, mark.y, reach, **_ENDS)
     slow, fast = row[f"{rate}_low"], row[f"{rate}_high"]
     if not absent(slow) and fast > slow:
         mark = mark._replace(left=slow, right=fast)
         reach = [[max(mark.x - slow, 0)], [max(fast - mark.x, 0)]]
-        axes.errorbar(mark.x, mark.y, xerr=reach, fmt="none", ecolor=DARK, elinewidth=0.9, capsize=2.5, zorder=2)
+        axes.errorbar(mark.x, mark.y, xerr=reach, **_ENDS)
     axes.scatter(
         [mark.x],
         [mark.y],
