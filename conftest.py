@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
-from benchmarks.plan import Place
+from benchmarks.environment import Environment
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,6 +51,6 @@ def real_weights() -> Path:
 
 
 @pytest.fixture
-def here() -> Place:
+def here() -> Environment:
     """A machine with neither data nor weights, computing on the CPU."""
-    return Place()
+    return Environment()

@@ -21,20 +21,23 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmarks import execute, jobs, numbers, plan, preview, suite, team
-from benchmarks.assignments import parse_assignments
-from benchmarks.data_commands import AsJson, DataRoot, data_list
-from benchmarks.data_commands import app as data_app
-from benchmarks.errors import REFUSED, UserError, choose
-from benchmarks.request import NOT_OF_PROFILE, OUR_RESULTS, Request, Results, stored, with_request
-from benchmarks.result_commands import app as result_app
-from benchmarks.settings import AnyRun
-from benchmarks.terminal import console, show, whole_numbers, words
-from datasets.download import FetchError
-from reports import formats
-from reports import readme as readme_tables
-from reports.regressions import alone, regressions, worse
-from reports.report import Report, terminal_tables, write_report
+from benchmarks.cli import preview
+from benchmarks.cli.data_commands import AsJson, DataRoot, data_list
+from benchmarks.cli.data_commands import app as data_app
+from benchmarks.cli.options import NOT_OF_PROFILE, OUR_RESULTS, Request, Results, stored, with_request
+from benchmarks.cli.result_commands import app as result_app
+from benchmarks.cli.terminal import console, show, whole_numbers, words
+from benchmarks.errors import REFUSED, UserError, require_known
+from benchmarks.execution import execute, torchrun
+from benchmarks.planning import expand, reference_runs, suite, suite_builders
+from benchmarks.planning.overrides import parse_assignments
+from datasets.fetching.download import FetchError
+from reports.contents import Report
+from reports.render import markdown
+from reports.render import readme_blocks as readme_tables
+from reports.report import terminal_tables, write_report
+from reports.tables.regressions import alone, regressions, worse
+from results.settings import AnyRun
 from results.store import REFERENCE, ResultsError, ResultStore
 
 ROOT = Path(__file__).parent
@@ -51,11 +54,11 @@ app.add_typer(result_app)
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> None:
     """Suite -> plan -> Runs -> report -> the tables on the terminal."""
-    runs = plan.expand(chosen, request.place, request.changes)
+    runs = expand.expand(chosen, request.environment, request.changes)
     if request.missing:
-        runs = numbers.unanswered(runs, ResultStore(request.results).records())
+        runs = reference_runs.unanswered(runs, ResultStore(request.results).records())
     if request.hours is not None:
-        runs = numbers.in_order(runs)
+        runs = reference_runs.in_order(runs)
     _carry_out_runs(runs, request, title)
 
 
@@ -67,18 +70,18 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Non
         console.print("nothing is missing that can be run here")
         return
     if request.dry_run:
-        show(preview.rows(runs, store, request.place), f"{len(runs)} Runs")
+        show(preview.rows(runs, store, request.environment), f"{len(runs)} Runs")
         return
     if request.cluster:
         _submit(runs, store, request)
         return
-    team.check(runs)
-    if team.follows():
-        team.follow(store, request.place)
+    torchrun.check(runs)
+    if torchrun.follows():
+        torchrun.follow(store, request.environment)
         return
-    own_process = not request.in_process and team.size() == 1
+    own_process = not request.in_process and torchrun.size() == 1
     try:
-        summary = execute.execute(runs, store, request.place, console, own_process, budget=budget)
+        summary = execute.execute(runs, store, request.environment, console, own_process, budget=budget)
     except KeyboardInterrupt:
         console.print("\ninterrupted: the same command goes on from the last checkpoint", style="red")
         raise typer.Exit(130) from None
@@ -94,11 +97,11 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Non
 
 def _submit(runs: Sequence[AnyRun], store: ResultStore, request: Request) -> None:
     """Hands the plan to a cluster and says the jobs' ids."""
-    from benchmarks import cluster  # needs submitit, which is optional
+    from benchmarks.execution import cluster
 
     assert request.cluster is not None
     options = cluster.options_of(parse_assignments(request.cluster_option or [], "--cluster-option"))
-    jobs = cluster.submit(runs, store, request.place, request.device, request.cluster, options)
+    jobs = cluster.submit(runs, store, request.environment, request.device, request.cluster, options)
     for job in jobs:
         console.print(f"job {job.job}: {', '.join(job.runs)}", markup=False, highlight=False)
     where = f" --results {request.results}" if request.results != OUR_RESULTS else ""
@@ -132,13 +135,13 @@ def reproduce(
     ablation: Annotated[bool, typer.Option("--ablation", help="Every variant: the rows of the ablation.")] = False,
 ) -> None:
     """Trains a method by its paper's recipe and sets our numbers beside the published ones."""
-    if method == numbers.ALL:
+    if method == reference_runs.ALL:
         if dataset or backbone or ablation or request.changes.set:
             raise UserError("the numbers are what the suites say: narrow them with --only and --seeds")
         _reproduce_all(request)
         return
     variants = preview.variants_of(method) if ablation else []
-    goals = jobs.goals(method, request.place, dataset, backbone, variants, request.changes.set)
+    goals = suite_builders.goals(method, request.environment, dataset, backbone, variants, request.changes.set)
     if request.dry_run:
         show(preview.goal_rows(goals), f"What is published of {method}, and what answers it here")
         notes = [*preview.other_rows(method, goals), *preview.goal_notes(goals)]
@@ -146,7 +149,7 @@ def reproduce(
         notes = [f"not run: {goal.label}: {goal.lacking}" for goal in goals if goal.lacking]
     for line in notes:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    chosen = jobs.reproduce(method, goals, request.seeds or 3)
+    chosen = suite_builders.reproduce(method, goals, request.seeds or 3)
     if chosen.train:
         _carry_out(chosen, request, f"Reproduction of {method}")
     elif not request.dry_run:
@@ -155,17 +158,17 @@ def reproduce(
 
 def _reproduce_all(request: Request) -> None:
     """Everything the project publishes: what can't be done on this machine is said, with what it needs."""
-    rows = numbers.experiments(request.place, request.changes)
+    rows = reference_runs.experiments(request.environment, request.changes)
     if request.missing:
-        rows = numbers.missing(rows, ResultStore(request.results).records())
-    device = "cuda" if request.cluster == "slurm" else request.place.device
+        rows = reference_runs.missing(rows, ResultStore(request.results).records())
+    device = "cuda" if request.cluster == "slurm" else request.environment.device
     if request.dry_run:
         show(preview.experiment_rows(rows, device), "The project's numbers" + " that are missing" * request.missing)
         return
     for line in preview.left_out(rows, device):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     runs = [run for row in rows if row.needs(device) is None for run in row.runs]
-    _carry_out_runs(numbers.in_order(runs), request, "The project's numbers")
+    _carry_out_runs(reference_runs.in_order(runs), request, "The project's numbers")
 
 
 @app.command()
@@ -178,7 +181,9 @@ def compare(
 ) -> None:
     """Trains methods on one backbone under one recipe, and says which is better and at what cost."""
     names = words(methods)
-    chosen = jobs.compare(names, dataset, backbone, request.seeds or 3, request.place, request.changes.set)
+    chosen = suite_builders.compare(
+        names, dataset, backbone, request.seeds or 3, request.environment, request.changes.set
+    )
     _carry_out(chosen, request, f"{', '.join(names)} on {dataset} ({backbone})")
 
 
@@ -221,7 +226,7 @@ def profile(
         "sweep" if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size")
     )
     request = replace(request, data_root=data_root)
-    chosen = jobs.profile(
+    chosen = suite_builders.profile(
         words(methods),
         words(backbone),
         sizes,
@@ -229,9 +234,9 @@ def profile(
         precisions=words(precision),
         compile={"no": [False], "yes": [True], "both": [False, True]}[compiled],
         repeats=repeats,
-        extras=(jobs.DETAIL if detail else []) + ["trace"] * trace + ["largest_batch"] * largest_batch,
+        extras=(suite_builders.DETAIL if detail else []) + ["trace"] * trace + ["largest_batch"] * largest_batch,
         memory_limit=None if memory_limit is None else round(memory_limit * 2**30),
-        **jobs.profiled_input(dataset, classes, request.place),
+        **suite_builders.profiled_input(dataset, classes, request.environment),
     )
     _carry_out(chosen, request, "Profile")
     if trace and not request.dry_run:
@@ -244,7 +249,7 @@ def _compare_profiles(before: Path, after: Path) -> None:
     found = regressions(*both)
     if found.frame.empty:
         raise UserError(f"{before} and {after} have no profile Run of the same cell on the same device in common")
-    console.print(formats.terminal(found), markup=False, highlight=False)
+    console.print(markdown.terminal(found), markup=False, highlight=False)
     for sentence in alone(*both):
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     if worse(found):
@@ -302,7 +307,7 @@ def list_(
         "methods": lambda: preview.method_rows(check),
         "suites": preview.suite_rows,
     }
-    show(rows[choose("list of", what, [*rows, "datasets"])](), what, as_json)
+    show(rows[require_known("list of", what, [*rows, "datasets"])](), what, as_json)
 
 
 def _print(written: Report) -> None:
@@ -314,7 +319,7 @@ def _print(written: Report) -> None:
 
 def main() -> None:
     """Runs the command line; mistakes of the user end in one line and exit code 2."""
-    console.quiet = team.follows()
+    console.quiet = torchrun.follows()
     try:
         app()
     except REFUSED as error:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar, get_args
-
-import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from collections.abc import Iterable, Sequence
 
 from datasets import DatasetError
 from methods.interface import BackboneError
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class UserError(Exception):
@@ -25,7 +17,7 @@ REFUSED = (UserError, DatasetError, BackboneError)
 """Everything that means: what was asked for is not there, or can't serve."""
 
 
-def choose(kind: str, name: str, choices: Iterable[str]) -> str:
+def require_known(kind: str, name: str, choices: Iterable[str]) -> str:
     """`name` if it is one of `choices`; otherwise raises `UserError` with the nearest of them."""
     choices = list(choices)
     if name in choices:
@@ -54,94 +46,3 @@ def shortened(names: Sequence[str], total: int | None = None) -> str:
     shown = names[:LISTED]
     more = (len(names) if total is None else total) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def read_yaml(path: Path) -> Any:
-    """The YAML file's content. Raises `UserError` naming file and line."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}:" if mark else ""
-        raise UserError(f"{path}:{line} is not valid YAML ({getattr(error, 'problem', error)})") from error
-
-
-def parse(model: type[Model], values: Any, where: str) -> Model:
-    """`values` as a checked `model`. Raises `UserError` for the first fault, with its place and the nearest key."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        if not isinstance(values, Mapping):
-            found = "is empty" if values is None else f"is {values!r}"
-            raise UserError(f"{where}: {found}; it takes settings by name, key: value") from error
-        raise UserError(f"{where}: {_first(error.errors(), model, values)}") from error
-
-
-def fault_in(model: type[BaseModel], values: Mapping[str, Any]) -> str | None:
-    """The first fault of some of a model's settings, as `parse` words it; that others are missing is none."""
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        faults = [fault for fault in error.errors() if fault["type"] != "missing"]
-        return _first(faults, model, values) if faults else None
-    return None
-
-
-def _first(faults: Sequence[ErrorDetails], model: type[BaseModel], values: Any) -> str:
-    # A misspelt key also leaves its right form missing: the spelling is what the user wants to hear of.
-    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    place = ".".join(_written(first, values))
-    return f"{place or 'top level'}: {_say(first, model)}"
-
-
-def _written(fault: ErrorDetails, values: Any) -> Iterator[str]:
-    """The fault's place as it is written: without the names that pydantic gives to the types of a union."""
-    for part in fault["loc"]:
-        try:
-            values = values[part]
-        except (LookupError, TypeError):
-            if fault["type"] != "missing":
-                continue
-        yield str(part)
-
-
-def _say(fault: ErrorDetails, model: type[BaseModel]) -> str:
-    if fault["type"] == "value_error":  # in our own words
-        return fault["msg"].removeprefix("Value error, ")
-    if fault["type"] != "extra_forbidden":
-        return f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (is {fault['input']!r})"
-    *path, key = fault["loc"]
-    return f"unknown key; {suggest(str(key), _keys_at(model, path))}"
-
-
-def _keys_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
-    """Valid keys of the settings found by going down `path`; list positions and dictionary keys are passed over."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        inner = _model_in(field.annotation)
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The settings class in a type such as `list[Model] | None`, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
-
-
-def merged(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries laid over each other, the last one on top; anything but a dictionary is replaced whole."""
-    result = dict(base)
-    for override in overrides:
-        for key, value in override.items():
-            below = result.get(key)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping)
-            result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
-    return result

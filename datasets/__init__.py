@@ -1,4 +1,4 @@
-"""Datasets by name. A reader is a module in this folder that defines one `Dataset`; it is found by being there."""
+"""Datasets by name. A reader is a module in `readers/` that defines one `Dataset`; it is found by being there."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
     "available",
     "known",
     "open_dataset",
+    "reader_classes",
     "reader_of",
-    "readers",
 ]
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -41,13 +41,13 @@ class UnknownDataset(DatasetError):  # noqa: N818 - reads as what it is
 
 
 @cache
-def readers() -> dict[str, type[Dataset]]:
+def reader_classes() -> dict[str, type[Dataset]]:
     """Module name -> its `Dataset`. A module that defines none is no reader; one that defines several is an error."""
     found = {}
-    for module in pkgutil.iter_modules(__path__):
-        defined = _defined_datasets(importlib.import_module(f"{__name__}.{module.name}"))
+    for module in pkgutil.iter_modules([str(Path(__file__).parent / "readers")]):
+        defined = _defined_datasets(importlib.import_module(f"{__name__}.readers.{module.name}"))
         if len(defined) > 1:
-            raise TypeError(f"datasets/{module.name}.py defines {len(defined)} datasets; one file, one dataset")
+            raise TypeError(f"datasets/readers/{module.name}.py defines {len(defined)} datasets; one file, one dataset")
         if defined:
             found[module.name] = defined[0]
     return found
@@ -55,10 +55,10 @@ def readers() -> dict[str, type[Dataset]]:
 
 def available(root: Path | None) -> list[str]:
     """Names that `open_dataset` would open: readers without files first, then what lies below `root`."""
-    names = [name for name, reader in readers().items() if not _needs_folder(reader)]
+    names = [name for name, reader in reader_classes().items() if not _needs_folder(reader)]
     if root is None or not root.is_dir():
         return names
-    fixed = {reader.folder: name for name, reader in readers().items() if reader.folder}
+    fixed = {reader.folder: name for name, reader in reader_classes().items() if reader.folder}
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     return names + [fixed.get(folder.name, folder.name) for folder in folders if _recognising(folder)]
 
@@ -66,7 +66,7 @@ def available(root: Path | None) -> list[str]:
 def known(root: Path | None) -> list[str]:
     """All names there are: those of `available`, then the readers whose files aren't there yet."""
     there = available(root)
-    return there + [name for name, reader in readers().items() if reader.folder and name not in there]
+    return there + [name for name, reader in reader_classes().items() if reader.folder and name not in there]
 
 
 def reader_of(name: str) -> tuple[str, type[Dataset]]:
@@ -74,7 +74,7 @@ def reader_of(name: str) -> tuple[str, type[Dataset]]:
 
     Raises `DatasetError` with the nearest for any other name.
     """
-    fixed = {key: reader for key, reader in readers().items() if reader.folder}
+    fixed = {key: reader for key, reader in reader_classes().items() if reader.folder}
     if (own := _canonical(name)) not in fixed:
         raise DatasetError(
             f"there is nothing to fetch for {name!r}{_nearest(name, fixed)}; there are: {', '.join(fixed)}"
@@ -103,11 +103,11 @@ def open_dataset(
 
 def _canonical(name: str) -> str:
     """One dataset, one name: a reader's own, also where it was asked for by its folder's."""
-    return next((own for own, reader in readers().items() if reader.folder == name), name)
+    return next((own for own, reader in reader_classes().items() if reader.folder == name), name)
 
 
 def _resolve(name: str, root: Path | None) -> tuple[type[Dataset], Path | None]:
-    reader = readers().get(name)
+    reader = reader_classes().get(name)
     if reader is not None and not _needs_folder(reader):
         return reader, None
     if reader is not None and reader.folder is not None and root is not None:
@@ -127,7 +127,7 @@ def _resolve(name: str, root: Path | None) -> tuple[type[Dataset], Path | None]:
             f"{root / name} has a layout that no reader knows; "
             "train/<class>/* and test/<class>/*, or an images.csv, would be read"
         )
-    return readers()[recognising[0]], root / name
+    return reader_classes()[recognising[0]], root / name
 
 
 def _require_files(dataset: Dataset) -> None:
@@ -142,7 +142,7 @@ def _require_files(dataset: Dataset) -> None:
 
 def _recognising(folder: Path) -> list[str]:
     """Names of the readers that know this folder's layout."""
-    return [name for name, reader in readers().items() if _needs_folder(reader) and reader.recognises(folder)]
+    return [name for name, reader in reader_classes().items() if _needs_folder(reader) and reader.recognises(folder)]
 
 
 def _defined_datasets(module: ModuleType) -> list[type[Dataset]]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datasets.archives import Archive, Expected
+from datasets.release import Archive, Expected
 
 
 class DatasetError(Exception):

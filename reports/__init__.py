@@ -1,1 +1,5 @@
-"""Reports: stored results -> tables, figures and one page. Knows `results` and nothing else."""
+"""Records in, tables, figures and pages out. Nothing here trains or measures.
+
+Rooms, top to bottom: `render`, `figures`, `tables`; `report.py` above them writes a whole report. The other files are
+their common ground: what a report contains, groups of records, statistics.
+"""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.cells import one_line
-from results.record import Metrics, Record, Selection, task
-from results.store import flat
+from reports.cell_format import one_line
+from results.record import Metrics, Record, Selection
+from results.settings import flat, task
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
 """What a row of a table is named by. `dataset` is the task on it (`webfg_496:bird`), `input` the image size, pixels."""

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from reports.groups import Group, hardware_name, value_of
-from reports.repeats import Cell, cells_of
+from reports.profile_cells import Cell, cells_of
 from results.record import Record
 from results.speed import Mode
 

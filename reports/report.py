@@ -4,63 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from reports import cells, formats
-from reports.answers import COLUMNS, Answers
-from reports.builders import build_tables
-from reports.cost import cost_drawings
-from reports.draw import Picture, draw_all
-from reports.latex import latex
-from reports.localisation import galleries
-from reports.missing import condensed, with_damaged
-from reports.outline import ALWAYS, GALLERIES, chapters
-from reports.page.page import write_page
-from reports.page.reading import SummarisingStore
-from reports.pictures import ImageOf, drawings
-from reports.sections import sections
-from reports.tables import Table, whole_methods
+from reports import cell_format
+from reports.contents import Picture, Report, Table
+from reports.figures.draw import draw_all
+from reports.figures.select import ImageOf, drawings
+from reports.figures.select_cost import cost_drawings
+from reports.predictions import COLUMNS, PredictionCache
+from reports.render import markdown
+from reports.render.chapters import ALWAYS, GALLERIES, chapters
+from reports.render.html import write_page
+from reports.render.latex import latex
+from reports.render.summaries import SummarisingStore
+from reports.tables.head_to_head import whole_methods
+from reports.tables.localisation import galleries
+from reports.tables.missing import condensed, with_damaged
+from reports.tables.sections import sections
+from reports.tables.table_registry import build_tables
 from results.record import Record
 from results.store import ResultStore, make_folder, write_whole
 
 PAGE = "report.md"
-HTML = "index.html"
 FIGURES = "figures"
 RUNS = "runs"
 """The table that `report.md` names and does not show: it has a row per Run."""
 TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile")
 """Tables worth printing."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `write_report` made."""
-
-    title: str
-    page: Path
-    tables: dict[str, Table]
-    """By name, in the order of reading."""
-    pictures: dict[str, list[Picture]] = field(default_factory=dict)
-    """By kind, as in `reports.pictures.KINDS`."""
-    summary: tuple[str, ...] = ()
-    """Sentences, plain text."""
-    galleries: tuple[tuple[str, str], ...] = ()
-    """Name of each gallery of what a Run attends to, and its path as seen from the page's folder."""
-
-    @property
-    def html(self) -> Path:
-        """The report as one page that needs no other file."""
-        return self.page.with_name(HTML)
-
-    @property
-    def paths(self) -> list[Path]:
-        """Every file of the report, the page first."""
-        pictures = [path for several in self.pictures.values() for picture in several for path in picture.paths]
-        tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in (".csv", ".tex")]
-        return [self.page, self.html, *tables, *pictures]
 
 
 def write_report(
@@ -80,7 +52,7 @@ def write_report(
     records = store.records() if records is None else records
     store = SummarisingStore(store)
     make_folder(folder / FIGURES, "--out")
-    answers = Answers(partial(store.predictions, columns=COLUMNS))
+    answers = PredictionCache(partial(store.predictions, columns=COLUMNS))
     built = build_tables(records, answers)
     asked = drawings(records, built, answers, store.history, image_of)
     pictures = draw_all(chain(asked, cost_drawings(records)), folder / FIGURES)
@@ -88,7 +60,7 @@ def write_report(
     sights = tuple(galleries(records, store, folder))
     report = Report(title, folder / PAGE, built, pictures, tuple(_summary(records, built)), sights)
     for name, table in built.items():
-        _write(folder / f"{name}.csv", formats.csv(table))
+        _write(folder / f"{name}.csv", markdown.csv(table))
         _write(folder / f"{name}.tex", latex(table))
     _write(report.page, "\n\n".join(_page(report)) + "\n")
     write_page(report, records, store)
@@ -102,13 +74,13 @@ def terminal_tables(report: Report) -> list[str]:
     """
     shown = [report.tables[name] for name in TERMINAL]
     shown.append(condensed(report.tables["missing"]))
-    texts = [formats.terminal(part) for table in shown for _, part in sections(table) if not table.frame.empty]
-    return ["\n".join(formats.one_line(sentence) for sentence in report.summary), *texts]
+    texts = [markdown.terminal(part) for table in shown for _, part in sections(table) if not table.frame.empty]
+    return ["\n".join(markdown.one_line(sentence) for sentence in report.summary), *texts]
 
 
 def _page(report: Report) -> Iterator[str]:
-    yield f"# {formats.markdown_text(report.title)}"
-    yield "\n".join(f"- {formats.markdown_text(sentence)}" for sentence in report.summary)
+    yield f"# {markdown.markdown_text(report.title)}"
+    yield "\n".join(f"- {markdown.markdown_text(sentence)}" for sentence in report.summary)
     for chapter in chapters(report.tables, [*report.pictures, *([GALLERIES] if report.galleries else [])]):
         yield f"## {chapter.title}\n\n{chapter.question}"
         for table in (report.tables[name] for name in chapter.tables if name != RUNS):
@@ -116,20 +88,20 @@ def _page(report: Report) -> Iterator[str]:
                 yield from _table_parts(table, chapter.hint)
         yield from (_image(picture) for kind in chapter.pictures for picture in report.pictures.get(kind, []))
         if GALLERIES in chapter.pictures:
-            links = (f"[{formats.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
+            links = (f"[{markdown.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
             yield f"Galleries of test images: {'; '.join(links)}."
     yield "Every Run with its status: [runs.csv](runs.csv)."
 
 
 def _table_parts(table: Table, hint: str) -> Iterator[str]:
-    yield f"### {formats.markdown_text(table.title)}"
+    yield f"### {markdown.markdown_text(table.title)}"
     if table.frame.empty:
-        yield f"{formats.NOTHING} `python {hint}` measures it." if hint else formats.NOTHING
+        yield f"{markdown.NOTHING} `python {hint}` measures it." if hint else markdown.NOTHING
         return
     for heading, part in sections(table):
         if heading:
-            yield f"#### {formats.markdown_text(heading)}"
-        yield formats.markdown(part)
+            yield f"#### {markdown.markdown_text(heading)}"
+        yield markdown.markdown(part)
     csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
     yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
 
@@ -138,7 +110,7 @@ def _image(picture: Picture) -> str:
     png, svg, pdf = (
         next(path for path in picture.paths if path.suffix == suffix) for suffix in (".png", ".svg", ".pdf")
     )
-    alt = formats.markdown_text(picture.title)
+    alt = markdown.markdown_text(picture.title)
     return f"![{alt}]({FIGURES}/{png.name})\n\n[{alt} as SVG]({FIGURES}/{svg.name}), [as PDF]({FIGURES}/{pdf.name})"
 
 
@@ -155,13 +127,13 @@ def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str
             yield f"{arena}: no accuracy yet."
             continue
         best = {str(key): value for key, value in known.sort_values("last_top1").iloc[-1].to_dict().items()}
-        accuracy = cells.estimate("last_top1", "").show(best)
+        accuracy = cell_format.estimate("last_top1", "").show(best)
         name = " ".join(str(best[key]) for key in ("method", "variant"))
         yield f"{arena}: highest last-epoch top-1 in %: {accuracy}, {name} (of {len(known)} with an accuracy)."
     pairs = built["paired"].frame
     if not pairs.empty:
         tested = pairs["better"].dropna()
-        decided = int((tested != cells.NEITHER).sum())
+        decided = int((tested != cell_format.NEITHER).sum())
         if len(tested):
             yield f"{decided} of {len(tested)} pairs differ at 5 % after Holm's correction."
         if untested := len(pairs) - len(tested):

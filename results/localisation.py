@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from results.speed import Part
+from results.speed import RecordModel
 
 
-class Estimate(Part):
+class Estimate(RecordModel):
     """A mean over test images, with its 95 % percentile bootstrap interval over them."""
 
     value: float
@@ -15,7 +15,7 @@ class Estimate(Part):
     """That count for it."""
 
 
-class PartHits(Part):
+class PartHits(RecordModel):
     """How often attention points at one annotated part."""
 
     visible: int
@@ -26,7 +26,7 @@ class PartHits(Part):
     """Share of these on whose part the middle of the image lies."""
 
 
-class Localisation(Part):
+class Localisation(RecordModel):
     """How well a method's attention fits annotated parts and boxes on the whole test set, by `run_all.py look`.
 
     The names of the measures are those of `benchmarks.attention.measures`; all are shares, higher is better.

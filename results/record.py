@@ -7,16 +7,15 @@ and its name stands in `missing` with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from results.localisation import Localisation
-from results.speed import Limits, Mode, Part, Speed
+from results.speed import Limits, Mode, RecordModel, Speed
 
-__all__ = ["SCHEMA", "SELECTIONS", "Metrics", "Record", "Selection", "Speed", "task"]
+__all__ = ["SCHEMA", "SELECTIONS", "Metrics", "Record", "Selection", "Speed"]
 
 SCHEMA = 1
 
@@ -26,13 +25,7 @@ the best on the test set (what many papers report; optimistic)."""
 SELECTIONS: tuple[Selection, ...] = ("last", "validation", "best_on_test")
 
 
-def task(dataset: str, options: Mapping[str, Any]) -> str:
-    """What is to be learnt, in a word: `webfg_496:bird`. An option that is a word (a subset, a level of a hierarchy)
-    makes another task of a dataset; one that is a number does not."""
-    return ":".join([dataset, *(value for value in options.values() if isinstance(value, str))])
-
-
-class Metrics(Part):
+class Metrics(RecordModel):
     """Accuracy on the whole test set, by the weights of one epoch."""
 
     epoch: int
@@ -47,9 +40,9 @@ class Metrics(Part):
     """Mean negative log-likelihood, nats."""
 
 
-class Record(Part):
+class Record(RecordModel):
     """One Run. `run` holds its resolved settings as plain values; its keys are those of
-    `benchmarks.settings`."""
+    `results.settings`."""
 
     schema_version: int = SCHEMA
     id: str

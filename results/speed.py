@@ -12,13 +12,13 @@ Resource = Literal["arithmetic", "memory", "launches"]
 Phase = Literal["weights", "gradients", "optimizer", "activations"]
 
 
-class Part(BaseModel):
+class RecordModel(BaseModel):
     """Part of a record: an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Operation(Part):
+class Operation(RecordModel):
     """What one kind of operation costs in a step, without the operations that it calls."""
 
     name: str
@@ -31,7 +31,7 @@ class Operation(Part):
     """In one step."""
 
 
-class Limits(Part):
+class Limits(RecordModel):
     """The most that the device reached just before the measurement and after it: the ceilings of the roofline."""
 
     flops_per_s: float
@@ -42,7 +42,7 @@ class Limits(Part):
     """Seconds per operation where each has next to nothing to do."""
 
 
-class Speed(Part):
+class Speed(RecordModel):
     """One mode of a method on one device. A *step* takes one batch of `batch_size` source images."""
 
     batch_size: int

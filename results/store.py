@@ -19,11 +19,13 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from results.record import Record
+from results.settings import flat
 
 REFERENCE = "reference"
 """The folder of committed Runs, below the root."""
 HISTORY = "history.csv"
 PREDICTIONS = "predictions.parquet"
+WEIGHTS = "weights.safetensors"
 PLANNED = "planned.json"
 """In `reference/`: the rows of the project's numbers that are not there, and why."""
 
@@ -198,12 +200,7 @@ class ResultStore:
         return None
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries to one level with dotted keys: `{"a": {"b": 1}}` -> `{"a.b": 1}`."""
-    row: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            row.update(flat(value, f"{prefix}{key}."))
-        else:
-            row[f"{prefix}{key}"] = value
-    return row
+def run_folder(store: ResultStore, run_id: str) -> Path:
+    """Where the files of a Run lie: below the root, or among the committed ones."""
+    own = store.root / run_id
+    return own if own.is_dir() else store.root / REFERENCE / run_id

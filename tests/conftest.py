@@ -12,14 +12,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import run_all
-from benchmarks import terminal
-from datasets import download
-from datasets.fetch import fetch
-from datasets.folder import Folder
+from benchmarks.cli import terminal
+from datasets.fetching import download
+from datasets.fetching.fetch import fetch
+from datasets.readers.folder import Folder
 from results.store import ResultStore
-from tests.fake_archives import Notes
-from tests.file_server import FileServer, file_server
-from tests.small_cub import serve, small_cub
+from tests.helpers.fake_archives import Notes
+from tests.helpers.file_server import FileServer, file_server
+from tests.helpers.small_cub import serve, small_cub
 
 
 @pytest.fixture

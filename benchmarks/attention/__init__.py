@@ -1,1 +1,4 @@
-"""What a trained method attends to, against annotated boxes and parts: numbers over the test set, and galleries."""
+"""Where a trained method looks: attention maps, localisation scores against annotations, galleries.
+
+It may import training, to load a trained Run, and planning.
+"""

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.attention.attention_maps import peaks
 from benchmarks.attention.drawing import Marks, Picture, Row, Tile, heat, marked, sheet
-from benchmarks.attention.localise import Sight, Viewer
+from benchmarks.attention.localise import AttentionEvaluator, AttentionScores
 from benchmarks.attention.measures import crop_boxes, enlarged
-from benchmarks.attention.seen import peaks
-from benchmarks.build import autocast
-from datasets import augment
+from benchmarks.training.build_method import autocast
+from datasets.loading import augment
 from results.store import ResultStore, write_whole
 
 FOLDER = "gallery"
@@ -38,7 +38,9 @@ PATCH_SIDE = 0.3
 """Of the input's side."""
 
 
-def write_galleries(folder: Path, viewer: Viewer, sight: Sight, predictions: pd.DataFrame, images: int) -> list[Path]:
+def write_galleries(
+    folder: Path, viewer: AttentionEvaluator, sight: AttentionScores, predictions: pd.DataFrame, images: int
+) -> list[Path]:
     """Writes `right.png`, `wrong.png` and `patches.png` below the Run's folder; none of what there is no image for.
 
     `predictions`: a row per test image with `prediction` and `confidence`, in the order of the test rows. Up to
@@ -71,7 +73,7 @@ def _order(paths: Sequence[str]) -> NDArray[np.int64]:
     return np.array(sorted(range(len(paths)), key=digests.__getitem__), dtype=np.int64)
 
 
-def _legend(sight: Sight) -> Iterator[str]:
+def _legend(sight: AttentionScores) -> Iterator[str]:
     yield (
         "Photo as the network sees it, mean of all maps, strongest maps, the method's own pictures; "
         "the brightest of each map is its maximum"
@@ -87,7 +89,9 @@ def _legend(sight: Sight) -> Iterator[str]:
 
 
 @torch.inference_mode()
-def _rows(viewer: Viewer, sight: Sight, predictions: pd.DataFrame, places: NDArray[np.int64]) -> Iterator[Row]:
+def _rows(
+    viewer: AttentionEvaluator, sight: AttentionScores, predictions: pd.DataFrame, places: NDArray[np.int64]
+) -> Iterator[Row]:
     """One row per image; `places` are positions among the test images."""
     classes, size = viewer.dataset.classes, viewer.run.recipe.image_size
     shown = iter(places.tolist())
@@ -107,7 +111,7 @@ def _rows(viewer: Viewer, sight: Sight, predictions: pd.DataFrame, places: NDArr
             yield Row(words, tiles)
 
 
-def _tiles(photo: Picture, maps: Tensor, sight: Sight, place: int) -> Iterator[Tile]:
+def _tiles(photo: Picture, maps: Tensor, sight: AttentionScores, place: int) -> Iterator[Tile]:
     """The photo with what is annotated; the mean map with its peak and crop; the strongest maps with their peaks."""
     frame, mean = sight.frame, maps.mean(dim=0)
     marks = Marks()
@@ -134,7 +138,9 @@ def _peak(attention: Tensor) -> list[float] | None:
     return peaks(attention).tolist() if attention.amax() > 0 else None
 
 
-def _patch_rows(viewer: Viewer, sight: Sight, predictions: pd.DataFrame, order: NDArray[np.int64]) -> Iterator[Row]:
+def _patch_rows(
+    viewer: AttentionEvaluator, sight: AttentionScores, predictions: pd.DataFrame, order: NDArray[np.int64]
+) -> Iterator[Row]:
     """A row per map: the images on which it is strongest. Where maps are a class's own, of the images taken for it."""
     strengths = sight.seen.strengths.cpu().numpy()
     maps = strengths.shape[1]
@@ -170,7 +176,7 @@ def _shown_classes(answers: NDArray[np.int64], count: int) -> list[int]:
     return [label for label in dict.fromkeys(answers.tolist()) if label in enough][:count]
 
 
-def _photos_of(viewer: Viewer, places: NDArray[np.int64]) -> dict[int, Picture]:
+def _photos_of(viewer: AttentionEvaluator, places: NDArray[np.int64]) -> dict[int, Picture]:
     """Test images as the network sees them, by their positions."""
     found: list[Picture] = []
     for batch in viewer.feed(viewer.splits["test"][places]).batches(epoch=0):

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, look, peaks
 from benchmarks.attention.frame import TOLERANCE, Frame, framed, original_sizes
 from benchmarks.attention.measures import best_threshold, ceiling, measure, on_parts
-from benchmarks.attention.seen import Seen, centre_prior, look, peaks
-from benchmarks.plan import Place
-from benchmarks.settings import Run
-from datasets.feed import Feed
+from benchmarks.environment import Environment
 from datasets.interface import Dataset
-from datasets.sources import Source, open_source
+from datasets.loading.feed import Feed
+from datasets.loading.sources import Source, open_source
 from methods.interface import Method
 from results.localisation import Estimate, Localisation, PartHits
+from results.settings import Run
 
 BATCH = 64
 """Images per forward pass: has no influence on the result."""
@@ -33,10 +33,10 @@ THRESHOLD_IMAGES = 1000
 
 
 @dataclass(frozen=True)
-class Sight:
+class AttentionScores:
     """All that is known of what a Run's method sees on the test images."""
 
-    seen: Seen
+    seen: AttentionMaps
     frame: Frame
     crop_threshold: float | None
     localisation: Localisation | None
@@ -45,14 +45,14 @@ class Sight:
     """What could not be measured -> why."""
 
 
-class Viewer:
+class AttentionEvaluator:
     """The images of a trained Run's dataset as its method sees them."""
 
-    def __init__(self, run: Run, method: Method, place: Place) -> None:
-        self.run, self.method, self.device = run, method, torch.device(place.device)
-        self.dataset: Dataset = place.open(run.dataset, run.dataset_options)
+    def __init__(self, run: Run, method: Method, environment: Environment) -> None:
+        self.run, self.method, self.device = run, method, torch.device(environment.device)
+        self.dataset: Dataset = environment.open(run.dataset, run.dataset_options)
         self.source: Source = open_source(
-            self.dataset, run.recipe.stored_size, run.recipe.resize, self.device, place.feed
+            self.dataset, run.recipe.stored_size, run.recipe.resize, self.device, environment.feed
         )
         self.splits = self.dataset.split(run.recipe.validation)
 
@@ -60,11 +60,11 @@ class Viewer:
         """Batches of these rows, in their order."""
         return Feed(self.source, rows, self.dataset.labels, BATCH, shuffle=False)
 
-    def look(self, rows: NDArray[np.int64]) -> Seen | None:
+    def look(self, rows: NDArray[np.int64]) -> AttentionMaps | None:
         """Attention on these rows; None if the method gives none."""
         return look(self.method, self.feed(rows), self.run.recipe.image_size, self.run.precision)
 
-    def frame(self, rows: NDArray[np.int64], seen: Seen) -> Frame:
+    def frame(self, rows: NDArray[np.int64], seen: AttentionMaps) -> Frame:
         """The annotations of these rows, on the device."""
         originals = original_sizes(self.dataset, rows.tolist())
         frame = framed(self.dataset, rows, originals, seen.stored, self.run.recipe.image_size)
@@ -72,7 +72,7 @@ class Viewer:
 
 
 @torch.inference_mode()
-def sight(viewer: Viewer) -> Sight | None:
+def sight(viewer: AttentionEvaluator) -> AttentionScores | None:
     """What the method sees on the test images, and how well it fits what is annotated; None without attention."""
     rows = viewer.splits["test"]
     seen = viewer.look(rows)
@@ -81,7 +81,7 @@ def sight(viewer: Viewer) -> Sight | None:
     dataset, missing = viewer.dataset, {}
     if dataset.boxes is None and dataset.parts is None:
         empty = Frame(viewer.run.recipe.image_size, None, None, None, torch.zeros(len(rows), 2))
-        return Sight(seen, empty, None, None, {"localisation": f"{dataset.name} has neither boxes nor parts"})
+        return AttentionScores(seen, empty, None, None, {"localisation": f"{dataset.name} has neither boxes nor parts"})
     frame = viewer.frame(rows, seen)
     if dataset.parts is None:
         missing["localisation.parts"] = f"{dataset.name} has no parts"
@@ -93,7 +93,7 @@ def sight(viewer: Viewer) -> Sight | None:
         )
         frame = frame.without_boxes()
     thresholds = None if frame.boxes is None else _thresholds(viewer)
-    return Sight(
+    return AttentionScores(
         seen,
         frame,
         None if thresholds is None else thresholds[0],
@@ -102,7 +102,7 @@ def sight(viewer: Viewer) -> Sight | None:
     )
 
 
-def _thresholds(viewer: Viewer) -> tuple[float, float]:
+def _thresholds(viewer: AttentionEvaluator) -> tuple[float, float]:
     """Of the method's and the centre prior's crop: what fits best on the validation slice, or else on train."""
     rows = viewer.splits["validation"] if len(viewer.splits["validation"]) else viewer.splits["train"]
     rows = rows[:: -(-len(rows) // THRESHOLD_IMAGES)]
@@ -112,7 +112,9 @@ def _thresholds(viewer: Viewer) -> tuple[float, float]:
     return best_threshold(seen, frame), best_threshold(centre_prior(seen), frame)
 
 
-def _localisation(seen: Seen, frame: Frame, thresholds: tuple[float, float] | None, same_maps: bool) -> Localisation:
+def _localisation(
+    seen: AttentionMaps, frame: Frame, thresholds: tuple[float, float] | None, same_maps: bool
+) -> Localisation:
     own, centre = thresholds or (None, None)
     prior = centre_prior(seen)
     # The same maps, judged by another image's annotations: what is left owes nothing to the image itself.
@@ -142,19 +144,19 @@ def _localisation(seen: Seen, frame: Frame, thresholds: tuple[float, float] | No
     )
 
 
-def _ceiling(seen: Seen, frame: Frame) -> float | None:
+def _ceiling(seen: AttentionMaps, frame: Frame) -> float | None:
     if frame.visible is None or not bool(frame.visible.any()):
         return None
     return float(ceiling(frame, *seen.mean.shape[1:])[frame.visible.any(dim=1)].float().mean())
 
 
-def _part_hits(seen: Seen, prior: Seen, frame: Frame) -> dict[str, PartHits]:
+def _part_hits(seen: AttentionMaps, prior: AttentionMaps, frame: Frame) -> dict[str, PartHits]:
     """How often the mean map's peak lies on each part, of the images in which it is visible."""
     if frame.visible is None:
         return {}
     count = frame.visible.sum(dim=0)
 
-    def rates(of: Seen) -> list[float]:
+    def rates(of: AttentionMaps) -> list[float]:
         speaks = of.mean.amax(dim=(1, 2)) > 0
         hits = on_parts(peaks(of.mean)[:, None] * frame.size, frame)[:, 0] & speaks[:, None]
         return (hits.sum(dim=0) / count.clamp_min(1)).tolist()

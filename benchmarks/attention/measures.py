@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.attention.attention_maps import AttentionMaps, peaks
 from benchmarks.attention.frame import Frame
-from benchmarks.attention.seen import Seen, peaks
 
 CHUNK = 64
 """Images whose maps are brought to the input's size at the same time."""
@@ -32,7 +32,7 @@ MEASURES = {
 """Name -> what it is, in words."""
 
 
-def measure(seen: Seen, frame: Frame, threshold: float | None, same_maps: bool) -> dict[str, Tensor]:
+def measure(seen: AttentionMaps, frame: Frame, threshold: float | None, same_maps: bool) -> dict[str, Tensor]:
     """Every measure that the annotations allow: name -> `(N,)`.
 
     `threshold` of the attention crop, None to leave it out; `same_maps`: whether map k is the same thing on every
@@ -123,7 +123,7 @@ def share_in_box(weights: Tensor, frame: Frame) -> Tensor:
     return _share(torch.einsum("nyx,ny,nx->n", weights, down, across), weights)
 
 
-def crop_iou(seen: Seen, frame: Frame, threshold: float) -> Tensor:
+def crop_iou(seen: AttentionMaps, frame: Frame, threshold: float) -> Tensor:
     """IoU of each box and the attention crop: `(N,)`, 0 for a map that is zero everywhere."""
 
     def of_chunk(weights: Tensor, frame: Frame) -> Tensor:
@@ -143,7 +143,7 @@ def crop_boxes(weights: Tensor, threshold: float) -> Tensor:
     return torch.stack([left, top, right, bottom], dim=1)
 
 
-def best_threshold(seen: Seen, frame: Frame) -> float:
+def best_threshold(seen: AttentionMaps, frame: Frame) -> float:
     """The threshold whose attention crops fit the boxes best, by their mean IoU. For images that are not tested on."""
     means = torch.stack([crop_iou(seen, frame, threshold).nanmean() for threshold in THRESHOLDS])
     return THRESHOLDS[int(means.argmax())]
@@ -162,7 +162,7 @@ def enlarged(maps: Tensor, size: int) -> Tensor:
     return F.interpolate(maps[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
-def _by_chunk(seen: Seen, frame: Frame, of_chunk: Callable[[Tensor, Frame], Tensor]) -> Tensor:
+def _by_chunk(seen: AttentionMaps, frame: Frame, of_chunk: Callable[[Tensor, Frame], Tensor]) -> Tensor:
     parts = [slice(start, start + CHUNK) for start in range(0, len(seen), CHUNK)]
     return torch.cat([of_chunk(enlarged(seen.mean[part], frame.size), frame.rows(part)) for part in parts])
 

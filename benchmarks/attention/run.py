@@ -10,19 +10,18 @@ import pandas as pd
 import torch
 
 from benchmarks.attention.gallery import write_galleries
-from benchmarks.attention.localise import Viewer, sight
+from benchmarks.attention.localise import AttentionEvaluator, sight
 from benchmarks.attention.measures import MEASURES
+from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.execute import WEIGHTS, run_folder
-from benchmarks.numerics import numerics
-from benchmarks.plan import Place
-from benchmarks.predict import load_trained
+from benchmarks.training.inference import load_trained
+from benchmarks.training.numerics import numerics
 from results.localisation import Localisation
-from results.store import ResultStore
+from results.store import WEIGHTS, ResultStore, run_folder
 
 
 @dataclass
-class Looked:
+class AttentionReport:
     """What came of looking at one Run."""
 
     id: str
@@ -31,13 +30,13 @@ class Looked:
     galleries: list[Path] = field(default_factory=list)
 
 
-def look_at(store: ResultStore, run_id: str, place: Place, images: int) -> Looked:
+def look_at(store: ResultStore, run_id: str, environment: Environment, images: int) -> AttentionReport:
     """Measures a Run's attention over the whole test set; `images` right and wrong ones go into its galleries.
 
     Raises `UserError` for a Run without weights or on other images, `ResultsError` if it can't be stored.
     """
-    record, run, method = load_trained(store, run_id, torch.device(place.device))
-    viewer = Viewer(run, method, place)
+    record, run, method = load_trained(store, run_id, torch.device(environment.device))
+    viewer = AttentionEvaluator(run, method, environment)
     if viewer.dataset.split_hash != run.split_sha256:
         raise UserError(f"{record.id}: {run.dataset} has other images or another split than it was trained on")
     known = store.predictions(record.id)
@@ -53,12 +52,14 @@ def look_at(store: ResultStore, run_id: str, place: Place, images: int) -> Looke
     return looked
 
 
-def _look(store: ResultStore, viewer: Viewer, run_id: str, known: pd.DataFrame, images: int) -> Looked:
+def _look(
+    store: ResultStore, viewer: AttentionEvaluator, run_id: str, known: pd.DataFrame, images: int
+) -> AttentionReport:
     """Measured, and the galleries written; `known` are the Run's predictions."""
     found = sight(viewer)
     if found is None:
-        return Looked(run_id, None, {"localisation": f"{viewer.run.method} gives no attention maps"})
-    looked = Looked(run_id, found.localisation, found.missing)
+        return AttentionReport(run_id, None, {"localisation": f"{viewer.run.method} gives no attention maps"})
+    looked = AttentionReport(run_id, found.localisation, found.missing)
     if images:
         predictions = known[known["selection"] == "last"].set_index("image")
         predictions = predictions.loc[[viewer.dataset.paths[row] for row in viewer.splits["test"]]]
@@ -79,7 +80,7 @@ def lookable(store: ResultStore) -> list[str]:
     ]
 
 
-def measured(looked: Looked) -> list[dict[str, Any]]:
+def measured(looked: AttentionReport) -> list[dict[str, Any]]:
     """For people: a row per measure, in percent."""
     found = looked.localisation
     if found is None:

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks import machine
+from benchmarks import hardware
 
 THROTTLING = {
     0x0004: "power cap",
@@ -20,7 +20,7 @@ THROTTLING = {
     0x0080: "power brake",
 }
 """Bits of `nvmlDeviceGetCurrentClocksEventReasons` that mean that the GPU runs below the clocks it could have."""
-CHANGING = ("clocks.sm", "clocks.mem", machine.THROTTLED, "temperature.gpu")
+CHANGING = ("clocks.sm", "clocks.mem", hardware.THROTTLED, "temperature.gpu")
 """What nvidia-smi tells in place of NVML."""
 
 
@@ -41,7 +41,7 @@ class EnergyMeter:
             return
         try:
             nvml.nvmlInit()
-            self.handle = nvml.nvmlDeviceGetHandleByUUID(machine.gpu_uuid(device))
+            self.handle = nvml.nvmlDeviceGetHandleByUUID(hardware.gpu_uuid(device))
             nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
         except nvml.NVMLError as error:
             self.reason = f"NVML refuses: {error}"
@@ -96,8 +96,8 @@ def state(device: torch.device, meter: EnergyMeter) -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
     }
     if device.type == "cuda":
-        told = machine.hardware(device) if meter.nvml is None else {}
+        told = hardware.hardware(device) if meter.nvml is None else {}
         found |= meter.state() or {key: told[key] for key in CHANGING if key in told}
         with contextlib.suppress(KeyError, ValueError):  # not told, or `[N/A]`
-            found["throttled"] = throttling(int(told[machine.THROTTLED], 16))
+            found["throttled"] = throttling(int(told[hardware.THROTTLED], 16))
     return found

@@ -10,7 +10,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import peak_resident_bytes, reset_peak_resident, resident_bytes
+from benchmarks.hardware import peak_resident_bytes, reset_peak_resident, resident_bytes
 from results.speed import Phase
 
 

@@ -17,7 +17,7 @@ ROUNDS = 5
 
 
 def measure_limits(device: torch.device, precision: str) -> Limits:
-    """Measures the three ceilings in about a second. For `tf32` it must be on (see `benchmarks.numerics`).
+    """Measures the three ceilings in about a second. For `tf32` it must be on (see `benchmarks.training.numerics`).
 
     That of arithmetic in `bf16` is float32's where that is faster: a processor that has no bf16 computes in it slowly,
     and its libraries turn to float32 in some operations and not in others.

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from reports.cells import absent, alone, one_line
+from reports.cell_format import absent, alone, one_line
 from reports.figures.style import DARK, SMALL, entitle, signed, style
-from reports.paired import LEVEL
+from reports.tables.paired import LEVEL
 
 _COLOR = "#0072B2"
 

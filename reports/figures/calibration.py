@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.cells import one_line
+from reports.cell_format import one_line
 from reports.figures.style import GREY, SMALL, entitle, looks_of, style
 
 BINS = 15

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.cells import one_line
+from reports.cell_format import one_line
 from reports.figures.style import CURVES, Look, entitle, looks_of, style
 
 Curve = tuple[str, Sequence[pd.DataFrame]]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from reports.cells import one_line
+from reports.cell_format import one_line
 from reports.figures.style import entitle, in_bytes, style
 
 REST = "rest of the peak"

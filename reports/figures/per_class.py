@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.cells import one_line
+from reports.cell_format import one_line
 from reports.figures.style import DARK, GREY, class_label, entitle, style
 
 SHUFFLES = 500

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.cells import one_line
+from reports.cell_format import one_line
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, SMALL, Look, entitle, log_axis, looks_of, style
 

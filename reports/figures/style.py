@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from reports.cells import minus, one_line, rounded
+from reports.cell_format import minus, one_line, rounded
 from results.store import write_whole
 
-STYLE = Path(__file__).parent.with_name("fgbench.mplstyle")
+STYLE = Path(__file__).with_name("fgbench.mplstyle")
 FORMATS = ("svg", "pdf", "png")
 """Vectors for papers, pixels for pages."""
 CURVES = 7

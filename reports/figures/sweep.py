@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.cells import one_line
+from reports.cell_format import one_line
 from reports.figures.style import entitle, log_axis, looks_of, style
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.cells import STEADY, absent, one_line
+from reports.cell_format import STEADY, absent, one_line
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, GREY, SMALL, Look, entitle, in_bytes, log_axis, looks_of, note, style
 from reports.groups import labels

@@ -1,0 +1,115 @@
+"""Makes the small Swin that comes with the project, from the small ResNet that does.
+
+A Swin learns nothing of the drawn birds from their labels alone within an hour on two cores (top-1 stays at chance: the
+marks are small, and it has no convolution's bias towards what is local). Given the ResNet's maps to imitate, it learns
+from the first minutes on. `python -m benchmarks.cli.distil_backbone` trains it on the suite `pretrain`'s classes and
+writes `methods/weights/test_swin_birds.safetensors`; its network options belong in `known.yaml`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import typer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from benchmarks.cli.ship_backbone import write_backbone
+from benchmarks.config import read_yaml
+from benchmarks.planning.suite import FOLDER
+from benchmarks.training.optim import lr_factor
+from datasets import open_dataset
+from datasets.interface import Dataset
+from datasets.loading.augment import normalise
+from datasets.loading.store import Store, open_store
+from methods.backbones import Backbone, TimmBackbones
+from results.settings import Schedule
+
+SIZE = 96
+STUDENT = "swin_tiny_patch4_window7_224"
+OPTIONS: dict[str, Any] = {"embed_dim": 32, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 8], "window_size": 6}
+TEACHER, TEACHER_WEIGHTS = "test_resnet", "test_resnet_birds"
+STUDENT_TAPS, TEACHER_TAPS = (16, "final"), (16, 32)
+"""Maps that imitate, and those imitated; the student's last one is behind its final normalisation, to be learnt too."""
+IMITATION = 5.0
+"""Weight of each map's squared error, in units of the teacher's variance, beside the cross-entropy."""
+BATCH, LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 32, 1e-3, 0.05, 1.0
+
+
+class Distillation(nn.Module):
+    """A student that names the class and, through one linear layer a map, gives its teacher's maps."""
+
+    def __init__(self, student: Backbone, teacher: Backbone, classes: int) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = teacher.eval().requires_grad_(False)
+        pairs = zip(student.channels, teacher.channels, strict=True)
+        self.translate = nn.ModuleList(nn.Conv2d(own, other, 1) for own, other in pairs)
+        self.classify = nn.Linear(student.channels[-1], classes)
+
+    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy, and the mean squared error of the maps in units of the teacher's variance."""
+        maps = self.student(images)
+        with torch.no_grad():
+            wanted = [target / target.std() for target in self.teacher(images)]
+        errors = [mse_loss(layer(own), target) for layer, own, target in zip(self.translate, maps, wanted, strict=True)]
+        return cross_entropy(self.classify(maps[-1].mean((2, 3))), labels), torch.stack(errors).sum()
+
+
+def train(model: Distillation, store: Store, dataset: Dataset, epochs: int) -> None:
+    """Trains in place on the official training images, mirrored by chance."""
+    learning = [*model.student.parameters(), *model.translate.parameters(), *model.classify.parameters()]
+    optimizer = torch.optim.AdamW(learning, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    labels = torch.from_numpy(dataset.labels)
+    rows = torch.from_numpy(dataset.is_train).nonzero().flatten()
+    steps = len(rows) // BATCH
+    model.student.train()
+    for epoch in range(epochs):
+        sums = torch.zeros(3)
+        for step, batch in enumerate(rows[torch.randperm(len(rows))].split(BATCH)[:steps]):
+            optimizer.param_groups[0]["lr"] = LEARNING_RATE * lr_factor(
+                Schedule(warmup_epochs=0.25), epochs, epoch + step / steps
+            )
+            images = normalise(store.images(batch.numpy())[0])
+            images = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, images.flip(-1), images)
+            named, imitated = model.losses(images, labels[batch])
+            optimizer.zero_grad()
+            (named + IMITATION * imitated).backward()
+            nn.utils.clip_grad_norm_(learning, CLIP_NORM)
+            optimizer.step()
+            sums += torch.stack([named.detach(), imitated.detach(), torch.tensor(1.0)])
+        named, imitated = (sums[:2] / sums[2]).tolist()
+        typer.echo(f"epoch {epoch + 1}/{epochs}: cross-entropy {named:.3f}, maps {imitated:.3f}")
+
+
+@torch.no_grad()
+def accuracy(model: Distillation, store: Store, dataset: Dataset) -> float:
+    """Percent of the test images that the student names right."""
+    model.eval()
+    rows = torch.from_numpy(~dataset.is_train).nonzero().flatten()
+    labels = torch.from_numpy(dataset.labels)
+    right = 0
+    for batch in rows.split(BATCH):
+        maps = model.student(normalise(store.images(batch.numpy())[0]))
+        right += int((model.classify(maps[-1].mean((2, 3))).argmax(1) == labels[batch]).sum())
+    return 100 * right / len(rows)
+
+
+def main(name: str = "test_swin_birds", epochs: int = 12) -> None:
+    """Trains the student and writes it as a weight file of the project."""
+    torch.manual_seed(0)
+    options = read_yaml(FOLDER / "pretrain.yaml")["train"][0]["datasets"][0]["options"] | {"train_per_class": 140}
+    dataset = open_dataset("synthetic", options=options)
+    store = open_store(dataset, SIZE, "squash")
+    student = TimmBackbones(STUDENT, SIZE, options=OPTIONS).features(STUDENT_TAPS)
+    teacher = TimmBackbones(TEACHER, SIZE, TEACHER_WEIGHTS).features(TEACHER_TAPS)
+    model = Distillation(student, teacher, len(dataset.classes))
+    train(model, store, dataset, epochs)
+    typer.echo(f"top-1 on {int((~dataset.is_train).sum())} test images: {accuracy(model, store, dataset):.1f} %")
+    origin = {"made_by": "benchmarks.cli.distil_backbone", "teacher": TEACHER_WEIGHTS, "epochs": str(epochs)}
+    write_backbone(name, student.net.state_dict(), origin | {"dataset": "synthetic", "options": str(options)})
+
+
+if __name__ == "__main__":
+    typer.run(main)

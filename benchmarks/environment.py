@@ -1,0 +1,78 @@
+"""What this machine offers a Run: data, weights, device, and how to compute. None of it is part of a Run's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+
+import datasets
+from benchmarks.config import deep_merge
+from benchmarks.errors import UserError
+from datasets.interface import Dataset
+from results.settings import FeedMode
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Choices of speed and safety. They leave a result as it is, up to rounding."""
+
+    compile: bool = False
+    """Whether losses and forward passes go through torch.compile. A method's own draws are then other ones."""
+    deterministic: bool = False
+    """Whether a GPU must give the same bits each time; an operation that can't is an error. A CPU always does."""
+    micro_batch: int | Literal["auto"] | None = None
+    """Images that one backward pass takes at the most; a larger batch is cut and its gradients are added. `auto`: as
+    many as fit. Batch norm takes its statistics from what it is given at once: a batch that is cut changes them."""
+    checkpoint_seconds: float = 60.0
+    """Between two checkpoints within an epoch; each end of an epoch has one besides."""
+    tensorboard: bool = False
+    """Whether scalars are also written for TensorBoard, into the Run's folder."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where this machine keeps data and weights, and what it computes on."""
+
+    data_root: Path | None = None
+    weights_root: Path | None = None
+    device: str = "cpu"
+    feed: FeedMode = "auto"
+    """How images come to the device: has no influence on a result, only on speed and memory."""
+    execution: Execution = field(default_factory=Execution)
+
+    def open(self, name: str, options: Mapping[str, Any]) -> Dataset:
+        """The dataset, opened once per process."""
+        return _open(name, self.data_root, yaml.safe_dump(dict(options)))
+
+    def open_all(self, name: str, options: Mapping[str, Any]) -> list[Dataset]:
+        """The dataset alone, or each subset of one that is scored subset by subset."""
+        return [self.open(name, one) for one in subsets(name, options)]
+
+
+@cache
+def _open(name: str, root: Path | None, options: str) -> Dataset:
+    return datasets.open_dataset(name, root, yaml.safe_load(options))
+
+
+def subsets(name: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The options to open a dataset with, one after another: those given, laid over each subset's own where it is
+    scored subset by subset. So a subset that is asked for stands alone."""
+    reader = datasets.reader_classes().get(name)
+    found: list[dict[str, Any]] = []
+    for subset in (reader.subsets if reader else ()) or ({},):
+        one = deep_merge(subset, options)
+        found += [one] if one not in found else []
+    return found
+
+
+def choose_device(wish: str) -> str:
+    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`. Raises `UserError` if there is no such device."""
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise UserError("there is no CUDA device here; use --device cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wish == "auto" else wish

@@ -1,0 +1,176 @@
+"""One Run, from its settings to its stored record; what it raises is recorded too."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from benchmarks import hardware
+from benchmarks.environment import Environment
+from benchmarks.execution import locks, torchrun
+from benchmarks.execution.heartbeat import EVALUATION_COST, HeartbeatWriter
+from benchmarks.isolation import Tell
+from benchmarks.planning import published
+from benchmarks.planning.expand import images_to_process
+from benchmarks.profiling import measure
+from benchmarks.training import checkpoint
+from benchmarks.training.build_method import state_on_cpu
+from benchmarks.training.evaluate import metrics, prediction_table
+from benchmarks.training.listener import Listener
+from benchmarks.training.train import Trainer
+from results.record import SELECTIONS, Record
+from results.settings import AnyRun, ProfileRun, Run
+from results.store import WEIGHTS, ResultsError, ResultStore, write_whole
+
+PROFILE_WORK = 4000.0
+"""What a profile Run counts for in the time left, in trained images: a guess, it takes some 15 seconds."""
+
+
+CarryOut = Callable[[AnyRun, ResultStore, Environment, Listener], Record]
+"""`carry_out`, or what a test puts in its place."""
+
+
+class Attempt(NamedTuple):
+    """What became of a Run that was gone to."""
+
+    record: Record | None
+    """None: another process is working on it."""
+    here: bool
+    """Whether it was this attempt that worked on it."""
+
+
+def attempt(
+    case: AnyRun, root: Path, environment: Environment, before: datetime | None, carry_out: CarryOut, tell: Tell
+) -> Attempt:
+    """Carries the Run out if nobody else is at it, nor has been since its record began at `before`.
+
+    Raises `ResultsError` if the results can't be written.
+    """
+    store = ResultStore(root)
+    folder = store.folder(case.id)
+    with locks.claim(folder) as ours:
+        if not ours:
+            return Attempt(None, False)
+        known = store.read(case.id)  # another may have finished it between a look and the claim
+        if known is not None and (known.status == "done" or known.started != before):
+            return Attempt(known, False)
+        with HeartbeatWriter(folder, case.id, case.label, work_of(case, environment), tell) as pulse:
+            return Attempt(carry_out(case, store, environment, pulse), True)
+
+
+def work_of(case: AnyRun, environment: Environment) -> float:
+    """What a case counts for in the time left, in trained images."""
+    if not isinstance(case, Run):
+        return PROFILE_WORK
+    trained, evaluated = images_to_process(case, environment)
+    return trained + evaluated * EVALUATION_COST
+
+
+def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+    """Trains or measures, and stores the record; a Run that raises has a record that says so.
+
+    Raises `ResultsError` (what can't be written concerns every Run), and where several processes train together also
+    what not all of them meet.
+    """
+    began = time.monotonic()
+    record = blank(case, torch.device(environment.device))
+    try:
+        if isinstance(case, Run):
+            _train(case, record, store, environment, listener)
+        else:
+            _profile(case, record, store, environment, listener)
+    except ResultsError:
+        raise
+    except Exception as error:  # the boundary: whatever a method, a dataset or a device raises ends one Run only
+        record.status = "failed"
+        record.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        record.details = getattr(error, "details", {})
+        record.traceback = "".join(traceback.format_exception(error))
+        record.seconds = time.monotonic() - began
+        store.write(record)
+        if torchrun.size() > 1 and not isinstance(error, torchrun.ALIKE):
+            raise
+    return record
+
+
+def blank(case: AnyRun, device: torch.device) -> Record:
+    """A record that says what was to be done, by which code and where."""
+    commit, clean = hardware.commit()
+    return Record(
+        id=case.id,
+        hash=case.hash,
+        experiment=case.experiment,
+        status="done",
+        run=case.model_dump(mode="json"),
+        commit=commit,
+        clean=clean,
+        versions=hardware.versions(),
+        hardware=hardware.hardware(device),
+    )
+
+
+def _train(run: Run, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:
+    folder = store.folder(run.id)
+    began = time.monotonic()
+    torchrun.say(run, environment)
+    trainer = Trainer(run, environment, folder, listener)
+    trained = trainer.train()
+    progress = trained.progress
+    labels = torch.from_numpy(trainer.dataset.labels[trained.test_rows])
+    record.metrics = {name: metrics(chosen.logits, labels, chosen.epoch) for name, chosen in progress.chosen.items()}
+    record.split = {
+        "sha256": trainer.dataset.split_hash,
+        "classes": len(trainer.dataset.classes),
+        "class_names": list(trainer.dataset.classes),
+        **trained.counts,
+    }
+    if trainer.dataset.subsets:
+        record.split["subsets"] = list(trainer.dataset.subsets)
+    record.weights = trained.weights
+    record.model = {
+        "parameters": sum(parameter.numel() for parameter in trained.method.parameters()),
+        "views": trained.method.views,
+        "input": run.recipe.image_size,
+    }
+    record.training = {"images_per_s": trained.images_per_s, "seconds": trained.training_seconds}
+    record.training |= {"micro_batch": trained.micro_batch, "processes": trained.processes}
+    if trained.compile_seconds is not None:
+        record.training["compile_seconds"] = trained.compile_seconds
+    record.notes = trained.notes
+    if trained.peak_memory is not None:
+        record.training["peak_memory"] = trained.peak_memory
+    for name in set(SELECTIONS) - set(progress.chosen):
+        record.missing[f"metrics.{name}"] = (
+            "the method's last step comes after the epochs: none of them was evaluated with it"
+            if trainer.finished
+            else f"no image is held out of train (validation: {run.recipe.validation})"
+        )
+    record.published, record.deviations = published.rows(run), published.deviations(run)
+    record.changed = published.changed(run)
+    record.resumed = progress.resumed
+    record.seconds = progress.seconds if progress.resumed else time.monotonic() - began
+    logits = {name: chosen.logits for name, chosen in progress.chosen.items()}
+    write_whole(folder / WEIGHTS, lambda path: save_file(dict(state_on_cpu(trained.method)), path))
+    store.write(
+        record,
+        history=pd.DataFrame(progress.history),
+        predictions=prediction_table(trainer.dataset, trained.test_rows, logits),
+    )
+    checkpoint.discard(folder)
+
+
+def _profile(run: ProfileRun, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:
+    device = hardware.gpu_uuid(torch.device(run.device)) if run.device == "cuda" else run.device
+    with locks.sole_use(device, lambda: listener.note("waits for another measurement on this device")):
+        began = time.monotonic()
+        measure.measure(run, record, environment, store.folder(run.id))
+    record.seconds = time.monotonic() - began
+    store.write(record)

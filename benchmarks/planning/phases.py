@@ -1,0 +1,52 @@
+"""The phases of a training: what learns in each, for how long, with which optimiser and schedule."""
+
+from __future__ import annotations
+
+from benchmarks.errors import UserError, require_known
+from methods.interface import Method, Phase
+from results.settings import PhaseSettings, Recipe
+
+
+class PhasePlan:
+    """One phase of a training, resolved: what learns, for how long, with which optimiser and schedule."""
+
+    def __init__(self, phase: Phase, epochs: int, recipe: Recipe) -> None:
+        own = recipe.phases.get(phase.name, PhaseSettings())
+        self.name = phase.name
+        self.trains = phase.trains
+        self.epochs = epochs
+        self.optimizer = own.optimizer or recipe.optimizer
+        self.schedule = own.schedule or recipe.schedule
+        self.batch_size = own.batch_size or recipe.batch_size
+        self.lr_scale = {**recipe.lr_scale, **own.lr_scale}
+
+
+def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
+    """The method's phases with their epochs: the recipe's own numbers, else shares of its whole number.
+
+    Each phase gets at least one epoch and their sum is the recipe's. Raises `UserError` for a phase in the recipe that
+    the method does not have, and for fewer epochs than phases.
+    """
+    phases = method.phases()
+    for name in recipe.phases:
+        require_known("phase", name, [phase.name for phase in phases])
+    given = {name: settings.epochs for name, settings in recipe.phases.items() if settings.epochs}
+    left = recipe.epochs - sum(given.values())
+    shared = [phase for phase in phases if phase.name not in given]
+    if shared and left < len(shared):
+        raise UserError(
+            f"{recipe.epochs} epochs are too few for the phases {', '.join(phase.name for phase in phases)}; "
+            "each needs one at least"
+        )
+    total = sum(phase.share for phase in shared)
+    plans, begun, used = [], 0.0, 0
+    for phase in phases:
+        if phase.name in given:
+            epochs = given[phase.name]
+        else:  # rounding the running total keeps the sum equal to the budget
+            begun += phase.share / total * left
+            shared.remove(phase)
+            epochs = min(max(round(begun) - used, 1), left - used - len(shared))
+            used += epochs
+        plans.append(PhasePlan(phase, epochs, recipe))
+    return plans

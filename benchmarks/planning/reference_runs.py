@@ -1,0 +1,248 @@
+"""The project's own numbers: the experiments they are made of, which Runs are missing, and which of those tell most.
+
+They are the rows of every suite that has a place among the numbers, and every published row by its paper's recipe. What
+is missing of them is written to `results/reference/planned.json`, from which reports show it as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import methods
+from benchmarks.environment import Environment
+from benchmarks.errors import REFUSED, UserError
+from benchmarks.planning import batch_sweep, expand, recipes, suite, suite_builders
+from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import fits, matches, none_fits
+from benchmarks.planning.suite import Profiling, Suite, Training
+from results.record import Record
+from results.settings import AnyRun, ProfileRun, Run, as_run, method_label
+from results.store import ResultStore
+
+ALL = "all"
+"""In place of a method: all the numbers."""
+COMMAND = "python run_all.py reproduce all --missing"
+"""Does what is missing."""
+ANY_GPU = "any GPU"
+"""Hardware of a profile that is planned where there is none."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of the numbers: Runs that differ in their seed (or repeat) alone."""
+
+    suite: str
+    names: dict[str, Any]
+    """What a table calls it: dataset, protocol, method, backbone, px, published …"""
+    runs: tuple[AnyRun, ...]
+    """In the order of their seeds; empty where they can't be planned for want of data or weights."""
+    gpu: bool
+    """Whether it is left to machines with a GPU."""
+    lacking: str | None = None
+    """The data or weights that are not here, in words that name no path."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of a training, or the numbers of a profile's repeats."""
+        return [run.number for run in self.runs]
+
+    def needs(self, device: str) -> str | None:
+        """What a machine that computes on `device` wants for it, in words; None: nothing."""
+        return self.lacking or ("a GPU" if self.gpu and device != "cuda" else None)
+
+
+def experiments(environment: Environment, changes: Changes) -> list[Experiment]:
+    """All of them in the order of the suites, the papers' own recipes last; `--only` and `--seeds` narrow them."""
+    suites = [(name, suite.load(name)) for name in suite.available()]
+    chosen = sorted((one for one in suites if one[1].numbers is not None), key=lambda one: one[1].numbers or 0)
+    found = [row for name, one in chosen for row in _of_suite(name, one, environment, changes.seeds)]
+    found += [row for name in methods.available() for row in _of_paper(name, environment, changes.seeds)]
+    if not changes.only:
+        return found
+    left = [kept for row in found if (kept := _narrowed(row, changes.only)) is not None]
+    if not left:
+        raise UserError(none_fits((one for row in found for one in _settings(row)), changes.only))
+    return left
+
+
+def _narrowed(row: Experiment, only: Mapping[str, str]) -> Experiment | None:
+    """The row with those of its Runs that have these settings; a row without Runs by what its names tell of them."""
+    if not row.runs:
+        return row if any(fits(one, only) for one in _settings(row)) else None
+    runs = tuple(run for run in row.runs if matches(run, only))
+    return replace(row, runs=runs) if runs else None
+
+
+def _settings(row: Experiment) -> Iterator[dict[str, Any]]:
+    """Of each Run, as plain values; of a row without Runs what its names tell: all methods, datasets and backbones."""
+    if row.runs:
+        yield from (run.model_dump(mode="json") for run in row.runs)
+        return
+    lists = (str(row.names.get(name) or "").split(", ") for name in ("method", "dataset", "backbone"))
+    for label, data, backbone in product(*lists):
+        method, _, variant = label.partition(":")
+        values = {
+            "job": row.names["job"],
+            "protocol": row.names.get("protocol"),
+            "method": method,
+            "variant": variant or "paper",
+            "dataset": data.partition(":")[0],
+            "backbone": backbone,
+            "recipe": {"image_size": row.names["px"]} if row.names.get("px") else {},
+        }
+        yield {key: value for key, value in values.items() if value}
+
+
+def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
+    """The experiments with the Runs of which no finished record is known; those that have all are left out."""
+    done = answered(known)
+    left = (replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
+    return [row for row in left if row.runs or row.lacking]
+
+
+def unanswered(runs: Iterable[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
+    """The Runs that none of these records answers; of a sweep that came to its end, those beyond it are answered."""
+    return _left(runs, answered(known))
+
+
+def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
+    left = (run for run in runs if key(run) not in done)
+    return [run for run in left if batch_sweep.end(run, lambda smaller: done.get(key(smaller))) is None]
+
+
+def answered(records: Iterable[Record]) -> dict[str, Record]:
+    """Key -> record of each Run that finished; those of other rules, or that today's settings can't say, answer
+    nothing."""
+    found = {}
+    for record in records:
+        with suppress(ValidationError):
+            run = as_run(record.run)
+            if record.status == "done" and record.hash == run.hash:
+                found[key(run)] = record
+    return found
+
+
+def key(run: AnyRun) -> str:
+    """Equal for Runs that answer the same: a profile does on whatever hardware of its kind it was measured."""
+    return run.model_copy(update={"hardware": ""}).hash if isinstance(run, ProfileRun) else run.hash
+
+
+def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
+    """Those that tell most first: the first seed of every experiment, then the second, …; so each soon has a value, and
+    its spread when there is time. Experiments stay in their order."""
+    places: dict[str, int] = {}
+    for run in runs:
+        places.setdefault(run.experiment, len(places))
+    return sorted(runs, key=lambda run: (run.number, places[run.experiment]))
+
+
+def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
+    """What is missing as plain values that name no path: they are committed."""
+    return [
+        {
+            "suite": row.suite,
+            **row.names,
+            "seeds": row.seeds,
+            "why": f"needs {row.lacking}" if row.lacking else "needs a GPU" if row.gpu else "not run yet",
+            "command": COMMAND,
+        }
+        for row in rows
+    ]
+
+
+def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
+    """Copies every finished Run of the numbers to the committed ones, and writes down what is still missing."""
+    wanted = {key(run) for row in rows for run in row.runs}
+    paths = [store.publish(record.id) for record in store.own() if answered([record]).keys() & wanted]
+    return [*paths, store.plan(planned(missing(rows, store.records())))]
+
+
+def _of_suite(name: str, whole: Suite, environment: Environment, seeds: int | None) -> Iterator[Experiment]:
+    for training in whole.train:
+        yield from _expanded(name, Suite(about=whole.about, train=[training]), training, environment, seeds)
+    for profiling in whole.profile:
+        yield from _expanded(name, Suite(about=whole.about, profile=[profiling]), profiling, environment, seeds)
+
+
+def _expanded(
+    name: str, one: Suite, entry: Training | Profiling, environment: Environment, seeds: int | None
+) -> Iterator[Experiment]:
+    try:
+        runs = expand.expand(one, environment, Changes(seeds=seeds))
+    except REFUSED:  # the fault names paths of this machine
+        yield _without_runs(name, entry)
+        return
+    together: dict[str, list[AnyRun]] = {}
+    for run in runs:
+        together.setdefault(run.experiment, []).append(run)
+    for members in together.values():
+        elsewhere = entry.gpu and environment.device != "cuda"
+        its_runs = tuple(_on_any_gpu(run) if elsewhere else run for run in members)
+        yield Experiment(name, _names(its_runs[0]), its_runs, entry.gpu)
+
+
+def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
+    datasets = [entry.dataset] if isinstance(entry, Profiling) and entry.dataset else getattr(entry, "datasets", [])
+    needs = ", ".join([*(one.name for one in datasets), *(f"weights of {one.name}" for one in entry.backbones)])
+    names = {
+        "job": "train" if isinstance(entry, Training) else "profile",
+        "dataset": ", ".join(one.name for one in datasets) or None,
+        "protocol": getattr(entry, "protocol", None),
+        "method": ", ".join(entry.methods),
+        "backbone": ", ".join(one.name for one in entry.backbones) or None,
+    }
+    return Experiment(name, names, (), entry.gpu, needs)
+
+
+def _of_paper(method: str, environment: Environment, seeds: int | None) -> Iterator[Experiment]:
+    """Every published row that a variant answers, by the paper's recipe."""
+    with_rows = {row.answered_by.variant for row in recipes.published(method) if row.answered_by}
+    variants = [variant for variant in recipes.method_file(method).variants if variant in with_rows]
+    if not variants:
+        return
+    for goal in suite_builders.goals(method, environment, variants=variants):
+        published = next((row.value for row in goal.rows), None)
+        if goal.lacking is None:
+            (entry,) = suite_builders.reproduce(method, [goal], seeds or 3).train
+            for row in _expanded(
+                "papers", Suite(about="", train=[entry]), entry.model_copy(update={"gpu": True}), environment, seeds
+            ):
+                yield replace(row, names=row.names | {"published": published})
+            continue
+        needs = [goal.dataset] * (goal.dataset_fault is not None)
+        needs += [f"weights of {goal.backbone}"] * (goal.weights_fault is not None)
+        names = {
+            "job": "train",
+            "dataset": goal.dataset,
+            "protocol": "paper",
+            "method": method_label(method, goal.variant),
+            "backbone": goal.backbone,
+            "px": goal.recipe.image_size,
+            "epochs": expand.epochs_of(method, recipes.options_of(method, goal.variant), goal.recipe),
+            "published": published,
+        }
+        yield Experiment("papers", names, (), True, ", ".join(needs))
+
+
+def _names(run: AnyRun) -> dict[str, Any]:
+    if isinstance(run, ProfileRun):
+        names: dict[str, Any] = {"dataset": None, "protocol": None}
+        size = {"px": run.image_size, "batch": run.batch_size, "precision": run.precision, "compiled": run.compile}
+    else:
+        names = {"dataset": run.task, "protocol": run.protocol}
+        size = {"px": run.recipe.image_size, "epochs": expand.epochs_of(run.method, run.options, run.recipe)}
+    return {"job": run.job, **names, "method": method_label(run.method, run.variant), "backbone": run.backbone, **size}
+
+
+def _on_any_gpu(run: AnyRun) -> AnyRun:
+    """A profile as a machine with a GPU would plan it."""
+    if isinstance(run, Run):
+        return run
+    return run.model_copy(update={"device": "cuda", "hardware": ANY_GPU})

@@ -1,0 +1,56 @@
+"""Real images on their way to the device, batch after batch without end, as training and evaluation take them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.interface import Dataset
+from datasets.loading import augment
+from datasets.loading.feed import Feed
+from datasets.loading.sampling import batch_generator
+from datasets.loading.sources import open_source
+from methods.interface import Sampling
+from results.settings import Input
+from results.speed import Mode
+
+
+class InputPipeline:
+    """Batches of a dataset's training images; a dataset smaller than a few batches is gone through several times."""
+
+    def __init__(
+        self, dataset: Dataset, asked: Input, image_size: int, batch_size: int, sampling: Sampling, device: torch.device
+    ) -> None:
+        self.asked, self.image_size = asked, image_size
+        rows = dataset.split(0.0)["train"]
+        self.rows = np.resize(rows, max(len(rows), 4 * batch_size))
+        self.source = open_source(dataset, asked.stored_size, asked.resize, device, asked.feed)
+        self.labels, self.batch_size = dataset.labels, batch_size
+        wish = (sampling.classes or 0, sampling.images_per_class or 0)
+        self.sampling = wish if wish[0] * wish[1] == batch_size else None
+
+    def batches(self, mode: Mode) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """Images `(B, 3, H, W)` float32 on the device, augmented or centre crops by the mode, with labels `(B,)`."""
+        train = mode == "train"
+        feed = Feed(
+            self.source,
+            self.rows,
+            self.labels,
+            self.batch_size,
+            shuffle=train,
+            drop_last=True,
+            sampling=self.sampling if train else None,
+        )
+        epoch = 0
+        while True:
+            for number, batch in enumerate(feed.batches(epoch)):
+                if train:
+                    draws = batch_generator(0, epoch, number)
+                    images = augment.train_batch(batch, self.asked.augment, self.image_size, draws)
+                else:
+                    images = augment.test_batch(batch, self.image_size)
+                yield images.contiguous(memory_format=torch.channels_last), batch.labels
+            epoch += 1

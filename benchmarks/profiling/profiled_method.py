@@ -1,0 +1,81 @@
+"""What is measured: one method on one backbone, one random batch, and a step of it in either mode."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmarks.training.build_method import autocast, build_method
+from benchmarks.training.compile import CompiledMethod
+from benchmarks.training.optim import take_steps
+from results.settings import ProfileRun
+from results.speed import Mode
+
+LR = 1e-6
+"""So slow that the weights stay what they are, however many steps are taken."""
+
+
+class Cell:
+    """A method with random weights on its device, and random images with labels for it.
+
+    Raises what building the method raises, and the device's error where memory is too small.
+    """
+
+    def __init__(self, run: ProfileRun) -> None:
+        self.run, self.device = run, torch.device(run.device)
+        torch.manual_seed(0)
+        self.method, _ = build_method(run, run.classes, None, self.device)
+        images = torch.randn(run.batch_size, 3, run.image_size, run.image_size, device=self.device)
+        self.images = images.contiguous(memory_format=torch.channels_last)
+        # In runs of equal ones where the method wants pairs.
+        repeat = self.method.sampling.images_per_class or 1
+        self.labels = (torch.arange(run.batch_size) // repeat % run.classes).to(self.device)
+        self.optimizer = self._optimizer()
+        self.compiled: CompiledMethod | None = None
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.run.optimizer]
+        momentum = {"momentum": 0.9} if self.run.optimizer == "sgd" else {}
+        return kind(self.method.parameters(), lr=LR, fused=self.images.is_cuda, **momentum)
+
+    def compile(self) -> None:
+        """Lets both modes go through torch.compile from now on. Raises `UserError` without a compiler."""
+        self.compiled = CompiledMethod(self.method)
+
+    def learning(self) -> contextlib.AbstractContextManager[None]:
+        """Within, every shape of images is compiled for; others run as they are written."""
+        return self.compiled.learning() if self.compiled else contextlib.nullcontext()
+
+    def is_compiled(self, mode: Mode) -> bool:
+        """Whether anything of this mode went through the compiler."""
+        if self.compiled is None:
+            return False
+        return bool((self.compiled.losses if mode == "train" else self.compiled.forward).shapes)
+
+    def enter(self, mode: Mode) -> None:
+        """Makes the method ready for a mode."""
+        self.method.train(mode == "train")
+
+    def step(self, mode: Mode) -> Callable[[], None]:
+        """One step of compute alone, on the random batch."""
+        self.enter(mode)
+        return partial(self.train, self.images, self.labels) if mode == "train" else partial(self.infer, self.images)
+
+    def infer(self, images: Tensor) -> None:
+        """Logits of a batch `(B, 3, H, W)`."""
+        forward = self.compiled.forward if self.compiled else self.method
+        with torch.inference_mode(), autocast(self.device, self.run.precision):
+            forward(images)
+
+    def train(self, images: Tensor, labels: Tensor) -> None:
+        """All optimiser steps of a batch."""
+        for _ in self.training_steps(images, labels):
+            pass
+
+    def training_steps(self, images: Tensor, labels: Tensor) -> Iterator[object]:
+        """The optimiser steps of a batch, one by one, as a training takes them."""
+        return take_steps(self.method, images, labels, self.optimizer, self.run.precision)

@@ -1,0 +1,100 @@
+"""A Run's images as its training and its evaluation take them, of which this process has its share."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.errors import UserError
+from benchmarks.training.distributed import Processes
+from datasets.interface import Dataset
+from datasets.loading import augment
+from datasets.loading.feed import Feed
+from datasets.loading.mixup import mix
+from datasets.loading.sampling import batch_generator
+from datasets.loading.sources import Source
+from methods.interface import Sampling
+from results.settings import Run
+
+
+class TrainingBatch(NamedTuple):
+    """This process's share of a batch, augmented."""
+
+    number: int
+    images: Tensor
+    labels: Tensor
+    whole: int
+    """Images of the batch in all processes."""
+
+    @property
+    def share(self) -> float:
+        """What part of the batch is here."""
+        return len(self.images) / self.whole
+
+
+class Batches:
+    """The splits of a dataset."""
+
+    def __init__(self, run: Run, dataset: Dataset, processes: Processes) -> None:
+        self.run, self.recipe, self.dataset, self.processes = run, run.recipe, dataset, processes
+        self.rows = dataset.split(run.recipe.validation)
+        if not len(self.rows["test"]):
+            raise UserError(f"{run.dataset} has no test image; nothing could be evaluated")
+        self.source: Source | None = None
+        """To be set before batches are asked for: it is opened when it is known how much memory is left."""
+
+    def training_feed(self, batch_size: int, wish: Sampling) -> Feed:
+        """Training batches before augmentation, drawn as a method wishes."""
+        rows, world = self.rows["train"], self.processes.world
+        last = len(rows) % batch_size
+        sampling = None
+        if wish.classes is not None and wish.images_per_class is not None:
+            sampling = wish.classes, wish.images_per_class
+        return Feed(
+            self._source,
+            rows,
+            self.dataset.labels,
+            batch_size,
+            seed=self.run.seed,
+            # Batch norm can't learn from one image with a 1 × 1 map: a last batch of no more is left out of its epoch.
+            drop_last=0 < last < 2 * world and len(rows) > batch_size,
+            sampling=sampling,
+            part=(self.processes.rank, world),
+        )
+
+    def training(self, feed: Feed, epoch: int, start: int = 0) -> Generator[TrainingBatch, None, None]:
+        """The batches of an epoch from number `start` on, augmented; what is random depends on seed and number."""
+        settings, size = self.recipe.augment, self.recipe.image_size
+        for number, batch in enumerate(feed.batches(epoch, start), start):
+            whole = feed.batch_size
+            if feed.sampling is None:
+                whole = min(whole, len(feed.rows) - number * feed.batch_size)
+            draws = batch_generator(self.run.seed, epoch, number)
+            place = self.processes.share(whole).start, whole
+            images = augment.train_batch(batch, settings, size, draws, *place)
+            classes = len(self.dataset.classes)
+            images, labels = mix(images, batch.labels, classes, settings.mixing, epoch, draws, *place)
+            yield TrainingBatch(number, images.contiguous(memory_format=torch.channels_last), labels, whole)
+
+    def evaluation_feed(self, split: str, batch_size: int, rows: slice | None = None) -> Feed:
+        """The images of a split in their order, or those of `rows`."""
+        chosen = self.rows[split] if rows is None else self.rows[split][rows]
+        return Feed(self._source, chosen, self.dataset.labels, batch_size, shuffle=False)
+
+    def unaugmented(self, batch_size: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """All training images and labels, for what a method fits before and after its epochs."""
+        for batch in self.evaluation_feed("train", batch_size).batches(epoch=0):
+            images = augment.test_batch(batch, self.recipe.image_size)
+            yield images.contiguous(memory_format=torch.channels_last), batch.labels
+
+    def labels(self, split: str) -> Tensor:
+        """(N,) of a whole split, on the host."""
+        return torch.from_numpy(self.dataset.labels[self.rows[split]])
+
+    @property
+    def _source(self) -> Source:
+        assert self.source is not None, "set Batches.source first"
+        return self.source

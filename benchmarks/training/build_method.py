@@ -1,0 +1,56 @@
+"""A method on its backbone, as a Run describes it, on the device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import methods
+from benchmarks.errors import UserError
+from methods.backbones import TimmBackbones
+from methods.interface import Method
+from results.settings import ProfileRun, Run
+
+
+def build_method(
+    case: Run | ProfileRun, classes: int, weights_root: Path | None, device: torch.device
+) -> tuple[Method, list[dict[str, Any]]]:
+    """The method with its initial weights, and an account of the weight files.
+
+    Random weights come from torch's global generator: seed it first. Raises `BackboneError`, or `UserError` for
+    options the method refuses.
+    """
+    backbones = TimmBackbones(
+        case.backbone,
+        case.recipe.image_size if isinstance(case, Run) else case.image_size,
+        case.pretrained if isinstance(case, Run) else "none",
+        weights_root,
+        case.backbone_options,
+        allow_unfilled=case.allow_unfilled if isinstance(case, Run) else False,
+    )
+    try:
+        method = methods.load(case.method)(backbones, classes, **case.options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{case.label}: the method refuses its options: {error}") from error
+    account = [
+        {"backbone": name, "file": file.path.name, "sha256": file.sha256, "unfilled": unfilled}
+        for name, (file, unfilled) in backbones.loaded.items()
+    ]
+    # channels_last costs nothing where it does not help, and convolutions run up to twice as fast in it.
+    return method.to(device).to(memory_format=torch.channels_last), account
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 autocast, or nothing for float32."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def state_on_cpu(method: Method) -> Mapping[str, torch.Tensor]:
+    """The weights and buffers, contiguous and on the host, as they are stored."""
+    return {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}

@@ -1,0 +1,126 @@
+"""Predictions for every test image, and every metric from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from benchmarks.training.build_method import autocast
+from benchmarks.training.listener import Listener
+from datasets.interface import Dataset
+from datasets.loading import augment
+from datasets.loading.feed import Feed
+from methods.interface import Method
+from results.record import SELECTIONS, Metrics, Selection
+
+CALIBRATION_BINS = 15
+
+
+@torch.inference_mode()
+def logits_of(
+    method: Method,
+    feed: Feed,
+    image_size: int,
+    precision: str,
+    listener: Listener,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Logits `(N, K)` float32 on the host, in the order of the feed's rows (the feed must not shuffle).
+
+    `forward`: the method's own in another form, such as the compiled one.
+    """
+    method.eval()
+    forward = forward or method
+    parts = []
+    for batch in feed.batches(epoch=0):
+        images = augment.test_batch(batch, image_size).contiguous(memory_format=torch.channels_last)
+        with autocast(feed.device, precision):
+            parts.append(forward(images).float())
+        listener.evaluated(len(batch))
+    return torch.cat(parts).cpu()
+
+
+def checked(logits: Tensor, images: int, classes: int) -> Tensor:
+    """The logits, if they are of the shape that the contract asks for. Raises `ValueError`."""
+    if logits.shape != (images, classes):
+        found = f"({', '.join(['B', *map(str, logits.shape[1:])])})" if len(logits) == images else tuple(logits.shape)
+        raise ValueError(f"the method's forward returned {found}; its contract asks for logits (B, {classes})")
+    return logits
+
+
+def metrics(logits: Tensor, labels: Tensor, epoch: int) -> Metrics:
+    """Every accuracy of `results.record.Metrics` from logits `(N, K)` and labels `(N,)`."""
+    log_probabilities = logits.double().log_softmax(dim=1)
+    confidence, prediction = log_probabilities.exp().max(dim=1)
+    correct = (prediction == labels).double()
+    in_top5 = (_top5(logits) == labels[:, None]).any(dim=1).double()
+    return Metrics(
+        epoch=epoch,
+        top1=correct.mean().item(),
+        top5=in_top5.mean().item(),
+        mean_class=_mean_class(correct, labels),
+        calibration_error=_calibration_error(confidence, correct),
+        log_loss=-log_probabilities.gather(1, labels[:, None]).mean().item(),
+    )
+
+
+def top1(logits: Tensor, labels: Tensor) -> float:
+    """Share of images whose largest logit is that of their label."""
+    return (logits.argmax(dim=1) == labels).double().mean().item()
+
+
+def log_loss(logits: Tensor, labels: Tensor) -> float:
+    """Mean negative log-likelihood, nats."""
+    return torch.nn.functional.cross_entropy(logits.double(), labels).item()
+
+
+def _top5(logits: Tensor) -> Tensor:
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices
+
+
+def _mean_class(correct: Tensor, labels: Tensor) -> float:
+    """Mean over the classes that have test images of the share of right ones."""
+    images = torch.bincount(labels).double()
+    right = torch.bincount(labels, weights=correct)
+    present = images > 0
+    return (right[present] / images[present]).mean().item()
+
+
+def _calibration_error(confidence: Tensor, correct: Tensor) -> float:
+    """Expected calibration error: |accuracy - confidence| over bins of equal width, weighted by their images.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 3; bins are (lower, upper].
+    """
+    bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    gap = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, bins, correct - confidence)
+    return gap.abs().sum().item() / len(confidence)
+
+
+def prediction_table(dataset: Dataset, rows: np.ndarray, selected: dict[Selection, Tensor]) -> pd.DataFrame:
+    """A row per selection and test image: image, label, prediction, confidence, log_loss, top5."""
+    labels = dataset.labels[rows]
+    tables = []
+    for selection in SELECTIONS:
+        if selection not in selected:
+            continue
+        logits = selected[selection]
+        log_probabilities = logits.double().log_softmax(dim=1)
+        confidence, prediction = log_probabilities.exp().max(dim=1)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "selection": selection,
+                    "image": [dataset.paths[row] for row in rows],
+                    "label": labels.astype(np.int32),
+                    "prediction": prediction.numpy().astype(np.int32),
+                    "confidence": confidence.numpy().astype(np.float32),
+                    "log_loss": -log_probabilities[torch.arange(len(rows)), labels].numpy().astype(np.float32),
+                    "top5": _top5(logits).tolist(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,87 @@
+"""What a trained Run says of the user's own images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from benchmarks.config import parse
+from benchmarks.errors import UserError, shortened, suggest
+from benchmarks.training.build_method import autocast, build_method
+from benchmarks.training.numerics import numerics
+from datasets.formats.decode import read_image
+from datasets.loading import augment
+from datasets.loading.feed import Batch
+from datasets.loading.store import resized
+from methods.interface import Method
+from results.record import Record
+from results.settings import Run
+from results.store import WEIGHTS, ResultStore, run_folder
+
+
+def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str, top: int = 5) -> list[dict[str, Any]]:
+    """The `top` most probable classes of each image: `{"image", "classes": [(name, probability), …]}`.
+
+    `run_id` may be the beginning of one. Raises `UserError` for a Run without weights, `DatasetError` for an image
+    that can't be read.
+    """
+    target = torch.device(device)
+    record, run, method = load_trained(store, run_id, target)
+    names = record.split["class_names"]
+    with numerics(run.precision):
+        return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
+
+
+def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple[Record, Run, Method]:
+    """A trained Run with its method as the last epoch left it, in evaluation mode on the device.
+
+    `run_id` may be the beginning of one. Raises `UserError` for a Run without weights.
+    """
+    record = find_run(store, run_id, "train")
+    weights = run_folder(store, record.id) / WEIGHTS
+    if not weights.is_file():
+        raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to use it")
+    run = parse(Run, record.run, f"{record.id} is of another version of fgbench: record.json")
+    blank = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace all of the backbone's
+    method, _ = build_method(blank, len(record.split["class_names"]), None, device)
+    try:
+        method.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{weights}: does not fit the method as it is now, or is damaged; run it again") from error
+    return record, run, method.eval()
+
+
+@torch.inference_mode()
+def _top(
+    method: torch.nn.Module, run: Run, path: Path, names: Sequence[str], device: torch.device, top: int
+) -> list[tuple[str, float]]:
+    pixels = resized(read_image(path), run.recipe.stored_size, run.recipe.resize)
+    batch = Batch(
+        pixels[None].to(device),
+        torch.tensor([pixels.shape[1:]]),
+        torch.zeros(1, dtype=torch.int64, device=device),
+        np.zeros(1, dtype=np.int64),
+    )
+    seen = augment.test_batch(batch, run.recipe.image_size)
+    with autocast(device, run.precision):  # as it was evaluated
+        logits = method(seen)
+    probabilities = logits.float().softmax(dim=1)[0]
+    values, indices = probabilities.topk(min(top, len(names)))
+    return [(names[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
+
+
+def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:
+    """The record with this id, or the one whose id begins so. Raises `UserError` with the nearest."""
+    known = {record.id: record for record in store.records() if job in (None, record.run["job"])}
+    fits = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
+    if len(fits) == 1:
+        return known[fits[0]]
+    if fits:
+        raise UserError(f"{run_id!r} begins {len(fits)} Runs: {shortened(fits)}")
+    raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, known)}")

@@ -1,0 +1,126 @@
+"""The optimiser and the learning rate of a phase, as recipe and method ask for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.errors import require_known
+from benchmarks.planning.phases import PhasePlan
+from benchmarks.training.build_method import autocast
+from methods.interface import Method
+from results.settings import Optimizer, Recipe, Schedule
+
+
+def select_trainable(method: Method, plan: PhasePlan) -> None:
+    """Lets the phase's groups learn; whole modules that don't learn go to evaluation mode (fixed batch norm)."""
+    groups = method.parameter_groups()
+    chosen = groups if plan.trains is None else [require_known("parameter group", name, groups) for name in plan.trains]
+    for name, parameters in groups.items():
+        for parameter in parameters:
+            parameter.requires_grad_(name in chosen)
+    method.train()
+    for module in method.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+def build_optimizer(method: Method, plan: PhasePlan, recipe: Recipe) -> torch.optim.Optimizer:
+    """An optimiser over the learning parameters, each group with its own learning rate and weight decay."""
+    settings = plan.optimizer
+    groups = method.parameter_groups()
+    for name in plan.lr_scale:
+        if name not in groups and name not in ("backbone", "head"):
+            require_known("parameter group in lr_scale", name, groups)
+    param_groups = []
+    for name, parameters in groups.items():
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        for decays in (True, False):
+            members = [p for p in learning if (p.ndim > 1 or recipe.decay_norm_and_bias) == decays]
+            if members:
+                param_groups.append(
+                    {
+                        "params": members,
+                        "lr": settings.lr * plan.lr_scale.get(name, 1.0),
+                        "weight_decay": settings.weight_decay if decays else 0.0,
+                    }
+                )
+    return _build(settings, param_groups)
+
+
+def _build(settings: Optimizer, param_groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    fused = all(parameter.is_cuda for group in param_groups for parameter in group["params"])
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            param_groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused
+        )
+    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return kind(param_groups, lr=settings.lr, betas=settings.betas, fused=fused)
+
+
+def lr_factor(schedule: Schedule, epochs: int, progress: float) -> float:
+    """Factor on the learning rate after `progress` epochs (a fraction counts) of a phase of `epochs`."""
+    warmup = schedule.warmup_epochs if schedule.warmup_epochs < epochs else 0.0
+    if progress < warmup:
+        return (progress + 1e-3) / warmup
+    if schedule.name == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(epochs - warmup, 1e-9)))
+    if schedule.name == "step":
+        return schedule.gamma ** (int(progress) // schedule.every)
+    return 1.0
+
+
+def take_steps(
+    method: Method,
+    images: Tensor,
+    labels: Tensor,
+    optimizer: torch.optim.Optimizer | None,
+    precision: str,
+    clip_norm: float | None = None,
+    *,
+    pieces: int = 1,
+    share: float = 1.0,
+    exchange: Callable[[Method], None] | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """Makes the optimiser steps of one batch; yields the detached float32 losses of each.
+
+    The images go through in so many `pieces`, whose losses and gradients are added, each weighted by its part of the
+    images: what is a mean over images comes out as of the whole, while batch norm and losses of pairs see a piece.
+    `share`: what part of the batch these images are, where processes share it; `exchange` then sums their gradients.
+    Without an optimiser everything is done but the steps.
+
+    Training and profiling both go through here, so that what is timed is what trains.
+    """
+    cut = list(zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True))
+    weights = [share * len(piece) / len(images) for piece, _ in cut]
+    generators = [method.steps(*piece) for piece in cut]
+    while True:
+        method.zero_grad(set_to_none=True)
+        taken: dict[str, Tensor] = {}
+        for steps, weight in zip(generators, weights, strict=True):
+            with autocast(images.device, precision):
+                losses = next(steps, None)
+            if losses is None:
+                return
+            (weight * torch.stack([value.float() for value in losses.values()]).sum()).backward()
+            for name, value in losses.items():
+                taken[name] = taken.get(name, torch.zeros((), device=value.device)) + weight * value.detach().float()
+        if exchange is not None:
+            exchange(method)
+        clip(method, clip_norm)
+        if optimizer is not None:
+            optimizer.step()
+        with torch.no_grad():
+            method.after_step()
+        yield taken
+
+
+def clip(method: nn.Module, norm: float | None) -> None:
+    """Scales the whole gradient down to `norm`, if one is given; stays on the device."""
+    if norm is not None:
+        torch.nn.utils.clip_grad_norm_(method.parameters(), norm)

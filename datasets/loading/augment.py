@@ -1,0 +1,185 @@
+"""Augmentation of a whole batch at once, on its device, each sample with its own draw.
+
+The order is that of torchvision's `Compose([RandomRotation, RandomCrop | RandomResizedCrop | CenterCrop | Resize,
+RandomHorizontalFlip, TrivialAugmentWide | RandAugment, ColorJitter, Normalize, RandomErasing])`, and each operation
+gives torchvision's pixels. All draws are made on the host, as many for every setting: one seed gives the same
+augmentation on any device, switching one operation on leaves the draws of the others alone, and nothing waits for the
+device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from datasets.loading import colour, pixels, policies
+from datasets.loading.feed import Batch
+from results.augmentation import Augment
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's training images, RGB in 0 .. 1: what torchvision and timm normalise with."""
+
+ERASED_AREA = (0.02, 0.33)
+ERASED_RATIO = (0.3, 3.3)
+"""Area and aspect of an erased rectangle: torchvision's RandomErasing, after its paper (arXiv 1708.04896)."""
+
+CROP_ATTEMPTS = 10
+"""Draws for a resized crop before the largest centred one is taken: torchvision's number."""
+
+IN_CACHE = 4
+"""Images whose colours a CPU jitters at a time: the floats of a whole batch would not stay in its cache."""
+
+DRAWS = 3 * CROP_ATTEMPTS + 16
+"""Uniform numbers per sample; more than are in use, so that a new operation needn't disturb the old ones."""
+
+
+def train_batch(
+    batch: Batch,
+    settings: Augment,
+    image_size: int,
+    generator: torch.Generator,
+    start: int = 0,
+    whole: int | None = None,
+) -> Tensor:
+    """Augmented, normalised images `(B, 3, image_size, image_size)` float32 on the batch's device.
+
+    `generator` is one of the host. A process that has a share of a batch says where in the `whole` it starts: each
+    image then gets what it would get if one process had them all.
+    Raises `ValueError` if a stored image is smaller than a `random` or `center` crop.
+    """
+    own = slice(start, start + len(batch))
+    draws = torch.rand(whole or len(batch), DRAWS, generator=generator)[own]
+    order = torch.randperm(4, generator=generator).tolist()
+    policy_draws = torch.rand(whole or len(batch), policies.DRAWS, generator=generator)[own]
+    images, sizes = batch.images, batch.sizes
+    if settings.rotation:
+        angles = _between(draws[:, 0], -settings.rotation, settings.rotation)
+        images = pixels.rotate(images, sizes, angles)
+    images = _frame(images, sizes, settings, image_size, draws)
+    if settings.policy.name != "none":  # made for whole levels; a crop that was resized on a GPU is float
+        images = images.round() if images.is_floating_point() else images
+        images = policies.apply(images.to(torch.uint8), settings.policy, policy_draws)
+    if images.device.type != "cpu" or not settings.jitters:
+        return _finish(images, settings, order, draws)
+    parts = zip(images.split(IN_CACHE), draws.split(IN_CACHE), strict=True)
+    return torch.cat([_finish(part, settings, order, part_draws) for part, part_draws in parts])
+
+
+def test_batch(batch: Batch, image_size: int) -> Tensor:
+    """The centre of each stored image, normalised: `(B, 3, image_size, image_size)` float32 on the batch's device.
+
+    Raises `ValueError` if a stored image is smaller.
+    """
+    _check_size(batch.sizes, image_size)
+    corners = _centre_corners(batch.sizes, image_size)
+    return normalise(pixels.crop(batch.images, corners, torch.zeros(len(batch), dtype=torch.bool), image_size))
+
+
+test_batch.__test__ = False  # type: ignore[attr-defined]  # the name is the field's word; pytest shall not run it
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 or float32 `(B, 3, H, W)`, 0 .. 255, to float32 with ImageNet's mean 0 and standard deviation 1."""
+    scale = torch.tensor([1 / (255 * std) for std in STD])
+    shift = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
+    scale, shift = (value.view(3, 1, 1).to(images.device, non_blocking=True) for value in (scale, shift))
+    return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
+
+
+def _frame(images: Tensor, sizes: Tensor, settings: Augment, image_size: int, draws: Tensor) -> Tensor:
+    """The part of each image that is used, `(B, 3, image_size, image_size)`, mirrored or not."""
+    flips = draws[:, 1] < settings.flip
+    if settings.crop in ("resized", "resize"):
+        boxes = torch.cat([torch.zeros_like(sizes), sizes], 1)
+        if settings.crop == "resized":
+            boxes = resized_crop_boxes(sizes, settings.scale, settings.ratio, draws[:, -3 * CROP_ATTEMPTS :])
+        return pixels.resized_crop(images, boxes, flips, image_size)
+    _check_size(sizes, image_size)
+    random = settings.crop == "random"
+    corners = _random_corners(sizes, image_size, draws[:, 2:4]) if random else _centre_corners(sizes, image_size)
+    return pixels.crop(images, corners, flips, image_size)
+
+
+def _between(draws: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * draws
+
+
+def _check_size(sizes: Tensor, image_size: int) -> None:
+    smallest = int(sizes.min())
+    if smallest < image_size:
+        raise ValueError(
+            f"a stored image has a side of {smallest} px, too small for a crop of {image_size} px: "
+            f"raise the stored size to {image_size} or more, or lower the input size"
+        )
+
+
+def _random_corners(sizes: Tensor, image_size: int, draws: Tensor) -> Tensor:
+    """(B, 2) top, left: each place that leaves the window inside is equally likely."""
+    places = sizes - image_size + 1
+    return torch.minimum((draws * places).long(), places - 1)
+
+
+def _centre_corners(sizes: Tensor, image_size: int) -> Tensor:
+    return ((sizes - image_size) / 2).round().long()
+
+
+def resized_crop_boxes(sizes: Tensor, scale: tuple[float, float], ratio: tuple[float, float], draws: Tensor) -> Tensor:
+    """(B, 4) top, left, height, width in whole pixels, drawn as torchvision's RandomResizedCrop draws them.
+
+    `draws` (B, 3 * attempts): the first attempt that fits the image counts; if none does, the largest centred box
+    within `ratio`.
+    """
+    area_draw, ratio_draw, place_draw = draws.double().unflatten(1, (3, -1)).unbind(1)
+    height, width = sizes.double().unsqueeze(-1).unbind(1)
+    area = height * width * _between(area_draw, *scale)
+    aspect = _between(ratio_draw, math.log(ratio[0]), math.log(ratio[1])).exp()
+    box_width, box_height = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+    fits = (box_width >= 1) & (box_width <= width) & (box_height >= 1) & (box_height <= height)
+    first = fits.int().argmax(1, keepdim=True)
+
+    whole = (width / height).clamp(*ratio)
+    fallback_width = torch.minimum(width, (height * whole).round())
+    fallback_height = torch.minimum(height, (width / whole).round())
+    found = fits.any(1, keepdim=True)
+    box_height = torch.where(found, box_height.gather(1, first), fallback_height)
+    box_width = torch.where(found, box_width.gather(1, first), fallback_width)
+    spare = torch.cat([height - box_height, width - box_width], 1)
+    corner = torch.minimum((place_draw[:, :2] * (spare + 1)).floor(), spare)
+    corner = torch.where(found, corner, (spare / 2).floor())
+    return torch.cat([corner, box_height, box_width], 1).long()
+
+
+def _finish(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
+    """From levels 0 .. 255, uint8 or float, to what the network is given: colours jittered, normalised, erased."""
+    images = normalise(_jitter(images, settings, order, draws[:, 4:8]))
+    return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
+
+
+def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
+    """Colour operations on images, uint8 or float, 0 .. 255, in the given order."""
+    if not settings.jitters:
+        return images
+    strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
+    operations = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation, colour.adjust_hue)
+    images = images.float() / 255
+    for number in order:
+        strength, draw = strengths[number], draws[:, number]
+        if strength and number == 3:
+            images = colour.adjust_hue(images, _between(draw, -strength, strength))
+        elif strength:
+            images = operations[number](images, _between(draw, max(0.0, 1 - strength), 1 + strength))
+    return images * 255
+
+
+def _erase(images: Tensor, probability: float, draws: Tensor) -> Tensor:
+    """Zero is the mean colour of normalised images. `draws` (B, 5): whether, area, ratio, top, left."""
+    size = images.shape[-1]
+    area = size * size * _between(draws[:, 1], *ERASED_AREA)
+    ratio = _between(draws[:, 2], math.log(ERASED_RATIO[0]), math.log(ERASED_RATIO[1])).exp()
+    extent = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 1).round().clamp(1, size - 1)
+    corner = (draws[:, 3:] * (size - extent + 1)).floor()
+    extent = extent * (draws[:, :1] < probability)
+    return pixels.erase(images, corner, extent)

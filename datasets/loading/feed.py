@@ -1,0 +1,131 @@
+"""Batches of a split, epoch by epoch: a source's images with their labels, in an order that the seed decides."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datasets.loading.sampling import Part, epoch_order, share
+from datasets.loading.sources import Source
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images as they are stored, with what is known of them."""
+
+    images: Tensor
+    """(B, 3, H, W) uint8, on the device"""
+    sizes: Tensor
+    """(B, 2) height, width of each image within the padded H, W. On the host: crops are planned there, without sync."""
+    labels: Tensor
+    """(B,) int64, on the device"""
+    rows: NDArray[np.int64]
+    """(B,) row numbers in the dataset's table, on the host"""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Feed:
+    """Batches of the images in `rows`; `labels` (N,) are those of the source's N images.
+
+    With `sampling` = (classes, images per class) each batch holds that many different classes and images of each, and
+    an epoch is as many batches as fit into `rows`; a class with fewer images repeats some. Otherwise an epoch gives
+    every row exactly once.
+
+    With `part` = (rank, world) this is one of `world` processes that share each batch of `batch_size` images: what
+    they get, laid end to end, is the batch of a single process. A rank for which too few are left in the last batch
+    goes without it, which a shuffled feed refuses. Raises `ValueError` for numbers that don't fit each other.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        rows: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        sampling: tuple[int, int] | None = None,
+        part: Part = (0, 1),
+    ) -> None:
+        self.source = source
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
+        self.sampling, self.part = sampling, part
+        self._check()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches' images and labels lie."""
+        return self.source.device
+
+    def __len__(self) -> int:
+        """Batches in an epoch, over all processes."""
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        if self.sampling is not None:
+            return max(whole, 1)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
+        """The batches of one epoch, from batch number `start` on: the same ones whatever was drawn before.
+
+        Close it, or let go of it, before its end and what reads ahead for it stops. Raises `DatasetError` for an
+        image that can't be read.
+        """
+        order = self.rows[self.order(epoch)]
+        cut = [order[number * self.batch_size : (number + 1) * self.batch_size] for number in range(start, len(self))]
+        batches = [own for rows in cut if len(own := rows[share(len(rows), self.part)])]
+        if not batches:
+            return
+        labels = torch.from_numpy(self.labels[np.concatenate(batches)]).to(self.device)  # once an epoch
+        labels_of = labels.split([len(rows) for rows in batches])
+        with closing(self.source.batches(batches)) as read:
+            for (images, sizes), of_batch, rows in zip(read, labels_of, batches, strict=True):
+                yield Batch(images, sizes, of_batch, rows)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Positions within `rows` in the order of this epoch, cut into batches from the front."""
+        labels = self.labels[self.rows]
+        return epoch_order(labels, len(self), seed=self.seed, epoch=epoch, shuffle=self.shuffle, sampling=self.sampling)
+
+    def _check(self) -> None:
+        if len(self.labels) != len(self.source):
+            raise ValueError(f"{len(self.labels)} labels for a source of {len(self.source)} images")
+        if self.batch_size < 1:
+            raise ValueError(f"a batch has at least one image, not {self.batch_size}")
+        if len(self.rows) == 0:
+            raise ValueError("a feed needs at least one row")
+        self._check_part(*self.part)
+        if self.sampling is not None:
+            self._check_sampling(*self.sampling)
+
+    def _check_part(self, rank: int, world: int) -> None:
+        if not 0 <= rank < world:
+            raise ValueError(f"ranks of {world} processes are 0 .. {world - 1}, not {rank}")
+        if self.batch_size < world:
+            raise ValueError(f"a batch of {self.batch_size} images can't be cut over {world} processes")
+        last = len(self.rows) % self.batch_size
+        kept = self.shuffle and self.sampling is None and not self.drop_last
+        if kept and 0 < last < world:
+            raise ValueError(f"the last batch of {last} images can't be cut over {world} processes; use drop_last")
+
+    def _check_sampling(self, classes: int, images_per_class: int) -> None:
+        if classes * images_per_class != self.batch_size:
+            raise ValueError(
+                f"{classes} classes with {images_per_class} images each make a batch of "
+                f"{classes * images_per_class}, not {self.batch_size}"
+            )
+        if (present := len(np.unique(self.labels[self.rows]))) < classes:
+            raise ValueError(f"batches of {classes} classes can't be drawn from {present} classes")
+        if classes % self.part[1]:
+            raise ValueError(f"batches of {classes} classes can't be cut over {self.part[1]} processes class by class")

@@ -1,0 +1,110 @@
+"""TrivialAugment and RandAugment over a batch, each sample with its own operations and magnitudes.
+
+Operations, magnitudes and pixels are those of torchvision's `TrivialAugmentWide` and `RandAugment` with bilinear
+interpolation; what comes from outside is black. What a sample undergoes is drawn on the host; samples with the same
+operation are brought together, so that each operation runs once over all that undergo it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from datasets.loading import colour, pixels
+from results.augmentation import BINS, MAX_OPERATIONS, Policy
+
+DRAWS = 3 * MAX_OPERATIONS
+"""Uniform numbers per sample: for each round the operation, its magnitude and its direction."""
+
+
+class Limits(NamedTuple):
+    """The largest magnitudes of a policy."""
+
+    shear: float
+    translation: float
+    """Pixels."""
+    rotation: float
+    """Degrees."""
+    blend: float
+    """What is added to or taken from a factor of 1."""
+    posterize: int
+    """Bits taken from 8."""
+
+
+def _rotate(images: Tensor, angles: Tensor) -> Tensor:
+    return pixels.rotate(images, torch.tensor(images.shape[-2:]).expand(len(images), 2), angles)
+
+
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Identity": lambda images, _: images,
+    "ShearX": lambda images, values: pixels.shear(images, values, 0 * values),
+    "ShearY": lambda images, values: pixels.shear(images, 0 * values, values),
+    "TranslateX": lambda images, values: pixels.translate(images, values.trunc(), 0 * values),
+    "TranslateY": lambda images, values: pixels.translate(images, 0 * values, values.trunc()),
+    "Rotate": _rotate,
+    "Brightness": lambda images, values: colour.adjust_brightness(images, 1 + values),
+    "Color": lambda images, values: colour.adjust_saturation(images, 1 + values),
+    "Contrast": lambda images, values: colour.adjust_contrast(images, 1 + values),
+    "Sharpness": lambda images, values: colour.adjust_sharpness(images, 1 + values),
+    "Posterize": colour.posterize,
+    "Solarize": lambda images, values: colour.solarize(images, 255 * values),
+    "AutoContrast": lambda images, _: colour.autocontrast(images),
+    "Equalize": lambda images, _: functional.equalize(images),
+}
+"""By torchvision's names: uint8 images `(B, 3, H, W)` and magnitudes (B,) on the host -> uint8 images."""
+
+SIGNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness")
+"""Those that go in either direction."""
+
+
+def apply(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
+    """uint8 images `(B, 3, S, S)` after the operations that `draws` (B, DRAWS), uniform in 0 .. 1, choose."""
+    if policy.name == "none":
+        return images
+    for step in range(policy.operations if policy.name == "randaugment" else 1):
+        images = operate(images, *_choose(policy, images.shape[-1], draws[:, 3 * step : 3 * step + 3]))
+    return images
+
+
+def operate(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
+    """Each image after its own operation: `operations` (B,) are positions in `OPERATIONS`, both (B,) on the host."""
+    order = operations.argsort(stable=True)
+    counts = operations.bincount(minlength=len(OPERATIONS)).tolist()
+    places = order.to(images.device, non_blocking=True)
+    groups = zip(images[places].split(counts), magnitudes[order].split(counts), OPERATIONS.values(), strict=True)
+    changed = [operation(group, values) for group, values, operation in groups if len(group)]
+    return torch.empty_like(images).index_copy_(0, places, torch.cat(changed))
+
+
+def _choose(policy: Policy, size: int, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Operations and magnitudes (B,) of one round, from `draws` (B, 3)."""
+    operations = (draws[:, 0].double() * len(OPERATIONS)).long()
+    drawn = (draws[:, 1].double() * BINS).long()
+    levels = drawn if policy.name == "trivialaugment" else torch.full_like(drawn, policy.magnitude)
+    signed = torch.tensor([name in SIGNED for name in OPERATIONS])[operations]
+    signs = torch.where(signed & (draws[:, 2] <= 0.5), -1.0, 1.0)
+    return operations, _magnitudes(policy.name, size)[operations, levels] * signs
+
+
+@cache
+def _magnitudes(policy: str, size: int) -> Tensor:
+    """(len(OPERATIONS), BINS): of each operation all magnitudes from none to the largest, tabulated as torchvision's.
+
+    `size`: pixels of the image's side.
+    """
+    if policy == "trivialaugment":
+        limits = Limits(shear=0.99, translation=32.0, rotation=135.0, blend=0.99, posterize=6)
+    else:
+        limits = Limits(shear=0.3, translation=150 / 331 * size, rotation=30.0, blend=0.9, posterize=4)
+    blends = dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), limits.blend)
+    moves = dict.fromkeys(("TranslateX", "TranslateY"), limits.translation)
+    largest = {"ShearX": limits.shear, "ShearY": limits.shear, "Rotate": limits.rotation, **moves, **blends}
+    table = {name: torch.linspace(0, largest.get(name, 0), BINS) for name in OPERATIONS}
+    table["Posterize"] = (8 - torch.arange(BINS) / ((BINS - 1) / limits.posterize)).round()
+    table["Solarize"] = torch.linspace(1, 0, BINS)
+    return torch.stack(list(table.values())).double()

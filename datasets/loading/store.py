@@ -1,0 +1,200 @@
+"""Images decoded once: resized, kept as uint8 on disk and memory-mapped from then on.
+
+A store is a folder that appears complete or not at all (`store_writer` writes it). Its name holds a hash of all that
+decides its content, so a changed image or rule means another folder.
+
+Stores are always decoded on the CPU. nvJPEG is faster (`benchmarks/speed/test_storage_speed.py` measures it), but its
+pixels differ from libjpeg's by a few levels, so one recipe would see other images on a machine with a GPU than on one
+without. Since decoding is paid once per dataset, in seconds to minutes, that price is too high.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from datasets.interface import Dataset, DatasetError
+from datasets.loading.store_writer import (
+    PIXELS,
+    RECORD,
+    Progress,
+    build,
+    checksum,
+    finished_record,
+    read_record,
+    read_table,
+)
+
+FORMAT = 2
+"""Raise it when the files, the decoding or the resizing change: old stores are then left alone and built anew."""
+LOOKED_AT = 8
+"""Images whose checksums are compared whenever a store is opened."""
+
+ResizeRule = Literal["squash", "short_side"]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Images as uint8, one after another in one flat tensor: on disk, memory-mapped, or on a device."""
+
+    pixels: Tensor
+    """Flat uint8; image i is `(3, h, w)` from `offsets[i]` on."""
+    offsets: NDArray[np.int64]
+    """(N + 1,)"""
+    sizes: NDArray[np.int64]
+    """(N, 2) height, width"""
+    checksums: NDArray[np.uint32]
+    """(N,) CRC-32 of each image's pixels"""
+    folder: Path
+    """Where it lies on disk."""
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether all images have one size."""
+        return bool((self.sizes == self.sizes[:1]).all())
+
+    @property
+    def smallest_side(self) -> int:
+        """The shortest side of any image, in pixels: the largest crop that fits everywhere."""
+        return int(self.sizes.min())
+
+    def images(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Images `(B, 3, H, W)` uint8 where the pixels lie, and their `sizes` (B, 2) height, width, on the host.
+
+        H and W are the largest of the batch; smaller images lie in the upper left corner, zeros around them.
+        """
+        sizes = torch.from_numpy(self.sizes[rows])
+        if self.uniform:
+            return self._same_size_images(rows), sizes
+        images = self.pixels.new_zeros((len(rows), 3, *sizes.amax(0).tolist()))
+        for place, row in enumerate(rows.tolist()):
+            height, width = self.sizes[row].tolist()
+            images[place, :, :height, :width] = self._image(row)
+        return images, sizes
+
+    def to(self, device: torch.device | str, rows: NDArray[np.int64]) -> Store:
+        """A store of these rows alone (row i of it is `rows[i]` of this one) whose pixels lie on `device`."""
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
+        pixels = torch.empty(int(offsets[-1]), dtype=torch.uint8, device=device)
+        for place, row in enumerate(rows.tolist()):  # one by one: never a second copy of everything in host memory
+            pixels[offsets[place] : offsets[place + 1]] = self._image(row).flatten()
+        return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.folder)
+
+    def verify(self, rows: NDArray[np.int64] | None = None) -> None:
+        """Reads every pixel (of `rows`, or of all images); raises `DatasetError` naming the first damaged image."""
+        for row in range(len(self)) if rows is None else rows.tolist():
+            if checksum(self._image(row).cpu().numpy()) != self.checksums[row]:
+                raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be built anew")
+
+    def _same_size_images(self, rows: NDArray[np.int64]) -> Tensor:
+        images = self.pixels.view(len(self), 3, *self.sizes[0].tolist())
+        if images.device.type == "cpu":  # NumPy copies as fast and starts no threads, which cost dearly on busy cores
+            return torch.from_numpy(images.numpy()[rows])
+        return images.index_select(0, torch.from_numpy(rows).to(images.device, non_blocking=True))
+
+    def _image(self, row: int) -> Tensor:
+        height, width = self.sizes[row].tolist()
+        return self.pixels[self.offsets[row] : self.offsets[row + 1]].view(3, height, width)
+
+
+def default_cache() -> Path:
+    """The folder for stores: $FGBENCH_CACHE, else fgbench below $XDG_CACHE_HOME, else ~/.cache/fgbench."""
+    if folder := os.environ.get("FGBENCH_CACHE"):
+        return Path(folder)
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder) / "fgbench"
+    return Path.home() / ".cache" / "fgbench"
+
+
+def open_store(
+    dataset: Dataset, size: int, rule: ResizeRule, cache: Path | None = None, progress: Progress | None = None
+) -> Store:
+    """The decoded images of `dataset`, in its order; built now if they aren't in `cache` yet.
+
+    `squash` makes every image size x size pixels; `short_side` makes the shorter side `size` and keeps the aspect.
+    Both resize as torchvision does: bilinear, antialiased. A second process that asks for the same store waits for
+    the first; a build that was killed is gone on with. Raises `DatasetError` for an image that can't be read, a cache
+    that can't be written or is too small, a damaged store.
+    """
+    if size < 1 or rule not in ("squash", "short_side"):
+        raise ValueError(f"a store needs a size of at least 1 and a rule squash or short_side, not {size} and {rule!r}")
+    cache = default_cache() if cache is None else cache
+    key = store_key(dataset, size, rule)
+    folder = cache / f"{dataset.name}-{size}-{rule}-{_digest(key)[:16]}"
+    if not folder.exists():
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            build(
+                folder,
+                key,
+                len(dataset),
+                image=lambda row: resized(dataset.image(row), size, rule).numpy(),
+                image_bytes=3 * size * size,
+                progress=progress,
+            )
+        except OSError as error:
+            raise DatasetError(
+                f"{cache}: the decoded images can't be written there ({error.strerror or error}); "
+                "free some space or name another folder in FGBENCH_CACHE"
+            ) from error
+    return _open(folder, key)
+
+
+def store_key(dataset: Dataset, size: int, rule: ResizeRule) -> dict[str, Any]:
+    """All that decides the content of a store."""
+    return {
+        "format": FORMAT,
+        "split_hash": dataset.split_hash,
+        "order": _digest(dataset.paths),  # the split hash is that of a sorted table
+        "content": dataset.content_key,
+        "size": size,
+        "rule": rule,
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule) -> Tensor:
+    """One decoded image `(H, W, 3)` as the store keeps it: uint8 `(3, h, w)`."""
+    target = [size, size] if rule == "squash" else [size]
+    small = functional.resize(torch.from_numpy(image).permute(2, 0, 1), target, antialias=True)
+    return torch.from_numpy(np.ascontiguousarray(small.numpy()))  # NumPy copies as fast, and starts no threads
+
+
+def _open(folder: Path, key: dict[str, Any]) -> Store:
+    damaged = f"{folder} is damaged; delete this folder, it will be built anew"
+    try:
+        record, table = read_record(folder), read_table(folder)
+        flat = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
+    except (OSError, ValueError) as error:
+        raise DatasetError(damaged) from error
+    sizes = np.stack([table["height"], table["width"]], axis=1).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(3 * sizes.prod(axis=1))])
+    if record != finished_record(key, table) or len(flat) != offsets[-1]:
+        raise DatasetError(damaged)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
+        pixels = torch.from_numpy(flat)
+    store = Store(pixels, offsets, sizes, table["checksum"], folder)
+    store.verify(np.random.default_rng().choice(len(store), min(len(store), LOOKED_AT), replace=False))
+    with contextlib.suppress(OSError):  # a cache that others own may be read, too
+        os.utime(folder / RECORD)  # when it was last used
+    return store

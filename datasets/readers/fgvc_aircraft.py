@@ -1,0 +1,167 @@
+"""FGVC-Aircraft, release 2013b (Maji et al., 2013).
+
+The layout, below `data/`: `images/0034309.jpg` …; for each level and split a list such as `images_variant_trainval.txt`
+(image id, class name with blanks); `variants.txt`, `families.txt` and `manufacturers.txt`, whose order numbers the
+classes; `images_box.txt` (image id, then the first and last pixel within: xmin, ymin, xmax, ymax, counted from 1). Ids
+are words: they start with zeros. Names may hold a slash (F/A-18).
+
+The release's README speaks of 102 variants and 10 200 images, an earlier state; its files have 100 and 10 000. Papers
+train on training and validation images together, as is done here; lists in some repositories hold half of that.
+
+The lowest 20 pixels of every photo are a banner with its copyright, which the README asks to remove. It is cut off here
+unless `banner` asks for it.
+
+torchvision's reader reads one split at a time, leaves the banner in, and knows neither boxes nor how the levels hang
+together.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from datasets.formats.decode import read_image
+from datasets.formats.image_files import file_stamp
+from datasets.formats.text_tables import lines
+from datasets.interface import Dataset, DatasetError
+from datasets.release import Archive, Expected
+
+FOLDER = "fgvc-aircraft-2013b"
+CLASS_FILES = {"variant": "variants.txt", "family": "families.txt", "manufacturer": "manufacturers.txt"}
+"""By level, from fine to coarse."""
+RELEASED = {
+    "variant": Expected(classes=100, train=6_667, test=3_333),
+    "family": Expected(classes=70, train=6_667, test=3_333),
+    "manufacturer": Expected(classes=30, train=6_667, test=3_333),
+}
+BOXES = "images_box.txt"
+BANNER = 20
+"""Pixels (README of the release)."""
+
+
+class FGVCAircraft(Dataset):
+    """Official training and validation images as train, with boxes and the coarser levels of each class.
+
+    Args:
+        folder: holds `data/`.
+        level: `variant`, `family` or `manufacturer`: what the classes are.
+        banner: whether the banner at the bottom stays in the image.
+    """
+
+    title = "FGVC-Aircraft 2013b: 100 variants, 6 667 train (with validation) and 3 333 test photos"
+    terms = "non-commercial research only; the photographers keep their rights"
+    folder = FOLDER
+    # No checksum of the archive could be found to rely on.
+    archives = (
+        Archive(
+            "fgvc-aircraft-2013b.tar.gz",
+            ("https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",),
+            gives=(FOLDER,),
+        ),
+    )
+    expected = RELEASED["variant"]
+    image_folder: Path
+
+    def __init__(self, folder: Path, level: str = "variant", banner: bool = False) -> None:
+        if level not in CLASS_FILES:
+            raise DatasetError(f"fgvc_aircraft: level is {level!r}; it is one of {', '.join(CLASS_FILES)}")
+        if not isinstance(banner, bool):
+            raise DatasetError(f"fgvc_aircraft: banner is {banner!r}; it is true or false")
+        self.expected = RELEASED[level]
+        self.title = self.title.replace("100 variants", f"{self.expected.classes} {CLASS_FILES[level].split('.')[0]}")
+        self.name = folder.name
+        self.banner = banner
+        self.data = folder / "data"
+        self.image_folder = self.data / "images"
+        self.classes = tuple(line.fields[0] for line in lines(self.data / CLASS_FILES[level], 1, text_at_end=True))
+        train, test = self._class_of_image(level, "trainval"), self._class_of_image(level, "test")
+        for image in train.keys() & test.keys():
+            raise DatasetError(f"{self.data}: image {image} is in trainval and in test; restore the lists")
+        self.paths = tuple(f"{image}.jpg" for image in (*train, *test))
+        label = {name: place for place, name in enumerate(self.classes)}
+        self.labels = np.array([label[name] for name in (*train.values(), *test.values())], dtype=np.int64)
+        self.is_train = np.arange(len(self.paths)) < len(train)
+        self.ancestors = self._ancestors(level, train | test)
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return folder.name == cls.folder and (folder / "data" / CLASS_FILES["variant"]).is_file()
+
+    @property
+    def has_boxes(self) -> bool:
+        return (self.data / BOXES).is_file()
+
+    @cached_property
+    def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # read when asked for: opens every image
+        """`(N, 4)` x, y, width, height, ending where the image does; None where there is no `images_box.txt`."""
+        if not self.has_boxes:
+            return None
+        file = self.data / BOXES
+        edges = {line.fields[0]: [line.real(place) for place in (1, 2, 3, 4)] for line in lines(file, 5)}
+        for path in self.paths:
+            if path.removesuffix(".jpg") not in edges:
+                raise DatasetError(f"{file} has no line for {path}; restore the file")
+        left, top, right, bottom = np.array([edges[path.removesuffix(".jpg")] for path in self.paths]).T
+        if not self.banner:
+            bottom = np.minimum(bottom, [_height(self.image_folder / path) - BANNER for path in self.paths])
+        return np.stack([left - 1, top - 1, right - left + 1, bottom - top + 1], axis=1).astype(np.float32)
+
+    @property
+    def content_key(self) -> dict[str, Any]:
+        return {"files": file_stamp(self.image_folder, self.paths), "banner": self.banner}
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        file = self.image_folder / self.paths[index]
+        image = read_image(file)
+        if self.banner:
+            return image
+        if len(image) <= BANNER:
+            raise DatasetError(f"{file} is only {len(image)} pixels high, less than its banner; restore the file")
+        return image[:-BANNER]
+
+    def _class_of_image(self, level: str, split: str) -> dict[str, str]:
+        """Image id -> class name, in the order of the file."""
+        known = {line.fields[0] for line in lines(self.data / CLASS_FILES[level], 1, text_at_end=True)}
+        names: dict[str, str] = {}
+        for line in lines(self.data / f"images_{level}_{split}.txt", 2, text_at_end=True):
+            image, name = line.fields
+            if name not in known:
+                raise line.error(f"{name!r} is not in {CLASS_FILES[level]}; restore both files")
+            if image in names:
+                raise line.error(f"image {image} stands in this file twice; restore the file")
+            names[image] = name
+        return names
+
+    def _ancestors(self, level: str, class_of_image: dict[str, str]) -> tuple[tuple[str, ...], ...] | None:
+        """Per class its family and manufacturer, as far as these are coarser than `level`: what its images say."""
+        levels = list(CLASS_FILES)
+        coarser = levels[levels.index(level) + 1 :]
+        chains: dict[str, list[str]] = {name: [] for name in self.classes}
+        for step, above in enumerate(coarser):
+            class_above = self._class_of_image(above, "trainval") | self._class_of_image(above, "test")
+            for image, name in class_of_image.items():
+                found = class_above.get(image)
+                if found is None:
+                    raise DatasetError(f"{self.data}: image {image} has a {level} and no {above}; restore the lists")
+                if len(chains[name]) == step:
+                    chains[name].append(found)
+                elif chains[name][step] != found:
+                    raise DatasetError(
+                        f"{self.data}: {level} {name} is of {above} {chains[name][step]}, "
+                        f"but of {found} by image {image}; restore the lists"
+                    )
+        return tuple(tuple(chains[name]) for name in self.classes) if coarser else None
+
+
+def _height(file: Path) -> int:
+    """Of an image, from its header."""
+    try:
+        with Image.open(file) as image:
+            return image.height
+    except (OSError, UnidentifiedImageError) as error:
+        raise DatasetError(f"{file} can't be read; restore it from the archive") from error

@@ -1,0 +1,112 @@
+"""Oxford 102 Flowers (Nilsback and Zisserman, 2008).
+
+The layout: `jpg/image_00001.jpg` …, `imagelabels.mat` (labels from 1, by image number) and `setid.mat` (image numbers:
+trnid, valid, tstid). Official training is trnid (10 images a class), validation valid (10), test tstid (the rest). Some
+code trains on tstid because it is larger; its accuracies are of another task.
+
+From torchvision's reader come the class names, which the dataset's files don't have, and the name of the folder. It
+reads one split at a time and refuses lists that aren't the official ones byte by byte.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torchvision.datasets import Flowers102 as TorchvisionFlowers
+
+from datasets.formats.image_files import ImageFiles
+from datasets.formats.matlab import MatFile
+from datasets.interface import Dataset, DatasetError
+from datasets.release import Archive, Expected
+
+FOLDER = "flowers-102"
+SITE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
+TRAINING = {"trainval": ("trnid", "valid"), "train": ("trnid",)}
+
+
+class Flowers102(ImageFiles, Dataset):
+    """Official training and validation images as train, the rest as test; no boxes.
+
+    Args:
+        folder: holds `jpg/`, `imagelabels.mat` and `setid.mat`.
+        train: `trainval`: 2 040 training images, as most papers; `train`: 1 020, those of `valid` take no part.
+    """
+
+    title = "Oxford 102 Flowers: 102 flowers, 2 040 train (with validation) and 6 149 test photos"
+    terms = "none come with the files"
+    folder = FOLDER
+    archives = (
+        Archive(
+            "102flowers.tgz",
+            (f"{SITE}/102flowers.tgz",),
+            sha256="2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
+            md5="52808999861908f626f3c1f4e79d11fa",
+            size=344_862_509,
+            into=FOLDER,
+            gives=(f"{FOLDER}/jpg",),
+        ),
+        Archive(
+            "imagelabels.mat",
+            (f"{SITE}/imagelabels.mat",),
+            sha256="4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
+            md5="e0620be6f572b9609742df49c70aed4d",
+            into=FOLDER,
+            gives=(f"{FOLDER}/imagelabels.mat",),
+        ),
+        Archive(
+            "setid.mat",
+            (f"{SITE}/setid.mat",),
+            sha256="46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd",
+            md5="a5357ecc9cb78c4bef273ce3793fc85c",
+            into=FOLDER,
+            gives=(f"{FOLDER}/setid.mat",),
+        ),
+    )
+    expected = Expected(classes=102, train=2_040, test=6_149)
+    image_folder: Path
+
+    def __init__(self, folder: Path, train: str = "trainval") -> None:
+        if train not in TRAINING:
+            raise DatasetError(f"oxford_flowers102: train is {train!r}; it is one of {', '.join(TRAINING)}")
+        if train == "train":
+            self.title = "Oxford 102 Flowers: 102 flowers, 1 020 train and 6 149 test photos"
+            self.expected = Expected(classes=102, train=1_020, test=6_149)
+        self.root = folder
+        self.name = folder.name
+        self.image_folder = folder / "jpg"
+        self.classes = tuple(TorchvisionFlowers.classes)
+        numbers = _sets(MatFile(folder / "setid.mat"))
+        used = np.sort(np.concatenate([numbers[name] for name in (*TRAINING[train], "tstid")]))
+        self.paths = tuple(f"image_{number:05d}.jpg" for number in used.tolist())
+        self.labels = self._labels(used)
+        self.is_train = ~np.isin(used, numbers["tstid"])
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return folder.name == cls.folder and (folder / "setid.mat").is_file()
+
+    def _labels(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels of the images of these numbers; both count from 1."""
+        file = self.root / "imagelabels.mat"
+        labels = MatFile(file).integers("labels")
+        if numbers[0] < 1 or numbers[-1] > len(labels):
+            raise DatasetError(
+                f"{file} has labels of images 1 .. {len(labels)}, and setid.mat names {numbers[0]} .. {numbers[-1]}; "
+                "restore both"
+            )
+        return labels[numbers - 1] - 1
+
+
+def _sets(mat: MatFile) -> dict[str, NDArray[np.int64]]:
+    """Image numbers of each set, no image in two."""
+    sets = {name: mat.integers(name) for name in ("trnid", "valid", "tstid")}
+    numbers, counts = np.unique(np.concatenate(list(sets.values())), return_counts=True)
+    if (counts > 1).any():
+        raise DatasetError(f"{mat.file} names image {numbers[counts > 1][0]} twice; restore the file")
+    if len(sets["trnid"]) > len(sets["tstid"]):
+        raise DatasetError(
+            f"{mat.file}: trnid has more images than tstid; they were exchanged, restore the file from its site"
+        )
+    return sets

@@ -1,0 +1,176 @@
+"""Stanford Cars (Krause et al., 2013), in either of the two layouts it was handed out in.
+
+*Apart*: `cars_train/00001.jpg` …, `cars_test/00001.jpg` …, `devkit/cars_meta.mat`, `devkit/cars_train_annos.mat` and
+`cars_test_annos_withlabels.mat`. The annotation files may lie in `devkit/` or above it, and the images one folder
+deeper (`cars_train/cars_train/`), as Kaggle's copy has them.
+*Together*: `car_ims/000001.jpg` … and `cars_annos.mat`, which says of each image whether it is a test image.
+
+Both hold the same images and the same split, but number the files differently: their tables have different hashes, and
+predictions of one can't be paired with those of the other. Kaggle's copy has the images of the first and the
+`cars_annos.mat` of the second, which don't fit each other; where `cars_train` is there, the layout is the first.
+
+torchvision's reader knows the first layout alone, reads one split at a time and has no boxes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.formats.decode import read_image
+from datasets.formats.image_files import file_stamp
+from datasets.formats.matlab import MatFile
+from datasets.interface import Dataset, DatasetError
+from datasets.release import Archive, Expected
+
+FOLDER = "stanford_cars"
+TRAIN, TEST = "cars_train", "cars_test"
+TEST_LABELS = "cars_test_annos_withlabels.mat"
+ISSUE = "https://github.com/pytorch/vision/issues/7545"
+ANNOTATIONS = ("devkit", ".", "car_devkit/devkit", "car_devkit")
+"""Where annotation files lie, in the original, in copies, and in Kaggle's."""
+
+
+class StanfordCars(Dataset):
+    """The official split, with boxes."""
+
+    title = "Stanford Cars: 196 makes, models and years, 8 144 train and 8 041 test photos"
+    terms = "non-commercial research (as others state it; the site with the original terms is gone)"
+    folder = FOLDER
+    archives = (
+        Archive(
+            "cars_train.tgz",
+            sha256="512b227b30e2f0a8aab9e09485786ab4479582073a144998da74d64b801fd288",
+            md5="065e5b463ae28d29e77c1b4b166cfe61",
+            size=979_269_282,
+            into=FOLDER,
+            gives=(f"{FOLDER}/{TRAIN}",),
+        ),
+        Archive(
+            "cars_test.tgz",
+            sha256="bffea656d6f425cba3c91c6d83336e4c5f86c6cffd8975b0f375d3a10da8e243",
+            md5="4ce7ebf6a94d07f1952d94dd34c4d501",
+            size=977_350_468,
+            into=FOLDER,
+            gives=(f"{FOLDER}/{TEST}",),
+        ),
+        Archive(
+            "car_devkit.tgz",
+            # A copy that ISSUE links; its checksum is the original's.
+            ("https://github.com/pytorch/vision/files/11644847/car_devkit.tgz",),
+            sha256="b97deb463af7d58b6bfaa18b2a4de9829f0f79e8ce663dfa9261bf7810e9accd",
+            md5="c3b158d763b6e2245038c8ad08e45376",
+            size=330_960,
+            into=FOLDER,
+            gives=(f"{FOLDER}/devkit",),
+        ),
+        Archive(
+            TEST_LABELS,
+            sha256="790f75be8ea34eeded134cc559332baf23e30e91367e9ddca97d26ed9b895f05",
+            md5="b0a2b23655a3edd16d84508592a98d10",
+            size=185_758,
+            into=FOLDER,
+            gives=(f"{FOLDER}/{TEST_LABELS}",),
+        ),
+    )
+    by_hand = (
+        "the original site is gone: get the images from https://kaggle.com/datasets/jessicali9530/stanford-cars-dataset"
+        f", the rest as {ISSUE} says, and put all into {FOLDER}/"
+    )
+    expected = Expected(classes=196, train=8_144, test=8_041)
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder
+        self.name = folder.name
+        if (folder / TRAIN).is_dir():
+            self._read_apart()
+        elif (folder / "cars_annos.mat").is_file():
+            self._read_together()
+        else:
+            raise DatasetError(f"{folder} has neither {TRAIN}/ nor cars_annos.mat; {self.by_hand}")
+        self.image_folder = folder if self._places == self.paths else None
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return folder.name == cls.folder and ((folder / TRAIN).is_dir() or (folder / "cars_annos.mat").is_file())
+
+    @property
+    def content_key(self) -> dict[str, Any]:
+        return {"files": file_stamp(self.root, self._places)}
+
+    def file(self, index: int) -> Path:
+        return self.root / self._places[index]
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        return read_image(self.file(index))
+
+    def _read_apart(self) -> None:
+        self.classes = _class_names(_devkit(self.root, "cars_meta.mat"))
+        annotations = {TRAIN: _devkit(self.root, "cars_train_annos.mat"), TEST: _test_labels(self.root)}
+        images = [(split, name) for split, mat in annotations.items() for name in mat.texts("annotations", "fname")]
+        deeper = {split: f"{split}/{split}" if (self.root / split / split).is_dir() else split for split in annotations}
+        self._places = tuple(f"{deeper[split]}/{name}" for split, name in images)
+        self.paths = tuple(f"{split}/{name}" for split, name in images)
+        self.is_train = np.array([split == TRAIN for split, _ in images])
+        self.labels = np.concatenate([_labels(mat, len(self.classes)) for mat in annotations.values()])
+        self.boxes = np.concatenate([_boxes(mat) for mat in annotations.values()])
+
+    def _read_together(self) -> None:
+        mat = MatFile(self.root / "cars_annos.mat")
+        self.classes = _class_names(mat)
+        self.paths = self._places = mat.texts("annotations", "relative_im_path")
+        self.is_train = mat.integers("annotations", "test") == 0
+        self.labels = _labels(mat, len(self.classes))
+        self.boxes = _boxes(mat)
+
+
+def _find(root: Path, name: str) -> Path | None:
+    return next((root / place / name for place in ANNOTATIONS if (root / place / name).is_file()), None)
+
+
+def _devkit(root: Path, name: str) -> MatFile:
+    file = _find(root, name)
+    if file is None:
+        raise DatasetError(
+            f"{root / 'devkit' / name} is missing; unpack car_devkit.tgz there "
+            "(a cars_annos.mat doesn't stand in for it: it numbers other files)"
+        )
+    return MatFile(file)
+
+
+def _test_labels(root: Path) -> MatFile:
+    file = _find(root, TEST_LABELS)
+    if file is None:
+        raise DatasetError(
+            f"{root / TEST_LABELS} is missing (the devkit's cars_test_annos.mat has no labels); get it from {ISSUE}"
+        )
+    mat = MatFile(file)
+    if not mat.has("annotations", "class"):
+        raise DatasetError(
+            f"{file} has no labels: it is the devkit's cars_test_annos.mat by another name; "
+            f"get the file that has them from {ISSUE}"
+        )
+    return mat
+
+
+def _class_names(mat: MatFile) -> tuple[str, ...]:
+    """Of all classes, in the order of their numbers. A name may hold a slash ("Ram C/V Cargo Van Minivan 2012")."""
+    return mat.texts("class_names")
+
+
+def _labels(mat: MatFile, classes: int) -> NDArray[np.int64]:
+    """`(N,)`; the file counts from 1."""
+    labels = mat.integers("annotations", "class")
+    outside = labels[(labels < 1) | (labels > classes)]
+    if len(outside):
+        raise DatasetError(f"{mat.file}: class {outside[0]} is outside 1 .. {classes}; restore the file")
+    return labels - 1
+
+
+def _boxes(mat: MatFile) -> NDArray[np.float32]:
+    """`(N, 4)` x, y, width, height. The file has the first and the last pixel within, counted from 1 as MATLAB does."""
+    left, top, right, bottom = (mat.integers("annotations", f"bbox_{edge}") for edge in ("x1", "y1", "x2", "y2"))
+    return np.stack([left - 1, top - 1, right - left + 1, bottom - top + 1], axis=1).astype(np.float32)

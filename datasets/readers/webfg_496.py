@@ -1,0 +1,94 @@
+"""WebFG-496 (Sun et al., ICCV 2021): images that a web search found for the classes of three clean datasets.
+
+The layout: `web-<subset>/{train,val}/<class>/*` for the subsets bird, aircraft and car, read as any class folders are
+(see `datasets.readers.folder`): classes in the order of their sorted names, and `val`, the clean test images of
+CUB-200-2011, FGVC-Aircraft and Stanford Cars, as the test set. There is no validation split. About a third of the train
+labels are wrong, which is the point of it; what the original datasets have for training must stay out.
+
+Papers train one model for each subset and average the three accuracies, so a subset has to be named.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from datasets.formats.decode import read_image
+from datasets.interface import DatasetError
+from datasets.readers.folder import Folder
+from datasets.release import Archive, Expected
+
+EXPECTED = {
+    "bird": Expected(classes=200, train=18_388, test=5_794),
+    "aircraft": Expected(classes=100, train=13_503, test=3_333),
+    "car": Expected(classes=196, train=21_448, test=8_041),
+}
+"""By subset."""
+
+END_OF_JPEG = b"\xff\xd9"
+
+
+class WebFG496(Folder):
+    """One subset: noisy train images, clean test images.
+
+    Raises `DatasetError` if no subset is named or its folder is missing.
+    """
+
+    title = "WebFG-496: 200 birds, 100 aircraft, 196 cars, trained from 53 339 web images with noisy labels"
+    terms = "none stated; the images belong to whoever put them on the web"
+    folder = "webfg_496"
+    archives = tuple(
+        Archive(
+            f"web-{subset}.tar.gz",
+            (f"https://web-fgvc-496-5089-sh.oss-cn-shanghai.aliyuncs.com/web-{subset}.tar.gz",),
+            into="webfg_496",
+            gives=(f"webfg_496/web-{subset}",),
+        )
+        for subset in ("bird", "aircraft", "car")
+    )
+    subsets = tuple({"subset": subset} for subset in EXPECTED)
+    expected: Expected | None = Expected(classes=496, train=53_339, test=17_168)
+
+    def __init__(self, folder: Path, *, subset: str | None = None) -> None:
+        if not isinstance(subset, str) or subset not in EXPECTED:
+            fault = "no subset is named" if subset is None else f"there is no subset {subset!r}"
+            raise DatasetError(f"{self.folder}: {fault}; set the option subset to {', '.join(EXPECTED)}")
+        own = folder / f"web-{subset}"
+        if not own.is_dir():
+            raise DatasetError(f"{self.folder}: the folder {own} is missing; unpack web-{subset}.tar.gz into {folder}")
+        super().__init__(own)
+        self.image_folder = own
+        self.title = f"WebFG-496, {subset}: web images with noisy labels to train on, clean ones to test"
+        self.expected = EXPECTED[subset]
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return any((folder / f"web-{subset}").is_dir() for subset in EXPECTED)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Image `index` as RGB `(H, W, 3)`; a train JPEG that was cut short when it was crawled is grey where it ends.
+
+        Raises `DatasetError` for anything else that can't be decoded, and for every damaged test image.
+        """
+        file = self.root / self.paths[index]
+        try:
+            return read_image(file)
+        except DatasetError:
+            cut = _decode_cut_jpeg(file) if self.is_train[index] else None
+            if cut is None:
+                raise
+            return cut
+
+
+def _decode_cut_jpeg(file: Path) -> NDArray[np.uint8] | None:
+    """What there is of a JPEG that ends too early, as all who use these images see it (Pillow's
+    `LOAD_TRUNCATED_IMAGES`, which is a switch of the whole process and not of one file); None if there is nothing."""
+    try:
+        with Image.open(io.BytesIO(file.read_bytes() + END_OF_JPEG), formats=["JPEG"]) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None

@@ -1,1 +1,0 @@
-"""One HTML file with the whole report: it opens from disk and asks nothing of any network."""

@@ -1,0 +1,86 @@
+"""Which Runs a row of any table speaks of, so that each of its numbers can lead to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.cell_format import Column, absent
+from reports.comparisons import arenas, contestants
+from reports.groups import NAMED, Group, groups, labels
+from results.record import Record
+
+PROFILED = ("inference_", "train_step_", "profiled_")
+"""How the columns begin that a profile Run fills beside the accuracies of others."""
+
+
+class Sources:
+    """The Runs behind the rows of all tables on some records."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        found = groups(records)
+        self._ids = {record.id for record in records}
+        self._runs: dict[tuple[str, ...], list[str]] = {}
+        for group in found:
+            self._know(("names", *_words(group.names, (*NAMED, "settings"))), group)
+            self._know(("variant", *_words(group.names, NAMED)), group)
+        for arena, members in arenas(found).items():
+            rivals = contestants(members)
+            for label, group in zip(labels(pd.DataFrame([one.names for one in rivals])), rivals, strict=True):
+                self._know(("label", str(arena), label), group)
+
+    def _know(self, key: tuple[str, ...], group: Group) -> None:
+        self._runs.setdefault(key, []).extend(record.id for record in group.records)
+
+    def of_row(self, row: Mapping[str, Any]) -> list[str]:
+        """Ids of the row's Runs, in the order of their seeds; a profile that tells their cost comes last."""
+        told = [str(row[key]) for key in ("runs", "run", "where", "profile_runs") if not absent(row.get(key))]
+        ids = [run_id for text in told for run_id in (text.split(" ") if text not in self._ids else [text])]
+        if not any(run_id in self._ids for run_id in ids):
+            ids = [run_id for key in _keys(row) for run_id in self._runs.get(key, ())]
+        return [run_id for run_id in dict.fromkeys(ids) if run_id in self._ids]
+
+
+def _keys(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """What the experiments of a row without ids are called: by all its names, by two variants, by labels."""
+    if "settings" in row:
+        yield "names", *_words(row, (*NAMED, "settings"))
+    elif "from" in row:
+        yield from (("variant", *_words({**row, "variant": row[end]}, NAMED)) for end in ("to", "from"))
+    elif "arena" in row:
+        own = ("first", "second") if "first" in row else ("method",)
+        yield from (("label", str(row["arena"]), str(row.get(key))) for key in own)
+
+
+def of_cell(column: Column, row: Mapping[str, Any], runs: Sequence[str]) -> str | None:
+    """Of the row's Runs the one to open first for this column's value; None if there are none."""
+    read = _Read(row)
+    column.show(read)
+    told = row.get("profile_runs")
+    profile = None if absent(told) else str(told).split(" ")[0]
+    if profile in runs and any(key.startswith(PROFILED) for key in read.keys_read):
+        return profile
+    return runs[0] if runs else None
+
+
+class _Read(dict[str, Any]):
+    """Remembers which values a column looked at: a column is a function, and does not say so itself."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        super().__init__(row)
+        self.keys_read: list[str] = []
+
+    def __getitem__(self, key: str) -> Any:
+        self.keys_read.append(key)
+        return super().__getitem__(key)
+
+
+def _words(row: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
+    """Values in words that are alike whether or not pandas made a float of them."""
+    return tuple("" if absent(value := row.get(key)) else _word(value) for key in keys)
+
+
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

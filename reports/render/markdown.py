@@ -1,0 +1,109 @@
+"""Tables as text: Markdown for pages, CSV for programs, plain columns for the terminal. Names stay text everywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from reports.cell_format import Column, one_line
+from reports.contents import Table
+
+NOTHING = "Nothing yet."
+WIDTH = 120
+ROWS = 40
+_MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown would read as its own; an underscore only where it does not stand inside a word."""
+
+
+def markdown_text(text: str) -> str:
+    """Any text so that Markdown, and HTML inside Markdown, shows it as it is."""
+    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(lambda found: "\\" + found[0], text)
+
+
+def markdown(table: Table) -> str:
+    """A pipe table, or `NOTHING` if it has no rows; no line break at the end."""
+    if table.frame.empty:
+        return NOTHING
+    columns, cells = shown(table, table.columns)
+    headings = [markdown_text(column.heading) for column in columns]
+    words = [[markdown_text(cell) for cell in row] for row in cells]
+    return tabulate(words, headings, "pipe", disable_numparse=True, colalign=[column.align for column in columns])
+
+
+def sentences(texts: Sequence[str]) -> str:
+    """One in bold, or a list of several; no line break at the end."""
+    lines = [f"**{markdown_text(text)}**" for text in texts]
+    return lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines)
+
+
+def csv(table: Table) -> str:
+    """Every number unrounded, below the table's own column names; empty where there is none."""
+    return table.frame.to_csv(index=False)
+
+
+def terminal(table: Table, width: int = WIDTH) -> str:
+    """The columns that matter most, at most `width` wide. What names every row alike is said once, above them."""
+    if table.frame.empty:
+        return f"{table.title}: {NOTHING.lower()}"
+    columns, cells = shown(table, [column for column in table.columns if column.compact])
+    cells = [[one_line(cell) for cell in row] for row in cells[:ROWS]]
+    kept, alike = told_once(columns, cells)
+    lines = [table.title + (f" ({', '.join(alike)})" if alike else "")]
+    lines.append(_fitted([[row[place] for place in kept] for row in cells], [columns[place] for place in kept], width))
+    if (more := len(table.frame) - len(cells)) > 0:
+        lines.append(f"… {more} more in {table.name}.csv")
+    return "\n".join(lines)
+
+
+def shown(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
+    """The cells by row, without the columns that have nothing in any row."""
+    rows = [{str(key): value for key, value in row.items()} for row in table.frame.to_dict("records")]
+    shown = [[column.show(row) for row in rows] for column in columns]
+    kept = [place for place, cells in enumerate(shown) if columns[place].says(cells)]
+    return [columns[place] for place in kept], [
+        list(row) for row in zip(*(shown[place] for place in kept), strict=True)
+    ]
+
+
+def told_once(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> tuple[list[int], list[str]]:
+    """The places of the columns that a table has to show, and the names that are alike in all of its rows."""
+    alike = {
+        place: f"{column.heading} {cells[0][place]}"
+        for place, column in enumerate(columns)
+        if place > 0 and column.naming and len({row[place] for row in cells}) == 1
+    }
+    return [place for place in range(len(columns)) if place not in alike], list(alike.values())
+
+
+def _fitted(cells: list[list[str]], columns: Sequence[Column], width: int) -> str:
+    """Words are cut, numbers never: headings break into lines, then words get shorter until the table fits."""
+    headings = [broken(column.heading) for column in columns]
+    align = [column.align for column in columns]
+    text = ""
+    for limit in (60, 40, 30, 24, 18, 14, 10):
+        cut = [
+            [_cut(cell, limit) if side == "left" else cell for cell, side in zip(row, align, strict=True)]
+            for row in cells
+        ]
+        text = tabulate(cut, headings, "simple", disable_numparse=True, colalign=align)
+        if max(map(len, text.splitlines())) <= width:
+            break
+    return text
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def broken(heading: str, limit: int = 12) -> str:
+    """The words of a heading in lines of about `limit` characters."""
+    lines = [""]
+    for word in re.findall(r"[^ -]*-?[ ]?", heading):
+        if lines[-1] and len(lines[-1]) + len(word.rstrip()) > limit:
+            lines.append(word)
+        else:
+            lines[-1] += word
+    return "\n".join(line.strip() for line in lines)

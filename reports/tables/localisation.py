@@ -1,0 +1,156 @@
+"""Do methods attend to parts? A row per experiment that was looked at, beside what can be had without looking."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from reports import cell_format
+from reports.cell_format import Column, percent
+from reports.contents import Table
+from reports.groups import NAMED, Group, groups
+from reports.statistics import over_seeds
+from reports.tables.columns import NAMES
+from reports.tables.head_to_head import sorted_frame
+from results.localisation import Estimate, Localisation
+from results.record import Record
+from results.store import ResultStore
+
+CENTRE = "centre"
+"""Name of the row of a Gaussian about the middle of the image."""
+GALLERY = "gallery"
+"""Folder of a Run's galleries, below its own."""
+MEASURES = ("peak_on_part", "maps_on_parts", "own_part", "near_parts", "peak_in_box", "in_box", "crop_iou")
+COLUMNS = (
+    cell_format.text("dataset"),
+    *NAMES,
+    cell_format.text("map", "map", compact=True),
+    cell_format.number("maps", "maps"),
+    cell_format.number("seeds", "seeds", compact=True),
+    cell_format.estimate("peak_on_part", "peak on a part, %", compact=True),
+    cell_format.interval("peak_on_part", "95 % interval over images"),
+    cell_format.number("ceiling", "at most, %", 1, compact=True),
+    cell_format.number("peak_on_part_elsewhere", "peak on another image's part, %", 1, compact=True),
+    cell_format.signed("peak_on_part_over_centre", "minus the centre's"),
+    cell_format.estimate("near_parts", "attention on parts, %", compact=True),
+    cell_format.number("near_parts_elsewhere", "attention on another image's parts, %", 1),
+    cell_format.estimate("maps_on_parts", "single maps' peaks on a part, %"),
+    cell_format.estimate("own_part", "single maps on their own part, %", compact=True),
+    cell_format.number("own_part_elsewhere", "single maps on another image's part, %", 1, compact=True),
+    cell_format.estimate("peak_in_box", "peak in the box, %"),
+    cell_format.estimate("in_box", "attention in the box, %"),
+    cell_format.estimate("crop_iou", "IoU of crop and box, %", compact=True),
+    cell_format.interval("crop_iou", "95 % interval of that"),
+    cell_format.number("blank", "images without attention"),
+)
+NOTE = (
+    "Of the whole test set, by the last epoch's weights. Peak: of the mean of all maps (pointing game), at the centre "
+    "of its highest cell; at most: what the best cell of a map of this size could reach. A map is taken as stretched "
+    "evenly over the input, and a network's padding may move its cells by up to half a cell: compare within one "
+    "backbone. On a part: within 10 % of the longer side of the object's box (of the image, without boxes) from a "
+    "visible part's point. Attention: share of the mean map. Own part: the one that a map hits most often in the half "
+    "of the images that is not counted. Another image's: the same maps against the annotations of another test image; "
+    "what is left owes nothing to the image. Crop: box around the mean map from a threshold chosen on images that are "
+    "not tested on. centre: a Gaussian about the middle of the image. ± over seeds; intervals over test images by "
+    "bootstrap, their limits averaged over seeds."
+)
+PART_NOTE = (
+    "How often the mean map's peak lies on each part, in % of the test images in which it is visible. Parts near each "
+    "other can be hit at once."
+)
+
+
+def localisation(records: Iterable[Record]) -> Table:
+    """One row per experiment that was looked at, and one for the centre of each set of images."""
+    rows: list[dict[str, Any]] = []
+    for group, found in _looked_at(records):
+        first = found[0]
+        scores = {key: value for name in MEASURES for key, value in _scores(found, name).items()}
+        blank = sum(one.blank for one in found) / len(found)
+        size = {"map": "×".join(map(str, first.map_size)), "maps": first.maps, "ceiling": percent(first.ceiling)}
+        rows.append(group.names | {"seeds": len(found), "blank": blank} | size | scores)
+        rows.append(_centre_names(group) | dict.fromkeys((*size, "blank")) | _centre_scores(first) | {"seeds": 0})
+    return Table("localisation", "What methods attend to", _distinct(rows), COLUMNS, NOTE)
+
+
+def part_hits(records: Iterable[Record]) -> Table:
+    """One row per experiment as in `localisation`, one column per annotated part."""
+    rows: list[dict[str, Any]] = []
+    parts: dict[str, None] = {}
+    for group, found in _looked_at(records):
+        parts |= dict.fromkeys(found[0].parts)
+        hits = {part: over_seeds([one.parts[part].hit for one in found]).mean for part in found[0].parts}
+        rows.append(group.names | {_of(part): percent(hit) for part, hit in hits.items()})
+        rows.append(_centre_names(group) | {_of(part): percent(one.centre) for part, one in found[0].parts.items()})
+    rows = [dict.fromkeys(map(_of, parts)) | row for row in rows] if parts else []
+    columns = (cell_format.text("dataset"), *NAMES, *(_part_column(part) for part in parts))
+    return Table("part_hits", "Which parts they point at", _distinct(rows), columns, PART_NOTE)
+
+
+def galleries(records: Iterable[Record], store: ResultStore, folder: Path) -> Iterator[tuple[str, str]]:
+    """Name of each gallery there is of these Runs, and where it lies as seen from `folder`."""
+    for record in records:
+        for path in sorted((store.root / record.id / GALLERY).glob("*.png")):
+            yield f"{record.id}: {path.stem}", Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _looked_at(records: Iterable[Record]) -> Iterator[tuple[Group, list[Localisation]]]:
+    for group in groups(records):
+        found = [record.localisation for record in group.done if record.localisation is not None]
+        if found:
+            yield group, found
+
+
+def _scores(found: list[Localisation], name: str) -> dict[str, Any]:
+    elsewhere = [one.elsewhere[name].value for one in found if name in one.elsewhere]
+    over_centre = [one.over_centre[name].value for one in found if name in one.over_centre]
+    return _estimate(name, [one.scores.get(name) for one in found]) | {
+        f"{name}_elsewhere": percent(over_seeds(elsewhere).mean),
+        f"{name}_over_centre": percent(over_seeds(over_centre).mean),
+    }
+
+
+def _centre_scores(one: Localisation) -> dict[str, Any]:
+    scores: dict[str, Any] = {}
+    for name in MEASURES:
+        scores |= _estimate(name, [one.centre.get(name)])
+        scores |= {f"{name}_n": 0, f"{name}_elsewhere": None, f"{name}_over_centre": None}  # it has no seeds
+    return scores
+
+
+def _estimate(name: str, estimates: Iterable[Estimate | None]) -> dict[str, Any]:
+    """Mean and spread over seeds; the limits of the intervals over images, averaged."""
+    known = [one for one in estimates if one is not None]
+    values = over_seeds([one.value for one in known])
+    low, high = (over_seeds([getattr(one, end) for one in known]).mean for end in ("low", "high"))
+    return {
+        name: percent(values.mean),
+        f"{name}_sd": percent(values.sd),
+        f"{name}_n": values.n,
+        f"{name}_low": percent(low),
+        f"{name}_high": percent(high),
+    }
+
+
+def _centre_names(group: Group) -> dict[str, Any]:
+    shared = {key: group.names[key] for key in ("dataset", "protocol", "input")}
+    return dict.fromkeys(NAMED) | shared | {"method": CENTRE, "settings": ""}
+
+
+def _of(part: str) -> str:
+    """The part's column in the table: no name of a part is that of another column."""
+    return f"on {part}, %"
+
+
+def _part_column(part: str) -> Column:
+    """Blank, not a dash, where the dataset has no such part: a column of blanks is not shown."""
+    key = _of(part)
+    return Column(part, lambda row: "" if cell_format.absent(row[key]) else f"{row[key]:.1f}")
+
+
+def _distinct(rows: list[dict[str, Any]]) -> Any:
+    """The rows in order, the centre once for all that share it, behind them."""
+    once = list({repr(sorted(row.items(), key=str)): row | {"rank": row["method"] == CENTRE} for row in rows}.values())
+    return sorted_frame(once, ["dataset", "protocol", "input", "rank", "method", "variant", "backbone"])

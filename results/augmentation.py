@@ -1,0 +1,94 @@
+"""The settings of augmentation, as recipes and records have them. Zero switches an operation off."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt
+
+BINS = 31
+"""Magnitudes of an operation, from nothing to its limit: torchvision's number."""
+
+
+MAX_OPERATIONS = 4
+"""The most that RandAugment may chain: as many are drawn for every setting."""
+
+
+class Policy(BaseModel, frozen=True, extra="forbid"):
+    """Operations drawn for each image from a fixed set, after crop and flip and before the colour jitter."""
+
+    name: Literal["none", "trivialaugment", "randaugment"] = "none"
+    """`trivialaugment`: one operation of random magnitude, in the wide ranges (Müller & Hutter, ICCV 2021).
+    `randaugment`: several operations of the same magnitude (Cubuk et al., NeurIPS 2020)."""
+    operations: Annotated[int, Field(ge=1, le=MAX_OPERATIONS)] = 2
+    """Of `randaugment`: how many, one after another."""
+    magnitude: Annotated[int, Field(ge=0, lt=BINS)] = 9
+    """Of `randaugment`: 0 .. 30, as a share of each operation's limit."""
+
+
+class Mixing(BaseModel, frozen=True, extra="forbid"):
+    """Whether images and labels are mixed. Where both kinds are on, each sample has either with equal probability."""
+
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """The share of itself that an image keeps is drawn from Beta(mixup, mixup); 0: no mixup (Zhang et al., 2018)."""
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """The same for the share of its area, the rest is a box cut out of the other; 0: no CutMix (Yun et al., 2019)."""
+    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """That a sample is mixed at all."""
+    epochs: PositiveInt | None = None
+    """Only the first epochs of a training are mixed; None: all are."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is mixed: the labels are then class probabilities."""
+        return self.probability > 0 and (self.mixup > 0 or self.cutmix > 0)
+
+
+def _ordered(values: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < values[0] <= values[1]:
+        raise ValueError("must be two positive numbers, the smaller first")
+    return values
+
+
+def _at_most_one(scale: tuple[float, float]) -> tuple[float, float]:
+    if scale[1] > 1:
+        raise ValueError("an area can't be more than all of the image")
+    return scale
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Augment(BaseModel, frozen=True, extra="forbid"):
+    """What happens to a training image. Zero switches an operation off."""
+
+    crop: Literal["random", "resized", "center", "resize"] = "random"
+    """`random`, `center`: a window of the input size, pixels untouched. `resized`: a random area scaled to it;
+    `resize`: all of the image."""
+    scale: Annotated[Range, AfterValidator(_at_most_one)] = (0.08, 1.0)
+    """Of a `resized` crop: area, as a share of the image's."""
+    ratio: Range = (3 / 4, 4 / 3)
+    """Of a `resized` crop: width by height."""
+    flip: Share = 0.5
+    """Probability of a horizontal flip."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Degrees: drawn from -rotation .. rotation, about the stored image's centre; what comes from outside is black."""
+    brightness: Annotated[float, Field(ge=0)] = 0.0
+    contrast: Annotated[float, Field(ge=0)] = 0.0
+    saturation: Annotated[float, Field(ge=0)] = 0.0
+    """Factors are drawn from max(0, 1 - value) .. 1 + value. As in ColorJitter the order of the four colour
+    operations is random; it is drawn once a batch, not once a sample."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Turn of the colour wheel, drawn from -hue .. hue; 0.5 is half a turn."""
+    erase: Share = 0.0
+    """Probability that a random rectangle is set to the mean colour."""
+    policy: Policy = Policy()
+    mixing: Mixing = Mixing()
+
+    @property
+    def jitters(self) -> bool:
+        """Whether any of the four colour operations is on."""
+        return any((self.brightness, self.contrast, self.saturation, self.hue))

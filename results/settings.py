@@ -1,0 +1,291 @@
+"""Every setting of a Run: checked, frozen, hashable. What is not a field here has no influence on a result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from results.augmentation import Augment
+
+RULES = 2
+"""Version of the protocol's meaning. Raised when the same settings come to give another result with every method, as
+they do when a default is changed; part of every hash. Where one method alone is concerned: its `revision`."""
+
+
+FeedMode = Literal["auto", "resident", "pinned", "mapped", "streamed"]
+"""How images come to the device; `auto`: by what fits."""
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""bf16: autocast to bfloat16. tf32: a GPU multiplies float32 with 10 bits of mantissa; fp32: with all of them."""
+
+
+def task(dataset: str, options: Mapping[str, Any]) -> str:
+    """What is to be learnt, in a word: `webfg_496:bird`. An option that is a word (a subset, a level of a hierarchy)
+    makes another task of a dataset; one that is a number does not."""
+    return ":".join([dataset, *(value for value in options.values() if isinstance(value, str))])
+
+
+class Settings(BaseModel):
+    """Base of all settings: a wrong key or value is an error, a built one never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Optimizer(Settings):
+    """A torch optimizer."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """SGD only."""
+    nesterov: bool = False
+    """SGD only."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam and AdamW only."""
+
+
+class Schedule(Settings):
+    """Factor on the learning rate over a phase, after a linear warm-up."""
+
+    name: Literal["constant", "cosine", "step"] = "cosine"
+    warmup_epochs: NonNegativeFloat = 0.0
+    every: PositiveInt = 1
+    """Step only: epochs between two steps."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    """Step only: factor of each step."""
+
+
+class PhaseSettings(Settings):
+    """What a phase of training does differently from the recipe; the phases are the method's own."""
+
+    epochs: PositiveInt | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    batch_size: PositiveInt | None = None
+    lr_scale: dict[str, PositiveFloat] = {}
+    """In place of the recipe's, group by group."""
+
+
+class Recipe(Settings):
+    """How to train: everything that is neither the method, nor the data, nor the backbone."""
+
+    image_size: PositiveInt
+    """Pixels of the square the network sees."""
+    stored_size: PositiveInt
+    """Pixels the images are resized to before the crop: both sides (`squash`) or the short one (`short_side`)."""
+    resize: Literal["squash", "short_side"] = "squash"
+    augment: Augment = Augment()
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    """Of the whole training; the phases share it unless `phases` gives each its own number."""
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    phases: dict[str, PhaseSettings] = {}
+    lr_scale: dict[str, PositiveFloat] = {}
+    """Learning-rate factor of each of the method's parameter groups; 1 where none is given."""
+    decay_norm_and_bias: bool = True
+    """Whether weight decay also holds for biases and normalisation layers."""
+    clip_norm: PositiveFloat | None = None
+    """Largest norm of the whole gradient."""
+    accumulate: PositiveInt = 1
+    """Pieces that a batch is cut into, one backward pass each; their gradients are added, weighted by their images.
+    Equal to the whole batch where losses are means over images; batch norm and losses of pairs see one piece."""
+    sync_batchnorm: bool = False
+    """Whether batch norm takes its statistics over all processes; else each takes them of its own share."""
+    validation: float = Field(0.1, ge=0, lt=1)
+    """Share of each class's training images held out to select an epoch; 0: train on all, and select nothing."""
+    evaluate_every: PositiveInt = 1
+    """Epochs between two evaluations; the last epoch is always evaluated."""
+
+
+class RunSettings(Settings):
+    """What a training Run and a profile Run share: a method on a backbone."""
+
+    job: str
+    method: str
+    variant: str
+    options: dict[str, Any] = {}
+    """The method's constructor options: the variant's, and those set by hand."""
+    backbone: str
+    backbone_options: dict[str, Any] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting that is not at its default, and the version of the rules that give them their meaning, as JSON
+        has them. What is at its default is left out so that a setting that is new here, and changes nothing by
+        default, leaves earlier results and checkpoints as good as they were."""
+        return {"rules": RULES, **self.model_dump(mode="json", exclude_defaults=True)}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the settings: equal exactly if all are equal."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def number(self) -> int:
+        """Which of the Runs of one experiment: the seed, or the repeat of a measurement."""
+        raise NotImplementedError
+
+    @property
+    def experiment(self) -> str:
+        """SHA-256 of the settings but the number: equal for the Runs of one experiment."""
+        raise NotImplementedError
+
+    def folder_name(self, *parts: object) -> str:
+        """`parts` joined to something readable and safe as a folder name, and the first digits of the hash."""
+        words = [re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("_.") for part in parts]
+        return "-".join([*words, self.hash[:10]])
+
+
+class Run(RunSettings):
+    """One training, from initial weights to predictions for every test image."""
+
+    job: Literal["train"] = "train"
+    dataset: str
+    dataset_options: dict[str, Any] = {}
+    split_sha256: str
+    pretrained: str
+    """File name of the backbone's weights, or `none`."""
+    weights_sha256: str | None = None
+    allow_unfilled: bool = False
+    """Whether layers may start from random weights where the file does not hold them."""
+    protocol: Literal["common", "paper"]
+    precision: Precision = "fp32"
+    recipe: Recipe
+    revision: PositiveInt = 1
+    """Of the method's code, as in its `recipe.yaml`: raised when the same settings come to give another result."""
+    seed: NonNegativeInt
+
+    @property
+    def number(self) -> int:
+        return self.seed
+
+    @property
+    def experiment(self) -> str:
+        return self.model_copy(update={"seed": 0}).hash
+
+    @property
+    def task(self) -> str:
+        """The dataset, and which subset or level of it."""
+        return task(self.dataset, self.dataset_options)
+
+    @property
+    def id(self) -> str:
+        """Name of the Run's folder."""
+        return self.folder_name(self.method, self.variant, self.task, self.backbone, f"seed{self.seed}")
+
+    @property
+    def label(self) -> str:
+        """For people: what distinguishes this Run in a list."""
+        return f"{method_label(self.method, self.variant)} · {self.task} · {self.backbone} · seed {self.seed}"
+
+
+class Input(Settings):
+    """Where real images come from, for a profile of their way to the device."""
+
+    dataset: str
+    dataset_options: dict[str, Any] = {}
+    stored_size: PositiveInt
+    """As a recipe's, and so are the next two."""
+    resize: Literal["squash", "short_side"] = "squash"
+    augment: Augment = Augment()
+    feed: FeedMode = "auto"
+
+
+Extra = Literal["breakdown", "operations", "largest_batch", "trace"]
+"""breakdown: the time of each part of a step. operations: its costliest ones. trace: all of them, in a file."""
+
+
+class ProfileRun(RunSettings):
+    """One measurement of speed and memory; the weights' values do not matter to it, nor what the pictures show."""
+
+    job: Literal["profile"] = "profile"
+    classes: PositiveInt
+    image_size: PositiveInt
+    batch_size: PositiveInt
+    precision: Precision = "fp32"
+    compile: bool = False
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with momentum keeps one number per weight, the others two."""
+    input: Input | None = None
+    """None: compute alone is measured, from random tensors."""
+    extras: tuple[Extra, ...] = ()
+    """What is looked into besides; none of it changes another number."""
+    memory_limit: PositiveInt | None = None
+    """Bytes that it may take; None: all there are."""
+    device: Literal["cpu", "cuda"]
+    hardware: str
+    """Name of the processor or GPU: a rate holds for one only."""
+    repeat: NonNegativeInt = 0
+    """Which of several measurements of the same: each is a Run of its own, in a process of its own."""
+    in_sweep: bool = Field(False, exclude=True)
+    """Whether its batch size is one of a sweep, which ends before it where the device is full already (`sweep.end`).
+    Says why it is in a plan, not what is measured, so it is no part of its settings."""
+
+    @property
+    def number(self) -> int:
+        return self.repeat
+
+    @property
+    def experiment(self) -> str:
+        return self.model_copy(update={"repeat": 0}).hash
+
+    @property
+    def id(self) -> str:
+        """Name of the Run's folder."""
+        size = f"{self.image_size}px{self.batch_size}"
+        compiled = ["compiled"] if self.compile else []
+        names = (self.method, self.variant, self.backbone, size, self.precision, *compiled, self.device)
+        return self.folder_name("profile", *names)
+
+    @property
+    def label(self) -> str:
+        """For people: what distinguishes this Run in a list."""
+        words = [method_label(self.method, self.variant), self.backbone]
+        words += [f"{self.image_size} px", f"batch {self.batch_size}", self.precision]
+        words += ["compiled"] if self.compile else []
+        words += [f"repeat {self.repeat}"] if self.repeat else []
+        return " · ".join(words)
+
+
+AnyRun = Run | ProfileRun
+
+
+def as_run(settings: Mapping[str, Any]) -> AnyRun:
+    """The Run that a record's plain values describe. Raises `ValidationError` if today's settings can't say them."""
+    return (ProfileRun if settings.get("job") == "profile" else Run).model_validate(settings)
+
+
+def method_label(method: str, variant: str) -> str:
+    """`method`, or `method:variant` where the variant is not the paper's own."""
+    return method if variant == "paper" else f"{method}:{variant}"
+
+
+HERE_AND_THERE = "{} here, {} in the checkpoint"
+
+
+def differences(here: dict[str, Any], there: dict[str, Any], words: str = HERE_AND_THERE) -> list[str]:
+    """Each setting that differs, as `epochs: 5 here, 8 in the checkpoint`, or in other `words`."""
+    left, right = flat(here), flat(there)
+    return [
+        f"{key.removeprefix('recipe.')}: {words.format(left.get(key), right.get(key))}"
+        for key in sorted(left.keys() | right.keys())
+        if left.get(key) != right.get(key)
+    ]
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries to one level with dotted keys: `{"a": {"b": 1}}` -> `{"a.b": 1}`."""
+    row: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            row.update(flat(value, f"{prefix}{key}."))
+        else:
+            row[f"{prefix}{key}"] = value
+    return row

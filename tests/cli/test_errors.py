@@ -1,0 +1,122 @@
+"""Mistakes of the user are answered in one line that names the place as it is written, and what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+
+import methods
+from benchmarks.attention import gallery
+from benchmarks.cli import result_commands
+from benchmarks.environment import Environment
+from benchmarks.errors import UserError, suggest
+from benchmarks.execution import cluster
+from benchmarks.execution.cluster_jobs import FOLDER
+from benchmarks.execution.worker import blank
+from benchmarks.planning import recipes, suite
+from benchmarks.training.inference import find_run
+from datasets import DatasetError, open_dataset
+from results.store import ResultsError, ResultStore
+from tests.helpers.small_training import small_run
+
+IDS = [f"plain-paper-cub100-resnet50-seed{seed}-abcdef" for seed in range(40)]
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> ResultStore:
+    """Fourteen Runs."""
+    store, run = ResultStore(tmp_path / "results"), small_run()
+    for seed in range(14):
+        store.write(blank(run.model_copy(update={"seed": seed}), torch.device("cpu")))
+    return store
+
+
+def written(folder: Path, text: str) -> str:
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    return str(folder / "mine.yaml")
+
+
+def test_of_many_names_the_nearest_few_are_told() -> None:
+    assert suggest("zzz", IDS).endswith("and 37 more")
+    assert suggest("zzz", ["a", "b"]) == "there are: a, b"
+    assert suggest(IDS[3].replace("seed3", "sed3"), IDS) == f"did you mean {IDS[3]!r}?"
+
+
+def test_a_beginning_that_many_runs_share_lists_a_few(many: ResultStore) -> None:
+    with pytest.raises(UserError, match=r"begins 14 Runs: .* and 2 more"):
+        find_run(many, "plain")
+
+
+def test_a_run_that_is_not_there_is_not_looked_at(many: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = StringIO()
+    monkeypatch.setattr(result_commands, "console", Console(file=said))
+    with pytest.raises(UserError, match="there is no Run 'nosuch'"):
+        result_commands.look(["nosuch"], results=many.root)
+    assert said.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"mine.yaml: is empty; it takes settings by name"),
+        ("- 3", r"mine.yaml: is \[3\]; it takes"),
+        (
+            "{about: x, train: [{methods: [plain], datasets: [synthetic], seeds: 0}]}",
+            r"mine.yaml: train.0.seeds: input should be greater than 0",
+        ),
+        (
+            "{about: x, train: [{methods: [plain], datasets: [synthetic], backbones: [{nam: x}]}]}",
+            r"mine.yaml: train.0.backbones.0.nam: unknown key; did you mean 'name'",
+        ),
+        ("{about: x, train: [{methods: [plain]}]}", r"mine.yaml: train.0.datasets: field required"),
+    ],
+    ids=str,
+)
+def test_a_fault_of_a_suite_is_told_as_it_is_written(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        suite.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("report",), ("report", "--check"), ("look",), ("publish", "x"), ("predict", "x", "a.jpg")]
+)
+def test_results_that_are_only_read_have_to_be_there(
+    words: tuple[str, ...], tmp_path: Path, refused: Callable[..., tuple[int, str]]
+) -> None:
+    code, said = refused(*words, "--results", tmp_path / "nonesuch")
+    assert (code, "nonesuch: there is no such folder of results" in said) == (2, True)
+    assert not (tmp_path / "nonesuch").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(many: ResultStore) -> None:
+    viewer: Any = SimpleNamespace(dataset=SimpleNamespace(paths=[]), splits={"test": []})
+    sight, answers = viewer, pd.DataFrame({"prediction": [], "label": []})
+    for blocked, make in (
+        (many.root / FOLDER, lambda: cluster.submit([], many, Environment(), "cpu", "local", cluster.Options())),
+        (many.root / gallery.FOLDER, lambda: gallery.write_galleries(many.root, viewer, sight, answers, 1)),
+    ):
+        blocked.write_text("", encoding="utf-8")
+        with pytest.raises(ResultsError, match=f"{blocked.name}: can't be made"):
+            make()
+
+
+def test_a_folder_of_two_methods_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def two(name: str) -> None:
+        raise methods.NotOneMethod(f"methods/{name}/model.py must define exactly one Method, it defines 2")
+
+    monkeypatch.setattr(methods, "load", two)
+    with pytest.raises(UserError, match=r"methods/plain/model.py must define exactly one"):
+        recipes.constructor_options("plain")
+
+
+def test_what_can_be_opened_is_told_beside_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"did you mean 'synthetic'\? \(what can be opened: synthetic\)$"):
+        open_dataset("synthetik", tmp_path)

@@ -1,0 +1,141 @@
+"""`--only` and `--set`: what they reach in trainings and in profiles, and how a wrong one is answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.config import parse
+from benchmarks.environment import Environment
+from benchmarks.errors import UserError
+from benchmarks.planning import expand, overrides
+from benchmarks.planning.expand import Changes
+from benchmarks.planning.suite import Suite
+from results.settings import AnyRun, ProfileRun, Run
+
+TRAINING = {
+    "methods": ["bilinear_cnn"],
+    "datasets": [{"name": "synthetic", "options": {"classes": 3, "train_per_class": 2, "test_per_class": 1}}],
+    "backbones": [{"name": "test_resnet", "pretrained": "none"}],
+    "seeds": 1,
+    "set": {"recipe": {"image_size": 96, "stored_size": 96, "epochs": 6}},
+}
+COST = {
+    "methods": ["plain"],
+    "backbones": ["test_resnet"],
+    "image_sizes": [96, 64],
+    "batch_sizes": [2],
+    "compile": [False, True],
+}
+
+
+def expanded(
+    environment: Environment, train: Any = (TRAINING,), profile: Any = (COST,), **changes: Any
+) -> list[AnyRun]:
+    if "set" in changes:
+        changes["set"] = overrides.nested(changes["set"])
+    return expand.expand(
+        Suite.model_validate({"about": "x", "train": list(train), "profile": list(profile)}),
+        environment,
+        Changes(**changes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("only", "trainings", "profiles"),
+    [
+        ({"image_size": "96"}, 1, 2),
+        ({"epochs": "6"}, 1, 0),
+        ({"recipe.epochs": "6"}, 1, 0),
+        ({"optimizer.name": "adam*"}, 1, 0),
+        ({"optimizer": "sgd"}, 0, 4),
+        ({"compile": "true", "image_size": "64"}, 0, 1),
+        ({"compile": "False"}, 0, 2),
+    ],
+    ids=str,
+)
+def test_only_reaches_settings_and_those_of_recipes(
+    only: dict[str, str], trainings: int, profiles: int, here: Environment
+) -> None:
+    runs = expanded(here, only=only)
+    assert [sum(isinstance(run, kind) for run in runs) for kind in (Run, ProfileRun)] == [trainings, profiles]
+
+
+def test_only_names_no_setting_that_is_none(here: Environment) -> None:
+    with pytest.raises(UserError, match="there is no setting 'in_sweep'") as caught:
+        expanded(here, only={"in_sweep": "true"})
+    assert str(caught.value).count("in_sweep") == 1
+
+
+def test_a_profile_alone_takes_an_optimizer_by_name(here: Environment) -> None:
+    runs = expanded(here, train=(), set={"optimizer": "adam"})
+    assert {run.optimizer for run in runs if isinstance(run, ProfileRun)} == {"adam"}
+    with pytest.raises(UserError, match="can't change 'epochs'"):
+        expanded(here, train=(), set={"epochs": "3"})
+
+
+def test_a_wrong_key_in_a_suites_profile_is_named(here: Environment) -> None:
+    wrong = {"about": "x", "profile": [COST | {"set": {"optimiser": "adam"}}]}
+    said = "mine.yaml: profile.0.set: can't change 'optimiser'; did you mean 'optimizer'"
+    with pytest.raises(UserError, match=said):
+        parse(Suite, wrong, "mine.yaml")
+
+
+def test_a_suite_sets_what_a_recipe_has_as_the_command_line_does(here: Environment) -> None:
+    entry = TRAINING | {"set": {"epochs": 4, "recipe": {"batch_size": 2}, "precision": "bf16"}}
+    (run,) = expanded(here, train=[entry], profile=())
+    assert isinstance(run, Run)
+    assert (run.recipe.epochs, run.recipe.batch_size, run.precision) == (4, 2, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"epoch": 2}, "can't change 'epoch'; did you mean 'epochs'"),
+        ({"recipe": {"epoch": 2}}, "recipe.epoch: unknown key; did you mean 'epochs'"),
+        ({"optimizer": {"lrr": 2}}, "recipe.optimizer.lrr: unknown key; did you mean 'lr'"),
+        ({"epochs": 0}, "recipe.epochs: input should be greater than 0"),
+        ({"recipe": 3}, "recipe takes settings by name"),
+    ],
+    ids=str,
+)
+def test_what_a_suite_sets_wrongly_is_named_with_the_file_it_stands_in(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=f"mine.yaml: train.0.set: {said}"):
+        parse(Suite, {"about": "x", "train": [TRAINING | {"set": wrong}]}, "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("asked", "epochs"),
+    [
+        ({}, 6),
+        ({"epochs": "9"}, 9),
+        ({"phases.classifier.epochs": "2"}, 6),
+        ({"phases.classifier.epochs": "2", "epochs": "9"}, 9),
+    ],
+    ids=str,
+)
+def test_epochs_are_those_of_all_phases_of_the_method(asked: dict[str, str], epochs: int, here: Environment) -> None:
+    (run,) = expanded(here, profile=(), set=asked)
+    assert isinstance(run, Run)
+    assert expand.epochs_of(run.method, run.options, run.recipe) == epochs
+    assert expand.images_to_process(run, here)[0] == epochs * 6
+
+
+def test_phases_that_a_method_does_not_have_or_has_no_epochs_for_are_refused_before_anything_runs(
+    here: Environment,
+) -> None:
+    with pytest.raises(UserError, match="did you mean 'classifier'"):
+        expanded(here, profile=(), set={"phases.clasifier.epochs": "2"})
+    both = [TRAINING | {"methods": ["bilinear_cnn", "plain"]}]  # of which the second has one phase
+    for only, fit in (({"method": "bilinear_cnn"}, 1), ({"method": "bilinear_cnn", "seed": "0"}, 1)):
+        assert len(expanded(here, both, (), set={"phases.classifier.epochs": "2"}, only=only)) == fit
+    with pytest.raises(UserError, match="too few for the phases"):
+        expanded(here, profile=(), set={"epochs": "1"})
+
+
+@pytest.mark.parametrize("flag", ["--only", "--set"])
+def test_two_settings_behind_one_flag_are_refused_with_the_right_words(flag: str) -> None:
+    with pytest.raises(UserError, match=f"{flag} method=plain,sef {flag} job=train"):
+        overrides.parse_assignments(["method=plain,sef,job=train"], flag)
+    assert overrides.parse_assignments(["method=plain,sef"], flag) == {"method": "plain,sef"}

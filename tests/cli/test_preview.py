@@ -1,0 +1,78 @@
+"""What a dry run prints: rows that can be told apart, and words that can be pasted."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.cli import preview, terminal
+from benchmarks.environment import Environment
+from benchmarks.planning import suite_builders
+from benchmarks.planning.overrides import nested, parse_assignments
+from benchmarks.planning.reference_runs import ANY_GPU, Experiment, _names
+from results.settings import ProfileRun
+from tests.helpers.small_training import small_run
+
+CELL = ProfileRun(
+    method="plain",
+    variant="paper",
+    backbone="resnet50",
+    classes=5,
+    image_size=448,
+    batch_size=64,
+    device="cuda",
+    hardware=ANY_GPU,
+)
+
+
+def test_rows_of_the_numbers_can_be_told_apart() -> None:
+    compiled = CELL.model_copy(update={"compile": True, "precision": "bf16"})
+    repeated = (compiled, compiled.model_copy(update={"repeat": 1}))
+    members = [(small_run(),), (CELL,), repeated]
+    rows = [Experiment("mine", _names(runs[0]), runs, gpu=False) for runs in members]
+    assert [(row["settings"], row["runs"]) for row in preview.experiment_rows(rows, "cpu")] == [
+        ("epochs 2", "seed 0"),
+        ("batch 64, fp32", "repeat 0"),
+        ("batch 64, bf16, compiled", "repeat 0, 1"),
+    ]
+
+
+def test_names_too_long_for_their_column_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = StringIO()
+    monkeypatch.setattr(terminal, "console", Console(file=said, width=60))
+    terminal.show([{"method": f"bilinear_cnn:a_long_variant_{number}", "why": "x " * 90} for number in (1, 2)], "rows")
+    assert "…" not in said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("bilinear_cnn", "3 of 88 published rows are answered here, 16 more by other variants"),
+        ("plain", None),
+    ],
+)
+def test_a_reproduction_tells_of_the_published_rows_that_it_does_not_answer(
+    method: str, said: str | None, here: Environment
+) -> None:
+    notes = preview.other_rows(method, suite_builders.goals(method, here))
+    assert [note[: len(said or "")] for note in notes] == ([said] if said else [])
+
+
+def test_all_variants_together_leave_only_rows_that_no_run_answers(here: Environment) -> None:
+    goals = suite_builders.goals("bilinear_cnn", here, variants=preview.variants_of("bilinear_cnn"))
+    (note,) = preview.other_rows("bilinear_cnn", goals)
+    assert note.startswith("19 of 88 published rows are answered here; the rest")
+
+
+@pytest.mark.parametrize("method", ["bilinear_cnn", "swinfc", "ws_dan"])
+def test_a_recipe_can_be_pasted_word_by_word(method: str, tmp_path: Path) -> None:
+    goals = suite_builders.goals(method, Environment(tmp_path, tmp_path), variants=preview.variants_of(method))
+    recipes = [note for note in preview.goal_notes(goals) if note.startswith("recipe ")]
+    assert len(recipes) > 1 or method != "bilinear_cnn"
+    for note in recipes:
+        told = note.partition(": ")[2].removeprefix("as 1, but ").partition("without ")[0]
+        nested(parse_assignments(told.rstrip(", ").split(), "--set"))
+    assert not any("at its default" in note for note in recipes)

@@ -1,0 +1,110 @@
+"""`data fetch` as a user meets it."""
+
+from __future__ import annotations
+
+import io
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import datasets
+from benchmarks.cli import data_rows
+from datasets.readers.cub_200_2011 import CUB
+from datasets.release import Expected
+from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.small_cub import NAMES
+
+
+def test_fetch_gets_opens_and_checks_a_dataset(root: Path, fgbench: Callable[..., tuple[int, str]]) -> None:
+    code, said = fgbench("data", "fetch", "cub_200_2011", "--data", root)
+    assert code == 0
+    assert "/cub" in said, "it says where it comes from"
+    assert "no reference known" in said
+    assert len(datasets.open_dataset("cub_200_2011", root)) == len(NAMES)
+    assert fgbench("data", "fetch", "CUB_200_2011", "--data-root", root)[0] == 0, "its folder's name is its own too"
+
+
+def test_fetch_fails_if_the_counts_are_not_those_published(
+    root: Path, fgbench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=4, test=3))
+    code, said = fgbench("data", "fetch", "cub_200_2011", "--data", root)
+    assert code == 1
+    assert "train: 3, 4 were expected" in said
+
+
+def test_fetch_takes_an_archive_from_a_folder(
+    root: Path, server: FileServer, tmp_path: Path, fgbench: Callable[..., tuple[int, str]]
+) -> None:
+    (tmp_path / "usb").mkdir()
+    (tmp_path / "usb" / "CUB_200_2011.tgz").write_bytes(server.answers["/cub"][0].body)
+    assert fgbench("data", "fetch", "cub_200_2011", "--data", root, "--from", tmp_path / "usb")[0] == 0
+    assert server.requests == []
+
+
+def test_what_cannot_be_fetched_is_said_in_one_line_with_exit_code_2(
+    tmp_path: Path, refused: Callable[..., tuple[int, str]]
+) -> None:
+    code, said = refused("data", "fetch", "cub_2011", "--data", tmp_path)
+    assert code == 2
+    assert "did you mean 'cub_200_2011'?" in said
+    code, said = refused("data", "fetch", "nabirds", "--data", tmp_path)
+    assert code == 2
+    assert "fill in the form" in said
+    assert "looked for nabirds.tar.gz" in said
+    code, said = refused("data", "fetch", "nabirds", "--data", tmp_path, "--from", tmp_path / "nowhere")
+    assert code == 2
+    assert "no such folder (--from)" in said
+
+
+def test_a_folder_that_is_there_and_incomplete_is_left_alone_and_named(
+    root: Path, refused: Callable[..., tuple[int, str]]
+) -> None:
+    (root / "CUB_200_2011").mkdir(parents=True)
+    code, said = refused("data", "fetch", "cub_200_2011", "--data", root)
+    assert code == 2
+    assert f"to fetch everything anew, move {root / 'CUB_200_2011'} away first" in said
+
+
+def test_no_mirror_is_one_line_with_exit_code_1(
+    root: Path, server: FileServer, refused: Callable[..., tuple[int, str]]
+) -> None:
+    server.serve("/cub", Answer(status=404))
+    code, said = refused("data", "fetch", "cub_200_2011", "--data", root)
+    assert code == 1
+    assert "HTTP 404" in said
+
+
+def test_ctrl_c_leaves_a_part_that_the_same_command_goes_on_from(
+    root: Path, server: FileServer, fgbench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = server.answers["/cub"][0].body
+    server.serve("/cub", Answer(body, sends=3000, stalls=True), Answer(body))
+    hear = data_rows.FetchDisplay.bytes
+
+    def interrupted(self: data_rows.FetchDisplay, what: str, done: int, total: int | None) -> None:
+        hear(self, what, done, total)
+        if len(server.requests) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(data_rows.FetchDisplay, "bytes", interrupted)
+    code, said = fgbench("data", "fetch", "cub_200_2011", "--data", root)
+    assert code == 130
+    assert "the same command goes on from there" in said
+    assert not (root / "CUB_200_2011").exists()
+    assert fgbench("data", "fetch", "cub_200_2011", "--data", root)[0] == 0
+    assert server.ranges[0] is None
+    assert server.ranges[1] is not None
+
+
+def test_the_bar_shows_one_thing_at_a_time() -> None:
+    display = data_rows.FetchDisplay(Console(file=io.StringIO(), force_terminal=True))
+    with display:
+        display.bytes("a[b].tgz", 500, 1000)
+        display.bytes("a[b].tgz", 700, 1000)
+        display.bytes("unpacking a[b].tgz", 1, None)
+        (task,) = display.progress.tasks
+        assert (task.completed, task.total) == (1, None)

@@ -1,0 +1,230 @@
+"""Unpacking: whole or not at all, and never outside its folder."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.fetching.download import FetchError
+from datasets.fetching.unpack import finish, unpack
+
+FORK = multiprocessing.get_context("fork")
+
+
+def silent(done: int, total: int | None) -> None:
+    pass
+
+
+def tar(file: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz") -> Path:
+    with tarfile.open(file, mode) as archive:
+        for member, content in members:
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member, b""
+
+
+def plain(name: str, content: bytes = b"bird") -> tuple[tarfile.TarInfo, bytes]:
+    return tarfile.TarInfo(name), content
+
+
+def zip_link(name: str, target: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name)
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return member
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below, hidden ones too."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [(".tgz", "w:gz"), (".tar", "w"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz")]
+)
+def test_a_tar_archive_is_unpacked_and_nothing_else_is_left(tmp_path: Path, suffix: str, mode: str) -> None:
+    file = tar(tmp_path / f"birds{suffix}", plain("images/a.jpg"), plain("images.txt", b"1 a.jpg"), mode=mode)
+    heard = []
+    unpack(file, tmp_path / "to", lambda done, total: heard.append((done, total)))
+    assert content(tmp_path / "to") == {"images/a.jpg": b"bird", "images.txt": b"1 a.jpg"}
+    assert heard
+    assert all(done <= total for done, total in heard)
+
+
+def test_a_zip_archive_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
+        archive.writestr("images/a.jpg", b"bird")
+    unpack(tmp_path / "birds.zip", tmp_path / "to", silent)
+    assert content(tmp_path / "to") == {"images/a.jpg": b"bird"}
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        plain("../outside.txt"),
+        plain("images/../../outside.txt"),
+        plain("/outside.txt"),
+        link("images", "/etc"),
+        link("images", "../.."),
+        link("images", "/etc/passwd", tarfile.LNKTYPE),
+        link("images", "../../outside.txt", tarfile.LNKTYPE),
+        link("device", "", tarfile.CHRTYPE),
+    ],
+    ids=lambda member: f"{member[0].name}->{member[0].linkname}",
+)
+def test_a_tar_archive_that_leads_out_is_refused_whole(tmp_path: Path, member: tuple[tarfile.TarInfo, bytes]) -> None:
+    file = tar(tmp_path / "evil.tgz", plain("good.txt"), member)
+    (tmp_path / "to").mkdir()
+    with pytest.raises(FetchError, match=r"evil.tgz: .*don't trust this archive") as caught:
+        unpack(file, tmp_path / "to", silent)
+    assert "\n" not in str(caught.value)
+    assert sorted(content(tmp_path)) == ["evil.tgz"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.txt", "a/../../outside.txt", "/outside.txt", "..\\outside.txt", "C:\\a.txt"]
+)
+def test_a_zip_archive_that_leads_out_is_refused_whole(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("good.txt", b"")
+        archive.writestr(name, b"")
+    with pytest.raises(FetchError, match="leads out of the folder"):
+        unpack(tmp_path / "evil.zip", tmp_path / "to", silent)
+    assert sorted(content(tmp_path)) == ["evil.zip"]
+
+
+def test_a_link_in_a_zip_archive_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr(zip_link("images", "/etc"), "/etc")
+    with pytest.raises(FetchError, match="'images' is a link"):
+        unpack(tmp_path / "evil.zip", tmp_path / "to", silent)
+
+
+@pytest.mark.parametrize("name", ["birds.tgz", "birds.tar", "birds.zip", "birds.tar.xz", "birds.tar.bz2"])
+@pytest.mark.parametrize("damage", ["cut short", "no archive"])
+def test_a_damaged_archive_leaves_nothing(tmp_path: Path, name: str, damage: str) -> None:
+    file = tmp_path / name
+    if name == "birds.zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a.jpg", os.urandom(50_000))
+    else:
+        tar(
+            file,
+            plain("a.jpg", os.urandom(50_000)),
+            mode=f"w:{file.suffix[1:].replace('tgz', 'gz').replace('tar', '')}",
+        )
+    file.write_bytes(file.read_bytes()[:20_000] if damage == "cut short" else b"not an archive at all" * 50)
+    with pytest.raises(FetchError, match=f"{name} is damaged or no archive .*; delete it and fetch again") as caught:
+        unpack(file, tmp_path / "to", silent)
+    assert "\n" not in str(caught.value)
+    assert content(tmp_path / "to") == {}
+
+
+def test_a_damaged_member_of_a_zip_archive_is_noticed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
+        archive.writestr("a.jpg", b"bird" * 100)
+    data = (tmp_path / "birds.zip").read_bytes()
+    (tmp_path / "birds.zip").write_bytes(data.replace(b"birdbird", b"biRdbird", 1))
+    with pytest.raises(FetchError, match="damaged"):
+        unpack(tmp_path / "birds.zip", tmp_path / "to", silent)
+
+
+def test_what_is_there_already_is_kept_or_replaced_by_the_archives_own(tmp_path: Path) -> None:
+    (tmp_path / "to" / "devkit").mkdir(parents=True)
+    (tmp_path / "to" / "devkit" / "labels.mat").write_bytes(b"put there by hand")
+    (tmp_path / "to" / "devkit" / "meta.mat").write_bytes(b"damaged")
+    file = tar(tmp_path / "kit.tgz", plain("devkit/meta.mat"), plain("devkit/new/more.mat"))
+    unpack(file, tmp_path / "to", silent)
+    assert content(tmp_path / "to") == {
+        "devkit/labels.mat": b"put there by hand",
+        "devkit/meta.mat": b"bird",
+        "devkit/new/more.mat": b"bird",
+    }
+
+
+def test_an_interrupted_move_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tar(tmp_path / "kit.tgz", plain("a.txt"), plain("images/1.jpg"), plain("z.txt"))
+    move = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name == "images":
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(file, tmp_path / "to", silent)
+    monkeypatch.undo()
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == [".unpacked-kit.tgz", "a.txt"]
+    finish("kit.tgz", tmp_path / "to")
+    assert sorted(content(tmp_path / "to")) == ["a.txt", "images/1.jpg", "z.txt"]
+    finish("kit.tgz", tmp_path / "to")
+
+
+def unpack_until_killed(steps: int, file: Path, to: Path) -> None:
+    """Unpacks; after so many members and changes of names this process kills itself."""
+    left = steps
+
+    def counted(act: Callable[..., Any]) -> Callable[..., Any]:
+        def act_or_die(*arguments: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            return act(*arguments)
+
+        return act_or_die
+
+    for name in ("rename", "replace", "rmdir"):
+        setattr(Path, name, counted(getattr(Path, name)))
+    unpack(file, to, counted(silent))
+
+
+@pytest.mark.parametrize("name", ["kit.tar.gz", "kit.zip"])
+def test_a_kill_at_any_moment_leaves_nothing_or_everything(tmp_path: Path, name: str) -> None:
+    before = {"devkit/meta/own.mat": b"put there by hand"}
+    members = {"birds/1.jpg": b"auk", "birds/2.jpg": b"coot", "devkit/meta/new.mat": b"1", "devkit/new.mat": b"2"}
+    file = tmp_path / name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(file, "w") as archive:
+            for member, data in members.items():
+                archive.writestr(member, data)
+    else:
+        tar(file, *(plain(member, data) for member, data in members.items()))
+    outcomes = []
+    for steps in count():
+        to = tmp_path / f"to{steps}"
+        (to / "devkit" / "meta").mkdir(parents=True)
+        (to / "devkit" / "meta" / "own.mat").write_bytes(before["devkit/meta/own.mat"])
+        process = FORK.Process(target=unpack_until_killed, args=(steps, file, to))
+        process.start()
+        process.join(60)
+        killed = process.exitcode == -signal.SIGKILL
+        assert killed or process.exitcode == 0
+        finish(name, to)
+        found = {path: data for path, data in content(to).items() if not path.startswith(".unpacking-")}
+        assert found in (before, before | members)
+        outcomes.append(found != before)
+        unpack(file, to, silent)
+        assert content(to) == before | members
+        if not killed:
+            break
+    assert outcomes == sorted(outcomes), "from some step on it is everything"
+    assert outcomes.count(False) > len(members)
+    assert outcomes.count(True) > 5

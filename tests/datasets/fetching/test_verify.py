@@ -1,0 +1,125 @@
+"""`data verify` as a user meets it, and what it finds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import datasets
+from datasets import Dataset, DatasetError
+from datasets.fetching import verify as verifying
+from datasets.fetching.verify import verify
+from datasets.readers.cub_200_2011 import CUB
+from datasets.readers.folder import Folder
+from datasets.release import Expected
+from tests.helpers.small_cub import NAMES
+
+
+def opened(folder: Path, **options: object) -> Dataset:
+    return datasets.open_dataset("cub_200_2011", folder.parent, options, complete=False)
+
+
+def faults(dataset: Dataset) -> list[tuple[str, str]]:
+    """Kind and file name (or words) of each."""
+    found = verify(dataset, lambda done, total: None).faults
+    return [(fault.kind, fault.what) for fault in found]
+
+
+def test_a_whole_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
+    found = verify(opened(cub), lambda done, total: None)
+    assert found.faults == ()
+    assert (found.images, found.classes, found.train, found.test) == (6, 3, 3, 3)
+    assert found.reference == "no reference known"
+
+
+def test_images_are_read_by_the_cores_this_process_may_use(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: set[int] = set()
+    monkeypatch.setattr(verifying, "usable_cores", lambda: 1)
+    monkeypatch.setattr(verifying, "_image_fault", lambda dataset, row: readers.add(threading.get_ident()))
+    verify(opened(cub), lambda done, total: None)
+    assert len(readers) == 1
+
+
+def test_every_missing_empty_damaged_and_extra_image_is_named(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
+    images = cub / "images"
+    for gone in ("001.Auk/a.jpg", "003.Owl/b.jpg"):
+        (images / gone).unlink()
+    shutil.rmtree(images / "002.Coot")
+    (images / "001.Auk/b.jpg").write_bytes(b"")
+    (images / "003.Owl/a.jpg").write_bytes((images / "003.Owl/a.jpg").read_bytes()[:400])
+    (images / "003.Owl/z.PNG").write_bytes(b"")
+    for other in ("._a.jpg", "notes.txt"):
+        (images / "003.Owl" / other).write_bytes(b"")
+    assert faults(opened(cub)) == [
+        ("missing", f"{images}/001.Auk/a.jpg is missing"),
+        ("empty", f"{images}/001.Auk/b.jpg is empty"),
+        ("missing", f"{images}/002.Coot/a.jpg is missing"),
+        ("missing", f"{images}/002.Coot/b.jpg is missing"),
+        ("damaged", f"{images}/003.Owl/a.jpg is truncated or not an image; restore it or remove it from the dataset"),
+        ("missing", f"{images}/003.Owl/b.jpg is missing"),
+        ("extra", f"{images}/003.Owl/z.PNG is in no line of the table"),
+    ]
+
+
+def test_images_that_a_persons_own_table_leaves_out_are_no_fault(tmp_path: Path, cub: Path) -> None:
+    shutil.copytree(cub / "images", tmp_path / "own")
+    lines = [f"{name},{name[:3]},{'train' if name.endswith('a.jpg') else 'test'}" for name in NAMES[:4]]
+    (tmp_path / "own" / "images.csv").write_text("\n".join(["path,label,split", *lines]), encoding="utf-8")
+    dataset = datasets.open_dataset("own", tmp_path)
+    assert isinstance(dataset, Folder)
+    assert faults(dataset) == []
+    (tmp_path / "own" / NAMES[0]).unlink()
+    (tmp_path / "own" / NAMES[2]).unlink()
+    again = datasets.open_dataset("own", tmp_path, complete=False)
+    assert [kind for kind, _ in faults(again)] == ["missing", "missing"]
+
+
+def test_counts_and_split_are_compared_with_the_published_ones(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CUB, "expected", Expected(classes=200, train=3, test=4, split_sha256="0" * 64))
+    found = verify(opened(cub), lambda done, total: None)
+    assert found.reference == "differs"
+    assert [fault.what for fault in found.faults] == [
+        "classes: 3, 200 were expected",
+        "test: 3, 4 were expected",
+        f"split: SHA-256 {found.split_sha256}, {'0' * 64} was expected",
+    ]
+    monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3, split_sha256=found.split_sha256))
+    assert verify(opened(cub), lambda done, total: None).reference == "as published"
+
+
+def test_verify_tells_faults_line_by_line_or_as_json_with_exit_code_1(
+    cub: Path, fgbench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
+    words = ["data", "verify", "cub_200_2011", "--data", cub.parent]
+    assert fgbench(*words)[0] == 0
+    (cub / "images" / NAMES[0]).unlink()
+    (cub / "images" / NAMES[1]).write_bytes(b"")
+    code, said = fgbench(*words)
+    assert code == 1
+    assert f"{cub}/images/{NAMES[0]} is missing\n{cub}/images/{NAMES[1]} is empty\n" in said
+    code, said = fgbench(*words, "--json")
+    assert code == 1
+    (row,) = json.loads(said)
+    assert [fault["kind"] for fault in row["faults"]] == ["missing", "empty"]
+
+
+def test_options_of_a_dataset_reach_verify(tmp_path: Path, fgbench: Callable[..., tuple[int, str]]) -> None:
+    words = ["data", "verify", "synthetic", "--option", "classes=2", "--option", "train_per_class=3"]
+    code, said = fgbench(*words, "--option", "test_per_class=1", "--json")
+    assert code == 0
+    assert json.loads(said)[0]["images"] == 8
+
+
+def test_opening_a_dataset_names_the_first_missing_image_and_how_to_find_all(cub: Path) -> None:
+    for name in NAMES[:3]:
+        (cub / "images" / name).unlink()
+    with pytest.raises(DatasetError, match=r"a.jpg is not on disk, nor are 2 others.*data verify cub_200_2011"):
+        datasets.open_dataset("cub_200_2011", cub.parent)

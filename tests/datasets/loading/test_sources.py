@@ -1,0 +1,290 @@
+"""Every way of the images to the device gives the same bits; what reads ahead stops, fails and holds back in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.environment import Environment
+from benchmarks.planning import expand
+from benchmarks.planning.expand import Changes
+from benchmarks.planning.suite import Suite
+from benchmarks.training.listener import Silent
+from benchmarks.training.train import Trainer
+from datasets import Dataset, DatasetError, open_dataset
+from datasets.loading import sources
+from datasets.loading.augment import train_batch
+from datasets.loading.feed import Batch, Feed
+from datasets.loading.prefetch import ahead, map_groups
+from datasets.loading.sampling import batch_generator
+from datasets.loading.sources import ReadAhead, choose_feed_mode, expected_bytes, open_source
+from datasets.loading.store import ResizeRule, open_store
+from results.augmentation import Augment
+from results.settings import FeedMode
+
+CPU = torch.device("cpu")
+WAYS: tuple[FeedMode, ...] = ("resident", "pinned", "mapped", "streamed")
+DEVICES = [CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
+
+
+class Ragged(Dataset):
+    """Twelve images of random pixels, no two of one shape; counts how often it was asked for one."""
+
+    title = "for tests"
+
+    def __init__(self) -> None:
+        self.name = "ragged"
+        self.classes = ("a", "b")
+        self.paths = tuple(f"{row}.png" for row in range(12))
+        self.labels = np.arange(12) % 2
+        self.is_train = np.arange(12) < 8
+        self.read = 0
+        self.counting = threading.Lock()
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        with self.counting:
+            self.read += 1
+        if index == 11:
+            raise DatasetError("11.png is truncated")
+        shape = (40 + 3 * index, 60 - 2 * index, 3)
+        return np.random.default_rng(index).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def feed_over(dataset: Dataset, way: FeedMode, rule: ResizeRule, device: torch.device, cache: Path) -> Feed:
+    source = open_source(dataset, 32, rule, device, way, cache)
+    return Feed(source, np.arange(len(dataset))[::-1], dataset.labels, 5, seed=6)
+
+
+def assert_equal_batches(some: list[Batch], others: list[Batch]) -> None:
+    assert len(some) == len(others) > 0
+    for one, other in zip(some, others, strict=True):
+        assert one.rows.tolist() == other.rows.tolist()
+        assert one.images.dtype == other.images.dtype == torch.uint8
+        assert torch.equal(one.images.cpu(), other.images.cpu())
+        assert torch.equal(one.labels.cpu(), other.labels.cpu())
+        assert torch.equal(one.sizes, other.sizes)
+        assert one.sizes.device == other.sizes.device == CPU
+
+
+@pytest.fixture(scope="module")
+def birds() -> Dataset:
+    return open_dataset("synthetic", options={"classes": 3, "train_per_class": 5, "test_per_class": 2, "size": 40})
+
+
+@pytest.fixture
+def ragged(monkeypatch: pytest.MonkeyPatch) -> Ragged:
+    """Without its broken image."""
+    dataset = Ragged()
+    monkeypatch.setattr(dataset, "paths", dataset.paths[:11])
+    monkeypatch.setattr(dataset, "labels", dataset.labels[:11])
+    monkeypatch.setattr(dataset, "is_train", dataset.is_train[:11])
+    return dataset
+
+
+@pytest.mark.usefixtures("no_thread_left")
+@pytest.mark.parametrize("device", DEVICES, ids=str)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("rule", ["squash", "short_side"])
+@pytest.mark.parametrize("kind", ["birds", "ragged"])
+def test_all_ways_give_equal_bits(
+    kind: str, rule: ResizeRule, way: FeedMode, device: torch.device, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    dataset = request.getfixturevalue(kind)
+    expected = list(feed_over(dataset, "mapped", rule, CPU, tmp_path).batches(3))
+    feed = feed_over(dataset, way, rule, device, tmp_path)
+    batches = list(feed.batches(3))
+    assert batches[0].images.device.type == batches[0].labels.device.type == feed.device.type == device.type
+    assert_equal_batches(batches, expected)
+    assert_equal_batches(list(feed.batches(3, start=1)), expected[1:])
+
+
+@pytest.mark.parametrize("way", ["pinned", "streamed"])
+def test_a_resumed_epoch_is_augmented_as_it_would_have_been(birds: Dataset, way: FeedMode, tmp_path: Path) -> None:
+    settings = Augment(crop="resized", rotation=10, brightness=0.4, hue=0.1, erase=0.5)
+
+    def augmented(way: FeedMode, start: int) -> list[torch.Tensor]:
+        feed = feed_over(birds, way, "squash", CPU, tmp_path)
+        return [
+            train_batch(batch, settings, 24, batch_generator(7, 2, number))
+            for number, batch in enumerate(feed.batches(2, start), start)
+        ]
+
+    whole = augmented("mapped", 0)
+    resumed = augmented(way, 2)
+    assert len(whole) == 5
+    assert all(torch.equal(one, other) for one, other in zip(resumed, whole[2:], strict=True))
+
+
+@pytest.mark.usefixtures("no_thread_left")
+@pytest.mark.parametrize("way", ["pinned", "streamed"])
+@pytest.mark.parametrize("end", ["close", "drop"])
+def test_a_feed_that_is_left_ends_its_threads(birds: Dataset, way: FeedMode, end: str, tmp_path: Path) -> None:
+    batches = feed_over(birds, way, "squash", CPU, tmp_path).batches(0)
+    next(batches)
+    assert any(thread.name.startswith("ahead") for thread in threading.enumerate())
+    if end == "close":
+        batches.close()
+    del batches
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_an_image_that_cant_be_read_is_said_where_its_batch_would_have_come() -> None:
+    dataset = Ragged()
+    source = sources.streamed(dataset, 16, "squash", CPU)
+    feed = Feed(source, np.array([3, 5, 11, 1]), dataset.labels, 2, shuffle=False)
+    batches = feed.batches(0)
+    assert next(batches).rows.tolist() == [3, 5]
+    with pytest.raises(DatasetError, match=r"11.png is truncated"):
+        next(batches)
+
+
+def test_no_more_is_read_ahead_than_said() -> None:
+    """One batch in use, DEPTH ready, and DEPTH being decoded: whatever the epoch's length."""
+    dataset = Ragged()
+    source = sources.streamed(dataset, 16, "squash", CPU)
+    batches = source.batches([np.array([0, 1])] * 50)
+    next(batches)
+    most = 2 * (1 + sources.DEPTH + sources.DEPTH)
+    deadline = time.monotonic() + 60
+    while dataset.read < most and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)  # time to read more, which they must not
+    batches.close()
+    assert dataset.read == most
+
+
+def test_images_are_decoded_by_the_cores_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "usable_cores", lambda: 3)
+    assert sources.streamed(Ragged(), 16, "squash", CPU).threads == 3  # type: ignore[attr-defined]
+
+
+def test_what_is_read_ahead_is_ready_while_the_consumer_is_busy() -> None:
+    ready: list[int] = []
+    both = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            ready.append(number)
+            if len(ready) == 3:
+                both.set()
+            yield number
+
+    numbers = ahead(items(), 2)  # type: ignore[arg-type]
+    assert next(numbers) == 0
+    assert both.wait(60)
+    assert list(numbers) == list(range(1, 10))
+
+
+def test_groups_are_worked_on_side_by_side_and_come_in_order() -> None:
+    together = threading.Barrier(4, timeout=60)  # broken unless four calls, of two groups, are under way at once
+
+    def work(number: int) -> int:
+        if number < 4:
+            together.wait()
+        return -number
+
+    groups = [[0, 1], [2, 3], [4], [5, 6, 7]]
+    assert list(map_groups(work, groups, threads=4, depth=2)) == [[-0, -1], [-2, -3], [-4], [-5, -6, -7]]
+
+
+def test_the_way_is_chosen_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    gigabyte = 1 << 30
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (15 * gigabyte, 24 * gigabyte))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 7 * gigabyte)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2 * gigabyte)  # 20 GB are free
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=32 * gigabyte))
+    sizes = {10: ("resident", "mapped"), 11: ("pinned", "mapped"), 24: ("pinned", "mapped"), 25: ("streamed",) * 2}
+    for size, (on_gpu, on_cpu) in sizes.items():
+        assert choose_feed_mode(size * gigabyte, cuda) == on_gpu
+        assert choose_feed_mode(size * gigabyte, CPU) == on_cpu
+
+
+def test_what_the_images_need_is_known_before_they_are_read(birds: Dataset, tmp_path: Path) -> None:
+    store = open_store(birds, 32, "squash", tmp_path)
+    assert expected_bytes(len(birds), 32, "squash") == len(store.pixels)
+    assert expected_bytes(len(birds), 32, "short_side") >= len(store.pixels)
+
+
+def test_what_fits_nowhere_is_streamed_and_leaves_no_store(
+    birds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    source = open_source(birds, 32, "squash", CPU, cache=tmp_path)
+    assert isinstance(source, ReadAhead)
+    images, _ = next(source.batches([np.array([4])]))
+    assert images.shape == (1, 3, 32, 32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_ends_with_the_same_weights_and_logits_whatever_the_way(tmp_path: Path) -> None:
+    birds = {"classes": 3, "train_per_class": 8, "test_per_class": 2, "size": 32}
+    recipe = {"image_size": 32, "stored_size": 36, "batch_size": 5, "epochs": 2, "validation": 0.25}
+    entry = {
+        "methods": ["plain"],
+        "datasets": [{"name": "synthetic", "options": birds}],
+        "backbones": [{"name": "test_resnet", "pretrained": "none"}],
+        "set": {"recipe": recipe},
+    }
+    suite = Suite.model_validate({"about": "for tests", "train": [entry]})
+    (run,) = expand.expand(suite, Environment(), Changes(seeds=1))
+    ways: tuple[FeedMode, ...] = ("mapped", "streamed")
+    trained = []
+    for way in ways:
+        (tmp_path / way).mkdir()
+        trainer = Trainer(run, Environment(feed=way), tmp_path / way, Silent())  # type: ignore[arg-type]
+        trained.append(trainer.train())
+    weights = [one.method.state_dict() for one in trained]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    logits = [one.progress.chosen["last"].logits for one in trained]
+    assert torch.equal(*logits)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_batch_is_not_overwritten_by_the_ones_that_come_after() -> None:
+    """A slow consumer, fast copies: what is handed out must stay what it was until it was used on its own stream."""
+    device = torch.device("cuda")
+
+    def image(row: int) -> NDArray[Any]:
+        return np.full((3, 256, 256), row, dtype=np.uint8)
+
+    batches = ReadAhead(image, 200, device).batches([np.full(16, row) for row in range(200)])
+    sums = []
+    for number, (images, _) in enumerate(batches):
+        if number % 10 == 0:
+            torch.cuda._sleep(20_000_000)
+        sums.append(images.float().mean())
+        del images
+    assert torch.stack(sums).tolist() == list(range(200))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_batch_is_not_used_before_it_has_arrived() -> None:
+    """A side stream that is late with every copy: the consumer's own stream waits for it."""
+    device = torch.device("cuda")
+
+    def image(row: int) -> NDArray[Any]:
+        with torch.cuda.stream(source.stream):
+            torch.cuda._sleep(20_000_000)
+        return np.full((3, 256, 256), row, dtype=np.uint8)
+
+    source = ReadAhead(image, 20, device)
+    sums = [images.float().mean() for images, _ in source.batches([np.full(4, row) for row in range(20)])]
+    assert torch.stack(sums).tolist() == list(range(20))

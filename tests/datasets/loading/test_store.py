@@ -1,0 +1,185 @@
+"""The decoded store: torchvision's pixels, one store per content, and damage is noticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2 import functional
+
+from datasets.interface import Dataset, DatasetError
+from datasets.loading import store
+from datasets.loading.store import default_cache, open_store
+from tests.helpers.fake_dataset import Noise
+
+
+def resized(dataset: Dataset, index: int, size: list[int]) -> torch.Tensor:
+    return functional.resize(torch.from_numpy(dataset.image(index)).permute(2, 0, 1), size, antialias=True)
+
+
+# Pixels
+
+
+def test_squashed_images_are_torchvisions_antialiased_resize(tmp_path: Path) -> None:
+    dataset = Noise()
+    store = open_store(dataset, 32, "squash", tmp_path)
+    images, sizes = store.images(np.array([4, 1]))
+    assert len(store) == 6
+    assert store.uniform
+    assert store.smallest_side == 32
+    assert sizes.tolist() == [[32, 32], [32, 32]]
+    assert torch.equal(images, torch.stack([resized(dataset, index, [32, 32]) for index in (4, 1)]))
+
+
+def test_short_side_keeps_the_aspect_and_pads_a_batch_with_zeros(tmp_path: Path) -> None:
+    dataset = Noise()
+    store = open_store(dataset, 30, "short_side", tmp_path)
+    images, sizes = store.images(np.array([1, 0, 3]))
+    assert not store.uniform
+    assert store.smallest_side == 30
+    assert sizes.tolist() == [[30, 38], [40, 30], [30, 39]]
+    assert images.shape == (3, 3, 40, 39)
+    for image, (height, width), index in zip(images, sizes.tolist(), (1, 0, 3), strict=True):
+        assert torch.equal(image[:, :height, :width], resized(dataset, index, [30]))
+        assert not image[:, height:].any()
+        assert not image[:, :, width:].any()
+
+
+def test_rows_moved_to_a_device_are_the_same_images(tmp_path: Path) -> None:
+    for rule in ("squash", "short_side"):
+        store = open_store(Noise(), 30, rule, tmp_path)
+        part = store.to("cpu", np.array([5, 2, 0]))
+        images, sizes = part.images(np.array([1, 2]))
+        expected, expected_sizes = store.images(np.array([2, 0]))
+        assert torch.equal(images, expected)
+        assert torch.equal(sizes, expected_sizes)
+        part.verify()
+
+
+# Identity
+
+
+def test_an_open_store_is_not_built_again(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    open_store(Noise(), 8, "squash", tmp_path, lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 6) for done in range(1, 7)]
+    open_store(Noise(), 8, "squash", tmp_path, lambda done, total: calls.append((done, total)))
+    assert len(calls) == 6
+
+
+def test_whatever_decides_the_pixels_makes_another_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reordered = Noise()
+    reordered.paths = reordered.paths[::-1]
+    reordered.labels = reordered.labels[::-1]
+    stores = [
+        open_store(Noise(), 8, "squash", tmp_path),
+        open_store(Noise(), 8, "short_side", tmp_path),
+        open_store(Noise(), 9, "squash", tmp_path),
+        open_store(Noise(seed=1), 8, "squash", tmp_path),
+        open_store(Noise(count=4), 8, "squash", tmp_path),
+        open_store(reordered, 8, "squash", tmp_path),
+    ]
+    monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
+    stores.append(open_store(Noise(), 8, "squash", tmp_path))
+    assert len({store.folder for store in stores}) == len(stores)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", "/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    assert default_cache() == Path("/a")
+    monkeypatch.delenv("FGBENCH_CACHE")
+    assert default_cache() == Path("/b/fgbench")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_cache() == Path.home() / ".cache" / "fgbench"
+
+
+def test_a_size_or_rule_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    for size, rule in ((0, "squash"), (8, "crop")):
+        with pytest.raises(ValueError, match="size of at least 1 and a rule squash or short_side"):
+            open_store(Noise(), size, rule, tmp_path)  # type: ignore[arg-type]
+
+
+# Damage
+
+
+@pytest.mark.parametrize("file", ["pixels.bin", "table.bin", "store.json"])
+@pytest.mark.parametrize("damage", ["shorter", "missing", "empty"])
+def test_a_damaged_store_is_refused_with_what_to_do(tmp_path: Path, file: str, damage: str) -> None:
+    path = open_store(Noise(), 8, "squash", tmp_path).folder / file
+    whole = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(whole[:-1] if damage == "shorter" else b"")
+    with pytest.raises(DatasetError, match=r"noise-8-squash-\w+ is damaged; delete this folder"):
+        open_store(Noise(), 8, "squash", tmp_path)
+    shutil.rmtree(path.parent)
+    open_store(Noise(), 8, "squash", tmp_path).verify()
+
+
+@pytest.mark.parametrize("record", [[], {}, {"key": 1}, None])
+def test_a_record_that_says_something_else_is_refused(tmp_path: Path, record: object) -> None:
+    folder = open_store(Noise(), 8, "squash", tmp_path).folder
+    (folder / "store.json").write_text(json.dumps(record))
+    with pytest.raises(DatasetError, match="is damaged"):
+        open_store(Noise(), 8, "squash", tmp_path)
+
+
+@pytest.mark.parametrize("byte", [0, 4, 8])
+def test_a_table_that_was_changed_is_refused(tmp_path: Path, byte: int) -> None:
+    change_a_bit(open_store(Noise(), 8, "squash", tmp_path).folder / "table.bin", byte)
+    with pytest.raises(DatasetError, match="is damaged"):
+        open_store(Noise(), 8, "squash", tmp_path)
+
+
+def test_pixels_that_were_replaced_are_noticed_when_a_store_is_opened(tmp_path: Path) -> None:
+    pixels = open_store(Noise(40), 8, "squash", tmp_path).folder / "pixels.bin"
+    pixels.write_bytes(bytes(pixels.stat().st_size))
+    with pytest.raises(DatasetError, match=r"image \d+ is damaged; delete this folder"):
+        open_store(Noise(40), 8, "squash", tmp_path)
+
+
+def test_each_opening_looks_at_other_images(tmp_path: Path) -> None:
+    """With 8 of 40 images looked at, one that is damaged is met sooner or later (missed 100 times: 2e-10)."""
+    folder = open_store(Noise(40), 8, "squash", tmp_path).folder
+    change_a_bit(folder / "pixels.bin", 30 * 3 * 8 * 8)
+
+    def open_often() -> None:
+        for _ in range(100):
+            open_store(Noise(40), 8, "squash", tmp_path)
+
+    with pytest.raises(DatasetError, match="image 30 is damaged"):
+        open_often()
+
+
+def test_verify_finds_one_changed_pixel(tmp_path: Path) -> None:
+    store = open_store(Noise(), 8, "squash", tmp_path)
+    store.verify()
+    change_a_bit(store.folder / "pixels.bin", 3 * 8 * 8 * 2 + 5)
+    with pytest.raises(DatasetError, match="image 2 is damaged; delete this folder"):
+        store.verify()
+
+
+def change_a_bit(path: Path, byte: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[byte] ^= 1
+    with path.open("r+b") as file:  # in place, as a failing disk does
+        file.write(content)
+
+
+def test_a_store_remembers_when_it_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = open_store(Noise(), 8, "squash", tmp_path).folder / "store.json"
+    os.utime(record, (0, 0))
+    open_store(Noise(), 8, "squash", tmp_path)
+    assert record.stat().st_mtime > 0
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "utime", refuse)  # a cache that belongs to somebody else
+    open_store(Noise(), 8, "squash", tmp_path).verify()

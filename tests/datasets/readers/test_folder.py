@@ -1,0 +1,159 @@
+"""The reader of people's own images: class folders, or one CSV table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datasets import Dataset, DatasetError, open_dataset
+from tests.helpers.small_folders import draw
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Two classes as folders, with files beside the images that people have there."""
+    folder = tmp_path / "own"
+    for path in ("train/pear/1.jpg", "train/pear/2.PNG", "train/apple/1.webp", "test/apple/3.bmp", "test/pear/9.jpeg"):
+        draw(folder / path)
+    for junk in ("train/.DS_Store", "train/pear/Thumbs.db", "train/pear/._1.jpg", "test/notes.txt", "README.md"):
+        (folder / junk).write_text("not an image")
+    return folder
+
+
+@pytest.fixture
+def table(own: Path) -> Callable[..., Dataset]:
+    """Opens `own` by an `images.csv` of these lines."""
+
+    def open_with(*lines: str) -> Dataset:
+        (own / "images.csv").write_text("\n".join(lines))
+        return open_dataset("own", own.parent)
+
+    return open_with
+
+
+def test_folder_classes_are_sorted_by_name_and_junk_is_passed_over(own: Path) -> None:
+    dataset = open_dataset("own", own.parent)
+    assert dataset.classes == ("apple", "pear")
+    assert dataset.table()[["path", "label", "split"]].to_numpy().tolist() == [
+        ["train/apple/1.webp", 0, "train"],
+        ["train/pear/1.jpg", 1, "train"],
+        ["train/pear/2.PNG", 1, "train"],
+        ["test/apple/3.bmp", 0, "test"],
+        ["test/pear/9.jpeg", 1, "test"],
+    ]
+    assert dataset.image(0).shape == (10, 12, 3)
+
+
+def test_val_stands_for_test_only_where_there_is_no_test(own: Path) -> None:
+    draw(own / "val" / "apple" / "7.jpg")
+    assert sum(path.startswith("val/") for path in open_dataset("own", own.parent).paths) == 0
+    (own / "test").rename(own / "elsewhere")
+    dataset = open_dataset("own", own.parent)
+    assert [path for path, train in zip(dataset.paths, dataset.is_train, strict=True) if not train] == [
+        "val/apple/7.jpg"
+    ]
+
+
+def test_faults_of_a_folder_are_named(own: Path) -> None:
+    def fails(message: str) -> None:
+        with pytest.raises(DatasetError, match=message) as caught:
+            open_dataset("own", own.parent)
+        assert "\n" not in str(caught.value)
+
+    (own / "train" / "fig").mkdir()
+    fails(r"train/fig holds no image; add some or remove the folder")
+    (own / "train" / "fig").rmdir()
+    draw(own / "test" / "fig" / "1.jpg")
+    fails(r"test/fig/1.jpg: class 'fig' has no training image")
+    draw(own / "train" / "fig" / "deep" / "1.jpg")
+    fails(r"train/fig/deep is a folder within a class")
+    (own / "train" / "fig" / "deep" / "1.jpg").rename(own / "train" / "fig" / "1.jpg")
+    (own / "train" / "fig" / "deep").rmdir()
+    (own / "train" / "fig" / "photo.heic").write_text("?")
+    fails(r"photo.heic is not an image that can be read; convert it or remove it")
+    (own / "train" / "fig" / "photo.heic").rename(own / "train" / "photo.jpg")
+    fails(r"train/photo.jpg lies outside the class folders")
+    (own / "train" / "photo.jpg").unlink()
+    assert len(open_dataset("own", own.parent)) == 7
+    (own / "test").rename(own / "elsewhere")
+    fails(r"own has no test folder; put the test images into")
+    (own / "test").mkdir()
+    fails(r"test has no class folder")
+
+
+def test_a_table_gives_labels_split_and_boxes(table: Callable[..., Dataset]) -> None:
+    dataset = table(
+        "path,label,split,x,y,width,height",
+        "train/pear/1.jpg,Pear, train,1,2,3,4.5",
+        'train\\apple\\1.webp,"Apple, red",train,0,0,1,1',
+        "test/pear/9.jpeg,Pear,test,5,6,7,8",
+    )
+    assert dataset.classes == ("Apple, red", "Pear")
+    assert dataset.paths == ("train/pear/1.jpg", "train/apple/1.webp", "test/pear/9.jpeg")
+    assert dataset.labels.tolist() == [1, 0, 1]
+    assert dataset.is_train.tolist() == [True, True, False]
+    assert dataset.boxes is not None
+    assert dataset.boxes.tolist() == [[1, 2, 3, 4.5], [0, 0, 1, 1], [5, 6, 7, 8]]
+
+
+def test_val_lines_of_a_table_stand_for_test_only_where_there_is_none(table: Callable[..., Dataset]) -> None:
+    lines = ["path,label,split", "train/pear/1.jpg,p,train", "train/pear/2.PNG,p,val"]
+    assert table(*lines).is_train.tolist() == [True, False]
+    assert table(*lines, "test/pear/9.jpeg,p,test").paths == ("train/pear/1.jpg", "test/pear/9.jpeg")
+
+
+TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["path,label", "train/pear/1.jpg,p"], r"images.csv has no column 'split'; it needs path, label, split"),
+        (["path,label,split,x", "a,b,train,1"], r"no column 'y'"),
+        (
+            ["path,label,split", "train/pear/1.jpg,p,trian"],
+            r"images.csv, line 2: split 'trian' should be train or test",
+        ),
+        (
+            ["path,label,split", "train/pear/8.jpg,p,train", "test/pear/9.jpeg,p,test"],
+            r"own/train/pear/8.jpg is not on disk; restore it or take it out of the dataset's table",
+        ),
+        (["path,label,split", "train/pear/1.jpg,,train"], r"line 2: train/pear/1.jpg has no label"),
+        (["path,label,split", "../own/train/pear/1.jpg,p,train"], r"line 2: .* leads out of the folder"),
+        (["path,label,split", *["train/pear/1.jpg,p,train"] * 2], r"line 3: 'train/pear/1.jpg' is listed twice"),
+        (["path,label,split", "train/pear/1.jpg,p,train"], r"has no line with split test"),
+        (["path,label,split", "train/pear/1.jpg,p,test"], r"class 'p' has no training image"),
+        (
+            ["path,label,split,x,y,width,height", "train/pear/1.jpg,p,train,1,2,3,", "test/pear/9.jpeg,p,test,1,1,1,1"],
+            r"line 2: '' should be a number \(column height\)",
+        ),
+        (
+            ["path,label,split,x,y,width,height", *(f"{path},p,{split},1,2,inf,3" for path, split in TWO)],
+            r"line 2: 'inf' should be a number \(column width\)",
+        ),
+        (
+            ["path,label,split", *(f"{path},p,{split}," for path, split in TWO)],
+            r"line 2: 4 fields, and the first line names 3 columns; correct the line",
+        ),
+        (["path,label,split", "", " ", "train/pear/1.jpg,p,trian"], r"line 4: split 'trian'"),
+        (["path,label,split,label", "train/pear/1.jpg,p,train,q"], r"has the column 'label' twice"),
+        (["path,label,split", 'train/pear/1.jpg,"p'], r"can't be read as CSV"),
+        ([], r"can't be read as CSV"),
+    ],
+)
+def test_a_fault_in_a_table_is_one_line_with_file_and_line(
+    table: Callable[..., Dataset], lines: list[str], message: str
+) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        table(*lines)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_may_be_saved_by_a_spreadsheet(table: Callable[..., Dataset]) -> None:
+    """With a mark of its encoding, empty lines, and a name over two lines."""
+    dataset = table(
+        "\ufeffpath,label,split", "", 'train/pear/1.jpg,"red\npear",train', 'test/pear/9.jpeg,"red\npear",test'
+    )
+    assert dataset.classes == ("red\npear",)

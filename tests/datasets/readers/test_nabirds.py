@@ -1,0 +1,165 @@
+"""NABirds: class ids with gaps, a tree above the classes, and tables whose lines stand in any order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from datasets import DatasetError, available, open_dataset, reader_classes
+
+NAMES = {
+    0: "Birds",
+    2: "Ducks, Geese, and Swans",
+    4: "Hawks, Kites, and Eagles",
+    6: "Common Eider",
+    31: "Red-tailed Hawk",
+    295: "Common Eider (Adult male)",
+    817: "Common Eider (Female/juvenile)",
+    1008: "Red-tailed Hawk (Dark morph )",
+}
+PARENTS = {295: 6, 817: 6, 1008: 31, 6: 2, 31: 4, 2: 0, 4: 0}
+IMAGES = [
+    ("b0000000-0001", "1008/b00000000001.jpg", 1008, 1),
+    ("00000000-0002", "0295/000000000002.jpg", 295, 0),
+    ("a0000000-0003", "0817/a00000000003.jpg", 817, 1),
+    ("00000000-0004", "0295/000000000004.jpg", 295, 1),
+]
+"""id, path, class, train"""
+
+
+@pytest.fixture
+def nabirds(tmp_path: Path) -> Path:
+    """Four images of three leaves in NABirds' layout."""
+    folder = tmp_path / "nabirds"
+    for place, (_, path, _, _) in enumerate(IMAGES):
+        (folder / "images" / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L" if place == 0 else "RGB", (20, 10)).save(folder / "images" / path)
+    tables = {
+        "images.txt": [f"{key} {path}" for key, path, _, _ in IMAGES],
+        "image_class_labels.txt": [f"{key} {label}" for key, _, label, _ in reversed(IMAGES)],
+        "train_test_split.txt": [f"{key} {train}" for key, _, _, train in sorted(IMAGES)],
+        "classes.txt": [f"{key} {name} " for key, name in NAMES.items()],
+        "hierarchy.txt": [f"{child} {parent}" for child, parent in PARENTS.items()],
+        "bounding_boxes.txt": [f"{key} {place} 1 7 8" for place, (key, *_) in enumerate(IMAGES)],
+        "sizes.txt": [f"{key} 20 10" for key, *_ in IMAGES],
+        "parts/parts.txt": ["0 bill", "1 left wing"],
+        "parts/part_locs.txt": [
+            f"{key} {part} {10 * place + part} 3 {1 - part}"
+            for place, (key, *_) in enumerate(IMAGES)
+            for part in (1, 0)
+        ],
+    }
+    (folder / "parts").mkdir()
+    for name, lines in tables.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_class_ids_with_gaps_become_labels_in_the_order_of_numbers(nabirds: Path) -> None:
+    dataset = open_dataset("nabirds", nabirds.parent)
+    # As words 1008 would come before 295.
+    assert dataset.classes == (
+        "Common Eider (Adult male)",
+        "Common Eider (Female/juvenile)",
+        "Red-tailed Hawk (Dark morph )",
+    )
+    assert dataset.labels.tolist() == [2, 0, 1, 0]
+    assert dataset.labels.dtype == "int64"
+
+
+def test_tables_are_joined_by_uuid_whatever_their_order(nabirds: Path) -> None:
+    dataset = open_dataset("nabirds", nabirds.parent)
+    assert dataset.paths == tuple(path for _, path, _, _ in IMAGES)
+    assert dataset.is_train.tolist() == [True, False, True, True]
+    assert dataset.boxes is not None
+    assert dataset.boxes.tolist() == [[place, 1, 7, 8] for place in range(4)]
+    assert dataset.image(0).shape == dataset.image(1).shape == (10, 20, 3)
+
+
+def test_labels_come_from_the_table_and_not_from_the_folders(nabirds: Path) -> None:
+    (nabirds / "images" / "0295").rename(nabirds / "images" / "295")
+    change(nabirds / "images.txt", "0295/000000000002.jpg", "295/000000000002.jpg")
+    change(nabirds / "images.txt", "0295/000000000004.jpg", "295/000000000004.jpg")
+    assert open_dataset("nabirds", nabirds.parent).labels.tolist() == [2, 0, 1, 0]
+
+
+def test_parts_count_from_zero(nabirds: Path) -> None:
+    parts = open_dataset("nabirds", nabirds.parent).parts
+    assert parts is not None
+    assert parts.names == ("bill", "left wing")
+    assert parts.xy[3].tolist() == [[30, 3], [31, 3]]
+    assert parts.visible[0].tolist() == [True, False]
+
+
+def test_ancestors_go_from_the_parent_to_the_root_and_may_differ_in_number(nabirds: Path) -> None:
+    change(nabirds / "classes.txt", "0 Birds", "0 Birds\n3 Eiders")
+    change(nabirds / "hierarchy.txt", "6 2", "6 3\n3 2")
+    assert open_dataset("nabirds", nabirds.parent).ancestors == (
+        ("Common Eider", "Eiders", "Ducks, Geese, and Swans", "Birds"),
+        ("Common Eider", "Eiders", "Ducks, Geese, and Swans", "Birds"),
+        ("Red-tailed Hawk", "Hawks, Kites, and Eagles", "Birds"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "message"),
+    [
+        ("image_class_labels.txt", " 817", " 818", r"line 2: class 818 is not in classes.txt"),
+        ("image_class_labels.txt", " 817", " x", r"line 2: 'x' should be a whole number"),
+        ("classes.txt", "4 Hawks", "6 Hawks", r"classes.txt, line 4: class 6 is named twice"),
+        ("hierarchy.txt", "31 4", "31 5", r"hierarchy.txt, line 5: class 5 is not in classes.txt"),
+        ("hierarchy.txt", "31 4", "6 4", r"hierarchy.txt, line 5: class 6 has a parent already"),
+        ("hierarchy.txt", "31 4\n", "", r"class 31 \(Red-tailed Hawk\) has no parent, and neither has 0; .* restore"),
+        ("hierarchy.txt", "1008 31\n", "", r"class 1008 \(Red-tailed Hawk \(Dark morph \)\) has no parent"),
+        ("hierarchy.txt", "4 0", "4 31", r"going up from class 1008 never comes to an end"),
+        ("parts/part_locs.txt", " 1 1 ", " 2 1 ", r"part_locs.txt, line 1: part 2 is outside 0 .. 1"),
+        ("parts/parts.txt", "0 bill", "2 bill", r"parts.txt: part 0 of 0 .. 1 has no name"),
+        ("train_test_split.txt", "a0000000-0003 1", "a0000000-0003 0", r"'Common Eider \(Female/juvenile\)' has no tr"),
+    ],
+)
+def test_a_fault_in_a_table_is_one_line_with_its_file(
+    nabirds: Path, table: str, old: str, new: str, message: str
+) -> None:
+    change(nabirds / table, old, new)
+    with pytest.raises(DatasetError, match=message) as caught:
+        open_dataset("nabirds", nabirds.parent)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_images_do_not_keep_the_table_from_being_read(nabirds: Path) -> None:
+    (nabirds / "images" / IMAGES[1][1]).unlink()
+    with pytest.raises(DatasetError, match=r"images/0295/000000000002.jpg is not on disk"):
+        open_dataset("nabirds", nabirds.parent)
+    dataset = open_dataset("nabirds", nabirds.parent, complete=False)
+    assert dataset.file(1) == nabirds / "images" / IMAGES[1][1]
+
+
+def test_a_missing_tree_is_named(nabirds: Path) -> None:
+    (nabirds / "hierarchy.txt").unlink()
+    with pytest.raises(DatasetError, match=r"hierarchy.txt can't be read.*restore it"):
+        open_dataset("nabirds", nabirds.parent)
+
+
+def test_the_layout_is_told_from_that_of_cub(nabirds: Path) -> None:
+    assert available(nabirds.parent) == ["synthetic", "nabirds"]
+    nabirds.rename(nabirds.with_name("some_birds"))
+    dataset = open_dataset("some_birds", nabirds.parent)
+    assert type(dataset) is reader_classes()["nabirds"]
+    assert dataset.expected is None, "only the release is held to its counts"
+
+
+def test_the_release_says_what_it_holds_and_how_to_get_it(nabirds: Path) -> None:
+    dataset = open_dataset("nabirds", nabirds.parent)
+    assert dataset.expected is not None
+    assert (dataset.expected.classes, dataset.expected.train, dataset.expected.test) == (555, 23_929, 24_633)
+    (archive,) = dataset.archives
+    assert archive.urls == ()
+    assert "nabirds.tar.gz" in dataset.by_hand

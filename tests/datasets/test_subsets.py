@@ -1,0 +1,221 @@
+"""Datasets scored subset by subset: planned together, never in one table, and averaged only when all are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from benchmarks.environment import Environment, subsets
+from benchmarks.planning import expand, suite_builders
+from benchmarks.planning.expand import Changes
+from benchmarks.planning.suite import Suite
+from datasets import DatasetError
+from reports.cell_format import DASH, absent
+from reports.predictions import NOTHING_STORED
+from reports.render.readme_blocks import render_readme
+from reports.report import write_report
+from reports.tables import head_to_head
+from reports.tables.missing import missing
+from reports.tables.paired import paired
+from reports.tables.subset_means import averages
+from results.record import Record
+from results.settings import ProfileRun, Run
+from results.store import ResultStore
+from tests.helpers.fake_results import SPLIT, failed, fill, metrics, trained
+
+WEBFG = [{"subset": "bird"}, {"subset": "aircraft"}, {"subset": "car"}]
+CLASSES = {"bird": 3, "aircraft": 2, "car": 3}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    """A machine with a small WebFG-496."""
+    for subset, classes in CLASSES.items():
+        for split in ("train", "val"):
+            for label in range(classes):
+                folder = tmp_path / "webfg_496" / f"web-{subset}" / split / f"{subset} {label}"
+                folder.mkdir(parents=True)
+                for number in range(2):
+                    Image.new("RGB", (9, 9)).save(folder / f"{number}.jpg")
+    return Environment(tmp_path)
+
+
+def suite(dataset: Any) -> Suite:
+    backbones = [{"name": "test_resnet", "pretrained": "none"}]
+    entry = {"methods": ["plain"], "datasets": [dataset], "backbones": backbones, "seeds": 2}
+    return Suite.model_validate({"about": "x", "train": [entry]})
+
+
+def planned(runs: list) -> list[tuple[str, int]]:
+    return [(run.dataset_options["subset"], run.seed) for run in runs if isinstance(run, Run)]
+
+
+# Plans
+
+
+def test_a_suite_that_names_the_dataset_gets_all_of_its_subsets(environment: Environment) -> None:
+    runs = expand.expand(suite("webfg_496"), environment)
+    assert planned(runs) == [(subset, seed) for subset in CLASSES for seed in range(2)]
+    assert len({run.split_sha256 for run in runs if isinstance(run, Run)}) == 3
+    assert "webfg_496:bird" in runs[0].label
+    assert "webfg_496_bird" in runs[0].id
+
+
+def test_a_subset_that_is_asked_for_stands_alone(environment: Environment) -> None:
+    alone = [("car", 0), ("car", 1)]
+    assert planned(expand.expand(suite({"name": "webfg_496", "options": {"subset": "car"}}), environment)) == alone
+    assert (
+        planned(expand.expand(suite("webfg_496"), environment, Changes(set={"dataset_options": {"subset": "car"}})))
+        == alone
+    )
+
+
+def test_other_datasets_are_one_whole(environment: Environment) -> None:
+    assert subsets("synthetic", {"classes": 3}) == [{"classes": 3}]
+    assert subsets("anything", {}) == [{}]
+
+
+def test_compare_trains_all_subsets_and_profiles_each_number_of_classes_once(environment: Environment) -> None:
+    chosen = suite_builders.compare(["plain"], "webfg_496", "test_resnet", 1, environment, {"pretrained": "none"})
+    runs = expand.expand(chosen, environment, Changes(set={"pretrained": "none"}))
+    assert planned(runs) == [(subset, 0) for subset in CLASSES]
+    assert [run.classes for run in runs if isinstance(run, ProfileRun)] == [3, 2]
+
+
+def test_reproduce_on_it_trains_all_subsets(environment: Environment) -> None:
+    without = {"pretrained": "none"}
+    (goal,) = suite_builders.goals("plain", environment, "webfg_496", "test_resnet", changes=without)
+    assert goal.lacking is None
+    runs = expand.expand(suite_builders.reproduce("plain", [goal], seeds=1), environment, Changes(set=without))
+    assert planned(runs) == [(subset, 0) for subset in CLASSES]
+
+
+def test_a_subset_that_is_not_here_is_named_before_anything_runs(environment: Environment) -> None:
+    assert environment.data_root is not None
+    (environment.data_root / "webfg_496" / "web-car").rename(environment.data_root / "elsewhere")
+    with pytest.raises(DatasetError, match="web-car is missing"):
+        expand.expand(suite("webfg_496"), environment)
+    with pytest.raises(DatasetError, match="web-car is missing"):
+        suite_builders.goals("plain", environment, "webfg_496", "test_resnet")
+    bird = {"pretrained": "none", "dataset_options": {"subset": "bird"}}
+    (goal,) = suite_builders.goals("plain", environment, "webfg_496", "test_resnet", changes=bird)
+    assert goal.lacking is None
+
+
+# Reports
+
+
+def on(subset: str, seed: int = 0, top1: float = 0.8, method: str = "plain", **changes: Any) -> Record:
+    split = SPLIT | {"sha256": subset * 8, "subsets": WEBFG}
+    own = {"dataset": "webfg_496", "dataset_options": {"subset": subset}, "split_sha256": split["sha256"]}
+    identity = {"id": f"{method}-{subset}-{seed}-{len(str(changes))}", "split": split}
+    return trained(method, seed, top1, **(own | identity | changes))
+
+
+def on_all(seed: int, *top1: float, method: str = "plain", **changes: Any) -> list[Record]:
+    return [on(subset, seed, one, method, **changes) for subset, one in zip(CLASSES, top1, strict=True)]
+
+
+def shown(records: list[Record]) -> list[dict[str, str]]:
+    table = averages(records)
+    return [{column.heading: column.show(row) for column in table.columns} for row in table.frame.to_dict("records")]
+
+
+def test_the_mean_is_over_subsets_for_each_seed_and_then_over_seeds() -> None:
+    (row,) = averages(on_all(0, 0.70, 0.80, 0.90) + on_all(1, 0.76, 0.84, 0.95)).frame.to_dict("records")
+    assert (row["bird_top1"], row["aircraft_top1"], row["car_top1"]) == pytest.approx((73, 82, 92.5))
+    assert row["last_top1"] == pytest.approx((80 + 85) / 2)
+    assert row["last_top1_sd"] == pytest.approx(5 / 2**0.5)
+    assert row["best_on_test_top1"] == pytest.approx(82.5 + 2)
+    assert (row["dataset"], row["seeds"], row["settings"]) == ("webfg_496", 2, "")
+
+
+def test_the_means_interval_is_marked_as_one_over_seeds() -> None:
+    (row,) = shown(on_all(0, 0.70, 0.80, 0.90) + on_all(1, 0.71, 0.81, 0.91))
+    assert row["95 % interval of the mean"].endswith("(seeds)")
+
+
+def test_only_seeds_that_all_subsets_have_count_for_the_mean() -> None:
+    (row,) = shown([*on_all(0, 0.7, 0.8, 0.9), on("bird", 1, 0.1)])
+    assert (row["seeds"], row["mean, %"]) == ("1", "80.0 (n=1)")
+    assert row["bird, %"].endswith("(n=2)"), "the subset's own row has both"
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        (on_all(0, 0.7, 0.8, 0.9)[:2], "no finished Run on car"),
+        ([*on_all(0, 0.7, 0.8, 0.9)[:2], failed("plain", dataset="webfg_496", dataset_options=WEBFG[2])], "on car"),
+        ([*on_all(0, 0.7, 0.8, 0.9)[:2], on("car", 1)], "no seed that all subsets have"),
+        (
+            [*on_all(0, 0.7, 0.8, 0.9), on("car", 1, split=SPLIT | {"sha256": "new", "subsets": WEBFG})],
+            "different splits of car",
+        ),
+    ],
+)
+def test_without_all_subsets_there_is_a_dash_and_a_reason(records: list[Record], reason: str) -> None:
+    (row,) = shown(records)
+    assert row["mean, %"] == DASH
+    assert row["bird, %"] == "70.0 (n=1)"
+    told = missing(records, head_to_head.head_to_head(records), paired(records, NOTHING_STORED)).frame
+    assert told[told["value"] == "mean over subsets"]["reason"].str.contains(reason).tolist() == [True]
+
+
+def test_a_selection_that_one_subset_lacks_has_no_mean() -> None:
+    records = [*on_all(0, 0.7, 0.8, 0.9)[:2], on("car", 0, 0.9, metrics={"last": metrics(0.9)})]
+    (row,) = averages(records).frame.to_dict("records")
+    assert row["last_top1"] == pytest.approx(80)
+    assert absent(row["validation_top1"])
+
+
+def test_experiments_that_differ_in_more_than_the_subset_are_averaged_apart() -> None:
+    records = on_all(0, 0.7, 0.8, 0.9) + on_all(0, 0.1, 0.2, 0.3, recipe={"epochs": 2}) + on_all(0, 0, 0, 0, method="x")
+    found = {(row["method"], row["settings"]): row["last_top1"] for row in averages(records).frame.to_dict("records")}
+    assert found == pytest.approx({("plain", "epochs=10"): 80, ("plain", "epochs=2"): 20, ("x", ""): 0})
+
+
+def test_datasets_that_are_one_whole_have_no_row() -> None:
+    assert averages([trained("plain"), trained("plain", dataset="cars", dataset_options={"subset": "car"})]).frame.empty
+
+
+def test_subsets_are_never_in_one_table_and_their_mean_stands_after_them(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / "results")
+    fill(store, on_all(0, 0.7, 0.8, 0.9) + on_all(0, 0.6, 0.7, 0.8, method="sef"), 40)
+    text = write_report(store, tmp_path / "report", "WebFG").page.read_text()
+    headings = [line for line in text.splitlines() if line.startswith("##")]
+    compare = headings[headings.index("## Compare") : headings.index("## Profile")]
+    sections = [f"#### webfg_496:{subset}, common recipe" for subset in sorted(CLASSES)]
+    arenas = [f"{section}, resnet50, 448 px, epochs: 10" for section in sections]
+    assert compare == [
+        "## Compare",
+        "### Head to head",
+        *sections,
+        "### Averages over subsets",
+        "### Who beats whom",
+        *arenas,
+        "### Paired comparison",
+        *arenas,
+    ]
+    assert (
+        "Averages over subsets" not in write_report(store, tmp_path / "two", "x", [trained("plain")]).page.read_text()
+    )
+
+
+def test_a_readme_table_takes_one_subset_or_all(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / "results")
+    fill(store, on_all(0, 0.71, 0.82, 0.93))
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- table: averages dataset=webfg_496:* -->\n<!-- /table -->\n")
+    assert "| 82.0 (n=1) |" in " ".join(render_readme(readme, store).split())
+    readme.write_text("<!-- table: head_to_head dataset=webfg_496:car -->\n<!-- /table -->\n")
+    text = render_readme(readme, store)
+    assert "93.0" in text
+    assert "71.0" not in text
+
+
+def test_an_option_that_is_a_number_makes_no_other_task() -> None:
+    head = head_to_head.head_to_head([trained("plain", dataset_options={"classes": 3})]).frame
+    assert head["dataset"].tolist() == ["cub100"]

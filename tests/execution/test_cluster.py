@@ -1,0 +1,147 @@
+"""Plans as jobs: options, what is submitted and what not, and the whole road on this machine. Slurm: tests/slurm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.environment import Environment
+from benchmarks.errors import UserError
+from benchmarks.execution import cluster, cluster_jobs, status
+from benchmarks.execution.cluster import Job, Options, options_of
+from benchmarks.execution.cluster_jobs import Submitted, state_of
+from benchmarks.execution.worker import blank
+from benchmarks.planning.expand import expand
+from benchmarks.planning.suite import Suite
+from results.settings import AnyRun, ProfileRun
+from results.store import ResultStore
+from tests.cli.test_command_line import fgbench
+
+SMALL = {"classes": 2, "train_per_class": 4, "test_per_class": 2, "size": 32}
+TRAINING = {
+    "methods": ["plain"],
+    "datasets": [{"name": "synthetic", "options": SMALL}],
+    "backbones": [{"name": "test_resnet", "pretrained": "none"}],
+    "seeds": 3,
+    "set": {"recipe": {"image_size": 32, "stored_size": 32, "batch_size": 4, "epochs": 1}},
+}
+PROFILE = {"methods": ["plain"], "backbones": ["test_resnet"], "image_sizes": [32], "batch_sizes": [4]}
+
+
+@pytest.fixture
+def runs(here: Environment) -> list[AnyRun]:
+    return expand(Suite.model_validate({"about": "x", "train": [TRAINING]}), here)
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Ids of the Runs that were handed to Slurm, submission by submission; none gets there."""
+    found: list[list[str]] = []
+
+    def take(job_of: Any, cases: Sequence[AnyRun], folder: Path, options: Options) -> dict[str, tuple[str, ...]]:
+        found.append([case.id for case in cases])
+        return {f"7_{number}": (case.id,) for number, case in enumerate(cases)}
+
+    monkeypatch.setattr(cluster, "_to_slurm", take)
+    return found
+
+
+def test_options_are_checked_and_what_is_for_sbatch_goes_through() -> None:
+    given = {"partition": "gpu", "time": "90", "gpus": "1", "memory": "7.5", "sbatch.account": "a", "sbatch.qos": "b"}
+    assert options_of(given) == Options(
+        partition="gpu", time=90, gpus=1, memory=7.5, sbatch={"account": "a", "qos": "b"}
+    )
+    with pytest.raises(UserError, match="did you mean 'partition'"):
+        options_of({"partiton": "gpu"})
+    with pytest.raises(UserError, match="--cluster-option: time"):
+        options_of({"time": "soon"})
+
+
+def test_what_is_done_or_in_a_live_job_is_not_submitted(
+    runs: list[AnyRun], here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResultStore(tmp_path)
+    first, second, third = (run.id for run in runs)
+    monkeypatch.setattr(cluster_jobs, "slurm_queue", lambda: {"7_0": "pending"})
+    assert [job.job for job in cluster.submit(runs[:2], store, here, "cpu", "slurm", Options())] == ["7_0", "7_1"]
+    cluster.submit(runs, store, here, "cpu", "slurm", Options())
+    assert handed == [[first, second], [second, third]]
+
+
+def test_a_measurement_is_done_wherever_slurm_made_it(
+    here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResultStore(tmp_path)
+    planned = expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": [4, 8]}]}), here)
+    monkeypatch.setattr(cluster_jobs, "slurm_queue", lambda: {"7_0": "running", "7_1": "pending"})
+    cluster.submit(planned, store, here, "auto", "slurm", Options())
+    there = planned[0].model_copy(update={"device": "cuda", "hardware": "NVIDIA H100"})
+    store.write(blank(there, torch.device("cpu")))
+    assert {row["run"]: row["state"] for row in status.rows(store)} == {
+        there.id: "done",
+        cluster_jobs.wherever(planned[1]).id: "waiting",
+    }
+    monkeypatch.setattr(cluster_jobs, "slurm_queue", dict)
+    cluster.submit(planned, store, here, "auto", "slurm", Options())
+    first, second = (cluster_jobs.wherever(run).id for run in planned)
+    assert handed == [[first, second], [second]]
+
+
+def test_a_measurement_is_named_after_the_machine_that_makes_it(here: Environment) -> None:
+    (run,) = expand(Suite.model_validate({"about": "x", "profile": [PROFILE]}), here)
+    assert isinstance(run, ProfileRun)
+    elsewhere = run.model_copy(update={"hardware": "the login node"})
+    assert cluster._on_this_machine(elsewhere, here) == run
+
+
+def test_the_state_of_a_slurm_job_is_that_of_the_queue() -> None:
+    job = Submitted(job="7_1", cluster="slurm", runs=("run",))
+    assert state_of(job, {"7_1": "running"}) == "running"
+    assert state_of(job, {"7_0": "running"}) == "gone"
+    assert state_of(job, None) == "submitted"
+
+
+def test_a_queue_that_does_not_answer_is_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_jobs.subprocess, "run", refuse)
+    assert cluster_jobs.slurm_queue() is None
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise subprocess.CalledProcessError(1, "squeue")
+
+
+def test_a_job_that_is_queued_again_has_the_same_to_do(runs: list[AnyRun], here: Environment, tmp_path: Path) -> None:
+    job = Job(tuple(runs), tmp_path, here, "cpu")
+    assert job.checkpoint().function == job
+
+
+def test_two_jobs_on_this_machine_share_a_plan_and_status_shows_it_done(tmp_path: Path) -> None:
+    suite, results = tmp_path / "suite.yaml", tmp_path / "results"
+    suite.write_text(json.dumps({"about": "x", "train": [TRAINING]}), encoding="utf-8")
+    words = ["run", str(suite), "--device", "cpu", "--results", str(results)]
+    given = fgbench(*words, "--cluster", "local", "--cluster-option", "parallel=2")
+    assert given.returncode == 0, given.stderr
+    assert "2 jobs submitted" in given.stdout
+    jobs = cluster_jobs.read_all(results)
+    until = time.monotonic() + 500
+    while not all(job.ended(results) for job in jobs) and time.monotonic() < until:
+        time.sleep(0.2)
+    logs = [path.read_text(encoding="utf-8") for path in (results / "jobs").glob("*_log.*")]
+    rows = json.loads(fgbench("status", "--json", "--results", str(results)).stdout)
+    assert [row["state"] for row in rows] == ["done"] * 3, logs
+    again = fgbench(*words, "--cluster", "local")
+    assert "0 jobs submitted" in again.stdout
+
+
+def test_without_slurm_the_answer_is_one_line(tmp_path: Path) -> None:
+    done = fgbench("run", "quick", "--results", str(tmp_path), "--cluster", "slurm", PATH="/nowhere")
+    assert done.returncode == 2
+    assert "Slurm takes no job" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,199 @@
+"""What `status` says of a results folder, from outside and at any time; and the heartbeats it is made of."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.execution import heartbeat, status
+from benchmarks.execution.cluster_jobs import Submitted
+from benchmarks.execution.display import Display, time_left, told
+from benchmarks.execution.heartbeat import Heartbeat, HeartbeatWriter
+from benchmarks.training import checkpoint
+from results.store import ResultStore
+from tests.helpers import fake_results
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    return ResultStore(tmp_path)
+
+
+def pulse(
+    store: ResultStore, run: str, words: list[Heartbeat | str] | None = None, work: float = 100.0
+) -> HeartbeatWriter:
+    heard = [] if words is None else words
+    return HeartbeatWriter(store.folder(run), run, f"label of {run}", work, heard.append)
+
+
+def states(store: ResultStore) -> dict[str, str]:
+    return {row["run"]: row["state"] for row in status.rows(store)}
+
+
+def test_every_state_a_run_may_be_in(store: ResultStore) -> None:
+    done, failed = fake_results.trained("plain", id="done"), fake_results.failed("plain", id="failed")
+    fake_results.fill(store, [done, failed])
+    (store.folder("cut") / checkpoint.NAME).write_bytes(b"")
+    (store.folder("broken") / "record.json").write_text("{", encoding="utf-8")
+    (store.root / "report").mkdir()
+    with pulse(store, "on"):
+        assert states(store) == {
+            "on": "running",
+            "cut": "interrupted",
+            "failed": "failed",
+            "broken": "unreadable",
+            "done": "done",
+        }
+        assert next(iter(states(store))) == "on"
+    why = {row["run"]: row.get("why") for row in status.rows(store)}
+    assert why["failed"] == failed.error
+    assert "broken" in why["broken"]
+
+
+def test_no_results_yet_is_no_error(store: ResultStore) -> None:
+    assert status.rows(ResultStore(store.root / "nowhere")) == []
+    assert status.summary([]) == "no Run yet"
+
+
+def test_a_run_whose_process_is_gone_is_interrupted_where_it_was(store: ResultStore) -> None:
+    beating = pulse(store, "cut")
+    with contextlib.suppress(KeyboardInterrupt), beating:
+        beating.epoch({"epoch": 3, "loss": 0.5, "test_top1": 0.25, "images_per_s": 10.0}, 8)
+        raise KeyboardInterrupt
+    left = heartbeat.read(store.root / "cut")
+    assert left is not None
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    text = left.model_copy(update={"pid": ended.pid}).model_dump_json()
+    (store.root / "cut" / heartbeat.FILE).write_text(text, encoding="utf-8")
+    (row,) = status.rows(store)
+    assert (row["state"], row["epoch"], row["epochs"], row["top1"]) == ("interrupted", 3, 8, 0.25)
+
+
+def test_another_hosts_run_is_believed_to_live_for_as_long_as_it_is_heard_of() -> None:
+    now = datetime.now(UTC)
+    beat = Heartbeat(run="r", label="r", host="elsewhere", pid=1, began=now, updated=now, work=1.0)
+    assert beat.alive
+    assert not beat.model_copy(update={"updated": now - 2 * heartbeat.SILENCE}).alive
+
+
+def test_a_process_id_that_was_given_away_again_is_not_taken_for_the_runs() -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=365)
+    here = heartbeat.socket.gethostname()
+    beat = Heartbeat(run="r", label="r", host=here, pid=os.getpid(), began=long_ago, updated=long_ago, work=1.0)
+    assert not beat.alive
+
+
+def test_runs_of_a_live_job_wait_and_those_of_a_dead_one_do_not(store: ResultStore) -> None:
+    (store.root / "jobs").mkdir()
+    fake_results.fill(store, [fake_results.trained("plain", id="done")])
+    with subprocess.Popen(["sleep", "60"]) as alive:
+        Submitted(job=str(alive.pid), cluster="local", runs=("done", "next")).write(store.root)
+        rows = {row["run"]: row for row in status.rows(store)}
+        alive.kill()
+    assert rows["done"]["state"] == "done"
+    assert (rows["next"]["state"], rows["next"]["by"]) == ("waiting", f"job {alive.pid}")
+    assert states(store) == {"done": "done"}
+
+
+def test_a_heartbeat_tells_rate_work_and_time_left(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "TELL_SECONDS", 0.0)
+    words: list[Heartbeat | str] = []
+    with pulse(store, "on", words) as beating:
+        time.sleep(0.05)
+        beating.trained(20)
+        beating.note("decoded")
+        beating.evaluated(30)
+        beating.epoch({"epoch": 1, "loss": 2.0, "images_per_s": 7.0}, 2)
+    first, note, second, third = words
+    assert note == "decoded"
+    assert isinstance(first, Heartbeat)
+    assert isinstance(second, Heartbeat)
+    assert isinstance(third, Heartbeat)
+    assert first.done == 20
+    assert 0 < (first.images_per_s or 0) <= 20 / 0.05
+    assert first.seconds_left == pytest.approx((first.updated - first.began).total_seconds() * 4)
+    assert second.done == pytest.approx(30)
+    assert (third.done, third.heard, third.epoch, third.loss) == (50, pytest.approx(30), 1, 2.0)
+    assert not (store.root / "on" / heartbeat.FILE).exists()
+
+
+def test_the_display_says_each_epoch_in_a_plain_line_where_there_is_no_terminal(tmp_path: Path) -> None:
+    said = tmp_path / "said.txt"
+    with said.open("w", encoding="utf-8") as file, Display(Console(file=file, width=200), 2, 200.0) as display:
+        now = datetime.now(UTC)
+        beat = Heartbeat(run="r", label="r", host="h", pid=1, began=now, updated=now, work=100.0, epochs=2)
+        display.run_begins(1, "plain")
+        display.hear(beat.model_copy(update={"done": 10.0, "heard": 10.0}))
+        display.hear(beat.model_copy(update={"done": 50.0, "heard": 50.0, "epoch": 1, "loss": 1.5, "memory": 2**31}))
+        display.hear("a word")
+        display.run_ends("top-1 50 %", 100.0)
+        display.run_skipped()
+    first, second, third = said.read_text(encoding="utf-8").splitlines()
+    assert first.startswith("[1/2] plain · epoch 1/2 · loss 1.500 · 2.0 GiB · ")
+    assert first.endswith(" left")
+    assert second == "[1/2] plain: a word"
+    assert third == "[1/2] plain: top-1 50 %"
+
+
+def test_a_terminal_sees_run_and_plan_without_lines_in_between(tmp_path: Path) -> None:
+    screen = tmp_path / "screen.txt"
+    with screen.open("w", encoding="utf-8") as file:
+        console = Console(file=file, width=200, force_terminal=True)
+        with Display(console, 2, 200.0) as display:
+            now = datetime.now(UTC)
+            display.run_begins(1, "plain")
+            display.hear(
+                Heartbeat(run="r", label="r", host="h", pid=1, began=now, updated=now, work=9.0, epoch=1, epochs=3)
+            )
+            shown = [task.description for task in display.progress.tasks]
+    assert shown == ["[1/2] plain · epoch 1/3", "plan 0/2"]
+
+
+def test_long_times_are_told_in_days() -> None:
+    assert (time_left(None), time_left(61), time_left(86400 * 2 + 3600)) == (
+        "time left unknown",
+        "1:01 left",
+        "2 d 1 h left",
+    )
+
+
+def test_status_sees_a_run_of_another_terminal_and_that_it_was_killed(tmp_path: Path) -> None:
+    options = ("classes=3", "train_per_class=6", "test_per_class=3", "size=32")
+    changes = [*(f"dataset_options.{option}" for option in options), "image_size=32", "stored_size=32", "epochs=20000"]
+    words = ["run", "quick", "--results", str(tmp_path), "--device", "cpu", "--only", "method=plain", "--seeds", "1"]
+    words += ["--only", "job=train", *(word for change in changes for word in ("--set", change))]
+    with subprocess.Popen([sys.executable, str(ROOT / "run_all.py"), *words], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        next(line for line in run.stdout if "epoch 3/20000" in line)
+        until = time.monotonic() + 60
+        while (row := status.rows(ResultStore(tmp_path))[0])["epoch"] < 3 and time.monotonic() < until:
+            time.sleep(0.1)  # until the heartbeat is written the next time
+        run.send_signal(signal.SIGKILL)
+    assert row["state"] == "running"
+    assert row["epoch"] >= 3
+    assert row["seconds_left"] > 0
+    until = time.monotonic() + 60
+    while states(ResultStore(tmp_path))[row["run"]] == "running" and time.monotonic() < until:
+        time.sleep(0.1)
+    assert states(ResultStore(tmp_path)) == {row["run"]: "interrupted"}
+
+
+def test_an_accuracy_of_an_earlier_epoch_is_said_to_be_one(tmp_path: Path) -> None:
+    lines: list[object] = []
+    with HeartbeatWriter(tmp_path, "run", "label", 100.0, lines.append) as beating:
+        beating.epoch({"epoch": 1, "loss": 0.5, "test_top1": 0.25, "images_per_s": 10.0}, 3)
+        assert "test 25.0 %" in told(beating.beat)
+        beating.epoch({"epoch": 2, "loss": 0.4, "images_per_s": 10.0}, 3)
+        assert "test 25.0 % (epoch 1)" in told(beating.beat)

@@ -1,0 +1,130 @@
+"""A plan with a limit on its time: what fits comes first, and what is cut off goes on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmarks.environment import Environment
+from benchmarks.execution import execute, time_budget
+from benchmarks.execution.time_budget import Budget, Pace, TimeIsUp
+from benchmarks.execution.worker import blank, work_of
+from benchmarks.hardware import device_name
+from benchmarks.training import checkpoint
+from benchmarks.training.listener import Listener
+from results.record import Record
+from results.settings import AnyRun, Run
+from results.store import ResultStore
+from tests.helpers.small_training import small_run
+
+QUIET = Console(quiet=True)
+SHORT, LONG = small_run(epochs=1), small_run(epochs=20)
+
+
+def do_nothing(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+    record = blank(case, torch.device("cpu"))
+    store.write(record)
+    return record
+
+
+def known_to_take(seconds: float, case: Run, store: ResultStore) -> None:
+    """Stores a finished Run like `case`, another seed, on this device."""
+    earlier = case.model_copy(update={"seed": 99})
+    record = blank(earlier, torch.device("cpu"))
+    assert record.hardware["name"] == device_name(torch.device("cpu"))
+    record.seconds = seconds
+    store.write(record)
+
+
+def test_when_the_time_is_up_the_run_that_is_on_is_interrupted_and_the_rest_is_left(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+
+    def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+        if case.id == LONG.id:
+            signal.raise_signal(signal.SIGALRM)
+        return do_nothing(case, store, environment, listener)
+
+    runs = [SHORT, LONG]
+    summary = execute.execute(runs, store, Environment(), QUIET, carry_out=carry_out, budget=Budget(300.0))
+    assert summary.done == [SHORT.id]
+    assert summary.left == [LONG.id]
+    assert store.read(LONG.id) is None
+
+
+def test_a_training_that_is_cut_off_goes_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, run, save = ResultStore(tmp_path), small_run(epochs=3), checkpoint.save
+
+    def rings_after_the_second_epoch(folder: Path, of: Run, state: dict[str, Any]) -> None:
+        save(folder, of, state)
+        if state["epoch"] == 2:
+            raise TimeIsUp
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", rings_after_the_second_epoch)
+        assert execute.execute([run], store, Environment(), QUIET, budget=Budget(300.0)).left == [run.id]
+    assert execute.execute([run], store, Environment(), QUIET, budget=Budget(300.0)).done == [run.id]
+    record = store.read(run.id)
+    assert record is not None
+    assert record.resumed == 1
+
+
+def test_what_would_not_end_in_time_is_put_off_until_what_does_is_done(tmp_path: Path) -> None:
+    store, order = ResultStore(tmp_path), []
+    known_to_take(1000.0, LONG, store)
+
+    def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+        order.append(case.id)
+        return do_nothing(case, store, environment, listener)
+
+    summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=carry_out, budget=Budget(200.0))
+    assert order == [SHORT.id, LONG.id]
+    assert summary.left == []
+
+
+def test_without_a_budget_nothing_is_put_off(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    known_to_take(1000.0, LONG, store)
+    assert execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=do_nothing).done == [LONG.id, SHORT.id]
+
+
+def test_a_pace_is_that_of_the_nearest_likeness() -> None:
+    pace, work = Pace(), work_of(SHORT, Environment())
+    assert pace.seconds(SHORT, work) is None
+    pace.learn(small_run("bilinear_cnn"), 10.0, 30.0)
+    assert pace.seconds(SHORT, 10.0) == pytest.approx(30.0)  # another method on the same network and size
+    pace.learn(LONG, 10.0, 20.0)
+    assert pace.seconds(SHORT, 5.0) == pytest.approx(10.0)  # the same method
+    assert pace.seconds(small_run(image_size=16), 5.0) is None  # another size
+
+
+def test_an_alarm_does_not_outlive_its_budget() -> None:
+    with Budget(300.0).kept():
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    with pytest.raises(TimeIsUp), Budget(0.1).kept():
+        time.sleep(60)
+
+
+def test_only_the_main_thread_can_keep_a_budget() -> None:
+    faults: list[BaseException] = []
+
+    def keep() -> None:
+        try:
+            with time_budget.Budget(1.0).kept():
+                pass
+        except RuntimeError as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    thread.join()
+    assert "main thread" in str(faults[0])

@@ -1,0 +1,1 @@
+"""Fakes, small inputs and readers that several tests share. No tests."""

@@ -1,0 +1,72 @@
+"""Trainings of a second or two, and what is compared of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.environment import Environment, Execution
+from benchmarks.planning import expand
+from benchmarks.planning.overrides import OF_TRAINING
+from benchmarks.planning.suite import Suite
+from benchmarks.training.listener import Silent
+from benchmarks.training.train import Trainer, TrainingResult
+from results.settings import Run
+
+IMAGES = {"classes": 3, "train_per_class": 8, "test_per_class": 5, "size": 32}
+RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 2, "validation": 0.25}
+"""18 images are trained on: four batches, of which the last has three."""
+RESNET = {"name": "test_resnet", "pretrained": "none"}
+SWIN = {
+    "name": "swin_tiny_patch4_window7_224",
+    "pretrained": "none",
+    "options": {
+        "embed_dim": 16,
+        "depths": [1, 1, 2, 1],
+        "num_heads": [1, 2, 2, 4],
+        "window_size": 2,
+        "drop_path_rate": 0.0,
+    },
+}
+"""Without batch norm and draws: what an image gives does not depend on the others of its batch."""
+
+
+def small_run(method: str = "plain", backbone: dict[str, Any] | None = None, **changes: Any) -> Run:
+    """A Run on drawn images; `changes` are settings of its recipe, or of the Run where it has such a setting."""
+    own = {name: changes.pop(name) for name in list(changes) if name in OF_TRAINING}
+    entry = {
+        "methods": [method],
+        "datasets": [{"name": "synthetic", "options": IMAGES}],
+        "backbones": [backbone or RESNET],
+        "set": {**own, "recipe": {**RECIPE, **changes}},
+    }
+    (run, *_) = expand.expand(Suite.model_validate({"about": "for tests", "train": [entry]}), Environment())
+    assert isinstance(run, Run)
+    return run
+
+
+def train(run: Run, folder: Path, **execution: Any) -> TrainingResult:
+    """Trains to the end, on the CPU."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Trainer(run, Environment(execution=Execution(**execution)), folder, Silent()).train()
+
+
+def outcome(trained: TrainingResult) -> dict[str, Any]:
+    """All that two equal trainings have in common: weights, history but for its times, logits of each choice."""
+    timings = ("seconds", "images_per_s")
+    return {
+        "weights": dict(trained.method.state_dict()),
+        "history": [{k: v for k, v in row.items() if k not in timings} for row in trained.progress.history],
+        "chosen": {name: vars(choice) for name, choice in trained.progress.chosen.items()},
+    }
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two outcomes are the same, bit for bit."""
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
+    if isinstance(left, torch.Tensor):
+        return left.dtype == right.dtype and torch.equal(left, right)
+    return bool(left == right)

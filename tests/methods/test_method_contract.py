@@ -1,0 +1,282 @@
+"""The contract of `methods/interface.py`, run over every method that is found: nothing to edit when one is added.
+
+The default variant gets every check, on a network small enough for a CPU; the other variants get the cheap ones.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+import methods
+from benchmarks.planning import recipes
+from benchmarks.planning.phases import phase_plans
+from benchmarks.training.optim import build_optimizer, select_trainable
+from methods.interface import Method, Phase, Sampling
+from results.settings import Recipe
+from tests.helpers.host_waits import host_waits_forbidden
+from tests.helpers.methods_under_test import (
+    BATCH,
+    CLASSES,
+    assert_near,
+    build,
+    images_and_labels,
+    logits_of,
+    total_loss,
+    variants,
+)
+
+BF16_TOLERANCE = 0.05
+"""Largest difference of logits and losses between float32 and bfloat16 autocast, relative to the largest of them."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method under test. It is built once; each test gets a copy of its own."""
+
+    name: str
+    built: Method
+
+    def copy(self) -> Method:
+        return copy.deepcopy(self.built)
+
+
+@pytest.fixture(scope="module", params=methods.available())
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return Subject(request.param, build(request.param))
+
+
+@pytest.fixture
+def method(subject: Subject) -> Method:
+    return subject.copy()
+
+
+# ---- every variant: shapes, losses, gradients, groups -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "variant"), variants())
+def test_every_variant_predicts_and_learns_and_names_its_parameters(name: str, variant: str):
+    method = build(name, variant, classes=3)
+    check_logits(method, 3)
+    check_groups(method)
+    method.train()
+    check_gradients(method)
+    for protocol in ("paper", "common"):
+        check_recipe(method, recipes.recipe_for(name, variant, protocol, "", "", {}))
+
+
+def check_logits(method: Method, classes: int) -> None:
+    logits = logits_of(method, images_and_labels(2)[0])
+    assert logits.shape == (2, classes)
+    assert logits.is_floating_point()
+    assert logits.isfinite().all()
+
+
+def check_groups(method: Method) -> None:
+    groups = method.parameter_groups()
+    listed = Counter(id(parameter) for group in groups.values() for parameter in group)
+    assert set(listed) == {id(parameter) for parameter in method.parameters()}
+    assert set(listed.values()) == {1}, "a parameter is in two groups, or twice in one"
+    phases = method.phases()
+    assert phases
+    assert all(isinstance(phase, Phase) for phase in phases)
+    assert len({phase.name for phase in phases}) == len(phases)
+    assert sum(phase.share for phase in phases) == pytest.approx(1)
+    for phase in phases:
+        assert phase.trains is None or (phase.trains and set(phase.trains) <= set(groups))
+
+
+def check_gradients(method: Method) -> None:
+    images, labels = images_and_labels(BATCH)
+    for losses in method.steps(images, labels % 3):
+        assert losses
+        for loss in losses.values():
+            assert loss.shape == ()
+            assert loss.isfinite()
+        sum(losses.values()).backward()
+    learned = {name: parameter for name, parameter in method.named_parameters() if parameter.requires_grad}
+    assert not [name for name, parameter in learned.items() if parameter.grad is None]
+    assert not [name for name, parameter in learned.items() if not parameter.grad.isfinite().all()]
+
+
+def check_recipe(method: Method, recipe: Recipe) -> None:
+    """It names phases and parameter groups that there are, and something learns in each phase."""
+    for plan in phase_plans(method, recipe):
+        select_trainable(method, plan)
+        assert build_optimizer(method, plan, recipe).param_groups
+
+
+# ---- numbers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_any_number_of_images(method: Method, count: int):
+    images, labels = images_and_labels(count)
+    assert logits_of(method, images).shape == (count, CLASSES)
+    try:
+        assert total_loss(method.train(), (images, labels)).isfinite()
+    except ValueError as refusal:
+        # torch itself refuses to normalise a single value; no method can do anything about that
+        if count > 1 or "more than 1 value per channel" not in str(refusal):
+            raise
+
+
+def test_another_input_size(subject: Subject):
+    method = build(subject.name, size=128)
+    images, labels = images_and_labels(2, size=128)
+    assert logits_of(method, images).shape == (2, CLASSES)
+    assert total_loss(method.train(), (images, labels)).isfinite()
+
+
+def test_what_an_image_gets_does_not_depend_on_its_batch(method: Method):
+    images, _ = images_and_labels(5)
+    alone = torch.cat([logits_of(method, image[None]) for image in images])
+    assert_near(logits_of(method, images), alone, 1e-4)
+    assert_near(logits_of(method, images.flip(0)).flip(0), alone, 1e-4)
+
+
+def test_a_small_step_lowers_the_loss(subject: Subject, method: Method):
+    batch = images_and_labels(BATCH)
+    before = total_loss(method.train(), batch)
+    before.backward()
+    gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+    slope = float(torch.stack([gradient.square().sum() for gradient in gradients]).sum())
+    after = []
+    for share in (1e-2, 1e-3, 1e-4):  # of the loss, by which the step would lower it if the loss were linear
+        moved = subject.copy().train()  # with the state (running means, centres) that the first loss met
+        with torch.no_grad():
+            for parameter, start in zip(moved.parameters(), method.parameters(), strict=True):
+                if start.grad is not None:
+                    parameter.sub_(share * before.item() / slope * start.grad)
+        after.append(total_loss(moved, batch).item())
+    assert min(after) < before.item(), f"{before.item()} became {after}"
+
+
+def test_initialising_leaves_it_sound(method: Method):
+    images, labels = images_and_labels(2 * CLASSES)
+    method.eval().initialise([(images[:CLASSES], labels[:CLASSES]), (images[CLASSES:], labels[CLASSES:])])
+    assert logits_of(method, images[:2]).isfinite().all()
+    assert total_loss(method.train(), (images, labels)).isfinite()
+
+
+def test_saved_and_loaded_it_is_the_same(subject: Subject, method: Method):
+    batch = images_and_labels(BATCH)
+    train_once(method, batch)
+    file = io.BytesIO()
+    torch.save(method.state_dict(), file)
+    file.seek(0)
+    other = build(subject.name, seed=1)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(total_loss(method.train(), batch), total_loss(other.train(), batch))
+    assert torch.equal(logits_of(method, batch[0]), logits_of(other, batch[0]))
+
+
+def train_once(method: Method, batch: tuple[Tensor, Tensor]) -> None:
+    """What the runner does with a batch."""
+    method.train()
+    optimizer = torch.optim.SGD(method.parameters(), lr=1e-4)
+    torch.manual_seed(0)
+    for losses in method.steps(*batch):
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        method.after_step()
+
+
+def test_bfloat16_gives_nearly_the_same(subject: Subject):
+    batch = images_and_labels(BATCH)
+    logits, loss = logits_of(subject.copy(), batch[0]), total_loss(subject.copy().train(), batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half_logits, half_loss = logits_of(subject.copy(), batch[0]), total_loss(subject.copy().train(), batch)
+    assert_near(half_logits, logits, BF16_TOLERANCE)
+    assert_near(half_loss, loss, BF16_TOLERANCE)
+    assert half_loss.dtype == torch.float32
+
+
+def test_compiled_it_gives_the_same_without_a_graph_break(subject: Subject):
+    batch = images_and_labels(BATCH)
+    plain, compiled = subject.copy().train(), subject.copy().train()
+    torch._dynamo.reset()
+    # aot_eager traces losses and gradients as the real compiler does, and then runs torch's own kernels
+    losses = torch.compile(compiled.losses, fullgraph=True, backend="aot_eager")
+    torch.manual_seed(0)
+    expected = plain.losses(*batch)
+    torch.manual_seed(0)
+    found = losses(*batch)
+    assert list(found) == list(expected)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
+    sum(expected.values()).backward()
+    sum(found.values()).backward()
+    for left, right in zip(compiled.parameters(), plain.parameters(), strict=True):
+        if right.grad is not None:
+            largest = right.grad.abs().max().item()
+            torch.testing.assert_close(left.grad, right.grad, rtol=1e-2, atol=1e-4 * largest + 1e-7)
+
+
+# ---- modes, views, attention, sampling --------------------------------------------------------------------------
+
+
+def test_evaluation_draws_nothing_and_changes_nothing(method: Method):
+    images, _ = images_and_labels(2)
+    before = copy.deepcopy(method.eval().state_dict())
+    first, second = logits_of(method, images, seed=0), logits_of(method, images, seed=1)
+    assert torch.equal(first, second)
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+    assert not any(module.training for module in method.modules())
+
+
+def test_training_leaves_it_in_training_mode(method: Method):
+    train_once(method, images_and_labels(BATCH))
+    assert all(module.training for module in method.modules())
+
+
+def test_its_views_are_the_backbone_passes_of_an_image(method: Method):
+    """Of the backbone that runs most often, if there are several. Views put side by side in one batch count too."""
+    images, _ = images_and_labels(2)
+    seen: Counter[int] = Counter()
+    for module in method.modules():
+        if getattr(module, "is_backbone", False):
+            module.register_forward_hook(lambda module, inputs, _: seen.update({id(module): len(inputs[0])}))
+    logits_of(method, images)
+    assert isinstance(method.views, int)
+    assert method.views >= 1
+    assert max(seen.values()) == method.views * len(images)
+
+
+def test_its_attention_is_a_map_of_non_negative_weights(method: Method):
+    images, _ = images_and_labels(2)
+    with torch.no_grad():
+        maps = method.eval().attention(images)
+    if maps is not None:
+        assert maps.ndim == 4
+        assert len(maps) == 2
+        assert maps.isfinite().all()
+        assert (maps >= 0).all()
+
+
+def test_it_says_how_batches_are_drawn(method: Method):
+    assert isinstance(method.sampling, Sampling)
+
+
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_no_step_makes_the_host_wait(method: Method, device: str, monkeypatch: pytest.MonkeyPatch):
+    method.to(device)
+    images, labels = (value.to(device) for value in images_and_labels(BATCH))
+    train_once(method, (images, labels))  # what is set up once may wait
+    logits_of(method, images)
+    parameters = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    method.train()
+    with host_waits_forbidden(device, monkeypatch):
+        for losses in method.steps(images, labels):
+            torch.autograd.grad(torch.stack(list(losses.values())).sum(), parameters, allow_unused=True)
+            method.after_step()
+        method.eval()
+        with torch.no_grad():
+            method(images)

@@ -1,0 +1,44 @@
+"""`list methods --check` finds what is wrong in a method's files before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import methods
+from benchmarks.config import deep_merge
+from benchmarks.errors import UserError
+from benchmarks.planning import recipes
+from benchmarks.planning.recipes import MethodFile
+
+
+def with_fault(monkeypatch: pytest.MonkeyPatch, method: str, fault: dict[str, Any]) -> None:
+    """The method's `recipe.yaml` with something else in it."""
+    values = deep_merge(recipes.method_file(method).model_dump(), fault)
+    monkeypatch.setattr(recipes, "method_file", lambda name: MethodFile.model_validate(values))
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "said"),
+    [
+        ("bilinear_cnn", {"variants": {"matlab": {"options": {"root": "exactt"}}}}, "matlab.*exact"),
+        ("ws_dan", {"variants": {"maps_4": {"options": {"maps": -4}}}}, "maps_4.*-4"),
+        ("sef", {"variants": {"groups_2": {"options": {"grops": 2}}}}, "did you mean 'groups'"),
+        ("dfl_cnn", {"variants": {"paper": {"recipe": {"epochs": 0}}}}, "epochs"),
+        ("plain", {"recipe": {"backbone": "resnet5O"}}, "resnet50"),
+        ("plain", {"recipe": {"datasets": {"cub_200_2012": {}}}}, "cub_200_2011"),
+        ("plain", {"recipe": {"backbones": {"vgg61": {}}}}, "vgg61"),
+    ],
+)
+def test_a_fault_in_a_recipe_is_named(
+    monkeypatch: pytest.MonkeyPatch, method: str, fault: dict[str, Any], said: str
+) -> None:
+    with_fault(monkeypatch, method, fault)
+    with pytest.raises(UserError, match=f"(?s){said}"):
+        recipes.check(method)
+
+
+@pytest.mark.parametrize("method", methods.available())
+def test_the_files_as_they_are_pass(method: str) -> None:
+    recipes.check(method)

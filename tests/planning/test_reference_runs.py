@@ -1,0 +1,194 @@
+"""The project's own numbers: what they are, what is missing of them, and in which order it is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import methods
+from benchmarks.environment import Environment
+from benchmarks.errors import UserError
+from benchmarks.execution.worker import blank
+from benchmarks.planning import reference_runs, suite
+from benchmarks.planning.expand import NO_CHANGES, Changes
+from benchmarks.planning.reference_runs import Experiment
+from benchmarks.planning.suite import Suite
+from results import settings
+from results.settings import ProfileRun, Run
+from results.store import ResultStore
+from tests.helpers.small_training import IMAGES, RECIPE, RESNET
+
+CPU = torch.device("cpu")
+
+
+def small_numbers(monkeypatch: pytest.MonkeyPatch, **entry: object) -> None:
+    """In place of the project's suites, one on drawn images; no published rows."""
+    trained = {
+        "methods": ["plain", "sef"],
+        "datasets": [{"name": "synthetic", "options": IMAGES}],
+        "backbones": [RESNET],
+        "seeds": 2,
+        "set": {"recipe": RECIPE},
+    }
+    one = Suite.model_validate({"about": "for tests", "numbers": 1, "train": [trained | entry]})
+    monkeypatch.setattr(suite, "available", lambda: ["small"])
+    monkeypatch.setattr(suite, "load", lambda name: one)
+    monkeypatch.setattr(reference_runs, "_of_paper", lambda *_: [])
+
+
+def finish(run: Run | ProfileRun, store: ResultStore) -> None:
+    store.write(blank(run, CPU))
+
+
+def test_the_first_seed_of_every_experiment_comes_before_any_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch)
+    rows = reference_runs.experiments(Environment(), NO_CHANGES)
+    runs = reference_runs.in_order([run for row in rows for run in row.runs])
+    assert [(run.method, run.seed) for run in runs] == [("plain", 0), ("sef", 0), ("plain", 1), ("sef", 1)]
+
+
+def test_what_is_done_is_not_missing_and_committed_results_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_numbers(monkeypatch)
+    store = ResultStore(tmp_path)
+    rows = reference_runs.experiments(Environment(), NO_CHANGES)
+    plain, sef = rows
+    for run in plain.runs:
+        finish(run, store)
+    finish(sef.runs[0], store)
+    store.publish(sef.runs[0].id)
+    (tmp_path / sef.runs[0].id / "record.json").unlink()
+    (left,) = reference_runs.missing(rows, store.records())
+    assert (left.names["method"], left.seeds) == ("sef", [1])
+
+
+def test_a_failed_run_is_still_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_numbers(monkeypatch)
+    rows, store = reference_runs.experiments(Environment(), NO_CHANGES), ResultStore(tmp_path)
+    record = blank(rows[0].runs[0], CPU)
+    record.status, record.error = "failed", "out of luck"
+    store.write(record)
+    assert reference_runs.missing(rows, store.records())[0].seeds == [0, 1]
+
+
+def test_a_run_of_other_rules_is_missing_though_its_settings_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch)
+    rows = reference_runs.experiments(Environment(), NO_CHANGES)
+    records = [blank(run, CPU) for run in rows[0].runs]
+    assert [row.seeds for row in reference_runs.missing(rows[:1], records)] == []
+    monkeypatch.setattr(settings, "RULES", settings.RULES + 1)
+    assert [row.seeds for row in reference_runs.missing(rows[:1], records)] == [[0, 1]]
+
+
+def test_what_needs_a_gpu_is_planned_on_a_cpu_but_not_done_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch, gpu=True)
+    rows = reference_runs.experiments(Environment(), NO_CHANGES)
+    assert [row.needs("cpu") for row in rows] == ["a GPU", "a GPU"]
+    assert [row.needs("cuda") for row in rows] == [None, None]
+    assert [row["why"] for row in reference_runs.planned(rows)] == ["needs a GPU", "needs a GPU"]
+
+
+def test_data_that_are_not_here_are_named_without_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_numbers(monkeypatch, datasets=["cub_200_2011"], backbones=["resnet50"])
+    rows = reference_runs.experiments(Environment(tmp_path, tmp_path), NO_CHANGES)
+    assert [row.lacking for row in rows] == ["cub_200_2011, weights of resnet50"]
+    assert str(tmp_path) not in json.dumps(reference_runs.planned(rows))
+    assert reference_runs.missing(rows, []) == rows
+
+
+def test_a_profile_is_answered_by_any_device_of_its_kind() -> None:
+    cell = {"method": "plain", "variant": "paper", "backbone": "resnet50", "classes": 5, "image_size": 64}
+    wanted = ProfileRun(**cell, batch_size=2, device="cuda", hardware=reference_runs.ANY_GPU)
+    measured = wanted.model_copy(update={"hardware": "NVIDIA H100"})
+    on_cpu = wanted.model_copy(update={"device": "cpu", "hardware": "a processor"})
+    row = Experiment("cost", {}, (wanted,), gpu=True)
+    assert reference_runs.missing([row], [blank(on_cpu, CPU)]) == [row]
+    assert reference_runs.missing([row], [blank(measured, CPU)]) == []
+
+
+def test_only_narrows_the_numbers_and_a_wrong_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_numbers(monkeypatch)
+    (row,) = reference_runs.experiments(Environment(), Changes(only={"method": "sef"}))
+    assert row.names["method"] == "sef"
+    with pytest.raises(UserError, match="did you mean 'method'"):
+        reference_runs.experiments(Environment(), Changes(only={"methd": "sef"}))
+    with pytest.raises(UserError, match="no Run of the plan has method=seff; did you mean 'sef'"):
+        reference_runs.experiments(Environment(), Changes(only={"method": "seff"}))
+
+
+@pytest.mark.parametrize(
+    ("only", "fit"),
+    [
+        ({"method": "swinfc"}, True),
+        ({"variant": "paper", "method": "swin*,sef"}, True),
+        ({"dataset": "cub_200_2011", "job": "train", "protocol": "paper"}, True),
+        ({"backbone": "swin_base*", "image_size": "384", "recipe.image_size": "384"}, True),
+        ({"method": "sef"}, False),
+        ({"image_size": "448"}, False),
+        ({"seed": "0"}, False),  # not known of it
+    ],
+    ids=str,
+)
+def test_only_keeps_rows_without_runs_by_what_is_known_of_them(
+    only: dict[str, str], fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "available", lambda: ["swinfc"])
+    monkeypatch.setattr(suite, "available", list)
+    environment = Environment(tmp_path, tmp_path)
+    assert all(not row.runs for row in reference_runs.experiments(environment, NO_CHANGES))
+    if fit:
+        assert reference_runs.experiments(environment, Changes(only=only))
+    else:
+        with pytest.raises(UserError, match="no Run of the plan"):
+            reference_runs.experiments(environment, Changes(only=only))
+
+
+def test_only_keeps_a_row_of_several_methods_without_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_numbers(monkeypatch, datasets=["cub_200_2011"], backbones=["resnet50"], methods=["plain", "ws_dan:maps_4"])
+    for only in {"method": "plain"}, {"method": "ws_dan", "variant": "maps_4"}, {"dataset": "cub*"}:
+        assert len(reference_runs.experiments(Environment(tmp_path, tmp_path), Changes(only=only))) == 1
+    for only in {"method": "plain", "variant": "maps_4"}, {"backbone": "resnet18"}:
+        with pytest.raises(UserError, match="no Run of the plan"):
+            reference_runs.experiments(Environment(tmp_path, tmp_path), Changes(only=only))
+    with pytest.raises(UserError, match="did you mean 'method'"):
+        reference_runs.experiments(Environment(tmp_path, tmp_path), Changes(only={"methd": "plain"}))
+
+
+def test_publishing_commits_what_is_done_and_writes_down_what_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_numbers(monkeypatch)
+    rows, store = reference_runs.experiments(Environment(), NO_CHANGES), ResultStore(tmp_path)
+    finish(rows[0].runs[0], store)
+    finish(rows[0].runs[0].model_copy(update={"seed": 7}), store)  # not one of the numbers
+    *published, planned = reference_runs.publish(rows, store)
+    assert [path.name for path in published] == [rows[0].runs[0].id]
+    assert [(row["method"], row["seeds"]) for row in store.planned()] == [("plain", [1]), ("sef", [0, 1])]
+    assert planned.name == "planned.json"
+
+
+def test_publishing_passes_over_a_run_that_failed_here_and_is_committed_as_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_numbers(monkeypatch)
+    rows, store = reference_runs.experiments(Environment(), NO_CHANGES), ResultStore(tmp_path)
+    run = rows[0].runs[0]
+    finish(run, store)
+    store.publish(run.id)
+    record = blank(run, CPU)
+    record.status, record.error = "failed", "out of luck"
+    store.write(record)
+    (planned,) = reference_runs.publish(rows, store)
+    assert planned.name == "planned.json"
+
+
+def test_the_projects_numbers_can_be_planned_without_data_or_weights(tmp_path: Path) -> None:
+    rows = reference_runs.experiments(Environment(tmp_path, tmp_path), NO_CHANGES)
+    assert {"cub100", "ablations", "flowers17", "cost", "papers"} <= {row.suite for row in rows}
+    assert all(row.runs or row.lacking for row in rows)
+    published = [row for row in rows if row.names.get("published") == 89.4]
+    assert any(row.names["method"] == "ws_dan" and row.names["dataset"] == "cub_200_2011" for row in published)

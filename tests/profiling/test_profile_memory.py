@@ -1,0 +1,166 @@
+"""Memory in a profile: what is seen of it, how its lack is told, and how the largest batch is found."""
+
+from __future__ import annotations
+
+import mmap
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.profiling import max_batch, memory
+from benchmarks.training.optim import take_steps
+from benchmarks.training.out_of_memory import ran_out
+from tests.helpers.fake_steps import CPU, Fake, images_and_labels, optimizer_of
+
+
+def test_memory_of_a_known_tensor_is_seen_once() -> None:
+    x = torch.ones(1000, requires_grad=True)
+    with memory.saved_for_backward() as saved:
+        x.exp().sin().sum()
+    assert sum(saved.values()) == 4000  # sin keeps what exp gives and keeps too
+    with memory.saved_for_backward([x]) as saved:
+        x.square().sum()
+    assert saved == {}
+
+
+def new_memory(size: int) -> Tensor:
+    """So many bytes from the system: an allocator would give again what earlier tests gave back."""
+    return torch.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype=torch.uint8).fill_(1)
+
+
+def test_what_a_compiler_takes_does_not_count_as_the_steps_memory() -> None:
+    peak = memory.Peak(CPU)
+    with peak.without():
+        held = new_memory(200_000_000)
+    peak.reset()
+    assert peak.bytes < 50_000_000
+    more = new_memory(100_000_000)
+    assert 90_000_000 < peak.bytes < 150_000_000
+    del held, more
+
+
+def test_phases_of_memory_are_those_of_the_tensors() -> None:
+    method = Fake()
+    optimizer = optimizer_of(method)
+    images, labels = images_and_labels()
+    found = memory.by_phase(method, optimizer, lambda: take_steps(method, images, labels, optimizer, "fp32"))
+    numbers = 8 * 3 * 3 * 3 + 8 * 5 + 5
+    assert found["weights"] == found["gradients"] == found["optimizer"] == 4 * numbers
+    assert found["activations"] >= images.numel() * 4
+
+
+def test_memory_is_limited_and_the_limit_is_lifted() -> None:
+    more = 2**31  # bytes in one piece, which no earlier test gave back
+    with memory.limited(CPU, 50_000_000):
+        with pytest.raises(RuntimeError) as caught:
+            torch.empty(more, dtype=torch.uint8)
+        assert ran_out(caught.value)
+    torch.empty(more, dtype=torch.uint8)
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    assert not ran_out(RuntimeError("shapes can't be multiplied"))
+    assert not ran_out(OSError("no such file"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_every_way_to_say_that_memory_ran_out_is_understood(error: Exception) -> None:
+    assert ran_out(error)
+
+
+@pytest.mark.parametrize(("met", "is_memory"), [(torch.OutOfMemoryError("no more"), True), (KeyError("no key"), False)])
+def test_what_a_compiler_met_is_understood_through_its_own_error(met: Exception, is_memory: bool) -> None:
+    def backend(graph: Any, inputs: Any) -> Any:
+        raise met
+
+    with pytest.raises(Exception, match="no") as raised:
+        torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1))
+    assert raised.value is not met
+    assert ran_out(raised.value) is is_memory
+
+
+def test_a_gpu_offers_what_nobody_else_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (20 * 2**30, 140 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2**30)
+    assert memory.available(torch.device("cuda"), None) == 21 * 2**30
+    assert memory.available(torch.device("cuda"), 5) == 5
+    assert memory.available(torch.device("cuda"), 100 * 2**30) == 21 * 2**30  # there is no more, whatever is allowed
+
+
+def test_a_container_has_what_the_narrowest_of_its_groups_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"": ("max", 900, 0), "job": ("1000", 700, 50), "job/step": ("2000", 600, 0)}
+    for name, (most, used, forgettable) in groups.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "memory.max").write_text(f"{most}\n")
+        (tmp_path / name / "memory.current").write_text(f"{used}\n")
+        (tmp_path / name / "memory.stat").write_text(f"anon {used}\ninactive_file {forgettable}\n")
+    (tmp_path / "own").write_text("4:cpu:/other\n0::/job/step\n")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    assert sorted(memory._left_by_groups(tmp_path / "own")) == [350, 1400]
+    monkeypatch.setattr(memory, "_left_by_groups", lambda: [350, 1400])
+    assert memory.available(CPU, None) == 350
+    assert memory.available(CPU, 100) == 100
+
+
+@pytest.mark.parametrize("start", [1, 7, 32, 4096])
+def test_the_largest_batch_is_found_within_a_sixteenth(start: int) -> None:
+    for limit in [0, 1, 2, 3, 15, 33, 100, 1023, 5000]:
+        tried: list[int] = []
+
+        def fits(size: int, limit: int = limit, tried: list[int] = tried) -> bool:
+            tried.append(size)
+            return size <= limit
+
+        found = max_batch.search(fits, start)
+        assert limit - max(1, limit // max_batch.RESOLUTION) <= found <= limit
+        assert found == 0 or found in tried
+        assert len(tried) == len(set(tried))
+
+
+@pytest.mark.parametrize(
+    ("device", "ended_by", "lacked"),
+    [
+        ("cuda", signal.SIGKILL, True),
+        ("cuda", signal.SIGSEGV, False),
+        ("cpu", signal.SIGSEGV, True),  # a library that does not look at what malloc gives it
+        ("cpu", None, False),
+    ],
+)
+def test_a_try_that_dies_of_anything_but_memory_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, device: str, ended_by: int | None, lacked: bool
+) -> None:
+    def die(*_: object, **__: object) -> bool:
+        death = max_batch.apart.WorkerDied("gone")
+        death.signal = ended_by
+        raise death
+
+    monkeypatch.setattr(max_batch.apart, "call", die)
+    run = SimpleNamespace(batch_size=4, device=device, model_copy=lambda update: update)
+    if lacked:
+        assert max_batch.largest_batch(run, "train", 1) == 0  # type: ignore[arg-type]
+        return
+    with pytest.raises(max_batch.apart.WorkerDied):
+        max_batch.largest_batch(run, "train", 1)  # type: ignore[arg-type]
+
+
+def test_the_search_ends_where_everything_fits() -> None:
+    assert max_batch.search(lambda _: True, 32) == max_batch.MOST

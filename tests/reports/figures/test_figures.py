@@ -1,0 +1,301 @@
+"""Figures show what the numbers say, name what they show, and say what they leave out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from reports.figures.ablation import gain_bars
+from reports.figures.calibration import reliability
+from reports.figures.confused import Confusion, most_confused
+from reports.figures.curves import training_curves
+from reports.figures.memory import Need, memory_by_phase
+from reports.figures.per_class import per_class_difference
+from reports.figures.roofline import Work, roofline
+from reports.figures.select_cost import cost_drawings
+from reports.figures.style import CURVES, class_label, entitle, looks_of, style
+from reports.figures.sweep import Rate, batch_sweep
+from results.record import Record
+from results.speed import Limits
+from results.store import ResultStore
+from tests.helpers.fake_results import HOSTILE, fill, history, predictions, profiled, trained
+from tests.helpers.figure_reader import asked_of, texts
+
+# Training curves
+
+
+def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
+    records = [trained("plain", seed, 0.8) for seed in range(2)]
+    fill(store, records)
+    figure = training_curves([("plain", [store.history(record.id) for record in records])], ["plain"], [], "cub100")
+    assert figure is not None
+    mean = 100 * (history(0)["test_top1"] + history(1)["test_top1"]) / 2
+    assert figure.axes[1].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
+    assert len(figure.axes[1].collections) == 1
+
+
+def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
+    table = history()
+    table.loc[[0, 2, 4], "test_top1"] = np.nan
+    figure = training_curves([("plain", [table])], ["plain"], [], "cub100")
+    assert figure is not None
+    assert len(figure.axes[1].lines[0].get_xdata()) == 7
+    assert not figure.axes[1].collections
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
+    table = history(epochs=epochs)
+    table.loc[: epochs - 2, "test_top1"] = np.nan
+    figure = training_curves([("plain", [table])], ["plain"], [], "cub100")
+    assert figure is not None
+    loss, accuracy = figure.axes
+    assert loss.get_xlim() == accuracy.get_xlim()
+    assert all(tick == round(tick) for tick in accuracy.get_xticks())
+
+
+# Looks and names
+
+
+def test_a_method_looks_alike_in_every_figure_of_a_report():
+    order = ["plain", "bilinear_cnn", "sef"]
+    with style():
+        (alone,), (_, beside) = looks_of(["sef"], order), looks_of(["plain", "sef"], order)
+        variants = looks_of(["sef paper", "sef released"], order)
+    assert alone == beside
+    assert variants[0] != variants[1]
+
+
+def test_a_variant_that_stands_alone_in_its_part_of_the_figures_keeps_its_whole_name(store: ResultStore):
+    fill(store, [trained("ws_dan", variant=f"maps_{place}") for place in range(CURVES + 1)], 20)
+    for kind in ("curves", "calibration"):
+        _, last = asked_of(store)[kind]
+        assert [name for name, _ in last.arguments[0]] == [f"ws_dan maps_{CURVES}"]
+
+
+def test_looks_differ_in_grey_too():
+    with style():
+        seven = looks_of([str(number) for number in range(7)])
+    for key in ("color", "marker", "linestyle"):
+        assert len({str(look[key]) for look in seven}) == 7
+
+
+def test_classes_are_called_as_people_say_them():
+    assert class_label("012.Yellow_headed_Blackbird") == "Yellow headed Blackbird"
+    assert class_label("2012") == "2012"
+    assert class_label("x" * 50) == "x" * 27 + "…"
+    assert class_label("a\nb") == "a b"
+
+
+def test_a_long_title_is_broken_into_lines_of_about_one_length():
+    figure = Figure(figsize=(4, 3))
+    entitle(figure, "Calibration: cub100, common recipe, mobilenetv2_100, 160 px, epochs: 5")
+    lines = figure.get_suptitle().splitlines()
+    assert len(lines) == 2
+    assert min(map(len, lines)) > 25
+
+
+# Classes
+
+
+def test_per_class_difference_counts_classes_and_names_the_ends():
+    labels = np.repeat(np.arange(20), 10)
+    difference = np.where(labels == 3, 1.0, 0.0) - np.where(labels == 7, 0.5, 0.0)
+    names = [f"bird {label}" for label in range(20)]
+    figure = per_class_difference(difference, labels, names, ("ws_dan", HOSTILE), "cub100")
+    assert figure is not None
+    told = texts(figure)
+    assert "ws_dan better in 1, a|b" in told
+    assert "in 1, equal in 18" in told
+    ends = [tick.get_text() for tick in figure.axes[1].get_yticklabels()]
+    assert (ends[0], ends[-1]) == ("bird 7 (10)", "bird 3 (10)")
+
+
+def test_methods_that_differ_by_chance_stay_within_the_band_of_equal_ones():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(50), 30)
+    difference = random.integers(-1, 2, len(labels)).astype(float)
+    figure = per_class_difference(difference, labels, [], ("a", "b"), "x")
+    assert figure is not None
+    band, points = figure.axes[0].collections[:2]
+    edges = band.get_paths()[0].vertices
+    values = points.get_offsets()[:, 1]
+    inside = [
+        edges[np.abs(edges[:, 0] - rank) < 0.6][:, 1].min() - 1e-9
+        <= value
+        <= edges[np.abs(edges[:, 0] - rank) < 0.6][:, 1].max() + 1e-9
+        for rank, value in enumerate(values, 1)
+    ]
+    assert np.mean(inside) > 0.9
+
+
+def test_one_class_has_no_differences():
+    assert per_class_difference(np.ones(5), np.zeros(5, int), ["a"], ("a", "b"), "x") is None
+
+
+def test_confused_pairs_are_ordered_by_the_share_of_their_class(store: ResultStore):
+    record = trained("plain", split={"class_names": ["gull", "tern", "crow"]})
+    labels, guess = [0] * 10 + [1] * 4 + [2] * 6, [1] * 3 + [0] * 7 + [0] * 2 + [1] * 2 + [2] * 6
+    table = predictions(np.ones(20, bool)).assign(label=labels, prediction=guess)
+    store.write(record, history(), table)
+    (drawing,) = asked_of(store)["confused"]
+    pairs = [(one.label, one.prediction, one.share, one.of) for one in drawing.arguments[0]]
+    assert pairs == [("tern", "gull", 0.5, 4), ("gull", "tern", 0.3, 10)]
+
+
+def test_confused_pairs_show_the_images_where_there_are_some(store: ResultStore):
+    record = trained("plain", split={"class_names": ["gull", "tern"]})
+    table = predictions(np.ones(4, bool)).assign(label=[0, 0, 1, 1], prediction=[1, 0, 1, 1])
+    store.write(record, history(), table)
+    seen: list[str] = []
+
+    def image_of(of: Record, path: str) -> np.ndarray:
+        seen.append(path)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    (drawing,) = asked_of(store, image_of=image_of)["confused"]
+    figure = drawing.draw(*drawing.arguments, drawing.title)
+    assert len(figure.axes[0].images) == 1
+    assert seen[0] == "image 0.jpg"
+    plain = most_confused([Confusion("gull", "tern", 0.5, 1, 2)], "x")
+    assert plain is not None
+    assert not plain.axes[0].images
+
+
+def test_a_method_without_a_mistake_confuses_nothing(store: ResultStore):
+    store.write(trained("plain"), history(), predictions(np.ones(20, bool)))
+    (drawing,) = asked_of(store)["confused"]
+    assert drawing.draw(*drawing.arguments, drawing.title) is None
+
+
+def test_classes_are_compared_to_the_baseline(store: ResultStore):
+    records = [trained("sef", top1=0.95), trained("dfl_cnn", top1=0.9), trained("plain", top1=0.5)]
+    fill(store, records, 200)
+    (drawing,) = asked_of(store)["per_class"]
+    assert drawing.arguments[3] == ("sef", "plain")
+
+
+def test_classes_are_those_of_whole_methods_and_not_of_the_variant_that_the_test_set_likes_best(store: ResultStore):
+    fill(
+        store, [trained("sef", top1=0.8), trained("sef", top1=0.95, variant="no_lmgm"), trained("plain", top1=0.5)], 99
+    )
+    drawn = asked_of(store)
+    assert drawn["per_class"][0].arguments[3] == ("sef", "plain")
+    assert drawn["confused"][0].heading.startswith("sef, ")
+
+
+# Calibration
+
+
+def test_calibration_error_in_the_legend_is_that_of_the_records():
+    confidence = np.array([0.95] * 10 + [0.55] * 10, np.float32)
+    right = np.array([True] * 9 + [False] + [True] * 8 + [False] * 2)
+    # |0.9 - 0.95| and |0.8 - 0.55|, each of half of the images.
+    figure = reliability([("plain", [(confidence, right)] * 2)], ["plain"], [], "cub100")
+    assert figure is not None
+    assert "plain (15.0 %)" in texts(figure)
+
+
+def test_bins_of_a_few_images_are_not_drawn():
+    confidence = np.r_[np.full(50, 0.9), np.full(5, 0.2)]
+    figure = reliability([("plain", [(confidence, confidence > 0.5)])], ["plain"], [], "cub100")
+    assert figure is not None
+    assert len(figure.axes[0].lines[-1].get_xdata()) == 1
+
+
+def test_a_legend_of_long_names_stays_within_the_figure():
+    confidence = np.linspace(0, 1, 50)
+    names = [f"ws_dan a_variant_with_a_long_name_{place}" for place in range(7)]
+    figure = reliability([(name, [(confidence, confidence > 0.5)]) for name in names], names, [], "cub100")
+    assert figure is not None
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
+# Ablation
+
+
+def test_a_bar_is_full_only_where_its_interval_excludes_zero_and_both_tests_say_so():
+    sure = {
+        "difference": 3.0,
+        "difference_low": 1.0,
+        "difference_high": 5.0,
+        "seeds": 3,
+        "p": 0.01,
+        "p_bootstrap": 0.01,
+    }
+    open_, alone = sure | {"difference_low": -1.0}, sure | {"difference_low": None, "difference_high": None, "seeds": 1}
+    untested = dict.fromkeys(sure) | {"seeds": 0}
+    doubted = sure | {"p": 0.2}
+    figure = gain_bars([sure, open_, alone, untested, doubted], ["a", "b", "c", "d", "e"], "gain", "x")
+    assert figure is not None
+    bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
+    assert full == [True, False, False, False]
+    assert "+3.0 (n=1)" in texts(figure)
+    assert gain_bars([untested], ["d"], "gain", "x") is None
+
+
+def test_ablations_and_their_steps_have_figures_where_there_are_several_bars(store: ResultStore):
+    variants = {"paper": {}, "no_lmgm": {"lmgm": 0.0}, "no_entropy": {"entropy": 0.0}}
+    records = [
+        trained("sef", seed, variant=name, options=options) for name, options in variants.items() for seed in range(2)
+    ]
+    fill(store, records[:4], 100)
+    assert "ablation" not in asked_of(store)
+    fill(store, records, 100)
+    headings = [drawing.heading for drawing in asked_of(store)["ablation"]]
+    assert len(headings) == 2
+    assert headings[1].endswith("step by step")
+
+
+# Cost
+
+
+def test_roofline_places_methods_below_the_measured_roof():
+    works = [Work("plain", "plain", training, 1e9, 1e7, 500) for training in (False, True)]
+    figure = roofline(works, 1e12, 1e11, [], "H200")
+    assert figure is not None
+    roof, *points = figure.axes[0].lines
+    assert max(roof.get_ydata()) == pytest.approx(1)  # TFLOP/s
+    for point in points:
+        assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((100, 0.5))
+    assert [text.get_text() for text in figure.axes[0].texts].count("plain") == 1
+
+
+def test_a_sweep_needs_two_batch_sizes():
+    one = {"inference": {"plain": [Rate(8, 100, 90, 110)]}}
+    assert batch_sweep(one, [], "x") is None
+    two = {"inference": {"plain": [Rate(8, 100, 90, 110), Rate(4, 80, 70, 90)]}, "train": {}}
+    figure = batch_sweep(two, [], "x")
+    assert figure is not None
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [4, 8]
+
+
+def test_memory_is_stacked_up_to_the_peak():
+    need = Need("plain", {"weights": 2**30, "activations": 3 * 2**30}, 5 * 2**30)
+    figure = memory_by_phase([need, Need("sef", {}, 2**30)], "x")
+    assert figure is not None
+    widths = [bar.get_width() for bar in figure.axes[0].patches if bar.get_width()]
+    assert widths == pytest.approx([1, 3, 1])
+    assert "sef" not in texts(figure)
+    assert memory_by_phase([Need("sef", {}, 2**30)], "x") is None
+
+
+def test_profile_runs_ask_for_what_they_measured():
+    records = [profiled("plain", 1000, size, id=f"profile-plain-{size}") for size in (8, 16)]
+    records += [profiled("sef", 900, 16)]
+    found = {drawing.kind: drawing for drawing in cost_drawings(records)}
+    assert "roofline" not in found
+    for record in records:
+        record.limits = Limits(flops_per_s=1e14, bytes_per_s=1e12, launch_s=1e-6)
+        record.speed["inference"].flops, record.speed["inference"].bytes = 1e9, 1e7
+    found = {drawing.kind: drawing for drawing in cost_drawings(records)}
+    assert [work.name for work in found["roofline"].arguments[0]] == ["plain", "sef"]
+    assert found["roofline"].heading.endswith("batch 16")

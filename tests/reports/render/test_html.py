@@ -1,0 +1,318 @@
+"""The HTML page says what the tables say, leads to the records, and needs and trusts nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from reports import report as reporting
+from reports.cell_format import Column
+from reports.contents import Report, Table
+from reports.render import html_figures
+from reports.render.chapters import chapters
+from reports.render.html_records import EPOCHS_OF_ALL, FEWEST, records_data
+from reports.render.summaries import SummarisingStore, summary
+from reports.report import write_report
+from results.store import ResultStore
+from tests.helpers.fake_results import SPLIT, failed, fill, history, predictions, profiled, trained
+from tests.helpers.page_reader import PageReader
+
+HOSTILE = "a\"b'c</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} &lt;"
+CLASSES = SPLIT | {"class_names": ["</script><script>alert(3)</script>", "<b>bird</b>"]}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
+    store = ResultStore(tmp_path_factory.mktemp("results"))
+    published = [{"metric": "top1", "value": 84.1, "table": "2", "source": "a paper", "verified": True}]
+    records = [trained("plain", seed, 0.8 + seed / 100, split=CLASSES, published=published) for seed in range(2)]
+    records += [trained("sef", seed, 0.7) for seed in range(2)]
+    records += [
+        trained("sef", variant="no_loss"),
+        trained(HOSTILE),
+        profiled("plain"),
+        failed("ws_dan", traceback="a\nb"),
+    ]
+    fill(store, records, 60)
+    return store
+
+
+@pytest.fixture(scope="module")
+def report(store: ResultStore, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return write_report(store, tmp_path_factory.mktemp("report"), f"Birds {HOSTILE}")
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> PageReader:
+    return PageReader(report.html)
+
+
+def test_page_reads_summary_then_jobs_then_records(page: PageReader):
+    headings = [
+        "Birds a",
+        "8 Runs: 7 done, 1 failed",
+        "Reproduce Does",
+        "Compare Which",
+        "Profile What",
+        "Records Where",
+    ]
+    assert [page.text.index(words) for words in headings] == sorted(page.text.index(words) for words in headings)
+
+
+def test_hostile_names_stay_text(page: PageReader):
+    assert len(page.scripts) == 2
+    assert not [tag for tag, values in page.tags if "onerror" in values or tag == "b"]
+    assert HOSTILE in page.text
+    assert "</script><script>alert(3)</script>" in str(
+        page.record(ids(page, "plain")[0])["Predictions of the last epoch"]
+    )
+
+
+def test_only_the_pages_own_script_and_style_may_be_used(page: PageReader):
+    (policy,) = [v["content"] for tag, v in page.tags if v.get("http-equiv") == "Content-Security-Policy"]
+    allowed = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    digest = {
+        kind: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for kind, text in (("script-src", page.scripts[1]), ("style-src", page.styles[0]))
+    }
+    assert allowed == {"default-src": "'none'", "img-src": "data:"} | {
+        kind: f"'sha256-{value}'" for kind, value in digest.items()
+    }
+
+
+def test_page_needs_no_other_file_and_no_network(page: PageReader):
+    sources = [values["src"] for _, values in page.tags if "src" in values]
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert not [values for tag, values in page.tags if tag == "link" or values.get("href", "").startswith("http")]
+    assert not re.search(r"@import|url\(", page.styles[0])
+
+
+def test_files_that_the_page_names_are_there(page: PageReader, report: Report):
+    named = {address for _, address in page.links if not address.startswith("#")}
+    assert "head_to_head.csv" in named
+    assert all((report.html.parent / address).is_file() for address in named)
+
+
+def test_links_within_the_page_lead_somewhere(page: PageReader):
+    anchors = {values["id"] for _, values in page.tags if "id" in values}
+    assert {address[1:] for _, address in page.links if address.startswith("#")} <= anchors
+
+
+def test_same_records_give_the_same_bytes(store: ResultStore, report: Report, tmp_path: Path):
+    assert write_report(store, tmp_path, report.title).html.read_bytes() == report.html.read_bytes()
+
+
+def ids(page: PageReader, method: str) -> list[str]:
+    return [run for run, told in page.data["runs"].items() if told["label"].startswith(f"{method} ")]
+
+
+def run_of(cell: tuple[str, str]) -> str:
+    return cell[1].removeprefix("#run-")
+
+
+def test_every_measured_number_leads_to_the_record_it_is_of(page: PageReader):
+    (row,) = [row for row in page.rows["head_to_head"] if row["method"][0] == "plain"]
+    seeds = [run for run in ids(page, "plain") if "seed" in page.data["runs"][run]["label"]]
+    assert run_of(row["top-1 last epoch, %"]) == seeds[0]
+    assert run_of(row["inference, images/s"]) == "profile-plain-paper-64"
+    (tag,) = [
+        v
+        for _, v in page.tags
+        if v.get("data-runs", "").endswith("profile-plain-paper-64")
+        and "id" not in v
+        and v["data-runs"].startswith(seeds[0])
+    ]
+    assert tag["data-runs"].split() == [*seeds, "profile-plain-paper-64"]
+
+
+@pytest.mark.parametrize("table", ["paper", "ablation", "head_to_head", "paired", "wins", "profile", "runs"])
+def test_rows_of_every_table_lead_to_their_runs(page: PageReader, table: str):
+    assert page.rows[table]
+    numbers = [cell for row in page.rows[table] for cell in row.values() if re.fullmatch(r"[+-]?\d+\.\d.*", cell[0])]
+    linked = {run_of(cell) for cell in numbers if cell[1]}
+    assert linked
+    assert linked <= set(page.data["runs"])
+
+
+def test_names_and_dashes_lead_nowhere(page: PageReader):
+    (row,) = [row for row in page.rows["head_to_head"] if row["method"][0] == "ws_dan"]
+    assert row["top-1 last epoch, %"] == ("–", "")
+    assert row["variant"][1] == ""
+
+
+def test_a_blank_in_a_column_of_numbers_is_no_link(tmp_path: Path):
+    store = ResultStore(tmp_path / "results")
+    store.prepare()
+    fill(store, [profiled("plain"), profiled("sef", 1000)])
+    page = PageReader(write_report(store, tmp_path / "out", "Two").html)
+    told = {row["method"][0]: row["of plain, %"] for row in page.rows["profile"] if row["mode"][0] == "train"}
+    assert told["plain"] == ("", "")
+    assert told["sef"][0] == "≈ 50"
+    assert told["sef"][1]
+
+
+def test_a_record_tells_settings_commit_hardware_history_and_predictions(page: PageReader):
+    record = page.record(ids(page, "plain")[1])
+    assert ["recipe.batch_size", "32"] in record["Settings"]
+    assert ["commit", "abc1234"] in record["Code and versions"]
+    assert ["name", "NVIDIA H200"] in record["Hardware"]
+    assert ["seed", "1"] in record["Run"]
+    assert record["Accuracy on the test set"][0][:3] == ["last", "10", "81.00"]
+    assert len(record["History"]) == 10
+    assert record["Predictions of the last epoch"][0][1].endswith("%)")
+
+
+def test_a_failed_run_says_why(page: PageReader):
+    record = page.record(ids(page, "ws_dan")[0])
+    assert ["error", "CUDA out of memory"] in record["Run"]
+    assert ["text", "a\nb"] in record["Traceback"]
+
+
+def test_seeds_share_what_they_have_in_common(page: PageReader):
+    first, second = (page.data["runs"][run]["parts"] for run in ids(page, "plain")[:2])
+    titles = {page.data["parts"][place]["title"] for place in set(first) & set(second)}
+    assert {"Settings", "Hardware", "Code and versions", "Split"} <= titles
+
+
+def test_values_that_the_page_does_not_know_are_told_all_the_same(store: ResultStore):
+    record = trained("plain", notes=["memory ran out once"], state={"before": {"clocks": [{"sm": 1}]}})
+    data = records_data([record], SummarisingStore(store))
+    (told,) = [part["rows"] for part in data["parts"] if part["title"] == "Also recorded"]
+    assert ["notes", "memory ran out once"] in [list(row) for row in told]
+    assert ["state.before.clocks.1.sm", "1"] in [list(row) for row in told]
+
+
+class ManyEpochs(SummarisingStore):
+    """Every Run has a history of 500 epochs and no predictions."""
+
+    def history(self, run_id: str) -> pd.DataFrame:
+        return history(epochs=500)
+
+    def summary(self, run_id: str) -> None:
+        return None
+
+
+def test_histories_of_many_runs_stay_small_and_keep_first_last_and_selected_epochs(store: ResultStore):
+    records = [trained("plain", seed) for seed in range(1000)]
+    for record in records:
+        record.metrics["best_on_test"].epoch = 123
+    data = records_data(records, ManyEpochs(store))
+    parts = [part for part in data["parts"] if part["title"] == "History"]
+    epochs = [int(row[0]) for row in parts[0]["rows"]]
+    assert {1, 8, 10, 123, 500} <= set(epochs)
+    assert FEWEST <= len(epochs) <= EPOCHS_OF_ALL / 1000 + 3
+    assert "of 500 epochs" in parts[0]["note"]
+
+
+def test_summary_counts_errors_and_names_the_worst():
+    table = predictions([True, True, False, False])
+    table["label"] = [0, 1, 1, 2]
+    table["prediction"] = [0, 1, 2, 1]
+    table["confidence"] = [0.8, 0.6, 0.5, 0.3]
+    told = summary(pd.concat([table, table.assign(selection="validation", prediction=0)]))
+    assert told is not None
+    assert (told.images, told.right) == (4, 2)
+    assert told.confidence_right == pytest.approx(0.7)
+    assert told.confidence_wrong == pytest.approx(0.4)
+    assert told.lowest == [(2, 0, 1), (1, 1, 2)]
+    assert told.confused == [(1, 2, 1), (2, 1, 1)]
+
+
+def test_summary_where_all_is_right_names_no_worst():
+    told = summary(predictions([True, True]))
+    assert told is not None
+    assert (told.confidence_wrong, told.lowest, told.confused) == (None, [], [])
+    assert summary(predictions([True], "validation")) is None
+
+
+def test_predictions_are_read_once_however_many_ask(store: ResultStore, monkeypatch: pytest.MonkeyPatch):
+    read: list[str] = []
+    plain = ResultStore.predictions
+
+    def counted(self: ResultStore, run_id: str, columns: object = None) -> pd.DataFrame | None:
+        read.append(run_id)
+        return plain(self, run_id)
+
+    monkeypatch.setattr(ResultStore, "predictions", counted)
+    reading = SummarisingStore(store)
+    reading.predictions("profile-plain-paper-64")
+    assert reading.summary("profile-plain-paper-64") is None
+    assert read == ["profile-plain-paper-64"]
+
+
+def test_a_picture_that_makes_the_page_too_large_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(html_figures, "ALL", 10)
+    (tmp_path / "small.svg").write_bytes(b"<svg/>")
+    (tmp_path / "large.svg").write_bytes(b"<svg>     </svg>")
+    embed = html_figures.Embedder(tmp_path)
+    assert embed("large", [tmp_path / "large.svg"]).data is None
+    kept = embed("small", [tmp_path / "small.svg"])
+    assert kept.data == "data:image/svg+xml;base64," + base64.b64encode(b"<svg/>").decode()
+    assert kept.files == {"SVG": "small.svg"}
+    assert embed("once more", [tmp_path / "small.svg"]).data is None
+
+
+def test_tables_and_figures_that_nobody_placed_are_shown_all_the_same():
+    (more,) = [chapter for chapter in chapters(["paper", "new_table"], ["new_kind"]) if chapter.title == "More"]
+    assert (more.tables, more.pictures) == (("new_table",), ("new_kind",))
+    assert "More" not in [chapter.title for chapter in chapters(["paper"], ["curves"])]
+
+
+def test_a_table_of_another_kind_is_rendered(store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    column = Column("what", lambda row: str(row["x"]), align="left", naming=True)
+    table = Table("odd", "Odd ones", pd.DataFrame({"x": ["<i>odd</i>"]}), (column,))
+    build = reporting.build_tables
+    monkeypatch.setattr(reporting, "build_tables", lambda *given: build(*given) | {"odd": table})
+    page = PageReader(write_report(store, tmp_path, "x").html)
+    assert page.rows["odd"] == [{"what": ("<i>odd</i>", "")}]
+
+
+def test_an_empty_store_says_how_to_fill_it(tmp_path: Path):
+    report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
+    text = PageReader(report.html).text
+    assert "There is nothing yet" in text
+    assert "run_all.py reproduce METHOD" in text
+    assert "run_all.py profile" in text
+
+
+def test_large_photos_are_shrunk_and_their_file_is_named(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (900, 2400, 3), dtype=np.uint8)
+    (tmp_path / "run" / "gallery").mkdir(parents=True)
+    path = tmp_path / "run" / "gallery" / "right ones.png"
+    Image.fromarray(noise).save(path)
+    figure = html_figures.Embedder(tmp_path / "report")("right", [path])
+    assert figure.files == {"PNG": "../run/gallery/right%20ones.png"}
+    kind, data = str(figure.data).split(",", 1)
+    assert kind == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert image.size == (html_figures.SIDE, html_figures.SIDE * 900 // 2400)
+
+
+def test_galleries_are_shown_below_what_methods_see(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "right.png").write_bytes(b"\x89PNG")
+    monkeypatch.setattr(reporting, "galleries", lambda *_: [("plain: right", "../right.png")])
+    page = PageReader(write_report(store, tmp_path / "report", "x").html)
+    assert "See Does a method look" in page.text
+    assert [values["alt"] for tag, values in page.tags if tag == "img"].count("plain: right") == 1
+
+
+def test_an_empty_table_in_a_chapter_that_has_others_says_what_would_fill_it(tmp_path: Path):
+    store = ResultStore(tmp_path / "results")
+    fill(store, [trained("sef"), trained("sef", variant="no_lmgm", hardware={"name": "EPYC, 2 threads"})], 20)
+    report = write_report(store, tmp_path / "report", "x")
+    page = PageReader(report.html).text
+    assert "Paper against ours Nothing yet. python run_all.py reproduce METHOD measures it. Ablations" in page
+    assert "### Paper against ours\n\nNothing yet. `python run_all.py reproduce METHOD`" in report.page.read_text()
+    assert "EPYC, 2 threads; NVIDIA H200" in page
+    assert "`" not in page

@@ -1,0 +1,293 @@
+"""The HTML page in a real browser, from disk: it stays alone, sorts, filters, shows records, and can be used by all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from reports.contents import Report
+from reports.report import write_report
+from results.store import ResultStore
+from tests.helpers.fake_results import fill, profiled, trained
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if BROWSER is None:
+    pytest.skip("no Chromium here (Debian: apt-get install chromium)", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+playwright.expect.set_options(timeout=60_000)
+
+HOSTILE = "x</script><script>window.hacked=1</script><img src=x onerror='window.hacked=2'>"
+WIDTHS = (380, 900, 1600)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("page")
+    store = ResultStore(folder / "results")
+    tops = {
+        "plain": 0.8,
+        "sef": 0.095,
+        "bilinear_cnn": 0.85,
+        "ws_dan": 0.7,
+        "dfl_cnn": 0.6,
+        "swinfc": 0.5,
+        HOSTILE: 0.4,
+    }
+    records = [trained(method, seed, top1) for method, top1 in tops.items() for seed in range(2)]
+    records += [trained("plain", seed, 0.5, dataset="dogs") for seed in range(60)]
+    fill(store, [*records, profiled("plain"), profiled("sef", 300.0)], 40)
+    return write_report(store, folder / "report", "Birds")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    with playwright.sync_playwright() as running:
+        # As root, in a container, Chromium's sandbox does not start; the page is our own.
+        browser = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page that was opened, and everything it did that it should not do."""
+
+    def __init__(self, browser: playwright.Browser, report: Report, anchor: str = "", **settings: object) -> None:
+        self.context = browser.new_context(**({"reduced_motion": "reduce"} | settings))
+        self.context.set_default_timeout(60_000)
+        self.page = self.context.new_page()
+        self.faults: list[str] = []
+        self.page.on("console", lambda message: self.faults.append(message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.faults.append(dialog.message))
+        self.page.on("request", lambda request: self._check(request.url, report))
+        self.page.goto(report.html.as_uri() + anchor)
+
+    def _check(self, url: str, report: Report) -> None:
+        if not url.startswith(("data:", report.html.as_uri())):
+            self.faults.append(f"asked for {url}")
+
+    def column(self, table: str, heading: str) -> list[str]:
+        """The visible texts below a heading of the first table there."""
+        return self.page.evaluate(
+            """([table, heading]) => {
+                const node = document.querySelector(`#table-${table} table`);
+                const place = [...node.tHead.rows[0].cells].findIndex((cell) => cell.textContent === heading);
+                const rows = [...node.tBodies[0].rows].filter((row) => row.offsetParent);
+                return rows.map((row) => row.cells[place].textContent);
+            }""",
+            [table, heading],
+        )
+
+    def heading(self, table: str, heading: str) -> playwright.Locator:
+        """The first heading of that name."""
+        return self.page.locator(f"#table-{table} thead th", has_text=heading).first
+
+
+@pytest.fixture
+def visit(browser: playwright.Browser, report: Report) -> Iterator[Visit]:
+    visit = Visit(browser, report, viewport={"width": 1280, "height": 900})
+    yield visit
+    assert visit.faults == []
+    visit.context.close()
+
+
+def test_opens_from_disk_without_an_error_or_an_outside_request(visit: Visit):
+    assert visit.page.title() == "Birds · fgbench"
+    assert visit.page.evaluate("window.hacked") is None
+    images = visit.page.locator("figure img")
+    assert images.count() >= 2
+    assert images.evaluate_all("nodes => nodes.every((node) => node.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_sticks_out_of_the_window(browser: playwright.Browser, report: Report, width: int):
+    visit = Visit(browser, report, viewport={"width": width, "height": 900})
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    visit.page.locator("#table-head_to_head tbody th a").first.click()
+    box = visit.page.locator("#record").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    visit.context.close()
+
+
+def test_a_heading_sorts_numbers_as_numbers_both_ways(visit: Visit):
+    heading = visit.heading("head_to_head", "top-1 last epoch, %")
+    for order, ascending in (("descending", False), ("ascending", True)):
+        heading.locator("button").click()
+        shown = [float(text.split()[0]) for text in visit.column("head_to_head", "top-1 last epoch, %")]
+        assert shown == sorted(shown, reverse=not ascending)
+        assert heading.get_attribute("aria-sort") == order
+    assert {9.5, 80.0} <= set(shown)
+
+
+def test_what_is_not_there_is_sorted_last_both_ways(visit: Visit):
+    for _ in range(2):
+        visit.heading("head_to_head", "inference, images/s").locator("button").click()
+        shown = visit.column("head_to_head", "inference, images/s")
+        assert shown[-1] == "–"
+        assert "–" not in shown[:2]
+
+
+def test_only_the_last_sorted_heading_says_so(visit: Visit):
+    visit.heading("head_to_head", "method").locator("button").click()
+    visit.heading("head_to_head", "seeds").locator("button").click()
+    assert visit.page.locator("#table-head_to_head [aria-sort]").count() == 1
+
+
+def test_one_filter_keeps_the_rows_of_all_tables_that_hold_every_word(visit: Visit):
+    visit.page.fill("#filter-all", "SEF resnet50")
+    count = visit.page.locator("#table-head_to_head .count").first
+    playwright.expect(count).to_have_text("1 of 7 rows")
+    assert visit.column("head_to_head", "method") == ["sef"]
+    assert visit.column("profile", "method") == ["sef", "sef"]
+    visit.page.fill("#filter-all", "")
+    playwright.expect(count).to_have_text("")
+    assert len(visit.column("head_to_head", "method")) == 7
+
+
+def test_a_tables_own_filter_leaves_the_others_alone(visit: Visit):
+    before = visit.column("profile", "method")
+    visit.page.locator("#table-head_to_head .filter").first.fill("ws_")
+    assert visit.column("head_to_head", "method") == ["ws_dan"]
+    assert visit.column("profile", "method") == before
+
+
+def test_a_long_table_shows_its_first_rows_until_asked_or_filtered(visit: Visit):
+    assert len(visit.column("runs", "run")) == 40
+    assert visit.page.locator("#table-runs .count").text_content() == "40 of 76 rows"
+    visit.page.locator("#table-runs .filter").fill("dogs")
+    assert len(visit.column("runs", "run")) == 60
+    visit.page.locator("#table-runs .filter").fill("")
+    visit.page.locator("#table-runs .whole").click()
+    assert len(visit.column("runs", "run")) == 76
+
+
+def test_all_columns_are_shown_on_demand(visit: Visit):
+    top5 = visit.heading("head_to_head", "top-5, %")
+    assert not top5.is_visible()
+    button = visit.page.locator("#table-head_to_head .extra").first
+    button.click()
+    assert top5.is_visible()
+    assert button.get_attribute("aria-pressed") == "true"
+
+
+def test_a_number_shows_its_record_and_the_other_seeds(visit: Visit):
+    row = visit.page.locator("#table-head_to_head tr", has_text="bilinear_cnn").first
+    row.locator("td:not(.x)", has_text="85.0 ± 0.0").locator("a").click()
+    record = visit.page.locator("#record")
+    assert record.is_visible()
+    assert "bilinear_cnn" in (visit.page.locator("#record-title").text_content() or "")
+    texts = record.locator(".part h3").all_text_contents()
+    assert {"Run", "History", "Predictions of the last epoch", "Settings", "Hardware"} <= set(texts)
+    assert record.locator("svg.plot").count() == 2
+    record.get_by_text("bilinear_cnn paper, seed 1").click()
+    assert record.locator(".part").first.locator("tr", has_text="seed").locator("td").text_content() == "1"
+    visit.page.keyboard.press("Escape")
+    assert not record.is_visible()
+
+
+def test_a_rate_shows_the_profile_it_comes_from(visit: Visit):
+    visit.page.locator("#table-head_to_head tr", has_text="sef").first.get_by_text("300", exact=True).click()
+    assert visit.page.locator("#record-title").text_content() == "profile-sef-paper-64"
+
+
+def test_an_address_with_a_run_opens_its_record(browser: playwright.Browser, report: Report):
+    visit = Visit(browser, report, "#run-profile-sef-paper-64")
+    assert visit.page.locator("#record").is_visible()
+    visit.page.locator("#record .close").click()
+    visit.page.wait_for_url(lambda url: "#" not in url)  # the browser tells of the closing, and the new address, later
+    visit.context.close()
+
+
+def test_the_keyboard_alone_reaches_content_sorts_and_opens_a_record(visit: Visit):
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.className") == "skip"
+    visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate("document.activeElement.id") == "content"
+    heading = visit.heading("head_to_head", "method")
+    heading.locator("button").focus()
+    visit.page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    link = visit.page.locator("#table-head_to_head tbody th a").first
+    link.focus()
+    visit.page.keyboard.press("Enter")
+    assert visit.page.locator("#record").is_visible()
+    assert visit.page.evaluate("document.querySelector('#record').contains(document.activeElement)")
+    visit.page.keyboard.press("Escape")
+    assert link.evaluate("node => node === document.activeElement")
+
+
+def test_figures_zoom(visit: Visit):
+    visit.page.locator("button.zoom").first.click()
+    image = visit.page.locator("#zoom img")
+    before = image.bounding_box()
+    visit.page.keyboard.press("+")
+    after = image.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["width"] == pytest.approx(1.5 * before["width"], rel=0.05)
+    visit.page.keyboard.press("Escape")
+    assert not visit.page.locator("#zoom").is_visible()
+
+
+def background(visit: Visit) -> str:
+    return visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+def test_light_and_dark_follow_the_system_until_switched(browser: playwright.Browser, report: Report):
+    light, dark = (Visit(browser, report, color_scheme=scheme) for scheme in ("light", "dark"))
+    assert background(light) != background(dark)
+    light.page.click("#theme")
+    assert background(light) == background(dark)
+    light.page.reload()
+    assert background(light) == background(dark)
+    light.page.emulate_media(media="print")
+    dark.page.emulate_media(media="print")
+    assert background(light) == background(dark)
+    for visit in (light, dark):
+        visit.context.close()
+
+
+def test_printed_pages_have_no_controls(visit: Visit):
+    visit.page.emulate_media(media="print")
+    assert not visit.page.locator(".top").is_visible()
+    assert not visit.page.locator(".controls").first.is_visible()
+    assert visit.page.locator("#table-head_to_head tbody tr").first.is_visible()
+
+
+def test_tables_and_figures_can_be_read_without_javascript(browser: playwright.Browser, report: Report):
+    visit = Visit(browser, report, java_script_enabled=False)
+    assert visit.page.locator("#table-runs tbody tr").nth(70).is_visible()
+    assert visit.heading("head_to_head", "top-5, %").is_visible()
+    assert not visit.page.locator(".tools").is_visible()
+    visit.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(browser: playwright.Browser, report: Report, scheme: str):
+    # The page's own policy forbids the checker's script, as it should.
+    visit = Visit(browser, report, color_scheme=scheme, bypass_csp=True)
+    checker = axe.Axe()
+    found = [checker.run(visit.page)]
+    visit.page.locator("#table-head_to_head tbody th a").first.click()
+    found.append(checker.run(visit.page, context="#record"))
+    visit.page.keyboard.press("Escape")
+    visit.page.locator("button.zoom").first.click()
+    found.append(checker.run(visit.page, context="#zoom"))
+    assert [one.generate_report() for one in found if one.violations_count] == []
+    visit.context.close()
+
+
+def test_a_page_that_asks_for_something_would_be_noticed(browser: playwright.Browser, report: Report):
+    """The checks above can fail."""
+    text = report.html.read_text().replace("<main", '<img src="other.png"><main').replace('"use strict"', "nothing.at")
+    (report.html.parent / "spoilt.html").write_text(text)
+    visit = Visit(browser, report)
+    visit.page.goto((report.html.parent / "spoilt.html").as_uri())
+    assert len(visit.faults) >= 2
+    visit.context.close()

@@ -1,0 +1,88 @@
+"""Tables as text: names stay text, numbers stay whole, and what is cut is said."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pandas as pd
+
+from reports import cell_format
+from reports.groups import groups, hardware_name, labels
+from reports.render import markdown
+from reports.report import terminal_tables, write_report
+from reports.tables import head_to_head
+from results.store import ResultStore
+from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
+
+
+def test_nothing_has_no_sign():
+    row = {"x": -0.04, "x_low": -0.04, "x_high": 0.04}
+    assert cell_format.signed("x", "").show(row) == "+0.0"
+    assert cell_format.interval("x", "").show(row) == "0.0 … 0.0"
+
+
+def test_hostile_names_stay_text_in_markdown():
+    text = markdown.markdown(head_to_head.head_to_head([trained(HOSTILE)]))
+    heading, _, row = text.splitlines()
+    assert "<script" not in text
+    assert "\x1b" not in text
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", heading))
+    assert r"\$x\$ \*y\* \[z\](u)" in row
+
+
+def test_csv_keeps_names_as_they_are_and_numbers_unrounded():
+    table = head_to_head.head_to_head([trained(HOSTILE, 0, 0.8), trained(HOSTILE, 1, 1 / 3)])
+    (row,) = csv.DictReader(io.StringIO(markdown.csv(table)))
+    assert row["method"] == HOSTILE
+    assert float(row["last_top1"]) == 100 * (0.8 + 1 / 3) / 2
+
+
+def test_missing_numbers_are_empty_in_csv():
+    (row,) = csv.DictReader(io.StringIO(markdown.csv(head_to_head.head_to_head([trained("plain")]))))
+    assert row["last_top1_sd"] == row["inference_images_per_s"] == ""
+
+
+def test_terminal_tables_fit_and_carry_no_control_characters(store: ResultStore):
+    names = ["plain", "a_method_with_quite_a_long_name_that_goes_on", HOSTILE]
+    records = [trained(name, seed, variant="released_by_the_authors") for name in names for seed in range(2)]
+    records += [trained("plain", backbone="swin_base_patch4_window12_384.ms_in22k"), profiled("plain"), failed("sef")]
+    fill(store, records, 50)
+    texts = terminal_tables(write_report(store, store.root / "report", "x"))
+    assert max(len(line) for text in texts[1:] for line in text.splitlines()) <= markdown.WIDTH
+    assert "\x1b" not in "".join(texts)
+    assert any("83.0" in text or "80.0" in text for text in texts)
+
+
+def test_long_terminal_tables_say_how_many_rows_are_left_out():
+    table = head_to_head.runs([trained("plain", seed) for seed in range(50)])
+    assert markdown.terminal(table).endswith("… 10 more in runs.csv")
+
+
+def test_labels_are_as_short_as_tells_rows_apart():
+    records = [trained("plain"), trained("ws_dan"), trained("ws_dan", variant="released")]
+    frame = pd.DataFrame([group.names for group in groups(records)])
+    assert sorted(labels(frame)) == ["plain", "ws_dan paper", "ws_dan released"]
+
+
+def test_columns_that_no_row_fills_are_left_out_but_for_what_the_table_is_about():
+    text = markdown.markdown(head_to_head.head_to_head([failed("plain")]))
+    assert "top-1 last epoch" in text
+    assert "best on test" not in text
+    assert "best on test" in markdown.markdown(head_to_head.head_to_head([failed("plain"), trained("sef")]))
+    assert "best_on_test_top1" in markdown.csv(head_to_head.head_to_head([failed("plain")])), (
+        "files for programs stay whole"
+    )
+
+
+def test_people_read_a_minus_and_programs_a_hyphen():
+    published = [{"metric": "top1", "value": 84.1, "table": "2", "source": "a paper", "verified": True}]
+    table = head_to_head.paper([trained("plain", published=published)])
+    assert "−4.1" in markdown.markdown(table)
+    assert "-4.0" in markdown.csv(table)
+
+
+def test_one_thread_is_no_threads():
+    record = trained("plain", hardware={"device": "cpu", "processor": "EPYC", "threads": 1})
+    assert hardware_name(record) == "EPYC, 1 thread"

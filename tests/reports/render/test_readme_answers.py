@@ -1,0 +1,345 @@
+"""A page answers an ablation's question in a sentence: from the records, with its interval, and never by choosing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports.predictions import PredictionCache
+from reports.render import markdown
+from reports.render.readme_blocks import check_readme, pages, render_readme, write_readme
+from reports.statistics import holm
+from reports.tables.paired import paired
+from results.store import ResultStore
+from tests.helpers.fake_results import HOSTILE, failed, predictions, trained
+
+ALONE = " (1 seed: of these two models, not of the methods)"
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    return tmp_path / "page.md"
+
+
+def keep(
+    store: ResultStore,
+    variant: str,
+    right: int,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    images: int = 100,
+    method: str = "ws_dan",
+    **changes: Any,
+) -> None:
+    """Finished Runs that get the first `right` images right, and seed s another s."""
+    for seed in seeds:
+        answers = np.arange(images) < right + seed
+        store.write(trained(method, seed, right / images, variant=variant, **changes), predictions=predictions(answers))
+
+
+def answer(page: Path, store: ResultStore, asked: str) -> str:
+    page.write_text(f"before\n<!-- answer: {asked} -->\nold\n<!-- /answer -->\nafter\n")
+    text = render_readme(page, store)
+    begin, end = f"before\n<!-- answer: {asked} -->\n", "\n<!-- /answer -->\nafter\n"
+    assert text.startswith(begin)
+    assert text.endswith(end)
+    return text[len(begin) : -len(end)]
+
+
+# What is said
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "difference", "verdict"),
+    [
+        (90, 60, r"\+30\.0", "a is better"),
+        (60, 90, r"−30\.0", "b is better"),
+        (80, 79, r"\+1\.0", "no difference shown"),
+    ],
+)
+def test_the_sentence_says_who_is_better_by_how_much_and_how_sure_that_is(
+    store: ResultStore, page: Path, first: int, second: int, difference: str, verdict: str
+):
+    keep(store, "a", first)
+    keep(store, "b", second)
+    said = answer(page, store, "method=ws_dan first=a second=b dataset=cub100")
+    number = r"[+−]?\d+\.\d"
+    assert re.fullmatch(
+        rf"\*\*a − b: {difference} points \(95 % interval {number} … {number}; 3 seeds, 100 test images, "
+        rf"p (&lt; 0\.001|= \d\.\d\d\d)\): {verdict}\.\*\*",
+        said,
+    ), said
+
+
+def test_sentence_and_paired_table_tell_the_same_numbers_and_the_same_verdict(store: ResultStore, page: Path):
+    # McNemar says that the models differ, the bootstrap over two seeds is not so sure: 40 and 8 points.
+    keep(store, "paper", 50, seeds=(0,), method="plain")
+    keep(store, "paper", 50, seeds=(1,), method="plain")
+    keep(store, "paper", 90, seeds=(0,))
+    keep(store, "paper", 58, seeds=(1,))
+    (row,) = paired(store.records(), PredictionCache(store.predictions)).frame.to_dict("records")
+    assert row["p"] < 0.05 < row["p_bootstrap"]
+    assert row["better"] == "neither"
+    said = answer(page, store, "first=plain:paper second=ws_dan:paper")
+    low, high = (f"{row[f'difference_{end}']:.1f}".replace("-", "−") for end in ("low", "high"))
+    assert f"interval {low} … {high};" in said
+    assert f"p = {row['p_bootstrap']:.3f}): no difference shown." in said
+
+
+def test_one_seed_is_said_to_be_of_two_models(store: ResultStore, page: Path):
+    keep(store, "a", 90, seeds=(0,), images=2000)
+    keep(store, "b", 60, seeds=(0,), images=2000)
+    said = answer(page, store, "method=ws_dan first=a second=b")
+    assert "1 seed, 2 000 test images" in said
+    assert said.endswith(f"a is better{ALONE}.**")
+    keep(store, "a", 90, seeds=(1,), images=2000)
+    assert ALONE in answer(page, store, "method=ws_dan first=a second=b"), "b has one seed still"
+    keep(store, "b", 60, seeds=(1,), images=2000)
+    assert ALONE not in answer(page, store, "method=ws_dan first=a second=b")
+
+
+def test_models_that_answer_alike_have_no_made_up_interval(store: ResultStore, page: Path):
+    keep(store, "a", 80)
+    keep(store, "b", 80)
+    said = answer(page, store, "method=ws_dan first=a second=b")
+    assert "+0.0 points (no interval: the same difference on every image; 3 seeds" in said
+    assert said.endswith("no difference shown.**")
+
+
+def test_the_other_side_may_be_another_method(store: ResultStore, page: Path):
+    keep(store, "paper", 90)
+    keep(store, "paper", 60, method="plain")
+    said = answer(page, store, "method=ws_dan first=paper second=plain:paper")
+    assert said.startswith("**ws_dan:paper − plain:paper: +30.0")
+    assert said.endswith("ws_dan:paper is better.**")
+
+
+def test_a_list_has_a_sentence_per_pair_corrected_for_their_number(store: ResultStore, page: Path):
+    keep(store, "maps_32", 80, seeds=(0,))
+    others = {"maps_4": 73, "maps_16": 79, "maps_64": 72}
+    # 7, 1 and 8 images that only one of the two has right: McNemar's p is 2 / 2^n, and the larger of the two here.
+    alone = [2 * 0.5**7, 1.0, 2 * 0.5**8]
+    for (variant, right), p in zip(others.items(), alone, strict=True):
+        keep(store, variant, right, seeds=(0,))
+        assert f"p = {p:.3f}):" in answer(page, store, f"method=ws_dan first=maps_32 second={variant}")
+    said = answer(page, store, f"method=ws_dan first=maps_32 second={','.join(others)}").splitlines()
+    assert [line.partition(":")[0] for line in said] == [f"- **maps_32 − {variant}" for variant in others]
+    for line, p in zip(said, holm(alone), strict=True):
+        assert f"p = {p:.3f}, Holm-corrected for 3 pairs)" in line
+    assert ["maps_32 is better" in line for line in said] == [True, False, True]
+
+
+def test_the_correction_can_undo_a_verdict(store: ResultStore, page: Path):
+    # 6 images: p = 0.031 alone, 0.094 among three.
+    keep(store, "a", 80, seeds=(0,))
+    for variant in "bcd":
+        keep(store, variant, 74, seeds=(0,))
+    assert "a is better" in answer(page, store, "method=ws_dan first=a second=b")
+    assert "is better" not in answer(page, store, "method=ws_dan first=a second=b,c,d")
+
+
+def test_a_pair_of_methods_is_corrected_for_all_pairs_of_its_arena_as_in_the_table(store: ResultStore, page: Path):
+    for method, right in {"plain": 80, "ws_dan": 74, "sef": 73}.items():
+        keep(store, "paper", right, seeds=(0,), method=method)
+    frame = paired(store.records(), PredictionCache(store.predictions)).frame
+    (row,) = frame[(frame["first"] == "plain") & (frame["second"] == "ws_dan")].to_dict("records")
+    p = max(row["p_holm"], row["p_bootstrap_holm"])
+    said = answer(page, store, "first=ws_dan:paper second=plain:paper,ws_dan:no_crop").splitlines()
+    assert f"p = {p:.3f}, Holm-corrected for 3 pairs)" in said[0]
+    assert "not measured yet" in said[1]
+
+
+# What is missing
+
+
+def test_what_is_not_measured_is_said_and_where_it_was_looked_for(store: ResultStore, page: Path):
+    asked = "method=ws_dan first=a second=b dataset=cub100 input=448"
+    said = answer(page, store, asked)
+    assert said == ("**a − b: not measured yet: no finished Run of ws_dan:a or ws_dan:b on cub100, input 448.**")
+    keep(store, "a", 80)
+    store.write(failed("ws_dan", variant="b"))
+    keep(store, "b", 70, dataset="cars")
+    assert answer(page, store, asked).endswith("no finished Run of ws_dan:b on cub100, input 448.**")
+
+
+def test_without_predictions_the_sentence_names_whose_are_missing(store: ResultStore, page: Path):
+    keep(store, "a", 80)
+    store.write(trained("ws_dan", variant="b"))
+    said = answer(page, store, "method=ws_dan first=a second=b dataset=cub100")
+    assert said == "**a − b: not measured yet: no stored predictions of ws_dan:b on cub100.**"
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ({"seeds": (7,)}, "no seed in common"),
+        ({"images": 90}, "predictions are not of the same test images"),
+        ({"split_sha256": "other"}, "split=5555555555 against split=other"),
+    ],
+)
+def test_what_no_filter_can_mend_is_a_sentence(store: ResultStore, page: Path, second: dict, reason: str):
+    keep(store, "a", 80)
+    keep(store, "b", 70, **second)
+    assert answer(page, store, "method=ws_dan first=a second=b") == f"**a − b: not comparable: {reason}.**"
+
+
+def test_a_pair_that_is_missing_takes_no_part_in_the_correction(store: ResultStore, page: Path):
+    keep(store, "a", 80, seeds=(0,))
+    keep(store, "b", 74, seeds=(0,))
+    tested, absent = answer(page, store, "method=ws_dan first=a second=b,c").splitlines()
+    assert "p = 0.031): a is better" in tested
+    assert absent == "- **a − c: not measured yet: no finished Run of ws_dan:c.**"
+
+
+# What is ambiguous
+
+
+@pytest.mark.parametrize(
+    ("change", "differ"),
+    [
+        ({"recipe": {"image_size": 96}}, "input is 448 or 96; add input=…"),
+        ({"recipe": {"epochs": 3}}, "epochs is 10 or 3; add epochs=…"),
+        (
+            {"dataset": "cars", "backbone": "vgg16"},
+            "dataset is cars or cub100; backbone is resnet50 or vgg16; add dataset=… or backbone=…",
+        ),
+    ],
+)
+def test_several_experiments_of_a_name_are_not_chosen_among(store: ResultStore, page: Path, change: dict, differ: str):
+    keep(store, "a", 90)
+    keep(store, "b", 60)
+    keep(store, "a", 50, **change)
+    with pytest.raises(ValueError, match=re.escape(f"2 experiments of ws_dan:a match: {differ}")) as raised:
+        answer(page, store, "method=ws_dan first=a second=b")
+    assert str(page) in str(raised.value), "which page, of all that are checked"
+    added = {"input": 448, "epochs": 10, "dataset": "cub100"}
+    (key,) = re.findall(r"add (\w+)=", str(raised.value))
+    assert "+30.0 points" in answer(page, store, f"method=ws_dan first=a second=b {key}={added[key]}")
+
+
+def test_experiments_under_different_conditions_are_not_compared(store: ResultStore, page: Path):
+    keep(store, "a", 90)
+    keep(store, "b", 60, recipe={"image_size": 96})
+    with pytest.raises(ValueError, match=r"ws_dan:a, ws_dan:b can't be compared: input is 448 or 96; add input="):
+        answer(page, store, "method=ws_dan first=a second=b")
+    assert "no finished Run of ws_dan:b, input 448" in answer(page, store, "method=ws_dan first=a second=b input=448")
+
+
+def test_papers_own_epochs_do_not_keep_methods_apart(store: ResultStore, page: Path):
+    keep(store, "paper", 90, protocol="paper")
+    keep(store, "paper", 60, method="plain", protocol="paper", recipe={"epochs": 3})
+    assert "is better" in answer(page, store, "method=ws_dan first=paper second=plain:paper")
+
+
+def test_experiments_that_no_filter_tells_apart_are_named_by_their_settings(store: ResultStore, page: Path):
+    keep(store, "a", 90)
+    keep(store, "b", 60)
+    keep(store, "a", 50, recipe={"lr": 0.5, "image_size": 448}, id="other")
+    with pytest.raises(ValueError, match=r"2 experiments of ws_dan:a match: they differ in .*lr=0\.5"):
+        answer(page, store, "method=ws_dan first=a second=b")
+
+
+@pytest.mark.parametrize(
+    ("asked", "mistake"),
+    [
+        ("method=ws_dan second=b", "names no variant"),
+        ("method=ws_dan first=a", "names no variant"),
+        ("first=a second=b", "names no variant"),
+        ("method=ws_dan first=a second=b,", "names no variant"),
+        ("method=ws_dan first=a,b second=c", "names no variant"),
+        ("method=ws_dan first=a second=ws_dan:a", "twice"),
+        ("method=ws_dan first=a second=b,b", "twice"),
+        ("method=ws_dan first=a secnod=b", "'second'"),
+        ("method=ws_dan first=a second=b variant=c", "no filter"),
+    ],
+)
+def test_a_mistake_in_the_marker_is_an_error(store: ResultStore, page: Path, asked: str, mistake: str):
+    with pytest.raises(ValueError, match=mistake):
+        answer(page, store, asked)
+
+
+# Pages
+
+
+def test_check_finds_an_answer_that_the_records_no_longer_give(store: ResultStore, page: Path):
+    keep(store, "a", 90)
+    keep(store, "b", 60)
+    page.write_text("<!-- answer: method=ws_dan first=a second=b -->\n<!-- /answer -->\n")
+    assert not check_readme(page, store)
+    write_readme(page, store)
+    assert check_readme(page, store)
+    keep(store, "b", 90, seeds=(3, 4))
+    keep(store, "a", 90, seeds=(3, 4))
+    assert not check_readme(page, store)
+
+
+def test_tables_and_answers_stand_side_by_side(store: ResultStore, page: Path):
+    keep(store, "a", 90)
+    table = "<!-- table: head_to_head compact -->\n<!-- /table -->\n"
+    page.write_text(f"{table}between\n<!-- answer: method=ws_dan first=a second=b -->\n<!-- /answer -->\n{table}end\n")
+    text = render_readme(page, store)
+    assert text.count("| ws_dan") == 2
+    assert "\nbetween\n<!-- answer: method=ws_dan first=a second=b -->\n**a − b: not measured yet" in text
+    assert text.endswith("<!-- /table -->\nend\n")
+
+
+def test_tables_too_are_chosen_by_their_epochs(store: ResultStore, page: Path):
+    keep(store, "long", 90)
+    keep(store, "short", 60, recipe={"epochs": 3})
+    page.write_text("<!-- table: runs epochs=3 -->\n<!-- /table -->\n")
+    text = render_readme(page, store)
+    assert "short" in text
+    assert "long" not in text
+
+
+@pytest.mark.parametrize("next_block", ["", "<!-- answer: first=m:a second=m:b -->\n<!-- /answer -->\n"])
+def test_an_answer_without_an_end_does_not_swallow_what_follows(store: ResultStore, page: Path, next_block: str):
+    page.write_text(f"<!-- answer: first=m:a second=m:b -->\nmuch text\n{next_block}")
+    with pytest.raises(ValueError, match="has no <!-- /answer -->"):
+        render_readme(page, store)
+
+
+def test_pages_with_nothing_but_answers_are_found(tmp_path: Path):
+    (tmp_path / "methods/ws_dan").mkdir(parents=True)
+    (tmp_path / "README.md").write_text("no block\n")
+    (tmp_path / "methods/ws_dan/README.md").write_text("<!-- answer: first=m:a second=m:b -->\n<!-- /answer -->\n")
+    assert pages(tmp_path) == [tmp_path / "methods/ws_dan/README.md"]
+
+
+def test_hostile_names_stay_text(store: ResultStore, page: Path):
+    keep(store, "a", 90, dataset=HOSTILE, backbone=HOSTILE)
+    keep(store, "b", 60, dataset=HOSTILE, backbone="vgg16")
+    with pytest.raises(ValueError, match="can't be compared: backbone is") as apart:
+        answer(page, store, "method=ws_dan first=a second=b dataset=a*")
+    keep(store, "b", 60, dataset=HOSTILE, backbone=HOSTILE)
+    with pytest.raises(ValueError, match="2 experiments of ws_dan:b match: backbone is") as several:
+        answer(page, store, "method=ws_dan first=a second=b dataset=a*")
+    assert not any("\x1b" in str(raised.value) for raised in (apart, several))
+    said = answer(page, store, "method=<script>*x* first=a second=[z](u) dataset=<b>")
+    told = "a − [z](u): not measured yet: no finished Run of <script>*x*:a or <script>*x*:[z](u) on <b>."
+    assert said == f"**{markdown.markdown_text(told)}**"
+    assert "<" not in said
+    assert r"\[z\](u)" in said
+
+
+def test_answers_in_latex_files_are_rendered_between_their_comments(store: ResultStore, tmp_path: Path):
+    keep(store, "no_crop", 60)
+    keep(store, "paper", 90)
+    page = tmp_path / "paper.tex"
+    asked = "% answer: method=ws_dan first=paper second=no_crop"
+    page.write_text(f"before\n{asked}\nold\n% /answer\nafter\n{asked},no_drop\n% /answer\n")
+    write_readme(page, store)
+    one, several = page.read_text().split("after\n")
+    assert one.startswith(f"before\n{asked}\n\\textbf{{paper $-$ no\\_crop: +30.0 points (95 \\% interval ")
+    assert one.endswith("paper is better.}\n% /answer\n")
+    lines = several.splitlines()
+    assert lines[1] == r"\begin{itemize}"
+    assert [line.partition(":")[0] for line in lines[2:4]] == [
+        r"\item \textbf{paper $-$ no\_crop",
+        r"\item \textbf{paper $-$ no\_drop",
+    ]
+    assert lines[4:] == [r"\end{itemize}", "% /answer"]
+    assert check_readme(page, store)

@@ -1,0 +1,168 @@
+"""An ablation says what each variant adds or takes away, and never compares what can't be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.figures.select import drawings
+from reports.predictions import NOTHING_STORED, PredictionCache
+from reports.tables import head_to_head
+from reports.tables.ablation import ablation, steps
+from reports.tables.missing import condensed, missing
+from reports.tables.paired import paired
+from reports.tables.sections import sections
+from reports.tables.table_registry import build_tables
+from results.store import ResultStore
+from tests.helpers.fake_results import predictions, trained
+
+RIGHT = {"paper": 90, "no_crop": 80, "no_drop": 85}
+"""Of 100 test images, per variant."""
+
+
+def stored(run_id: str) -> pd.DataFrame | None:
+    variant = next(name for name in RIGHT if f"-{name}-" in run_id)
+    return predictions([place < RIGHT[variant] for place in range(100)])
+
+
+def variants(**changes: object) -> list:
+    return [
+        trained("ws_dan", seed, right / 100, variant=name, **changes)
+        for name, right in RIGHT.items()
+        for seed in (0, 1)
+    ]
+
+
+def test_each_variant_is_measured_against_the_whole_method():
+    rows = ablation(variants(), PredictionCache(stored)).frame.to_dict("records")
+    assert [row["variant"] for row in rows] == ["paper", "no_drop", "no_crop"]
+    assert pd.isna(rows[0]["difference"])
+    assert [row["difference"] for row in rows[1:]] == pytest.approx([-5, -10])
+    assert rows[2]["difference_low"] < -10 < rows[2]["difference_high"] < 0
+
+
+def test_a_published_value_stands_beside_the_row_it_belongs_to():
+    published = [{"value": 86.4, "table": "Table 3"}]
+    records = [record for record in variants() if record.run["variant"] == "paper"]
+    records += [trained("ws_dan", 0, 0.8, variant="no_crop", published=published)]
+    rows = ablation(records, PredictionCache(stored)).frame.to_dict("records")
+    assert pd.isna(rows[0]["published"])
+    assert rows[1]["published"] == "86.4 (Table 3)"
+
+
+def test_without_predictions_there_is_no_difference_but_a_reason():
+    rows = ablation(variants(), NOTHING_STORED).frame.to_dict("records")
+    assert all(pd.isna(row["difference"]) for row in rows)
+    assert rows[1]["reason"] == "no stored predictions of a finished Run"
+
+
+def test_without_the_whole_method_variants_stand_alone():
+    records = [record for record in variants() if record.run["variant"] != "paper"]
+    rows = ablation(records, PredictionCache(stored)).frame.to_dict("records")
+    assert len(rows) == 2
+    assert all(pd.isna(row["difference"]) for row in rows)
+
+
+def test_one_variant_is_no_ablation_and_methods_are_not_mixed():
+    alone = [trained("ws_dan"), trained("sef", variant="no_crop")]
+    assert ablation(alone, PredictionCache(stored)).frame.empty
+
+
+def test_variants_on_other_data_are_not_compared():
+    elsewhere = [trained("ws_dan", 0, 0.8, variant="no_crop", dataset="cars")]
+    assert ablation([trained("ws_dan"), *elsewhere], PredictionCache(stored)).frame.empty
+
+
+def test_pairs_of_variants_are_left_to_the_ablation():
+    records = [*variants(), trained("sef"), trained("sef", 1)]
+    frame = paired(records, NOTHING_STORED).frame
+    assert list(zip(frame["first"], frame["second"], strict=True)) == [("sef", "ws_dan")]
+
+
+def test_without_the_whole_method_its_variants_are_paired_with_others_and_not_with_each_other():
+    records = [record for record in variants() if record.run["variant"] != "paper"]
+    frame = paired([*records, trained("sef"), trained("sef", 1)], NOTHING_STORED).frame
+    told = sorted(zip(frame["first"], frame["second"], strict=True))
+    assert told == [("sef", "ws_dan no_crop"), ("sef", "ws_dan no_drop")]
+
+
+def test_two_budgets_are_two_ablations(tmp_path: Path):
+    store = ResultStore(tmp_path)
+    short = variants(recipe={"epochs": 3})
+    for record in [*variants(), *short]:
+        store.write(record, predictions=stored(record.id))
+    answers = PredictionCache(stored)
+    built = build_tables(store.records(), answers)
+    headings = [heading for heading, _ in sections(built["ablation"])]
+    assert sorted(heading.rpartition(", ")[2] for heading in headings) == ["epochs: 10", "epochs: 3"]
+    asked = drawings(store.records(), built, answers, store.history, None)
+    drawn = [drawing for drawing in asked if drawing.kind == "ablation"]
+    assert [len(drawing.arguments[0]) for drawing in drawn] == [3, 3]
+
+
+def test_what_is_missing_for_one_reason_is_one_row_on_the_terminal():
+    records = variants(missing={"metrics.validation": "nothing held out"})
+    table = condensed(missing(records, head_to_head.head_to_head(records), paired(records, PredictionCache(stored))))
+    (row,) = [row for row in table.frame.to_dict("records") if row["value"] == "metrics.validation"]
+    assert row["where"] == f"6, first {records[0].id}"
+
+
+# Step by step
+
+CHAIN = {
+    "only_pooling": ({"crop": False, "drop": False}, 70),
+    "cropped": ({"drop": False}, 80),
+    "dropped": ({"crop": False}, 76),
+    "paper": ({}, 90),
+}
+"""Variant -> its options and how many of 100 test images it gets right."""
+
+
+def chained(names: tuple[str, ...] = tuple(CHAIN), **changes: object) -> list:
+    return [
+        trained("ws_dan", seed, CHAIN[name][1] / 100, variant=name, options=CHAIN[name][0], **changes)
+        for name in names
+        for seed in (0, 1)
+    ]
+
+
+def chain_answers(run_id: str) -> pd.DataFrame | None:
+    name = next(name for name in CHAIN if f"-{name}-" in run_id)
+    return predictions([place < CHAIN[name][1] for place in range(100)])
+
+
+def test_each_row_gains_on_the_row_before_where_one_option_sets_them_apart():
+    rows = steps(chained(), PredictionCache(chain_answers)).frame.to_dict("records")
+    gains = {(row["from"], row["to"]): (row["option"], row["difference"]) for row in rows}
+    assert gains == {
+        ("only_pooling", "cropped"): ("crop", pytest.approx(10)),
+        ("dropped", "paper"): ("crop", pytest.approx(14)),
+        ("only_pooling", "dropped"): ("drop", pytest.approx(6)),
+        ("cropped", "paper"): ("drop", pytest.approx(10)),
+    }
+    assert all(row["difference_low"] < row["difference"] < row["difference_high"] for row in rows)
+
+
+def test_variants_that_differ_in_two_options_or_in_the_recipe_are_no_step():
+    assert steps(chained(("only_pooling", "paper")), PredictionCache(chain_answers)).frame.empty
+    other = [*chained(("cropped",)), *chained(("paper",), recipe={"lr": 0.1})]
+    assert steps(other, PredictionCache(chain_answers)).frame.empty
+
+
+def test_of_several_values_neighbours_are_compared_upwards():
+    records = [trained("ws_dan", 0, 0.8, variant=f"maps_{count}", options={"maps": count}) for count in (16, 4, 64, 8)]
+    rows = steps(records, NOTHING_STORED).frame.to_dict("records")
+    assert [(row["before"], row["after"]) for row in rows] == [("4", "8"), ("8", "16"), ("16", "64")]
+    assert all(pd.isna(row["difference"]) for row in rows)
+
+
+def test_values_of_options_are_said_in_words():
+    records = [
+        trained("ws_dan", options={"crop": False, "stages": ["all"]}, variant="a"),
+        trained("ws_dan", options={"stages": ["all"]}, variant="b"),
+        trained("ws_dan", options={"crop": False}, variant="paper"),
+    ]
+    frame = steps(records, NOTHING_STORED).frame
+    assert {*frame["before"], *frame["after"]} == {"no", "all", "the default"}

@@ -1,0 +1,40 @@
+"""The committed records: what they must show whatever was measured."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+import methods
+from results.record import Record
+from results.settings import as_run
+from results.store import REFERENCE, ResultStore
+
+ROOT = Path(__file__).parents[2]
+TIMES_CHANCE = 4.0
+
+
+@pytest.fixture(scope="module")
+def quick() -> dict[str, list[Record]]:
+    """The finished trainings on drawn birds, by method."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in ResultStore(ROOT / "results" / REFERENCE).records():
+        if record.run.get("dataset") == "synthetic" and record.run["job"] == "train" and record.status == "done":
+            found[record.run["method"]].append(record)
+    return found
+
+
+def test_every_record_has_the_id_that_todays_settings_give_it() -> None:
+    """Else it would be measured again, and its next seed would stand in another row."""
+    for record in ResultStore(ROOT / "results" / REFERENCE).records():
+        run = as_run(record.run)
+        assert (record.id, record.hash, record.experiment) == (run.id, run.hash, run.experiment)
+
+
+@pytest.mark.parametrize("method", methods.available())
+def test_every_method_learns_the_drawn_birds_on_two_seeds(method: str, quick: dict[str, list[Record]]) -> None:
+    assert len({record.run["seed"] for record in quick[method]}) >= 2
+    for record in quick[method]:
+        assert record.metrics["last"].top1 > TIMES_CHANCE / record.split["classes"]

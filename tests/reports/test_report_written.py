@@ -1,0 +1,107 @@
+"""A report as it is written: its summary, its parts in their order, and what a damaged file leaves of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reports.contents import Report
+from reports.predictions import NOTHING_STORED
+from reports.report import terminal_tables, write_report
+from reports.tables.table_registry import build_tables
+from results.store import ResultsError, ResultStore
+from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
+
+
+def test_no_table_has_two_columns_of_one_name():
+    for name, table in build_tables([], NOTHING_STORED).items():
+        headings = [column.heading for column in table.columns]
+        assert sorted(set(headings)) == sorted(headings), name
+
+
+def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: ResultStore, tmp_path: Path):
+    records = [trained("plain"), trained("sef", top1=0.7), trained("sef", top1=0.9, variant="no_lmgm")]
+    fill(store, [*records, trained("sef", top1=0.6, recipe={"epochs": 3})])
+    summary = write_report(store, tmp_path / "report", "x").summary
+    best = [sentence.partition(": highest last-epoch top-1 in %: ") for sentence in summary if "highest" in sentence]
+    assert [(place, told) for place, _, told in best] == [
+        ("cub100, common recipe, resnet50, 448 px, epochs: 10", "80.0 (n=1), plain paper (of 2 with an accuracy)."),
+        ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef paper (of 1 with an accuracy)."),
+    ]
+    assert any(re.fullmatch(r"Values are missing for \d+ reasons, listed below\.", sentence) for sentence in summary)
+
+
+def test_pairs_without_a_test_count_as_none(store: ResultStore, tmp_path: Path):
+    fill(store, [trained("plain")])
+    store.write(trained("sef"))  # without predictions
+    summary = write_report(store, tmp_path / "report", "x").summary
+    assert not any("differ at 5 %" in sentence for sentence in summary)
+    assert "1 pair could not be tested; the table of pairs says why." in summary
+
+
+@pytest.mark.parametrize("file", ["predictions.parquet", "history.csv"])
+def test_one_damaged_file_leaves_the_report_whole_and_is_named(store: ResultStore, tmp_path: Path, file: str):
+    records = [trained("plain"), trained("sef")]
+    fill(store, records, 20)
+    damaged = store.root / records[0].id / file
+    damaged.write_bytes(
+        damaged.read_bytes()[: damaged.stat().st_size // 2] if file.endswith("parquet") else b"\xff\x00"
+    )
+    read = store.predictions if file.endswith("parquet") else store.history
+    with pytest.raises(ResultsError, match=rf"{file}: is damaged; move"):
+        read(records[0].id)
+    report = write_report(store, tmp_path / "report", "x")
+    rows = report.tables["missing"].frame
+    (reason,) = rows[(rows["where"] == records[0].id) & (rows["value"] == file)]["reason"]
+    assert str(damaged) in reason
+    assert report.pictures["curves"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsError, match=r"file/x.*choose another --out"):
+        write_report(ResultStore(tmp_path), tmp_path / "file" / "x", "x")
+
+
+def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):
+    report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
+    assert "There is nothing yet" in report.page.read_text()
+    assert "nothing yet" in terminal_tables(report)[0]
+    assert report.pictures == {}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("report")
+    store = ResultStore(folder / "results")
+    records = [trained(method, seed, 0.8 + seed / 100) for method in ("plain", HOSTILE) for seed in range(2)]
+    fill(store, [*records, profiled("plain"), failed("sef"), trained("plain", protocol="paper")], 60)
+    return write_report(store, folder / "report", "Birds & <b>cars</b>")
+
+
+def test_report_reads_summary_then_jobs_then_missing_then_provenance(report: Report):
+    text = report.page.read_text()
+    order = ["6 done, 1 failed", "## Reproduce", "## Compare", "## Profile", "### What is missing", "### Provenance"]
+    assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
+    assert "<" not in text.replace("](", "")
+
+
+def test_report_links_are_relative_and_lead_to_files(report: Report):
+    links = re.findall(r"(?<!\\)\]\((.*?)\)", report.page.read_text())
+    assert links
+    assert all((report.page.parent / link).is_file() for link in links)
+    assert all(path.is_file() for path in report.paths)
+
+
+def test_report_keeps_protocols_in_separate_tables(report: Report):
+    text = report.page.read_text()
+    assert "#### cub100, common recipe" in text
+    assert "#### cub100, paper recipe" in text
+
+
+def test_report_on_chosen_records_leaves_out_the_others(store: ResultStore, tmp_path: Path):
+    fill(store, [trained("plain"), trained("sef")])
+    report = write_report(store, tmp_path / "report", "One", [trained("plain")])
+    assert "sef" not in report.page.read_text()

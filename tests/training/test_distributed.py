@@ -1,0 +1,184 @@
+"""Several processes that share a Run end where one process ends; and what they are told when that can't be."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributed import TCPStore
+
+from benchmarks.environment import Environment, Execution
+from benchmarks.errors import UserError
+from benchmarks.training.distributed import Processes
+from benchmarks.training.listener import Silent
+from benchmarks.training.state import Diverged
+from benchmarks.training.train import Trainer
+from methods.plain.model import Plain
+from methods.ws_dan.centres import Centres
+from results.settings import Run
+from tests.helpers.small_training import SWIN, equal, outcome, small_run, train
+
+SGD: dict[str, Any] = {"optimizer": {"name": "sgd", "lr": 0.05}, "batch_size": 7}
+"""18 images: batches of 7, 7 and 4, which two processes share as 3 and 4, and 2 and 2."""
+
+
+def together(world: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
+    """What `work(folder, *arguments)` gives in each of so many processes, started as torchrun starts them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # As torchrun does, this process keeps the store where they meet: a port that is only looked up may be taken then.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.helpers.small_training"])
+    given = (work, folder, *arguments)
+    processes = [context.Process(target=_one, args=(rank, world, store.port, *given)) for rank in range(world)]
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.exitcode for process in processes] == [0] * world
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
+
+
+def _one(rank: int, world: int, port: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> None:
+    own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    own |= {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
+    os.environ.update({name: str(value) for name, value in own.items()})
+    torch.save(work(folder, *arguments), folder / f"{rank}.pt")
+
+
+class Hears(Silent):
+    """Counts; interrupts after so many batches."""
+
+    def __init__(self, batches: int = 0) -> None:
+        self.left, self.images, self.evaluations, self.notes = batches, 0, 0, list[str]()
+
+    def trained(self, images: int) -> None:
+        self.images += images
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def evaluated(self, images: int) -> None:
+        self.evaluations += images
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def trained(folder: Path, run: Run) -> dict[str, Any]:
+    listener = Hears()
+    ended = Trainer(run, Environment(), folder, listener).train()
+    return outcome(ended) | {"heard": listener.images, "processes": ended.processes}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_end_with_the_weights_of_one(accumulate: int, tmp_path: Path) -> None:
+    """Without batch norm, with random crops and flips; a batch of 7 can't be cut into halves."""
+    run = small_run(backbone=SWIN, **SGD, accumulate=accumulate, stored_size=40, clip_norm=1.0)
+    alone = outcome(train(run, tmp_path / "alone"))
+    first, second = together(2, trained, tmp_path / "two", run)
+    assert first["processes"] == 2
+    assert equal(first["weights"], second["weights"])
+    torch.testing.assert_close(first["weights"], alone["weights"], rtol=1e-4, atol=2e-6)
+    for one, other in zip(first["history"], alone["history"], strict=True):
+        assert one["images"] == other["images"] == 18
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    logits, expected = (found["chosen"]["last"]["logits"] for found in (first, alone))
+    assert logits.shape == (15, 3)  # every test image once, though two processes can't share 15 alike
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-5)
+    assert (first["heard"], second["heard"]) == (36, 0), "the first process alone is heard"
+
+
+def test_with_batch_norm_of_its_own_each_process_ends_with_the_same_method(tmp_path: Path) -> None:
+    first, second = together(2, trained, tmp_path, small_run(**SGD))
+    assert equal(first, second | {"heard": first["heard"]})
+
+
+def moved_centres(folder: Path, features: Tensor, labels: Tensor, duplicates: Any) -> Tensor:
+    processes = Processes.join("cpu")
+    centres = Centres(4, features.shape[1], duplicates=duplicates)
+    own = processes.share(len(labels))
+    for _ in range(2):
+        centres.update(features[own], labels[own])
+    return centres.centres
+
+
+@pytest.mark.parametrize("duplicates", ["all", "last"])
+def test_centres_count_all_processes_once(duplicates: Any, tmp_path: Path) -> None:
+    features, labels = torch.randn(9, 6), torch.tensor([0, 1, 1, 2, 0, 2, 1, 0, 0])
+    expected = Centres(4, 6, duplicates=duplicates)
+    for _ in range(2):
+        expected.update(features, labels)
+    for centres in together(3, moved_centres, tmp_path, features, labels, duplicates):
+        torch.testing.assert_close(centres, expected.centres)
+
+
+def interrupted(folder: Path, run: Run, batches: int) -> None:
+    listener = Hears(batches)
+    trainer = Trainer(run, Environment(execution=Execution(checkpoint_seconds=0)), folder, Silent())
+    trainer.listener = listener
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+
+
+def test_taken_up_again_they_end_with_the_same_bits(tmp_path: Path) -> None:
+    run = small_run(**SGD, options={"dropout": 0.5})
+    whole, _ = together(2, trained, tmp_path / "whole", run)
+    together(2, interrupted, tmp_path / "cut", run, 5)
+    first, second = together(2, trained, tmp_path / "cut", run)
+    whole["heard"], first["heard"], second["heard"] = 0, 0, 0
+    assert equal(first, whole)
+    assert equal(second, whole)
+
+
+def test_another_number_of_processes_can_go_on_and_says_so(tmp_path: Path) -> None:
+    run = small_run(backbone=SWIN, **SGD)
+    whole = outcome(train(run, tmp_path / "whole"))
+    together(2, interrupted, tmp_path / "cut", run, 5)
+    ended = train(run, tmp_path / "cut")
+    assert ended.notes == ["begun by 2 processes and continued by 1"]
+    torch.testing.assert_close(outcome(ended)["weights"], whole["weights"], rtol=1e-4, atol=2e-6)
+    assert ended.progress.history[1]["loss"] == pytest.approx(whole["history"][1]["loss"], rel=1e-5)
+
+
+def diverges(folder: Path, run: Run) -> dict[str, Any]:
+    losses, calls = Plain.losses, 0
+
+    def spoilt(self: Plain, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        nonlocal calls
+        calls += 1
+        spoils = os.environ["RANK"] == "1" and calls == 2
+        return {name: value * (float("nan") if spoils else 1) for name, value in losses(self, images, labels).items()}
+
+    Plain.losses = spoilt  # type: ignore[method-assign]
+    with pytest.raises(Diverged) as caught:
+        Trainer(run, Environment(), folder, Silent()).train()
+    return caught.value.details
+
+
+def test_one_that_diverges_stops_all(tmp_path: Path) -> None:
+    for details in together(2, diverges, tmp_path, small_run(**SGD)):
+        assert (details["epoch"], details["batch"]) == (1, 2)
+        assert details["losses"]["cross_entropy"] != details["losses"]["cross_entropy"]
+
+
+def refused(folder: Path, run: Run) -> str:
+    with pytest.raises(UserError) as caught:
+        Trainer(run, Environment(), folder, Silent())
+    return str(caught.value)
+
+
+def test_synchronised_batch_norm_is_refused_on_cpus(tmp_path: Path) -> None:
+    run = small_run(**SGD, sync_batchnorm=True)
+    assert all("set sync_batchnorm to false" in said for said in together(2, refused, tmp_path, run))
+    assert train(run, tmp_path / "alone").processes == 1, "one process has nothing to synchronise"

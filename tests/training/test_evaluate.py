@@ -1,0 +1,63 @@
+"""Metrics against slow, obvious formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.training import evaluate
+from benchmarks.training.evaluate import CALIBRATION_BINS, metrics
+
+
+@given(st.integers(1, 40), st.integers(2, 9), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_metrics_equal_loops_over_images(images: int, classes: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(images, classes, generator=generator)
+    labels = torch.randint(classes, (images,), generator=generator)
+    found = metrics(logits, labels, epoch=3)
+
+    right, top5, loss = [], 0, 0.0
+    per_class: dict[int, list[bool]] = {}
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(CALIBRATION_BINS)]
+    for row, label in zip(logits.double().tolist(), labels.tolist(), strict=True):
+        total = sum(math.exp(value) for value in row)
+        probabilities = [math.exp(value) / total for value in row]
+        order = sorted(range(classes), key=lambda k: -row[k])
+        correct = order[0] == label
+        right.append(correct)
+        top5 += label in order[:5]
+        loss -= math.log(probabilities[label])
+        per_class.setdefault(label, []).append(correct)
+        confidence = probabilities[order[0]]
+        bins[min(max(math.ceil(confidence * CALIBRATION_BINS), 1), CALIBRATION_BINS) - 1].append((confidence, correct))
+    calibration = sum(
+        len(one) / images * abs(sum(c for _, c in one) / len(one) - sum(p for p, _ in one) / len(one))
+        for one in bins
+        if one
+    )
+    assert found.epoch == 3
+    assert found.top1 == pytest.approx(sum(right) / images)
+    assert found.top5 == pytest.approx(top5 / images)
+    assert found.log_loss == pytest.approx(loss / images)
+    assert found.mean_class == pytest.approx(sum(sum(r) / len(r) for r in per_class.values()) / len(per_class))
+    assert found.calibration_error == pytest.approx(calibration, abs=1e-9)
+
+
+def test_mean_class_accuracy_weighs_classes_not_images() -> None:
+    logits = torch.tensor([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0], [9.0, 0.0]])
+    found = metrics(logits, torch.tensor([0, 0, 0, 1]), epoch=1)
+    assert found.top1 == pytest.approx(0.75)
+    assert found.mean_class == pytest.approx(0.5)
+
+
+def test_logits_of_another_shape_than_the_contracts_are_named() -> None:
+    assert evaluate.checked(torch.zeros(7, 5), 7, 5).shape == (7, 5)
+    with pytest.raises(ValueError, match=r"returned \(B, 4\); its contract asks for logits \(B, 5\)"):
+        evaluate.checked(torch.zeros(7, 4), 7, 5)
+    with pytest.raises(ValueError, match=r"returned \(14, 5\)"):
+        evaluate.checked(torch.zeros(14, 5), 7, 5)

@@ -1,0 +1,104 @@
+"""Compiled, a training is the same; all compiling is done before it begins; exactness is what the precision says."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.errors import UserError
+from benchmarks.training import compile
+from benchmarks.training.engine import Engine
+from benchmarks.training.numerics import numerics
+from methods.plain.model import Plain
+from tests.helpers.small_training import outcome, small_run, train
+
+
+class Backend:
+    """Compiles to torch's own operations, as fast as that goes, and counts."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+        self.before_training: int | None = None
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        self.graphs += 1
+        return graph.forward
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    backend, rehearse = Backend(), Engine.rehearse
+
+    def counted(self: Engine, *arguments: Any) -> str | None:
+        note = rehearse(self, *arguments)
+        backend.before_training = backend.graphs
+        return note
+
+    monkeypatch.setattr(Engine, "rehearse", counted)
+    monkeypatch.setattr(compile, "BACKEND", backend)
+    return backend
+
+
+@pytest.mark.parametrize("method", ["plain", "bilinear_cnn", "sef"])
+def test_compiled_training_is_the_same_and_compiles_nothing_on_its_way(
+    method: str, backend: Backend, tmp_path: Path
+) -> None:
+    """Also in a second phase, in evaluations, and where the last batch is smaller."""
+    run = small_run(method)
+    written, compiled = train(run, tmp_path / "written"), train(run, tmp_path / "compiled", compile=True)
+    assert backend.graphs == backend.before_training
+    assert backend.graphs >= 2  # losses, and the forward pass of evaluations
+    assert written.compile_seconds is None
+    assert compiled.compile_seconds is not None
+    assert compiled.compile_seconds > compiled.training_seconds
+    assert compiled.notes == []
+    torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
+
+
+def test_a_method_that_steps_past_its_losses_is_said_not_to_be_compiled(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(self: Plain, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
+        yield {"own": functional.cross_entropy(self(images), labels)}
+
+    monkeypatch.setattr(Plain, "steps", own)
+    assert "its training is not compiled" in train(small_run(), tmp_path, compile=True).notes[0]
+
+
+def test_without_a_compiler_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
+        train(small_run(), tmp_path, compile=True)
+
+
+@pytest.mark.parametrize(
+    ("precision", "products", "convolutions"),
+    [("fp32", "highest", False), ("tf32", "high", True), ("bf16", "highest", False)],
+)
+def test_float32_is_rounded_only_where_that_is_asked_for(precision: str, products: str, convolutions: bool) -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    with numerics(precision):
+        assert torch.get_float32_matmul_precision() == products
+        assert torch.backends.cudnn.allow_tf32 == convolutions
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_gpu_repeats_itself_only_where_that_is_asked_for(deterministic: bool) -> None:
+    with numerics("fp32", deterministic):
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+        assert torch.backends.cudnn.benchmark != deterministic
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_every_precision_trains(precision: str, tmp_path: Path) -> None:
+    exact, rough = (train(small_run(precision=p), tmp_path / p) for p in ("fp32", precision))
+    assert rough.progress.history[-1]["loss"] == pytest.approx(exact.progress.history[-1]["loss"], rel=0.05)
