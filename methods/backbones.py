@@ -1,13 +1,12 @@
-"""Backbones: any timm network, cut at named taps, filled from a local weight file, with an account of what was not.
+"""Backbones: any timm network, cut at named taps and filled from a local weight file; unfilled layers are reported.
 
-Two roads lead to the maps. Strides and `"final"` go through timm's `forward_intermediates`, which every current timm
-family has; names of other modules (`"Mixed_7a"`) go through timm's torch.fx feature extraction. What a Swin attends to
-(`"attention"`) comes along with the first road, from `methods.swin_attention`.
+Strides and `"final"` are read with timm's `forward_intermediates`, which every current timm family has; other modules
+(`"Mixed_7a"`) with timm's torch.fx feature extraction. The attention of a Swin (`"attention"`) is read in the same pass
+as the strides, by `methods.swin_attention`.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 import sys
@@ -26,9 +25,10 @@ from torch import Tensor, nn
 
 from methods import swin_attention
 from methods.interface import BackboneError, Tap
+from methods.names import unknown
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
-"""Weight files that belong to the project: small networks trained on its own drawn images."""
+"""Weight files of the project itself: small networks trained on its synthetic images."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,22 @@ class WeightFile:
 
     @property
     def network_options(self) -> dict[str, Any]:
-        """timm options without which this very file gives wrong features (`weights/known.yaml`), or nothing."""
+        """timm options that this file needs to give right features (`weights/known.yaml`); empty for most files."""
         known = yaml.safe_load((SHIPPED_WEIGHTS / "known.yaml").read_text(encoding="utf-8"))
         return dict(known.get(self.sha256, {}).get("options", {}))
 
 
-def find_weights(backbone: str, choice: str, root: Path | None) -> WeightFile | None:
+def find_weights(backbone: str, choice: str | Path, root: Path | None) -> WeightFile | None:
     """The weight file for a timm network.
 
-    `choice` is `"none"` (start from random weights), a file name below `root` or among the shipped ones, or `"auto"`:
-    the one file called `<backbone>.*` or `<backbone>_to_*`. Raises `BackboneError` if that is not exactly one.
+    `choice` is `"none"` (random weights), the name of a file in `root` or among the shipped ones, the path of any
+    file, or `"auto"`: the one file called `<backbone>.*` or `<backbone>_to_*`. Raises `BackboneError` unless exactly
+    one file fits.
     """
     if choice == "none":
         return None
+    if isinstance(choice, Path):
+        return WeightFile.of(choice)
     roots = [folder for folder in (root, SHIPPED_WEIGHTS) if folder is not None and folder.is_dir()]
     files = [
         file
@@ -71,16 +74,16 @@ def find_weights(backbone: str, choice: str, root: Path | None) -> WeightFile | 
     ]
     if choice == "auto":
         fits = [file for file in files if file.stem == backbone or file.stem.startswith(f"{backbone}_to_")]
-        wish = f"weights for {backbone}"
+        wanted = f"weights for {backbone}"
     else:
         fits = [file for file in files if choice in (file.name, file.stem)]
-        wish = f"weight file {choice!r}"
+        wanted = f"weight file {choice!r}"
     if len(fits) != 1:
         found = ", ".join(file.name for file in fits or files) or "nothing"
         problem = "several fit" if fits else "not there"
         raise BackboneError(
-            f"{wish}: {problem} (found: {found}); put the file in the folder given by --weights, name it, without its "
-            "folder, with --set pretrained=FILE, or train from random weights with --set pretrained=none"
+            f"{wanted}: {problem} (found: {found}); put the file in the folder given by --weights, name it (without "
+            "its folder) with --set pretrained=FILE, or train from random weights with --set pretrained=none"
         )
     return WeightFile.of(fits[0])
 
@@ -88,33 +91,35 @@ def find_weights(backbone: str, choice: str, root: Path | None) -> WeightFile | 
 def check_name(name: str) -> None:
     """Raises `BackboneError` with the nearest names if timm has no network `name`."""
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        raise BackboneError(f"timm has no network {name!r}; nearest: {', '.join(near) or 'none'}")
+        raise BackboneError(unknown("timm", "network", name, timm.list_models()))
 
 
 @dataclass
 class TimmBackbones:
-    """The runner's `BackboneSource`: hands out timm networks, and keeps account of what their weight files filled."""
+    """A `BackboneSource` of timm networks that records what their weight files filled."""
 
     name: str
     image_size: int
-    pretrained: str = "none"
-    """As `choice` of `find_weights`; a second network gets its own file, or none if this is `"none"`."""
+    pretrained: str | Path = "none"
+    """The `choice` of `find_weights`; a second network takes `"auto"`, or `"none"` if this is `"none"`."""
     weights_root: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """timm options of the Run's own network."""
     allow_unfilled: bool = False
-    """Whether layers before a tap may stay random where the file does not hold them."""
+    """Whether layers before a tap may stay random if the file does not hold them."""
+    from_timm: bool = False
+    """Whether timm fills the networks with weights that it downloads; `pretrained` is then not looked at."""
     loaded: dict[str, tuple[WeightFile, list[str]]] = field(default_factory=dict)
-    """Per network: its file, and the parameters the file did not hold, whether used or behind the taps."""
+    """By network: its file, and the parameters that the file did not hold, before or after the taps."""
 
     def features(self, taps: Sequence[Tap], name: str | None = None) -> Backbone:
         """See `methods.interface.BackboneSource.features`."""
         name = name or self.name
         own = name == self.name
-        file = find_weights(name, self.pretrained if own or self.pretrained == "none" else "auto", self.weights_root)
+        choice = self.pretrained if own or self.pretrained == "none" else "auto"
+        file = None if self.from_timm else find_weights(name, choice, self.weights_root)
         options = {**(file.network_options if file else {}), **(self.options if own else {})}
-        net = create_network(name, self.image_size, options)
+        net = create_network(name, self.image_size, options, self.from_timm)
         missing = fill(net, file.path) if file else []
         backbone = Backbone(net, taps, self.image_size, is_fixed_size(name))
         if file:
@@ -134,29 +139,33 @@ def is_fixed_size(name: str) -> bool:
     return bool(timm.get_pretrained_cfg_value(name, "fixed_input_size"))
 
 
-def create_network(name: str, image_size: int, options: Mapping[str, Any]) -> nn.Module:
-    """A timm network with random weights and no classifier, for square images of `image_size` pixels."""
+def create_network(name: str, image_size: int, options: Mapping[str, Any], from_timm: bool = False) -> nn.Module:
+    """A timm network without a classifier for square images of `image_size` pixels, its weights random or timm's."""
     check_name(name)
     options = dict(options)
     if is_fixed_size(name):
         options.setdefault("img_size", image_size)
     try:
-        return timm.create_model(name, pretrained=False, num_classes=0, **options)
+        return timm.create_model(name, pretrained=from_timm, num_classes=0, **options)
     except (TypeError, ValueError, AssertionError) as error:
         raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        if not from_timm:
+            raise
+        raise BackboneError(f"timm has no weights of {name} at hand ({error}); name a weight file instead") from error
 
 
 def fill(net: nn.Module, file: Path) -> list[str]:
     """Loads a state dict (safetensors, or a pickle opened with `weights_only=True`) into `net`.
 
-    Returns the names the file does not hold. Raises `BackboneError` for a file that can't be read or is of another
+    Returns the names that the file does not hold. Raises `BackboneError` for a file that can't be read or is of another
     network.
     """
     try:
         state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise BackboneError(f"{file}: is not a readable weight file; fetch it again") from error
-    except Exception as error:  # unpickling refuses with many types; all mean the same to the user
+    except Exception as error:  # unpickling raises many types; all mean the same to the user
         raise BackboneError(f"{file}: holds more than tensors and was not opened; save a plain state dict") from error
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else None
@@ -195,7 +204,7 @@ class Backbone(nn.Module):
         strides = [info["reduction"] for info in net.feature_info]
         modules = [info["module"] for info in net.feature_info]
         self.attention_taps = [tap for tap in self.taps if tap in swin_attention.TAPS]
-        if self.attention_taps:  # before the strides are looked at: a network that is no Swin is refused for that
+        if self.attention_taps:  # before the strides are checked: that the network is no Swin is the clearer error
             swin_attention.keep(net)
         unknown = [tap for tap in self.taps if isinstance(tap, int) and tap not in strides]
         if unknown:
@@ -235,27 +244,27 @@ class Backbone(nn.Module):
         return [maps[tap] for tap in self.taps]
 
     def parameter_names(self) -> set[str]:
-        """Names, in the whole network's own terms, of the tensors that are used up to the taps."""
+        """Names of the tensors that the taps depend on, as the whole network calls them."""
         return set(self.net.state_dict())
 
     def _as_map(self, features: Tensor) -> Tensor:
-        """timm's final features in any of its layouts -> `(B, C, h, w)`."""
-        if features.ndim == 3:  # tokens (B, N, C), class tokens first; a square of them, as images are square
+        """timm's final features, whatever their layout, as `(B, C, h, w)`."""
+        if features.ndim == 3:  # tokens (B, N, C), class tokens first; they form a square because images are square
             tokens = features[:, getattr(self.net, "num_prefix_tokens", 0) :]
             return tokens.transpose(1, 2).unflatten(2, [math.isqrt(tokens.shape[1])] * 2)
         layout = str(getattr(self.net, "output_fmt", "NCHW"))
         return features.permute(0, 3, 1, 2) if layout == "NHWC" else features
 
     def _cut(self, image: Tensor) -> tuple[int, ...]:
-        """Drops the modules that no tap depends on, and returns the channels of each tap, by a look at one image.
+        """Passes one image through, drops the modules that no tap depends on, and returns the channels of each tap.
 
-        Raises `BackboneError` if the network can't give its maps of such an image.
+        Raises `BackboneError` if the network gives no maps for such an image.
         """
         self.eval()
         with torch.enable_grad():
             try:
                 maps = self(image)
-            except Exception as error:  # networks raise what they happen to stumble over
+            except Exception as error:  # networks raise all kinds of errors here
                 raise BackboneError(
                     f"{type(self.net).__name__} gives no maps at {list(self.taps)} of an image of {image.shape[3]} px "
                     f"({error}); take another tap, image size or network"
@@ -276,7 +285,7 @@ class Backbone(nn.Module):
         if dropped:
             try:
                 self(image)
-            except Exception:  # it goes through them for nothing, as HRNet through its last stage
+            except Exception:  # it still calls them, unused, as HRNet does with its last stage
                 for name, module in dropped.items():
                     self.net.set_submodule(name, module)
         self.train()
@@ -284,14 +293,13 @@ class Backbone(nn.Module):
 
 
 def _extract(net: nn.Module, nodes: list[str]) -> nn.Module:
-    """`net` cut behind its modules `nodes`, everything after the last one dropped."""
+    """`net` cut after its modules `nodes`; everything after the last one is dropped."""
     names = dict(net.named_modules())
     for node in nodes:
         if node not in names:
-            near = difflib.get_close_matches(node, names, n=3)
-            raise BackboneError(f"{type(net).__name__} has no module {node!r}; nearest: {', '.join(near) or 'none'}")
+            raise BackboneError(unknown(type(net).__name__, "module", node, names))
     try:
         return create_feature_extractor(net, {node: node for node in nodes})
-    except Exception as error:  # torch.fx raises many types; none of them is the user's to understand
+    except Exception as error:  # torch.fx raises many types that mean nothing to the user
         message = f"{type(net).__name__} can't be cut at {nodes} (torch.fx: {error}); use a stride"
         raise BackboneError(message) from error

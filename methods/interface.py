@@ -1,7 +1,7 @@
-"""The contract of a method: what the runner asks of it, and what it may ask of the runner.
+"""The contract between a method and the runner.
 
-A method sees tensors. It never opens a file, picks a split, reads a clock or computes a metric: the runner owns
-those, so every method is measured alike, and a method's folder can be copied into another project as it stands.
+A method sees tensors. It never opens a file, picks a split, reads a clock or computes a metric: the runner does, so
+all methods are measured alike, and a method's folder can be copied into another project unchanged.
 
 Images are float tensors `(B, 3, H, W)`, normalised with the ImageNet mean and standard deviation. Labels are int64
 `(B,)` in `0 .. K-1`, logits `(B, K)`.
@@ -19,47 +19,47 @@ from torch import Tensor, nn
 Tap = int | str
 """Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map).
 
-Of a Swin also `"attention"` or `"attention_rollout"`: what each position of the last stage receives from the others in
-the last block, or through all blocks of that stage, `(B, heads, h, w)`."""
+Swin networks also have `"attention"` and `"attention_rollout"`, `(B, heads, h, w)`: the attention that each position of
+the last stage receives in its last block, or through all of its blocks."""
 
 
 class BackboneError(Exception):
-    """A backbone or weight file can't serve. One line that names it and says what to do."""
+    """A backbone or weight file can't be used. The message is one line that names it and says what to do."""
 
 
 class FeatureExtractor(Protocol):
-    """A backbone cut at its taps: images `(B, 3, H, W)` -> one map `(B, C, h, w)` per tap, in the order asked for."""
+    """A backbone cut at its taps: images `(B, 3, H, W)` -> one map `(B, C, h, w)` per tap, in the order requested."""
 
     channels: tuple[int, ...]
-    """C of each tap."""
+    """C of each map."""
 
     def __call__(self, images: Tensor) -> list[Tensor]: ...
 
 
 class BackboneSource(Protocol):
-    """Hands a method its backbone. The runner decides which network that is and where its weights come from."""
+    """Gives a method its backbone. The runner decides which network it is and where its weights come from."""
 
     name: str
-    """timm name of the Run's network, for a method whose paper treats one network specially."""
+    """timm name of the Run's network, for methods whose paper treats one network specially."""
 
     def features(self, taps: Sequence[Tap], name: str | None = None) -> FeatureExtractor:
-        """Builds a backbone cut at `taps`; an `nn.Module`, so assigning it registers it.
+        """Builds a backbone cut at `taps`. It is an `nn.Module`, so assigning it to an attribute registers it.
 
-        `name` asks for another network than the Run's own (a second stream). Raises `BackboneError` if the network
-        has no such tap, or if its weight file leaves a layer before the tap unfilled.
+        `name` selects another network than the Run's (for a second stream). Raises `BackboneError` if the network has
+        no such tap, or if its weight file does not fill a layer before a tap.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training in which only some parameters learn."""
+    """A part of the training in which all or only some parameters learn."""
 
     name: str
     trains: tuple[str, ...] | None = None
-    """Names of the parameter groups that learn; None: all of them."""
+    """Names of the parameter groups that learn; None for all."""
     share: float = 1.0
-    """Share of the epochs where the recipe gives one number of epochs for the whole training."""
+    """Share of the epochs, used if the recipe gives one number of epochs for the whole training."""
 
 
 @dataclass(frozen=True)
@@ -71,40 +71,40 @@ class Sampling:
 
 
 class Method(nn.Module, ABC):
-    """One paper. Subclasses take `(backbones: BackboneSource, num_classes: int, **options)`.
+    """One paper's network and losses. Subclasses take `(backbones: BackboneSource, num_classes: int, *, **options)`.
 
-    The keyword options are what ablations switch; a named set of them is a *variant* in the method's `recipe.yaml`.
+    Ablations switch the keyword options. A named set of them is a *variant* in the method's `recipe.yaml`.
     """
 
     views: int = 1
-    """Forward passes through the backbone per test image; stated beside every accuracy and image rate."""
+    """Forward passes through the backbone per test image, reported with every accuracy and every images/s."""
     sampling: Sampling = Sampling()
     soft_labels: bool = False
-    """Whether `losses` and `steps` also take class probabilities `(B, K)`, as mixup and CutMix make them. Not so where
-    a loss asks whether two images are of one class, or what an image's one class is."""
+    """Whether `losses` and `steps` also take class probabilities `(B, K)`, as mixup and CutMix produce. Losses that
+    need one class per image (centres, pairs of a class) can't."""
 
     maps_of_class: bool = False
-    """Whether the maps of `attention` are the predicted class's own, so that map k is not the same for all images."""
+    """Whether the maps of `attention` depend on the predicted class, so that map k means something else per class."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Images `(B, 3, H, W)` -> logits `(B, K)`: the paper's read-out, one fixed one."""
+        """Images `(B, 3, H, W)` -> logits `(B, K)`, the prediction that the paper reports."""
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Named, already weighted scalar losses; their sum is minimised and each is logged. Default: cross-entropy.
+        """Named, already weighted scalar losses. Their sum is minimised, each is logged. Default: cross-entropy.
 
-        `labels` (B,), or `(B, K)` probabilities where `soft_labels` says so.
+        `labels` are `(B,)`, or probabilities `(B, K)` if `soft_labels` allows them.
         """
         return {"cross_entropy": nn.functional.cross_entropy(self(images), labels)}
 
     def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
-        """Losses of each optimiser step that one batch makes; the runner steps between two of them. Default: one."""
+        """The losses of each optimiser step made on one batch; the runner steps after each. Default: one step."""
         yield self.losses(images, labels)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Every parameter in exactly one named group; recipes give each group its learning-rate multiplier.
+        """Puts every parameter into exactly one named group; recipes set a learning-rate multiplier for each group.
 
-        Default: `backbone` (the modules made by the `BackboneSource`, told by their `is_backbone` mark) and `head`.
+        Default: `backbone` (modules with the mark `is_backbone`, as a `BackboneSource` makes them) and `head`.
         """
         backbone = {
             id(parameter)
@@ -118,31 +118,31 @@ class Method(nn.Module, ABC):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stretches of training in their order. Default: one, in which everything learns."""
+        """The phases of training in order. Default: one, in which everything learns."""
         return (Phase("all"),)
 
     def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Called once before training, outside autograd and in evaluation mode, with un-augmented training batches
-        `(images, labels)`. Default: nothing.
+        """Called once before training with un-augmented training batches `(images, labels)`, without autograd and in
+        evaluation mode. Default: nothing.
         """
 
     def after_step(self) -> None:
-        """Called after each optimiser step, outside autograd (moving centres …). Default: nothing."""
+        """Called after each optimiser step, without autograd (to move centres, for example). Default: nothing."""
 
     def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> bool:
-        """Called once after the last epoch, as `initialise` and with its batches: fits what is not learned by
-        gradient (an SVM on the features …) and returns whether it changed anything. It counts for the last epoch's
-        accuracy alone: no earlier epoch was evaluated with it. Default: nothing.
+        """Called once after the last epoch like `initialise`: fits what gradients don't (an SVM on the features …).
+
+        Returns whether it changed anything. Only the last epoch's accuracy includes it. Default: nothing.
         """
         return False
 
     def attention(self, images: Tensor) -> Tensor | None:
-        """Non-negative maps `(B, M, h, w)` of where the method looks, or None where it has none."""
+        """Non-negative maps `(B, M, h, w)` of where the method looks, or None if it has none."""
         return None
 
     def explain(self, images: Tensor) -> dict[str, Tensor]:
-        """What the paper shows of an image beside its attention maps (crops, selected patches …).
+        """Named images `(B, 3, H, W)` that the paper shows besides attention maps (crops, selected patches …).
 
-        Named pictures `(B, 3, H, W)`, normalised as `images` are. In evaluation mode; draws nothing. Default: none.
+        Normalised like `images`. Called in evaluation mode; deterministic. Default: none.
         """
         return {}

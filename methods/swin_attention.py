@@ -1,7 +1,8 @@
-"""Where a Swin's last stage looks, read where timm computes it: its networks return features only.
+"""The attention of a Swin's last stage, captured inside timm's blocks because timm's networks return features only.
 
-Two more taps of a backbone, each a map `(B, heads, h, w)` over the positions of the last stage: `"attention"`, what a
-position receives in the last block, and `"attention_rollout"`, what it receives through all blocks of the stage.
+It adds two taps to a backbone, each a map `(B, heads, h, w)` over the positions of the last stage: `"attention"` is
+what a position receives in the last block, `"attention_rollout"` what it receives through all blocks of the stage.
+Only `swinfc` uses them today; they are here because they belong to the backbone, not to one paper.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ TAPS: tuple[Tap, ...] = ("attention", "attention_rollout")
 
 
 class KeptSoftmax(nn.Softmax):
-    """A softmax that keeps what it gave, until it is read."""
+    """A softmax that keeps its output until `read` takes it."""
 
     kept: Tensor | None = None
 
@@ -31,14 +32,14 @@ class KeptSoftmax(nn.Softmax):
 
 
 def keep(net: nn.Module) -> None:
-    """Makes the last stage's attention readable. Raises `BackboneError` for a network that isn't a Swin.
+    """Makes the last stage keep its attention. Raises `BackboneError` for a network that isn't a Swin.
 
-    No computation is added: timm's plain attention has the probabilities in hand. Its fused attention hasn't, so the
-    last stage's blocks are set to the plain one; the other stages stay as they are.
+    This adds no computation: timm's plain attention computes the probabilities anyway. Its fused attention does not,
+    so the last stage is switched to plain attention; the other stages stay as they are.
     """
     if not isinstance(net, SwinTransformer | SwinTransformerV2):
         raise BackboneError(
-            f"{type(net).__name__} is no Swin Transformer, so its last stage has no window attention to read; "
+            f"{type(net).__name__} is no Swin Transformer: its last stage has no window attention to read; "
             "choose a Swin (swin_base_patch4_window12_384, swin_tiny_patch4_window7_224 …)"
         )
     for block in last_stage(net):
@@ -47,11 +48,11 @@ def keep(net: nn.Module) -> None:
 
 
 def read(net: nn.Module, taps: Sequence[Tap], size: Sequence[int]) -> dict[Tap, Tensor]:
-    """The maps `(B, heads, h, w)`, float32, of the forward pass just made; `size` is the last stage's (h, w).
+    """The maps `(B, heads, h, w)`, float32, of the last forward pass; `size` is the last stage's (h, w).
 
-    A map is the mean over all queries of the probabilities with which they attend to a position: it sums to 1 (to
-    less where windows are padded, by what the padding got). The rollout is the same mean of the product of the
-    blocks' attention matrices, head by head, multiplied from the left as a row vector: no N × N product is made.
+    A map is the mean over all queries of the probabilities with which they attend to a position. It sums to 1, or to
+    less where windows are padded and the padding received a share. The rollout is the same mean of the product of the
+    blocks' attention matrices, head by head; multiplying from the left as a row vector avoids N × N products.
     """
     blocks = last_stage(net)
     kept = [block.attn.softmax.kept for block in blocks]
@@ -69,10 +70,10 @@ def read(net: nn.Module, taps: Sequence[Tap], size: Sequence[int]) -> dict[Tap, 
 
 
 def attend(flow: Tensor, probabilities: Tensor, window: tuple[int, int], shift: tuple[int, int]) -> Tensor:
-    """Sends each query's share of `flow` on to the keys it attends to.
+    """Passes each query's share of `flow` on to the keys it attends to: flow · attention, window by window.
 
-    `flow` `(B, heads, h, w)`, `probabilities` `(B · windows, heads, n, n)` as rows of queries, in the order of timm's
-    blocks: the map is rolled back by `shift`, padded at the right and bottom, and cut into windows row by row.
+    `flow` is `(B, heads, h, w)`; `probabilities` `(B · windows, heads, n, n)` have queries as rows. As in timm's
+    blocks, the map is rolled back by `shift`, padded at the right and bottom, and cut into windows row by row.
     """
     _, _, h, w = flow.shape
     flow = flow.roll((-shift[0], -shift[1]), dims=(2, 3))
@@ -87,10 +88,10 @@ def attend(flow: Tensor, probabilities: Tensor, window: tuple[int, int], shift: 
 
 
 def last_stage(net: Any) -> list[Any]:
-    """The blocks of a Swin's last stage, in the order they run."""
+    """The blocks of a Swin's last stage, in order."""
     return list(net.layers[-1].blocks)
 
 
 def _windows(block: Any, size: Sequence[int]) -> int:
-    """How many windows, the padded ones included, cover a map of `size`."""
+    """Number of windows, padded ones included, that cover a map of `size`."""
     return -(-size[0] // block.window_size[0]) * -(-size[1] // block.window_size[1])
