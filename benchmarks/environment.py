@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
 
 import datasets
@@ -73,6 +72,10 @@ def subsets(name: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def choose_device(wish: str) -> str:
     """`cpu` or `cuda` for `auto`, `cpu` or `cuda`. Raises `UserError` if there is no such device."""
+    if wish == "cpu":
+        return wish
+    import torch  # only where something is computed: `status` and `list` use this module too
+
     if wish == "cuda" and not torch.cuda.is_available():
         raise UserError("there is no CUDA device here; use --device cpu")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wish == "auto" else wish

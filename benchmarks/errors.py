@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from datasets import DatasetError
-from methods.interface import BackboneError
+from methods.errors import BackboneError
 
 
 class UserError(Exception):

@@ -10,13 +10,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from datasets.release import Archive, Expected
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class DatasetError(Exception):
@@ -137,6 +139,8 @@ class Dataset(ABC):
 
     def table(self) -> pd.DataFrame:
         """One row per image: path, label, class, split."""
+        import pandas as pd  # takes as long to load as all the rest that `run_all.py --help` needs
+
         return pd.DataFrame(
             {
                 "path": self.paths,

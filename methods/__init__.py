@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from methods.errors import NotOneMethod
 from methods.names import unknown
 
 if TYPE_CHECKING:  # listing methods needs no torch
@@ -24,10 +25,6 @@ FOLDER = Path(__file__).parent
 def available() -> list[str]:
     """Names of the methods: the folders that hold a `model.py`. Those whose name begins with `_` are none."""
     return sorted(path.parent.name for path in FOLDER.glob("[!._]*/model.py"))
-
-
-class NotOneMethod(TypeError):  # noqa: N818 - reads as what it is
-    """A method's folder defines none, or several."""
 
 
 @cache

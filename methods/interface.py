@@ -16,15 +16,23 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from methods.errors import BackboneError
+
+__all__ = [
+    "BackboneError",
+    "BackboneSource",
+    "FeatureExtractor",
+    "Method",
+    "Phase",
+    "Sampling",
+    "Tap",
+]
+
 Tap = int | str
 """Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map).
 
 Swin networks also have `"attention"` and `"attention_rollout"`, `(B, heads, h, w)`: the attention that each position of
 the last stage receives in its last block, or through all of its blocks."""
-
-
-class BackboneError(Exception):
-    """A backbone or weight file can't be used. The message is one line that names it and says what to do."""
 
 
 class FeatureExtractor(Protocol):

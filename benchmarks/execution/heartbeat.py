@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any
 
 import psutil
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 FILE = "progress.json"
@@ -169,6 +168,8 @@ class HeartbeatWriter:
         self.beat = self.beat.model_copy(update=known | {"updated": datetime.now(UTC)})
 
     def _say(self) -> None:
+        import torch  # only where something is computed: `status` reads heartbeats too
+
         self._told = time.monotonic()
         if torch.cuda.is_initialized():
             self._become(memory=torch.cuda.max_memory_reserved())

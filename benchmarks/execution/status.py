@@ -10,9 +10,8 @@ from typing import Any
 from benchmarks.execution import cluster_jobs, heartbeat
 from benchmarks.execution.display import time_left
 from benchmarks.execution.heartbeat import Heartbeat
-from benchmarks.training import checkpoint
 from results.record import Record
-from results.store import ResultsError, ResultStore
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultsError, ResultStore
 
 ORDER = ("running", "waiting", "interrupted", "failed", "unreadable", "done")
 
@@ -60,7 +59,7 @@ def summary(found: list[Row]) -> str:
 
 def _folders(root: Path) -> Iterator[Path]:
     """Of every Run that was begun."""
-    begun = {"record.json", heartbeat.FILE, checkpoint.NAME, checkpoint.PREVIOUS}
+    begun = {"record.json", heartbeat.FILE, CHECKPOINT, PREVIOUS_CHECKPOINT}
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.is_dir() and any((folder / name).is_file() for name in begun):
             yield folder

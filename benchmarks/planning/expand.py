@@ -18,7 +18,8 @@ from benchmarks.planning import batch_sweep, recipes
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, matches, none_fits
 from benchmarks.planning.phases import phase_plans
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
-from methods.backbones import BackboneError, check_name, find_weights
+from methods.backbones import check_name, find_weights
+from methods.errors import BackboneError
 from results.settings import AnyRun, ProfileRun, Recipe, Run
 
 

@@ -20,7 +20,8 @@ from benchmarks.config import deep_merge, parse, read_yaml
 from benchmarks.errors import UserError, require_known
 from benchmarks.planning.suite import DatasetChoice
 from methods import swin_attention
-from methods.backbones import BackboneError, check_name
+from methods.backbones import check_name
+from methods.errors import BackboneError
 from methods.interface import Method, Tap
 from results.settings import Recipe, Settings
 

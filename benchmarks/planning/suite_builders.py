@@ -14,7 +14,8 @@ from benchmarks.planning.expand import split_name
 from benchmarks.planning.recipes import Answer, PublishedRow
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
 from datasets import Dataset, DatasetError
-from methods.backbones import BackboneError, check_name, find_weights
+from methods.backbones import check_name, find_weights
+from methods.errors import BackboneError
 from results.settings import Recipe
 
 

@@ -10,10 +10,7 @@ import torch
 
 from benchmarks.errors import UserError
 from results.settings import Run, differences
-from results.store import write_whole
-
-NAME = "checkpoint.pt"
-PREVIOUS = "checkpoint.previous.pt"
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, write_whole
 
 
 class DamagedCheckpoint(Exception):  # noqa: N818 - reads as what it is
@@ -26,10 +23,10 @@ def save(folder: Path, run: Run, state: dict[str, Any]) -> None:
     def write(temporary: Path) -> None:
         torch.save({"settings": run.settings, **state}, temporary)
         # From here to the renaming of the new one there is no checkpoint.pt, and `load` takes the previous.
-        if (folder / NAME).is_file():
-            (folder / NAME).replace(folder / PREVIOUS)
+        if (folder / CHECKPOINT).is_file():
+            (folder / CHECKPOINT).replace(folder / PREVIOUS_CHECKPOINT)
 
-    write_whole(folder / NAME, write)
+    write_whole(folder / CHECKPOINT, write)
 
 
 def load(folder: Path, run: Run) -> tuple[dict[str, Any] | None, list[str]]:
@@ -39,7 +36,7 @@ def load(folder: Path, run: Run) -> tuple[dict[str, Any] | None, list[str]]:
     """
     _sweep(folder)
     notes: list[str] = []
-    for name in (NAME, PREVIOUS):
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         path = folder / name
         if not path.is_file():
             continue
@@ -56,7 +53,7 @@ def load(folder: Path, run: Run) -> tuple[dict[str, Any] | None, list[str]]:
 
 def discard(folder: Path) -> None:
     """Removes the checkpoints of a finished Run."""
-    for name in (NAME, PREVIOUS):
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         (folder / name).unlink(missing_ok=True)
     _sweep(folder)
 
@@ -79,5 +76,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _sweep(folder: Path) -> None:
     """Removes what a process left that was killed while it wrote."""
-    for half_written in folder.glob(f".{NAME}.*"):
+    for half_written in folder.glob(f".{CHECKPOINT}.*"):
         half_written.unlink(missing_ok=True)

@@ -12,10 +12,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torchvision.io import ImageReadMode, decode_image
 
 from datasets.interface import DatasetError
 
@@ -48,6 +46,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def _decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     """The pixels, or None where Pillow has to decide."""
+    # Imported here so that datasets can be listed and opened without torch, which takes seconds to load.
+    import torch
+    from torchvision.io import ImageReadMode, decode_image
+
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
         image = decode_image(encoded, ImageReadMode.RGB, apply_exif_orientation=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torchvision.datasets import Flowers102 as TorchvisionFlowers
 
 from datasets.formats.image_files import ImageFiles
 from datasets.formats.matlab import MatFile
@@ -73,6 +72,8 @@ class Flowers102(ImageFiles, Dataset):
         if train == "train":
             self.title = "Oxford 102 Flowers: 102 flowers, 1 020 train and 6 149 test photos"
             self.expected = Expected(classes=102, train=1_020, test=6_149)
+        from torchvision.datasets import Flowers102 as TorchvisionFlowers  # loads torch: only where it is used
+
         self.root = folder
         self.name = folder.name
         self.image_folder = folder / "jpg"

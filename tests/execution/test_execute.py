@@ -26,7 +26,7 @@ from benchmarks.training.train import Diverged, Trainer
 from methods.plain.model import Plain
 from results.record import Record
 from results.settings import AnyRun, Run
-from results.store import ResultsError, ResultStore, write_whole
+from results.store import CHECKPOINT, ResultsError, ResultStore, write_whole
 
 SMALL = {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32}
 RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}
@@ -81,7 +81,7 @@ def test_a_run_leaves_a_whole_record(here: Environment, store: ResultStore) -> N
     assert history is not None
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["images"].tolist() == [18, 18, 18]
-    assert not (store.root / run.id / checkpoint.NAME).exists()
+    assert not (store.root / run.id / CHECKPOINT).exists()
 
 
 def test_every_test_image_has_one_row_per_selection_and_the_rows_give_the_metrics(
@@ -182,7 +182,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
 
 def test_a_damaged_checkpoint_is_not_trusted(here: Environment, store: ResultStore) -> None:
     run = one_run(here)
-    (store.folder(run.id) / checkpoint.NAME).write_bytes(b"PK\x03\x04 cut short")
+    (store.folder(run.id) / CHECKPOINT).write_bytes(b"PK\x03\x04 cut short")
     assert execute.execute([run], store, here, QUIET).done == [run.id]
 
 

@@ -18,8 +18,7 @@ from benchmarks.execution import heartbeat, status
 from benchmarks.execution.cluster_jobs import Submitted
 from benchmarks.execution.display import Display, time_left, told
 from benchmarks.execution.heartbeat import Heartbeat, HeartbeatWriter
-from benchmarks.training import checkpoint
-from results.store import ResultStore
+from results.store import CHECKPOINT, ResultStore
 from tests.helpers import fake_results
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +43,7 @@ def states(store: ResultStore) -> dict[str, str]:
 def test_every_state_a_run_may_be_in(store: ResultStore) -> None:
     done, failed = fake_results.trained("plain", id="done"), fake_results.failed("plain", id="failed")
     fake_results.fill(store, [done, failed])
-    (store.folder("cut") / checkpoint.NAME).write_bytes(b"")
+    (store.folder("cut") / CHECKPOINT).write_bytes(b"")
     (store.folder("broken") / "record.json").write_text("{", encoding="utf-8")
     (store.root / "report").mkdir()
     with pulse(store, "on"):

@@ -13,7 +13,7 @@ from benchmarks.errors import UserError
 from benchmarks.training import checkpoint
 from benchmarks.training.listener import Silent
 from benchmarks.training.train import Trainer, TrainingResult
-from results.store import ResultsError
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultsError
 from tests.helpers.small_training import equal, outcome, small_run, train
 
 RUN = small_run()
@@ -62,9 +62,9 @@ def go_on(folder: Path) -> tuple[TrainingResult, list[str]]:
 
 @pytest.mark.parametrize("damage", [flip_a_byte, cut_short, empty])
 def test_a_damaged_checkpoint_is_found_out_and_the_one_before_it_used(damage: Any, tmp_path: Path) -> None:
-    damage(begun(tmp_path) / checkpoint.NAME)
+    damage(begun(tmp_path) / CHECKPOINT)
     trained, said = go_on(tmp_path)
-    assert checkpoint.NAME in said[0]
+    assert CHECKPOINT in said[0]
     assert said[1] == "goes on after epoch 1 and 1 batches of 2"
     assert trained.progress.notes == said[:1]
     assert equal(outcome(trained), outcome(train(RUN, tmp_path / "whole")))
@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_is_found_out_and_the_one_before_it_used(damage: An
 
 def test_where_both_are_damaged_training_starts_again(tmp_path: Path) -> None:
     begun(tmp_path)
-    for name in (checkpoint.NAME, checkpoint.PREVIOUS):
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         flip_a_byte(tmp_path / name)
     trained, said = go_on(tmp_path)
     assert "starts again" in said[2]
@@ -81,12 +81,12 @@ def test_where_both_are_damaged_training_starts_again(tmp_path: Path) -> None:
 
 def test_every_flipped_byte_of_a_tensor_is_found_out(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, RUN, {"weights": torch.full((50,), 0.5, dtype=torch.float64)})
-    content = (tmp_path / checkpoint.NAME).read_bytes()
+    content = (tmp_path / CHECKPOINT).read_bytes()
     start = content.index(torch.full((50,), 0.5, dtype=torch.float64).numpy().tobytes())
     for place in range(start, start + 400, 7):
         spoilt = bytearray(content)
         spoilt[place] ^= 0x80
-        (tmp_path / checkpoint.NAME).write_bytes(spoilt)
+        (tmp_path / CHECKPOINT).write_bytes(spoilt)
         state, notes = checkpoint.load(tmp_path, RUN)
         assert state is None
         assert "damaged" in notes[0]
@@ -120,12 +120,12 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
 
 def test_one_killed_between_the_two_renamings_loses_nothing(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, RUN, {"number": 1})
-    (tmp_path / checkpoint.NAME).rename(tmp_path / checkpoint.PREVIOUS)
-    (tmp_path / f".{checkpoint.NAME}.x1.pt").write_bytes(b"half")
+    (tmp_path / CHECKPOINT).rename(tmp_path / PREVIOUS_CHECKPOINT)
+    (tmp_path / f".{CHECKPOINT}.x1.pt").write_bytes(b"half")
     state, notes = checkpoint.load(tmp_path, RUN)
     assert state is not None
     assert (state["number"], notes) == (1, [])
-    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.PREVIOUS]
+    assert [path.name for path in tmp_path.iterdir()] == [PREVIOUS_CHECKPOINT]
 
 
 def test_a_finished_run_leaves_none(tmp_path: Path) -> None:
