@@ -18,12 +18,12 @@ from torchvision.transforms.v2 import functional
 
 import methods
 from benchmarks.planning import recipes
-from benchmarks.speed.stopwatch import CUDA, DEVICE, finish, seconds
 from datasets.loading import augment, colour, pixels
 from datasets.loading.augment import normalise, train_batch
 from datasets.loading.feed import Batch
 from datasets.loading.mixup import mix
 from results.augmentation import Augment, Mixing, Policy
+from tests.helpers.speed import CUDA, DEVICE, finish, seconds
 
 BATCH, STORED, SIZE = (64, 512, 448) if CUDA else (32, 256, 224)
 BILINEAR = v2.InterpolationMode.BILINEAR

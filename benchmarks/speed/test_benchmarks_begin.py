@@ -1,4 +1,4 @@
-"""The benchmarks of operators are out of the way of tests, and there when they are asked for."""
+"""Benchmarks run only when they are asked for, and then all of them are found, those of the methods included."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import sys
 from tests.cli.test_command_line import ROOT
 
 
-def test_benchmarks_alone_can_be_asked_for_although_tests_leave_them_out() -> None:
-    words = ["benchmarks/speed/test_sef_speed.py", "--benchmark-only", "--collect-only", "-p", "no:cacheprovider"]
-    # A user's pytest is no worker of ours, in which benchmarks are left out for good.
+def test_benchmark_only_collects_every_speed_benchmark() -> None:
+    words = ["benchmarks/speed", "methods", "--benchmark-only", "--collect-only", "-p", "no:cacheprovider"]
+    # pytest-xdist's variables would make this process a worker, in which benchmarks are disabled.
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     found = subprocess.run(
         [sys.executable, "-m", "pytest", *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stderr
-    assert "test_sef_speed.py" in found.stdout
+    speeds = [*(ROOT / "benchmarks/speed").glob("test_*_speed.py"), *(ROOT / "methods").glob("*/test_*_speed.py")]
+    assert not [file.name for file in speeds if file.name not in found.stdout]

@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from benchmarks.speed.stopwatch import CUDA, DEVICE, finish, seconds
 from benchmarks.training.optim import take_steps
 from datasets import Dataset, open_dataset
 from datasets.loading.augment import MEAN, STD, test_batch, train_batch
@@ -32,6 +31,7 @@ from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
 from results.augmentation import Augment
 from results.settings import FeedMode
+from tests.helpers.speed import CUDA, DEVICE, finish, seconds
 
 PHOTOS, BATCH, STORED, CROP = 128, 32, 256, 224
 WAYS: tuple[FeedMode, ...] = ("resident", "pinned", "mapped", "streamed")

@@ -1,7 +1,7 @@
-"""What SwinFC costs: its operators against slow formulas and released code's ways, and its step against plain's.
+"""Speed and memory of SwinFC's operators against the plain formulas and released code.
 
-On a CUDA GPU the sizes are the paper's (Swin-B, 384 px, batch 32), on a CPU one image or a small network. `kept`
-counts the bytes that autograd keeps for the backward pass beside weights and inputs, which a CPU can count too.
+On a CUDA GPU the sizes are the paper's (Swin-B, 384 px, batch 32), on a CPU one image. What autograd keeps for the
+backward pass is counted without weights and inputs.
 """
 
 from __future__ import annotations
@@ -13,34 +13,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.speed.compare_with_plain import note_others, step_against_plain
-from benchmarks.speed.stopwatch import CUDA, DEVICE, finish, kept, random_batch, seconds
-from methods.backbones import TimmBackbones
-from methods.plain.model import Plain
-from methods.swinfc.model import SwinFC
 from methods.swinfc.modules import CrossSpaceAttention, ExternalAttention, pooled_complements
 from methods.swinfc.selection import contrastive_loss, pool_selected
+from tests.helpers.speed import CUDA, DEVICE, compare
 
 BATCH = 32 if CUDA else 1
-CLASSES = 200
 Way = Callable[[], Tensor]
 
 
-def compare(benchmark, given: Sequence[Tensor], ways: dict[str, Way], rounds: int = 5) -> None:
-    """Benchmarks `ways["ours"]`, forward and backward, and notes what the others cost beside it."""
+def compare_training(benchmark, given: Sequence[Tensor], ways: dict[str, Way], rounds: int = 5) -> None:
+    """Checks that all ways give the same, and compares them forward and backward."""
     expected = ways["ours"]().detach()
     for way in ways.values():
         torch.testing.assert_close(way().detach(), expected, rtol=1e-3, atol=1e-4)
-
-    def train(way: Way) -> None:
-        way().sum().backward()
-        finish()
-
-    benchmark.pedantic(train, args=(ways["ours"],), rounds=3, warmup_rounds=1)
-    if not benchmark.enabled:
-        return
-    times = seconds({name: lambda way=way: train(way) for name, way in ways.items()}, rounds)
-    note_others(benchmark, times, {name: kept(way, given) for name, way in ways.items()})
+    trained = {name: lambda way=way: way().sum().backward() for name, way in ways.items()}
+    compare(benchmark, trained, ways, given, rounds)
 
 
 @pytest.mark.benchmark(group="swinfc operators, forward and backward")
@@ -59,13 +46,13 @@ def test_fusion_of_two_stages(benchmark, s, t):
         return torch.cat([y_a.mean(dim=2), y_b.mean(dim=2)], dim=1)
 
     def released() -> Tensor:
-        """As FBSD's code goes about it: one matrix, transposed for the second softmax; its factor left out."""
+        """As in FBSD's code: one matrix, transposed for the second softmax; its factor left out."""
         m = -1 * torch.bmm(F.normalize(a.transpose(1, 2), dim=2), F.normalize(b, dim=1))
         y_b = torch.bmm(a, F.softmax(m, dim=1))
         y_a = torch.bmm(b, F.softmax(m.transpose(1, 2), dim=1))
         return torch.cat([y_a.mean(dim=2), y_b.mean(dim=2)], dim=1)
 
-    compare(benchmark, [a, b], {"ours": ours, "slow": slow, "released": released})
+    compare_training(benchmark, [a, b], {"ours": ours, "slow": slow, "released": released})
 
 
 @pytest.mark.benchmark(group="swinfc operators, forward and backward")
@@ -81,7 +68,7 @@ def test_external_attention(benchmark, channels, side):
         taps = (module.w1.weight[:, :, k] @ padded[:, :, k : k + x.shape[2]] for k in range(3))
         return (x + module.w2.weight[:, :, 0] @ module.norm(sum(taps))).view_as(features)
 
-    compare(benchmark, [features, *module.parameters()], {"ours": lambda: module(features), "slow": slow})
+    compare_training(benchmark, [features, *module.parameters()], {"ours": lambda: module(features), "slow": slow})
 
 
 @pytest.mark.benchmark(group="swinfc operators, forward and backward")
@@ -91,12 +78,12 @@ def test_cross_space_attention(benchmark, channels, side):
     features = torch.randn(BATCH, channels, side, side, device=DEVICE, requires_grad=True)
 
     def slow() -> Tensor:
-        """Both gates drawn out to whole maps."""
+        """Both gates expanded to whole maps."""
         rows = module.rows(features.mean(dim=3, keepdim=True)).expand_as(features).contiguous()
         columns = module.columns(features.mean(dim=2, keepdim=True)).expand_as(features).contiguous()
         return features * rows * columns
 
-    compare(benchmark, [features, *module.parameters()], {"ours": lambda: module(features), "slow": slow})
+    compare_training(benchmark, [features, *module.parameters()], {"ours": lambda: module(features), "slow": slow})
 
 
 @pytest.mark.benchmark(group="swinfc operators, forward and backward")
@@ -122,7 +109,7 @@ def test_selection_and_contrast(benchmark):
         return total / size**2
 
     def released() -> Tensor:
-        """As TransFG's code goes about it: patches gathered image by image, a row of the label matrix at a time."""
+        """As in TransFG's code: patches gathered image by image, a row of the label matrix at a time."""
         places = attention.flatten(2).max(dim=2).indices
         parts = torch.stack([tokens[i].flatten(1).T[places[i]] for i in range(size)])
         units = F.normalize(parts.mean(dim=1))
@@ -132,15 +119,4 @@ def test_selection_and_contrast(benchmark):
         apart[apart < 0] = 0
         return (((1 - cosine) * same).sum() + (apart * (1 - same)).sum()) / (size * size)
 
-    compare(benchmark, [tokens, attention], {"ours": ours, "slow": slow, "released": released}, rounds=3)
-
-
-@pytest.mark.benchmark(group="swinfc step")
-@pytest.mark.parametrize("compiled", [False, True] if CUDA else [False])
-def test_step_against_plain(benchmark, compiled):
-    name, image_size, size = (
-        ("swin_base_patch4_window12_384", 384, 32) if CUDA else ("swin_tiny_patch4_window7_224", 112, 4)
-    )
-    source = TimmBackbones(name, image_size)
-    batch = random_batch(size, image_size, CLASSES)
-    step_against_plain(benchmark, SwinFC(source, CLASSES), Plain(source, CLASSES), batch, compiled)
+    compare_training(benchmark, [tokens, attention], {"ours": ours, "slow": slow, "released": released}, rounds=3)
