@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from methods.errors import NotOneMethod
-from methods.names import unknown
+from methods.errors import NotOneMethod, unknown
 
 if TYPE_CHECKING:  # listing methods needs no torch
     from methods.interface import Method

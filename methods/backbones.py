@@ -24,8 +24,8 @@ from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
 from methods import swin_attention
-from methods.interface import BackboneError, Tap
-from methods.names import unknown
+from methods.errors import BackboneError, unknown
+from methods.interface import Tap
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
 """Weight files of the project itself: small networks trained on its synthetic images."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class BackboneError(Exception):
     """A backbone or weight file can't be used. The message is one line that names it and says what to do."""
@@ -9,3 +12,9 @@ class BackboneError(Exception):
 
 class NotOneMethod(TypeError):  # noqa: N818 - reads as what it is
     """A method's folder does not define exactly one method."""
+
+
+def unknown(owner: str, kind: str, name: str, known: Iterable[str]) -> str:
+    """One line such as `timm has no network 'resnet5'; nearest: resnet50, resnet51q`."""
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f"{owner} has no {kind} {name!r}; nearest: {', '.join(near) or 'none'}"
