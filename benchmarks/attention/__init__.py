@@ -1,4 +1,4 @@
-"""Where a trained method looks: attention maps, localisation scores against annotations, galleries.
+"""What a trained method attends to: attention maps, localisation scores against annotations, galleries.
 
 It may import training, to load a trained Run, and planning.
 """

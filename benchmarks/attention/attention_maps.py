@@ -1,4 +1,4 @@
-"""What a method attends to on each image of a feed, in the little that has to be kept of it."""
+"""A method's attention on each image of a feed, reduced to what the measures need."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from datasets.loading.feed import Feed
 from methods.interface import Method
 
 PRIOR_CELLS = 64
-"""Side of the centre prior's map."""
+"""Side of the centre prior's map, in cells."""
 PRIOR_SIGMA = 0.25
-"""Of the Gaussian, as a share of the input's side."""
+"""Standard deviation of the centre prior's Gaussian, as a share of the input's side."""
 
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Attention on N images; a map is taken as stretched evenly over the input, cell by cell."""
+    """Attention on N images; the cells of a map divide the input evenly."""
 
     mean: Tensor
-    """(N, h, w) float32, the mean of an image's M maps; zero everywhere where they say nothing"""
+    """(N, h, w) float32, the mean of an image's M maps; all zero if there is no attention"""
     peaks: Tensor
-    """(N, M, 2) x, y of each map's maximum, as shares of the input's side: the centre of the cell"""
+    """(N, M, 2) x, y of each map's maximum (the centre of the cell), as shares of the input's side"""
     strengths: Tensor
-    """(N, M) each map's maximum; 0: the map says nothing"""
+    """(N, M) each map's maximum; 0 for a map without attention"""
     stored: Tensor
     """(N, 2) height, width of the stored images, on the host"""
 
@@ -36,10 +36,10 @@ class AttentionMaps:
 
 
 @torch.inference_mode()
-def look(method: Method, feed: Feed, image_size: int, precision: str) -> AttentionMaps | None:
-    """Attention on every image of the feed, in its order (it must not shuffle); None if the method gives none.
+def compute_attention(method: Method, feed: Feed, image_size: int, precision: str) -> AttentionMaps | None:
+    """Attention on every image of the feed, in its order (it must not shuffle); None if the method has none.
 
-    The tensors stay on the feed's device, and nothing waits for it.
+    The tensors stay on the feed's device, and the host does not wait for it.
     """
     method.eval()
     found: list[tuple[Tensor, ...]] = []
@@ -55,10 +55,9 @@ def look(method: Method, feed: Feed, image_size: int, precision: str) -> Attenti
 
 
 def peaks(maps: Tensor) -> Tensor:
-    """Where maps `(..., h, w)` have their maximum: `(..., 2)` x, y as shares of their sides.
+    """Centre of the highest cell of maps `(..., h, w)`: `(..., 2)` x, y as shares of their sides.
 
-    The centre of the highest cell. Several that are equally high count by their middle, or a flat map's peak would be
-    its first corner.
+    If several cells are equally high, the mean of their centres: the peak of a flat map is its middle, not a corner.
     """
     highest = (maps >= maps.amax(dim=(-2, -1), keepdim=True)).float()
     highest = highest / highest.sum(dim=(-2, -1), keepdim=True)
@@ -69,7 +68,7 @@ def peaks(maps: Tensor) -> Tensor:
 
 
 def centre_prior(like: AttentionMaps) -> AttentionMaps:
-    """The same Gaussian about the middle for every image: what can be had without looking."""
+    """The same centred Gaussian for every image: a baseline that ignores the image."""
     place = (torch.arange(PRIOR_CELLS, device=like.mean.device) + 0.5) / PRIOR_CELLS - 0.5
     bell = (-0.5 * (place / PRIOR_SIGMA) ** 2).exp()
     mean = (bell[:, None] * bell).expand(len(like), -1, -1)

@@ -1,4 +1,4 @@
-"""Tiles of a gallery: photos with their annotations, heat maps over them, and sheets of tiles with words."""
+"""Tiles of a gallery: photos with their annotations, heat maps over them, and sheets of captioned tiles."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 TILE = 176
-"""Side of a tile, pixels, where a whole image is on it."""
+"""Side of a tile with a whole image, in pixels."""
 GAP = 4
 TEXT = 13
 LINE = TEXT + 6
 BOX, CROP, PART, PEAK = "#E69F00", "#009E73", "#56B4E9", "#FFFFFF"
-"""Colours of Okabe & Ito; each mark has its own shape, too."""
+"""Colours of Okabe & Ito; each mark also has its own shape."""
 PARTS_ARM = 3
 PEAK_RADIUS = 6
 HEAT = "inferno"
-VEIL = 0.75
-"""How much of the photo the highest attention covers."""
+OPACITY = 0.75
+"""Opacity of the highest attention."""
 
 Picture = NDArray[np.uint8]
 """(H, W, 3)"""
@@ -31,25 +31,25 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with the words that stand in its corner."""
+    """A picture with a caption in its corner."""
 
     picture: Picture
-    words: str = ""
+    caption: str = ""
     framed: bool = False
-    """Whether a frame marks it: a wrong answer."""
+    """Whether it has a frame, which marks a wrong prediction."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Tiles side by side under a line of words."""
+    """Tiles side by side under a caption."""
 
-    words: str
+    caption: str
     tiles: Sequence[Tile]
 
 
 @dataclass
 class Marks:
-    """What is drawn on a tile, in shares of the picture's sides."""
+    """What is drawn on a tile; coordinates are shares of the picture's sides."""
 
     box: Sequence[float] | None = None
     """left, top, right, bottom"""
@@ -59,18 +59,18 @@ class Marks:
 
 
 def heat(photo: Picture, attention: NDArray[np.float32]) -> Picture:
-    """A map `(h, w)` over a grey photo: from nothing, where it is 0, to `VEIL` of the colour at its own maximum."""
+    """A map `(h, w)` over a grey photo: transparent where it is 0, with opacity `OPACITY` at its maximum."""
     side = (photo.shape[1], photo.shape[0])
     grown = np.asarray(Image.fromarray(attention.astype(np.float32)).resize(side, Image.Resampling.BILINEAR))
     strength = (grown / max(float(attention.max()), np.finfo(np.float32).tiny)).clip(0, 1)
     colour = 255 * matplotlib.colormaps[HEAT](strength)[..., :3]
     grey = photo.mean(axis=2, keepdims=True).repeat(3, axis=2)
-    veil = VEIL * strength[..., None]
-    return (grey * (1 - veil) + colour * veil).astype(np.uint8)
+    opacity = OPACITY * strength[..., None]
+    return (grey * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
 def marked(photo: Picture, marks: Marks) -> Picture:
-    """The photo, brought to a tile's size, with its marks: boxes, crosses for parts, a ring for the peak."""
+    """The photo, resized to a tile, with its marks: boxes, crosses for parts, a ring for the peak."""
     image = Image.fromarray(photo).resize((TILE, TILE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
     for box, colour in ((marks.box, BOX), (marks.crop, CROP)):
@@ -88,11 +88,11 @@ def marked(photo: Picture, marks: Marks) -> Picture:
 
 
 def sheet(heading: Sequence[str], rows: Sequence[Row], tile: int = TILE) -> Image.Image:
-    """Lines of words, then the rows below each other, their tiles `tile` pixels wide."""
+    """The lines of the heading, then the rows; tiles are `tile` pixels wide."""
     columns = max(len(row.tiles) for row in rows)
     font = _font()
-    words = max(font.getlength(line) for line in (*heading, *(row.words for row in rows)))
-    width = max(columns * (tile + GAP) + GAP, int(words) + 2 * GAP)
+    caption = max(font.getlength(line) for line in (*heading, *(row.caption for row in rows)))
+    width = max(columns * (tile + GAP) + GAP, int(caption) + 2 * GAP)
     height = len(heading) * LINE + sum(LINE + tile + 2 * GAP for _ in rows) + 2 * GAP
     image = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(image)
@@ -101,7 +101,7 @@ def sheet(heading: Sequence[str], rows: Sequence[Row], tile: int = TILE) -> Imag
         draw.text((GAP, y), line, "#222222", font)
         y += LINE
     for row in rows:
-        draw.text((GAP, y + GAP), row.words, "black", font)
+        draw.text((GAP, y + GAP), row.caption, "black", font)
         for place, one in enumerate(row.tiles):
             _put(image, draw, one, tile, (GAP + place * (tile + GAP), y + LINE + GAP))
         y += LINE + tile + 2 * GAP
@@ -114,19 +114,19 @@ def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, side: int, c
         picture = picture.resize((side, side), Image.Resampling.BICUBIC)
     image.paste(picture, corner)
     x, y = corner
-    if tile.words:
-        words = next(_shortened(tile.words, side - 6))
-        end = x + _font().getlength(words) + 6
+    if tile.caption:
+        caption = next(_shortened(tile.caption, side - 6))
+        end = x + _font().getlength(caption) + 6
         draw.rectangle((x, y, end, y + LINE - 1), fill="#222222")
-        draw.text((x + 3, y + 1), words, "white", _font())
+        draw.text((x + 3, y + 1), caption, "white", _font())
     if tile.framed:
         draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#D55E00", width=3)
 
 
-def _shortened(words: str, width: float) -> Iterator[str]:
-    """The longest beginnings of `words` that fit, the best first."""
-    for length in range(len(words), 0, -1):
-        cut = words if length == len(words) else words[: length - 1] + "…"
+def _shortened(caption: str, width: float) -> Iterator[str]:
+    """The beginnings of `caption` that fit, the longest first."""
+    for length in range(len(caption), 0, -1):
+        cut = caption if length == len(caption) else caption[: length - 1] + "…"
         if _font().getlength(cut) <= width:
             yield cut
 
@@ -139,5 +139,5 @@ def _cross(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
 
 @cache
 def _font() -> ImageFont.FreeTypeFont:
-    """matplotlib's own: there on every machine, with letters of most languages."""
+    """The font that comes with matplotlib: available on every machine, with letters of most languages."""
     return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), TEXT)

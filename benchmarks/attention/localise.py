@@ -1,4 +1,4 @@
-"""A trained Run's attention over the whole test set, in numbers for its record."""
+"""Scores a trained Run's attention over the whole test set, for its record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, look, peaks
+from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, compute_attention, peaks
 from benchmarks.attention.frame import TOLERANCE, Frame, framed, original_sizes
 from benchmarks.attention.measures import best_threshold, ceiling, measure, on_parts
 from benchmarks.environment import Environment
@@ -22,31 +22,31 @@ from results.localisation import Estimate, Localisation, PartHits
 from results.settings import Run
 
 BATCH = 64
-"""Images per forward pass: has no influence on the result."""
+"""Images per forward pass: does not affect the result."""
 DRAWS = 2000
-"""Of the bootstrap."""
+"""Resamples of the bootstrap."""
 CONFIDENCE = 0.95
 WHOLE_IMAGE = 0.9
-"""Mean share of the frame from which boxes say nothing: nearly everything is inside them."""
+"""Boxes that cover this share of the frame or more, on average, are useless: nearly everything is inside them."""
 THRESHOLD_IMAGES = 1000
-"""Training images at most on which the attention crop's threshold is chosen."""
+"""Maximum number of training images on which the attention crop's threshold is chosen."""
 
 
 @dataclass(frozen=True)
 class AttentionScores:
-    """All that is known of what a Run's method sees on the test images."""
+    """A method's attention on the test images, and how well it fits the annotations."""
 
-    seen: AttentionMaps
+    attention: AttentionMaps
     frame: Frame
     crop_threshold: float | None
     localisation: Localisation | None
-    """None where the dataset has neither boxes nor parts."""
+    """None if the dataset has neither boxes nor parts."""
     missing: dict[str, str]
-    """What could not be measured -> why."""
+    """What could not be measured -> the reason."""
 
 
 class AttentionEvaluator:
-    """The images of a trained Run's dataset as its method sees them."""
+    """A trained Run's method and the images of its dataset."""
 
     def __init__(self, run: Run, method: Method, environment: Environment) -> None:
         self.run, self.method, self.device = run, method, torch.device(environment.device)
@@ -57,32 +57,33 @@ class AttentionEvaluator:
         self.splits = self.dataset.split(run.recipe.validation)
 
     def feed(self, rows: NDArray[np.int64]) -> Feed:
-        """Batches of these rows, in their order."""
+        """Batches of these rows, in order."""
         return Feed(self.source, rows, self.dataset.labels, BATCH, shuffle=False)
 
-    def look(self, rows: NDArray[np.int64]) -> AttentionMaps | None:
-        """Attention on these rows; None if the method gives none."""
-        return look(self.method, self.feed(rows), self.run.recipe.image_size, self.run.precision)
+    def attention(self, rows: NDArray[np.int64]) -> AttentionMaps | None:
+        """Attention on these rows; None if the method has none."""
+        return compute_attention(self.method, self.feed(rows), self.run.recipe.image_size, self.run.precision)
 
-    def frame(self, rows: NDArray[np.int64], seen: AttentionMaps) -> Frame:
+    def frame(self, rows: NDArray[np.int64], attention: AttentionMaps) -> Frame:
         """The annotations of these rows, on the device."""
         originals = original_sizes(self.dataset, rows.tolist())
-        frame = framed(self.dataset, rows, originals, seen.stored, self.run.recipe.image_size)
+        frame = framed(self.dataset, rows, originals, attention.stored, self.run.recipe.image_size)
         return frame.to(self.device)
 
 
 @torch.inference_mode()
-def sight(viewer: AttentionEvaluator) -> AttentionScores | None:
-    """What the method sees on the test images, and how well it fits what is annotated; None without attention."""
-    rows = viewer.splits["test"]
-    seen = viewer.look(rows)
-    if seen is None:
+def score(evaluator: AttentionEvaluator) -> AttentionScores | None:
+    """Computes and scores the attention on the test images; None if the method has no attention."""
+    rows = evaluator.splits["test"]
+    attention = evaluator.attention(rows)
+    if attention is None:
         return None
-    dataset, missing = viewer.dataset, {}
+    dataset, missing = evaluator.dataset, dict[str, str]()
     if dataset.boxes is None and dataset.parts is None:
-        empty = Frame(viewer.run.recipe.image_size, None, None, None, torch.zeros(len(rows), 2))
-        return AttentionScores(seen, empty, None, None, {"localisation": f"{dataset.name} has neither boxes nor parts"})
-    frame = viewer.frame(rows, seen)
+        empty = Frame(evaluator.run.recipe.image_size, None, None, None, torch.zeros(len(rows), 2))
+        missing["localisation"] = f"{dataset.name} has neither boxes nor parts"
+        return AttentionScores(attention, empty, None, None, missing)
+    frame = evaluator.frame(rows, attention)
     if dataset.parts is None:
         missing["localisation.parts"] = f"{dataset.name} has no parts"
     if frame.box_share is None:
@@ -92,47 +93,47 @@ def sight(viewer: AttentionEvaluator) -> AttentionScores | None:
             f"the boxes cover {100 * frame.box_share:.0f} % of what the network sees: nearly everything is inside them"
         )
         frame = frame.without_boxes()
-    thresholds = None if frame.boxes is None else _thresholds(viewer)
+    thresholds = None if frame.boxes is None else _thresholds(evaluator)
     return AttentionScores(
-        seen,
+        attention,
         frame,
         None if thresholds is None else thresholds[0],
-        _localisation(seen, frame, thresholds, not viewer.method.maps_of_class),
+        _localisation(attention, frame, thresholds, not evaluator.method.maps_of_class),
         missing,
     )
 
 
-def _thresholds(viewer: AttentionEvaluator) -> tuple[float, float]:
-    """Of the method's and the centre prior's crop: what fits best on the validation slice, or else on train."""
-    rows = viewer.splits["validation"] if len(viewer.splits["validation"]) else viewer.splits["train"]
+def _thresholds(evaluator: AttentionEvaluator) -> tuple[float, float]:
+    """The best thresholds of the method's and the centre prior's crop, on the validation slice or else on train."""
+    rows = evaluator.splits["validation"] if len(evaluator.splits["validation"]) else evaluator.splits["train"]
     rows = rows[:: -(-len(rows) // THRESHOLD_IMAGES)]
-    seen = viewer.look(rows)
-    assert seen is not None
-    frame = viewer.frame(rows, seen)
-    return best_threshold(seen, frame), best_threshold(centre_prior(seen), frame)
+    attention = evaluator.attention(rows)
+    assert attention is not None
+    frame = evaluator.frame(rows, attention)
+    return best_threshold(attention, frame), best_threshold(centre_prior(attention), frame)
 
 
 def _localisation(
-    seen: AttentionMaps, frame: Frame, thresholds: tuple[float, float] | None, same_maps: bool
+    attention: AttentionMaps, frame: Frame, thresholds: tuple[float, float] | None, same_maps: bool
 ) -> Localisation:
     own, centre = thresholds or (None, None)
-    prior = centre_prior(seen)
-    # The same maps, judged by another image's annotations: what is left owes nothing to the image itself.
-    elsewhere = frame.rows(_derangement(len(seen)).to(seen.mean.device))
+    prior = centre_prior(attention)
+    # The same maps scored against another image's annotations: this baseline shows what is not due to the image.
+    elsewhere = frame.rows(derangement(len(attention)).to(attention.mean.device))
     sources = {
-        "method": measure(seen, frame, own, same_maps),
+        "method": measure(attention, frame, own, same_maps),
         "centre": measure(prior, frame, centre, True),
-        "elsewhere": measure(seen, elsewhere, own, same_maps),
+        "elsewhere": measure(attention, elsewhere, own, same_maps),
     }
     values = {name: {key: one.double().cpu().numpy() for key, one in found.items()} for name, found in sources.items()}
-    draw = Bootstrap(len(seen))
+    draw = Bootstrap(len(attention))
     over_centre = {key: value - values["centre"][key] for key, value in values["method"].items()}
     return Localisation(
-        images=len(seen),
-        blank=int((seen.mean.amax(dim=(1, 2)) <= 0).sum()),
-        maps=seen.peaks.shape[1],
-        map_size=(seen.mean.shape[1], seen.mean.shape[2]),
-        ceiling=_ceiling(seen, frame),
+        images=len(attention),
+        blank=int((attention.mean.amax(dim=(1, 2)) <= 0).sum()),
+        maps=attention.peaks.shape[1],
+        map_size=(attention.mean.shape[1], attention.mean.shape[2]),
+        ceiling=_ceiling(attention, frame),
         tolerance=TOLERANCE,
         crop_threshold=own,
         box_share=frame.box_share,
@@ -140,33 +141,33 @@ def _localisation(
         centre=draw.estimates(values["centre"]),
         elsewhere=draw.estimates(values["elsewhere"]),
         over_centre=draw.estimates(over_centre),
-        parts=_part_hits(seen, prior, frame),
+        parts=_part_hits(attention, prior, frame),
     )
 
 
-def _ceiling(seen: AttentionMaps, frame: Frame) -> float | None:
+def _ceiling(attention: AttentionMaps, frame: Frame) -> float | None:
     if frame.visible is None or not bool(frame.visible.any()):
         return None
-    return float(ceiling(frame, *seen.mean.shape[1:])[frame.visible.any(dim=1)].float().mean())
+    return float(ceiling(frame, *attention.mean.shape[1:])[frame.visible.any(dim=1)].float().mean())
 
 
-def _part_hits(seen: AttentionMaps, prior: AttentionMaps, frame: Frame) -> dict[str, PartHits]:
-    """How often the mean map's peak lies on each part, of the images in which it is visible."""
+def _part_hits(attention: AttentionMaps, prior: AttentionMaps, frame: Frame) -> dict[str, PartHits]:
+    """How often the mean map's peak lies on each part, among the images in which it is visible."""
     if frame.visible is None:
         return {}
     count = frame.visible.sum(dim=0)
 
     def rates(of: AttentionMaps) -> list[float]:
-        speaks = of.mean.amax(dim=(1, 2)) > 0
-        hits = on_parts(peaks(of.mean)[:, None] * frame.size, frame)[:, 0] & speaks[:, None]
+        active = of.mean.amax(dim=(1, 2)) > 0
+        hits = on_parts(peaks(of.mean)[:, None] * frame.size, frame)[:, 0] & active[:, None]
         return (hits.sum(dim=0) / count.clamp_min(1)).tolist()
 
-    found = zip(frame.part_names, count.tolist(), rates(seen), rates(prior), strict=True)
+    found = zip(frame.part_names, count.tolist(), rates(attention), rates(prior), strict=True)
     return {name: PartHits(visible=n, hit=hit, centre=centre) for name, n, hit, centre in found if n}
 
 
-def _derangement(count: int) -> Tensor:
-    """A fixed permutation in which no image keeps its place: neighbours in a random order."""
+def derangement(count: int) -> Tensor:
+    """A fixed permutation in which no image keeps its place: each gets the next one in a random order."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     result = torch.empty_like(order)
     result[order] = order.roll(1)
@@ -174,7 +175,7 @@ def _derangement(count: int) -> Tensor:
 
 
 class Bootstrap:
-    """Means over the images that count, with percentile intervals over draws of the images; the same draws for all."""
+    """Means over images, with percentile intervals over resamples of the images; all measures share the resamples."""
 
     def __init__(self, images: int) -> None:
         random = np.random.default_rng(images)
@@ -182,7 +183,7 @@ class Bootstrap:
         self.weights = np.array(drawn, np.float32)
 
     def estimates(self, values: Mapping[str, NDArray[np.float64]]) -> dict[str, Estimate]:
-        """Each measure's estimate from its values `(N,)`, NaN where an image does not count; none without any."""
+        """Each measure's estimate from its values `(N,)`, without NaNs; measures that are all NaN are left out."""
         return {name: self._estimate(one) for name, one in values.items() if not np.isnan(one).all()}
 
     def _estimate(self, values: NDArray[np.float64]) -> Estimate:

@@ -1,7 +1,7 @@
-"""How well attention fits annotations, image by image. Everything stays on the device; nothing here loops over images.
+"""How well attention fits annotations, image by image. Everything stays on the device, without loops over images.
 
-All are shares in 0 .. 1, and NaN where an image does not count: none of its parts is visible, or its box is outside
-the frame. A map that is zero everywhere points at nothing and attends to nothing: it scores 0.
+All measures are shares in 0 .. 1, or NaN if an image does not count: none of its parts is visible, or its box is
+outside the frame. A map that is zero everywhere scores 0.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from benchmarks.attention.attention_maps import AttentionMaps, peaks
 from benchmarks.attention.frame import Frame
 
 CHUNK = 64
-"""Images whose maps are brought to the input's size at the same time."""
+"""Images whose maps are enlarged to the input's size at the same time."""
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
-"""Of a mean map's maximum, from which a pixel belongs to the attention crop."""
+"""Shares of a mean map's maximum from which a pixel belongs to the attention crop."""
 
 MEASURES = {
     "peak_on_part": "the mean map's peak lies on a visible part (pointing game)",
@@ -29,36 +29,36 @@ MEASURES = {
     "in_box": "share of the mean map that lies in the object's box",
     "crop_iou": "intersection over union of the object's box and the box around the thresholded mean map",
 }
-"""Name -> what it is, in words."""
+"""Name -> description."""
 
 
-def measure(seen: AttentionMaps, frame: Frame, threshold: float | None, same_maps: bool) -> dict[str, Tensor]:
+def measure(attention: AttentionMaps, frame: Frame, threshold: float | None, same_maps: bool) -> dict[str, Tensor]:
     """Every measure that the annotations allow: name -> `(N,)`.
 
-    `threshold` of the attention crop, None to leave it out; `same_maps`: whether map k is the same thing on every
-    image, without which it can't have a part of its own.
+    `threshold` of the attention crop, or None to leave it out. `same_maps`: whether map k means the same on every
+    image; only then can it have a part of its own.
     """
-    speaks = seen.mean.amax(dim=(1, 2)) > 0
-    points = peaks(seen.mean) * frame.size
+    active = attention.mean.amax(dim=(1, 2)) > 0
+    points = peaks(attention.mean) * frame.size
     found: dict[str, Tensor] = {}
     if frame.parts is not None and frame.visible is not None:
         counted = frame.visible.any(dim=1)
-        hits = on_parts(seen.peaks * frame.size, frame)
-        found["peak_on_part"] = (on_parts(points[:, None], frame).any(dim=2)[:, 0] & speaks).float()
-        found["maps_on_parts"] = _mean_where(hits.any(dim=2).float(), seen.strengths > 0).nan_to_num(0)
+        hits = on_parts(attention.peaks * frame.size, frame)
+        found["peak_on_part"] = (on_parts(points[:, None], frame).any(dim=2)[:, 0] & active).float()
+        found["maps_on_parts"] = _mean_where(hits.any(dim=2).float(), attention.strengths > 0).nan_to_num(0)
         if same_maps:
-            found["own_part"] = own_part(hits, frame.visible, seen.strengths > 0)
-        found["near_parts"] = _by_chunk(seen, frame, share_near_parts)
+            found["own_part"] = own_part(hits, frame.visible, attention.strengths > 0)
+        found["near_parts"] = _by_chunk(attention, frame, share_near_parts)
         found = {name: values.where(counted, torch.nan) for name, values in found.items()}
     if frame.boxes is not None:
         boxes = frame.boxes
         counted = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
         of_box = {
-            "peak_in_box": (((points >= boxes[:, :2]) & (points < boxes[:, 2:])).all(dim=1) & speaks).float(),
-            "in_box": _by_chunk(seen, frame, share_in_box),
+            "peak_in_box": (((points >= boxes[:, :2]) & (points < boxes[:, 2:])).all(dim=1) & active).float(),
+            "in_box": _by_chunk(attention, frame, share_in_box),
         }
         if threshold is not None:
-            of_box["crop_iou"] = crop_iou(seen, frame, threshold)
+            of_box["crop_iou"] = crop_iou(attention, frame, threshold)
         found |= {name: values.where(counted, torch.nan) for name, values in of_box.items()}
     return found
 
@@ -72,8 +72,8 @@ def on_parts(points: Tensor, frame: Frame) -> Tensor:
 
 
 def ceiling(frame: Frame, height: int, width: int) -> Tensor:
-    """Whether any cell of a map `(height, width)` has its centre on a visible part, bool `(N,)`: nothing that peaks at
-    a cell's centre can score more."""
+    """Whether any cell of a map `(height, width)` has its centre on a visible part, bool `(N,)`: the upper bound of
+    measures of peaks, which are at centres of cells."""
     down = (torch.arange(height, device=frame.radii.device) + 0.5) * frame.size / height
     across = (torch.arange(width, device=frame.radii.device) + 0.5) * frame.size / width
     cells = torch.stack([across.repeat(height), down.repeat_interleave(width)], dim=1)
@@ -81,14 +81,14 @@ def ceiling(frame: Frame, height: int, width: int) -> Tensor:
     return torch.cat([on_parts(cells[None], frame.rows(part)).flatten(1).any(dim=1) for part in parts])
 
 
-def own_part(hits: Tensor, visible: Tensor, speaks: Tensor) -> Tensor:
-    """Share of an image's maps that hit their own part, of the maps whose own part can be seen: `(N,)`.
+def own_part(hits: Tensor, visible: Tensor, active: Tensor) -> Tensor:
+    """Share of an image's maps that hit their own part, among the maps whose own part is visible: `(N,)`.
 
-    A map's own part is the one it hits most often, of the times it can be seen, in the half of the images to which
-    this one does not belong: so nothing is chosen and judged on the same images. `hits` `(N, M, P)`, `visible`
-    `(N, P)`, and whether each map says anything, `(N, M)`.
+    A map's own part is the one with the highest share of hits among the images where it is visible. It is chosen on
+    the half of the images to which this one does not belong, never on the images that are scored. `hits` `(N, M, P)`,
+    `visible` `(N, P)`, `active` `(N, M)`: whether a map is not zero everywhere.
     """
-    hits = hits & speaks[:, :, None]
+    hits = hits & active[:, :, None]
     result = torch.full((len(hits),), torch.nan, device=hits.device)
     for half in (slice(0, None, 2), slice(1, None, 2)):
         other = slice(1 - half.start, None, 2)
@@ -102,7 +102,7 @@ def own_part(hits: Tensor, visible: Tensor, speaks: Tensor) -> Tensor:
 
 
 def share_near_parts(weights: Tensor, frame: Frame) -> Tensor:
-    """Share of maps `(N, S, S)` within reach of a visible part: `(N,)`. A pixel near two parts counts once."""
+    """Share of maps `(N, S, S)` near a visible part: `(N,)`. A pixel near two parts counts once."""
     assert frame.parts is not None
     assert frame.visible is not None
     pixels = torch.arange(frame.size, device=weights.device) + 0.5
@@ -114,7 +114,7 @@ def share_near_parts(weights: Tensor, frame: Frame) -> Tensor:
 
 
 def share_in_box(weights: Tensor, frame: Frame) -> Tensor:
-    """Share of maps `(N, S, S)` within the boxes: `(N,)`. A pixel that a box cuts counts by its part within."""
+    """Share of maps `(N, S, S)` within the boxes: `(N,)`. A pixel on the border counts by its part inside."""
     assert frame.boxes is not None
     pixel = torch.arange(frame.size, device=weights.device)
     left, top, right, bottom = frame.boxes[:, :, None].unbind(dim=1)
@@ -123,34 +123,34 @@ def share_in_box(weights: Tensor, frame: Frame) -> Tensor:
     return _share(torch.einsum("nyx,ny,nx->n", weights, down, across), weights)
 
 
-def crop_iou(seen: AttentionMaps, frame: Frame, threshold: float) -> Tensor:
+def crop_iou(attention: AttentionMaps, frame: Frame, threshold: float) -> Tensor:
     """IoU of each box and the attention crop: `(N,)`, 0 for a map that is zero everywhere."""
 
     def of_chunk(weights: Tensor, frame: Frame) -> Tensor:
         assert frame.boxes is not None
         return box_iou(crop_boxes(weights, threshold), frame.boxes)
 
-    return _by_chunk(seen, frame, of_chunk)
+    return _by_chunk(attention, frame, of_chunk)
 
 
 def crop_boxes(weights: Tensor, threshold: float) -> Tensor:
     """The attention crop: boxes around where maps `(N, S, S)` reach `threshold` of their maximum.
 
-    `(N, 4)` left, top, right, bottom in pixels; of no area where a map is zero everywhere.
+    `(N, 4)` left, top, right, bottom in pixels; without area for a map that is zero everywhere.
     """
     region = (weights >= threshold * weights.amax(dim=(1, 2), keepdim=True)) & (weights > 0)
     (left, right), (top, bottom) = _ends(region.any(dim=1)), _ends(region.any(dim=2))
     return torch.stack([left, top, right, bottom], dim=1)
 
 
-def best_threshold(seen: AttentionMaps, frame: Frame) -> float:
-    """The threshold whose attention crops fit the boxes best, by their mean IoU. For images that are not tested on."""
-    means = torch.stack([crop_iou(seen, frame, threshold).nanmean() for threshold in THRESHOLDS])
+def best_threshold(attention: AttentionMaps, frame: Frame) -> float:
+    """The threshold whose attention crops have the highest mean IoU with the boxes. Not for test images."""
+    means = torch.stack([crop_iou(attention, frame, threshold).nanmean() for threshold in THRESHOLDS])
     return THRESHOLDS[int(means.argmax())]
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of boxes `(N, 4)` pairwise: `(N,)`, 0 where neither has an area."""
+    """Intersection over union of the boxes `(N, 4)` row by row: `(N,)`, 0 if neither has an area."""
     sides = (torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])).clamp_min(0)
     shared = sides.prod(dim=1)
     union = sum((box[:, 2:] - box[:, :2]).prod(dim=1) for box in (first, second)) - shared
@@ -158,13 +158,13 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def enlarged(maps: Tensor, size: int) -> Tensor:
-    """Maps `(N, h, w)` brought to `(N, size, size)`, bilinearly, each cell covering its share of the input."""
+    """Maps `(N, h, w)` enlarged bilinearly to `(N, size, size)`."""
     return F.interpolate(maps[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
-def _by_chunk(seen: AttentionMaps, frame: Frame, of_chunk: Callable[[Tensor, Frame], Tensor]) -> Tensor:
-    parts = [slice(start, start + CHUNK) for start in range(0, len(seen), CHUNK)]
-    return torch.cat([of_chunk(enlarged(seen.mean[part], frame.size), frame.rows(part)) for part in parts])
+def _by_chunk(attention: AttentionMaps, frame: Frame, of_chunk: Callable[[Tensor, Frame], Tensor]) -> Tensor:
+    parts = [slice(start, start + CHUNK) for start in range(0, len(attention), CHUNK)]
+    return torch.cat([of_chunk(enlarged(attention.mean[part], frame.size), frame.rows(part)) for part in parts])
 
 
 def _share(within: Tensor, weights: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ def _share(within: Tensor, weights: Tensor) -> Tensor:
 
 
 def _mean_where(values: Tensor, counted: Tensor) -> Tensor:
-    """Mean of `(N, M)` over the places that count: `(N,)`; NaN for no such place."""
+    """Mean of `(N, M)` over the places that count: `(N,)`; NaN if there is none."""
     return values.where(counted, 0).sum(dim=1) / counted.sum(dim=1)
 
 

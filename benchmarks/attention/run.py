@@ -1,4 +1,4 @@
-"""`run_all.py look`: measures a trained Run's attention, stores the numbers in its record, and writes its galleries."""
+"""`run_all.py attention`: scores a trained Run's attention, stores the scores in its record, and writes galleries."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pandas as pd
 import torch
 
 from benchmarks.attention.gallery import write_galleries
-from benchmarks.attention.localise import AttentionEvaluator, sight
+from benchmarks.attention.localise import AttentionEvaluator, score
 from benchmarks.attention.measures import MEASURES
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
+from benchmarks.training.device import numerics
 from benchmarks.training.inference import load_trained
-from benchmarks.training.numerics import numerics
 from results.localisation import Localisation
 from results.store import WEIGHTS, ResultStore, run_folder
 
 
 @dataclass
 class AttentionReport:
-    """What came of looking at one Run."""
+    """The attention of one Run."""
 
     id: str
     localisation: Localisation | None
@@ -30,45 +30,45 @@ class AttentionReport:
     galleries: list[Path] = field(default_factory=list)
 
 
-def look_at(store: ResultStore, run_id: str, environment: Environment, images: int) -> AttentionReport:
-    """Measures a Run's attention over the whole test set; `images` right and wrong ones go into its galleries.
+def measure_attention(store: ResultStore, run_id: str, environment: Environment, images: int) -> AttentionReport:
+    """Scores a Run's attention over the whole test set; its galleries show `images` right and as many wrong ones.
 
     Raises `UserError` for a Run without weights or on other images, `ResultsError` if it can't be stored.
     """
     record, run, method = load_trained(store, run_id, torch.device(environment.device))
-    viewer = AttentionEvaluator(run, method, environment)
-    if viewer.dataset.split_hash != run.split_sha256:
+    evaluator = AttentionEvaluator(run, method, environment)
+    if evaluator.dataset.split_hash != run.split_sha256:
         raise UserError(f"{record.id}: {run.dataset} has other images or another split than it was trained on")
     known = store.predictions(record.id)
     if known is None:
-        raise UserError(f"{record.id} keeps no predictions; run it again to look at it")
+        raise UserError(f"{record.id} keeps no predictions; run it again to measure its attention")
     with numerics(run.precision):  # as it was trained and evaluated
-        looked = _look(store, viewer, record.id, known, images)
+        report = _measured(store, evaluator, record.id, known, images)
     of_attention = {key for key in record.missing if key.split(".")[0] == "localisation"}
     record.missing = {key: why for key, why in record.missing.items() if key not in of_attention}
-    record.localisation = looked.localisation
-    record.missing |= looked.missing
+    record.localisation = report.localisation
+    record.missing |= report.missing
     store.write(record)
-    return looked
+    return report
 
 
-def _look(
-    store: ResultStore, viewer: AttentionEvaluator, run_id: str, known: pd.DataFrame, images: int
+def _measured(
+    store: ResultStore, evaluator: AttentionEvaluator, run_id: str, known: pd.DataFrame, images: int
 ) -> AttentionReport:
-    """Measured, and the galleries written; `known` are the Run's predictions."""
-    found = sight(viewer)
+    """Scores the attention and writes the galleries; `known` are the Run's predictions."""
+    found = score(evaluator)
     if found is None:
-        return AttentionReport(run_id, None, {"localisation": f"{viewer.run.method} gives no attention maps"})
-    looked = AttentionReport(run_id, found.localisation, found.missing)
+        return AttentionReport(run_id, None, {"localisation": f"{evaluator.run.method} gives no attention maps"})
+    report = AttentionReport(run_id, found.localisation, found.missing)
     if images:
         predictions = known[known["selection"] == "last"].set_index("image")
-        predictions = predictions.loc[[viewer.dataset.paths[row] for row in viewer.splits["test"]]]
-        looked.galleries = write_galleries(run_folder(store, run_id), viewer, found, predictions, images)
-    return looked
+        predictions = predictions.loc[[evaluator.dataset.paths[row] for row in evaluator.splits["test"]]]
+        report.galleries = write_galleries(run_folder(store, run_id), evaluator, found, predictions, images)
+    return report
 
 
-def lookable(store: ResultStore) -> list[str]:
-    """Ids of the finished train Runs that keep their weights and have not been looked at yet."""
+def unmeasured(store: ResultStore) -> list[str]:
+    """Ids of the finished train Runs that have weights and whose attention has not been measured yet."""
     return [
         record.id
         for record in store.records()
@@ -80,9 +80,9 @@ def lookable(store: ResultStore) -> list[str]:
     ]
 
 
-def measured(looked: AttentionReport) -> list[dict[str, Any]]:
-    """For people: a row per measure, in percent."""
-    found = looked.localisation
+def score_rows(report: AttentionReport) -> list[dict[str, Any]]:
+    """A row per measure for the terminal, in percent."""
+    found = report.localisation
     if found is None:
         return []
     return [

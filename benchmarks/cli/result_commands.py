@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.attention.run import look_at, lookable, measured
+from benchmarks.attention.run import measure_attention, score_rows, unmeasured
 from benchmarks.cli.data_commands import AsJson, DataRoot
 from benchmarks.cli.options import OUR_RESULTS, Device, Results, Weights, stored
 from benchmarks.cli.terminal import console, show
@@ -85,12 +85,12 @@ def look(
 ) -> None:
     """Measures what trained Runs attend to against annotated boxes and parts, and draws galleries."""
     store, environment = stored(results), Environment(data_root, None, choose_device(device))
-    for run_id in [find_run(store, asked, "train").id for asked in run_ids or ()] or lookable(store):
+    for run_id in [find_run(store, asked, "train").id for asked in run_ids or ()] or unmeasured(store):
         console.print(f"looking at the test images with {run_id}", markup=False, highlight=False)
-        looked = look_at(store, run_id, environment, images)
-        if table := measured(looked):
-            show(table, looked.id)
-        for name, reason in looked.missing.items():
-            console.print(f"{looked.id}: no {name}: {reason}", markup=False, highlight=False)
-        for path in looked.galleries:
+        report = measure_attention(store, run_id, environment, images)
+        if table := score_rows(report):
+            show(table, report.id)
+        for name, reason in report.missing.items():
+            console.print(f"{report.id}: no {name}: {reason}", markup=False, highlight=False)
+        for path in report.galleries:
             console.print(str(path), markup=False, highlight=False)

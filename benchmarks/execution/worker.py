@@ -123,7 +123,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     torchrun.say(run, environment)
     trainer = Trainer(run, environment, folder, listener)
     trained = trainer.train()
-    progress = trained.progress
+    progress = trained.state
     labels = torch.from_numpy(trainer.dataset.labels[trained.test_rows])
     record.metrics = {name: metrics(chosen.logits, labels, chosen.epoch) for name, chosen in progress.chosen.items()}
     record.split = {
@@ -150,7 +150,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     for name in set(SELECTIONS) - set(progress.chosen):
         record.missing[f"metrics.{name}"] = (
             "the method's last step comes after the epochs: none of them was evaluated with it"
-            if trainer.finished
+            if trained.finished_by_method
             else f"no image is held out of train (validation: {run.recipe.validation})"
         )
     record.published, record.deviations = published.rows(run), published.deviations(run)

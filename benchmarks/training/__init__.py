@@ -1,4 +1,4 @@
 """The training loop and what it needs: engine, optimiser, batches, evaluation, checkpoints, several processes.
 
-One Run in, one trained method with its logits out. It may import planning.
+It takes one Run and returns its trained method with the logits of the test images. It may import planning.
 """

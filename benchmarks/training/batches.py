@@ -1,4 +1,4 @@
-"""A Run's images as its training and its evaluation take them, of which this process has its share."""
+"""A Run's batches for training and evaluation; of several processes, each gets its share."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class TrainingBatch(NamedTuple):
     number: int
     images: Tensor
     labels: Tensor
-    whole: int
+    total: int
     """Images of the batch in all processes."""
 
     @property
     def share(self) -> float:
-        """What part of the batch is here."""
-        return len(self.images) / self.whole
+        """The part of the batch that this process has."""
+        return len(self.images) / self.total
 
 
 class Batches:
@@ -44,10 +44,10 @@ class Batches:
         if not len(self.rows["test"]):
             raise UserError(f"{run.dataset} has no test image; nothing could be evaluated")
         self.source: Source | None = None
-        """To be set before batches are asked for: it is opened when it is known how much memory is left."""
+        """Must be set before the first batch: it is opened when the free memory is known."""
 
     def training_feed(self, batch_size: int, wish: Sampling) -> Feed:
-        """Training batches before augmentation, drawn as a method wishes."""
+        """Training batches before augmentation, sampled as the method requires."""
         rows, world = self.rows["train"], self.processes.world
         last = len(rows) % batch_size
         sampling = None
@@ -59,39 +59,39 @@ class Batches:
             self.dataset.labels,
             batch_size,
             seed=self.run.seed,
-            # Batch norm can't learn from one image with a 1 × 1 map: a last batch of no more is left out of its epoch.
+            # Batch norm can't learn from one image with a 1 × 1 map: no process may get just one from the last batch.
             drop_last=0 < last < 2 * world and len(rows) > batch_size,
             sampling=sampling,
             part=(self.processes.rank, world),
         )
 
     def training(self, feed: Feed, epoch: int, start: int = 0) -> Generator[TrainingBatch, None, None]:
-        """The batches of an epoch from number `start` on, augmented; what is random depends on seed and number."""
+        """An epoch's batches from number `start` on, augmented; their random draws depend on seed, epoch and number."""
         settings, size = self.recipe.augment, self.recipe.image_size
         for number, batch in enumerate(feed.batches(epoch, start), start):
-            whole = feed.batch_size
+            total = feed.batch_size
             if feed.sampling is None:
-                whole = min(whole, len(feed.rows) - number * feed.batch_size)
+                total = min(total, len(feed.rows) - number * feed.batch_size)
             draws = batch_generator(self.run.seed, epoch, number)
-            place = self.processes.share(whole).start, whole
+            place = self.processes.share(total).start, total
             images = augment.train_batch(batch, settings, size, draws, *place)
             classes = len(self.dataset.classes)
             images, labels = mix(images, batch.labels, classes, settings.mixing, epoch, draws, *place)
-            yield TrainingBatch(number, images.contiguous(memory_format=torch.channels_last), labels, whole)
+            yield TrainingBatch(number, images.contiguous(memory_format=torch.channels_last), labels, total)
 
     def evaluation_feed(self, split: str, batch_size: int, rows: slice | None = None) -> Feed:
-        """The images of a split in their order, or those of `rows`."""
+        """The images of a split in order, or those of `rows`."""
         chosen = self.rows[split] if rows is None else self.rows[split][rows]
         return Feed(self._source, chosen, self.dataset.labels, batch_size, shuffle=False)
 
     def unaugmented(self, batch_size: int) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """All training images and labels, for what a method fits before and after its epochs."""
+        """All training images and labels, unaugmented, for what a method fits before or after its epochs."""
         for batch in self.evaluation_feed("train", batch_size).batches(epoch=0):
             images = augment.test_batch(batch, self.recipe.image_size)
             yield images.contiguous(memory_format=torch.channels_last), batch.labels
 
     def labels(self, split: str) -> Tensor:
-        """(N,) of a whole split, on the host."""
+        """Labels `(N,)` of a whole split, on the host."""
         return torch.from_numpy(self.dataset.labels[self.rows[split]])
 
     @property

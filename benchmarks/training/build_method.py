@@ -1,4 +1,4 @@
-"""A method on its backbone, as a Run describes it, on the device."""
+"""Builds the method and backbone of a Run on the device."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from results.settings import ProfileRun, Run
 def build_method(
     case: Run | ProfileRun, classes: int, weights_root: Path | None, device: torch.device
 ) -> tuple[Method, list[dict[str, Any]]]:
-    """The method with its initial weights, and an account of the weight files.
+    """The method with its initial weights, and which weight files were loaded.
 
-    Random weights come from torch's global generator: seed it first. Raises `BackboneError`, or `UserError` for
-    options the method refuses.
+    Random weights come from torch's global generator: seed it first. Raises `BackboneError`, and `UserError` for
+    options that the method refuses.
     """
     backbones = TimmBackbones(
         case.backbone,
@@ -36,12 +36,12 @@ def build_method(
         method = methods.load(case.method)(backbones, classes, **case.options)
     except (TypeError, ValueError) as error:
         raise UserError(f"{case.label}: the method refuses its options: {error}") from error
-    account = [
+    loaded = [
         {"backbone": name, "file": file.path.name, "sha256": file.sha256, "unfilled": unfilled}
         for name, (file, unfilled) in backbones.loaded.items()
     ]
-    # channels_last costs nothing where it does not help, and convolutions run up to twice as fast in it.
-    return method.to(device).to(memory_format=torch.channels_last), account
+    # Convolutions are up to twice as fast in channels_last; where it does not help, it costs nothing.
+    return method.to(device).to(memory_format=torch.channels_last), loaded
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
@@ -52,5 +52,5 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 
 def state_on_cpu(method: Method) -> Mapping[str, torch.Tensor]:
-    """The weights and buffers, contiguous and on the host, as they are stored."""
+    """Weights and buffers for storing: contiguous and on the host."""
     return {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}

@@ -1,4 +1,4 @@
-"""The state of an unfinished training: written whole, the one before kept, damage found before it is used."""
+"""Checkpoint files: written whole, with the previous one kept, and verified before they are used."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, write_whole
 
 
 class DamagedCheckpoint(Exception):  # noqa: N818 - reads as what it is
-    """A checkpoint that can't be read, or does not hold what was written."""
+    """A checkpoint can't be read, or does not contain what was written."""
 
 
 def save(folder: Path, run: Run, state: dict[str, Any]) -> None:
-    """Replaces the Run's checkpoint. Raises `ResultsError` if it can't be written; the one before then stays."""
+    """Replaces the Run's checkpoint. Raises `ResultsError` if it can't be written; the previous one then stays."""
 
     def write(temporary: Path) -> None:
         torch.save({"settings": run.settings, **state}, temporary)
-        # From here to the renaming of the new one there is no checkpoint.pt, and `load` takes the previous.
+        # Until the new one is renamed there is no checkpoint.pt; `load` then takes the previous one.
         if (folder / CHECKPOINT).is_file():
             (folder / CHECKPOINT).replace(folder / PREVIOUS_CHECKPOINT)
 
@@ -30,11 +30,11 @@ def save(folder: Path, run: Run, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path, run: Run) -> tuple[dict[str, Any] | None, list[str]]:
-    """The state last saved, or the one before if that is damaged, or None; and what is to be said of it.
+    """The last saved state, or the previous one if that is damaged, or None; and notes on damaged files.
 
-    Raises `UserError` if it is a checkpoint of other settings: it shows the difference.
+    Raises `UserError` if the checkpoint is of other settings, and shows the differences.
     """
-    _sweep(folder)
+    _remove_partial_files(folder)
     notes: list[str] = []
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         path = folder / name
@@ -55,26 +55,26 @@ def discard(folder: Path) -> None:
     """Removes the checkpoints of a finished Run."""
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         (folder / name).unlink(missing_ok=True)
-    _sweep(folder)
+    _remove_partial_files(folder)
 
 
 def _read(path: Path) -> dict[str, Any]:
     """The state in a file. Raises `DamagedCheckpoint`."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():  # compares checksums, which torch.load does not
-                raise DamagedCheckpoint(f"{path} is damaged ({damaged} has another checksum)")
+            if damaged := archive.testzip():  # checks checksums; torch.load does not
+                raise DamagedCheckpoint(f"{path} is damaged (wrong checksum of {damaged})")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except DamagedCheckpoint:
         raise
-    except Exception as error:  # a cut or overwritten file raises many types; all mean the same
+    except Exception as error:  # a truncated or overwritten file raises errors of many types
         raise DamagedCheckpoint(f"{path} can't be read ({type(error).__name__})") from error
     if not isinstance(state, dict) or "settings" not in state:
         raise DamagedCheckpoint(f"{path} is no checkpoint of this version")
     return state
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what a process left that was killed while it wrote."""
+def _remove_partial_files(folder: Path) -> None:
+    """Removes partial files of a process that was killed while it wrote."""
     for half_written in folder.glob(f".{CHECKPOINT}.*"):
         half_written.unlink(missing_ok=True)

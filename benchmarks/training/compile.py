@@ -15,17 +15,17 @@ from benchmarks.errors import UserError
 from methods.interface import Method
 
 BACKEND = "inductor"
-"""What compiles. It keeps its code on disk, where the next seed finds it, be it in this process or another."""
+"""The compiler. It caches its code on disk, for the next seed in this or another process."""
 
 
 class Compiled:
     """A function of tensors, compiled for the shapes it met while it was `learning`.
 
-    Other shapes, as of an epoch's smaller last batch, run as they are written: compiling for them would cost more.
+    Other shapes, such as an epoch's smaller last batch, run uncompiled: compiling for them would cost more.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.written = function
+        self.function = function
         self.compiled = torch.compile(function, backend=BACKEND, dynamic=False)
         self.shapes: set[tuple[torch.Size, ...]] = set()
         self.learning = False
@@ -34,24 +34,24 @@ class Compiled:
         shapes = tuple(tensor.shape for tensor in tensors)
         if self.learning:
             self.shapes.add(shapes)
-        return (self.compiled if shapes in self.shapes else self.written)(*tensors)
+        return (self.compiled if shapes in self.shapes else self.function)(*tensors)
 
 
 class CompiledMethod:
-    """Compiles the `losses` of a method, in its place, and its forward pass, beside it.
+    """Replaces the `losses` of a method by a compiled function, and compiles its forward pass as `forward`.
 
-    A method whose steps do not go through `losses` is left as it is written. Raises `UserError` without a compiler.
+    A method whose steps do not call `losses` trains uncompiled. Raises `UserError` if there is no C++ compiler.
     """
 
     def __init__(self, method: Method) -> None:
         check_compiler()
-        torch.compiler.reset()  # what earlier Runs of this process compiled would count against torch's limit
+        torch.compiler.reset()  # functions of earlier Runs in this process count against torch's limit
         self.losses, self.forward = Compiled(method.losses), Compiled(method.forward)
         method.losses = self.losses  # type: ignore[method-assign, assignment]
 
     @contextlib.contextmanager
     def learning(self) -> Iterator[None]:
-        """Within, every shape is compiled for."""
+        """Within, each new shape is compiled."""
         for function in (self.losses, self.forward):
             function.learning = True
         try:
@@ -62,7 +62,7 @@ class CompiledMethod:
 
 
 def check_compiler() -> None:
-    """Raises `UserError` where torch.compile could not work: it writes C++ for a CPU, and to launch a GPU's kernels."""
+    """Raises `UserError` if torch.compile can't work: it generates C++ for CPUs, and to launch kernels on GPUs."""
     named = os.environ.get("CXX")
     if not any(shutil.which(compiler) for compiler in (named, "g++", "clang++") if compiler):
         raise UserError("--compile needs a C++ compiler and finds none; install g++, or leave --compile out")

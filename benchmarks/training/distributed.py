@@ -1,14 +1,14 @@
-"""The processes that train one Run together, as torchrun starts them. To a process alone all this does nothing.
+"""The processes that train one Run together, started by torchrun. With a single process nothing here has an effect.
 
-Each has the same weights and a share of every batch; gradients are summed before each step. That is done here rather
-than by torch's DDP, which counts the backward passes of one module's forward: methods take their steps in generators,
-several to a batch, over pieces of it, and with parts of their parameters. It costs that sums and backward pass do not
-overlap: for a ResNet-50 about 100 MB a step.
+Each process has the same weights and a share of every batch; gradients are summed before each step. Torch's DDP is not
+used for that: it expects one backward pass for each forward pass of a module, but methods take their steps in
+generators, several for a batch, over pieces of it, and with parts of their parameters. The price is that the sum
+does not overlap with the backward pass: for a ResNet-50, about 100 MB a step.
 
-With losses that are means over images the weights are those of one process with the whole batch. What looks at several
-images at once sees one process's share alone: batch norm unless it is synchronised, losses of pairs (SwinFC's
-contrast), mixup and CutMix. A method's own draws differ from process to process. A last batch that has not two images
-for each is left out of its epoch.
+If all losses are means over images, the weights equal those of one process with the whole batch. Operations over
+several images see only the share of one process: batch norm unless it is synchronised, losses of pairs (SwinFC's
+contrast), mixup and CutMix. A method's own random draws differ between processes. A last batch with fewer than two
+images for each process is dropped.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from datasets.loading.sampling import share
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that share a Run."""
+    """This process among those that train a Run together."""
 
     device: torch.device
-    """What this one computes on."""
+    """The device of this process."""
     rank: int = 0
     world: int = 1
 
     @classmethod
     def join(cls, device: str) -> Processes:
-        """Joins those that the environment speaks of (`RANK`, `WORLD_SIZE`, `LOCAL_RANK`); meets them once only."""
+        """Joins the processes named by `RANK`, `WORLD_SIZE` and `LOCAL_RANK`; initialises the group only once."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls(torch.device(device))
@@ -55,54 +55,53 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether it is this one that writes files and speaks."""
+        """Whether this process writes the files and reports progress."""
         return self.rank == 0
 
     def share(self, length: int) -> slice:
-        """This one's share of `length` images; laid end to end the shares are all of them."""
+        """This process's share of `length` images; the shares of all processes are all images, in order."""
         return share(length, (self.rank, self.world))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Element by element over all processes, in place."""
+        """Sum over all processes, element by element, in place."""
         if self.world > 1:
             distributed.all_reduce(values)
         return values
 
-    def least(self, values: Tensor) -> Tensor:
-        """Element by element, in place."""
+    def minimum(self, values: Tensor) -> Tensor:
+        """Minimum over all processes, element by element, in place."""
         if self.world > 1:
             distributed.all_reduce(values, distributed.ReduceOp.MIN)
         return values
 
-    def gather(self, thing: Any) -> list[Any]:
-        """Everybody's, by rank."""
-        things: list[Any] = [None] * self.world
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank."""
+        values = [value] * self.world
         if self.world > 1:
-            distributed.all_gather_object(things, thing)
-            return things
-        return [thing]
+            distributed.all_gather_object(values, value)
+        return values
 
     def sum_gradients(self, module: nn.Module) -> None:
-        """Lets each have the sum of everybody's gradients; all must have gradients of the same parameters."""
+        """Replaces each gradient by its sum over all processes; all must have gradients of the same parameters."""
         if self.world == 1:
             return
         gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
         for dtype in {gradient.dtype for gradient in gradients}:
-            alike = [gradient for gradient in gradients if gradient.dtype == dtype]
-            together = self.sum(torch.cat([gradient.flatten() for gradient in alike]))
-            for gradient, total in zip(alike, together.split([one.numel() for one in alike]), strict=True):
+            same = [gradient for gradient in gradients if gradient.dtype == dtype]
+            flat = self.sum(torch.cat([gradient.flatten() for gradient in same]))
+            for gradient, total in zip(same, flat.split([one.numel() for one in same]), strict=True):
                 gradient.copy_(total.view_as(gradient))
 
-    def follow_first(self, tensors: Iterable[Tensor]) -> None:
-        """Lets all have the values of the first."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Copies the tensors of the first process to all, in place."""
         if self.world > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor.detach(), 0)
 
     def synchronise_norms(self, module: nn.Module) -> None:
-        """Lets batch norm take its statistics over all processes. Raises `UserError` on CPUs, where torch can't."""
+        """Makes batch norm take its statistics over all processes. Raises `UserError` on CPUs, where torch can't."""
         if self.world == 1:
             return
         if self.device.type != "cuda":
             raise UserError("sync_batchnorm needs GPUs: torch has none for CPUs; set sync_batchnorm to false")
-        convert_sync_batchnorm(module)  # timm's, which knows its own norms that have the activation in them
+        convert_sync_batchnorm(module)  # timm's own, because some of its norms include the activation

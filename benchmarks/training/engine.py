@@ -1,4 +1,4 @@
-"""A method on its device: makes the steps of batches, and logits; compiled, and in pieces that fit into memory."""
+"""A method on its device: takes the steps of batches and computes logits; compiled, and in pieces that fit memory."""
 
 from __future__ import annotations
 
@@ -14,40 +14,45 @@ from torch import Tensor
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning.phases import PhasePlan
+from benchmarks.training import evaluate
 from benchmarks.training.batches import Batches, TrainingBatch
 from benchmarks.training.build_method import build_method
 from benchmarks.training.compile import CompiledMethod
+from benchmarks.training.device import random_state, set_random_state
 from benchmarks.training.distributed import Processes
-from benchmarks.training.evaluate import logits_of
 from benchmarks.training.listener import Listener, Silent
-from benchmarks.training.numerics import random_state, set_random_state
 from benchmarks.training.optim import select_trainable, take_steps
 from datasets.loading.feed import Feed
 from methods.interface import Method
 from results.settings import Run
 
 EVALUATION_BATCH = 64
-"""Images per forward pass of an evaluation: has no influence on the result, only on speed and memory."""
-WITHOUT_GRADIENTS = 4
-"""How many times the images of a backward pass are taken for one that keeps no gradients: a guess on the safe side."""
+"""Images per forward pass of an evaluation: affects speed and memory, not the result."""
+NO_GRAD_FACTOR = 4
+"""Images that fit without gradients, for each one that fits with them: a cautious guess."""
 
 
 class Engine:
-    """Computes for a training, of which it keeps nothing but the method."""
+    """Computes for a training. Its only state is the method, and how many images fit into memory.
+
+    After a lack of memory, it halves the number of images of a backward pass. That is no search for the largest one,
+    as `profiling.max_batch` makes it with a fresh process for each try: a training keeps its process, and what it has
+    trained.
+    """
 
     def __init__(self, run: Run, environment: Environment, classes: int, processes: Processes) -> None:
         self.run, self.environment, self.classes, self.processes = run, environment, classes, processes
         self.device, self.execution = processes.device, environment.execution
         wanted = self.execution.micro_batch
-        self.limit = wanted if isinstance(wanted, int) else None
-        """Images of a backward pass that memory allows, as far as is known."""
-        self.micro_batch = 0
+        self.micro_batch_limit = wanted if isinstance(wanted, int) else None
+        """Images of a backward pass that fit into memory, if known."""
+        self.largest_micro_batch = 0
         """Images of the largest backward pass so far."""
         self.compile_seconds = 0.0
         self.build()
 
     def build(self) -> None:
-        """Makes the method with its initial weights, in place of the one before."""
+        """Builds the method with its initial weights, in place of the previous one."""
         torch.manual_seed(self.run.seed)
         self.method, self.weights = build_method(self.run, self.classes, self.environment.weights_root, self.device)
         if self.run.recipe.sync_batchnorm:
@@ -57,14 +62,15 @@ class Engine:
     def steps(
         self, phase: PhasePlan, batch: TrainingBatch, optimizer: torch.optim.Optimizer | None
     ) -> Iterator[dict[str, Tensor]]:
-        """The optimiser steps of a batch, cut into micro-batches as recipe and memory want; the losses of each.
+        """Takes the optimiser steps of a batch, cut into micro-batches as recipe and memory require.
 
-        The losses are this process's part of the whole. Without an optimiser everything is done but the steps.
+        Yields the losses of each step: this process's part of the batch's. Without an optimiser, everything but the
+        optimiser's own step is done.
         """
         share = -(-phase.batch_size // self.processes.world)
-        size = min(-(-share // self.run.recipe.accumulate), self.limit or share)
+        size = min(-(-share // self.run.recipe.accumulate), self.micro_batch_limit or share)
         pieces = number_of_pieces(len(batch.images), size)
-        self.micro_batch = max(self.micro_batch, -(-len(batch.images) // pieces))
+        self.largest_micro_batch = max(self.largest_micro_batch, -(-len(batch.images) // pieces))
         return take_steps(
             self.method,
             batch.images,
@@ -80,17 +86,30 @@ class Engine:
     @property
     def evaluation_batch(self) -> int:
         """Images of a forward pass without gradients."""
-        return EVALUATION_BATCH if self.limit is None else min(EVALUATION_BATCH, WITHOUT_GRADIENTS * self.limit)
+        if self.micro_batch_limit is None:
+            return EVALUATION_BATCH
+        return min(EVALUATION_BATCH, NO_GRAD_FACTOR * self.micro_batch_limit)
 
     def logits(self, feed: Feed, listener: Listener) -> Tensor:
         """Logits `(N, K)` float32 of the feed's images, on the host."""
         forward = self.compiled.forward if self.compiled else None
-        return logits_of(self.method, feed, self.run.recipe.image_size, self.run.precision, listener, forward)
+        return evaluate.logits_of(self.method, feed, self.run.recipe.image_size, self.run.precision, listener, forward)
 
-    def rehearse(self, phases: Sequence[PhasePlan], batches: Batches, epoch: int) -> str | None:
-        """Makes a step and some logits in each phase, and undoes it all; says what could not be compiled.
+    def logits_of_split(self, batches: Batches, split: str, listener: Listener) -> Tensor:
+        """Logits `(N, K)` float32 of a whole split, on the host; each process computes a share of them."""
+        self.processes.broadcast(self.method.buffers())  # each has running statistics of its own share
+        images = len(batches.rows[split])
+        rows = self.processes.share(images)
+        logits = torch.zeros(images, self.classes)
+        if rows.stop > rows.start:
+            found = self.logits(batches.evaluation_feed(split, self.evaluation_batch, rows), listener)
+            logits[rows] = evaluate.checked(found, rows.stop - rows.start, self.classes)
+        return self.processes.sum(logits.to(self.device)).cpu() if self.processes.world > 1 else logits
 
-        So what is to be compiled is compiled outside of all timing, and what does not fit into memory is known early.
+    def warm_up(self, phases: Sequence[PhasePlan], batches: Batches, epoch: int) -> str | None:
+        """Takes a step and computes some logits in each phase, and reverts all effects; returns what was not compiled.
+
+        So compilation is outside of all timing, and a batch that does not fit into memory is noticed early.
         """
         if not phases or (not self.compiled and self.execution.micro_batch != "auto"):
             return None
@@ -98,7 +117,7 @@ class Engine:
         learning = self.compiled.learning() if self.compiled else contextlib.nullcontext()
         start = self.processes.share(len(batches.rows["test"])).start
         rows = slice(start, start + self.evaluation_batch)
-        with undone(self.method, self.device), learning:
+        with restored_afterwards(self.method, self.device), learning:
             for phase in phases:
                 select_trainable(self.method, phase)
                 feed = batches.training_feed(phase.batch_size, self.method.sampling)
@@ -109,37 +128,39 @@ class Engine:
         if not self.compiled:
             return None
         self.compile_seconds += time.monotonic() - began
-        past = not self.compiled.losses.shapes
-        return f"{self.run.method} does not step through `losses`: its training is not compiled" if past else None
+        if self.compiled.losses.shapes:
+            return None
+        return f"{self.run.method} does not step through `losses`: its training is not compiled"
 
-    def halve(self, batch_size: int) -> str:
-        """After memory ran out: a new method, and half as many images at a time. Says so.
+    def halve_micro_batch(self, batch_size: int) -> str:
+        """After a lack of memory: builds the method anew, for half as many images at a time. Returns a note.
 
-        `batch_size`: images of the largest batch, where memory ran out before any step, as in `initialise`. Raises
-        `UserError` where it was one image.
+        `batch_size`: images of the largest batch, which count if memory ran out before any step, as in `initialise`.
+        Raises `UserError` if it ran out with a single image.
         """
-        had = self.micro_batch or self.limit or batch_size
-        if had == 1:
+        failed = self.largest_micro_batch or self.micro_batch_limit or batch_size
+        if failed == 1:
             raise UserError("one image at a time is too much for the GPU; choose a smaller image_size or backbone")
-        self.limit, self.micro_batch = had // 2, 0
+        self.micro_batch_limit, self.largest_micro_batch = failed // 2, 0
         self.build()
-        gc.collect()  # the compiled functions of the method before and their method know each other
+        gc.collect()  # the previous method and its compiled functions refer to each other
         torch.cuda.empty_cache()
-        return f"out of memory with {had} images at a time; goes on with {self.limit}"
+        return f"out of memory with {failed} images at a time; goes on with {self.micro_batch_limit}"
 
 
 def number_of_pieces(images: int, micro_batch: int) -> int:
-    """Into how many pieces so many images are cut, each of `micro_batch` at the most.
+    """Number of pieces of at most `micro_batch` images into which a batch is cut.
 
-    None is of one image alone unless that is asked for, as batch norm can't learn from one; so one may have 3 for 2.
+    Batch norm can't learn from one image, so no piece has just one, unless `micro_batch` is 1; a piece may have 3
+    instead of 2 for that.
     """
     count = -(-images // micro_batch)
     return count if micro_batch == 1 else max(1, min(count, images // 2))
 
 
 @contextlib.contextmanager
-def undone(method: Method, device: torch.device) -> Iterator[None]:
-    """Puts buffers, gradients and random generators back when left; parameters must not be changed within."""
+def restored_afterwards(method: Method, device: torch.device) -> Iterator[None]:
+    """Restores buffers, gradients and random generators at the end; parameters must not change within."""
     before = [(buffer, buffer.clone()) for buffer in method.buffers()]
     state = random_state(device)
     try:

@@ -1,8 +1,9 @@
-"""Predictions for every test image, and every metric from them."""
+"""Logits and predictions of the test images, every metric from them, and which epoch's weights count."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ def logits_of(
 ) -> Tensor:
     """Logits `(N, K)` float32 on the host, in the order of the feed's rows (the feed must not shuffle).
 
-    `forward`: the method's own in another form, such as the compiled one.
+    `forward`: replaces the method's own, for instance by a compiled one.
     """
     method.eval()
     forward = forward or method
@@ -45,7 +46,7 @@ def logits_of(
 
 
 def checked(logits: Tensor, images: int, classes: int) -> Tensor:
-    """The logits, if they are of the shape that the contract asks for. Raises `ValueError`."""
+    """The logits, if they have the shape `(images, classes)` of the contract. Raises `ValueError` otherwise."""
     if logits.shape != (images, classes):
         found = f"({', '.join(['B', *map(str, logits.shape[1:])])})" if len(logits) == images else tuple(logits.shape)
         raise ValueError(f"the method's forward returned {found}; its contract asks for logits (B, {classes})")
@@ -83,7 +84,7 @@ def _top5(logits: Tensor) -> Tensor:
 
 
 def _mean_class(correct: Tensor, labels: Tensor) -> float:
-    """Mean over the classes that have test images of the share of right ones."""
+    """Mean accuracy of the classes that have test images."""
     images = torch.bincount(labels).double()
     right = torch.bincount(labels, weights=correct)
     present = images > 0
@@ -100,8 +101,39 @@ def _calibration_error(confidence: Tensor, correct: Tensor) -> float:
     return gap.abs().sum().item() / len(confidence)
 
 
+@dataclass
+class Choice:
+    """The test logits of one epoch's weights, and why that epoch was chosen."""
+
+    epoch: int
+    logits: Tensor
+    """(N, K) float32, over the whole test set in its order."""
+    score: tuple[float, ...]
+    """The criterion; the largest is chosen."""
+
+
+def choose(
+    chosen: MutableMapping[Selection, Choice], epoch: int, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Scores an epoch by the logits `(N, K)` and labels `(N,)` of each split, and updates `chosen` where it is better.
+
+    The test set decides nothing but `best_on_test`. Of equal epochs the earlier one stays. Returns the accuracies.
+    """
+    test = logits["test"]
+    scores = {"test_top1": top1(test, labels["test"])}
+    found: dict[Selection, tuple[float, ...]] = {"last": (epoch,), "best_on_test": (scores["test_top1"],)}
+    if "validation" in logits:
+        scores["validation_top1"] = top1(logits["validation"], labels["validation"])
+        # A small slice has many ties in accuracy; the likelihood decides among them.
+        found["validation"] = scores["validation_top1"], -log_loss(logits["validation"], labels["validation"])
+    for selection, score in found.items():
+        if selection not in chosen or score > chosen[selection].score:
+            chosen[selection] = Choice(epoch, test, score)
+    return scores
+
+
 def prediction_table(dataset: Dataset, rows: np.ndarray, selected: dict[Selection, Tensor]) -> pd.DataFrame:
-    """A row per selection and test image: image, label, prediction, confidence, log_loss, top5."""
+    """One row per selection and test image: image, label, prediction, confidence, log_loss, top5."""
     labels = dataset.labels[rows]
     tables = []
     for selection in SELECTIONS:

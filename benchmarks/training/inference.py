@@ -1,4 +1,4 @@
-"""What a trained Run says of the user's own images."""
+"""Loads a trained Run, and predicts the classes of the user's own images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from benchmarks.config import parse
 from benchmarks.errors import UserError, shortened, suggest
 from benchmarks.training.build_method import autocast, build_method
-from benchmarks.training.numerics import numerics
+from benchmarks.training.device import numerics
 from datasets.formats.decode import read_image
 from datasets.loading import augment
 from datasets.loading.feed import Batch
@@ -28,8 +28,8 @@ from results.store import WEIGHTS, ResultStore, run_folder
 def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str, top: int = 5) -> list[dict[str, Any]]:
     """The `top` most probable classes of each image: `{"image", "classes": [(name, probability), …]}`.
 
-    `run_id` may be the beginning of one. Raises `UserError` for a Run without weights, `DatasetError` for an image
-    that can't be read.
+    `run_id` may be the beginning of an id. Raises `UserError` for a Run without weights, and `DatasetError` for an
+    unreadable image.
     """
     target = torch.device(device)
     record, run, method = load_trained(store, run_id, target)
@@ -39,21 +39,21 @@ def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str
 
 
 def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple[Record, Run, Method]:
-    """A trained Run with its method as the last epoch left it, in evaluation mode on the device.
+    """A trained Run's record and settings, and its method after the last epoch, in evaluation mode on the device.
 
-    `run_id` may be the beginning of one. Raises `UserError` for a Run without weights.
+    `run_id` may be the beginning of an id. Raises `UserError` for a Run without weights.
     """
     record = find_run(store, run_id, "train")
     weights = run_folder(store, record.id) / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to use it")
     run = parse(Run, record.run, f"{record.id} is of another version of fgbench: record.json")
-    blank = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace all of the backbone's
-    method, _ = build_method(blank, len(record.split["class_names"]), None, device)
+    untrained = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace the backbone's
+    method, _ = build_method(untrained, len(record.split["class_names"]), None, device)
     try:
         method.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise UserError(f"{weights}: does not fit the method as it is now, or is damaged; run it again") from error
+        raise UserError(f"{weights}: does not fit the current method, or is damaged; run it again") from error
     return record, run, method.eval()
 
 
@@ -68,20 +68,20 @@ def _top(
         torch.zeros(1, dtype=torch.int64, device=device),
         np.zeros(1, dtype=np.int64),
     )
-    seen = augment.test_batch(batch, run.recipe.image_size)
+    image = augment.test_batch(batch, run.recipe.image_size)
     with autocast(device, run.precision):  # as it was evaluated
-        logits = method(seen)
+        logits = method(image)
     probabilities = logits.float().softmax(dim=1)[0]
     values, indices = probabilities.topk(min(top, len(names)))
     return [(names[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
 
 
 def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:
-    """The record with this id, or the one whose id begins so. Raises `UserError` with the nearest."""
+    """The record with this id, or the only one whose id begins with it. Raises `UserError` and suggests the nearest."""
     known = {record.id: record for record in store.records() if job in (None, record.run["job"])}
-    fits = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
-    if len(fits) == 1:
-        return known[fits[0]]
-    if fits:
-        raise UserError(f"{run_id!r} begins {len(fits)} Runs: {shortened(fits)}")
+    matches = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
+    if len(matches) == 1:
+        return known[matches[0]]
+    if matches:
+        raise UserError(f"{run_id!r} begins the ids of {len(matches)} Runs: {shortened(matches)}")
     raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, known)}")

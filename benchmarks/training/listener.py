@@ -1,4 +1,4 @@
-"""Who is told of a training's progress."""
+"""What is informed of a training's progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Listener(Protocol):
-    """Hears of a Run's progress."""
+    """Is informed of a Run's progress."""
 
     def trained(self, images: int) -> None: ...
     def evaluated(self, images: int) -> None: ...
@@ -16,7 +16,7 @@ class Listener(Protocol):
 
 
 class Silent:
-    """A listener that says nothing."""
+    """A listener that does nothing."""
 
     def trained(self, images: int) -> None: ...
     def evaluated(self, images: int) -> None: ...

@@ -1,4 +1,4 @@
-"""The optimiser and the learning rate of a phase, as recipe and method ask for them."""
+"""The optimiser and learning rate of a phase as recipe and method define them, and the steps of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from results.settings import Optimizer, Recipe, Schedule
 
 
 def select_trainable(method: Method, plan: PhasePlan) -> None:
-    """Lets the phase's groups learn; whole modules that don't learn go to evaluation mode (fixed batch norm)."""
+    """Lets the phase's groups learn. Modules in which nothing learns go to evaluation mode (fixed batch norm)."""
     groups = method.parameter_groups()
     chosen = groups if plan.trains is None else [require_known("parameter group", name, groups) for name in plan.trains]
     for name, parameters in groups.items():
@@ -87,14 +87,14 @@ def take_steps(
     share: float = 1.0,
     exchange: Callable[[Method], None] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """Makes the optimiser steps of one batch; yields the detached float32 losses of each.
+    """Takes the optimiser steps of one batch; yields the detached float32 losses of each.
 
-    The images go through in so many `pieces`, whose losses and gradients are added, each weighted by its part of the
-    images: what is a mean over images comes out as of the whole, while batch norm and losses of pairs see a piece.
-    `share`: what part of the batch these images are, where processes share it; `exchange` then sums their gradients.
-    Without an optimiser everything is done but the steps.
+    The images are cut into `pieces`. Losses and gradients of the pieces are added, each weighted by its part of the
+    images: a mean over images is that of the whole batch, but batch norm and losses of pairs see one piece at a time.
+    `share`: the part of the batch that these images are, if processes share it; `exchange` then sums their gradients.
+    Without an optimiser, everything but its own step is done.
 
-    Training and profiling both go through here, so that what is timed is what trains.
+    Training, profiling and speed benchmarks all use this function, so what is timed is what trains.
     """
     cut = list(zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True))
     weights = [share * len(piece) / len(images) for piece, _ in cut]
@@ -121,6 +121,6 @@ def take_steps(
 
 
 def clip(method: nn.Module, norm: float | None) -> None:
-    """Scales the whole gradient down to `norm`, if one is given; stays on the device."""
+    """Scales the whole gradient down to `norm`, if given; does not wait for the device."""
     if norm is not None:
         torch.nn.utils.clip_grad_norm_(method.parameters(), norm)

@@ -1,4 +1,4 @@
-"""How far a training has come: all that grows while it runs and is kept in its checkpoint, beside the weights."""
+"""The state of a training: how far it has come, captured for a checkpoint and restored from one; and its result."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.training.selection import Choice
+from benchmarks.training.device import random_state, set_random_state
+from benchmarks.training.engine import Engine
+from benchmarks.training.evaluate import Choice
+from methods.interface import Method
 from results.record import Selection
 
 
 class Diverged(Exception):  # noqa: N818 - reads as what it is
-    """A loss or a logit stopped being a number."""
+    """A loss or a logit is not finite."""
 
     def __init__(
         self, message: str, details: Mapping[str, Any] | None = None, advice: str = "lower the learning rate"
     ) -> None:
         super().__init__(f"{message}; {advice}")
         self.details = dict(details or {})
-        """Epoch and batch, counted from 1, the seed from which the batch was drawn, and each loss term."""
+        """Epoch and batch, counted from 1, the seed the batch was drawn from, and each loss term."""
 
     @classmethod
     def in_batch(cls, epoch: int, batch: int, seed: int, losses: Mapping[str, float]) -> Diverged:
-        """In a batch; epoch and batch are counted from 1."""
+        """For a loss in a batch; epoch and batch are counted from 1."""
         terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
         where = f"epoch {epoch}, batch {batch} (drawn from seed {seed})"
         details = {"epoch": epoch, "batch": batch, "seed": seed, "losses": dict(losses)}
@@ -40,15 +44,15 @@ NEVER = 2**62
 
 
 class Losses:
-    """The losses of an epoch so far. They stay on the device, so that no step waits for it."""
+    """Sums of an epoch's losses so far. They stay on the device, so that no step waits for it."""
 
     def __init__(self, sums: Mapping[str, Tensor] | None = None) -> None:
-        """`sums`: of an epoch that is taken up; on its way it had no bad batch."""
+        """`sums`: those of a resumed epoch, in which no loss was bad so far."""
         self.sums: dict[str, Tensor] = dict(sums or {})
         self.latest: dict[str, Tensor] = {}
-        """Each term as it was last, up to the first that was not a number."""
+        """Latest value of each term, or its value in the first batch with a bad one."""
         self.first_bad: Tensor = torch.tensor(NEVER)
-        """Number of the batch in which one was not a number, or `NEVER`."""
+        """Number of the first batch with a loss that is not finite, or `NEVER`."""
 
     def add(self, batch: int, losses: Mapping[str, Tensor]) -> None:
         """Adds the float32 losses of one optimiser step of batch number `batch`."""
@@ -63,48 +67,112 @@ class Losses:
 
 
 @dataclass
-class Progress:
-    """How far a training has come."""
+class TrainingState:
+    """How far a training has come. "Current" below is the epoch that has begun and not ended."""
 
     epoch: int = 0
-    """Whole epochs done."""
+    """Completed epochs."""
     batch: int = 0
-    """Batches done of the epoch that is on."""
+    """Completed batches of the current epoch."""
     losses: Losses = field(default_factory=Losses)
-    """Of the epoch that is on."""
+    """Of the current epoch."""
     images: int = 0
-    """Trained on in the epoch that is on."""
+    """Images trained on in the current epoch."""
     epoch_seconds: float = 0.0
-    """Of training in the epoch that is on."""
+    """Training time of the current epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """A row for each whole epoch."""
+    """One row for each completed epoch."""
     chosen: dict[Selection, Choice] = field(default_factory=dict)
     seconds: float = 0.0
-    """Of the whole training, evaluations and checkpoints included."""
+    """Time of the whole training, with evaluations and checkpoints."""
     resumed: int = 0
-    """How many times it went on from a checkpoint."""
+    """How many times the training was resumed from a checkpoint."""
     notes: list[str] = field(default_factory=list)
-    """What a reader of the result should know of how it came about."""
+    """What a reader of the result should know about how it came about, one line each."""
 
     @property
-    def images_in_all(self) -> int:
-        """Trained on since the beginning, those of the epoch that is on among them."""
+    def total_images(self) -> int:
+        """Images trained on since the beginning, with the current epoch."""
         return self.images + sum(row["images"] for row in self.history)
 
-    def epoch_ends(self, row: dict[str, Any]) -> None:
-        """Puts the epoch's row into the history and begins the next."""
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Adds the epoch's row to the history and begins the next epoch."""
         self.history.append(row)
         self.epoch += 1
         self.batch, self.images, self.epoch_seconds, self.losses = 0, 0, 0.0, Losses()
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint, all but the losses: each process has its own."""
-        chosen = {name: vars(choice) for name, choice in self.chosen.items()}
-        return {name: value for name, value in vars(self).items() if name != "losses"} | {"chosen": chosen}
 
-    @classmethod
-    def of(cls, state: Mapping[str, Any], losses: Losses) -> Progress:
-        """From what `state()` gave, with the losses of the epoch that is on; else in `state` is left alone."""
-        values = {name: state[name] for name in cls.__dataclass_fields__ if name != "losses"}
-        chosen = {name: Choice(**choice) for name, choice in state["chosen"].items()}
-        return cls(**values | {"chosen": chosen, "losses": losses})
+@dataclass
+class TrainingResult:
+    """What a finished training returns."""
+
+    method: Method
+    state: TrainingState
+    test_rows: np.ndarray
+    weights: list[dict[str, Any]]
+    training_seconds: float
+    images_per_s: float
+    peak_memory: int | None
+    """Bytes allocated on the GPU; a CPU's memory is measured by profile Runs, each in its own process."""
+    counts: dict[str, int]
+    """Images of each split."""
+    micro_batch: int
+    """Images of the largest backward pass."""
+    processes: int
+    compile_seconds: float | None
+    """Duration of the warm-up before training, included in no other time; None if nothing was compiled."""
+    finished_by_method: bool
+    """Whether the method's `finish` changed it after the last epoch."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the result should know about how it came about, one line each."""
+        return self.state.notes
+
+
+def capture(engine: Engine, state: TrainingState, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """A training between two batches as containers, numbers and tensors, for a checkpoint.
+
+    All processes must call it, and must have the buffers of the first one.
+    """
+    losses = {name: value.cpu() for name, value in state.losses.sums.items()}
+    return {
+        **{name: value for name, value in vars(state).items() if name != "losses"},
+        "chosen": {name: vars(choice) for name, choice in state.chosen.items()},
+        "method": engine.method.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "processes": engine.processes.gather({"losses": losses, "random": random_state(engine.device)}),
+        "limit": engine.micro_batch_limit,
+        "micro_batch": engine.largest_micro_batch,
+    }
+
+
+def restore(saved: Mapping[str, Any], engine: Engine) -> TrainingState:
+    """Restores method and random generators from what `capture` returned; each phase restores its own optimiser.
+
+    Raises `RuntimeError` if the method has other weights; some of them may have been changed by then.
+    """
+    engine.method.load_state_dict(saved["method"])
+    limits = [limit for limit in (engine.micro_batch_limit, saved["limit"]) if limit is not None]
+    micro_batch = saved.get("micro_batch", 0)  # missing in older checkpoints
+    engine.micro_batch_limit = min(limits, default=None)
+    engine.largest_micro_batch = min([micro_batch, *limits])
+    processes, world, notes = saved["processes"], engine.processes.world, list(saved["notes"])
+    if len(processes) != world:
+        notes.append(f"begun by {len(processes)} processes and continued by {world}")
+        processes = _redistributed(processes, world)
+    own = processes[engine.processes.rank]
+    set_random_state(own["random"], engine.device)
+    state = TrainingState(**{name: saved[name] for name in TrainingState.__dataclass_fields__ if name != "losses"})
+    state.chosen = {name: Choice(**choice) for name, choice in saved["chosen"].items()}
+    state.losses = Losses({name: value.to(engine.device) for name, value in own["losses"].items()})
+    state.resumed, state.notes = state.resumed + 1, notes
+    return state
+
+
+def _redistributed(processes: list[dict[str, Any]], world: int) -> list[dict[str, Any]]:
+    """The part of `world` processes in the state of another number of them: the first gets all losses so far."""
+    parts = [process["losses"] for process in processes]
+    total = {name: torch.stack([part[name] for part in parts]).sum(dim=0) for name in parts[0]}
+    randoms = [processes[rank % len(processes)]["random"] for rank in range(world)]
+    return [{"losses": {} if rank else total, "random": random} for rank, random in enumerate(randoms)]

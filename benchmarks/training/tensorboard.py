@@ -1,4 +1,4 @@
-"""Losses, rates and accuracies for TensorBoard, where somebody asks for them."""
+"""Losses, rates and accuracies for TensorBoard, if `--tensorboard` asks for them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from benchmarks.errors import UserError
 
 
-class Scalars:
+class TensorBoardLog:
     """Writes numbers into `folder`, against the images trained on; without a folder it does nothing."""
 
     def __init__(self, folder: Path | None, images: int = 0) -> None:
-        """What an interrupted training had written beyond so many `images` is taken back.
+        """Removes what an interrupted training wrote beyond `images`.
 
-        Raises `UserError` where the package tensorboard is not installed.
+        Raises `UserError` if the package tensorboard is not installed.
         """
         self.writer: Any = None
         if folder is None:
@@ -27,12 +27,12 @@ class Scalars:
         self.writer = SummaryWriter(folder, purge_step=images + 1)
 
     @property
-    def wanted(self) -> bool:
+    def enabled(self) -> bool:
         """Whether anything is written."""
         return self.writer is not None
 
     def add(self, group: str, values: Mapping[str, Any], images: int) -> None:
-        """The numbers among `values`, as `group/name`."""
+        """Writes the numbers among `values` as `group/name`."""
         if self.writer is None:
             return
         for name, value in values.items():
@@ -41,6 +41,6 @@ class Scalars:
         self.writer.flush()
 
     def close(self) -> None:
-        """Ends the file."""
+        """Closes the file."""
         if self.writer is not None:
             self.writer.close()

@@ -1,4 +1,4 @@
-"""Annotations land where the network sees what they annotate, however the images were stored and cut."""
+"""Annotations are transformed like the pixels they annotate, however the images were stored and cropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.attention import measures
-from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, look
+from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, compute_attention
 from benchmarks.attention.frame import TOLERANCE, Frame, framed, original_sizes
 from datasets.interface import Dataset, PartPoints
 from datasets.loading import augment
@@ -79,30 +79,30 @@ STORES: list[tuple[int, ResizeRule]] = [(SIZE, "squash"), (80, "squash"), (SIZE,
 
 
 @pytest.fixture(params=STORES, ids=lambda store: f"{store[1]} {store[0]}")
-def sight(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[AttentionMaps, Frame]:
-    """What a method that sees the squares attends to, and where they are said to be."""
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[AttentionMaps, Frame]:
+    """The attention of a method that sees the squares, and their annotations."""
     stored_size, rule = request.param
     dataset, rows = Squares(), np.arange(24)
     source = open_source(dataset, stored_size, rule, torch.device("cpu"), cache=tmp_path)
-    seen = look(SeesWhite(), Feed(source, rows, dataset.labels, 7, shuffle=False), SIZE, "fp32")
-    assert seen is not None
-    return seen, framed(dataset, rows, original_sizes(dataset, rows.tolist()), seen.stored, SIZE)
+    attention = compute_attention(SeesWhite(), Feed(source, rows, dataset.labels, 7, shuffle=False), SIZE, "fp32")
+    assert attention is not None
+    return attention, framed(dataset, rows, original_sizes(dataset, rows.tolist()), attention.stored, SIZE)
 
 
-def test_perfect_attention_scores_perfectly_through_every_resize_and_crop(sight: tuple[AttentionMaps, Frame]):
-    seen, frame = sight
-    found = measures.measure(seen, frame, threshold=0.5, same_maps=True)
+def test_perfect_attention_scores_perfectly_through_every_resize_and_crop(scene: tuple[AttentionMaps, Frame]):
+    attention, frame = scene
+    found = measures.measure(attention, frame, threshold=0.5, same_maps=True)
     for name in ("peak_on_part", "maps_on_parts", "own_part", "peak_in_box"):
-        assert found[name].tolist() == [1.0] * len(seen), name
+        assert found[name].tolist() == [1.0] * len(attention), name
     assert found["in_box"].min() > 0.85  # resizing blurs the edge of a square of 8 to 17 px
     assert found["crop_iou"].min() > 0.8
 
 
-def test_boxes_and_points_are_where_the_pixels_are(sight: tuple[AttentionMaps, Frame]):
-    seen, frame = sight
+def test_boxes_and_points_are_where_the_pixels_are(scene: tuple[AttentionMaps, Frame]):
+    attention, frame = scene
     assert frame.boxes is not None
     assert frame.parts is not None
-    weights = measures.enlarged(seen.mean, SIZE)
+    weights = measures.enlarged(attention.mean, SIZE)
     place = torch.arange(SIZE) + 0.5
     total = weights.sum(dim=(1, 2))
     middle = torch.stack([weights.sum(dim=1) @ place / total, weights.sum(dim=2) @ place / total], dim=1)
@@ -110,12 +110,12 @@ def test_boxes_and_points_are_where_the_pixels_are(sight: tuple[AttentionMaps, F
     assert ((frame.boxes[:, :2] + frame.boxes[:, 2:]) / 2 - frame.parts[:, 1]).abs().max() < 0.1
 
 
-def test_the_centre_prior_does_worse_than_looking(sight: tuple[AttentionMaps, Frame]):
-    seen, frame = sight
-    prior = measures.measure(centre_prior(seen), frame, threshold=0.5, same_maps=True)
-    looked = measures.measure(seen, frame, threshold=0.5, same_maps=True)
+def test_the_centre_prior_does_worse_than_looking(scene: tuple[AttentionMaps, Frame]):
+    attention, frame = scene
+    prior = measures.measure(centre_prior(attention), frame, threshold=0.5, same_maps=True)
+    scores = measures.measure(attention, frame, threshold=0.5, same_maps=True)
     for name, value in prior.items():
-        assert value.mean() < 0.7 * looked[name].mean(), name
+        assert value.mean() < 0.7 * scores[name].mean(), name
 
 
 def test_what_is_hidden_or_cut_away_is_not_visible_and_boxes_end_at_the_frame():
@@ -135,8 +135,8 @@ def test_what_is_hidden_or_cut_away_is_not_visible_and_boxes_end_at_the_frame():
     assert frame.boxes[0].tolist() == [0, 0, 60, 60]  # 80 px wide, cut on both sides
     sides = frame.boxes[1, 2:] - frame.boxes[1, :2]
     assert sides.prod() == 0  # at the lower edge, which is cut away
-    seen = AttentionMaps(torch.ones(2, 3, 3), torch.full((2, 1, 2), 0.5), torch.ones(2, 1), stored)
-    found = measures.measure(seen, frame, threshold=0.5, same_maps=False)
+    attention = AttentionMaps(torch.ones(2, 3, 3), torch.full((2, 1, 2), 0.5), torch.ones(2, 1), stored)
+    found = measures.measure(attention, frame, threshold=0.5, same_maps=False)
     assert found["in_box"].isnan().tolist() == [False, True]
 
 

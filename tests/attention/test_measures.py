@@ -12,13 +12,13 @@ from torch import Tensor
 from benchmarks.attention import measures
 from benchmarks.attention.attention_maps import AttentionMaps, peaks
 from benchmarks.attention.frame import Frame
-from benchmarks.attention.localise import Bootstrap, _derangement
+from benchmarks.attention.localise import Bootstrap, derangement
 from tests.helpers.host_waits import host_waits_forbidden
 
 SIZE = 24
 
 
-def seen_of(maps: Tensor) -> AttentionMaps:
+def attention_of(maps: Tensor) -> AttentionMaps:
     return AttentionMaps(maps.mean(dim=1), peaks(maps), maps.amax(dim=(2, 3)), torch.full((len(maps), 2), SIZE))
 
 
@@ -94,12 +94,12 @@ def test_the_threshold_is_the_one_that_fits_best():
     cone = torch.minimum(slope, slope.mT)
     inner = torch.tensor([[SIZE / 4, SIZE / 4, 3 * SIZE / 4, 3 * SIZE / 4]])
     frame = Frame(SIZE, inner, None, None, torch.ones(1, 2))
-    assert measures.best_threshold(seen_of(cone[:, None]), frame) == pytest.approx(0.5, abs=0.06)
+    assert measures.best_threshold(attention_of(cone[:, None]), frame) == pytest.approx(0.5, abs=0.06)
 
 
 def test_a_map_that_is_zero_everywhere_scores_nothing():
     frame = random_frame()
-    found = measures.measure(seen_of(torch.zeros(5, 2, 4, 4)), frame, threshold=0.5, same_maps=True)
+    found = measures.measure(attention_of(torch.zeros(5, 2, 4, 4)), frame, threshold=0.5, same_maps=True)
     for name in measures.MEASURES:
         assert found[name].nan_to_num(0).tolist() == [0.0] * 5, name
 
@@ -108,7 +108,7 @@ def test_images_without_a_visible_part_do_not_count():
     frame = random_frame()
     assert frame.visible is not None
     frame.visible[2] = False
-    found = measures.measure(seen_of(torch.rand(5, 3, 4, 4)), frame, threshold=None, same_maps=True)
+    found = measures.measure(attention_of(torch.rand(5, 3, 4, 4)), frame, threshold=None, same_maps=True)
     for name in ("peak_on_part", "maps_on_parts", "near_parts", "own_part"):
         assert found[name].isnan().tolist()[2], name
     assert not found["in_box"].isnan().any()
@@ -136,32 +136,32 @@ class TestOwnPart:
         hits = torch.zeros(10, 3, 4, dtype=torch.bool)
         for index in range(3):
             hits[:, index, index + 1] = True
-        visible, speaks = torch.ones(10, 4, dtype=torch.bool), torch.ones(10, 3, dtype=torch.bool)
-        assert measures.own_part(hits, visible, speaks).tolist() == [1.0] * 10
+        visible, active = torch.ones(10, 4, dtype=torch.bool), torch.ones(10, 3, dtype=torch.bool)
+        assert measures.own_part(hits, visible, active).tolist() == [1.0] * 10
 
     def test_maps_that_take_any_part_have_little(self):
         hits = torch.nn.functional.one_hot(torch.randint(8, (400, 3)), 8).bool()
-        visible, speaks = torch.ones(400, 8, dtype=torch.bool), torch.ones(400, 3, dtype=torch.bool)
-        assert measures.own_part(hits, visible, speaks).mean() < 0.2
+        visible, active = torch.ones(400, 8, dtype=torch.bool), torch.ones(400, 3, dtype=torch.bool)
+        assert measures.own_part(hits, visible, active).mean() < 0.2
 
     def test_nothing_is_judged_on_the_images_that_chose(self):
         hits = torch.zeros(10, 1, 2, dtype=torch.bool)
         hits[0::2, 0, 0], hits[1::2, 0, 1] = True, True  # one part in one half, the other in the other
-        visible, speaks = torch.ones(10, 2, dtype=torch.bool), torch.ones(10, 1, dtype=torch.bool)
-        assert measures.own_part(hits, visible, speaks).tolist() == [0.0] * 10
+        visible, active = torch.ones(10, 2, dtype=torch.bool), torch.ones(10, 1, dtype=torch.bool)
+        assert measures.own_part(hits, visible, active).tolist() == [0.0] * 10
 
     def test_a_part_that_cannot_be_seen_is_no_miss(self):
         hits = torch.zeros(10, 1, 2, dtype=torch.bool)
         hits[:, 0, 0] = True
-        visible, speaks = torch.ones(10, 2, dtype=torch.bool), torch.ones(10, 1, dtype=torch.bool)
+        visible, active = torch.ones(10, 2, dtype=torch.bool), torch.ones(10, 1, dtype=torch.bool)
         hits[4], visible[4, 0] = False, False
-        found = measures.own_part(hits, visible, speaks)
+        found = measures.own_part(hits, visible, active)
         assert math.isnan(found[4])
         assert found.nanmean() == 1
 
 
 def test_another_images_annotations_are_never_its_own():
-    order = _derangement(50)
+    order = derangement(50)
     assert sorted(order.tolist()) == list(range(50))
     assert not (order == torch.arange(50)).any()
 
@@ -183,7 +183,7 @@ def test_a_measure_without_any_image_has_no_estimate():
 
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_measuring_does_not_wait_for_the_device(device: str, monkeypatch: pytest.MonkeyPatch):
-    frame, seen = random_frame().to(torch.device(device)), seen_of(torch.rand(5, 3, 4, 4, device=device))
-    measures.measure(seen, frame, threshold=0.5, same_maps=True)  # what is set up once may wait
+    frame, attention = random_frame().to(torch.device(device)), attention_of(torch.rand(5, 3, 4, 4, device=device))
+    measures.measure(attention, frame, threshold=0.5, same_maps=True)  # what is set up once may wait
     with host_waits_forbidden(device, monkeypatch):
-        measures.measure(seen, frame, threshold=0.5, same_maps=True)
+        measures.measure(attention, frame, threshold=0.5, same_maps=True)

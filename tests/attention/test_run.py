@@ -1,4 +1,4 @@
-"""Looking at a trained Run: numbers in its record, galleries in its folder, a table in the report."""
+"""A trained Run's attention: scores in its record, galleries in its folder, a table in the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 import methods
 from benchmarks.attention.gallery import photos
-from benchmarks.attention.run import look_at, lookable, measured
+from benchmarks.attention.run import measure_attention, score_rows, unmeasured
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import execute
@@ -53,40 +53,40 @@ def store(tmp_path: Path) -> ResultStore:
 def test_every_method_with_attention_is_measured_and_shown(method: str, store: ResultStore):
     run_id = trained(store, method)
     before = record_of(store, run_id)
-    looked = look_at(store, run_id, Environment(), images=3)
+    report = measure_attention(store, run_id, Environment(), images=3)
     record = record_of(store, run_id)
-    assert record.localisation == looked.localisation
+    assert record.localisation == report.localisation
     assert record.metrics == before.metrics
-    if looked.localisation is None:
+    if report.localisation is None:
         assert record.missing["localisation"] == f"{method} gives no attention maps"
-        assert not looked.galleries
+        assert not report.galleries
         return
-    found = looked.localisation
+    found = report.localisation
     assert found.images == before.split["test"]
     assert {"peak_on_part", "near_parts", "in_box", "crop_iou"} <= set(found.scores)
     for estimates in (found.scores, found.centre, found.elsewhere):
         assert all(0 <= one.low <= one.value <= one.high <= 1 for one in estimates.values())
     assert set(found.parts) == {"eye", "tail", "beak", "wing", "crown", "breast", "legs"}
-    assert len(measured(looked)) == len(found.scores)
-    assert "patches" in {path.stem for path in looked.galleries}
-    for path in looked.galleries:
+    assert len(score_rows(report)) == len(found.scores)
+    assert "patches" in {path.stem for path in report.galleries}
+    for path in report.galleries:
         with Image.open(path) as image:
             assert min(image.size) > 100
 
 
-def test_looking_twice_gives_the_same_and_a_run_looked_at_waits_no_more(store: ResultStore):
+def test_a_second_measurement_gives_the_same_and_a_measured_run_is_not_offered_again(store: ResultStore):
     run_id = trained(store, "plain")
-    assert lookable(store) == [run_id]
-    first = look_at(store, run_id, Environment(), images=3)
+    assert unmeasured(store) == [run_id]
+    first = measure_attention(store, run_id, Environment(), images=3)
     pictures = {path: path.read_bytes() for path in first.galleries}
-    assert lookable(store) == []
-    assert look_at(store, run_id, Environment(), images=3).localisation == first.localisation
+    assert unmeasured(store) == []
+    assert measure_attention(store, run_id, Environment(), images=3).localisation == first.localisation
     assert {path: path.read_bytes() for path in first.galleries} == pictures
 
 
 def test_the_report_shows_it_beside_the_centre_and_links_the_galleries(store: ResultStore, tmp_path: Path):
     for method in ("plain", "bilinear_cnn"):
-        look_at(store, trained(store, method), Environment(), images=2)
+        measure_attention(store, trained(store, method), Environment(), images=2)
     report = write_report(store, tmp_path / "elsewhere" / "report", "t")
     assert report.tables["localisation"].frame["method"].tolist() == ["plain", "centre"]
     assert report.tables["part_hits"].frame["method"].tolist() == ["plain", "centre"]
@@ -97,21 +97,21 @@ def test_the_report_shows_it_beside_the_centre_and_links_the_galleries(store: Re
     assert "bilinear_cnn gives no attention maps" in set(report.tables["missing"].frame["reason"])
 
 
-def test_boxes_that_cover_the_image_are_left_out_and_said(store: ResultStore, monkeypatch: pytest.MonkeyPatch):
+def test_boxes_that_cover_the_image_are_left_out_with_a_reason(store: ResultStore, monkeypatch: pytest.MonkeyPatch):
     run_id = trained(store, "plain")
     monkeypatch.setattr("benchmarks.attention.localise.WHOLE_IMAGE", 0.1)
-    looked = look_at(store, run_id, Environment(), images=0)
-    assert looked.localisation is not None
-    assert set(looked.localisation.scores) == {"peak_on_part", "maps_on_parts", "near_parts"}
+    report = measure_attention(store, run_id, Environment(), images=0)
+    assert report.localisation is not None
+    assert set(report.localisation.scores) == {"peak_on_part", "maps_on_parts", "near_parts"}
     assert "nearly everything is inside them" in record_of(store, run_id).missing["localisation.boxes"]
 
 
-def test_without_weights_there_is_nothing_to_look_with(store: ResultStore):
+def test_a_run_without_weights_is_refused(store: ResultStore):
     run_id = trained(store, "plain")
     (store.root / run_id / "weights.safetensors").unlink()
-    assert lookable(store) == []
+    assert unmeasured(store) == []
     with pytest.raises(UserError, match="keeps no weights"):
-        look_at(store, run_id, Environment(), images=0)
+        measure_attention(store, run_id, Environment(), images=0)
 
 
 def test_photos_are_the_images_before_they_were_normalised():
@@ -148,11 +148,11 @@ def test_without_annotations_there_are_galleries_and_a_reason(store: ResultStore
     run_id = trained(store, "plain")
     for annotation in ("boxes", "parts"):
         monkeypatch.setattr(f"datasets.readers.synthetic.Synthetic.{annotation}", None)
-    looked = look_at(store, run_id, Environment(), images=2)
-    assert looked.localisation is None
-    assert looked.missing == {"localisation": "synthetic has neither boxes nor parts"}
-    assert looked.galleries
-    assert lookable(store) == []
+    report = measure_attention(store, run_id, Environment(), images=2)
+    assert report.localisation is None
+    assert report.missing == {"localisation": "synthetic has neither boxes nor parts"}
+    assert report.galleries
+    assert unmeasured(store) == []
 
 
 def test_seeds_of_one_experiment_are_one_row_with_their_spread():

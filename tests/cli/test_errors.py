@@ -51,7 +51,7 @@ def test_of_many_names_the_nearest_few_are_told() -> None:
 
 
 def test_a_beginning_that_many_runs_share_lists_a_few(many: ResultStore) -> None:
-    with pytest.raises(UserError, match=r"begins 14 Runs: .* and 2 more"):
+    with pytest.raises(UserError, match=r"begins the ids of 14 Runs: .* and 2 more"):
         find_run(many, "plain")
 
 

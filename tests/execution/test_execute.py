@@ -102,33 +102,6 @@ def test_every_test_image_has_one_row_per_selection_and_the_rows_give_the_metric
         assert rows["top5"].map(len).eq(3).all()
 
 
-def test_the_test_set_chooses_neither_last_epoch_nor_validation(
-    here: Environment, store: ResultStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Four epochs whose accuracy on test goes down, and on validation up and down: each rule picks its own."""
-    run = one_run(here)
-    trainer = Trainer(run, here, store.folder(run.id), Silent())
-    right_of_six = {"test": [6, 4, 2, 0], "validation": [1, 4, 2, 4]}
-    epochs = []
-
-    def logits(split: str) -> torch.Tensor:
-        labels = trainer._labels(split)
-        right = torch.arange(len(labels)) < len(labels) * right_of_six[split][epochs[-1] - 1] // 6
-        return torch.nn.functional.one_hot(torch.where(right, labels, (labels + 1) % 3), 3).float()
-
-    monkeypatch.setattr(trainer, "_logits", logits)
-    scores = []
-    for epoch in (1, 2, 3, 4):
-        epochs.append(epoch)
-        scores.append(trainer._evaluate(epoch)["test_top1"])
-    assert scores == pytest.approx([1, 2 / 3, 1 / 3, 0])
-    chosen = trainer.progress.chosen
-    assert {name: choice.epoch for name, choice in chosen.items()} == {"last": 4, "validation": 2, "best_on_test": 1}
-    labels = trainer._labels("test")
-    shares = {name: (choice.logits.argmax(1) == labels).double().mean().item() for name, choice in chosen.items()}
-    assert shares == pytest.approx({"last": 0, "validation": 2 / 3, "best_on_test": 1})
-
-
 def test_weights_that_are_spoilt_by_the_last_step_are_not_recorded_as_done(
     here: Environment, store: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +216,7 @@ def test_a_method_may_take_several_steps_a_batch(
     trainer = Trainer(run, here, tmp_path, Silent())
     trained = trainer.train()
     assert len(stepped) == 2 * 4  # 18 images in batches of 5
-    assert {"loss.first", "loss.second"} <= set(trained.progress.history[0])
+    assert {"loss.first", "loss.second"} <= set(trained.state.history[0])
 
 
 def test_two_phases_train_what_they_say(here: Environment, store: ResultStore) -> None:

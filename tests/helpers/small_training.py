@@ -12,7 +12,8 @@ from benchmarks.planning import expand
 from benchmarks.planning.overrides import OF_TRAINING
 from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Silent
-from benchmarks.training.train import Trainer, TrainingResult
+from benchmarks.training.state import TrainingResult
+from benchmarks.training.train import Trainer
 from results.settings import Run
 
 IMAGES = {"classes": 3, "train_per_class": 8, "test_per_class": 5, "size": 32}
@@ -58,8 +59,8 @@ def outcome(trained: TrainingResult) -> dict[str, Any]:
     timings = ("seconds", "images_per_s")
     return {
         "weights": dict(trained.method.state_dict()),
-        "history": [{k: v for k, v in row.items() if k not in timings} for row in trained.progress.history],
-        "chosen": {name: vars(choice) for name, choice in trained.progress.chosen.items()},
+        "history": [{k: v for k, v in row.items() if k not in timings} for row in trained.state.history],
+        "chosen": {name: vars(choice) for name, choice in trained.state.chosen.items()},
     }
 
 

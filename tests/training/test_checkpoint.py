@@ -12,7 +12,8 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.training import checkpoint
 from benchmarks.training.listener import Silent
-from benchmarks.training.train import Trainer, TrainingResult
+from benchmarks.training.state import TrainingResult
+from benchmarks.training.train import Trainer
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultsError
 from tests.helpers.small_training import equal, outcome, small_run, train
 
@@ -66,7 +67,7 @@ def test_a_damaged_checkpoint_is_found_out_and_the_one_before_it_used(damage: An
     trained, said = go_on(tmp_path)
     assert CHECKPOINT in said[0]
     assert said[1] == "goes on after epoch 1 and 1 batches of 2"
-    assert trained.progress.notes == said[:1]
+    assert trained.state.notes == said[:1]
     assert equal(outcome(trained), outcome(train(RUN, tmp_path / "whole")))
 
 

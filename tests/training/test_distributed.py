@@ -148,7 +148,7 @@ def test_another_number_of_processes_can_go_on_and_says_so(tmp_path: Path) -> No
     ended = train(run, tmp_path / "cut")
     assert ended.notes == ["begun by 2 processes and continued by 1"]
     torch.testing.assert_close(outcome(ended)["weights"], whole["weights"], rtol=1e-4, atol=2e-6)
-    assert ended.progress.history[1]["loss"] == pytest.approx(whole["history"][1]["loss"], rel=1e-5)
+    assert ended.state.history[1]["loss"] == pytest.approx(whole["history"][1]["loss"], rel=1e-5)
 
 
 def diverges(folder: Path, run: Run) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from benchmarks.training import evaluate
-from benchmarks.training.evaluate import CALIBRATION_BINS, metrics
+from benchmarks.training.evaluate import CALIBRATION_BINS, Choice, choose, metrics, top1
+from results.record import Selection
 
 
 @given(st.integers(1, 40), st.integers(2, 9), st.integers(0, 1000))
@@ -61,3 +63,19 @@ def test_logits_of_another_shape_than_the_contracts_are_named() -> None:
         evaluate.checked(torch.zeros(7, 4), 7, 5)
     with pytest.raises(ValueError, match=r"returned \(14, 5\)"):
         evaluate.checked(torch.zeros(14, 5), 7, 5)
+
+
+def test_the_test_set_chooses_neither_last_epoch_nor_validation() -> None:
+    """Four epochs whose accuracy on test goes down, and on validation up and down: each rule picks its own."""
+    right_of_six = {"test": [6, 4, 2, 0], "validation": [1, 4, 2, 4]}
+    labels, chosen = torch.arange(6) % 3, dict[Selection, Choice]()
+    for epoch in range(4):
+        logits = {
+            split: functional.one_hot(torch.where(torch.arange(6) < right[epoch], labels, (labels + 1) % 3), 3).float()
+            for split, right in right_of_six.items()
+        }
+        scores = choose(chosen, epoch + 1, logits, dict.fromkeys(logits, labels))
+        assert scores["test_top1"] == pytest.approx(right_of_six["test"][epoch] / 6)
+    assert {name: choice.epoch for name, choice in chosen.items()} == {"last": 4, "validation": 2, "best_on_test": 1}
+    shares = {name: top1(choice.logits, labels) for name, choice in chosen.items()}
+    assert shares == pytest.approx({"last": 0, "validation": 2 / 3, "best_on_test": 1})

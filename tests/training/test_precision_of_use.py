@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.attention.run import look_at
+from benchmarks.attention.run import measure_attention
 from benchmarks.environment import Environment
 from benchmarks.execution import execute
 from benchmarks.training.inference import predict
@@ -43,7 +43,7 @@ def test_a_run_is_looked_at_and_asked_in_its_own_precision(
     file = tmp_path / "bird.png"
     Image.new("RGB", (40, 40)).save(file)
     predict(store, run.id, [file], "cpu")
-    look_at(store, run.id, Environment(), images=1)
+    measure_attention(store, run.id, Environment(), images=1)
     expected = {(precision == "bf16", "high" if precision == "tf32" else "highest")}
     assert met == dict.fromkeys(met, expected)
     assert torch.get_float32_matmul_precision() == "highest"

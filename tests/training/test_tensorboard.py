@@ -38,9 +38,9 @@ def test_losses_and_accuracies_stand_against_the_images_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, MODULE, SimpleNamespace(SummaryWriter=Writer))  # type: ignore[arg-type]
-    monkeypatch.setattr(loop, "LOOK_EVERY", 2)
+    monkeypatch.setattr(loop, "CHECK_EVERY", 2)
     Writer.made = []
-    history = train(small_run(), tmp_path, tensorboard=True).progress.history
+    history = train(small_run(), tmp_path, tensorboard=True).state.history
     (writer,) = Writer.made
     assert writer.folder == tmp_path / "tensorboard"
     assert writer.closed

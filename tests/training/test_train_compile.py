@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from benchmarks.errors import UserError
 from benchmarks.training import compile
+from benchmarks.training.device import numerics
 from benchmarks.training.engine import Engine
-from benchmarks.training.numerics import numerics
 from methods.plain.model import Plain
 from tests.helpers.small_training import outcome, small_run, train
 
@@ -34,14 +34,14 @@ class Backend:
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
-    backend, rehearse = Backend(), Engine.rehearse
+    backend, warm_up = Backend(), Engine.warm_up
 
     def counted(self: Engine, *arguments: Any) -> str | None:
-        note = rehearse(self, *arguments)
+        note = warm_up(self, *arguments)
         backend.before_training = backend.graphs
         return note
 
-    monkeypatch.setattr(Engine, "rehearse", counted)
+    monkeypatch.setattr(Engine, "warm_up", counted)
     monkeypatch.setattr(compile, "BACKEND", backend)
     return backend
 
@@ -101,4 +101,4 @@ def test_a_gpu_repeats_itself_only_where_that_is_asked_for(deterministic: bool) 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_every_precision_trains(precision: str, tmp_path: Path) -> None:
     exact, rough = (train(small_run(precision=p), tmp_path / p) for p in ("fp32", precision))
-    assert rough.progress.history[-1]["loss"] == pytest.approx(exact.progress.history[-1]["loss"], rel=0.05)
+    assert rough.state.history[-1]["loss"] == pytest.approx(exact.state.history[-1]["loss"], rel=0.05)

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.environment import Environment
 from benchmarks.training import checkpoint, compile
-from benchmarks.training.listener import Silent
-from benchmarks.training.train import Trainer, TrainingResult
+from benchmarks.training.device import gpu_ran_out_of_memory
+from benchmarks.training.state import TrainingResult
 from methods.plain.model import Plain
 from tests.helpers.small_training import SWIN, small_run, train
 
@@ -50,7 +49,7 @@ def test_a_training_resumed_after_its_last_epoch_knows_how_it_was_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = interrupted_after_the_epochs(tmp_path, monkeypatch)
-    assert (trained.progress.resumed, trained.micro_batch) == (1, 5)
+    assert (trained.state.resumed, trained.micro_batch) == (1, 5)
 
 
 def test_one_without_a_step_left_says_nothing_of_what_was_compiled(
@@ -76,15 +75,13 @@ def test_after_the_last_batch_of_an_epoch_nothing_is_kept_before_its_evaluation(
 
 
 @pytest.mark.parametrize(
-    ("error", "on_cpu", "on_gpu"),
+    ("error", "on_cpu", "on_cuda"),
     [
         (torch.OutOfMemoryError("CUDA out of memory"), True, True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), False, True),
         (RuntimeError("shapes can't be multiplied"), False, False),
     ],
 )
-def test_a_gpus_memory_runs_out_in_many_words(error: Exception, on_cpu: bool, on_gpu: bool, tmp_path: Path) -> None:
-    trainer = Trainer(small_run(), Environment(), tmp_path, Silent())
-    assert trainer._ran_out(error) is on_cpu
-    trainer.device = torch.device("cuda")
-    assert trainer._ran_out(error) is on_gpu
+def test_a_gpus_lack_of_memory_has_many_error_types(error: Exception, on_cpu: bool, on_cuda: bool) -> None:
+    assert gpu_ran_out_of_memory(error, torch.device("cpu")) is on_cpu
+    assert gpu_ran_out_of_memory(error, torch.device("cuda")) is on_cuda

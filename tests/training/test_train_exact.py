@@ -54,7 +54,7 @@ def test_a_run_repeated_or_interrupted_again_and_again_gives_the_same_bits(subje
             trained = trainer.train()
         except KeyboardInterrupt:
             interruptions += 1
-    assert interruptions == trained.progress.resumed == 3  # two of three batches of a life are kept, of eight in all
+    assert interruptions == trained.state.resumed == 3  # two of three batches of a life are kept, of eight in all
     assert equal(outcome(trained), whole)
 
 

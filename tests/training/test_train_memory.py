@@ -113,7 +113,7 @@ def test_out_of_memory_goes_on_with_smaller_pieces_and_says_so(
     trained = train(run, tmp_path / "limited", micro_batch=micro_batch)
     assert trained.micro_batch == 2
     assert "out of memory with 4 images at a time; goes on with 2" in trained.notes
-    assert trained.progress.resumed == (after > 0)  # the first epoch, of three batches, was whole
+    assert trained.state.resumed == (after > 0)  # the first epoch, of three batches, was whole
     assert_same_training(outcome(trained), whole)
 
 
@@ -124,9 +124,9 @@ def test_memory_for_not_even_one_image_is_an_error(tmp_path: Path, monkeypatch: 
 
 
 def test_the_batch_size_is_found_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the rehearsal leaves no trace: batch norm, draws and weights are those of a training without it."""
+    """And the warm-up leaves no trace: batch norm, draws and weights are those of a training without it."""
     run = small_run(options={"dropout": 0.5})
     whole = train(run, tmp_path / "whole")
-    rehearsed = train(run, tmp_path / "rehearsed", micro_batch="auto")
+    warmed_up = train(run, tmp_path / "warmed_up", micro_batch="auto")
     for name, value in whole.method.state_dict().items():
-        assert torch.equal(rehearsed.method.state_dict()[name], value)
+        assert torch.equal(warmed_up.method.state_dict()[name], value)

@@ -253,7 +253,7 @@ def test_a_run_ends_with_the_same_weights_and_logits_whatever_the_way(tmp_path: 
         trained.append(trainer.train())
     weights = [one.method.state_dict() for one in trained]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    logits = [one.progress.chosen["last"].logits for one in trained]
+    logits = [one.state.chosen["last"].logits for one in trained]
     assert torch.equal(*logits)
 
 
