@@ -1,4 +1,4 @@
-"""What a number was measured on: hardware, versions, and the commit of the code."""
+"""What a number was measured on: hardware and its state, versions, the commit of the code, and a process's memory."""
 
 from __future__ import annotations
 
@@ -11,29 +11,37 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
+import pynvml
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "pillow", "scipy", "scikit-learn")
 
-THROTTLED = "clocks_event_reasons.active"
-"""nvidia-smi's name of the bits that say why a GPU's clocks are held down."""
+THROTTLING = {
+    0x0004: "power cap",
+    0x0008: "hardware slowdown",
+    0x0020: "temperature (software)",
+    0x0040: "temperature (hardware)",
+    0x0080: "power brake",
+}
+"""Bits of `nvmlDeviceGetCurrentClocksEventReasons` that mean that the GPU runs below the clocks it could have."""
 
 
 def device_name(device: torch.device) -> str:
-    """Name of the GPU, or of the processor with its vector instructions as torch uses them and the number of threads:
-    what a rate depends on. On the instructions depends how sums are rounded too."""
+    """Name of the GPU; or of the processor, the vector instructions that torch uses and the number of threads.
+
+    All of them affect a rate; the instructions also affect how sums are rounded.
+    """
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{_processor()} ({_capability()}), {threads} thread{'s' * (threads != 1)}"
-
-
-def _capability() -> str:
-    """`AVX2`, `AVX512` …; the same processor may be without what is newer in a virtual machine."""
-    return torch.backends.cpu.get_cpu_capability()
+    return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), {threads} thread{'s' * (threads != 1)}"
 
 
 @cache
@@ -47,47 +55,101 @@ def _processor() -> str:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """The machine and the device in use, clocks as they are at this moment."""
-    frequency = psutil.cpu_freq()
+    """The machine and the device in use, with their clocks at this moment."""
+    import torch
+
     found: dict[str, Any] = {
         "device": device.type,
         "name": device_name(device),
         "processor": _processor(),
-        "capability": _capability(),
+        "capability": torch.backends.cpu.get_cpu_capability(),  # a virtual machine may hide instructions
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory": psutil.virtual_memory().total,
         "system": platform.platform(),
-        "cpu_mhz": round(frequency.current) if frequency else None,
+        "cpu_mhz": _cpu_mhz(),
     }
     if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        found |= {"device_memory": properties.total_memory, "cuda": torch.version.cuda, **_gpu_state(device)}
+        sensors = GpuSensors(device)
+        found |= {
+            "device_memory": torch.cuda.get_device_properties(device).total_memory,
+            "cuda": torch.version.cuda,
+            "driver_version": sensors.driver_version,
+            **sensors.state(),
+        }
     return found
 
 
+def state(device: torch.device, sensors: GpuSensors) -> dict[str, Any]:
+    """What affects a rate and changes by itself: clocks, temperature and throttling; the load of other processes."""
+    return {"cpu_mhz": _cpu_mhz(), "load": round(os.getloadavg()[0], 2), **sensors.state()}
+
+
+def _cpu_mhz() -> int | None:
+    frequency = psutil.cpu_freq()
+    return round(frequency.current) if frequency else None
+
+
 def gpu_uuid(device: torch.device) -> str:
-    """The driver's name of a GPU: torch's number is another where CUDA_VISIBLE_DEVICES leaves some out."""
+    """The driver's identifier of a GPU. Torch's number differs from the driver's if CUDA_VISIBLE_DEVICES is set."""
+    import torch
+
     return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
 
 
-def _gpu_state(device: torch.device) -> dict[str, Any]:
-    """Driver, clocks in MHz and throttling of the GPU, from nvidia-smi where it is there."""
-    for throttled in (THROTTLED, "clocks_throttle_reasons.active"):  # the second up to driver 530
-        fields = ("driver_version", "clocks.sm", "clocks.mem", throttled, "temperature.gpu")
-        command = ["nvidia-smi", f"--id={gpu_uuid(device)}", f"--query-gpu={','.join(fields)}"]
-        command.append("--format=csv,noheader,nounits")
+class GpuSensors:
+    """The NVIDIA driver's sensors of one GPU (NVML): energy, clocks, temperature, throttling.
+
+    Without a GPU or its driver, everything is None or empty. `reason` says why energy is not measured.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.handle: Any = None
+        self.driver_version: str | None = None
+        self.reason: str | None = None
+        if device.type != "cuda":
+            self.reason = "only NVIDIA GPUs are metered (NVML)"
+            return
         try:
-            output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-        except (OSError, subprocess.SubprocessError):
-            continue
-        names = [THROTTLED if field == throttled else field for field in fields]
-        return dict(zip(names, [value.strip() for value in output.partition("\n")[0].split(",")], strict=False))
-    return {}
+            pynvml.nvmlInit()
+            self.driver_version = pynvml.nvmlSystemGetDriverVersion()
+            self.handle = pynvml.nvmlDeviceGetHandleByUUID(gpu_uuid(device))
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
+        except pynvml.NVMLError as error:
+            self.reason = f"NVML refuses: {error}"
+
+    def joules(self) -> float | None:
+        """Energy since the driver was loaded; None if it is not measured."""
+        millijoules = self._read(pynvml.nvmlDeviceGetTotalEnergyConsumption)
+        return None if millijoules is None else millijoules / 1000
+
+    def state(self) -> dict[str, Any]:
+        """Clocks in MHz, degrees Celsius, watts, and the reasons of throttling in words; without what is not known."""
+        watts = self._read(pynvml.nvmlDeviceGetPowerUsage)
+        # The second is the name up to driver 530.
+        reasons = self._read(pynvml.nvmlDeviceGetCurrentClocksEventReasons)
+        reasons = self._read(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons) if reasons is None else reasons
+        found = {
+            "sm_mhz": self._read(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM),
+            "memory_mhz": self._read(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_MEM),
+            "celsius": self._read(pynvml.nvmlDeviceGetTemperature, pynvml.NVML_TEMPERATURE_GPU),
+            "watts": None if watts is None else watts / 1000,
+            "throttled": None if reasons is None else [word for bit, word in THROTTLING.items() if reasons & bit],
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _read(self, function: Any, *arguments: int) -> Any:
+        """A value from the driver, or None: virtual and partitioned GPUs do not have all sensors."""
+        if self.handle is None:
+            return None
+        try:
+            return function(self.handle, *arguments)
+        except pynvml.NVMLError:
+            return None
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that decide a result."""
+    """Versions of Python and of the packages that affect a result."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -99,7 +161,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> tuple[str | None, bool | None]:
-    """The checkout's commit, and whether its tracked and untracked files are as committed; None outside of git."""
+    """The checkout's commit, and whether it has no changed or untracked files; None outside of git."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent.parent), *words]
@@ -112,19 +174,19 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process at this moment."""
+    """Current resident memory of this process."""
     return int(psutil.Process().memory_info().rss)
 
 
 def reset_peak_resident() -> int:
-    """Begins a new count of `peak_resident_bytes`, where the system can; returns the resident bytes of this moment."""
+    """Restarts `peak_resident_bytes`, if the system can; returns the current resident memory."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return resident_bytes()
 
 
 def peak_resident_bytes() -> int:
-    """Largest resident memory of this process since the last reset; where Linux doesn't tell, since its start."""
+    """Peak resident memory of this process since the last reset; since its start if this is not Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
@@ -138,8 +200,7 @@ VMSTAT = Path("/proc/vmstat")
 
 
 def memory_kills() -> int:
-    """How many processes the system has killed for want of memory, its own or a control group's; 0 where it doesn't
-    tell."""
+    """How many processes the system has killed for lack of memory, its own or a control group's; 0 if unknown."""
     with contextlib.suppress(OSError):
         counters = dict(line.split() for line in VMSTAT.read_text(encoding="ascii").splitlines())
         return int(counters.get("oom_kill", 0))

@@ -1,8 +1,9 @@
 """Where the time of a step goes: backbone, the method's own modules, losses, backward pass, optimiser.
 
-Modules are told by hooks, loss functions by their name in torch. A moment is marked wherever one part gives way to
-another; on a GPU the marks are events in its own queue, so that nothing waits, and kernels count for the part that
-launched them. What a part calls counts for what it calls.
+Hooks recognise modules, and loss functions are recognised by their name in torch. Each transition from one part to
+another is marked. On a GPU the marks are events in its queue: nothing waits, and kernels count for the part that
+launched them. If a part calls another one, the time counts for the inner part. torch.profiler records every operation
+instead, which slows the step down, and it knows no parts.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ BACKBONE, LOSSES, OTHER, BACKWARD, OPTIMIZER = (
     "optimizer",
 )
 OWN = "method's "
-"""Before the name of each of its own modules."""
+"""Prefix of the name of each of its own modules."""
 STEPS = 7
-"""Steps that are looked at, after one that warms up; each part's median is told."""
+"""Steps that are measured, after one for warm-up; each part's median is reported."""
 
 LOSS_FUNCTIONS = frozenset(
     getattr(F, name)
@@ -42,7 +43,7 @@ LOSS_FUNCTIONS = frozenset(
 
 
 class Marks:
-    """Moments at which one part of a step gives way to another."""
+    """The moments at which a step changes from one part to another."""
 
     def __init__(self, device: torch.device, outside: str) -> None:
         self.device = device
@@ -50,16 +51,16 @@ class Marks:
         self.moments: list[tuple[str, Any]] = []
 
     def begin(self) -> None:
-        """Forgets what was, and starts a step."""
+        """Starts a new step."""
         self.moments = [("", self._now())]
 
     def enter(self, part: str) -> None:
-        """From here on it is `part`, until it is left."""
+        """`part` begins; it ends with `leave`."""
         self.moments.append((self.stack[-1], self._now()))
         self.stack.append(part)
 
     def leave(self, *_: object) -> None:
-        """Back to what it was before."""
+        """Returns to the part before."""
         self.moments.append((self.stack.pop(), self._now()))
 
     def end(self) -> dict[str, float]:
@@ -81,7 +82,7 @@ class Marks:
 
     @contextlib.contextmanager
     def within(self, part: str) -> Iterator[None]:
-        """`enter` and `leave`."""
+        """Within, time counts for `part`."""
         self.enter(part)
         try:
             yield
@@ -104,7 +105,7 @@ class _LossFunctions(TorchFunctionMode):
 
 
 def of_inference(method: Method, forward: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Milliseconds of each part of a forward pass, median over steps; the method must not be compiled."""
+    """Milliseconds of each part of a forward pass (median over steps); the method must not be compiled."""
     marks = Marks(device, OTHER)
     with marked_modules(method, marks):
         return _medians(marks, forward)
@@ -113,7 +114,7 @@ def of_inference(method: Method, forward: Callable[[], object], device: torch.de
 def of_training(
     method: Method, optimizer: torch.optim.Optimizer, step: Callable[[], object], device: torch.device
 ) -> dict[str, float]:
-    """The same of a training step. What is in no other part belongs to the backward pass."""
+    """The same for a training step. Time outside all other parts counts for the backward pass."""
     marks = Marks(device, BACKWARD)
     with marked_modules(method, marks), _marked_training(method, optimizer, marks):
         return _medians(marks, step)
@@ -132,7 +133,7 @@ def _medians(marks: Marks, step: Callable[[], object]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def marked_modules(method: Method, marks: Marks) -> Iterator[None]:
-    """Within, backbones and the method's own modules mark when they begin and end."""
+    """Within, backbones and the method's own modules mark their beginning and end."""
     parts = [(BACKBONE, module) for module in backbones(method)]
     parts += [(OWN + name, module) for name, module in own_modules(method)]
     hooks = []
@@ -147,7 +148,7 @@ def marked_modules(method: Method, marks: Marks) -> Iterator[None]:
 
 
 def own_modules(method: nn.Module, before: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Name and module of each part of the method that is no backbone; of a list of modules, each by itself."""
+    """Name and module of each part of the method that is not a backbone; of a list of modules, each one."""
     for name, module in method.named_children():
         if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
             yield from own_modules(module, f"{before}{name}.")
@@ -157,7 +158,7 @@ def own_modules(method: nn.Module, before: str = "") -> Iterator[tuple[str, nn.M
 
 @contextlib.contextmanager
 def _marked_training(method: Method, optimizer: torch.optim.Optimizer, marks: Marks) -> Iterator[None]:
-    """Within, the method's steps, its loss functions and the optimiser mark when they begin and end."""
+    """Within, the method's steps, its loss functions and the optimiser mark their beginning and end."""
     steps, after_step = method.steps, method.after_step
 
     def marked_steps(images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""What a step does, counted while it does it: passes through backbones, FLOPs, bytes moved, operations launched."""
+"""Counts the work of a step: passes through backbones, FLOPs (by torch), bytes moved, operations launched."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from methods.interface import Method
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one step."""
+    """The work of one step."""
 
     flops: int
-    """As torch counts them: products of matrices, convolutions and attention, 2 per multiply-add."""
+    """As torch counts them: matrix products, convolutions and attention, 2 per multiply-add."""
     bytes: int
-    """What each operation reads and writes, by itself: caches and fused code move less."""
+    """What the operations read and write, each by itself: caches and fused kernels move less."""
     launches: int
-    """Operations that do something; on a GPU each is a kernel or a few."""
+    """Operations that read or write; on a GPU each is one or a few kernels."""
     backbone_images: int
-    """Images that went through a backbone."""
+    """Images that passed through a backbone."""
 
 
 def _convolution_backward(
@@ -44,11 +44,11 @@ def _convolution_backward(
     wanted: Sequence[bool],
     **_: Any,
 ) -> int:
-    """The gradients of images and weights each take what the convolution took, `groups` or not."""
+    """The gradients of images and weights each take as many FLOPs as the convolution, with or without groups."""
     return conv_flop_count(images, weight, gradient, transposed) * sum(wanted[:2])
 
 
-OWN: dict[Any, Callable[..., int]] = {
+CORRECTIONS: dict[Any, Callable[..., int]] = {
     torch.ops.aten.convolution_backward: _convolution_backward,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
         lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)
@@ -57,29 +57,33 @@ OWN: dict[Any, Callable[..., int]] = {
         lambda gradient, query, key, value, *_, **__: sdpa_backward_flop_count(gradient, query, key, value)
     ),
 }
-"""What torch counts otherwise. The weights' gradient of a convolution in groups it takes for that of a whole one: the
-depthwise convolutions of MobileNetV2 would bring a training step to twenty times the forward pass (torch 2.14).
-Attention it counts on a GPU alone: a Swin has as many FLOPs on a CPU."""
+"""Replace torch's own counts (torch 2.14). It ignores the groups of a convolution in the gradient of its weights, so
+that depthwise convolutions would bring a training step of MobileNetV2 to twenty times the forward pass. And it counts
+attention on GPUs only."""
 
 
 def count(method: Method, step: Callable[[], object]) -> Counts:
-    """Takes one step and counts; not the first one, in which an optimiser makes its state.
+    """Takes one step and counts its work. It should not be the first step, in which an optimiser creates its state.
 
-    The method must not be compiled: compiled code can't be looked into.
+    The method must not be compiled: the operations of compiled code can't be counted.
     """
-    with passes(method) as images, FlopCounterMode(display=False, custom_mapping=OWN) as flops, Traffic() as traffic:
+    with (
+        passes(method) as images,
+        FlopCounterMode(display=False, custom_mapping=CORRECTIONS) as flops,
+        Traffic() as traffic,
+    ):
         step()
     return Counts(int(flops.get_total_flops()), traffic.bytes, traffic.launches, sum(images))
 
 
 def backbones(method: nn.Module) -> list[nn.Module]:
-    """The modules that a `BackboneSource` made, told by their mark."""
+    """The modules made by a `BackboneSource`, which marks them."""
     return [module for module in method.modules() if getattr(module, "is_backbone", False)]
 
 
 @contextlib.contextmanager
 def passes(method: nn.Module) -> Iterator[list[int]]:
-    """Yields a list that gets the number of images of each pass through a backbone, by hooks on it."""
+    """Yields a list to which hooks append the number of images of each pass through a backbone."""
     counts: list[int] = []
     hooks = [
         backbone.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
@@ -93,7 +97,7 @@ def passes(method: nn.Module) -> Iterator[list[int]]:
 
 
 class Traffic(TorchDispatchMode):
-    """Adds up the bytes that operations read and write, and counts those that do either."""
+    """Adds up the bytes that operations read and write, and counts the operations. Torch has no such counter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,10 +106,10 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        with self:  # under inference mode, what is made of other operations arrives in one piece, copies and all
-            made_of_others = func.decompose(*args, **kwargs)
-        if made_of_others is not NotImplemented:
-            return made_of_others
+        with self:  # in inference mode, composite operations arrive whole, with the copies in them
+            decomposed = func.decompose(*args, **kwargs)
+        if decomposed is not NotImplemented:
+            return decomposed
         out = func(*args, **kwargs)
         schema = func._schema
         fresh = all(one.alias_info is None for one in schema.returns)
@@ -123,5 +127,5 @@ class Traffic(TorchDispatchMode):
 
 
 def _bytes(tensor: torch.Tensor) -> int:
-    """Without what is only repeated, as in an expanded tensor."""
+    """Bytes of a tensor; an expanded tensor has those of its storage."""
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())

@@ -1,4 +1,4 @@
-"""Real images on their way to the device, batch after batch without end, as training and evaluation take them."""
+"""Endless batches of real images on the device, as in training and evaluation."""
 
 from __future__ import annotations
 
@@ -19,21 +19,27 @@ from results.speed import Mode
 
 
 class InputPipeline:
-    """Batches of a dataset's training images; a dataset smaller than a few batches is gone through several times."""
+    """Batches of a dataset's training images; a dataset of less than four batches is repeated."""
 
     def __init__(
-        self, dataset: Dataset, asked: Input, image_size: int, batch_size: int, sampling: Sampling, device: torch.device
+        self,
+        dataset: Dataset,
+        settings: Input,
+        image_size: int,
+        batch_size: int,
+        sampling: Sampling,
+        device: torch.device,
     ) -> None:
-        self.asked, self.image_size = asked, image_size
+        self.settings, self.image_size = settings, image_size
         rows = dataset.split(0.0)["train"]
         self.rows = np.resize(rows, max(len(rows), 4 * batch_size))
-        self.source = open_source(dataset, asked.stored_size, asked.resize, device, asked.feed)
+        self.source = open_source(dataset, settings.stored_size, settings.resize, device, settings.feed)
         self.labels, self.batch_size = dataset.labels, batch_size
-        wish = (sampling.classes or 0, sampling.images_per_class or 0)
-        self.sampling = wish if wish[0] * wish[1] == batch_size else None
+        groups = (sampling.classes or 0, sampling.images_per_class or 0)
+        self.sampling = groups if groups[0] * groups[1] == batch_size else None
 
     def batches(self, mode: Mode) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Images `(B, 3, H, W)` float32 on the device, augmented or centre crops by the mode, with labels `(B,)`."""
+        """Images `(B, 3, H, W)` float32 on the device with labels `(B,)`: augmented for training, else centre crops."""
         train = mode == "train"
         feed = Feed(
             self.source,
@@ -49,7 +55,7 @@ class InputPipeline:
             for number, batch in enumerate(feed.batches(epoch)):
                 if train:
                     draws = batch_generator(0, epoch, number)
-                    images = augment.train_batch(batch, self.asked.augment, self.image_size, draws)
+                    images = augment.train_batch(batch, self.settings.augment, self.image_size, draws)
                 else:
                     images = augment.test_batch(batch, self.image_size)
                 yield images.contiguous(memory_format=torch.channels_last), batch.labels

@@ -1,7 +1,7 @@
-"""One cell of a profile: speed and memory of a method on a backbone, measured in a process of its own (`worker.py`).
+"""Measures speed and memory of one method on one backbone, in a process of its own (`worker.py`).
 
-Rates are source images per second, whatever number of passes the method makes of them. What can't be measured here is
-told with its reason in the record's `missing`; memory that does not suffice is a result.
+Rates are source images per second, however many passes the method makes over each. The record's `missing` gives the
+reason for each value that could not be measured; a lack of memory is a result.
 """
 
 from __future__ import annotations
@@ -13,40 +13,39 @@ from pathlib import Path
 import torch
 
 from benchmarks.environment import Environment
+from benchmarks.hardware import GpuSensors, state
 from benchmarks.planning import batch_sweep
 from benchmarks.profiling import max_batch, memory
-from benchmarks.profiling.gpu import EnergyMeter, state
 from benchmarks.profiling.measure_mode import ProfileContext, measure_mode
 from benchmarks.profiling.roofline import highest, measure_limits, shares
-from benchmarks.training.numerics import numerics
-from benchmarks.training.out_of_memory import ran_out
+from benchmarks.training.device import numerics, ran_out_of_memory
 from results.record import Record
 from results.settings import ProfileRun
 from results.speed import Limits, Mode
 
 MODES: tuple[Mode, ...] = ("inference", "train")
-"""Inference first: what training allocates may stay with the process and would count against inference."""
+"""Inference first: memory that training allocated may stay with the process and would count against inference."""
 GIB = 2.0**30
 ONE_VALUE = "Expected more than 1 value per channel"
-"""Of what torch's batch norm raises where it has nothing to normalise, as at the beginning of a sweep from 1."""
+"""From the error of torch's batch norm if there is only one value to normalise, as at the start of a sweep from 1."""
 
 
 def measure(run: ProfileRun, record: Record, environment: Environment, folder: Path) -> None:
-    """Measures both modes and puts what it finds into the record; a trace that was asked for goes into `folder`.
+    """Measures both modes and adds the results to the record; a requested trace is written into `folder`.
 
-    Raises what building the method raises, `UserError` where compiling is asked for and there is no compiler, and
-    `ResultsError` if a trace can't be written.
+    Raises what building the method raises, `UserError` if there is no compiler for `run.compile`, and `ResultsError`
+    if a trace can't be written.
     """
     device = torch.device(run.device)
-    meter = EnergyMeter(device)
-    room = memory.available(device, run.memory_limit)
+    sensors = GpuSensors(device)
+    free = memory.available(device, run.memory_limit)
     with numerics(run.precision):
         limits = _limits(device, run.precision)
-        record.state["before"] = state(device, meter)
-        bench = ProfileContext(run, record, environment, folder, meter, memory.Peak(device))
+        record.state["before"] = state(device, sensors)
+        context = ProfileContext(run, record, environment, folder, sensors, memory.Peak(device))
         for mode in MODES:
-            _measure_within(room, bench, mode)
-        record.state["after"] = state(device, meter)
+            _measure_within(free, context, mode)
+        record.state["after"] = state(device, sensors)
         limits += _limits(device, run.precision)
     if limits:
         record.limits = reduce(highest, limits)
@@ -55,29 +54,29 @@ def measure(run: ProfileRun, record: Record, environment: Environment, folder: P
     else:
         record.missing["limits"] = "out of memory: none was left for the matrices and copies that show them"
     if "largest_batch" in run.extras:
-        _find_largest_batches(run, record, room)
+        _find_largest_batches(run, record, free)
 
 
 def killed(run: ProfileRun, record: Record) -> None:
-    """Puts into the record that the measuring process died for want of memory. In which mode is not known, so both
-    count as too large: of what was measured nothing is left."""
-    room = memory.available(torch.device("cpu"), run.memory_limit if run.device == "cpu" else None)
+    """Records that the measuring process died for lack of memory. The mode is unknown and no measurement is left, so
+    both modes count as too large."""
+    free = memory.available(torch.device("cpu"), run.memory_limit if run.device == "cpu" else None)
     for mode in MODES:
-        record.exceeded[mode] = room
+        record.exceeded[mode] = free
         record.missing[f"speed.{mode}"] = "out of memory: the process died of it, in this mode or the other"
 
 
 def _limits(device: torch.device, precision: str) -> list[Limits]:
-    """The device's ceilings; none where it is so full, of others' things as well, that they can't be measured."""
+    """The device's ceilings; none if its memory is too full to measure them, maybe with other processes' data."""
     try:
         return [measure_limits(device, precision)]
     except Exception as error:
-        if not ran_out(error):
+        if not ran_out_of_memory(error):
             raise
         return []
 
 
-def _find_largest_batches(run: ProfileRun, record: Record, room: int) -> None:
+def _find_largest_batches(run: ProfileRun, record: Record, free: int) -> None:
     if run.in_sweep and run.batch_size != batch_sweep.SEARCHED_AT:  # the answer is the same at every size
         for mode in MODES:
             record.missing.setdefault(
@@ -89,36 +88,36 @@ def _find_largest_batches(run: ProfileRun, record: Record, room: int) -> None:
             reason = "a CPU's memory is shared with everything else; say how much may be taken, with --memory-limit"
             record.missing[f"speed.{mode}.largest_batch"] = reason
         else:
-            speed.largest_batch = _searched(run, record, mode, room)
-    for mode in record.exceeded:  # it has no `Speed` to hold the answer, which is wanted there most
-        fitting = _searched(run, record, mode, room)
+            speed.largest_batch = _largest_batch(run, record, mode, free)
+    for mode in record.exceeded:  # there is no `Speed` for the answer, which is most useful here
+        fitting = _largest_batch(run, record, mode, free)
         if fitting is not None:
             record.missing[f"speed.{mode}"] += f"; the largest batch that fits is {fitting}"
 
 
-def _searched(run: ProfileRun, record: Record, mode: Mode, room: int) -> int | None:
-    """The largest batch, or None if a try ends in another way: what is measured already is not lost for it."""
+def _largest_batch(run: ProfileRun, record: Record, mode: Mode, free: int) -> int | None:
+    """The largest batch; None, with the reason recorded, if a try fails: what has been measured must not be lost."""
     try:
-        return max_batch.largest_batch(run, mode, room)
+        return max_batch.largest_batch(run, mode, free)
     except Exception as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        record.missing[f"speed.{mode}.largest_batch"] = f"the search came to a size that fails otherwise: {told}"
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        record.missing[f"speed.{mode}.largest_batch"] = f"the search failed at a size for another reason: {message}"
         return None
 
 
-def _measure_within(room: int, bench: ProfileContext, mode: Mode) -> None:
-    device, record = bench.device, bench.record
+def _measure_within(free: int, context: ProfileContext, mode: Mode) -> None:
+    device, record = context.device, context.record
     try:
-        with memory.limited(device, room):
-            record.speed[mode] = measure_mode(bench, mode)
+        with memory.limited(device, free):
+            record.speed[mode] = measure_mode(context, mode)
     except Exception as error:
-        if ran_out(error):
-            record.exceeded[mode] = room
-            record.missing[f"speed.{mode}"] = f"out of memory: needs more than {room / GIB:.2f} GiB"
+        if ran_out_of_memory(error):
+            record.exceeded[mode] = free
+            record.missing[f"speed.{mode}"] = f"out of memory: needs more than {free / GIB:.2f} GiB"
         elif ONE_VALUE in str(error):
             record.missing[f"speed.{mode}"] = "batch norm can't learn from one image of one position; raise batch_size"
         else:
             raise
-    gc.collect()  # hooks and closures know each other
+    gc.collect()  # hooks and closures refer to each other
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Bytes: by phase of a step, at its height, how many there are, and a limit on them."""
+"""Memory in bytes: by phase of a step, its peak, how much is available, and a limit on it."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from results.speed import Phase
 
 
 class Peak:
-    """The height of memory since the last `reset`, above what the process had when this was made (CPU)."""
+    """Peak memory since the last `reset`; on a CPU, above what the process had when this object was made."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.empty = reset_peak_resident()
 
     def reset(self) -> None:
-        """Begins a new count."""
+        """Starts a new measurement."""
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()  # or what earlier work gave back would count as reserved
+            torch.cuda.empty_cache()  # else memory freed by earlier work counts as reserved
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             reset_peak_resident()
 
     @contextlib.contextmanager
     def without(self) -> Iterator[None]:
-        """What the process is larger by afterwards, as by a compiler, does not count (CPU)."""
+        """Memory that the process keeps afterwards, such as a compiler's, does not count (CPU)."""
         before = resident_bytes()
         yield
         self.empty += max(resident_bytes() - before, 0)
 
     @property
     def bytes(self) -> int:
-        """CUDA: most that tensors took. CPU: what the process grew by."""
+        """CUDA: peak of all tensors. CPU: how much the process grew."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return max(peak_resident_bytes() - self.empty, 0)
 
     @property
     def reserved(self) -> int | None:
-        """CUDA: most that torch's allocator took from the GPU."""
+        """CUDA: peak of what torch's allocator took from the GPU."""
         return torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else None
 
 
 def by_phase(
     method: nn.Module, optimizer: torch.optim.Optimizer, steps: Callable[[], Iterator[object]]
 ) -> dict[Phase, int]:
-    """What tensors hold in the optimiser steps of a batch; of gradients and activations, in the step with most."""
+    """Bytes held by tensors in the optimiser steps of a batch: of gradients and activations, the largest step's."""
     gradients = activations = 0
     with saved_for_backward([*method.parameters(), *method.buffers()]) as saved:
         for _ in steps():
@@ -74,14 +74,14 @@ def weights(method: nn.Module) -> int:
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:
-    """Each storage once."""
+    """Bytes of the tensors' storages, each counted once."""
     storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
     return sum(storages.values())
 
 
 @contextlib.contextmanager
 def saved_for_backward(given: Iterable[Tensor] = ()) -> Iterator[dict[int, int]]:
-    """Yields address -> bytes of each storage that a forward pass leaves for the backward one, without `given`."""
+    """Yields address -> bytes of each storage that a forward pass saves for the backward pass, without `given`."""
     known = {one.untyped_storage().data_ptr() for one in given}
     saved: dict[int, int] = {}
 
@@ -96,8 +96,8 @@ def saved_for_backward(given: Iterable[Tensor] = ()) -> Iterator[dict[int, int]]
 
 
 def available(device: torch.device, limit: int | None) -> int:
-    """Bytes that a Run may take: what nobody else uses now, `limit` at the most; of a GPU's, a context takes some
-    too, and of a CPU's, no more is there than this process's control groups leave to it."""
+    """Bytes that a Run may take: what is free now, at most `limit`. Some of a GPU's memory goes to a CUDA context; a
+    CPU's is also limited by the control groups of this process."""
     if device.type == "cuda":
         unused, _ = torch.cuda.mem_get_info(device)
         free = unused + torch.cuda.memory_reserved(device)
@@ -111,35 +111,35 @@ GROUPS = Path("/sys/fs/cgroup")
 
 
 def _left_by_groups(membership: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """Bytes that each control group of this process still has, files that it could forget among them."""
+    """Bytes that each control group of this process has left, including cached files that it could drop."""
     left = []
     with contextlib.suppress(OSError):
         of_version_2 = [line for line in membership.read_text().splitlines() if line.startswith("0::")]
         inner = GROUPS / of_version_2[0].removeprefix("0::/") if of_version_2 else GROUPS
         for group in (inner, *inner.parents):
-            with contextlib.suppress(OSError, ValueError):  # no limit, or none that is told
+            with contextlib.suppress(OSError, ValueError):  # no limit, or none that can be read
                 most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-                told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-                left.append(most - used + int(told.get("inactive_file", 0)))
+                counters = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                left.append(most - used + int(counters.get("inactive_file", 0)))
     return left
 
 
 @contextlib.contextmanager
 def limited(device: torch.device, limit: int) -> Iterator[None]:
-    """Within, taking more bytes than this is an error. A CPU would otherwise kill this process, or another's.
+    """Within, allocating more than `limit` bytes is an error; else the system might kill this process or another.
 
-    Counted: on a GPU all that torch's allocator takes, on a CPU (Linux) what the process grows by.
+    On a GPU everything that torch's allocator takes counts; on a CPU (Linux), how much the process grows.
     """
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        # Of the current device, which is `device`; it takes none that has no number.
+        # For the current device, which is `device`: the function accepts no device without a number.
         torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0))
         try:
             yield
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
         return
-    before = _taken()
+    before = _data_bytes()
     if before is None:
         yield
         return
@@ -156,8 +156,8 @@ def limited(device: torch.device, limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _taken() -> int | None:
-    """Bytes of this process that count against `RLIMIT_DATA`; None where Linux doesn't tell."""
+def _data_bytes() -> int | None:
+    """Bytes of this process that count against `RLIMIT_DATA`; None if this is not Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmData:"):

@@ -1,4 +1,4 @@
-"""The costliest operations of a step in words, and a trace of it for Perfetto or chrome://tracing."""
+"""The costliest operations of a step (torch.profiler), and a trace of it for Perfetto or chrome://tracing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from results.speed import Operation
 from results.store import write_whole
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler writes its own comings and goings to stderr
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler logs its start and stop to stderr
 
 STEPS = 3
 COSTLIEST = 10
@@ -51,8 +51,8 @@ WORDS = {
     "_foreach_mul_": "scaling of many tensors",
     "_foreach_add": "sum over many tensors",
 }
-"""torch's names of what computes, where they don't explain themselves; the others are told as they are."""
-AROUND = (
+"""Torch's name of an operation that computes -> its name in words; other names explain themselves."""
+CALLERS = (
     dict.fromkeys(
         ("conv2d", "convolution", "_convolution", "thnn_conv2d", "_nnpack_spatial_convolution"), "convolution"
     )
@@ -65,11 +65,11 @@ AROUND = (
     | dict.fromkeys(("as_strided", "view", "_unsafe_view", "reshape", "flatten", "detach", "alias"), HOUSEKEEPING)
     | dict.fromkeys(("t", "transpose", "permute", "expand", "select", "slice", "squeeze", "unsqueeze"), HOUSEKEEPING)
 )
-"""Names of what only calls, prepares or looks at something else: its time counts for that, its calls do not."""
+"""Operations that only call or prepare another one: their time counts for it, their calls do not."""
 
 
 def costliest(step: Callable[[], object], device: torch.device, trace: Path | None = None) -> list[Operation]:
-    """The operations in which a step spends most time, by torch.profiler; `trace`: where to write all of it.
+    """The operations in which a step spends most time; `trace`: where to write the whole trace.
 
     Raises `results.store.ResultsError` if the trace can't be written.
     """
@@ -91,7 +91,7 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
         if spent > 0:
             name = in_words(row.key)
             microseconds[name] = microseconds.get(name, 0.0) + spent
-            # `conv2d` calls `convolution`, that `_convolution`, and that what computes: one call, not four
+            # `conv2d` calls `convolution`, `_convolution` and the one that computes: one call, not four
             calls[name] = calls.get(name, 0) + (row.count if _short(row.key) in WORDS else 0)
             outer[name] = max(outer.get(name, 0), row.count)
     total = sum(microseconds.values())
@@ -108,10 +108,8 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
 
 
 def _microseconds(row: Any, cuda: bool) -> float:
-    """The row's own time, without what it calls; 0 for kernels, which count for what launched them, and for spans.
-
-    Of spans, that of a compiled graph is taken: on a CPU, nothing else tells of the loops in it.
-    """
+    """The row's own time, without the operations that it calls; 0 for spans, and for kernels, which count for what
+    launched them. Only the span of a compiled graph counts: on a CPU, the loops in it have no row of their own."""
     if row.device_type != DeviceType.CPU or ("#" in row.key and GRAPH not in row.key):
         return 0.0
     return float(row.self_device_time_total if cuda else row.self_cpu_time_total)
@@ -129,10 +127,10 @@ def in_words(key: str) -> str:
     if key.startswith(("autograd::", "torch::autograd::")) or re.fullmatch(r"\w+Backward\d*", key):
         return AUTOGRAD
     name = _short(key)
-    return WORDS.get(name) or AROUND.get(name) or name.removesuffix("_").replace("_", " ").strip()
+    return WORDS.get(name) or CALLERS.get(name) or name.removesuffix("_").replace("_", " ").strip()
 
 
 def _short(key: str) -> str:
-    """`aten::add_` -> `add`: in place or not, it is one operation."""
+    """`aten::add_` -> `add`: operations in place are not told apart."""
     name = key.rpartition("::")[2]
     return name if name in WORDS else name.removesuffix("_")

@@ -1,4 +1,4 @@
-"""What is measured: one method on one backbone, one random batch, and a step of it in either mode."""
+"""What is profiled: one method on one backbone, a random batch, and a step of it in each mode."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from results.settings import ProfileRun
 from results.speed import Mode
 
 LR = 1e-6
-"""So slow that the weights stay what they are, however many steps are taken."""
+"""So low that the weights stay practically the same, however many steps are taken."""
 
 
-class Cell:
-    """A method with random weights on its device, and random images with labels for it.
+class ProfiledMethod:
+    """A method with random weights on its device, and a batch of random images with labels.
 
-    Raises what building the method raises, and the device's error where memory is too small.
+    Raises what building the method raises, and the device's error if memory is too small.
     """
 
     def __init__(self, run: ProfileRun) -> None:
@@ -31,7 +31,7 @@ class Cell:
         self.method, _ = build_method(run, run.classes, None, self.device)
         images = torch.randn(run.batch_size, 3, run.image_size, run.image_size, device=self.device)
         self.images = images.contiguous(memory_format=torch.channels_last)
-        # In runs of equal ones where the method wants pairs.
+        # Equal labels stand together, as a method that needs pairs samples them.
         repeat = self.method.sampling.images_per_class or 1
         self.labels = (torch.arange(run.batch_size) // repeat % run.classes).to(self.device)
         self.optimizer = self._optimizer()
@@ -43,39 +43,39 @@ class Cell:
         return kind(self.method.parameters(), lr=LR, fused=self.images.is_cuda, **momentum)
 
     def compile(self) -> None:
-        """Lets both modes go through torch.compile from now on. Raises `UserError` without a compiler."""
+        """Compiles both modes with torch.compile from now on. Raises `UserError` without a compiler."""
         self.compiled = CompiledMethod(self.method)
 
     def learning(self) -> contextlib.AbstractContextManager[None]:
-        """Within, every shape of images is compiled for; others run as they are written."""
+        """Within, each new shape of images is compiled; other shapes run uncompiled."""
         return self.compiled.learning() if self.compiled else contextlib.nullcontext()
 
     def is_compiled(self, mode: Mode) -> bool:
-        """Whether anything of this mode went through the compiler."""
+        """Whether anything of this mode was compiled."""
         if self.compiled is None:
             return False
         return bool((self.compiled.losses if mode == "train" else self.compiled.forward).shapes)
 
     def enter(self, mode: Mode) -> None:
-        """Makes the method ready for a mode."""
+        """Switches the method to a mode."""
         self.method.train(mode == "train")
 
     def step(self, mode: Mode) -> Callable[[], None]:
-        """One step of compute alone, on the random batch."""
+        """One step on the random batch: compute only."""
         self.enter(mode)
         return partial(self.train, self.images, self.labels) if mode == "train" else partial(self.infer, self.images)
 
     def infer(self, images: Tensor) -> None:
-        """Logits of a batch `(B, 3, H, W)`."""
+        """Computes the logits of a batch `(B, 3, H, W)`."""
         forward = self.compiled.forward if self.compiled else self.method
         with torch.inference_mode(), autocast(self.device, self.run.precision):
             forward(images)
 
     def train(self, images: Tensor, labels: Tensor) -> None:
-        """All optimiser steps of a batch."""
+        """Takes all optimiser steps of a batch."""
         for _ in self.training_steps(images, labels):
             pass
 
     def training_steps(self, images: Tensor, labels: Tensor) -> Iterator[object]:
-        """The optimiser steps of a batch, one by one, as a training takes them."""
+        """The optimiser steps of a batch, one by one, as in a training."""
         return take_steps(self.method, images, labels, self.optimizer, self.run.precision)

@@ -1,4 +1,4 @@
-"""The device's ceilings, measured, and how near a step comes to each: what it is bound by."""
+"""The device's measured ceilings, and how close a step comes to each of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from benchmarks.profiling.timing import Step, seconds_of
 from results.speed import Limits, Resource, Speed
 
 MATRIX = {"cuda": 8192, "cpu": 1024}
-"""Side of the square matrices: large enough that more is not faster."""
+"""Side of the square matrices: larger ones are not faster."""
 COPIED = {"cuda": 2**30, "cpu": 2**27}
-"""Bytes that are copied: more than caches hold."""
+"""Bytes that are copied: more than fit into caches."""
 LAUNCHES = 500
 ROUNDS = 5
-"""The fastest counts: a ceiling is what the device can do."""
+"""The fastest round counts."""
 
 
 def measure_limits(device: torch.device, precision: str) -> Limits:
-    """Measures the three ceilings in about a second. For `tf32` it must be on (see `benchmarks.training.numerics`).
+    """Measures the three ceilings in about a second. `tf32` must be enabled (see `training.device.numerics`).
 
-    That of arithmetic in `bf16` is float32's where that is faster: a processor that has no bf16 computes in it slowly,
-    and its libraries turn to float32 in some operations and not in others.
+    For `bf16`, the ceiling of arithmetic is that of float32 if that is faster: a processor without bf16 is slow in it,
+    and its libraries use float32 for some operations.
     """
     kinds = [torch.bfloat16, torch.float32] if precision == "bf16" else [torch.float32]
     limits = Limits(
@@ -62,7 +62,7 @@ def _fastest(step: Step, device: torch.device) -> float:
 
 
 def highest(one: Limits, other: Limits) -> Limits:
-    """Each ceiling where it was found higher: what else the machine had to do can only have lowered it."""
+    """The higher value of each ceiling: other work on the machine can only have lowered it."""
     return Limits(
         flops_per_s=max(one.flops_per_s, other.flops_per_s),
         bytes_per_s=max(one.bytes_per_s, other.bytes_per_s),
@@ -71,10 +71,9 @@ def highest(one: Limits, other: Limits) -> Limits:
 
 
 def shares(speed: Speed, limits: Limits) -> dict[Resource, float]:
-    """Of a step's time, what it would take at each ceiling alone, as far as its work was counted. The largest tells
-    what binds it.
+    """The time that a step would take at each ceiling alone, as a share of its real time; the largest one limits it.
 
-    Of memory it can be more than 1: what comes from a cache was counted, but did not come from memory.
+    Resources that were not counted are left out. The share of memory can exceed 1: reads from caches count too.
     """
     images = speed.batch_size
     needed: dict[Resource, float] = {}

@@ -1,4 +1,8 @@
-"""Rates over blocks of steps once they are steady, and the latency of one image alone."""
+"""Rates over blocks of steps once they are steady, and the latency of single steps.
+
+`torch.utils.benchmark.Timer` does less: it neither waits for a steady rate, nor limits the total time, nor measures a
+GPU's own time and energy.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +13,29 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.profiling.gpu import EnergyMeter
+from benchmarks.hardware import GpuSensors
 
 Step = Callable[[], object]
 
 BLOCK_SECONDS = {"cuda": 0.5, "cpu": 0.15}
-"""Least length of a block. Shorter ones measure the clock, and a GPU's meter of energy; and a GPU has to come to the
-clocks that its power allows for long."""
+"""Minimum length of a block: the resolution of clock and energy counter must not matter, and a GPU has to reach the
+clocks that its power limit allows in the long run."""
 BLOCKS = 9
-"""Blocks that are kept."""
+"""Blocks that are measured."""
 WARMUP_BLOCKS = 6
-"""At the most, until two in a row agree."""
+"""Maximum, if no two blocks in a row agree earlier."""
 STEADY = 0.05
 """Relative difference of two blocks that counts as agreement."""
 MODE_SECONDS = 60.0
-"""Blocks that take longer than this together are cut short, with three at the least."""
+"""Measuring ends after this time, but not before three blocks."""
 LATENCY_SECONDS = 3.0
 LATENCY_REPEATS = (5, 200)
-"""At the least and at the most; between them, what `LATENCY_SECONDS` have room for."""
+"""Minimum and maximum; in between, as many as `LATENCY_SECONDS` allow."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks of equally many steps."""
+    """Blocks of the same number of steps."""
 
     rates: tuple[float, ...]
     """Images per second of each."""
@@ -45,17 +49,17 @@ class Blocks:
         return statistics.median(self.rates)
 
     def percentile(self, percent: int) -> float:
-        """Images per second, between two blocks by their distance."""
+        """Images per second, interpolated linearly."""
         return percentile(self.rates, percent)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Of two values or more, linear between neighbours."""
+    """A percentile of two or more values, interpolated linearly."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def block_rates(step: Step, images: int, device: torch.device, meter: EnergyMeter | None = None) -> Blocks:
-    """Times steps of so many images each, after a warm-up until two blocks agree."""
+def block_rates(step: Step, images: int, device: torch.device, sensors: GpuSensors | None = None) -> Blocks:
+    """Times steps of `images` images each, after a warm-up until two blocks agree."""
     seconds_of(step, 1, device)
     steps = max(1, round(BLOCK_SECONDS[device.type] / seconds_of(step, 1, device)))
     last, steady = seconds_of(step, steps, device), False
@@ -67,16 +71,16 @@ def block_rates(step: Step, images: int, device: torch.device, meter: EnergyMete
         last = now
     began = time.monotonic()
     rates: list[float] = []
-    before = meter.joules() if meter else None
+    before = sensors.joules() if sensors else None
     while len(rates) < BLOCKS and (len(rates) < 3 or time.monotonic() - began < MODE_SECONDS):
         rates.append(steps * images / seconds_of(step, steps, device))
-    after = meter.joules() if meter else None
+    after = sensors.joules() if sensors else None
     spent = None if before is None or after is None else (after - before) / (len(rates) * steps * images)
     return Blocks(tuple(rates), steady, spent)
 
 
 def seconds_of(step: Step, repeats: int, device: torch.device) -> float:
-    """Seconds that so many steps take on the device, with one synchronisation at the end."""
+    """Seconds that `repeats` steps take on the device, with one synchronisation at the end."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -92,10 +96,10 @@ def seconds_of(step: Step, repeats: int, device: torch.device) -> float:
 
 
 def latencies(step: Step, device: torch.device) -> list[float]:
-    """Seconds of each of several steps as a caller waits for them: from the call until the device has the result."""
-    least, most = LATENCY_REPEATS
+    """Seconds of each of several steps, from the call until the device has the result."""
+    minimum, maximum = LATENCY_REPEATS
     waited(step, device)
-    repeats = min(max(round(LATENCY_SECONDS / waited(step, device)), least), most)
+    repeats = min(max(round(LATENCY_SECONDS / waited(step, device)), minimum), maximum)
     return [waited(step, device) for _ in range(repeats)]
 
 

@@ -178,16 +178,16 @@ def test_a_batch_is_tried_out_compiled_where_that_is_what_is_measured(monkeypatc
     monkeypatch.setattr("benchmarks.training.compile.BACKEND", lambda graph, _: compiled.append(graph) or graph)
     for compile_ in (False, True):
         (run,) = cells(compile=[compile_], memory_limit=2**30)
-        assert max_batch.try_out(run, "inference", 2**30, lambda _: None)
+        assert max_batch.steps_fit(run, "inference", 2**30, lambda _: None)
         assert bool(compiled) == compile_
 
 
 def test_a_batch_is_tried_out_within_its_limit() -> None:
     (run,) = cells(image_sizes=[64], memory_limit=80_000_000)
     assert run.memory_limit is not None
-    assert max_batch.try_out(run, "train", run.memory_limit, lambda _: None)
+    assert max_batch.steps_fit(run, "train", run.memory_limit, lambda _: None)
     large = run.model_copy(update={"batch_size": TOO_LARGE})
-    assert not max_batch.try_out(large, "train", run.memory_limit, lambda _: None)
+    assert not max_batch.steps_fit(large, "train", run.memory_limit, lambda _: None)
 
 
 def test_all_of_a_cpus_memory_is_not_taken_to_see_what_fits(tmp_path: Path) -> None:

@@ -1,121 +1,83 @@
-"""What a profile learns from the GPU's driver: energy, clocks, throttling."""
+"""What a profile reads from the GPU's driver: energy, clocks, throttling."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
+from itertools import count
 from types import SimpleNamespace
 
+import pynvml
 import pytest
 import torch
 
-from benchmarks import hardware
-from benchmarks.profiling import gpu
+from benchmarks.hardware import GpuSensors, hardware, state
 from benchmarks.profiling.timing import BLOCK_SECONDS, BLOCKS, block_rates
 from tests.helpers.fake_steps import CPU, NAP, stop_clocks
 
+CUDA = torch.device("cuda")
+STATE = {"sm_mhz": 1000, "memory_mhz": 1001, "celsius": 60, "watts": 100.0, "throttled": ["power cap"]}
 
-class FakeNvml(SimpleNamespace):
-    """One GPU that takes 100 W, held down by its power cap."""
 
-    NVMLError = RuntimeError
-    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = range(3)
-    millijoules = 0
-
-    def nvmlInit(self) -> None:  # noqa: N802
-        pass
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
-        return uuid
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, _: str) -> int:  # noqa: N802
-        self.millijoules += 500
-        return self.millijoules
-
-    def nvmlDeviceGetCurrentClocksEventReasons(self, _: str) -> int:  # noqa: N802
-        return 0x4 | 0x1
-
-    def nvmlDeviceGetClockInfo(self, _: str, kind: int) -> int:  # noqa: N802
-        return 1000 + kind
-
-    def nvmlDeviceGetTemperature(self, *_: object) -> int:  # noqa: N802
-        return 60
-
-    def nvmlDeviceGetPowerUsage(self, _: str) -> int:  # noqa: N802
-        return 100_000
+def refuse(*_: object) -> int:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
 
 @pytest.fixture
-def meter(monkeypatch: pytest.MonkeyPatch) -> gpu.EnergyMeter:
-    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="1-2"))
-    return gpu.EnergyMeter(torch.device("cuda"))
+def sensors(monkeypatch: pytest.MonkeyPatch) -> GpuSensors:
+    """Those of one GPU that uses 100 W and is throttled by its power cap."""
+    millijoules = count(500, 500)
+    clocks = {pynvml.NVML_CLOCK_SM: 1000, pynvml.NVML_CLOCK_MEM: 1001}
+    driver: dict[str, Callable[..., object]] = {
+        "nvmlInit": lambda: None,
+        "nvmlSystemGetDriverVersion": lambda: "580.1",
+        "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
+        "nvmlDeviceGetTotalEnergyConsumption": lambda _: next(millijoules),
+        "nvmlDeviceGetCurrentClocksEventReasons": lambda _: 0x4 | 0x1,
+        "nvmlDeviceGetClockInfo": lambda _, kind: clocks[kind],
+        "nvmlDeviceGetTemperature": lambda *_: 60,
+        "nvmlDeviceGetPowerUsage": lambda _: 100_000,
+    }
+    for name, answer in driver.items():
+        monkeypatch.setattr(pynvml, name, answer)
+    properties = SimpleNamespace(uuid="1-2", total_memory=1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
+    return GpuSensors(CUDA)
 
 
-def test_energy_is_that_of_the_kept_blocks_per_image(meter: gpu.EnergyMeter, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert meter.handle == "GPU-1-2"
+def test_energy_is_that_of_the_measured_blocks_per_image(sensors: GpuSensors, monkeypatch: pytest.MonkeyPatch) -> None:
     sleep = stop_clocks(monkeypatch)
-    blocks = block_rates(lambda: sleep(NAP), 2, CPU, meter)
+    blocks = block_rates(lambda: sleep(NAP), 2, CPU, sensors)
     steps = round(BLOCK_SECONDS["cpu"] / NAP)
     assert blocks.joules_per_image == pytest.approx(0.5 / (BLOCKS * steps * 2))
 
 
-def test_clocks_and_throttling_are_told_in_words(meter: gpu.EnergyMeter) -> None:
-    assert meter.state() == {
-        "sm_mhz": 1000,
-        "memory_mhz": 1001,
-        "celsius": 60,
-        "watts": 100.0,
-        "throttled": ["power cap"],
-    }
+def test_a_record_has_driver_clocks_and_throttling_of_the_gpu_in_use(sensors: GpuSensors) -> None:
+    assert sensors.handle == "GPU-1-2"
+    assert sensors.state() == STATE
+    assert STATE.items() <= state(CUDA, sensors).items()
+    assert (STATE | {"driver_version": "580.1", "name": "NVIDIA H200"}).items() <= hardware(CUDA).items()
 
 
-def test_what_a_driver_does_not_tell_is_left_out(meter: gpu.EnergyMeter) -> None:
-    """An older driver has another word for throttling; a virtual GPU tells no watts."""
-
-    def refuse(*_: object) -> int:
-        raise FakeNvml.NVMLError("not supported")
-
-    meter.nvml.nvmlDeviceGetCurrentClocksEventReasons = refuse
-    meter.nvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda _: 0x40
-    meter.nvml.nvmlDeviceGetPowerUsage = refuse
-    found = meter.state()
-    assert found["throttled"] == ["temperature (hardware)"]
-    assert "watts" not in found
-    meter.nvml.nvmlDeviceGetTotalEnergyConsumption = refuse
-    assert meter.joules() is None
-
-
-@pytest.mark.parametrize(("bits", "told"), [("0x0000000000000008", ["hardware slowdown"]), ("[N/A]", None)])
-def test_nvidia_smi_is_asked_for_the_gpu_in_use_by_the_words_it_knows(
-    monkeypatch: pytest.MonkeyPatch, bits: str, told: list[str] | None
+def test_what_a_driver_or_gpu_does_not_measure_is_left_out(
+    sensors: GpuSensors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[list[str]] = []
-
-    def answer(command: list[str], **_: object) -> SimpleNamespace:
-        if command[0] != "nvidia-smi":
-            raise FileNotFoundError(command[0])
-        asked.append(command)
-        if any(hardware.THROTTLED in word for word in command):  # an older one
-            raise subprocess.CalledProcessError(2, command)
-        return SimpleNamespace(stdout=f"525.1, 1980, 2619, {bits}, 60\n")
-
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    properties = SimpleNamespace(uuid="1-2", total_memory=1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
-    monkeypatch.setattr(subprocess, "run", answer)
-    cuda = torch.device("cuda")
-    assert hardware.hardware(cuda)["driver_version"] == "525.1"
-    found = gpu.state(cuda, gpu.EnergyMeter(cuda))
-    assert found["clocks.sm"] == "1980"
-    assert found.get("throttled") == told
-    assert all("--id=GPU-1-2" in command for command in asked)
+    """An older driver has another name for throttling; a virtual GPU has no power meter."""
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCurrentClocksEventReasons", refuse)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCurrentClocksThrottleReasons", lambda _: 0x40)
+    for name in ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetTotalEnergyConsumption"):
+        monkeypatch.setattr(pynvml, name, refuse)
+    without_power = {name: value for name, value in STATE.items() if name != "watts"}
+    assert sensors.state() == without_power | {"throttled": ["temperature (hardware)"]}
+    assert sensors.joules() is None
+    again = GpuSensors(CUDA)
+    assert "Not Supported" in str(again.reason)
+    assert again.state()["celsius"] == 60
 
 
-def test_a_missing_meter_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert "nvidia-ml-py" in str(gpu.EnergyMeter(torch.device("cuda")).reason)
-    on_cpu = gpu.EnergyMeter(CPU)
-    assert on_cpu.joules() is None
-    assert on_cpu.reason
+def test_without_a_driver_or_on_a_cpu_the_reason_is_given(sensors: GpuSensors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pynvml, "nvmlInit", refuse)
+    for missing, reason in ((GpuSensors(CUDA), "NVML refuses"), (GpuSensors(CPU), "only NVIDIA GPUs")):
+        assert reason in str(missing.reason)
+        assert missing.joules() is None
+        assert missing.state() == {}
