@@ -1,4 +1,4 @@
-"""What a report is made of: its tables, pictures and sentences, and where its files lie."""
+"""What a report is made of: its tables, figures and sentences, and where its files lie."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class SavedFigure:
     """A figure as written: one stem, several formats."""
 
     title: str
@@ -51,7 +51,7 @@ class Report:
     page: Path
     tables: dict[str, Table]
     """By name, in the order of reading."""
-    pictures: dict[str, list[Picture]] = field(default_factory=dict)
+    figures: dict[str, list[SavedFigure]] = field(default_factory=dict)
     """By kind, as in `reports.figures.select.KINDS`."""
     summary: tuple[str, ...] = ()
     """Sentences, plain text."""
@@ -66,6 +66,6 @@ class Report:
     @property
     def paths(self) -> list[Path]:
         """Every file of the report, the page first."""
-        pictures = [path for several in self.pictures.values() for picture in several for path in picture.paths]
+        figures = [path for several in self.figures.values() for figure in several for path in figure.paths]
         tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in (".csv", ".tex")]
-        return [self.page, self.html, *tables, *pictures]
+        return [self.page, self.html, *tables, *figures]

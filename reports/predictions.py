@@ -79,11 +79,12 @@ class PredictionCache:
         """Those of the group's finished Runs that are stored."""
         ids = tuple(record.id for record in group.done)
         if ids not in self._groups:
-            found = {int(record.run.get("seed", 0)): self._of_run(record.id) for record in group.done}
+            found = {int(record.run.get("seed", 0)): self.of_run(record.id) for record in group.done}
             self._groups[ids] = Predictions({seed: answer for seed, answer in found.items() if answer is not None})
         return self._groups[ids]
 
-    def _of_run(self, run_id: str) -> Answer | None:
+    def of_run(self, run_id: str) -> Answer | None:
+        """That of one Run; None if no predictions of its last epoch are stored."""
         if run_id not in self._known:
             table = self._predictions(run_id)
             last = table[table["selection"] == "last"] if table is not None else None

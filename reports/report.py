@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from reports import cell_format
-from reports.contents import Picture, Report, Table
+from reports.contents import Report, SavedFigure, Table
 from reports.figures.draw import draw_all
 from reports.figures.select import ImageOf, drawings
 from reports.figures.select_cost import cost_drawings
-from reports.predictions import COLUMNS, PredictionCache
 from reports.render import markdown
 from reports.render.chapters import ALWAYS, GALLERIES, chapters
 from reports.render.html import write_page
 from reports.render.latex import latex
-from reports.render.summaries import SummarisingStore
+from reports.run_files import RunFiles
 from reports.tables.head_to_head import whole_methods
 from reports.tables.localisation import galleries
 from reports.tables.missing import condensed, with_damaged
@@ -50,20 +48,19 @@ def write_report(
     that can't be read are missing, and the table of what is missing says so.
     """
     records = store.records() if records is None else records
-    store = SummarisingStore(store)
     make_folder(folder / FIGURES, "--out")
-    answers = PredictionCache(partial(store.predictions, columns=COLUMNS))
-    built = build_tables(records, answers)
-    asked = drawings(records, built, answers, store.history, image_of)
-    pictures = draw_all(chain(asked, cost_drawings(records)), folder / FIGURES)
-    built["missing"] = with_damaged(built["missing"], store.damaged(records))
-    sights = tuple(galleries(records, store, folder))
-    report = Report(title, folder / PAGE, built, pictures, tuple(_summary(records, built)), sights)
+    files = RunFiles(store, records)
+    built = build_tables(records, files.predictions)
+    built["missing"] = with_damaged(built["missing"], files.damaged)
+    asked = drawings(records, built, files.predictions, files.history, image_of)
+    figures = draw_all(chain(asked, cost_drawings(records)), folder / FIGURES)
+    shown = tuple(galleries(records, store, folder))
+    report = Report(title, folder / PAGE, built, figures, tuple(_summary(records, built)), shown)
     for name, table in built.items():
         _write(folder / f"{name}.csv", markdown.csv(table))
         _write(folder / f"{name}.tex", latex(table))
     _write(report.page, "\n\n".join(_page(report)) + "\n")
-    write_page(report, records, store)
+    write_page(report, records, files)
     return report
 
 
@@ -81,13 +78,13 @@ def terminal_tables(report: Report) -> list[str]:
 def _page(report: Report) -> Iterator[str]:
     yield f"# {markdown.markdown_text(report.title)}"
     yield "\n".join(f"- {markdown.markdown_text(sentence)}" for sentence in report.summary)
-    for chapter in chapters(report.tables, [*report.pictures, *([GALLERIES] if report.galleries else [])]):
+    for chapter in chapters(report.tables, [*report.figures, *([GALLERIES] if report.galleries else [])]):
         yield f"## {chapter.title}\n\n{chapter.question}"
         for table in (report.tables[name] for name in chapter.tables if name != RUNS):
             if table.name in ALWAYS or not table.frame.empty:
                 yield from _table_parts(table, chapter.hint)
-        yield from (_image(picture) for kind in chapter.pictures for picture in report.pictures.get(kind, []))
-        if GALLERIES in chapter.pictures:
+        yield from (_image(figure) for kind in chapter.figures for figure in report.figures.get(kind, []))
+        if GALLERIES in chapter.figures:
             links = (f"[{markdown.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
             yield f"Galleries of test images: {'; '.join(links)}."
     yield "Every Run with its status: [runs.csv](runs.csv)."
@@ -106,11 +103,11 @@ def _table_parts(table: Table, hint: str) -> Iterator[str]:
     yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
 
 
-def _image(picture: Picture) -> str:
+def _image(figure: SavedFigure) -> str:
     png, svg, pdf = (
-        next(path for path in picture.paths if path.suffix == suffix) for suffix in (".png", ".svg", ".pdf")
+        next(path for path in figure.paths if path.suffix == suffix) for suffix in (".png", ".svg", ".pdf")
     )
-    alt = markdown.markdown_text(picture.title)
+    alt = markdown.markdown_text(figure.title)
     return f"![{alt}]({FIGURES}/{png.name})\n\n[{alt} as SVG]({FIGURES}/{svg.name}), [as PDF]({FIGURES}/{pdf.name})"
 
 

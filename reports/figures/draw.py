@@ -14,7 +14,7 @@ import joblib
 import matplotlib
 from joblib import Parallel, delayed
 
-from reports.contents import Picture
+from reports.contents import SavedFigure
 from reports.figures.select import Drawing
 from reports.figures.style import FORMATS, STYLE, save
 from results.store import write_whole
@@ -25,7 +25,7 @@ DRAWN = ".drawn.json"
 """In the folder of figures: file stem -> what the figure was drawn from, as a hash."""
 
 
-def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[Picture]]:
+def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[SavedFigure]]:
     """Draws and saves what has something to show; by kind, in the order given.
 
     A figure that an earlier call drew into `folder` from the same data, by the same code, is left as it is. Raises
@@ -44,11 +44,11 @@ def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[Pictur
     paths |= {stem: files for (_, stem), files in zip(to_draw, written, strict=True)}
     known = {stem: hashes[stem] for stem, files in paths.items() if files}
     write_whole(folder / DRAWN, lambda path: path.write_text(json.dumps(known, indent=1), encoding="utf-8"))
-    pictures: dict[str, list[Picture]] = defaultdict(list)
+    figures: dict[str, list[SavedFigure]] = defaultdict(list)
     for drawing, stem in tasks:
         if paths[stem]:
-            pictures[drawing.kind].append(Picture(drawing.title, tuple(paths[stem])))
-    return dict(pictures)
+            figures[drawing.kind].append(SavedFigure(drawing.title, tuple(paths[stem])))
+    return dict(figures)
 
 
 def _drawn(drawing: Drawing, folder: Path, stem: str) -> list[Path]:

@@ -6,18 +6,18 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 GALLERIES = "galleries"
-"""Of the kinds of pictures, the photos."""
+"""Of the kinds of figures, the photos."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A heading and what stands below it, by the names in `Report.tables` and `Report.pictures`."""
+    """A heading and what stands below it, by the names in `Report.tables` and `Report.figures`."""
 
     anchor: str
     title: str
     question: str
     tables: tuple[str, ...]
-    pictures: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
     hint: str = ""
     """What to do if there is nothing to show."""
 
@@ -66,18 +66,18 @@ ALWAYS = frozenset({"paper", "head_to_head", "profile"})
 """Tables that are spoken of even where they are empty."""
 
 
-def chapters(tables: Collection[str], pictures: Collection[str]) -> list[Chapter]:
-    """The chapters of a report with something in these tables and kinds of pictures, in the order of reading.
+def chapters(tables: Collection[str], figures: Collection[str]) -> list[Chapter]:
+    """The chapters of a report with something in these tables and kinds of figures, in the order of reading.
 
     The three jobs are always there; `ALWAYS` need not be named.
     """
     placed = (*JOBS, SEE, RECORDS)
     named = {name for chapter in placed for name in chapter.tables}
-    drawn = {kind for chapter in placed for kind in chapter.pictures}
+    drawn = {kind for chapter in placed for kind in chapter.figures}
     more = replace(
         MORE,
         tables=tuple(name for name in tables if name not in named),
-        pictures=tuple(kind for kind in pictures if kind not in drawn),
+        figures=tuple(kind for kind in figures if kind not in drawn),
     )
-    optional = [each for each in (SEE, more) if {*tables, *pictures} & {*each.tables, *each.pictures}]
+    optional = [each for each in (SEE, more) if {*tables, *figures} & {*each.tables, *each.figures}]
     return [*JOBS, *optional, RECORDS]

@@ -1,4 +1,4 @@
-"""The report as one HTML file: summary, the three jobs, and the record behind every number."""
+"""The report as one HTML file: a summary, a chapter for each job, and the record behind every number."""
 
 from __future__ import annotations
 
@@ -13,109 +13,108 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports.cell_format import DASH, Column, one_line
-from reports.contents import Report, Table
+from reports.contents import Report, SavedFigure, Table
 from reports.groups import hardware_name, job, value_of
 from reports.render.chapters import ALWAYS, GALLERIES, Chapter, chapters
 from reports.render.html_figures import Embedder
 from reports.render.html_links import Sources, of_cell
 from reports.render.html_records import records_data
-from reports.render.summaries import SummarisingStore
+from reports.render.markdown import common_columns, filled
+from reports.run_files import RunFiles
 from reports.tables.missing import condensed
 from reports.tables.sections import sections
 from results.record import Record
 from results.store import write_whole
 
-HERE = Path(__file__).parent
-Drawn = tuple[str, Sequence[Path]]
-"""Title of a picture, and its files."""
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Text, and the id of the Run whose record it leads to."""
+class LinkedText:
+    """The text of a table's cell, and the id of the Run whose record it links to."""
 
     text: str
     run: str | None = None
 
 
 @dataclass(frozen=True)
-class Rows:
+class PageTable:
     """One table of the page; every row has a cell per column."""
 
     heading: str
     columns: list[Column]
     """The first names the rows."""
-    rows: list[tuple[list[Cell], list[str]]]
+    rows: list[tuple[list[LinkedText], list[str]]]
     """Cells, and the ids of the row's Runs."""
-    telling: int
+    varying: int
     """How many columns differ between rows; the others come after them."""
-    alike: list[str]
-    """What those others say."""
+    common: list[str]
+    """Heading and value of each of those others."""
 
     @cached_property
     def has_extra(self) -> bool:
-        """Whether some columns are shown on demand alone."""
+        """Whether some columns are only shown on demand."""
         return any(map(self.is_extra, self.columns))
 
     def is_extra(self, column: Column) -> bool:
-        """Whether this one is: it matters less than others, or is alike in every row."""
-        telling = self.columns[: self.telling]
-        return column not in telling or (not column.compact and any(one.compact for one in telling))
+        """Whether this column is: it matters less than others, or has one value in all rows."""
+        varying = self.columns[: self.varying]
+        return column not in varying or (not column.compact and any(one.compact for one in varying))
 
 
-def write_page(report: Report, records: Sequence[Record], store: SummarisingStore) -> None:
+def write_page(report: Report, records: Sequence[Record], files: RunFiles) -> None:
     """Writes the report on `records` to `report.html`, whole or not at all; the same records give the same bytes.
 
-    Figures are taken from the files that `report.pictures` names. Raises `results.store.ResultsError`.
+    Figures are taken from the files that `report.figures` names. Raises `results.store.ResultsError`.
     """
-    html = render(report, records, store)
+    html = render(report, records, files)
     write_whole(report.html, lambda file: file.write_text(html, encoding="utf-8"))
 
 
-def render(report: Report, records: Sequence[Record], store: SummarisingStore) -> str:
-    """The page's HTML. All text is escaped by the templates, and none but the page's own script may run."""
+def render(report: Report, records: Sequence[Record], files: RunFiles) -> str:
+    """The page's HTML. The templates escape all text, and the browser runs no script but the page's own."""
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script, look = ((HERE / "templates" / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     folder = report.html.parent
     sources, embed = Sources(records), Embedder(folder)
     tables = {name: table for name, table in report.tables.items() if name in ALWAYS or not table.frame.empty}
-    pictures = {kind: [(each.title, each.paths) for each in several] for kind, several in report.pictures.items()}
-    pictures[GALLERIES] = [(name, (folder / path,)) for name, path in report.galleries]
-    pictures = {kind: several for kind, several in pictures.items() if several}
+    figures = dict(report.figures)
+    if report.galleries:
+        figures[GALLERIES] = [SavedFigure(name, (folder / path,)) for name, path in report.galleries]
     return environment.get_template("page.html").render(
         title=one_line(report.title),
         summary=[one_line(sentence) for sentence in report.summary],
         facts=list(_facts(records)),
-        chapters=[_chapter(each, tables, pictures, sources, embed) for each in chapters(tables, pictures)],
+        chapters=[_chapter(each, tables, figures, sources, embed) for each in chapters(tables, figures)],
         missing="missing" in tables,
-        data=records_data(records, store),
+        data=records_data(records, files),
         script=script,
-        look=look,
-        policy=f"default-src 'none'; img-src data:; style-src '{_sha256(look)}'; script-src '{_sha256(script)}'",
+        style=style,
+        policy=f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'",
     )
 
 
 def _chapter(
     chapter: Chapter,
     tables: Mapping[str, Table],
-    pictures: Mapping[str, Sequence[Drawn]],
+    figures: Mapping[str, Sequence[SavedFigure]],
     sources: Sources,
     embed: Embedder,
 ) -> dict[str, Any]:
     shown = [tables[name] for name in chapter.tables if name in tables]
     return {
         "chapter": chapter,
-        "tables": [(table, [_rows(part, heading, sources) for heading, part in _parts(table)]) for table in shown],
+        "tables": [(table, [_page_table(*part, sources) for part in _parts(table)]) for table in shown],
         "figures": [
-            (kind.replace("_", " ").capitalize(), [embed(*drawn) for drawn in pictures[kind]])
-            for kind in chapter.pictures
-            if kind in pictures
+            (kind.replace("_", " ").capitalize(), [embed(figure) for figure in figures[kind]])
+            for kind in chapter.figures
+            if kind in figures
         ],
         "empty": all(table.frame.empty for table in shown),
     }
@@ -127,35 +126,27 @@ def _parts(table: Table) -> Iterator[tuple[str, Table]]:
     return iter(()) if table.frame.empty else sections(table)
 
 
-def _rows(table: Table, heading: str, sources: Sources) -> Rows:
-    """The table's columns but for those that have nothing in any row."""
-    rows = [{str(key): value for key, value in row.items()} for row in table.frame.to_dict("records")]
-    shown = [(column, [one_line(column.show(row)) for row in rows]) for column in table.columns]
-    shown = [(column, texts) for column, texts in shown if column.says(texts)]
-    alike = [pair for pair in shown if _says_the_same(*pair)]
-    columns, texts_of = zip(*[pair for pair in shown if pair not in alike], *alike, strict=True)
-    found = []
-    for row, *texts in zip(rows, *texts_of, strict=True):
+def _page_table(heading: str, table: Table, sources: Sources) -> PageTable:
+    """The table's columns but for empty ones; those with one value in all rows come last."""
+    columns, texts = filled(table, table.columns)
+    common = [place for place in common_columns(columns, texts) if columns[place].compact and len(texts) > 1]
+    order = sorted(range(len(columns)), key=lambda place: place in common)
+    rows = []
+    for row, cells in zip(table.frame.to_dict("records"), texts, strict=True):
         runs = sources.of_row(row)
-        cells = [Cell(text, _lead(column, text, row, runs)) for column, text in zip(columns, texts, strict=True)]
-        found.append((cells, runs))
-    words = [f"{column.heading} {texts[0]}" for column, texts in alike]
-    return Rows(heading, list(columns), found, len(columns) - len(alike), words)
+        rows.append(([LinkedText(cells[at], _target(columns[at], cells[at], row, runs)) for at in order], runs))
+    values = [f"{columns[at].heading} {texts[0][at]}" for at in common]
+    return PageTable(heading, [columns[at] for at in order], rows, len(order) - len(common), values)
 
 
-def _says_the_same(column: Column, texts: Sequence[str]) -> bool:
-    """Whether the column names all rows alike, so that it is said once, above them."""
-    return column.naming and column.compact and len(texts) > 1 and len(set(texts)) == 1
-
-
-def _lead(column: Column, text: str, row: Mapping[str, Any], runs: Sequence[str]) -> str | None:
-    """Numbers that were measured lead somewhere; names, dashes and blanks do not."""
+def _target(column: Column, text: str, row: Mapping[Any, Any], runs: Sequence[str]) -> str | None:
+    """The Run that a measured number links to; names, dashes and blanks link nowhere."""
     measured = column.align == "right" and not column.naming and text not in {"", DASH}
     return of_cell(column, row, runs) if measured else None
 
 
 def _facts(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:
-    """What the Runs are of: `(name, values)`, for the head of the page."""
+    """What the Runs cover: `(name, values)`, for the head of the page."""
     trained = [record for record in records if job(record) == "train"]
     for name, values in (
         ("Datasets", [value_of(record, "dataset") for record in trained]),
@@ -169,5 +160,5 @@ def _facts(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _sha256(text: str) -> str:
-    """As a content security policy names a script or style that may be used."""
+    """The hash by which a content security policy allows a script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -13,66 +13,63 @@ from urllib.parse import quote
 from PIL import Image
 
 from reports.cell_format import one_line
+from reports.contents import SavedFigure
 
-KINDS = {
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-}
+MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+"""Formats that a browser shows, of those that figures and galleries are saved in."""
 SHARP = 100_000
-"""Bytes up to which a vector drawing is preferred; a larger one is slow to draw, and a PNG of it is not."""
+"""Bytes up to which the SVG is taken; browsers draw a larger one slowly, but not its PNG."""
 LARGE = 200_000
-"""Bytes above which pixels are compressed anew."""
+"""Bytes above which a PNG is compressed anew."""
 SIDE = 1800
-"""Pixels that they then have at most, either way; the file beside the page has all."""
+"""Longest side of what is compressed, in pixels; the file beside the page is complete."""
 ALL = 5_000_000
-"""Bytes that the figures of one page have together at most; base64 makes a third more of it."""
+"""Bytes of all figures on one page together, before base64 adds a third."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A picture as the page shows it: `data` is a data URI, or None where it would have made the page too large."""
+class EmbeddedFigure:
+    """A figure as the page shows it."""
 
     title: str
     data: str | None
+    """A data URI; None where it would make the page too large."""
     files: dict[str, str]
     """Format -> its file, as a path from the page."""
 
 
 class Embedder:
-    """Turns the pictures of a page in `folder` into figures, until `ALL` bytes are used up."""
+    """Embeds the figures of a page in `folder`, until `ALL` bytes are used up."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._left = ALL
 
-    def __call__(self, title: str, paths: Sequence[Path]) -> Figure:
-        """A picture in one or several formats: its SVG as an image, in which no script runs, or its smallest other."""
-        files = {path.suffix[1:].upper(): quote(Path(relpath(path, self._folder)).as_posix()) for path in paths}
-        kind, data = _smallest(paths)
+    def __call__(self, figure: SavedFigure) -> EmbeddedFigure:
+        """The figure's SVG, in which no script runs as long as it is an image, or another format that is smaller."""
+        title = one_line(figure.title)
+        files = {path.suffix[1:].upper(): quote(Path(relpath(path, self._folder)).as_posix()) for path in figure.paths}
+        media_type, data = _smallest(figure.paths)
         if not data or len(data) > self._left:
-            return Figure(one_line(title), None, files)
+            return EmbeddedFigure(title, None, files)
         self._left -= len(data)
-        return Figure(one_line(title), f"data:{kind};base64,{base64.b64encode(data).decode()}", files)
+        return EmbeddedFigure(title, f"data:{media_type};base64,{base64.b64encode(data).decode()}", files)
 
 
 def _smallest(paths: Sequence[Path]) -> tuple[str, bytes]:
-    """Media type and bytes; none if there is no format that a browser shows."""
-    sizes = {path: path.stat().st_size for path in paths if path.suffix in KINDS}
+    """Media type and bytes; nothing if there is no format that a browser shows."""
+    sizes = {path: path.stat().st_size for path in paths if path.suffix in MEDIA_TYPES}
     drawings = [path for path, size in sizes.items() if path.suffix == ".svg" and size <= SHARP]
     path = drawings[0] if drawings else min(sizes, key=sizes.__getitem__, default=None)
     if path is None:
         return "", b""
     if path.suffix != ".svg" and sizes[path] > LARGE:
-        return KINDS[".webp"], _shrunk(path)
-    return KINDS[path.suffix], path.read_bytes()
+        return "image/webp", _compressed(path)
+    return MEDIA_TYPES[path.suffix], path.read_bytes()
 
 
-def _shrunk(path: Path) -> bytes:
-    """Photos, at most `SIDE` pixels wide and high, with losses that one has to look for."""
+def _compressed(path: Path) -> bytes:
+    """The image as WebP, at most `SIDE` pixels wide and high; the loss is hard to see."""
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((SIDE, SIDE))

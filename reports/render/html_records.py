@@ -1,4 +1,4 @@
-"""A record as people read it: a few small tables of text, which the page shows to who asks where a number is from."""
+"""The record behind a number, as the page shows it: a few small tables of text."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import pandas as pd
 
 from reports.cell_format import DASH, absent
 from reports.groups import job, selected, value_of
-from reports.render.summaries import SummarisingStore, Summary
+from reports.predictions import Answer
+from reports.run_files import RunFiles
 from results.record import SELECTIONS, Record
 from results.settings import flat
 
 EPOCHS = 40
-"""Rows of one history that a page shows at most."""
+"""Most rows that a page shows of one history."""
 EPOCHS_OF_ALL = 16_000
-"""Rows that the histories of all Runs have together at most, as far as `FEWEST` allows."""
+"""Most rows of all histories together, unless one would have less than `FEWEST`."""
 FEWEST = 6
+WORST = 5
+"""Classes, and pairs of classes, with the most errors that a record names."""
 _HISTORY = {
     "epoch": ("epoch", 1),
     "phase": ("phase", 1),
@@ -33,7 +36,7 @@ _HISTORY = {
 """Column of a history -> its heading and unit."""
 _PLOTTED = (("loss",), ("test_top1", "validation_top1"))
 _OF_THE_RUN = ("job", "seed", "suite")
-"""Settings that stand with the outcome; the others are alike for all seeds, and a page holds them once."""
+"""Settings shown with the outcome. All seeds share the others, so the page holds those once."""
 _LONG = ("class_names", "subsets")
 
 
@@ -45,20 +48,20 @@ class Part:
     rows: Sequence[Sequence[str]]
     head: Sequence[str] = ()
     plots: Sequence[Sequence[int]] = ()
-    """Columns to be drawn over the first, one list per pair of axes."""
+    """Columns to plot over the first, one list per plot."""
     note: str = ""
 
 
-def records_data(records: Sequence[Record], store: SummarisingStore) -> dict[str, Any]:
+def records_data(records: Sequence[Record], files: RunFiles) -> dict[str, Any]:
     """`{"parts": [...], "runs": {id: {"label", "status", "parts": [places]}}}`, ready for JSON.
 
-    What several Runs share (settings, versions, hardware, a split) is held once.
+    Parts that several Runs share (settings, versions, hardware, a split) are there once.
     """
     epochs = max(FEWEST, min(EPOCHS, EPOCHS_OF_ALL // max(1, len(records))))
     places: dict[str, int] = {}
     runs = {}
     for record in records:
-        texts = [json.dumps(vars(part)) for part in _parts(record, store, epochs)]
+        texts = [json.dumps(vars(part)) for part in _parts(record, files, epochs)]
         known = [places.setdefault(text, len(places)) for text in texts]
         runs[record.id] = {"label": _label(record), "status": record.status, "parts": known}
     return {"parts": [json.loads(text) for text in places], "runs": runs}
@@ -69,15 +72,15 @@ def _label(record: Record) -> str:
     return f"{names}, profile" if job(record) == "profile" else f"{names}, seed {record.run.get('seed', DASH)}"
 
 
-def _parts(record: Record, store: SummarisingStore, epochs: int) -> Iterator[Part]:
+def _parts(record: Record, files: RunFiles, epochs: int) -> Iterator[Part]:
     yield Part("Run", _pairs(_outcome(record)))
     yield from _accuracy(record)
     for mode, speed in record.speed.items():
         yield Part(f"Speed, {mode}", _pairs(speed.model_dump(exclude_none=True)))
-    if (history := store.history(record.id)) is not None and len(history):
+    if (history := files.history(record.id)) is not None and len(history):
         yield _history(history, record, epochs)
-    if summary := store.summary(record.id):
-        yield _predictions(summary, record.split.get("class_names") or ())
+    if answer := files.predictions.of_run(record.id):
+        yield _predictions(answer, record.split.get("class_names") or ())
     several = [("Weights", each) for each in record.weights] + [("Published value", each) for each in record.published]
     for title, values in (*_facts(record), *several):
         if rows := _pairs(values):
@@ -106,7 +109,7 @@ def _accuracy(record: Record) -> Iterator[Part]:
 
 
 def _facts(record: Record) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every field of the record that is no table, also those that this file has never heard of."""
+    """Every other field of the record, also those that this file does not know."""
     yield "What is missing, and why", record.missing
     yield "Settings", {key: value for key, value in record.run.items() if key not in _OF_THE_RUN}
     state = {True: "clean", False: "with uncommitted changes", None: "not known"}[record.clean]
@@ -127,14 +130,14 @@ def _pairs(values: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _numbered(value: Any) -> Any:
-    """The same with lists of mappings as mappings from 1, 2, …, so that they can be flattened."""
+    """Lists of mappings become mappings from 1, 2, …, so that they can be flattened."""
     if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
         value = {str(number): one for number, one in enumerate(value, 1)}
     return {key: _numbered(one) for key, one in value.items()} if isinstance(value, Mapping) else value
 
 
 def _history(history: pd.DataFrame, record: Record, epochs: int) -> Part:
-    """The first and last epoch, those that the accuracies are of, and others at equal distances."""
+    """The first and last epoch, the selected ones, and others at equal distances."""
     known = {name: history[name].to_numpy() for name in _HISTORY if name in history}
     columns = [name for name, values in known.items() if not all(map(absent, values))]
     places = set(np.linspace(0, len(history) - 1, min(epochs, len(history))).round().astype(int).tolist())
@@ -148,17 +151,28 @@ def _history(history: pd.DataFrame, record: Record, epochs: int) -> Part:
     return Part("History", list(zip(*cells, strict=True)), headings, [plot for plot in plots if plot], note)
 
 
-def _predictions(summary: Summary, names: Sequence[str]) -> Part:
+def _predictions(answer: Answer, names: Sequence[str]) -> Part:
+    """How many are right, how confident the predictions are, and where the errors are."""
+
     def name(number: int) -> str:
         return str(names[number]) if number < len(names) else f"class {number}"
 
-    rows = [["right", f"{summary.right} of {summary.images} ({100 * summary.right / summary.images:.1f} %)"]]
-    for told, value in (("right", summary.confidence_right), ("wrong", summary.confidence_wrong)):
-        if value is not None:
-            rows.append([f"mean confidence where {told}", f"{100 * value:.1f} %"])
-    rows += [[f"lowest: {name(one)}", f"{hits} of {images} right"] for one, hits, images in summary.lowest]
-    rows += [[f"confused: {name(one)}", f"with {name(other)}, {n} times"] for one, other, n in summary.confused]
-    return Part("Predictions of the last epoch", rows, note="One row per image is in predictions.parquet.")
+    labels, guesses, right = answer.labels, answer.predictions, answer.right
+    rows = [["right", f"{right.sum()} of {len(right)} ({100 * right.mean():.1f} %)"]]
+    for word, which in (("right", right), ("wrong", ~right)):
+        if which.any():
+            confidence = answer.confidence[which].mean(dtype=np.float64)
+            rows.append([f"mean confidence where {word}", f"{100 * confidence:.1f} %"])
+    images = np.bincount(labels)
+    hits = np.bincount(labels[right], minlength=len(images))
+    with_errors = np.flatnonzero(hits < images)
+    lowest = with_errors[np.argsort(hits[with_errors] / images[with_errors], kind="stable")][:WORST]
+    rows += [[f"lowest: {name(one)}", f"{hits[one]} of {images[one]} right"] for one in lowest.tolist()]
+    pairs, counts = np.unique(np.stack([labels[~right], guesses[~right]], axis=1), axis=0, return_counts=True)
+    for place in np.argsort(-counts, kind="stable")[:WORST]:
+        label, guess = pairs[place].tolist()
+        rows.append([f"confused: {name(label)}", f"with {name(guess)}, {counts[place]} times"])
+    return Part("Predictions of the last epoch", rows, note="predictions.parquet has one row per image.")
 
 
 def _scaled(value: Any, unit: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from reports.cell_format import Column, one_line
 from reports.contents import Table
-from reports.render.markdown import NOTHING, broken, shown, told_once
+from reports.render.markdown import NOTHING, broken, filled, titled
 from reports.tables.sections import sections
 
 LONGEST = 32
@@ -49,8 +49,7 @@ def tabular(table: Table) -> str:
     """The columns that are printed, between rules, for a float of one's own; no line break at the end."""
     if table.frame.empty:
         return latex_text(NOTHING)
-    columns, cells = shown(table, _printed(table))
-    return _ruled(columns, cells)
+    return _ruled(*filled(table, _printed(table)))
 
 
 def sentences(texts: Sequence[str]) -> str:
@@ -62,10 +61,8 @@ def sentences(texts: Sequence[str]) -> str:
 
 
 def _float(table: Table, number: int) -> str:
-    columns, cells = shown(table, _printed(table))
-    kept, alike = told_once(columns, cells)
-    body = _ruled([columns[place] for place in kept], [[row[place] for place in kept] for row in cells])
-    caption = latex_text(table.title + (f" ({', '.join(alike)})" if alike else ""))
+    title, columns, cells = titled(table, _printed(table))
+    body, caption = _ruled(columns, cells), latex_text(title)
     label = f"tab:{table.name.replace('_', '-')}-{number}"
     lines = ["\\begin{table*}", "\\centering", f"\\caption{{{caption}.}}", f"\\label{{{label}}}", "\\small"]
     # A table that is wider than the page is made smaller; a narrow one stays as it is.

@@ -27,7 +27,7 @@ def markdown(table: Table) -> str:
     """A pipe table, or `NOTHING` if it has no rows; no line break at the end."""
     if table.frame.empty:
         return NOTHING
-    columns, cells = shown(table, table.columns)
+    columns, cells = filled(table, table.columns)
     headings = [markdown_text(column.heading) for column in columns]
     words = [[markdown_text(cell) for cell in row] for row in cells]
     return tabulate(words, headings, "pipe", disable_numparse=True, colalign=[column.align for column in columns])
@@ -45,37 +45,37 @@ def csv(table: Table) -> str:
 
 
 def terminal(table: Table, width: int = WIDTH) -> str:
-    """The columns that matter most, at most `width` wide. What names every row alike is said once, above them."""
+    """The columns that matter most, at most `width` wide. Values that all rows share stand in the title."""
     if table.frame.empty:
         return f"{table.title}: {NOTHING.lower()}"
-    columns, cells = shown(table, [column for column in table.columns if column.compact])
-    cells = [[one_line(cell) for cell in row] for row in cells[:ROWS]]
-    kept, alike = told_once(columns, cells)
-    lines = [table.title + (f" ({', '.join(alike)})" if alike else "")]
-    lines.append(_fitted([[row[place] for place in kept] for row in cells], [columns[place] for place in kept], width))
-    if (more := len(table.frame) - len(cells)) > 0:
+    title, columns, cells = titled(table, [column for column in table.columns if column.compact])
+    lines = [title, _fitted(cells[:ROWS], columns, width)]
+    if (more := len(cells) - ROWS) > 0:
         lines.append(f"… {more} more in {table.name}.csv")
     return "\n".join(lines)
 
 
-def shown(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
-    """The cells by row, without the columns that have nothing in any row."""
+def filled(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
+    """The columns that have a value in some row, and the cells by row, each one line."""
     rows = [{str(key): value for key, value in row.items()} for row in table.frame.to_dict("records")]
-    shown = [[column.show(row) for row in rows] for column in columns]
-    kept = [place for place, cells in enumerate(shown) if columns[place].says(cells)]
-    return [columns[place] for place in kept], [
-        list(row) for row in zip(*(shown[place] for place in kept), strict=True)
-    ]
+    shown = [(column, [one_line(column.show(row)) for row in rows]) for column in columns]
+    kept = [(column, texts) for column, texts in shown if column.says(texts)]
+    return [column for column, _ in kept], list(map(list, zip(*(texts for _, texts in kept), strict=True)))
 
 
-def told_once(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> tuple[list[int], list[str]]:
-    """The places of the columns that a table has to show, and the names that are alike in all of its rows."""
-    alike = {
-        place: f"{column.heading} {cells[0][place]}"
-        for place, column in enumerate(columns)
-        if place > 0 and column.naming and len({row[place] for row in cells}) == 1
-    }
-    return [place for place in range(len(columns)) if place not in alike], list(alike.values())
+def titled(table: Table, columns: Sequence[Column]) -> tuple[str, list[Column], list[list[str]]]:
+    """As `filled`, but values that all rows share are moved from the columns after the first into the table's title."""
+    columns, cells = filled(table, columns)
+    common = [place for place in common_columns(columns, cells) if place > 0]
+    kept = [place for place in range(len(columns)) if place not in common]
+    shared = ", ".join(f"{columns[place].heading} {cells[0][place]}" for place in common)
+    title = table.title + (f" ({shared})" if shared else "")
+    return title, [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
+
+
+def common_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    """The places of naming columns that have one value in all rows."""
+    return [at for at, column in enumerate(columns) if column.naming and len({row[at] for row in cells}) == 1]
 
 
 def _fitted(cells: list[list[str]], columns: Sequence[Column], width: int) -> str:

@@ -56,7 +56,7 @@ def test_one_damaged_file_leaves_the_report_whole_and_is_named(store: ResultStor
     rows = report.tables["missing"].frame
     (reason,) = rows[(rows["where"] == records[0].id) & (rows["value"] == file)]["reason"]
     assert str(damaged) in reason
-    assert report.pictures["curves"]
+    assert report.figures["curves"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
@@ -69,7 +69,7 @@ def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):
     report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
     assert "There is nothing yet" in report.page.read_text()
     assert "nothing yet" in terminal_tables(report)[0]
-    assert report.pictures == {}
+    assert report.figures == {}
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ def _drawn(width: int, title: str) -> Figure:
 
 def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def written(width: int) -> list[str]:
-        pictures = draw_all([Drawing("curves", "cub", _drawn, (width,))], tmp_path)
-        return sorted(path.name for picture in pictures["curves"] for path in picture.paths)
+        figures = draw_all([Drawing("curves", "cub", _drawn, (width,))], tmp_path)
+        return sorted(path.name for figure in figures["curves"] for path in figure.paths)
 
     drawn.clear()
 
@@ -60,8 +60,8 @@ def test_many_figures_drawn_by_several_processes_are_those_of_one(store: ResultS
 
 def test_two_figures_of_one_name_have_two_files(tmp_path: Path):
     drawings = [Drawing("curves", name, _blank, ()) for name in ("a/b", "a b", "A-B")]
-    (pictures,) = draw_all(drawings, tmp_path).values()
-    assert len({path for picture in pictures for path in picture.paths}) == 9
+    (figures,) = draw_all(drawings, tmp_path).values()
+    assert len({path for figure in figures for path in figure.paths}) == 9
 
 
 def _blank(title: str) -> Figure:

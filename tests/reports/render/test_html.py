@@ -15,12 +15,12 @@ from PIL import Image
 
 from reports import report as reporting
 from reports.cell_format import Column
-from reports.contents import Report, Table
+from reports.contents import Report, SavedFigure, Table
 from reports.render import html_figures
 from reports.render.chapters import chapters
 from reports.render.html_records import EPOCHS_OF_ALL, FEWEST, records_data
-from reports.render.summaries import SummarisingStore, summary
 from reports.report import write_report
+from reports.run_files import RunFiles
 from results.store import ResultStore
 from tests.helpers.fake_results import SPLIT, failed, fill, history, predictions, profiled, trained
 from tests.helpers.page_reader import PageReader
@@ -185,27 +185,24 @@ def test_seeds_share_what_they_have_in_common(page: PageReader):
 
 def test_values_that_the_page_does_not_know_are_told_all_the_same(store: ResultStore):
     record = trained("plain", notes=["memory ran out once"], state={"before": {"clocks": [{"sm": 1}]}})
-    data = records_data([record], SummarisingStore(store))
+    data = records_data([record], RunFiles(store, []))
     (told,) = [part["rows"] for part in data["parts"] if part["title"] == "Also recorded"]
     assert ["notes", "memory ran out once"] in [list(row) for row in told]
     assert ["state.before.clocks.1.sm", "1"] in [list(row) for row in told]
 
 
-class ManyEpochs(SummarisingStore):
-    """Every Run has a history of 500 epochs and no predictions."""
+class ManyEpochs(RunFiles):
+    """Every Run has a history of 500 epochs."""
 
     def history(self, run_id: str) -> pd.DataFrame:
         return history(epochs=500)
-
-    def summary(self, run_id: str) -> None:
-        return None
 
 
 def test_histories_of_many_runs_stay_small_and_keep_first_last_and_selected_epochs(store: ResultStore):
     records = [trained("plain", seed) for seed in range(1000)]
     for record in records:
         record.metrics["best_on_test"].epoch = 123
-    data = records_data(records, ManyEpochs(store))
+    data = records_data(records, ManyEpochs(store, []))
     parts = [part for part in data["parts"] if part["title"] == "History"]
     epochs = [int(row[0]) for row in parts[0]["rows"]]
     assert {1, 8, 10, 123, 500} <= set(epochs)
@@ -213,57 +210,60 @@ def test_histories_of_many_runs_stay_small_and_keep_first_last_and_selected_epoc
     assert "of 500 epochs" in parts[0]["note"]
 
 
-def test_summary_counts_errors_and_names_the_worst():
+def predictions_part(tmp_path: Path, table: pd.DataFrame) -> list[list[str]] | None:
+    store, record = ResultStore(tmp_path), trained("plain", split={"class_names": ["gull", "tern"]})
+    store.write(record, predictions=table)
+    data = records_data([record], RunFiles(store, [record]))
+    return next((part["rows"] for part in data["parts"] if part["title"] == "Predictions of the last epoch"), None)
+
+
+def test_a_records_predictions_are_counted_and_the_worst_classes_named(tmp_path: Path):
     table = predictions([True, True, False, False])
     table["label"] = [0, 1, 1, 2]
     table["prediction"] = [0, 1, 2, 1]
     table["confidence"] = [0.8, 0.6, 0.5, 0.3]
-    told = summary(pd.concat([table, table.assign(selection="validation", prediction=0)]))
-    assert told is not None
-    assert (told.images, told.right) == (4, 2)
-    assert told.confidence_right == pytest.approx(0.7)
-    assert told.confidence_wrong == pytest.approx(0.4)
-    assert told.lowest == [(2, 0, 1), (1, 1, 2)]
-    assert told.confused == [(1, 2, 1), (2, 1, 1)]
+    assert predictions_part(tmp_path, pd.concat([table, table.assign(selection="validation", prediction=0)])) == [
+        ["right", "2 of 4 (50.0 %)"],
+        ["mean confidence where right", "70.0 %"],
+        ["mean confidence where wrong", "40.0 %"],
+        ["lowest: class 2", "0 of 1 right"],
+        ["lowest: tern", "1 of 2 right"],
+        ["confused: tern", "with class 2, 1 times"],
+        ["confused: class 2", "with tern, 1 times"],
+    ]
 
 
-def test_summary_where_all_is_right_names_no_worst():
-    told = summary(predictions([True, True]))
-    assert told is not None
-    assert (told.confidence_wrong, told.lowest, told.confused) == (None, [], [])
-    assert summary(predictions([True], "validation")) is None
+def test_predictions_without_an_error_or_of_another_epoch_name_no_worst_class(tmp_path: Path):
+    right = [["right", "2 of 2 (100.0 %)"], ["mean confidence where right", "90.0 %"]]
+    assert predictions_part(tmp_path / "right", predictions([True, True])) == right
+    assert predictions_part(tmp_path / "validation", predictions([True], "validation")) is None
 
 
-def test_predictions_are_read_once_however_many_ask(store: ResultStore, monkeypatch: pytest.MonkeyPatch):
-    read: list[str] = []
-    plain = ResultStore.predictions
-
-    def counted(self: ResultStore, run_id: str, columns: object = None) -> pd.DataFrame | None:
-        read.append(run_id)
-        return plain(self, run_id)
-
-    monkeypatch.setattr(ResultStore, "predictions", counted)
-    reading = SummarisingStore(store)
-    reading.predictions("profile-plain-paper-64")
-    assert reading.summary("profile-plain-paper-64") is None
-    assert read == ["profile-plain-paper-64"]
+def test_a_report_reads_each_file_once(store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    read: list[Path] = []
+    for name in ("read_parquet", "read_csv"):
+        original = getattr(pd, name)
+        monkeypatch.setattr(pd, name, lambda path, _of=original, **options: read.append(path) or _of(path, **options))
+    write_report(store, tmp_path, "x")
+    assert sorted(read) == sorted([*store.root.glob("*/history.csv"), *store.root.glob("*/predictions.parquet")])
 
 
-def test_a_picture_that_makes_the_page_too_large_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_figure_that_makes_the_page_too_large_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(html_figures, "ALL", 10)
     (tmp_path / "small.svg").write_bytes(b"<svg/>")
     (tmp_path / "large.svg").write_bytes(b"<svg>     </svg>")
     embed = html_figures.Embedder(tmp_path)
-    assert embed("large", [tmp_path / "large.svg"]).data is None
-    kept = embed("small", [tmp_path / "small.svg"])
+    assert embed(SavedFigure("large", (tmp_path / "large.svg",))).data is None
+    small = SavedFigure("small", (tmp_path / "small.svg",))
+    kept = embed(small)
     assert kept.data == "data:image/svg+xml;base64," + base64.b64encode(b"<svg/>").decode()
     assert kept.files == {"SVG": "small.svg"}
-    assert embed("once more", [tmp_path / "small.svg"]).data is None
+    assert embed(small).data is None, "no room for it twice"
 
 
 def test_tables_and_figures_that_nobody_placed_are_shown_all_the_same():
     (more,) = [chapter for chapter in chapters(["paper", "new_table"], ["new_kind"]) if chapter.title == "More"]
-    assert (more.tables, more.pictures) == (("new_table",), ("new_kind",))
+    assert (more.tables, more.figures) == (("new_table",), ("new_kind",))
     assert "More" not in [chapter.title for chapter in chapters(["paper"], ["curves"])]
 
 
@@ -289,7 +289,7 @@ def test_large_photos_are_shrunk_and_their_file_is_named(tmp_path: Path):
     (tmp_path / "run" / "gallery").mkdir(parents=True)
     path = tmp_path / "run" / "gallery" / "right ones.png"
     Image.fromarray(noise).save(path)
-    figure = html_figures.Embedder(tmp_path / "report")("right", [path])
+    figure = html_figures.Embedder(tmp_path / "report")(SavedFigure("right", (path,)))
     assert figure.files == {"PNG": "../run/gallery/right%20ones.png"}
     kind, data = str(figure.data).split(",", 1)
     assert kind == "data:image/webp;base64"
