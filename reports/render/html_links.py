@@ -34,7 +34,7 @@ class Sources:
     def _know(self, key: tuple[str, ...], group: Group) -> None:
         self._runs.setdefault(key, []).extend(record.id for record in group.records)
 
-    def of_row(self, row: Mapping[str, Any]) -> list[str]:
+    def of_row(self, row: Mapping[Any, Any]) -> list[str]:
         """Ids of the row's Runs, in the order of their seeds; a profile that tells their cost comes last."""
         told = [str(row[key]) for key in ("runs", "run", "where", "profile_runs") if not absent(row.get(key))]
         ids = [run_id for text in told for run_id in (text.split(" ") if text not in self._ids else [text])]
@@ -43,7 +43,7 @@ class Sources:
         return [run_id for run_id in dict.fromkeys(ids) if run_id in self._ids]
 
 
-def _keys(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _keys(row: Mapping[Any, Any]) -> Iterator[tuple[str, ...]]:
     """What the experiments of a row without ids are called: by all its names, by two variants, by labels."""
     if "settings" in row:
         yield "names", *_words(row, (*NAMED, "settings"))
@@ -54,7 +54,7 @@ def _keys(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield from (("label", str(row["arena"]), str(row.get(key))) for key in own)
 
 
-def of_cell(column: Column, row: Mapping[str, Any], runs: Sequence[str]) -> str | None:
+def of_cell(column: Column, row: Mapping[Any, Any], runs: Sequence[str]) -> str | None:
     """Of the row's Runs the one to open first for this column's value; None if there are none."""
     read = _Read(row)
     column.show(read)
