@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 from reports import cell_format
 from reports.contents import Report, SavedFigure, Table
 from reports.figures.draw import draw_all
-from reports.figures.select import ImageOf, drawings
-from reports.figures.select_cost import cost_drawings
+from reports.figures.select import drawings
 from reports.render import markdown
 from reports.render.chapters import ALWAYS, GALLERIES, chapters
 from reports.render.html import write_page
@@ -38,11 +36,8 @@ def write_report(
     folder: Path,
     title: str,
     records: Sequence[Record] | None = None,
-    image_of: ImageOf | None = None,
 ) -> Report:
     """Writes the report on `records` (default: all of the store) into `folder`, which is made if need be.
-
-    With `image_of`, confused classes are shown by their test images.
 
     Raises `results.store.ResultsError` if a record can't be read or a file can't be written. A history or predictions
     that can't be read are missing, and the table of what is missing says so.
@@ -52,8 +47,7 @@ def write_report(
     files = RunFiles(store, records)
     built = build_tables(records, files.predictions)
     built["missing"] = with_damaged(built["missing"], files.damaged)
-    asked = drawings(records, built, files.predictions, files.history, image_of)
-    figures = draw_all(chain(asked, cost_drawings(records)), folder / FIGURES)
+    figures = draw_all(drawings(records, built, files.predictions, files.history), folder / FIGURES)
     shown = tuple(galleries(records, store, folder))
     report = Report(title, folder / PAGE, built, figures, tuple(_summary(records, built)), shown)
     for name, table in built.items():

@@ -1,5 +1,6 @@
-"""Figures: a module for each kind. They take tables and plain arrays, give a matplotlib figure or None, write nothing.
+"""Figures. `select` decides which there are and prepares their data, `draw` saves them, the others draw one kind each.
 
-Drawn without pyplot, in one style (`fgbench.mplstyle`): colours that every eye tells apart, and markers, dashes and
-hatches that tell the same in grey. The same data gives the same bytes.
+A drawing function takes tables and plain arrays, returns a matplotlib figure or None, and writes nothing. Figures are
+drawn without pyplot, in one style (`fgbench.mplstyle`): colours that are distinct to colour-blind readers, with
+markers, dashes and hatches that are distinct in grey. The same data gives the same bytes. It may import tables.
 """

@@ -1,4 +1,4 @@
-"""What each variant or step adds or takes away, as bars with intervals."""
+"""The difference that each variant or step makes, as bars with intervals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOR = "#0072B2"
 def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str, title: str) -> Figure | None:
     """Rows with `difference`, `difference_low`, `difference_high`, `seeds` -> bars in points, in the order given.
 
-    Full bars have an interval without zero and p values below `LEVEL` by both tests, hollow ones are open. None if no
+    Full bars have an interval without zero and p values below `LEVEL` in both tests; the others are hollow. None if no
     row has a difference.
     """
     shown = [
@@ -36,8 +36,8 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
         places = np.arange(len(shown))[::-1]
         for place, (row, _) in zip(places, shown, strict=True):
             low, high, value = row["difference_low"], row["difference_high"], row["difference"]
-            sure = not absent(low) and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
-            axes.barh(place, value, 0.62, facecolor=_COLOR if sure else "white", edgecolor=_COLOR, linewidth=1)
+            significant = not absent(low) and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
+            axes.barh(place, value, 0.62, facecolor=_COLOR if significant else "white", edgecolor=_COLOR, linewidth=1)
             if not absent(low):
                 axes.errorbar(
                     value,
@@ -53,9 +53,9 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
         axes.set_ylim(-0.6, len(shown) - 0.4)
         axes.grid(visible=False, axis="y")
         for place, (row, _) in zip(places, shown, strict=True):
-            told = signed(row["difference"]) + alone(row["seeds"])
-            axes.text(1.01, place, told, transform=axes.get_yaxis_transform(), va="center", size=8)
-        kinds = {"shown by both tests, each bar by itself": _COLOR, "open": "white"}
+            difference = signed(row["difference"]) + alone(row["seeds"])
+            axes.text(1.01, place, difference, transform=axes.get_yaxis_transform(), va="center", size=8)
+        kinds = {"significant in both tests, not corrected for several bars": _COLOR, "not shown to differ": "white"}
         handles = [Patch(facecolor=color, edgecolor=_COLOR, label=name) for name, color in kinds.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL + 1)
         entitle(figure, title)

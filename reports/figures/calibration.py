@@ -1,4 +1,4 @@
-"""Reliability diagram: how often a method is right when it says how sure it is."""
+"""Reliability diagram: how often predictions of a given confidence are right."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from reports.cell_format import one_line
 from reports.figures.style import GREY, SMALL, entitle, looks_of, style
 
 BINS = 15
-"""Of equal width, as the calibration error has."""
+"""Of equal width, as for the calibration error."""
 FEWEST = 10
-"""Images of a bin below which its accuracy is noise, and not drawn."""
+"""Images that a bin must have to be drawn; the accuracy of fewer is noise."""
 SHORT = 24
-"""Letters of a name and its error of which two stand side by side in the legend."""
+"""Most letters of a legend entry for two to stand side by side."""
 Seeds = Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]
 """Per seed the confidence of each prediction, and whether it is right, `(N,)` each."""
-Sure = tuple[str, Seeds]
-"""A name, and what is known of how sure it was."""
+Confidences = tuple[str, Seeds]
+"""A method's name, and its predictions."""
 
 
-def reliability(methods: Sequence[Sure], keys: Sequence[str], order: Sequence[str], title: str) -> Figure | None:
-    """Accuracy over mean confidence in bins of confidence, below it how the confidences are spread; None without any.
+def reliability(methods: Sequence[Confidences], keys: Sequence[str], order: Sequence[str], title: str) -> Figure | None:
+    """Accuracy over mean confidence in bins of confidence, and below it the histogram of confidences; None without any.
 
-    Takes at most `CURVES` methods, whose looks `keys` name as in `looks_of`. Curves are of all seeds together; beside
-    each name stands the expected calibration error, mean over seeds.
+    Takes at most `CURVES` methods; `keys` choose their looks as in `looks_of`. Curves are over all seeds together;
+    beside each name is the expected calibration error, mean over seeds.
     """
     if not methods:
         return None
@@ -40,15 +40,15 @@ def reliability(methods: Sequence[Sure], keys: Sequence[str], order: Sequence[st
         figure = Figure(figsize=(4.8, 4.6 + 0.2 * lines), layout="constrained")
         curve, spread = figure.subplots(2, 1, height_ratios=(3.2, 1), sharex=True)
         curve.plot([0, 100], [0, 100], color=GREY, lw=1, ls="-", marker="", zorder=1)
-        told = "above the line: right more often than sure\nbelow: surer than right"
-        curve.text(98, 3, told, size=SMALL, color="#777777", ha="right", linespacing=1.4)
+        hint = "above the line: underconfident\nbelow: overconfident"
+        curve.text(98, 3, hint, size=SMALL, color="#777777", ha="right", linespacing=1.4)
         edges = np.linspace(0, 100, BINS + 1)
         handles = []
         for (_, seeds), text, look in zip(methods, texts, looks_of(keys, order), strict=True):
-            counts, sure, accuracy = _binned(*map(np.concatenate, zip(*seeds, strict=True)))
+            counts, means, accuracy = _binned(*map(np.concatenate, zip(*seeds, strict=True)))
             many = counts >= FEWEST
-            if many.any():  # a line of nothing would leave the layout no room
-                curve.plot(100 * sure[many], 100 * accuracy[many], ms=5, mec="white", mew=0.5, clip_on=False, **look)
+            if many.any():  # constrained layout fails on an empty line
+                curve.plot(100 * means[many], 100 * accuracy[many], ms=5, mec="white", mew=0.5, clip_on=False, **look)
             spread.stairs(100 * counts / counts.sum(), edges, color=look["color"], ls=look["linestyle"], lw=1.3)
             handles.append(Line2D([], [], ms=5, label=text, **look))
         curve.set(xlim=(0, 100), ylim=(0, 100), ylabel="right, %")
@@ -72,8 +72,8 @@ def _mean_error(seeds: Seeds) -> float:
 
 def _error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
     """Expected calibration error, `[0, 1]`."""
-    counts, sure, accuracy = _binned(confidence, right)
-    return float(np.sum(counts * np.abs(accuracy - sure)) / counts.sum())
+    counts, means, accuracy = _binned(confidence, right)
+    return float(np.sum(counts * np.abs(accuracy - means)) / counts.sum())
 
 
 def _binned(
@@ -83,5 +83,5 @@ def _binned(
     place = np.clip(np.ceil(confidence * BINS).astype(int), 1, BINS) - 1
     counts = np.bincount(place, minlength=BINS).astype(float)
     sums = [np.bincount(place, weights=values, minlength=BINS) for values in (confidence, right.astype(float))]
-    sure, accuracy = (total / np.maximum(counts, 1) for total in sums)
-    return counts, sure, accuracy
+    means, accuracy = (total / np.maximum(counts, 1) for total in sums)
+    return counts, means, accuracy

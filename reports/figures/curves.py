@@ -13,13 +13,13 @@ from reports.cell_format import one_line
 from reports.figures.style import CURVES, Look, entitle, looks_of, style
 
 Curve = tuple[str, Sequence[pd.DataFrame]]
-"""A name, and the histories of its seeds: a row per epoch."""
+"""A name, and the history of each seed: a row per epoch."""
 
 
 def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequence[str], title: str) -> Figure | None:
     """Loss and test top-1 (%) over epochs, a line for each of at most `CURVES` curves; None without a history.
 
-    `keys` name the looks of the curves, as in `looks_of`.
+    `keys` choose the looks of the curves as in `looks_of`.
     """
     with style():
         figure = Figure(figsize=(7.2, 3.2), layout="constrained")
@@ -38,7 +38,7 @@ def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequenc
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         first, last = loss.dataLim.intervalx
         if first == last:
-            loss.set_xlim(first - 1, last + 1)  # else matplotlib makes hundredths of the one epoch
+            loss.set_xlim(first - 1, last + 1)  # else the axis has fractions of an epoch
         handles, texts = max(
             (axes.get_legend_handles_labels() for axes in (loss, accuracy)), key=lambda pair: len(pair[0])
         )
@@ -48,13 +48,13 @@ def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequenc
 
 
 def _curve(axes: Axes, seeds: pd.DataFrame, place: int, look: Look) -> None:
-    """Rows of several seeds' histories, `y` the value, NaN where an epoch was not evaluated; the `place`-th line."""
+    """Draws the `place`-th line. `seeds`: rows of all seeds' histories; `y` is NaN where an epoch was not evaluated."""
     known = seeds.dropna(subset="y")
     if known.empty:
         return
     by_epoch = known.groupby("epoch")["y"]
     mean = by_epoch.mean()
-    # A marker now and then tells the lines apart in grey; at other epochs than the neighbour's, or they would hide it.
+    # A few markers make lines distinct in grey; each line has its own epochs, or markers would hide each other.
     step = max(1, len(mean) // 6)
     axes.plot(mean.index, mean, markevery=(place * step // CURVES, step), ms=4, mec="white", mew=0.4, **look)
     if known["seed"].nunique() > 1:

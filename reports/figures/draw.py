@@ -1,4 +1,4 @@
-"""Draws the figures of a report and saves them: many at once, and none that is there already."""
+"""Draws and saves the figures of a report: in several processes, and only those that have changed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from reports.figures.select import Drawing
 from reports.figures.style import FORMATS, STYLE, save
 from results.store import write_whole
 
-WORTH = 12
-"""Figures for which it pays to start another process, which takes as long as drawing some."""
+PER_PROCESS = 12
+"""Figures that are worth another process, whose start takes as long as drawing some."""
 DRAWN = ".drawn.json"
-"""In the folder of figures: file stem -> what the figure was drawn from, as a hash."""
+"""In the folder of figures: file stem -> hash of the data and code that the figure was drawn from."""
 
 
 def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[SavedFigure]]:
-    """Draws and saves what has something to show; by kind, in the order given.
+    """Draws and saves the figures that show something; by kind, in the order given.
 
-    A figure that an earlier call drew into `folder` from the same data, by the same code, is left as it is. Raises
+    A figure that an earlier call drew into `folder` from the same data and code is kept. Raises
     `results.store.ResultsError`.
     """
     stem_of, code = _stems(), _code()
@@ -38,8 +38,8 @@ def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[SavedF
     paths = {stem: _paths(folder, stem) for stem in hashes if before.get(stem) == hashes[stem]}
     paths = {stem: files for stem, files in paths.items() if all(path.is_file() for path in files)}
     to_draw = [(drawing, stem) for drawing, stem in tasks if stem not in paths]
-    processes = min(os.cpu_count() or 1, len(to_draw) // WORTH + 1)
-    # joblib's processes do not load the main module, which may hold torch.
+    processes = min(os.cpu_count() or 1, len(to_draw) // PER_PROCESS + 1)
+    # joblib's processes do not import the main module, which may import torch.
     written = Parallel(n_jobs=processes)(delayed(_drawn)(drawing, folder, stem) for drawing, stem in to_draw)
     paths |= {stem: files for (_, stem), files in zip(to_draw, written, strict=True)}
     known = {stem: hashes[stem] for stem, files in paths.items() if files}
@@ -61,7 +61,7 @@ def _paths(folder: Path, stem: str) -> list[Path]:
 
 
 def _drawn_before(folder: Path) -> dict[str, str]:
-    """What `DRAWN` says; nothing if there is none, or it is not what it should be: then all is drawn anew."""
+    """The contents of `DRAWN`; empty, so that all figures are drawn, if it is missing or damaged."""
     try:
         known = json.loads((folder / DRAWN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,8 +70,8 @@ def _drawn_before(folder: Path) -> dict[str, str]:
 
 
 def _code() -> str:
-    """What else a figure depends on: its style, and all code of reports, of which labels and numbers' looks are too."""
-    files = sorted([*STYLE.parent.rglob("*.py"), STYLE])
+    """Hash of what else figures depend on: matplotlib, their style, and all code of reports, which forms the labels."""
+    files = sorted([*STYLE.parent.parent.rglob("*.py"), STYLE])
     digest = hashlib.sha256(matplotlib.__version__.encode())
     for file in files:
         digest.update(file.read_bytes())
@@ -79,7 +79,7 @@ def _code() -> str:
 
 
 def _stems() -> Callable[[str], str]:
-    """A function from any words to a file name that is plain, short and not yet taken."""
+    """A function from any words to a plain, short file stem that it has not returned before."""
     taken: Counter[str] = Counter()
 
     def stem_of(words: str) -> str:

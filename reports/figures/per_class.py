@@ -1,4 +1,4 @@
-"""In which classes one method is better than another, and whether that is more than chance."""
+"""In which classes one method is better than another, and whether by more than chance."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.cell_format import one_line
+from reports.figures.confused import class_name
 from reports.figures.style import DARK, GREY, class_label, entitle, style
 
 SHUFFLES = 500
-"""Draws of what equal methods would show."""
+"""Random draws of the differences of equal methods."""
 NAMED = 8
-"""Classes named at either end."""
+"""Classes with a name at each end."""
 _BETTER, _WORSE = "#0072B2", "#E69F00"
 
 
@@ -28,8 +29,8 @@ def per_class_difference(
     """Top-1 of the first method minus the second, class by class, in points; None with fewer than two classes.
 
     `difference` `(N,)`: per test image, the share of seeds by which the first is right minus that of the second.
-    Left: all classes in order, with the band in which 95 % would lie at each rank if the methods were equal (signs of
-    the images' differences drawn at random). Right: the classes at either end by name.
+    Left: all classes in order, with the band that holds 95 % of the values at each rank if the methods are equal (signs
+    of the images' differences drawn at random). Right: the classes at both ends by name.
     """
     classes, places = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
@@ -56,7 +57,7 @@ def per_class_difference(
         named = _named(order)
         ends.barh(np.arange(len(named)), means[named], 0.74, color=[_color(value) for value in means[named]])
         ends.axvline(0, color=DARK, lw=0.7)
-        names = [_name(class_names, int(classes[place])) for place in named]
+        names = [class_label(class_name(class_names, int(classes[place]))) for place in named]
         ends.set_yticks(
             np.arange(len(named)), [f"{name} ({images[place]})" for name, place in zip(names, named, strict=True)]
         )
@@ -91,7 +92,3 @@ def _count(means: NDArray[np.floating], first: str, second: str) -> str:
 def _named(order: NDArray[np.integer]) -> NDArray[np.integer]:
     """The lowest and the highest, the highest on top, no class twice."""
     return order if len(order) <= 2 * NAMED else np.r_[order[:NAMED], order[-NAMED:]]
-
-
-def _name(class_names: Sequence[str], label: int) -> str:
-    return class_label(class_names[label]) if label < len(class_names) else f"class {label}"

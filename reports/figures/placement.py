@@ -15,7 +15,7 @@ _GAP = 7
 """Points between a marker's centre and its label."""
 _AROUND = ((1, 0.6), (-1, 0.6), (1, -0.6), (-1, -0.6), (0, 1.2), (0, -1.2), (1.2, 0), (-1.2, 0))
 _PLACES = np.array([(ring * x, ring * y) for ring in (1, 2, 3.5, 6) for x, y in _AROUND])
-"""Offsets tried, in units of `_GAP`, nearest first; the label's side or corner that faces the marker is put there."""
+"""Offsets tried, in units of `_GAP`, nearest first; of the label's side or corner that faces the marker."""
 _LINE = {"arrowstyle": "-", "color": "#999999", "lw": 0.6, "shrinkA": 0, "shrinkB": 4}
 Boxes = NDArray[np.float64]
 """`(…, 4)`: left, bottom, right, top in pixels."""
@@ -38,8 +38,8 @@ class Mark(NamedTuple):
 def place_labels(axes: Axes, marks: Sequence[Mark], texts: Sequence[str]) -> list[Annotation]:
     """Writes each text near its mark, greedily where it covers labels, markers and error bars least.
 
-    A mark with an empty text is kept free and not named. Call it last: a change of limits or layout afterwards moves
-    marks but not the choice of places.
+    A mark with an empty text gets no label, but none covers it. Call it last: a change of limits or layout moves marks
+    afterwards and not labels.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -55,7 +55,7 @@ def place_labels(axes: Axes, marks: Sequence[Mark], texts: Sequence[str]) -> lis
         label = axes.annotate(
             text, (mark.x, mark.y), (0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
         )
-        # Labels may leave the axes; the layout must not make room for them and so move all marks.
+        # Labels may leave the axes; making room for them would move all marks.
         label.set_in_layout(False)
         size = np.array(label.get_window_extent().size)
         offsets = (_GAP + max(mark.radius - 4, 0)) * _PLACES

@@ -1,4 +1,4 @@
-"""Roofline: how near each method comes to what the device can do."""
+"""Roofline: how close each method comes to the limits of the device."""
 
 from __future__ import annotations
 
@@ -32,11 +32,10 @@ class Work:
 def roofline(
     works: Sequence[Work], flops_per_s: float, bytes_per_s: float, order: Sequence[str], title: str
 ) -> Figure | None:
-    """Achieved FLOP/s over FLOPs per byte of traffic, below the roof that the device reached itself; None without any.
+    """Achieved FLOP/s over FLOPs per byte of traffic, and the roof measured on the device; None without any.
 
-    Full points are inference, hollow ones training. Traffic counts what every operation reads and writes, each by
-    itself: where caches or fused kernels spare some of it, a point lies further right than shown, and may exceed the
-    slanted roof.
+    Full points are inference, hollow ones training. Traffic is the sum of what each operation reads and writes. Caches
+    and fused kernels save some of it: the true point is then further right, and may lie above the slanted roof.
     """
     if not works:
         return None
@@ -62,15 +61,15 @@ def roofline(
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
         entitle(figure, title)
         marks = [Mark(x, y, y, y) for x, y in zip(at, done, strict=True)]
-        inferring = {one.name for one in works if not one.training}
-        # The hollow point of a method looks like its full one, so one of them is named; the others are kept free.
-        names = ["" if one.training and one.name in inferring else one_line(one.name) for one in works]
+        with_inference = {one.name for one in works if not one.training}
+        # The hollow and the full point of a method look alike, so one label is enough.
+        names = ["" if one.training and one.name in with_inference else one_line(one.name) for one in works]
         place_labels(axes, marks, names)
     return figure
 
 
 def _roof(axes: Axes, at: np.ndarray, done: np.ndarray, roof: tuple[float, float], letter: str) -> None:
-    """The two ceilings, named where they lie; the limits hold all points and the ridge.
+    """The two ceilings and their labels; sets limits that include all points and the ridge.
 
     `roof`: FLOPs and bytes per second, in units of `letter`.
     """

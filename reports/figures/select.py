@@ -1,42 +1,43 @@
-"""Which figures a set of records asks for: each is prepared here as plain data, and drawn elsewhere."""
+"""Which figures a set of records has. Their data is prepared here; the other modules draw it."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from reports import cell_format
 from reports.comparisons import arenas, contestants
 from reports.contents import Table
 from reports.figures.ablation import gain_bars
-from reports.figures.calibration import Sure, reliability
-from reports.figures.confused import PAIRS, PICTURED, Confusion, most_confused
-from reports.figures.curves import training_curves
+from reports.figures.calibration import Confidences, reliability
+from reports.figures.confused import confusions, most_confused
+from reports.figures.curves import Curve, training_curves
 from reports.figures.per_class import per_class_difference
+from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
+from reports.figures.roofline import Work, roofline
 from reports.figures.style import CURVES
 from reports.figures.throughput import accuracy_against_throughput
 from reports.groups import Group, groups, labels
-from reports.predictions import PredictionCache, Predictions
+from reports.predictions import PredictionCache
+from reports.profile_cells import Cell, cells_of
 from reports.tables.head_to_head import whole_methods
 from results.record import Record
 
 BASELINE = "plain"
-"""The method that the others are held against, where it is among them."""
+"""The method that the best one is compared to, class by class, and that has the first colour."""
 History = Callable[[str], pd.DataFrame | None]
 """Run id -> a row per epoch, as `ResultStore.history`."""
-ImageOf = Callable[[Record, str], NDArray[np.uint8] | None]
-"""A Run and the path of one of its test images -> its pixels `(H, W, 3)`, or None where it is not to be had."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that can be drawn: `draw(*arguments, title)`, which gives None if there is nothing to see."""
+    """A figure to be drawn: `draw(*arguments, title)`, which gives None if there is nothing to see."""
 
     kind: str
     heading: str
@@ -57,7 +58,7 @@ KINDS = {
     "per_class": "Accuracy by class",
     "confused": "Most confused classes",
     "ablation": "Ablation",
-    "batch_sweep": "Rate over batch size",
+    "batch_sweep": "Throughput over batch size",
     "roofline": "Roofline",
     "memory": "Memory of a training step",
 }
@@ -65,39 +66,21 @@ KINDS = {
 
 
 def drawings(
-    records: Sequence[Record],
-    tables: Mapping[str, Table],
-    answers: PredictionCache,
-    history: History,
-    image_of: ImageOf | None,
+    records: Sequence[Record], tables: Mapping[str, Table], predictions: PredictionCache, history: History
 ) -> Iterator[Drawing]:
-    """Every figure of a report but those of profile Runs."""
-    order = method_order(records)
-    yield from _throughput(tables["head_to_head"], order)
-    yield from _gains(tables["ablation"], tables["steps"])
-    for arena, members in arenas(groups(records)).items():
-        done = [group for group in members if group.done]
-        every = labels(pd.DataFrame([group.names for group in done]))  # of a part alone they would be too short
-        parts = range(0, len(done), CURVES)
-        for number, start in enumerate(parts, 1):
-            some, names = done[start : start + CURVES], every[start : start + CURVES]
-            heading = f"{arena}" + (f" ({number} of {len(parts)})" if len(parts) > 1 else "")
-            methods = [str(group.names["method"]) for group in some]
-            keys = methods if len(set(methods)) == len(methods) else names
-            yield Drawing("curves", heading, training_curves, (_curves(some, names, history), keys, order))
-            yield Drawing("calibration", heading, reliability, (*_confidences(some, names, keys, answers), order))
-        whole = [group for group in contestants(members) if group.done]
-        yield from _classes(str(arena), whole, answers, image_of)
-
-
-def method_order(records: Sequence[Record]) -> list[str]:
-    """The methods as their looks are dealt out: the baseline first, the others by their alphabet."""
+    """Every figure of a report."""
     methods = {str(record.run.get("method")) for record in records}
-    return sorted(methods, key=lambda method: (method != BASELINE, method))
+    order = sorted(methods, key=lambda method: (method != BASELINE, method))  # so that looks are the same everywhere
+    yield from _throughput(tables["head_to_head"], order)
+    yield from _ablations(tables["ablation"], tables["steps"])
+    for arena, members in arenas(groups(records)).items():
+        yield from _trainings(str(arena), [group for group in members if group.done], order, predictions, history)
+        yield from _classes(str(arena), [group for group in contestants(members) if group.done], predictions)
+    yield from _profiles(records, order)
 
 
 def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
-    """Of whole methods; like the curves, a figure for each number of epochs where all methods share one."""
+    """Of whole methods; as for the curves, a figure per number of epochs where all methods share one."""
     if head.frame.empty:
         return
     budget = head.frame["epochs"].where(head.frame["protocol"] == "common")
@@ -106,121 +89,125 @@ def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
         yield Drawing("throughput", heading, accuracy_against_throughput, (whole_methods(rows), order))
 
 
-def _gains(ablation: Table, steps: Table) -> Iterator[Drawing]:
+def _ablations(ablation: Table, steps: Table) -> Iterator[Drawing]:
     for table, axis in ((ablation, "minus the whole method, points of top-1"), (steps, "gain, points of top-1")):
         if table.frame.empty:
             continue
         for (method, arena), rows in table.frame.groupby(["method", "arena"], sort=False):
-            heading = f"{method}, {arena}"
             if rows["difference"].notna().sum() < 2:
                 continue  # one bar says no more than its row in the table
             found = rows.to_dict("records")
             names = [_step(row) if table is steps else str(row["variant"]) for row in found]
-            yield Drawing(
-                "ablation", heading + (", step by step" if table is steps else ""), gain_bars, (found, names, axis)
-            )
+            heading = f"{method}, {arena}" + (", step by step" if table is steps else "")
+            yield Drawing("ablation", heading, gain_bars, (found, names, axis))
 
 
 def _step(row: Mapping[Any, Any]) -> str:
-    """The two variants, and below them what sets them apart."""
+    """The two variants, and below them the option in which they differ."""
     return f"{row['from']} → {row['to']}\n{row['option']}: {row['before']} → {row['after']}"
 
 
-def _curves(some: Sequence[Group], names: Sequence[str], history: History) -> list[tuple[str, list[pd.DataFrame]]]:
-    return [
-        (name, [table for record in group.done if (table := history(record.id)) is not None])
-        for group, name in zip(some, names, strict=True)
-    ]
-
-
-def _confidences(
-    some: Sequence[Group], names: Sequence[str], keys: Sequence[str], answers: PredictionCache
-) -> tuple[list[Sure], list[str]]:
-    """What is known of how sure each method was, and the keys of those."""
-    seeds = [[(run.confidence, run.right) for run in answers.of(group).by_seed.values()] for group in some]
-    known = [(name, one, key) for name, one, key in zip(names, seeds, keys, strict=True) if one]
-    return [(name, one) for name, one, _ in known], [key for *_, key in known]
-
-
-def _classes(
-    heading: str, done: Sequence[Group], answers: PredictionCache, image_of: ImageOf | None
+def _trainings(
+    arena: str, done: Sequence[Group], order: Sequence[str], predictions: PredictionCache, history: History
 ) -> Iterator[Drawing]:
-    """Of the most accurate method the classes it confuses, and how it compares to the baseline class by class.
+    """Curves and calibration, `CURVES` experiments in a figure."""
+    all_names = labels(pd.DataFrame([group.names for group in done]))  # unique among all, not in one figure alone
+    starts = range(0, len(done), CURVES)
+    for number, start in enumerate(starts, 1):
+        some, names = done[start : start + CURVES], all_names[start : start + CURVES]
+        heading = arena + (f" ({number} of {len(starts)})" if len(starts) > 1 else "")
+        methods = [str(group.names["method"]) for group in some]
+        keys = methods if len(set(methods)) == len(methods) else names
+        curves: list[Curve] = []
+        confidences: list[tuple[Confidences, str]] = []
+        for group, name, key in zip(some, names, keys, strict=True):
+            curves.append((name, [table for one in group.done if (table := history(one.id)) is not None]))
+            if seeds := [(run.confidence, run.right) for run in predictions.of(group).by_seed.values()]:
+                confidences.append(((name, seeds), key))
+        yield Drawing("curves", heading, training_curves, (curves, keys, order))
+        known = [[pair[place] for pair in confidences] for place in range(2)]
+        yield Drawing("calibration", heading, reliability, (*known, order))
 
-    `done` are whole methods: the best of all variants would be one that the test set chose. Where there is no baseline,
-    or it is the most accurate, the next is compared.
+
+def _classes(arena: str, whole: Sequence[Group], predictions: PredictionCache) -> Iterator[Drawing]:
+    """The classes that the most accurate method confuses, and how it compares to the baseline class by class.
+
+    `whole` are whole methods: the best of all variants would be one that the test set chose. Where there is no
+    baseline, or it is the most accurate, the next method is compared.
     """
-    answered = [(group, found) for group in done if (found := answers.of(group)).images is not None]
-    if not answered:
+    known = [(group, found) for group in whole if (found := predictions.of(group)).images is not None]
+    if not known:
         return
-    accuracy = {id(group): found.right(found.seeds).mean() for group, found in answered}
-    answered.sort(key=lambda pair: -accuracy[id(pair[0])])
-    names = dict(zip(map(id, done), labels(pd.DataFrame([group.names for group in done])), strict=True))
-    best, found = answered[0]
-    confusions = _confusions(best, found, image_of)
-    yield Drawing("confused", f"{names[id(best)]}, {heading}", most_confused, (confusions,))
-    others = [pair for pair in answered[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
-    # The sort is stable and the baseline comes first of the others, so it is taken where there is one.
+    accuracy = {id(group): found.right(found.seeds).mean() for group, found in known}
+    known.sort(key=lambda pair: -accuracy[id(pair[0])])
+    names = dict(zip(map(id, whole), labels(pd.DataFrame([group.names for group in whole])), strict=True))
+    best, found = known[0]
+    class_names = next((list(one) for record in best.done if (one := record.split.get("class_names"))), [])
+    yield Drawing("confused", f"{names[id(best)]}, {arena}", most_confused, (confusions(found, class_names),))
+    others = [pair for pair in known[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
+    # The sort is stable, so without a baseline the next in accuracy comes first.
     others.sort(key=lambda pair: pair[0].names["method"] != BASELINE)
     if others:
         second, other = others[0]
         seeds = sorted(set(found.seeds) & set(other.seeds))
         difference = found.right(seeds).mean(axis=1) - other.right(seeds).mean(axis=1)
-        truth = found.by_seed[seeds[0]].labels
         methods = (names[id(best)], names[id(second)])
-        yield Drawing("per_class", heading, per_class_difference, (difference, truth, _class_names(best), methods))
+        arguments = (difference, found.by_seed[seeds[0]].labels, class_names, methods)
+        yield Drawing("per_class", arena, per_class_difference, arguments)
 
 
-def _class_names(group: Group) -> list[str]:
-    return next((list(names) for record in group.done if (names := record.split.get("class_names"))), [])
+class _Setting(NamedTuple):
+    """What the profile cells of one figure share."""
+
+    hardware: Any
+    precision: Any
+    compiled: Any
+    input: Any
+
+    def __str__(self) -> str:
+        compiled = ", compiled" if self.compiled == "yes" else ""
+        return f"{self.hardware}, {self.precision}{compiled}, {self.input} px"
 
 
-def _confusions(group: Group, answered: Predictions, image_of: ImageOf | None) -> list[Confusion]:
-    """The pairs with the largest share of a class's images, over all seeds; ties by the classes' order."""
-    runs = [answered.by_seed[seed] for seed in answered.seeds]
-    truth = np.concatenate([run.labels for run in runs])
-    guess = np.concatenate([run.predictions for run in runs])
-    images = np.bincount(truth)
-    wrong = truth != guess
-    pairs, counts = np.unique(np.stack([truth[wrong], guess[wrong]], axis=1), axis=0, return_counts=True)
-    shares = counts / images[pairs[:, 0]] if len(pairs) else counts
-    names = _class_names(group)
-    found = []
-    for place in np.lexsort((-counts, -shares))[: PAIRS if image_of is None else PICTURED]:
-        label, prediction = map(int, pairs[place])
-        pictures = _pictures(group, answered, label, prediction, image_of) if image_of else (None, None)
-        found.append(
-            Confusion(
-                _class_name(names, label),
-                _class_name(names, prediction),
-                float(shares[place]),
-                counts[place] / len(runs),
-                int(images[label] // len(runs)),
-                *pictures,
-            )
-        )
-    return found
+def _profiles(records: Sequence[Record], order: Sequence[str]) -> Iterator[Drawing]:
+    """The figures of profile Runs, as far as they measured what a figure shows."""
+    together: dict[_Setting, list[Cell]] = defaultdict(list)
+    for cell in cells_of(records).values():
+        if cell.speeds:
+            together[_Setting(*(cell.names[key] for key in _Setting._fields))].append(cell)
+    for setting, cells in sorted(together.items(), key=lambda pair: str(pair[0])):
+        names = labels(pd.DataFrame([cell.names | {"protocol": None, "pretrained": None} for cell in cells]))
+        named = list(zip(cells, names, strict=True))
+        yield Drawing("batch_sweep", str(setting), batch_sweep, (_rates(named), order))
+        counts = Counter(int(cell.names["batch_size"]) for cell in cells)
+        batch = max(counts, key=lambda size: (counts[size], size))  # the most common; of several, the largest
+        named = [(cell, name) for cell, name in named if cell.names["batch_size"] == batch]
+        heading = f"{setting}, batch {batch}"
+        yield from _roofline(named, order, heading)
+        uses = [
+            MemoryUse(name, dict(cell.first("memory") or {}), max(speed.peak_memory for speed in cell.speeds))
+            for cell, name in named
+            if cell.mode == "train"
+        ]
+        yield Drawing("memory", heading, memory_by_phase, (uses,))
 
 
-def _class_name(names: Sequence[str], label: int) -> str:
-    return names[label] if label < len(names) else f"class {label}"
+def _rates(named: Sequence[tuple[Cell, str]]) -> dict[str, dict[str, list[Rate]]]:
+    found: dict[str, dict[str, list[Rate]]] = {"inference": defaultdict(list), "train": defaultdict(list)}
+    for cell, name in named:
+        rate, noise = cell.rate, cell.noise
+        if rate is not None and noise is not None:
+            found[cell.mode][name].append(Rate(int(cell.names["batch_size"]), rate, *noise))
+    return {mode: dict(methods) for mode, methods in found.items()}
 
 
-def _pictures(
-    group: Group, answered: Predictions, label: int, prediction: int, image_of: ImageOf
-) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
-    """The most confident of the mistakes, and a right image of the other class that is most surely told."""
-    seed = answered.seeds[0]
-    run = answered.by_seed[seed]
-    record = next(one for one in group.done if int(one.run.get("seed", 0)) == seed)
-
-    def surest(chosen: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
-        places = np.flatnonzero(chosen)
-        if not len(places):
-            return None
-        return image_of(record, str(run.images[places[np.argmax(run.confidence[places])]]))
-
-    return (
-        surest((run.labels == label) & (run.predictions == prediction)),
-        surest((run.labels == prediction) & run.right),
-    )
+def _roofline(named: Sequence[tuple[Cell, str]], order: Sequence[str], heading: str) -> Iterator[Drawing]:
+    limits = [record.limits for cell, _ in named for record in cell.records if record.limits]
+    works = [
+        Work(name, str(cell.names["method"]), cell.mode == "train", cell.first("flops"), cell.first("bytes"), rate)
+        for cell, name in named
+        if (rate := cell.rate) and cell.first("flops") and cell.first("bytes")
+    ]
+    if limits and works:
+        roofs = (median(limit.flops_per_s for limit in limits), median(limit.bytes_per_s for limit in limits))
+        yield Drawing("roofline", heading, roofline, (works, *roofs, order))

@@ -1,4 +1,4 @@
-"""What all figures share: the style, the looks that tell methods apart, and how a figure is saved."""
+"""What all figures share: the style, the looks of methods, text and axes, and how a figure is saved."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STYLE = Path(__file__).with_name("fgbench.mplstyle")
 FORMATS = ("svg", "pdf", "png")
 """Vectors for papers, pixels for pages."""
 CURVES = 7
-"""Looks there are, so lines that one figure can show and still be read."""
-GREY, DARK, FAINT = "#999999", "#333333", "#E4E4E4"
+"""Distinct looks, so the most lines that one figure can show."""
+GREY, DARK = "#999999", "#333333"
 SMALL = 7
 """Points, of notes within a figure."""
 _REPRODUCIBLE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -40,14 +40,14 @@ def style() -> Iterator[None]:
 
 
 def looks(count: int) -> list[Look]:
-    """Colour, marker and dash for each of `count` lines; those beyond `CURVES` begin anew. Within `style`."""
+    """Colour, marker and dash for each of `count` lines, repeated after `CURVES`. Call it within `style`."""
     return list(islice(cycle(matplotlib.rcParams["axes.prop_cycle"]), count))
 
 
 def looks_of(names: Sequence[str], order: Sequence[str] = ()) -> list[Look]:
     """One look per distinct name: that of its place in `order`, so that it is the same in every figure of a report.
 
-    Names that are not in `order`, or would share a look by it, are looked at by their own alphabet.
+    If a name is not in `order`, or two would share a look, the names' alphabetical order decides.
     """
     distinct = sorted(set(names))
     places = [order.index(name) % CURVES for name in distinct if name in order]
@@ -59,7 +59,7 @@ def looks_of(names: Sequence[str], order: Sequence[str] = ()) -> list[Look]:
 
 
 def entitle(figure: Figure, title: str) -> None:
-    """The title above all axes, in as many lines as the figure's width asks for, each about as long."""
+    """Sets the title above all axes, in as few lines as fit the figure's width, of about equal length."""
     title, width = one_line(title), int(figure.get_figwidth() * 13.5)
     lines = textwrap.wrap(title, width, break_on_hyphens=False)
     while len(shorter := textwrap.wrap(title, width - 1, break_on_hyphens=False)) == len(lines) > 1:
@@ -68,12 +68,12 @@ def entitle(figure: Figure, title: str) -> None:
 
 
 def note(axes: Axes, text: str) -> None:
-    """A small remark above the axes' right corner."""
+    """Writes a small remark above the right corner of the axes."""
     axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", size=SMALL, color="#555555")
 
 
 def class_label(name: str, letters: int = 28) -> str:
-    """A class as people say it: `012.Yellow_headed_Blackbird` without its number and underscores, and not too long."""
+    """A class name for people: `012.Yellow_headed_Blackbird` without its number and underscores, cut to `letters`."""
     name = _NUMBER.sub("", one_line(name)).replace("_", " ").strip() or one_line(name)
     return name if len(name) <= letters else name[: letters - 1] + "…"
 
@@ -84,7 +84,7 @@ def signed(value: float) -> str:
 
 
 def in_bytes(largest: float) -> tuple[float, str]:
-    """The unit in which sizes up to `largest` bytes are told, and its name."""
+    """The unit for sizes up to `largest` bytes, and its name."""
     return (2.0**30, "GiB") if largest >= 2**29 else (2.0**20, "MiB")
 
 
@@ -102,7 +102,7 @@ def save(figure: Figure, folder: Path, stem: str, formats: Sequence[str] = FORMA
     """Writes `folder/stem.<format>` for each format, whole or not at all."""
     paths = [folder / f"{stem}.{kind}" for kind in formats]
     with style():
-        # Worked out once: with an engine in place every format would draw twice, first for the layout.
+        # The layout is computed once; with the engine in place, each format would draw twice.
         if engine := figure.get_layout_engine():
             engine.execute(figure)
             figure.set_layout_engine(None)

@@ -1,4 +1,4 @@
-"""Accuracy against throughput, memory as the area of the points."""
+"""Accuracy against throughput, with memory as the area of the points."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from reports.figures.style import DARK, GREY, SMALL, Look, entitle, in_bytes, lo
 from reports.groups import labels
 
 LABELS = 16
-"""Points that one figure can name; of more, those on the Pareto front are named and the others told by their look."""
+"""Most points that all have a label; of more, only those on the Pareto front have one, the others a legend entry."""
 _FRONT: Look = {"color": GREY, "lw": 1, "ls": "-", "marker": ""}
 _BAR: Look = {"color": DARK, "ls": "none", "marker": "|", "ms": 8}
 _ENDS: Look = {"fmt": "none", "ecolor": DARK, "elinewidth": 0.9, "capsize": 2.5, "zorder": 2}
 _AREA = 260.0
-"""Square points of the point with the most memory."""
+"""Square points of the marker with the most memory."""
 _SMALLEST = 14.0
 _PLAIN = 64.0
-"""Square points where memory is not known."""
+"""Square points of a marker whose memory is unknown."""
 
 
 def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title: str) -> Figure | None:
@@ -34,11 +34,11 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
 
     y: last-epoch top-1 (%) with its 95 % interval, a bare point for one seed. x: inference images/s of profile Runs,
     or, if no row has one, training images/s, each with its lowest and highest; only rows measured on the most common
-    device are comparable. Area: peak memory of inference; a hollow point has none that was measured. `order` tells the
-    methods' looks.
+    device are shown. Area: peak memory of inference; hollow if it was not measured. `order` decides the methods' looks
+    as in `looks_of`.
     """
     rate, device, axis = _throughput(rows)
-    shown = rows.assign(label=labels(rows))  # before any row is left out: what is left keeps its whole name
+    shown = rows.assign(label=labels(rows))  # before rows are left out, so that names stay unique among all
     shown = shown[shown[rate].notna() & shown["last_top1"].notna()]
     if shown.empty:
         return None
@@ -51,8 +51,8 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
     with style():
         figure = Figure(figsize=(5.6, 4.0), layout="constrained")
         axes = figure.add_subplot(xlabel=one_line(axis), ylabel="top-1 of the last epoch, %")
-        without = _why_no_front(shown, rate)
-        front = _front(axes, rates, accuracies, drawn=without is None)
+        why_no_front = _why_no_front(shown, rate)
+        front = _front(axes, rates, accuracies, drawn=why_no_front is None)
         looks = looks_of([str(method) for method in shown["method"]], order)
         some_known = bool(np.isfinite(areas).any())
         marks = [
@@ -62,7 +62,7 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
         _scale(axes, shown[[rate, f"{rate}_low", f"{rate}_high"]].to_numpy(float))
         crowded = len(shown) > LABELS
         methods = dict(zip(shown["method"], looks, strict=True)) if crowded else {}
-        _legend(figure, marks, methods, _sizes(shown, areas), without)
+        _legend(figure, marks, methods, _sizes(shown, areas), why_no_front)
         if left_out := len(rows) - len(shown):
             note(axes, f"{left_out} not shown: no such rate, or no accuracy")
         named = [
@@ -83,16 +83,16 @@ def _throughput(rows: pd.DataFrame) -> tuple[str, str, str]:
 
 
 def _why_no_front(shown: pd.DataFrame, rate: str) -> str | None:
-    """What keeps the points from being ordered by their rates; None if nothing does."""
+    """Why the rates are too uncertain for a Pareto front; None if they are not."""
     if rate == "training_images_per_s":
-        return "no Pareto front: the rates are those of trainings, beside whatever else their hosts did"
+        return "no Pareto front: rates of trainings, whose hosts may have had other work"
     if (shown[f"{rate}_high"] > STEADY * shown[f"{rate}_low"]).any():
         return "no Pareto front: some rates vary by more than a tenth"
     return None
 
 
 def _areas(memory: pd.Series | None, count: int) -> NDArray[np.float64]:
-    """Square points per row, proportional to its memory; NaN where it is not known."""
+    """Square points per row, proportional to its memory; NaN where it is unknown."""
     if memory is None:
         return np.full(count, np.nan)
     sizes = memory.to_numpy(float)
@@ -129,7 +129,7 @@ def _mark(axes: Axes, row: dict[Any, Any], rate: str, look: Look, area: float, s
 
 
 def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray, drawn: bool = True) -> NDArray[np.bool_]:
-    """Returns which rows are those than which none is both faster and more accurate; joins them by steps if `drawn`."""
+    """Which rows no other beats in both rate and accuracy, `(N,)`; joins them by steps if `drawn`."""
     order = np.lexsort((-accuracies, -rates))
     best = np.maximum.accumulate(accuracies[order])
     on_front = np.r_[True, accuracies[order][1:] > best[:-1]]
@@ -141,7 +141,7 @@ def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray, drawn: bool = 
 
 
 def _sizes(shown: pd.DataFrame, areas: NDArray[np.float64]) -> list[tuple[str, float]]:
-    """Round amounts of memory and their areas, for the legend: what the largest point has, and a quarter of it."""
+    """Two round amounts of memory and their areas for the legend: the largest, and a quarter of it."""
     if not np.isfinite(areas).any():
         return []
     largest = float(shown["inference_peak_memory"].max())
@@ -155,10 +155,10 @@ def _legend(
     marks: Sequence[Mark],
     methods: dict[str, Look],
     sizes: Sequence[tuple[str, float]],
-    without: str | None,
+    why_no_front: str | None,
 ) -> None:
-    """Below the axes, where no point can be: the lines, and the `methods` that their points alone do not name."""
-    handles = [] if without else [Line2D([], [], label="Pareto front", **_FRONT)]
+    """The legend below the axes: lines, sizes, and the `methods` whose points have no label."""
+    handles = [] if why_no_front else [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(mark.high > mark.low for mark in marks):
         handles.append(Line2D([], [], label="95 % interval", **_BAR))
     if any(mark.left is not None for mark in marks):
@@ -174,16 +174,15 @@ def _legend(
         ncols=min(3, max(1, len(handles))),
         labelspacing=0.9,
         handletextpad=0.9,
-        title=without,
+        title=why_no_front,
         title_fontsize=SMALL,
     )
 
 
 def _scale(axes: Axes, rates: np.ndarray) -> None:
-    """Logarithmic where the rates, their ends among them, span more than a factor of four; room for labels on either
-    side.
+    """Logarithmic if the rates and their ranges span more than a factor of four; with room for labels on both sides.
 
-    Rates that hardly differ are not spread over the whole width, as if they did.
+    Rates that hardly differ are not spread over the whole width.
     """
     lowest, highest = np.nanmin(rates), np.nanmax(rates)
     if highest > 4 * lowest > 0:

@@ -1,4 +1,4 @@
-"""Figures as a test sees them: what they say, and which of them a store's records ask for."""
+"""What figures say, and which of them a store's records have."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from results.store import ResultStore
 
 
 def texts(figure: Figure) -> str:
-    """All that the figure says."""
+    """All text of the figure."""
     found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
     return "\n".join(artist.get_text() for artist in found)
 
 
-def asked_of(store: ResultStore, **options: object) -> dict[str, list]:
-    """The drawings that the store's records ask for, by kind."""
+def asked_of(store: ResultStore) -> dict[str, list]:
+    """The drawings of the store's records, by kind."""
     records, answers = store.records(), PredictionCache(store.predictions)
     found: dict[str, list] = {}
     built = build_tables(records, answers)
-    for drawing in drawings(records, built, answers, store.history, options.get("image_of")):  # type: ignore[arg-type]
+    for drawing in drawings(records, built, answers, store.history):
         found.setdefault(drawing.kind, []).append(drawing)
     return found

@@ -50,7 +50,7 @@ def test_many_figures_drawn_by_several_processes_are_those_of_one(store: ResultS
     folders = [store.root / "one", store.root / "many"]
     for folder, worth in zip(folders, (100, 4), strict=True):
         folder.mkdir()
-        monkeypatch.setattr("reports.figures.draw.WORTH", worth)
+        monkeypatch.setattr("reports.figures.draw.PER_PROCESS", worth)
         monkeypatch.setattr("os.cpu_count", lambda: 2)
         draw_all(found, folder)
     one, many = ({path.name: path.read_bytes() for path in folder.glob("*.svg")} for folder in folders)

@@ -10,15 +10,11 @@ from matplotlib.patches import Rectangle
 
 from reports.figures.ablation import gain_bars
 from reports.figures.calibration import reliability
-from reports.figures.confused import Confusion, most_confused
 from reports.figures.curves import training_curves
-from reports.figures.memory import Need, memory_by_phase
 from reports.figures.per_class import per_class_difference
+from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.roofline import Work, roofline
-from reports.figures.select_cost import cost_drawings
 from reports.figures.style import CURVES, class_label, entitle, looks_of, style
-from reports.figures.sweep import Rate, batch_sweep
-from results.record import Record
 from results.speed import Limits
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, fill, history, predictions, profiled, trained
@@ -60,12 +56,12 @@ def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
 # Looks and names
 
 
-def test_a_method_looks_alike_in_every_figure_of_a_report():
+def test_a_method_has_one_look_in_all_figures_of_a_report():
     order = ["plain", "bilinear_cnn", "sef"]
     with style():
-        (alone,), (_, beside) = looks_of(["sef"], order), looks_of(["plain", "sef"], order)
+        (alone,), (_, with_plain) = looks_of(["sef"], order), looks_of(["plain", "sef"], order)
         variants = looks_of(["sef paper", "sef released"], order)
-    assert alone == beside
+    assert alone == with_plain
     assert variants[0] != variants[1]
 
 
@@ -83,7 +79,7 @@ def test_looks_differ_in_grey_too():
         assert len({str(look[key]) for look in seven}) == 7
 
 
-def test_classes_are_called_as_people_say_them():
+def test_class_names_lose_numbers_and_underscores_and_are_not_too_long():
     assert class_label("012.Yellow_headed_Blackbird") == "Yellow headed Blackbird"
     assert class_label("2012") == "2012"
     assert class_label("x" * 50) == "x" * 27 + "…"
@@ -107,9 +103,9 @@ def test_per_class_difference_counts_classes_and_names_the_ends():
     names = [f"bird {label}" for label in range(20)]
     figure = per_class_difference(difference, labels, names, ("ws_dan", HOSTILE), "cub100")
     assert figure is not None
-    told = texts(figure)
-    assert "ws_dan better in 1, a|b" in told
-    assert "in 1, equal in 18" in told
+    words = texts(figure)
+    assert "ws_dan better in 1, a|b" in words
+    assert "in 1, equal in 18" in words
     ends = [tick.get_text() for tick in figure.axes[1].get_yticklabels()]
     assert (ends[0], ends[-1]) == ("bird 7 (10)", "bird 3 (10)")
 
@@ -144,25 +140,6 @@ def test_confused_pairs_are_ordered_by_the_share_of_their_class(store: ResultSto
     (drawing,) = asked_of(store)["confused"]
     pairs = [(one.label, one.prediction, one.share, one.of) for one in drawing.arguments[0]]
     assert pairs == [("tern", "gull", 0.5, 4), ("gull", "tern", 0.3, 10)]
-
-
-def test_confused_pairs_show_the_images_where_there_are_some(store: ResultStore):
-    record = trained("plain", split={"class_names": ["gull", "tern"]})
-    table = predictions(np.ones(4, bool)).assign(label=[0, 0, 1, 1], prediction=[1, 0, 1, 1])
-    store.write(record, history(), table)
-    seen: list[str] = []
-
-    def image_of(of: Record, path: str) -> np.ndarray:
-        seen.append(path)
-        return np.zeros((8, 8, 3), np.uint8)
-
-    (drawing,) = asked_of(store, image_of=image_of)["confused"]
-    figure = drawing.draw(*drawing.arguments, drawing.title)
-    assert len(figure.axes[0].images) == 1
-    assert seen[0] == "image 0.jpg"
-    plain = most_confused([Confusion("gull", "tern", 0.5, 1, 2)], "x")
-    assert plain is not None
-    assert not plain.axes[0].images
 
 
 def test_a_method_without_a_mistake_confuses_nothing(store: ResultStore):
@@ -222,18 +199,12 @@ def test_a_legend_of_long_names_stays_within_the_figure():
 
 
 def test_a_bar_is_full_only_where_its_interval_excludes_zero_and_both_tests_say_so():
-    sure = {
-        "difference": 3.0,
-        "difference_low": 1.0,
-        "difference_high": 5.0,
-        "seeds": 3,
-        "p": 0.01,
-        "p_bootstrap": 0.01,
-    }
-    open_, alone = sure | {"difference_low": -1.0}, sure | {"difference_low": None, "difference_high": None, "seeds": 1}
-    untested = dict.fromkeys(sure) | {"seeds": 0}
-    doubted = sure | {"p": 0.2}
-    figure = gain_bars([sure, open_, alone, untested, doubted], ["a", "b", "c", "d", "e"], "gain", "x")
+    interval = {"difference": 3.0, "difference_low": 1.0, "difference_high": 5.0}
+    significant = interval | {"seeds": 3, "p": 0.01, "p_bootstrap": 0.01}
+    with_zero, by_one_test = significant | {"difference_low": -1.0}, significant | {"p": 0.2}
+    one_seed = significant | {"difference_low": None, "difference_high": None, "seeds": 1}
+    untested = dict.fromkeys(significant) | {"seeds": 0}
+    figure = gain_bars([significant, with_zero, one_seed, untested, by_one_test], list("abcde"), "gain", "x")
     assert figure is not None
     bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
@@ -279,23 +250,24 @@ def test_a_sweep_needs_two_batch_sizes():
 
 
 def test_memory_is_stacked_up_to_the_peak():
-    need = Need("plain", {"weights": 2**30, "activations": 3 * 2**30}, 5 * 2**30)
-    figure = memory_by_phase([need, Need("sef", {}, 2**30)], "x")
+    use = MemoryUse("plain", {"weights": 2**30, "activations": 3 * 2**30}, 5 * 2**30)
+    figure = memory_by_phase([use, MemoryUse("sef", {}, 2**30)], "x")
     assert figure is not None
     widths = [bar.get_width() for bar in figure.axes[0].patches if bar.get_width()]
     assert widths == pytest.approx([1, 3, 1])
     assert "sef" not in texts(figure)
-    assert memory_by_phase([Need("sef", {}, 2**30)], "x") is None
+    assert memory_by_phase([MemoryUse("sef", {}, 2**30)], "x") is None
 
 
-def test_profile_runs_ask_for_what_they_measured():
+def test_profile_runs_have_the_figures_of_what_they_measured(store: ResultStore):
     records = [profiled("plain", 1000, size, id=f"profile-plain-{size}") for size in (8, 16)]
     records += [profiled("sef", 900, 16)]
-    found = {drawing.kind: drawing for drawing in cost_drawings(records)}
-    assert "roofline" not in found
+    fill(store, records)
+    assert "roofline" not in asked_of(store)
     for record in records:
         record.limits = Limits(flops_per_s=1e14, bytes_per_s=1e12, launch_s=1e-6)
         record.speed["inference"].flops, record.speed["inference"].bytes = 1e9, 1e7
-    found = {drawing.kind: drawing for drawing in cost_drawings(records)}
-    assert [work.name for work in found["roofline"].arguments[0]] == ["plain", "sef"]
-    assert found["roofline"].heading.endswith("batch 16")
+    fill(store, records)
+    (drawing,) = asked_of(store)["roofline"]
+    assert [work.name for work in drawing.arguments[0]] == ["plain", "sef"]
+    assert drawing.heading.endswith("batch 16")
