@@ -102,7 +102,7 @@ def available(device: torch.device, limit: int | None) -> int:
         unused, _ = torch.cuda.mem_get_info(device)
         free = unused + torch.cuda.memory_reserved(device)
     else:
-        free = min([psutil.virtual_memory().available, *_left_by_groups()])
+        free = min([psutil.virtual_memory().available, *left_by_groups()])
     return free if limit is None else min(limit, free)
 
 
@@ -110,7 +110,7 @@ GROUPS = Path("/sys/fs/cgroup")
 """Linux's control groups, version 2: how containers and Slurm limit memory."""
 
 
-def _left_by_groups(membership: Path = Path("/proc/self/cgroup")) -> list[int]:
+def left_by_groups(membership: Path = Path("/proc/self/cgroup")) -> list[int]:
     """Bytes that each control group of this process has left, including cached files that it could drop."""
     left = []
     with contextlib.suppress(OSError):

@@ -87,7 +87,7 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
     calls: dict[str, int] = {}
     outer: dict[str, int] = {}
     for row in profiler.key_averages():
-        spent = _microseconds(row, cuda)
+        spent = own_microseconds(row, cuda)
         if spent > 0:
             name = in_words(row.key)
             microseconds[name] = microseconds.get(name, 0.0) + spent
@@ -107,7 +107,7 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
     ]
 
 
-def _microseconds(row: Any, cuda: bool) -> float:
+def own_microseconds(row: Any, cuda: bool) -> float:
     """The row's own time, without the operations that it calls; 0 for spans, and for kernels, which count for what
     launched them. Only the span of a compiled graph counts: on a CPU, the loops in it have no row of their own."""
     if row.device_type != DeviceType.CPU or ("#" in row.key and GRAPH not in row.key):

@@ -24,7 +24,7 @@ def measure_limits(device: torch.device, precision: str) -> Limits:
     """
     kinds = [torch.bfloat16, torch.float32] if precision == "bf16" else [torch.float32]
     limits = Limits(
-        flops_per_s=max(_flops_per_s(device, kind) for kind in kinds),
+        flops_per_s=max(flops_per_s(device, kind) for kind in kinds),
         bytes_per_s=_bytes_per_s(device),
         launch_s=_launch_s(device),
     )
@@ -33,7 +33,7 @@ def measure_limits(device: torch.device, precision: str) -> Limits:
     return limits
 
 
-def _flops_per_s(device: torch.device, dtype: torch.dtype) -> float:
+def flops_per_s(device: torch.device, dtype: torch.dtype) -> float:
     side = MATRIX[device.type]
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(left)

@@ -6,7 +6,6 @@ those of the method's recipe (bfloat16), on a CPU smaller ones (float32).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +15,8 @@ from torch import Tensor
 
 import methods
 from benchmarks.planning import recipes
+from benchmarks.profiling.counting import passes
+from benchmarks.training.optim import take_steps
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from tests.helpers.speed import CUDA, DEVICE, finish, kept, peak, random_batch, seconds
@@ -46,31 +47,15 @@ class Training:
 
     def step(self) -> None:
         """All optimiser steps of one batch; waits until they are finished."""
-        steps = iter(self.method.steps(self.images, self.labels))
-        while True:
-            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=CUDA):
-                losses = next(steps, None)
-            if losses is None:
-                break
-            self.optimizer.zero_grad()
-            torch.stack(list(losses.values())).sum().backward()
-            self.optimizer.step()
-            with torch.no_grad():
-                self.method.after_step()
+        for _ in take_steps(self.method, self.images, self.labels, self.optimizer, "bf16" if CUDA else "fp32"):
+            pass
         finish()
 
     def backbone_passes(self) -> float:
         """Images that go through the backbone in a step, per image of the batch."""
-        seen: Counter[int] = Counter()
-        backbones = [module for module in self.method.modules() if getattr(module, "is_backbone", False)]
-        hooks = [
-            one.register_forward_hook(lambda module, given, _: seen.update({id(module): len(given[0])}))
-            for one in backbones
-        ]
-        self.step()
-        for hook in hooks:
-            hook.remove()
-        return max(seen.values()) / len(self.images)
+        with passes(self.method) as images:
+            self.step()
+        return sum(images) / len(self.images)
 
     def peak(self) -> int:
         """Most bytes on the GPU during a step, with this method's weights, gradients and momentum. CUDA only."""
@@ -95,7 +80,7 @@ def test_training_step_against_plain(benchmark: BenchmarkFixture, name: str, com
     network, pixels, size = setting(name)
     source, batch = TimmBackbones(network, pixels), random_batch(size, pixels, CLASSES)
     ours = Training(methods.load(name)(source, CLASSES), *batch)
-    passes = ours.backbone_passes() if benchmark.enabled else 0  # before compiled code forgets the hooks
+    passes_seen = ours.backbone_passes() if benchmark.enabled else 0  # before compiled code forgets the hooks
     if compiled:
         ours.compile()
     benchmark.pedantic(ours.step, rounds=3, warmup_rounds=1)
@@ -107,9 +92,9 @@ def test_training_step_against_plain(benchmark: BenchmarkFixture, name: str, com
     times = seconds({"ours": ours.step, "plain": plain.step}, rounds=20 if CUDA else 5)
     notes = {
         "images/s": size / times["ours"],
-        "backbone passes": passes,
+        "backbone passes": passes_seen,
         "time / plain's": times["ours"] / times["plain"],
-        "time / plain's on as many passes": times["ours"] / times["plain"] / passes,
+        "time / plain's on as many passes": times["ours"] / times["plain"] / passes_seen,
     }
     if not compiled:  # of compiled code it is not known
         held = [kept(one.first_loss, one.method.parameters()) for one in (ours, plain)]

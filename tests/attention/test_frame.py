@@ -27,7 +27,7 @@ SIZES = ((180, 240), (240, 160), (200, 200), (150, 300))
 
 
 class Squares(Dataset):
-    """A white square somewhere on black; it is the object, and its middle the one visible part."""
+    """A white square on black; the square is the object, and its middle the only visible part."""
 
     title = "squares"
 
@@ -40,7 +40,7 @@ class Squares(Dataset):
         self.sizes = [SIZES[number % len(SIZES)] for number in range(count)]
         shortest = [min(size) for size in self.sizes]
         sides = random.integers(24, 40, count)
-        # Within the middle square, so that no cut to the centre takes any of it away.
+        # Within the central square, so that a centre crop contains all of it.
         corners = [
             [(long - short) // 2 + random.integers(20, short - 60) for long in (width, height)]
             for (height, width), short in zip(self.sizes, shortest, strict=True)
@@ -66,7 +66,7 @@ class Squares(Dataset):
 
 
 class SeesWhite(Method):
-    """Attends to what is bright: its truth is known."""
+    """Attends to bright pixels: its true location is known."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.new_zeros(len(images), 1)
@@ -110,7 +110,7 @@ def test_boxes_and_points_are_where_the_pixels_are(scene: tuple[AttentionMaps, F
     assert ((frame.boxes[:, :2] + frame.boxes[:, 2:]) / 2 - frame.parts[:, 1]).abs().max() < 0.1
 
 
-def test_the_centre_prior_does_worse_than_looking(scene: tuple[AttentionMaps, Frame]):
+def test_the_centre_prior_scores_lower_than_attention(scene: tuple[AttentionMaps, Frame]):
     attention, frame = scene
     prior = measures.measure(centre_prior(attention), frame, threshold=0.5, same_maps=True)
     scores = measures.measure(attention, frame, threshold=0.5, same_maps=True)
@@ -118,7 +118,7 @@ def test_the_centre_prior_does_worse_than_looking(scene: tuple[AttentionMaps, Fr
         assert value.mean() < 0.7 * scores[name].mean(), name
 
 
-def test_what_is_hidden_or_cut_away_is_not_visible_and_boxes_end_at_the_frame():
+def test_hidden_or_cropped_parts_are_not_visible_and_boxes_are_clipped():
     dataset = Squares(2)
     dataset.boxes = np.array([[0, 0, 240, 180], [0, 230, 10, 10]], dtype=np.float32)
     dataset.parts = PartPoints(

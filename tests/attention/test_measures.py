@@ -1,4 +1,4 @@
-"""Each measure of attention against a slow, obvious count, and at its edges."""
+"""Each measure of attention against a slow, obvious count, and in edge cases."""
 
 from __future__ import annotations
 
@@ -130,27 +130,27 @@ def test_no_peak_beats_the_ceiling_and_the_best_cell_reaches_it():
 
 
 class TestOwnPart:
-    """A map has a part of its own if it hits the same one on images that had no say in which it is."""
+    """A map has a part of its own if it hits the same part on images that were not used to choose it."""
 
-    def test_maps_that_keep_to_their_parts_have_all(self):
+    def test_maps_that_always_hit_their_part_score_one(self):
         hits = torch.zeros(10, 3, 4, dtype=torch.bool)
         for index in range(3):
             hits[:, index, index + 1] = True
         visible, active = torch.ones(10, 4, dtype=torch.bool), torch.ones(10, 3, dtype=torch.bool)
         assert measures.own_part(hits, visible, active).tolist() == [1.0] * 10
 
-    def test_maps_that_take_any_part_have_little(self):
+    def test_maps_that_hit_random_parts_score_low(self):
         hits = torch.nn.functional.one_hot(torch.randint(8, (400, 3)), 8).bool()
         visible, active = torch.ones(400, 8, dtype=torch.bool), torch.ones(400, 3, dtype=torch.bool)
         assert measures.own_part(hits, visible, active).mean() < 0.2
 
-    def test_nothing_is_judged_on_the_images_that_chose(self):
+    def test_no_image_is_scored_with_a_part_that_it_helped_to_choose(self):
         hits = torch.zeros(10, 1, 2, dtype=torch.bool)
         hits[0::2, 0, 0], hits[1::2, 0, 1] = True, True  # one part in one half, the other in the other
         visible, active = torch.ones(10, 2, dtype=torch.bool), torch.ones(10, 1, dtype=torch.bool)
         assert measures.own_part(hits, visible, active).tolist() == [0.0] * 10
 
-    def test_a_part_that_cannot_be_seen_is_no_miss(self):
+    def test_an_invisible_part_is_no_miss(self):
         hits = torch.zeros(10, 1, 2, dtype=torch.bool)
         hits[:, 0, 0] = True
         visible, active = torch.ones(10, 2, dtype=torch.bool), torch.ones(10, 1, dtype=torch.bool)
@@ -184,6 +184,6 @@ def test_a_measure_without_any_image_has_no_estimate():
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_measuring_does_not_wait_for_the_device(device: str, monkeypatch: pytest.MonkeyPatch):
     frame, attention = random_frame().to(torch.device(device)), attention_of(torch.rand(5, 3, 4, 4, device=device))
-    measures.measure(attention, frame, threshold=0.5, same_maps=True)  # what is set up once may wait
+    measures.measure(attention, frame, threshold=0.5, same_maps=True)  # the first call may wait
     with host_waits_forbidden(device, monkeypatch):
         measures.measure(attention, frame, threshold=0.5, same_maps=True)

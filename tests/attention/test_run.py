@@ -114,7 +114,7 @@ def test_a_run_without_weights_is_refused(store: ResultStore):
         measure_attention(store, run_id, Environment(), images=0)
 
 
-def test_photos_are_the_images_before_they_were_normalised():
+def test_photos_are_the_images_before_normalisation():
     pixels = torch.randint(0, 256, (2, 3, 5, 5), dtype=torch.uint8)
     for photo, one in zip(photos(augment.normalise(pixels)), pixels, strict=True):
         assert torch.equal(torch.from_numpy(photo).permute(2, 0, 1), one)
@@ -138,7 +138,7 @@ def test_attention_does_not_make_the_host_wait(name: str, device: str, monkeypat
     method = build(name).eval().to(device)
     images = images_and_labels(2)[0].to(device)
     with torch.no_grad():
-        method.attention(images)  # what is set up once may wait
+        method.attention(images)  # the first call may wait
         with host_waits_forbidden(device, monkeypatch):
             method.attention(images)
             method.explain(images)

@@ -1,4 +1,4 @@
-"""A method whose steps are known: their FLOPs, their passes, and where they sleep."""
+"""A method whose steps are known: FLOPs, passes, and where they sleep."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Head(nn.Linear):
 
 
 class SleepyGradient(torch.autograd.Function):
-    """The same values, and a gradient that is late."""
+    """The identity, with a slow gradient."""
 
     @staticmethod
     def forward(_: Any, values: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class SleepySGD(torch.optim.SGD):
 
 
 class Fake(Method):
-    """Looks at each image twice and at half of them once more; sleeps in one place of its choice."""
+    """Passes each image through the backbone twice and half of them once more; sleeps in one chosen place."""
 
     def __init__(self, sleeps: str = "") -> None:
         super().__init__()
@@ -89,8 +89,8 @@ class Fake(Method):
 
 
 def stop_clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets the clocks of a profile go on in sleep alone, that of the fake method and the one returned: times are exact,
-    and a busy machine changes nothing."""
+    """Makes the clocks of a profile advance only in the fake method's sleep and in the returned function, so that times
+    are exact on a busy machine."""
     now = 0.0
 
     def sleep(seconds: float) -> None:

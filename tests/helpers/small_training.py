@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from benchmarks.environment import Environment, Execution
@@ -14,6 +15,7 @@ from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Silent
 from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
+from methods.plain.model import Plain
 from results.settings import Run
 
 IMAGES = {"classes": 3, "train_per_class": 8, "test_per_class": 5, "size": 32}
@@ -71,3 +73,38 @@ def equal(left: Any, right: Any) -> bool:
     if isinstance(left, torch.Tensor):
         return left.dtype == right.dtype and torch.equal(left, right)
     return bool(left == right)
+
+
+def raise_once(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    """Makes the first call of plain's function `name` raise."""
+    own, errors = getattr(Plain, name), [error]
+
+    def raising(self: Plain, *arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return own(self, *arguments)
+
+    monkeypatch.setattr(Plain, name, raising)
+
+
+def interrupted_after_the_epochs(folder: Path, monkeypatch: pytest.MonkeyPatch, **execution: Any) -> TrainingResult:
+    """A training that was interrupted after its last epoch and resumed."""
+    raise_once(monkeypatch, "finish", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(small_run(), folder, **execution)
+    return train(small_run(), folder, **execution)
+
+
+class Interrupts(Silent):
+    """Interrupts like Ctrl-C after so many batches (0: never), and keeps the notes."""
+
+    def __init__(self, batches: int = 0) -> None:
+        self.left, self.notes = batches, list[str]()
+
+    def trained(self, images: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

@@ -6,7 +6,6 @@ busy machine would slow down only one of them; ratios are therefore measured in 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.profiling.memory import saved_for_backward
+from benchmarks.profiling.timing import waited
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -35,11 +35,9 @@ def seconds(works: Mapping[str, Work], rounds: int = 5) -> dict[str, float]:
     for turn in range(rounds + 1):
         for name, work in works.items():
             finish()
-            start = time.perf_counter()
-            work()
-            finish()
+            elapsed = waited(work, DEVICE)
             if turn:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(elapsed)
     return {name: median(values) for name, values in times.items()}
 
 

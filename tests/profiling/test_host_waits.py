@@ -1,4 +1,4 @@
-"""The watch over the host sees what it must."""
+"""The helper that forbids the host to wait for the device notices every way of waiting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.host_waits import host_waits_forbidden
 VALUES = torch.tensor([1.0, -1.0])
 
 
-WAYS: dict[str, Callable[[Tensor], Any]] = {
+READS: dict[str, Callable[[Tensor], Any]] = {
     "item": lambda x: x[0].item(),
     "float": lambda x: float(x[0]),
     "if": lambda x: bool(x[0] > 0),
@@ -28,13 +28,13 @@ WAYS: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_read_a_tensor_back_is_refused(way: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", READS)
+def test_every_way_to_read_a_tensor_back_is_refused(name: str, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(AssertionError, match=r"host waits|with a mask"), host_waits_forbidden("cpu", monkeypatch):
-        WAYS[way](VALUES)
+        READS[name](VALUES)
 
 
-def test_work_that_stays_on_the_device_is_let_through(monkeypatch: pytest.MonkeyPatch):
+def test_work_that_stays_on_the_device_is_allowed(monkeypatch: pytest.MonkeyPatch):
     with host_waits_forbidden("cpu", monkeypatch):
         kept = torch.where(VALUES > 0, VALUES, 0.0)[torch.tensor([0, 0])].sum()
     assert kept == 2

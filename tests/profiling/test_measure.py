@@ -1,4 +1,4 @@
-"""Cells of a profile, from the plan to the record."""
+"""Profile Runs, from the plan to the record."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ from results.settings import ProfileRun
 CPU = torch.device("cpu")
 IMAGES = {"classes": 3, "train_per_class": 4, "test_per_class": 1, "size": 64}
 TOO_LARGE = 2**15
-"""Images of 64 px, of which 80 MB don't hold the input alone, 1.6 GB in one piece. What earlier tests gave back serves
-again without counting, some hundred MB of it, and where it ends halfway, oneDNN doesn't look and the process dies."""
+"""Images of 64 px whose input alone (1.6 GB in one piece) exceeds a limit of 80 MB. The allocation must be that large:
+memory freed by earlier tests, some hundred MB, is used again and does not count, and if it ends within an operation of
+oneDNN, which does not check, the process dies."""
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers don't have to be right here, only told right."""
+    """Short measurements: the numbers need not be precise here."""
     monkeypatch.setattr("benchmarks.profiling.timing.BLOCK_SECONDS", {"cpu": 0.01})
     monkeypatch.setattr("benchmarks.profiling.timing.LATENCY_SECONDS", 0.1)
     monkeypatch.setattr("benchmarks.profiling.breakdown.STEPS", 2)
@@ -40,7 +41,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(measure.measure_limits.__globals__["COPIED"], "cpu", 2**22)
 
 
-def cells(**changes: Any) -> list[ProfileRun]:
+def runs_of(**changes: Any) -> list[ProfileRun]:
     entry = {
         "methods": ["plain"],
         "backbones": ["test_resnet"],
@@ -55,7 +56,7 @@ def cells(**changes: Any) -> list[ProfileRun]:
 
 
 def measured(folder: Path, **changes: Any) -> Record:
-    (run,) = cells(**changes)
+    (run,) = runs_of(**changes)
     record = blank(run, CPU)
     measure.measure(run, record, Environment(), folder)
     return Record.model_validate_json(record.model_dump_json(exclude_none=True))
@@ -89,17 +90,17 @@ def test_what_is_measured_is_finite_and_ordered(tmp_path: Path) -> None:
     assert train.breakdown == {}
 
 
-def test_views_of_a_method_count_against_its_rate(tmp_path: Path) -> None:
+def test_all_passes_over_an_image_are_counted(tmp_path: Path) -> None:
     record = measured(tmp_path, methods=["ws_dan"], image_sizes=[64])
     assert record.speed["train"].passes == 3
     assert record.speed["inference"].passes == 2
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_what_is_counted_is_a_step_like_every_further_one(
+def test_the_counted_step_is_like_every_later_one(
     optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the first, in which the optimiser makes its state."""
+    """Not the first, in which the optimiser creates its state."""
     counted: list[Counts] = []
 
     def twice(method: Method, step: Callable[[], object]) -> Counts:
@@ -113,7 +114,7 @@ def test_what_is_counted_is_a_step_like_every_further_one(
     assert counted[2] == counted[3]
 
 
-def test_images_are_brought_and_parts_are_told_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_input_breakdown_operations_and_trace_are_measured_on_request(tmp_path: Path) -> None:
     dataset = {"name": "synthetic", "options": IMAGES}
     record = measured(tmp_path, dataset=dataset, extras=["breakdown", "operations", "trace"])
     for mode, speed in record.speed.items():
@@ -127,17 +128,17 @@ def test_images_are_brought_and_parts_are_told_where_that_is_asked_for(tmp_path:
 
 def test_a_dataset_with_more_classes_than_the_method_is_refused() -> None:
     with pytest.raises(UserError, match="3 classes, more than 2"):
-        cells(dataset={"name": "synthetic", "options": IMAGES}, classes=2)
+        runs_of(dataset={"name": "synthetic", "options": IMAGES}, classes=2)
 
 
-def test_a_cell_that_runs_out_of_memory_is_a_result(tmp_path: Path) -> None:
+def test_a_lack_of_memory_is_a_result(tmp_path: Path) -> None:
     record = measured(tmp_path, batch_sizes=[TOO_LARGE], image_sizes=[64], memory_limit=80_000_000)
     assert record.exceeded["train"] == 80_000_000
     assert "needs more than 0.07 GiB" in record.missing["speed.train"]
     assert "train" not in record.speed
 
 
-def test_what_is_looked_at_besides_takes_nothing_from_the_rates_where_memory_is_too_small(
+def test_rates_remain_if_memory_is_too_small_for_further_measurements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ran_out(*_: object) -> None:
@@ -151,7 +152,7 @@ def test_what_is_looked_at_besides_takes_nothing_from_the_rates_where_memory_is_
         assert "but not with" in record.missing[f"speed.{mode}.breakdown"]
 
 
-def test_compiled_code_that_fits_is_measured_though_it_did_not_fit_as_it_is_written(
+def test_compiled_code_that_fits_is_measured_even_if_it_does_not_fit_uncompiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ran_out(*_: object) -> None:
@@ -166,37 +167,37 @@ def test_compiled_code_that_fits_is_measured_though_it_did_not_fit_as_it_is_writ
     assert set(measured(tmp_path).exceeded) == {"inference", "train"}
 
 
-def test_one_image_that_batch_norm_cannot_learn_from_is_still_measured_in_inference(tmp_path: Path) -> None:
+def test_a_single_image_that_batch_norm_cannot_learn_from_is_measured_in_inference(tmp_path: Path) -> None:
     record = measured(tmp_path, batch_sizes=[1])
     assert set(record.speed) == {"inference"}
     assert "raise batch_size" in record.missing["speed.train"]
     assert record.exceeded == {}
 
 
-def test_a_batch_is_tried_out_compiled_where_that_is_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_sizes_are_tried_compiled_if_the_run_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
     monkeypatch.setattr("benchmarks.training.compile.BACKEND", lambda graph, _: compiled.append(graph) or graph)
     for compile_ in (False, True):
-        (run,) = cells(compile=[compile_], memory_limit=2**30)
+        (run,) = runs_of(compile=[compile_], memory_limit=2**30)
         assert max_batch.steps_fit(run, "inference", 2**30, lambda _: None)
         assert bool(compiled) == compile_
 
 
-def test_a_batch_is_tried_out_within_its_limit() -> None:
-    (run,) = cells(image_sizes=[64], memory_limit=80_000_000)
+def test_batch_sizes_are_tried_within_the_memory_limit() -> None:
+    (run,) = runs_of(image_sizes=[64], memory_limit=80_000_000)
     assert run.memory_limit is not None
     assert max_batch.steps_fit(run, "train", run.memory_limit, lambda _: None)
     large = run.model_copy(update={"batch_size": TOO_LARGE})
     assert not max_batch.steps_fit(large, "train", run.memory_limit, lambda _: None)
 
 
-def test_all_of_a_cpus_memory_is_not_taken_to_see_what_fits(tmp_path: Path) -> None:
+def test_a_cpus_largest_batch_is_searched_only_with_a_memory_limit(tmp_path: Path) -> None:
     record = measured(tmp_path, extras=["largest_batch"])
     assert "--memory-limit" in record.missing["speed.train.largest_batch"]
     assert record.speed["train"].largest_batch is None
 
 
-def test_a_search_that_fails_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_search_leaves_the_other_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> int:
         raise ValueError("Expected more than 1 value per channel\nand more")
 
@@ -206,7 +207,9 @@ def test_a_search_that_fails_leaves_what_was_measured(tmp_path: Path, monkeypatc
     assert record.missing["speed.train.largest_batch"].endswith("ValueError: Expected more than 1 value per channel")
 
 
-def test_the_largest_batch_is_told_of_a_cell_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_batch_is_found_even_if_the_run_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(max_batch, "largest_batch", lambda *_: 37)
     asked = {"batch_sizes": [TOO_LARGE], "image_sizes": [64], "memory_limit": 80_000_000, "extras": ["largest_batch"]}
     record = measured(tmp_path, **asked)
@@ -216,7 +219,7 @@ def test_the_largest_batch_is_told_of_a_cell_that_is_too_large(tmp_path: Path, m
 
 def test_a_sweep_searches_the_largest_batch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(max_batch, "largest_batch", lambda *_: 37)
-    runs = cells(batch_sizes="sweep", memory_limit=2**31, extras=["largest_batch"])
+    runs = runs_of(batch_sizes="sweep", memory_limit=2**31, extras=["largest_batch"])
     found = []
     for run in runs[:3]:
         record = blank(run, CPU)
@@ -227,7 +230,7 @@ def test_a_sweep_searches_the_largest_batch_once(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("failing", [{1}, {2}, {1, 2}])
-def test_ceilings_that_there_is_no_memory_for_cost_no_result(
+def test_without_memory_for_the_ceilings_the_other_results_remain(
     failing: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure_limits, calls = measure.measure_limits, 0
@@ -246,7 +249,7 @@ def test_ceilings_that_there_is_no_memory_for_cost_no_result(
     assert bool(record.speed["train"].shares) == (len(failing) == 1)
 
 
-def test_compile_time_is_apart_and_parts_are_missing_with_a_reason(
+def test_compile_time_is_measured_and_the_breakdown_is_missing_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.training.compile.BACKEND", "eager")
@@ -259,14 +262,14 @@ def test_compile_time_is_apart_and_parts_are_missing_with_a_reason(
         assert "border" in record.missing[f"speed.{mode}.breakdown"]
 
 
-def test_cells_are_the_product_of_all_that_is_asked_for_and_repeats_are_runs_of_their_own() -> None:
-    runs = cells(batch_sizes=[4, 8], precisions=["fp32", "bf16"], compile=[False, True], repeats=2)
+def test_runs_are_the_product_of_all_options_and_of_repeats() -> None:
+    runs = runs_of(batch_sizes=[4, 8], precisions=["fp32", "bf16"], compile=[False, True], repeats=2)
     assert len({run.id for run in runs}) == len({run.label for run in runs}) == 16
     assert {run.repeat for run in runs} == {0, 1}
 
 
-def test_the_optimizer_decides_what_it_keeps(tmp_path: Path) -> None:
-    (run,) = cells()
+def test_adamw_has_twice_the_state_of_sgd(tmp_path: Path) -> None:
+    (run,) = runs_of()
     one, two = (run.model_copy(update={"optimizer": name}) for name in ("sgd", "adamw"))
     bytes_of = []
     for each in (one, two):

@@ -1,4 +1,4 @@
-"""The parts of a profile: what is counted of a step, and where its time is seen."""
+"""Parts of a profile: the counted work of a step, its ceilings, and where its time goes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_flops_of_a_known_network_are_counted_right_forward_and_backward() -> No
     with torch.no_grad():
         forward = count(method, lambda: method(images))
     assert forward.flops == 10 * CONVOLUTION + 4 * LINEAR
-    # Backward: the weights' convolution for each of the two looks that reach the loss; weights and input of the head.
+    # Backward: the convolution's weights for each of the two passes that reach the loss; weights and input of the head.
     step = count(method, training(method, optimizer_of(method)))
     assert step.flops == forward.flops + 8 * CONVOLUTION + 2 * 4 * LINEAR
 
 
-def test_passes_are_counted_by_hooks_whatever_the_method_declares() -> None:
+def test_passes_are_counted_whatever_the_method_declares() -> None:
     method, (images, _) = Fake(), images_and_labels(4)
     assert method.views == 1
     assert count(method, lambda: method(images)).backbone_images == 4 + 4 + 2
@@ -62,17 +62,17 @@ def test_traffic_is_what_operations_read_and_write(work: Any, numbers: int, laun
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_copies_inside_of_other_operations_are_counted_in_every_mode(mode: Any) -> None:
+def test_copies_inside_composite_operations_are_counted_in_every_mode(mode: Any) -> None:
     x = torch.zeros(10, 100)
     with mode(), Traffic() as traffic:
-        x.t().reshape(-1)  # a copy: one flat view of what is transposed there is not
+        x.t().reshape(-1)  # a copy: a transposed tensor has no flat view
         x.to(torch.bfloat16)
     assert traffic.launches >= 2
     assert traffic.bytes >= (2 * 4 + 4 + 2) * 1000
 
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
-def test_gradients_of_a_convolution_in_groups_take_what_the_convolution_took(groups: int) -> None:
+def test_gradients_of_a_grouped_convolution_need_as_many_flops_as_the_convolution(groups: int) -> None:
     class Grouped(Fake):
         def forward(self, images: Tensor) -> Tensor:
             return F.conv2d(images, weight, padding=1, groups=groups)
@@ -103,7 +103,7 @@ def test_a_repeated_value_is_read_once() -> None:
     assert traffic.bytes == 2 * 4000 + 4
 
 
-def test_shares_are_least_times_over_the_time_taken() -> None:
+def test_shares_are_the_times_at_each_ceiling_over_the_real_time() -> None:
     limits = Limits(flops_per_s=100.0, bytes_per_s=10.0, launch_s=0.01)
     step = Speed(batch_size=2, images_per_s=0.5, images_per_s_p10=0.5, images_per_s_p90=0.5, peak_memory=0, flops=25)
     assert roofline.shares(step, limits) == {"arithmetic": pytest.approx(0.125)}
@@ -116,7 +116,7 @@ def test_shares_are_least_times_over_the_time_taken() -> None:
 
 def test_the_ceiling_of_bf16_is_that_of_float32_where_a_processor_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {torch.bfloat16: 1.0, torch.float32: 100.0}
-    monkeypatch.setattr(roofline, "_flops_per_s", lambda device, kind: rates[kind])
+    monkeypatch.setattr(roofline, "flops_per_s", lambda device, kind: rates[kind])
     assert roofline.measure_limits(CPU, "bf16").flops_per_s == 100.0
     rates[torch.bfloat16] = 1000.0
     assert roofline.measure_limits(CPU, "bf16").flops_per_s == 1000.0
@@ -174,7 +174,7 @@ def test_loss_functions_of_torch_have_their_own_row(monkeypatch: pytest.MonkeyPa
     assert set(parts.values()) == {0}
 
 
-def test_a_method_is_left_as_it_was_found() -> None:
+def test_the_breakdown_leaves_the_method_unchanged() -> None:
     method = Fake()
     optimizer = optimizer_of(method)
     breakdown.of_training(method, optimizer, training(method, optimizer), CPU)
@@ -184,7 +184,7 @@ def test_a_method_is_left_as_it_was_found() -> None:
     assert not optimizer._optimizer_step_pre_hooks
 
 
-def test_blocks_tell_the_rate_of_a_step_of_known_length(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_measure_the_rate_of_a_step_of_known_length(monkeypatch: pytest.MonkeyPatch) -> None:
     sleep = stop_clocks(monkeypatch)
     blocks = block_rates(lambda: sleep(NAP), 3, CPU)
     assert blocks.steady
@@ -195,7 +195,7 @@ def test_blocks_tell_the_rate_of_a_step_of_known_length(monkeypatch: pytest.Monk
 def test_latencies_are_those_of_single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.profiling.timing.LATENCY_SECONDS", 10 * NAP)
     sleep = stop_clocks(monkeypatch)
-    naps = iter([NAP, NAP, *(NAP * number for number in range(1, 11))])  # the first warms up, the second is a measure
+    naps = iter([NAP, NAP, *(NAP * number for number in range(1, 11))])  # warm-up, then the number of repeats
     seconds = latencies(lambda: sleep(next(naps)), CPU)
     assert seconds == pytest.approx([NAP * number for number in range(1, 11)])
     assert percentile(seconds, 50) == pytest.approx(5.5 * NAP)
@@ -218,12 +218,12 @@ def test_costliest_operations_are_in_words_and_the_trace_is_a_file(tmp_path: Pat
     ("key", "spent"),
     [("aten::mm", 5.0), ("## Call CompiledFxGraph f4t ##", 5.0), ("Optimizer.step#SGD.step", 0.0)],
 )
-def test_spans_are_no_operations_but_those_of_compiled_graphs(key: str, spent: float) -> None:
+def test_only_spans_of_compiled_graphs_count_as_operations(key: str, spent: float) -> None:
     row = SimpleNamespace(key=key, device_type=DeviceType.CPU, self_cpu_time_total=5.0, self_device_time_total=2.0)
-    assert operations._microseconds(row, cuda=False) == spent
-    assert operations._microseconds(row, cuda=True) == 0.4 * spent
+    assert operations.own_microseconds(row, cuda=False) == spent
+    assert operations.own_microseconds(row, cuda=True) == 0.4 * spent
     row.device_type = DeviceType.CUDA  # a kernel counts for what launched it
-    assert operations._microseconds(row, cuda=True) == 0
+    assert operations.own_microseconds(row, cuda=True) == 0
 
 
 @pytest.mark.parametrize(
@@ -243,5 +243,5 @@ def test_spans_are_no_operations_but_those_of_compiled_graphs(key: str, spent: f
         ("Torch-Compiled Region: 0/0", "compiled code"),
     ],
 )
-def test_operations_are_told_in_words(key: str, words: str) -> None:
+def test_operations_are_named_in_words(key: str, words: str) -> None:
     assert operations.in_words(key) == words

@@ -1,4 +1,4 @@
-"""Checkpoints: a damaged one is found out and the one before it used; one of other settings is refused."""
+"""Checkpoints: a damaged one is detected and the previous one used; one of other settings is refused."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.training import checkpoint
-from benchmarks.training.listener import Silent
 from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultsError
-from tests.helpers.small_training import equal, outcome, small_run, train
+from tests.helpers.small_training import Interrupts, equal, interrupted_after_the_epochs, outcome, small_run, train
 
 RUN = small_run()
 
@@ -36,51 +35,37 @@ def empty(path: Path) -> None:
 
 def begun(folder: Path) -> Path:
     """A folder with the checkpoints of a training that was interrupted after six of eight batches."""
-
-    class Interrupts(Silent):
-        left = 7
-
-        def trained(self, images: int) -> None:
-            self.left -= 1
-            if not self.left:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        Trainer(RUN, Environment(execution=Execution(checkpoint_seconds=0)), folder, Interrupts()).train()
+        Trainer(RUN, Environment(execution=Execution(checkpoint_seconds=0)), folder, Interrupts(7)).train()
     return folder
 
 
-def go_on(folder: Path) -> tuple[TrainingResult, list[str]]:
-    """The training taken up, and what it said."""
-    said: list[str] = []
-
-    class Listens(Silent):
-        def note(self, text: str) -> None:
-            said.append(text)
-
-    return Trainer(RUN, Environment(), folder, Listens()).train(), said
+def resume(folder: Path) -> tuple[TrainingResult, list[str]]:
+    """The resumed training and its notes."""
+    listener = Interrupts()
+    return Trainer(RUN, Environment(), folder, listener).train(), listener.notes
 
 
 @pytest.mark.parametrize("damage", [flip_a_byte, cut_short, empty])
-def test_a_damaged_checkpoint_is_found_out_and_the_one_before_it_used(damage: Any, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_detected_and_the_previous_one_used(damage: Any, tmp_path: Path) -> None:
     damage(begun(tmp_path) / CHECKPOINT)
-    trained, said = go_on(tmp_path)
-    assert CHECKPOINT in said[0]
-    assert said[1] == "goes on after epoch 1 and 1 batches of 2"
-    assert trained.state.notes == said[:1]
+    trained, notes = resume(tmp_path)
+    assert CHECKPOINT in notes[0]
+    assert notes[1] == "goes on after epoch 1 and 1 batches of 2"
+    assert trained.state.notes == notes[:1]
     assert equal(outcome(trained), outcome(train(RUN, tmp_path / "whole")))
 
 
-def test_where_both_are_damaged_training_starts_again(tmp_path: Path) -> None:
+def test_if_both_are_damaged_training_starts_again(tmp_path: Path) -> None:
     begun(tmp_path)
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         flip_a_byte(tmp_path / name)
-    trained, said = go_on(tmp_path)
-    assert "starts again" in said[2]
+    trained, notes = resume(tmp_path)
+    assert "starts again" in notes[2]
     assert equal(outcome(trained), outcome(train(RUN, tmp_path / "whole")))
 
 
-def test_every_flipped_byte_of_a_tensor_is_found_out(tmp_path: Path) -> None:
+def test_every_flipped_byte_of_a_tensor_is_detected(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, RUN, {"weights": torch.full((50,), 0.5, dtype=torch.float64)})
     content = (tmp_path / CHECKPOINT).read_bytes()
     start = content.index(torch.full((50,), 0.5, dtype=torch.float64).numpy().tobytes())
@@ -101,7 +86,7 @@ def test_a_checkpoint_of_other_settings_is_refused_with_the_difference(tmp_path:
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint.save(tmp_path, RUN, {"number": 1})
@@ -119,7 +104,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     assert (state["number"], notes) == (1, [])
 
 
-def test_one_killed_between_the_two_renamings_loses_nothing(tmp_path: Path) -> None:
+def test_a_process_killed_between_the_two_renamings_loses_nothing(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, RUN, {"number": 1})
     (tmp_path / CHECKPOINT).rename(tmp_path / PREVIOUS_CHECKPOINT)
     (tmp_path / f".{CHECKPOINT}.x1.pt").write_bytes(b"half")
@@ -129,9 +114,31 @@ def test_one_killed_between_the_two_renamings_loses_nothing(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == [PREVIOUS_CHECKPOINT]
 
 
-def test_a_finished_run_leaves_none(tmp_path: Path) -> None:
+def test_a_finished_run_leaves_no_checkpoint(tmp_path: Path) -> None:
     for number in range(2):
         checkpoint.save(tmp_path, RUN, {"number": number})
     assert len(list(tmp_path.iterdir())) == 2
     checkpoint.discard(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_resumed_after_its_last_epoch_knows_its_micro_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = interrupted_after_the_epochs(tmp_path, monkeypatch)
+    assert (trained.state.resumed, trained.micro_batch) == (1, 5)
+
+
+def test_after_the_last_batch_of_an_epoch_nothing_is_saved_before_its_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed there, an epoch would have no batch that shows on which device its losses are."""
+    save, batches = checkpoint.save, []
+
+    def noted(folder: Path, run: Any, state: dict[str, Any]) -> None:
+        batches.append(state["batch"])
+        save(folder, run, state)
+
+    monkeypatch.setattr(checkpoint, "save", noted)
+    train(small_run(), tmp_path, checkpoint_seconds=0)
+    assert batches == [1, 2, 3, 0] * 2

@@ -1,4 +1,4 @@
-"""Several processes that share a Run end where one process ends; and what they are told when that can't be."""
+"""Several processes that train a Run together get the result of one process, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from benchmarks.training.train import Trainer
 from methods.plain.model import Plain
 from methods.ws_dan.centres import Centres
 from results.settings import Run
-from tests.helpers.small_training import SWIN, equal, outcome, small_run, train
+from tests.helpers.small_training import SWIN, Interrupts, equal, outcome, small_run, train
 
 SGD: dict[str, Any] = {"optimizer": {"name": "sgd", "lr": 0.05}, "batch_size": 7}
 """18 images: batches of 7, 7 and 4, which two processes share as 3 and 4, and 2 and 2."""
 
 
 def together(world: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
-    """What `work(folder, *arguments)` gives in each of so many processes, started as torchrun starts them."""
+    """The result of `work(folder, *arguments)` in each of `world` processes, started as torchrun starts them."""
     folder.mkdir(parents=True, exist_ok=True)
-    # As torchrun does, this process keeps the store where they meet: a port that is only looked up may be taken then.
+    # As in torchrun, this process hosts the store: a free port that is only looked up may be taken a moment later.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.helpers.small_training"])
@@ -56,29 +56,17 @@ def _one(rank: int, world: int, port: int, work: Callable[..., Any], folder: Pat
     torch.save(work(folder, *arguments), folder / f"{rank}.pt")
 
 
-class Hears(Silent):
-    """Counts; interrupts after so many batches."""
-
-    def __init__(self, batches: int = 0) -> None:
-        self.left, self.images, self.evaluations, self.notes = batches, 0, 0, list[str]()
+class CountsImages(Silent):
+    images = 0
 
     def trained(self, images: int) -> None:
         self.images += images
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-    def evaluated(self, images: int) -> None:
-        self.evaluations += images
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def trained(folder: Path, run: Run) -> dict[str, Any]:
-    listener = Hears()
+    listener = CountsImages()
     ended = Trainer(run, Environment(), folder, listener).train()
-    return outcome(ended) | {"heard": listener.images, "processes": ended.processes}
+    return outcome(ended) | {"reported": listener.images, "processes": ended.processes}
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -96,12 +84,12 @@ def test_two_processes_end_with_the_weights_of_one(accumulate: int, tmp_path: Pa
     logits, expected = (found["chosen"]["last"]["logits"] for found in (first, alone))
     assert logits.shape == (15, 3)  # every test image once, though two processes can't share 15 alike
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-5)
-    assert (first["heard"], second["heard"]) == (36, 0), "the first process alone is heard"
+    assert (first["reported"], second["reported"]) == (36, 0), "only the first process reports progress"
 
 
-def test_with_batch_norm_of_its_own_each_process_ends_with_the_same_method(tmp_path: Path) -> None:
+def test_with_batch_norm_of_their_own_all_processes_end_with_the_same_method(tmp_path: Path) -> None:
     first, second = together(2, trained, tmp_path, small_run(**SGD))
-    assert equal(first, second | {"heard": first["heard"]})
+    assert equal(first, second | {"reported": first["reported"]})
 
 
 def moved_centres(folder: Path, features: Tensor, labels: Tensor, duplicates: Any) -> Tensor:
@@ -124,24 +112,23 @@ def test_centres_count_all_processes_once(duplicates: Any, tmp_path: Path) -> No
 
 
 def interrupted(folder: Path, run: Run, batches: int) -> None:
-    listener = Hears(batches)
     trainer = Trainer(run, Environment(execution=Execution(checkpoint_seconds=0)), folder, Silent())
-    trainer.listener = listener
+    trainer.listener = Interrupts(batches)  # in every process
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
 
 
-def test_taken_up_again_they_end_with_the_same_bits(tmp_path: Path) -> None:
+def test_resumed_processes_end_with_the_same_bits(tmp_path: Path) -> None:
     run = small_run(**SGD, options={"dropout": 0.5})
     whole, _ = together(2, trained, tmp_path / "whole", run)
     together(2, interrupted, tmp_path / "cut", run, 5)
     first, second = together(2, trained, tmp_path / "cut", run)
-    whole["heard"], first["heard"], second["heard"] = 0, 0, 0
+    whole["reported"], first["reported"], second["reported"] = 0, 0, 0
     assert equal(first, whole)
     assert equal(second, whole)
 
 
-def test_another_number_of_processes_can_go_on_and_says_so(tmp_path: Path) -> None:
+def test_another_number_of_processes_can_resume_and_notes_it(tmp_path: Path) -> None:
     run = small_run(backbone=SWIN, **SGD)
     whole = outcome(train(run, tmp_path / "whole"))
     together(2, interrupted, tmp_path / "cut", run, 5)
@@ -166,7 +153,7 @@ def diverges(folder: Path, run: Run) -> dict[str, Any]:
     return caught.value.details
 
 
-def test_one_that_diverges_stops_all(tmp_path: Path) -> None:
+def test_a_process_that_diverges_stops_all(tmp_path: Path) -> None:
     for details in together(2, diverges, tmp_path, small_run(**SGD)):
         assert (details["epoch"], details["batch"]) == (1, 2)
         assert details["losses"]["cross_entropy"] != details["losses"]["cross_entropy"]
@@ -180,5 +167,5 @@ def refused(folder: Path, run: Run) -> str:
 
 def test_synchronised_batch_norm_is_refused_on_cpus(tmp_path: Path) -> None:
     run = small_run(**SGD, sync_batchnorm=True)
-    assert all("set sync_batchnorm to false" in said for said in together(2, refused, tmp_path, run))
+    assert all("set sync_batchnorm to false" in message for message in together(2, refused, tmp_path, run))
     assert train(run, tmp_path / "alone").processes == 1, "one process has nothing to synchronise"

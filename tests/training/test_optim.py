@@ -1,4 +1,4 @@
-"""Phases, parameter groups and learning rates come out as recipe and method ask."""
+"""Phases, parameter groups and learning rates are those of recipe and method."""
 
 from __future__ import annotations
 

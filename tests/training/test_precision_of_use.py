@@ -1,4 +1,4 @@
-"""What is asked of a trained Run is computed as exactly as the Run was evaluated."""
+"""Predictions and attention of a trained Run are computed in the precision in which it was evaluated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers.small_training import small_run
 
 
 def noting(own: Callable[..., Any], seen: set[tuple[bool, str]]) -> Callable[..., Any]:
-    """A method's function, which puts how exactly it computes into `seen`."""
+    """A method's function that also adds its precision to `seen`."""
 
     def noted(self: SEF, images: Tensor) -> Any:
         seen.add((torch.is_autocast_enabled("cpu"), torch.get_float32_matmul_precision()))
@@ -32,7 +32,7 @@ def noting(own: Callable[..., Any], seen: set[tuple[bool, str]]) -> Callable[...
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_a_run_is_looked_at_and_asked_in_its_own_precision(
+def test_a_run_predicts_and_attends_in_its_own_precision(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, run = ResultStore(tmp_path), small_run("sef", epochs=1, precision=precision)

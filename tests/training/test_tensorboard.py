@@ -1,4 +1,4 @@
-"""TensorBoard: written where asked for, taken back where a training is taken up before it, refused where not there."""
+"""TensorBoard: written on request, cut back where a training resumes before its end, refused without the package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULE = "torch.utils.tensorboard"
 
 
 class Writer:
-    """Keeps what it is given; the package itself is not needed for this."""
+    """Stands for the package's writer."""
 
     made: list[Writer] = []
 
@@ -47,11 +47,11 @@ def test_losses_and_accuracies_stand_against_the_images_trained_on(
     assert [step for name, step in writer.scalars if name == "batch/cross_entropy"] == [10, 18, 28, 36]
     assert writer.scalars["epoch/test_top1", 36] == history[1]["test_top1"]
     assert writer.scalars["epoch/loss", 18] == history[0]["loss"]
-    train(small_run(), tmp_path, tensorboard=True)  # its checkpoint is that of the end
+    train(small_run(), tmp_path, tensorboard=True)  # resumes from the last checkpoint
     assert Writer.made[1].purge_step == 37
 
 
-def test_without_its_package_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, MODULE, None)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="pip install tensorboard"):
         train(small_run(), tmp_path, tensorboard=True)

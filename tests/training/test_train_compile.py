@@ -1,4 +1,4 @@
-"""Compiled, a training is the same; all compiling is done before it begins; exactness is what the precision says."""
+"""A compiled training gives the same result, and compiles nothing after it has begun."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from torch.nn import functional
 
 from benchmarks.errors import UserError
 from benchmarks.training import compile
-from benchmarks.training.device import numerics
 from benchmarks.training.engine import Engine
 from methods.plain.model import Plain
-from tests.helpers.small_training import outcome, small_run, train
+from tests.helpers.small_training import interrupted_after_the_epochs, outcome, small_run, train
 
 
 class Backend:
-    """Compiles to torch's own operations, as fast as that goes, and counts."""
+    """Compiles nothing, but counts the graphs."""
 
     def __init__(self) -> None:
         self.graphs = 0
@@ -50,7 +49,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 def test_compiled_training_is_the_same_and_compiles_nothing_on_its_way(
     method: str, backend: Backend, tmp_path: Path
 ) -> None:
-    """Also in a second phase, in evaluations, and where the last batch is smaller."""
+    """Also in a second phase, in evaluations, and with a smaller last batch."""
     run = small_run(method)
     written, compiled = train(run, tmp_path / "written"), train(run, tmp_path / "compiled", compile=True)
     assert backend.graphs == backend.before_training
@@ -62,7 +61,7 @@ def test_compiled_training_is_the_same_and_compiles_nothing_on_its_way(
     torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
 
 
-def test_a_method_that_steps_past_its_losses_is_said_not_to_be_compiled(
+def test_a_method_whose_steps_do_not_call_losses_is_noted_as_not_compiled(
     backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def own(self: Plain, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
@@ -72,33 +71,20 @@ def test_a_method_that_steps_past_its_losses_is_said_not_to_be_compiled(
     assert "its training is not compiled" in train(small_run(), tmp_path, compile=True).notes[0]
 
 
-def test_without_a_compiler_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
         train(small_run(), tmp_path, compile=True)
-
-
-@pytest.mark.parametrize(
-    ("precision", "products", "convolutions"),
-    [("fp32", "highest", False), ("tf32", "high", True), ("bf16", "highest", False)],
-)
-def test_float32_is_rounded_only_where_that_is_asked_for(precision: str, products: str, convolutions: bool) -> None:
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    with numerics(precision):
-        assert torch.get_float32_matmul_precision() == products
-        assert torch.backends.cudnn.allow_tf32 == convolutions
-    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
-
-
-@pytest.mark.parametrize("deterministic", [False, True])
-def test_a_gpu_repeats_itself_only_where_that_is_asked_for(deterministic: bool) -> None:
-    with numerics("fp32", deterministic):
-        assert torch.are_deterministic_algorithms_enabled() == deterministic
-        assert torch.backends.cudnn.benchmark != deterministic
-    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_every_precision_trains(precision: str, tmp_path: Path) -> None:
     exact, rough = (train(small_run(precision=p), tmp_path / p) for p in ("fp32", precision))
     assert rough.state.history[-1]["loss"] == pytest.approx(exact.state.history[-1]["loss"], rel=0.05)
+
+
+def test_a_training_without_remaining_steps_notes_nothing_about_compilation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "BACKEND", "eager")
+    assert interrupted_after_the_epochs(tmp_path, monkeypatch, compile=True).notes == []

@@ -1,4 +1,4 @@
-"""A loss that is no number stops a training at once, and what is known of it is kept."""
+"""A loss that is not a number stops a training at once, and the error gives the details."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_training_stops_at_the_batch_and_names_its_seed_and_terms(
     assert "\n" not in str(caught.value)
 
 
-def test_the_first_bad_batch_and_its_terms_are_kept_whatever_comes_after() -> None:
+def test_the_first_bad_batch_and_its_terms_are_kept() -> None:
     losses = Losses()
     for batch, (one, other) in enumerate([(1.0, 2.0), (3.0, float("nan")), (float("inf"), 4.0), (5.0, 6.0)]):
         losses.add(batch, {"one": torch.tensor(one), "other": torch.tensor(other)})
@@ -55,7 +55,7 @@ def test_the_first_bad_batch_and_its_terms_are_kept_whatever_comes_after() -> No
     assert losses.latest["other"].isnan()
 
 
-def test_looking_for_bad_losses_does_not_make_the_host_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checking_losses_does_not_make_the_host_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     losses, term = Losses(), {"one": torch.tensor(1.0)}
     with host_waits_forbidden("cpu", monkeypatch):
         for batch in range(3):

@@ -1,4 +1,4 @@
-"""A Run is a function of its settings: repeated, interrupted anywhere, killed, it ends with the same bits."""
+"""A Run depends on nothing but its settings: repeated, interrupted or killed anywhere, it ends with the same bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.training.listener import Silent
 from benchmarks.training.train import Trainer
 from results.settings import Run
 from results.store import write_whole
-from tests.helpers.small_training import equal, outcome, small_run, train
+from tests.helpers.small_training import Interrupts, equal, outcome, small_run, train
 
 KILLS = 20
 EACH_BATCH = Environment(execution=Execution(checkpoint_seconds=0))
@@ -27,18 +27,6 @@ SUBJECTS: dict[str, dict[str, Any]] = {
     "state of its own": {"method": "ws_dan", "image_size": 64, "stored_size": 64},
     "filters from k-means": {"method": "dfl_cnn", "image_size": 64, "stored_size": 64},
 }
-
-
-class Interrupts(Silent):
-    """Presses Ctrl-C when so many batches have been trained."""
-
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def trained(self, images: int) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -54,12 +42,12 @@ def test_a_run_repeated_or_interrupted_again_and_again_gives_the_same_bits(subje
             trained = trainer.train()
         except KeyboardInterrupt:
             interruptions += 1
-    assert interruptions == trained.state.resumed == 3  # two of three batches of a life are kept, of eight in all
+    assert interruptions == trained.state.resumed == 3  # each attempt saves two of its three batches; there are eight
     assert equal(outcome(trained), whole)
 
 
 def train_and_keep(run: Run, folder: Path) -> None:
-    """What the process does that is killed: the training, and its outcome in a file."""
+    """The work of the process that is killed: trains, and writes the outcome to a file."""
     ended = outcome(Trainer(run, EACH_BATCH, folder, Silent()).train())
     write_whole(folder / "end.pt", lambda path: torch.save(ended, path))
 

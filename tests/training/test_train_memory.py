@@ -1,4 +1,4 @@
-"""A batch in pieces gives what the whole gives; a Run that runs out of memory goes on with smaller ones."""
+"""A batch in pieces trains like the whole batch; a Run that runs out of memory continues with smaller pieces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.training.optim import take_steps
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from methods.plain.model import Plain
-from tests.helpers.small_training import SWIN, outcome, small_run, train
+from tests.helpers.small_training import SWIN, outcome, raise_once, small_run, train
 
 SGD = {"optimizer": {"name": "sgd", "lr": 0.05}, "clip_norm": 1.0}
 
@@ -68,7 +68,7 @@ def test_a_method_with_several_steps_a_batch_steps_after_all_pieces(monkeypatch:
 
 
 @pytest.mark.parametrize("duplicates", ["all", "last"])
-def test_centres_take_each_image_of_a_cut_batch_once(duplicates: str) -> None:
+def test_centres_count_each_image_of_a_cut_batch_once(duplicates: str) -> None:
     images, labels = torch.randn(7, 3, 64, 64), torch.tensor([0, 1, 0, 0, 2, 1, 0])
     centres = []
     for pieces in (1, 3):
@@ -90,7 +90,7 @@ def test_no_piece_has_one_image_alone_unless_asked_for(images: int, micro_batch:
 
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, images: int, after: int = 0) -> None:
-    """As on a GPU with room for so many images at a time, from some call on."""
+    """From a certain call on, only so many images fit at a time, as on a GPU."""
     losses, calls = Plain.losses, 0
 
     def limited(self: Plain, batch: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -104,7 +104,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, images: int, after: int = 0) -
 
 
 @pytest.mark.parametrize(("micro_batch", "after"), [("auto", 0), (None, 0), (None, 4), (4, 6)])
-def test_out_of_memory_goes_on_with_smaller_pieces_and_says_so(
+def test_after_a_lack_of_memory_training_continues_with_smaller_pieces_and_notes_it(
     micro_batch: int | str | None, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = small_run(backbone=SWIN, batch_size=8, **SGD)
@@ -113,20 +113,30 @@ def test_out_of_memory_goes_on_with_smaller_pieces_and_says_so(
     trained = train(run, tmp_path / "limited", micro_batch=micro_batch)
     assert trained.micro_batch == 2
     assert "out of memory with 4 images at a time; goes on with 2" in trained.notes
-    assert trained.state.resumed == (after > 0)  # the first epoch, of three batches, was whole
+    assert trained.state.resumed == (after > 0)  # the first epoch, of three batches, was complete
     assert_same_training(outcome(trained), whole)
 
 
-def test_memory_for_not_even_one_image_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_for_one_image_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit_memory(monkeypatch, 0)
     with pytest.raises(UserError, match="one image at a time is too much"):
         train(small_run(backbone=SWIN), tmp_path)
 
 
 def test_the_batch_size_is_found_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the warm-up leaves no trace: batch norm, draws and weights are those of a training without it."""
+    """And the warm-up has no effect: batch norm, draws and weights are those of a training without it."""
     run = small_run(options={"dropout": 0.5})
     whole = train(run, tmp_path / "whole")
     warmed_up = train(run, tmp_path / "warmed_up", micro_batch="auto")
     for name, value in whole.method.state_dict().items():
         assert torch.equal(warmed_up.method.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(("micro_batch", "had"), [(None, 8), (4, 4)])
+def test_a_lack_of_memory_before_any_step_halves_the_configured_size(
+    micro_batch: int | None, had: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_once(monkeypatch, "initialise", torch.OutOfMemoryError("CUDA out of memory"))
+    trained = train(small_run(backbone=SWIN, batch_size=8), tmp_path, micro_batch=micro_batch)
+    assert trained.notes[0] == f"out of memory with {had} images at a time; goes on with {had // 2}"
+    assert trained.micro_batch == had // 2
