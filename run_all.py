@@ -75,11 +75,11 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Non
     if request.cluster:
         _submit(runs, store, request)
         return
-    torchrun.check(runs)
-    if torchrun.follows():
-        torchrun.follow(store, request.environment)
+    torchrun.refuse_measurements(runs)
+    if torchrun.is_follower():
+        torchrun.follow_rank0(store, request.environment)
         return
-    own_process = not request.in_process and torchrun.size() == 1
+    own_process = not request.in_process and torchrun.world_size() == 1
     try:
         summary = execute.execute(runs, store, request.environment, console, own_process, budget=budget)
     except KeyboardInterrupt:
@@ -88,8 +88,9 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Non
     ids = {run.id for run in runs}
     written = write_report(store, request.results / "report", title, [r for r in store.records() if r.id in ids])
     _print(written)
-    if summary.left:
-        console.print(f"the time is up: {len(summary.left)} of {len(runs)} Runs are left; the same command goes on")
+    if summary.unfinished:
+        left = f"{len(summary.unfinished)} of {len(runs)} Runs"
+        console.print(f"the time is up, and {left} are not finished; the same command resumes them")
     if summary.failed:
         console.print(f"{len(summary.failed)} of {len(runs)} Runs failed; their records say why", style="red")
         raise typer.Exit(1)
@@ -100,7 +101,7 @@ def _submit(runs: Sequence[AnyRun], store: ResultStore, request: Request) -> Non
     from benchmarks.execution import cluster
 
     assert request.cluster is not None
-    options = cluster.options_of(parse_assignments(request.cluster_option or [], "--cluster-option"))
+    options = cluster.parse_options(parse_assignments(request.cluster_option or [], "--cluster-option"))
     jobs = cluster.submit(runs, store, request.environment, request.device, request.cluster, options)
     for job in jobs:
         console.print(f"job {job.job}: {', '.join(job.runs)}", markup=False, highlight=False)
@@ -319,7 +320,7 @@ def _print(written: Report) -> None:
 
 def main() -> None:
     """Runs the command line; mistakes of the user end in one line and exit code 2."""
-    console.quiet = torchrun.follows()
+    console.quiet = torchrun.is_follower()
     try:
         app()
     except REFUSED as error:

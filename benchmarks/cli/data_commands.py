@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 import yaml
+from rich.console import Console
 
 from benchmarks.cli import data_rows
-from benchmarks.cli.terminal import console, progress, show
+from benchmarks.cli.terminal import console, show
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning.overrides import parse_assignments
@@ -57,8 +58,9 @@ def data_verify(
     data_root: DataRoot = None,
 ) -> None:
     """Reads every image; names each that is missing, empty, damaged or not in the table; compares counts and split."""
-    listener = (lambda done, total: None) if as_json else progress(f"verifying {name}")
-    _tell_findings(data_rows.verify(name, data_root, _options(option), listener), as_json)
+    with data_rows.CountDisplay(Console(quiet=True) if as_json else console, f"verifying {name}") as display:
+        found = data_rows.verify(name, data_root, _options(option), display)
+    _tell_findings(found, as_json)
 
 
 @app.command("prepare")
@@ -71,7 +73,9 @@ def data_prepare(
 ) -> None:
     """Decodes every image once, so that training does not have to; interrupted, it goes on from there."""
     dataset = Environment(data_root).open(name, _options(option))
-    show([data_rows.prepare(dataset, size, resize, progress(f"decoding {name}"))], name)
+    with data_rows.CountDisplay(console, f"decoding {name}") as display:
+        row = data_rows.prepare(dataset, size, resize, display)
+    show([row], name)
 
 
 @app.command("cache")

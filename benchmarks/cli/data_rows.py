@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, MofNCompleteColumn, TimeRemainingColumn, TransferSpeedColumn
 
 import datasets
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
+from benchmarks.execution.display import ProgressBars
 from datasets.fetching import fetch as fetching
 from datasets.fetching import verify as verifying
 from datasets.fetching.download import FetchError
@@ -21,48 +21,40 @@ from datasets.fetching.verify import Findings
 from datasets.interface import Dataset, DatasetError
 from datasets.loading.store import open_store
 
-__all__ = ["FetchDisplay", "FetchError", "Findings", "fetch", "prepare", "rows", "short_rows", "verify"]
+__all__ = ["CountDisplay", "FetchDisplay", "FetchError", "Findings", "fetch", "prepare", "rows", "short_rows", "verify"]
 
 Listening = verifying.Progress
 
 
-class FetchDisplay:
-    """A fetch as a person sees it: a line for each event, and on a terminal a bar with rate and time left."""
+class FetchDisplay(ProgressBars):
+    """Shows a download: a line for each event, and on a terminal a bar with rate and time left."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-
-    def __enter__(self) -> FetchDisplay:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
-
-    def note(self, text: str) -> None:
-        """One line."""
-        self.console.print(text, markup=False, highlight=False)
+        super().__init__(console, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
 
     def bytes(self, what: str, done: int, total: int | None) -> None:
-        """How far `what` is; one bar at a time."""
-        if not self.progress.tasks or self.progress.tasks[-1].description != escape(what):
-            for task in self.progress.task_ids:
-                self.progress.remove_task(task)
-            # What an earlier fetch has left counts as done, not as speed.
-            self.progress.add_task(escape(what), completed=done, total=total)
-        self.progress.update(self.progress.task_ids[-1], completed=done, total=total)
+        """Updates the bar of `what`, which replaces the bar of anything else."""
+        if not self.tasks or self.tasks[-1].description != escape(what):
+            for task in self.task_ids:
+                self.remove_task(task)
+            # Bytes of an earlier, interrupted download count as done, but not for the rate.
+            self.add_task(escape(what), completed=done, total=total)
+        self.update(self.task_ids[-1], completed=done, total=total)
+
+
+class CountDisplay(ProgressBars):
+    """Shows how many images are done: a bar on a terminal, a line for every 500 images elsewhere."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        super().__init__(console, MofNCompleteColumn(), TimeRemainingColumn())
+        self.what = what
+        self._images = self.add_task(escape(what), total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` images."""
+        if not self.console.is_terminal and (done == total or done % 500 == 0):
+            self.note(f"{self.what}: {done} of {total}")
+        self.update(self._images, completed=done, total=total)
 
 
 def rows(environment: Environment) -> list[dict[str, Any]]:

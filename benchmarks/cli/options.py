@@ -15,7 +15,7 @@ from benchmarks.cli.data_commands import DataRoot
 from benchmarks.environment import Environment, Execution, choose_device
 from benchmarks.errors import UserError
 from benchmarks.execution import torchrun
-from benchmarks.execution.time_budget import Budget
+from benchmarks.execution.time_budget import TimeBudget
 from benchmarks.planning import expand
 from benchmarks.planning.overrides import nested, parse_assignments
 from results.settings import FeedMode, Precision
@@ -111,13 +111,13 @@ class Request:
         return int(self.batch_size)
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> TimeBudget | None:
         """The time there is, from now on. Raises `UserError` where no one process keeps it."""
         if self.hours is None:
             return None
-        if self.cluster or torchrun.size() > 1:
+        if self.cluster or torchrun.world_size() > 1:
             raise UserError("--hours is for one process; give a cluster's jobs --cluster-option time=MINUTES")
-        return Budget(3600 * self.hours)
+        return TimeBudget(3600 * self.hours)
 
     @property
     def changes(self) -> expand.Changes:

@@ -1,11 +1,11 @@
-"""What the command line takes and shows: words, numbers, the device; rows, progress."""
+"""What the command line takes and shows: words, numbers, the device; rows."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -32,16 +32,6 @@ def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> N
 
 def _cell(value: Any) -> str:
     return "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
-
-
-def progress(what: str) -> Callable[[int, int], None]:
-    """A listener that says now and then how many of how many are done."""
-
-    def tell(done: int, total: int) -> None:
-        if done == total or done % 500 == 0:
-            console.print(f"{what}: {done} of {total}", markup=False, highlight=False)
-
-    return tell
 
 
 def words(text: str) -> list[str]:

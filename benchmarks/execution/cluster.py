@@ -1,8 +1,11 @@
-"""Hands a plan to a cluster: Slurm, or this machine by the same road. Queueing and requeueing are submitit's.
+"""Submits a plan to Slurm, or as background jobs to this machine. Queueing and requeueing are submitit's.
 
-On Slurm every Run is a task of one array, and so is a sweep over batch sizes, which ends by what it finds; on this
-machine each of `parallel` jobs has the whole plan, and they share it by their claims. A job that is preempted, requeued
-or out of time is queued again, and its Run goes on from its checkpoint.
+On Slurm every Run is a task of one array; a sweep over batch sizes is one task, because its results decide where it
+ends. On this machine each of `parallel` jobs gets the whole plan, and they share it by locking Runs. A job that is
+preempted, requeued or out of time is queued again, and its Run resumes from its checkpoint.
+
+`--cluster local` is the dry run of Slurm: the same pickled job, logs and `status`, and it goes on when the terminal is
+closed. `benchmarks.isolation` serves the opposite purpose: its process must end with its parent.
 """
 
 from __future__ import annotations
@@ -36,31 +39,31 @@ except ImportError as missing:
     raise UserError("--cluster needs submitit: pip install '.[cluster]'") from missing
 
 ROOT = Path(__file__).parents[2]
-ARRAY = 1000
-"""Tasks of one array at the most: what Slurm takes unless it is told otherwise."""
-REQUEUES = 1000
-"""How often a job that ran out of time is queued again; each time it has come further."""
-UNLIMITED = 60 * 24 * 365
-"""Minutes of a job on this machine."""
+MAX_ARRAY_TASKS = 1000
+"""Slurm's default limit for one array."""
+MAX_TIMEOUTS = 1000
+"""How often a job that ran out of time is queued again; it comes further each time."""
+LOCAL_MINUTES = 60 * 24 * 365
+"""Time limit of a job on this machine: none in practice."""
 
 
 class Options(Settings):
-    """What the jobs are given: `--cluster-option key=value`."""
+    """What each job asks for: `--cluster-option key=value`."""
 
     partition: str | None = None
     time: PositiveInt = 240
-    """Minutes, after which a job is queued again."""
+    """Minutes after which a job is queued again."""
     gpus: NonNegativeInt = 0
     cpus: PositiveInt | None = None
     memory: PositiveFloat | None = None
     """GB"""
     parallel: PositiveInt | None = None
-    """Jobs at a time: 64 on Slurm, one on this machine (each has a GPU of its own as long as there are any)."""
+    """Jobs at a time: 64 on Slurm and one on this machine by default; here each has its own GPU if possible."""
     sbatch: dict[str, str] = {}
-    """Anything else that sbatch takes, by its long name."""
+    """Any other option of sbatch, by its long name."""
 
 
-def options_of(assignments: Mapping[str, str]) -> Options:
+def parse_options(assignments: Mapping[str, str]) -> Options:
     """`{"partition": "p", "sbatch.account": "a"}` -> options. Raises `UserError` with the nearest key."""
     values: dict[str, Any] = {key: value for key, value in assignments.items() if not key.startswith("sbatch.")}
     values["sbatch"] = {key.removeprefix("sbatch."): assignments[key] for key in assignments.keys() - values.keys()}
@@ -69,7 +72,7 @@ def options_of(assignments: Mapping[str, str]) -> Options:
 
 @dataclass(frozen=True)
 class Job(Checkpointable):
-    """What a job does: a part of the plan, or all of it. Queued again, it starts again: Runs keep checkpoints."""
+    """What a job does: part of the plan, or all of it. When queued again it starts over, and its Runs resume."""
 
     cases: tuple[AnyRun, ...]
     root: Path
@@ -77,9 +80,9 @@ class Job(Checkpointable):
     device: str
 
     def __call__(self) -> None:
-        os.environ[heartbeat.JOB] = submitit.JobEnvironment().job_id
+        os.environ[heartbeat.JOB_VARIABLE] = submitit.JobEnvironment().job_id
         environment = replace(self.environment, device=choose_device(self.device))
-        cases = [_on_this_machine(case, environment) for case in self.cases]
+        cases = [on_this_machine(case, environment) for case in self.cases]
         execute(cases, ResultStore(self.root), environment, Console(), own_process=True)
 
 
@@ -91,42 +94,38 @@ def submit(
     cluster: Cluster,
     options: Options,
 ) -> list[Submitted]:
-    """Submits what has no finished record and no job yet, and returns at once.
+    """Submits the Runs that have neither a finished record nor a job yet, and returns at once.
 
-    `device` is chosen where a job runs. Raises `UserError` if the cluster refuses, `ResultsError` if the results can't
-    be written.
+    Each job chooses its `device` where it runs. Raises `UserError` if the cluster refuses, and `ResultsError` if the
+    results can't be written.
     """
     store.prepare()
     root = store.root.absolute()
     store.folder(FOLDER)
     if cluster == "slurm":
-        plan = [cluster_jobs.wherever(case) for case in plan]
-    done = {name for record in store.own() if record.status == "done" for name in cluster_jobs.names_of(record)}
-    to_do = [case for case in plan if case.id not in done | _in_a_job(root)]
+        plan = [cluster_jobs.without_machine(case) for case in plan]
+    done = {name for record in store.own() if record.status == "done" for name in cluster_jobs.ids_of(record)}
+    in_a_job = {run for job, _ in cluster_jobs.live_jobs(root) for run in job.runs}
+    to_do = [case for case in plan if case.id not in done | in_a_job]
     if not to_do:
         return []
-    hand_over = _to_slurm if cluster == "slurm" else _to_this_machine
-    jobs = hand_over(lambda *cases: Job(cases, root, environment, device), to_do, root / FOLDER, options)
-    noted = [Submitted(job=job, cluster=cluster, runs=runs) for job, runs in jobs.items()]
-    for one in noted:
+    submit_jobs = _submit_to_slurm if cluster == "slurm" else _submit_to_this_machine
+    jobs = submit_jobs(lambda *cases: Job(cases, root, environment, device), to_do, root / FOLDER, options)
+    submitted = [Submitted(job=job, cluster=cluster, runs=runs) for job, runs in jobs.items()]
+    for one in submitted:
         one.write(root)
-    return noted
+    return submitted
 
 
-def _in_a_job(root: Path) -> set[str]:
-    """Runs that a job is at, or will come to."""
-    open_jobs = [job for job in cluster_jobs.read_all(root) if not job.ended(root)]
-    queue = cluster_jobs.slurm_queue() if any(job.cluster == "slurm" for job in open_jobs) else None
-    return {run for job in open_jobs if cluster_jobs.state_of(job, queue) != "gone" for run in job.runs}
+MakeJob = Callable[..., Job]
 
 
-JobOf = Callable[..., Job]
-
-
-def _to_slurm(job_of: JobOf, cases: Sequence[AnyRun], folder: Path, options: Options) -> dict[str, tuple[str, ...]]:
+def _submit_to_slurm(
+    make_job: MakeJob, cases: Sequence[AnyRun], folder: Path, options: Options
+) -> dict[str, tuple[str, ...]]:
     try:
-        executor = submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES)
-        asked: dict[str, Any] = {
+        executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
+        parameters: dict[str, Any] = {
             "partition": options.partition,
             "time": options.time,
             "gpus_per_node": options.gpus or None,
@@ -134,7 +133,7 @@ def _to_slurm(job_of: JobOf, cases: Sequence[AnyRun], folder: Path, options: Opt
             "mem": f"{round(1024 * options.memory)}MB" if options.memory else None,
         }
         executor.update_parameters(
-            **{key: value for key, value in asked.items() if value is not None},
+            **{key: value for key, value in parameters.items() if value is not None},
             job_name="fgbench",
             array_parallelism=options.parallel or 64,
             additional_parameters={"requeue": True, **options.sbatch},
@@ -142,26 +141,28 @@ def _to_slurm(job_of: JobOf, cases: Sequence[AnyRun], folder: Path, options: Opt
         )
         jobs: dict[str, tuple[str, ...]] = {}
         tasks = batch_sweep.together(cases)
-        for start in range(0, len(tasks), ARRAY):
+        for start in range(0, len(tasks), MAX_ARRAY_TASKS):
             with executor.batch():
-                handed = [(executor.submit(job_of(*task)), task) for task in tasks[start : start + ARRAY]]
-            jobs |= {job.job_id: tuple(case.id for case in task) for job, task in handed}
-    except RuntimeError as error:  # submitit's for a missing srun and for whatever sbatch refuses
-        raise UserError(f"Slurm takes no job: {str(error).strip().splitlines()[-1]}") from error
+                submitted = [
+                    (executor.submit(make_job(*task)), task) for task in tasks[start : start + MAX_ARRAY_TASKS]
+                ]
+            jobs |= {job.job_id: tuple(case.id for case in task) for job, task in submitted}
+    except RuntimeError as error:  # from submitit, if srun is missing or sbatch refuses
+        raise UserError(f"Slurm accepts no job: {str(error).strip().splitlines()[-1]}") from error
     return jobs
 
 
-def _to_this_machine(
-    job_of: JobOf, cases: Sequence[AnyRun], folder: Path, options: Options
+def _submit_to_this_machine(
+    make_job: MakeJob, cases: Sequence[AnyRun], folder: Path, options: Options
 ) -> dict[str, tuple[str, ...]]:
-    executor = submitit.LocalExecutor(folder, max_num_timeout=REQUEUES)
+    executor = submitit.LocalExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
     gpus = torch.cuda.device_count()
     jobs: dict[str, tuple[str, ...]] = {}
     with submitit.helpers.environment_variables(PYTHONPATH=os.pathsep.join([str(ROOT), *_python_path()])):
         for number in range(min(options.parallel or 1, len(cases))):
             own = {"visible_gpus": (number % gpus,), "gpus_per_node": 1} if gpus else {}
-            executor.update_parameters(timeout_min=UNLIMITED, **own)
-            jobs[executor.submit(job_of(*cases)).job_id] = tuple(case.id for case in cases)
+            executor.update_parameters(timeout_min=LOCAL_MINUTES, **own)
+            jobs[executor.submit(make_job(*cases)).job_id] = tuple(case.id for case in cases)
     return jobs
 
 
@@ -169,8 +170,8 @@ def _python_path() -> list[str]:
     return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
-def _on_this_machine(case: AnyRun, environment: Environment) -> AnyRun:
-    """A measurement is of the machine that it is made on."""
+def on_this_machine(case: AnyRun, environment: Environment) -> AnyRun:
+    """The Run with this machine in its settings, if it is a measurement."""
     if not isinstance(case, ProfileRun):
         return case
     name = hardware.device_name(torch.device(environment.device))

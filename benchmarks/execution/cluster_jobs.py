@@ -1,4 +1,4 @@
-"""Jobs that were handed to a cluster: what each is to do, and what became of it. Needs no submitit."""
+"""Jobs that were submitted to a cluster: the Runs that each was given, and its state. Needs no submitit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from results.settings import AnyRun, ProfileRun, as_run
 from results.store import write_whole
 
 FOLDER = "jobs"
-"""Of jobs, below the root of the results: what submitit keeps of them, their logs, and one note per job."""
+"""Folder of all jobs below the root of the results: submitit's files, the logs, and one `Submitted` per job."""
 
 Cluster = Literal["local", "slurm"]
 
@@ -33,49 +33,56 @@ class Submitted(BaseModel):
     """Their ids."""
 
     def write(self, root: Path) -> None:
-        """Notes the job beside its logs. Raises `ResultsError`."""
+        """Writes the job beside its logs. Raises `ResultsError`."""
         text = self.model_dump_json(indent=2)
         write_whole(root / FOLDER / f"{self.job}.json", partial(Path.write_text, data=text, encoding="utf-8"))
 
     def ended(self, root: Path) -> bool:
-        """Whether it went through its Runs to the end, or raised: submitit then keeps its result."""
+        """Whether it has returned or raised: submitit then writes its result."""
         return (root / FOLDER / f"{self.job}_0_result.pkl").is_file()
 
 
-def wherever(case: AnyRun) -> AnyRun:
-    """A Run as it is before it is known which machine carries it out: a measurement's id has the machine in it."""
+def without_machine(case: AnyRun) -> AnyRun:
+    """The Run before its machine is known: the id of a measurement contains the machine."""
     return case.model_copy(update={"device": "slurm", "hardware": ""}) if isinstance(case, ProfileRun) else case
 
 
-def names_of(record: Record) -> set[str]:
-    """The ids of a stored Run: its own, and that under which a job was given it."""
+def ids_of(record: Record) -> set[str]:
+    """The ids of a stored Run: its own, and the one that it had when it was submitted."""
     with suppress(ValidationError):
         case = as_run(record.run)
-        if case.hash == record.hash:  # else it is of other rules, and nothing that is planned today
-            return {record.id, wherever(case).id}
+        if case.hash == record.hash:  # otherwise it followed other rules, and no plan of today contains it
+            return {record.id, without_machine(case).id}
     return {record.id}
 
 
 def read_all(root: Path) -> list[Submitted]:
-    """Every job that was noted, in no order."""
+    """Every submitted job, in no order."""
     found = []
     for path in (root / FOLDER).glob("*.json"):
-        try:
+        with suppress(OSError, ValidationError):
             found.append(Submitted.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError):
-            continue
     return found
 
 
+def live_jobs(root: Path) -> list[tuple[Submitted, str]]:
+    """The jobs that still have to do or finish Runs, with their states."""
+    jobs = [job for job in read_all(root) if not job.ended(root)]
+    queue = slurm_queue() if any(job.cluster == "slurm" for job in jobs) else None
+    states = [(job, state_of(job, queue)) for job in jobs]
+    return [(job, state) for job, state in states if state != "gone"]
+
+
 def state_of(job: Submitted, queue: dict[str, str] | None) -> str:
-    """`running`, `pending` …, as Slurm names it; `gone` where nothing is left of it, `submitted` if we can't know."""
+    """Slurm's name of the state, such as `running` or `pending`; `gone` if the job no longer exists, `submitted` if
+    Slurm can't be asked."""
     if job.cluster == "local":
         return "running" if psutil.pid_exists(int(job.job)) else "gone"
     return "submitted" if queue is None else queue.get(job.job, "gone")
 
 
 def slurm_queue() -> dict[str, str] | None:
-    """Our jobs by id, `array_task` where they are of an array, with their states; None where there is no Slurm."""
+    """The states of this user's jobs by id (`array_task` for tasks of an array); None if Slurm can't be asked."""
     command = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i %T"]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()

@@ -1,128 +1,133 @@
-"""What a person sees while a plan runs: live lines on a terminal, plain lines elsewhere; always the time left."""
+"""What a person sees while something takes long: bars on a terminal, plain lines elsewhere, always the time left."""
 
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
 from benchmarks.execution.heartbeat import Heartbeat
 
 LINE_SECONDS = 60.0
-"""Where lines are plain: most seconds of an epoch without one."""
+"""Without a terminal, the longest time without a line while an epoch goes on."""
 
 
-class Display:
-    """Progress of a whole plan. `work` is what there is to do, in trained images; use it as a context manager."""
+class ProgressBars(Progress):
+    """Bars on a terminal, gone at the end of the context; without a terminal only the printed lines are seen."""
 
-    def __init__(self, console: Console, runs: int, work: float) -> None:
-        self.console, self.runs, self.work = console, runs, work
-        self.finished = self.heard = 0.0
-        """Work of the Runs that ended; what of it was done here."""
-        self.ended = 0
-        self.label = ""
-        self.beat: Heartbeat | None = None
-        self.started: float | None = None
-        """When a Run was first heard of: what it takes to come that far says nothing of the rest."""
-        self._last_line = time.monotonic()
-        self.progress = Progress(
+    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[left]}"),
+            *columns,
             console=console,
             transient=True,
             disable=not console.is_terminal,
             refresh_per_second=4,
         )
-        self._run = self.progress.add_task("", total=1, left="")
-        self._plan = self.progress.add_task(f"plan 0/{runs}", total=max(work, 1e-9), left="", visible=runs > 1)
 
-    def __enter__(self) -> Display:
-        self.progress.start()
-        return self
+    def note(self, text: str) -> None:
+        """Prints a line above the bars."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
+
+class PlanDisplay(ProgressBars):
+    """Progress of a plan of `runs` Runs, `work` in trained images: a bar for the current Run and one for the plan."""
+
+    def __init__(self, console: Console, runs: int, work: float) -> None:
+        super().__init__(console, TextColumn("{task.fields[left]}"))
+        self.runs, self.work = runs, work
+        self.ended_runs = 0
+        self.ended_work = self.ended_work_here = 0.0
+        """Work of the Runs that have ended, and the part of it that this process did."""
+        self.label = ""
+        self.heartbeat: Heartbeat | None = None
+        self.started: float | None = None
+        """Time of the first heartbeat: preparations before it say nothing about the rate."""
+        self._last_line = time.monotonic()
+        self._run = self.add_task("", total=1, left="")
+        self._plan = self.add_task(f"plan 0/{runs}", total=max(work, 1e-9), left="", visible=runs > 1)
 
     def run_begins(self, number: int, label: str) -> None:
-        """Names the Run that is now on, the `number`th of the plan."""
-        self.label, self.beat = f"[{number}/{self.runs}] {label}", None
-        self.progress.reset(self._run, description=escape(self.label), total=1, left="")
+        """Names the current Run, the `number`th of the plan."""
+        self.label, self.heartbeat = f"[{number}/{self.runs}] {label}", None
+        self.reset(self._run, description=escape(self.label), total=1, left="")
 
     def run_ends(self, outcome: str, work: float, here: bool = True) -> None:
-        """Says how the Run ended; all of its `work` counts as done from now on, also where it was not done `here`."""
+        """Prints how the Run ended. All its `work` counts as done from now on, even if another process did it."""
         if here:
-            self.heard += self.beat.heard if self.beat and self.beat.heard else work
-        self.finished, self.ended, self.beat = self.finished + work, self.ended + 1, None
-        self._show_plan()
-        self._line(f"{self.label}: {outcome}")
+            self.ended_work_here += self.heartbeat.done_here if self.heartbeat and self.heartbeat.done_here else work
+        self.ended_work, self.ended_runs, self.heartbeat = self.ended_work + work, self.ended_runs + 1, None
+        self._update_plan()
+        self.run_note(outcome)
 
     def run_skipped(self) -> None:
         """Counts a Run that was done before."""
-        self.ended += 1
-        self._show_plan()
+        self.ended_runs += 1
+        self._update_plan()
 
-    def hear(self, word: Heartbeat | str) -> None:
-        """What the process that works on the Run tells: how far it is, or something in words."""
-        if isinstance(word, str):
-            self._line(f"{self.label}: {word}")
+    def run_note(self, text: str) -> None:
+        """Prints a line about the current Run."""
+        self._print(f"{self.label}: {text}")
+
+    def on_message(self, message: Heartbeat | str) -> None:
+        """Shows what the process that works on the Run has sent: a heartbeat or a note."""
+        if isinstance(message, str):
+            self.run_note(message)
             return
         self.started = self.started or time.monotonic()
-        new_epoch = word.epoch > (self.beat.epoch if self.beat else 0)
-        self.beat = word
-        text = " · ".join([self.label, *told(word)])
-        left = time_left(word.seconds_left)
-        self.progress.update(
-            self._run, description=escape(text), total=max(word.work, 1e-9), completed=word.done, left=left
+        new_epoch = message.epoch > (self.heartbeat.epoch if self.heartbeat else 0)
+        self.heartbeat = message
+        text = " · ".join([self.label, *format_heartbeat(message)])
+        left = format_time_left(message.seconds_left)
+        self.update(
+            self._run, description=escape(text), total=max(message.work, 1e-9), completed=message.done, left=left
         )
-        self._show_plan()
-        late = word.loss is not None and time.monotonic() - self._last_line > LINE_SECONDS
-        if not self.console.is_terminal and (new_epoch or late):
-            self._line(f"{text} · {self.time_left()}")
+        self._update_plan()
+        overdue = message.loss is not None and time.monotonic() - self._last_line > LINE_SECONDS
+        if not self.console.is_terminal and (new_epoch or overdue):
+            self._print(f"{text} · {self.time_left()}")
 
     def time_left(self) -> str:
-        """To the end of the plan, at the rate so far."""
-        done = self.finished + (self.beat.done if self.beat else 0)
-        heard = self.heard + (self.beat.heard if self.beat else 0)
-        if self.started is None or heard <= 0:
-            return time_left(None)
-        return time_left((time.monotonic() - self.started) * max(self.work - done, 0) / heard)
+        """Until the end of the plan, at the rate so far."""
+        done, done_here = self.ended_work, self.ended_work_here
+        if self.heartbeat:
+            done, done_here = done + self.heartbeat.done, done_here + self.heartbeat.done_here
+        if self.started is None or done_here <= 0:
+            return format_time_left(None)
+        return format_time_left((time.monotonic() - self.started) * max(self.work - done, 0) / done_here)
 
-    def _show_plan(self) -> None:
-        done = self.finished + (self.beat.done if self.beat else 0)
-        self.progress.update(
-            self._plan, description=f"plan {self.ended}/{self.runs}", completed=done, left=self.time_left()
-        )
+    def _update_plan(self) -> None:
+        done = self.ended_work + (self.heartbeat.done if self.heartbeat else 0)
+        description = f"plan {self.ended_runs}/{self.runs}"
+        self.update(self._plan, description=description, completed=done, left=self.time_left())
 
-    def _line(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._last_line = time.monotonic()
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        self.note(text)
 
 
-def told(beat: Heartbeat) -> list[str]:
-    """A heartbeat in a few words each, for a line."""
-    words = []
-    if beat.epochs:
-        words.append(f"epoch {beat.epoch}/{beat.epochs}")
-    if beat.loss is not None:
-        words.append(f"loss {beat.loss:.3f}")
-    if beat.test_top1 is not None:
-        earlier = f" (epoch {beat.test_epoch})" if beat.test_epoch != beat.epoch else ""
-        words.append(f"test {100 * beat.test_top1:.1f} %{earlier}")
-    if beat.images_per_s is not None:
-        words.append(f"{beat.images_per_s:.0f} images/s")
-    if beat.memory is not None:
-        words.append(f"{beat.memory / 2**30:.1f} GiB")
-    return words
+def format_heartbeat(heartbeat: Heartbeat) -> list[str]:
+    """The parts of a line: epoch, loss, accuracy, rate, memory, as far as they are known."""
+    parts = []
+    if heartbeat.epochs:
+        parts.append(f"epoch {heartbeat.epoch}/{heartbeat.epochs}")
+    if heartbeat.loss is not None:
+        parts.append(f"loss {heartbeat.loss:.3f}")
+    if heartbeat.test_top1 is not None:
+        earlier = f" (epoch {heartbeat.test_epoch})" if heartbeat.test_epoch != heartbeat.epoch else ""
+        parts.append(f"test {100 * heartbeat.test_top1:.1f} %{earlier}")
+    if heartbeat.images_per_s is not None:
+        parts.append(f"{heartbeat.images_per_s:.0f} images/s")
+    if heartbeat.memory is not None:
+        parts.append(f"{heartbeat.memory / 2**30:.1f} GiB")
+    return parts
 
 
-def time_left(seconds: float | None) -> str:
-    """Minutes and seconds, or days and hours, in words."""
+def format_time_left(seconds: float | None) -> str:
+    """`1:01 left`, `2 d 1 h left`, or that it is unknown."""
     if seconds is None:
         return "time left unknown"
     minutes, rest = divmod(int(seconds), 60)

@@ -1,10 +1,10 @@
-"""Carries out a plan: what is done stays done, what fails is recorded, the others go on."""
+"""Carries out a plan: finished Runs are kept, failed ones are recorded, and the plan goes on."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,8 @@ from benchmarks import hardware, isolation
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
 from benchmarks.execution import heartbeat, locks, torchrun, worker
-from benchmarks.execution.display import Display, time_left
-from benchmarks.execution.time_budget import Budget, Pace, TimeIsUp
+from benchmarks.execution.display import PlanDisplay, format_time_left
+from benchmarks.execution.time_budget import DurationEstimator, TimeBudget, TimeIsUp
 from benchmarks.execution.worker import Attempt, CarryOut, blank, work_of
 from benchmarks.planning import batch_sweep
 from benchmarks.profiling import measure
@@ -29,8 +29,8 @@ from results.store import REFERENCE, ResultStore
 
 __all__ = ["Summary", "execute"]
 
-WAIT_SECONDS = 2.0
-"""Between two looks at Runs that another process works on."""
+POLL_SECONDS = 2.0
+"""Time between two looks at Runs that other processes work on."""
 
 
 @dataclass
@@ -43,9 +43,9 @@ class Summary:
     elsewhere: list[str] = field(default_factory=list)
     """Done meanwhile by another process on the same results."""
     failed: list[str] = field(default_factory=list)
-    needless: list[str] = field(default_factory=list)
-    """Of a sweep over batch sizes that ended before them."""
-    left: list[str] = field(default_factory=list)
+    not_needed: list[str] = field(default_factory=list)
+    """Batch sizes beyond the end of their sweep."""
+    unfinished: list[str] = field(default_factory=list)
     """Not done when the time was up."""
 
 
@@ -56,34 +56,36 @@ def execute(
     console: Console,
     own_process: bool = False,
     carry_out: CarryOut = worker.carry_out,
-    budget: Budget | None = None,
+    budget: TimeBudget | None = None,
 ) -> Summary:
-    """Runs what has no finished record yet, one after another; with `own_process`, each in a process of its own.
-    Where torchrun started several processes, this is for the first, and `team.follow` for the others.
+    """Carries out all Runs that have no finished record, one after another; with `own_process`, each in a process of
+    its own. Under torchrun this is for rank 0; the other ranks call `torchrun.follow_rank0`.
 
-    With a `budget`, what would take longer than the time left is put off until nothing else is left; when the time is
-    up, the Run that is on is interrupted like by Ctrl-C and the plan ends.
+    With a `budget`, Runs that would take longer than the time left are postponed until no others are left. When the
+    time is up, the current Run is interrupted as by Ctrl-C, and the plan ends.
 
-    A Run that raises or dies is recorded as failed and the next one begins; one that another process works on is left
-    to it, and waited for at the end. A folder that can't be written stops the plan (`ResultsError`), and so does
-    Ctrl-C: what was finished stays, and the Run that was on goes on from its last checkpoint.
+    A Run that raises or dies is recorded as failed. A Run that another process works on is left to it, and waited for
+    at the end. Ctrl-C stops the plan, and so does a folder that can't be written (`ResultsError`): finished Runs are
+    kept, and the current one resumes from its last checkpoint the next time.
     """
     store.prepare()
-    known = store.records()  # one that can't be read is said now, not after hours of training
-    pace = _pace_of(known, environment) if budget else Pace()
-    course = PlanExecutor(plan, store, environment, own_process, carry_out, budget, pace)
-    work = sum(course.work.values())
-    with Display(console, len(plan), work) as display, budget.kept() if budget else nullcontext():
+    known = store.records()  # an unreadable record is reported now, not after hours of training
+    durations = _known_durations(known, environment) if budget else DurationEstimator()
+    executor = PlanExecutor(plan, store, environment, own_process, carry_out, budget, durations)
+    with (
+        PlanDisplay(console, len(plan), sum(executor.work.values())) as display,
+        budget.enforced() if budget else nullcontext(),
+    ):
         try:
-            course.follow(display)
+            executor.run(display)
         except TimeIsUp:
-            course.summary.left = course.not_done()
+            executor.summary.unfinished = [case.id for case in executor.open_runs()]
     store.index()
-    return course.summary
+    return executor.summary
 
 
 class PlanExecutor:
-    """A plan on its way. Runs of one plan may be done by several processes; each keeps its own course."""
+    """One process's way through a plan. Several processes may share the plan; each has its own executor."""
 
     def __init__(
         self,
@@ -92,22 +94,22 @@ class PlanExecutor:
         environment: Environment,
         own_process: bool,
         carry_out: CarryOut,
-        budget: Budget | None,
-        pace: Pace,
+        budget: TimeBudget | None,
+        durations: DurationEstimator,
     ) -> None:
         self.plan, self.store, self.environment = plan, store, environment
         self.own_process, self.carry_out = own_process, carry_out
-        self.budget, self.pace = budget, pace
-        self.before = {case.id: store.read(case.id) for case in plan}
+        self.budget, self.durations = budget, durations
+        self.records_before = {case.id: store.read(case.id) for case in plan}
         self.work = {case.id: 0.0 if self._was_done(case) else work_of(case, environment) for case in plan}
         self.summary = Summary()
-        self.left: set[str] = set()
-        """Found in other hands."""
-        self.put_off: set[str] = set()
-        """Found to take longer than there is time."""
+        self.locked: set[str] = set()
+        """Runs that were found locked by another process."""
+        self.postponed: set[str] = set()
+        """Runs that were found to take longer than the time left."""
 
-    def follow(self, display: Display) -> None:
-        """Goes through the plan until every Run has ended, here or elsewhere."""
+    def run(self, display: PlanDisplay) -> None:
+        """Goes through the plan, again and again, until every Run has ended, here or in another process."""
         to_do = []
         for number, case in enumerate(self.plan, start=1):
             if self._was_done(case):
@@ -116,101 +118,112 @@ class PlanExecutor:
             else:
                 to_do.append((number, case))
         while to_do:
-            left = [one for one in to_do if not self._go_to(*one, display)]
-            if len(left) == len(to_do):
-                torchrun.say("wait", self.environment)
-                time.sleep(WAIT_SECONDS)
-            to_do = left
-        torchrun.say(None, self.environment)
+            remaining = [(number, case) for number, case in to_do if not self._try(number, case, display)]
+            if len(remaining) == len(to_do):
+                torchrun.broadcast_next("wait", self.environment)
+                time.sleep(POLL_SECONDS)
+            to_do = remaining
+        torchrun.broadcast_next(None, self.environment)
 
-    def not_done(self) -> list[str]:
+    def open_runs(self) -> list[AnyRun]:
         """The Runs that have not ended, in the order of the plan."""
-        return [case.id for case in self._open()]
-
-    def _open(self) -> Iterator[AnyRun]:
         lists = self.summary
-        ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed, *lists.needless}
-        yield from (case for case in self.plan if case.id not in ended)
+        ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed, *lists.not_needed}
+        return [case for case in self.plan if case.id not in ended]
 
     def _was_done(self, case: AnyRun) -> bool:
-        known = self.before[case.id]
-        return known is not None and known.status == "done"
+        record = self.records_before[case.id]
+        return record is not None and record.status == "done"
 
-    def _go_to(self, number: int, case: AnyRun, display: Display) -> bool:
-        """Does a Run, or sees that another process has; False if one is at it or it is put off, which is said once."""
-        if self._puts_off(number, case, display) or batch_sweep.waits(case, self._open()):
+    def _try(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
+        """Carries out a Run, or notes that another process has; False if its turn has not come yet."""
+        if self._postpone(number, case, display) or batch_sweep.waits(case, self.open_runs()):
             return False
-        ended = self._ended_elsewhere(case)
-        if ended is None and (reason := self._end_of_sweep(case)):
-            self.summary.needless.append(case.id)
-            display.run_begins(number, case.label)
-            display.run_ends(f"left out: {reason}", self.work[case.id], here=False)
-            return True
-        if ended is None and locks.held(self.store.folder(case.id)):
-            if case.id not in self.left:
-                self.left.add(case.id)
-                display.run_begins(number, case.label)
-                display.hear(f"left to {_owner(self.store.folder(case.id))}")
-            return False
-        display.run_begins(number, case.label)
-        record, here = (ended, False) if ended else self._attempt(case, display)
+        record, here = self._record_of_another_process(case), False
         if record is None:
-            return False
-        lists = self.summary
-        (lists.failed if record.status == "failed" else lists.done if here else lists.elsewhere).append(case.id)
-        if record.status == "done" and here:
-            self.pace.learn(case, self.work[case.id], record.seconds)
-        display.run_ends(("" if here else "by another process: ") + _outcome(record), self.work[case.id], here)
-        return True
-
-    def _puts_off(self, number: int, case: AnyRun, display: Display) -> bool:
-        """Whether a Run would not end in time: others come before it, once."""
-        if self.budget is None or case.id in self.put_off:
-            return False
-        beat = heartbeat.read(self.store.root / case.id)  # of one that was interrupted: what is done of it stays done
-        expected = self.pace.seconds(case, self.work[case.id] * (beat.share_left if beat else 1.0))
-        if expected is None or expected < self.budget.left:
-            return False
-        self.put_off.add(case.id)
+            if reason := self._why_not_needed(case):
+                self.summary.not_needed.append(case.id)
+                display.run_begins(number, case.label)
+                display.run_ends(f"not needed: {reason}", self.work[case.id], here=False)
+                return True
+            if self._is_locked(number, case, display):
+                return False
         display.run_begins(number, case.label)
-        display.hear(f"put off, it takes about {expected / 60:.0f} min; {time_left(self.budget.left)}")
+        if record is None:
+            record, here = self._attempt(case, display)
+            if record is None:
+                return False
+        self._note_end(case, record, here, display)
         return True
 
-    def _ended_elsewhere(self, case: AnyRun) -> Record | None:
-        """The record that another process has written since this course began."""
-        known, before = self.store.read(case.id), self.before[case.id]
-        return known if known is not None and (before is None or known.started != before.started) else None
+    def _postpone(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
+        """Whether a Run would not end in time; each Run is postponed once."""
+        if self.budget is None or case.id in self.postponed:
+            return False
+        interrupted = heartbeat.read(self.store.root / case.id)
+        share = interrupted.share_left if interrupted else 1.0
+        seconds = self.durations.seconds(case, self.work[case.id] * share)
+        if seconds is None or seconds < self.budget.left:
+            return False
+        self.postponed.add(case.id)
+        display.run_begins(number, case.label)
+        display.run_note(f"postponed: it takes about {seconds / 60:.0f} min; {format_time_left(self.budget.left)}")
+        return True
 
-    def _end_of_sweep(self, case: AnyRun) -> str | None:
-        """Why a batch size need not be measured; None: it has to be."""
+    def _record_of_another_process(self, case: AnyRun) -> Record | None:
+        """The record that another process has written since this executor was created."""
+        record, before = self.store.read(case.id), self.records_before[case.id]
+        return record if record is not None and (before is None or record.started != before.started) else None
+
+    def _why_not_needed(self, case: AnyRun) -> str | None:
+        """Why a batch size of a sweep need not be measured; None if it must be, or if the Run belongs to no sweep."""
         committed = ResultStore(self.store.root / REFERENCE)
         return batch_sweep.end(case, lambda smaller: self.store.read(smaller.id) or committed.read(smaller.id))
 
-    def _attempt(self, case: AnyRun, display: Display) -> Attempt:
-        known = self.before[case.id]
-        before = known.started if known else None
-        arguments = (case, self.store.root, self.environment, before, self.carry_out)
-        measured = isinstance(case, ProfileRun)  # always apart, so that its memory is its own
+    def _is_locked(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
+        """Whether another process works on the Run; the first time, a line says which."""
+        folder = self.store.folder(case.id)
+        if not locks.is_locked(folder):
+            return False
+        if case.id not in self.locked:
+            self.locked.add(case.id)
+            display.run_begins(number, case.label)
+            display.run_note(f"left to {_owner(folder)}, which is working on it")
+        return True
+
+    def _note_end(self, case: AnyRun, record: Record, here: bool, display: PlanDisplay) -> None:
+        lists = self.summary
+        (lists.failed if record.status == "failed" else lists.done if here else lists.elsewhere).append(case.id)
+        if record.status == "done" and here:
+            self.durations.add(case, self.work[case.id], record.seconds)
+        outcome = ("" if here else "by another process: ") + format_outcome(record)
+        display.run_ends(outcome, self.work[case.id], here)
+
+    def _attempt(self, case: AnyRun, display: PlanDisplay) -> Attempt:
+        before = self.records_before[case.id]
+        started = before.started if before else None
+        arguments = (case, self.store.root, self.environment, started, self.carry_out)
+        measured = isinstance(case, ProfileRun)  # always in its own process, to measure its memory alone
         if not self.own_process and not measured:
-            return worker.attempt(*arguments, display.hear)
+            return worker.attempt(*arguments, display.on_message)
         if measured and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()  # the other process shall find the whole device
+            torch.cuda.empty_cache()  # so that the other process finds the whole device free
         kills = hardware.memory_kills()
         try:
-            found: Attempt = isolation.call(worker.attempt, *arguments, hear=display.hear)
+            attempt: Attempt = isolation.run_isolated(worker.attempt, *arguments, on_message=display.on_message)
         except isolation.WorkerDied as death:
             killed = death.signal == signal.SIGKILL and hardware.memory_kills() > kills
             return self._record_death(case, death, killed or _died_at_its_limit(case, death))
-        return found
+        return attempt
 
     def _record_death(self, case: AnyRun, death: isolation.WorkerDied, of_memory: bool) -> Attempt:
-        """The record that the dead process could not write, unless another process is at the Run already."""
-        with locks.claim(self.store.folder(case.id)) as ours:
-            ended = self._ended_elsewhere(case)
-            if ended is not None or not ours:
-                return Attempt(ended, False)
+        """Writes the record that the dead process could not write, unless another process has taken over the Run."""
+        with locks.run_lock(self.store.folder(case.id)) as locked:
+            record = self._record_of_another_process(case)
+            if record is not None or not locked:
+                return Attempt(record, False)
             record = blank(case, torch.device(self.environment.device))
-            if of_memory and isinstance(case, ProfileRun):  # which is a result
+            if of_memory and isinstance(case, ProfileRun):  # running out of memory is a result of a measurement
                 measure.killed(case, record)
             else:
                 record.status, record.error = "failed", str(death)
@@ -219,35 +232,35 @@ class PlanExecutor:
 
 
 def _died_at_its_limit(case: AnyRun, death: isolation.WorkerDied) -> bool:
-    """Whether a CPU's measurement was refused memory by its own limit, and used what it was not given: oneDNN does."""
+    """Whether a CPU measurement died because its own limit refused it memory: oneDNN uses what it got unchecked."""
     limited = isinstance(case, ProfileRun) and case.device == "cpu" and case.memory_limit is not None
     return limited and death.signal in OUT_OF_MEMORY["cpu"]
 
 
-def _pace_of(records: Iterable[Record], environment: Environment) -> Pace:
-    """What is known of this device from earlier trainings."""
-    pace, device = Pace(), hardware.device_name(torch.device(environment.device))
+def _known_durations(records: Iterable[Record], environment: Environment) -> DurationEstimator:
+    """The durations of earlier trainings on this device."""
+    durations, device = DurationEstimator(), hardware.device_name(torch.device(environment.device))
     for record in records:
         if record.status == "done" and record.run.get("job") == "train" and record.hardware.get("name") == device:
-            with suppress(ValidationError, *REFUSED):  # of other code, or of data that are not here
+            with suppress(ValidationError, *REFUSED):  # other code, or a dataset that is not here
                 case = as_run(record.run)
-                pace.learn(case, work_of(case, environment), record.seconds)
-    return pace
+                durations.add(case, work_of(case, environment), record.seconds)
+    return durations
 
 
 def _owner(folder: Path) -> str:
     beat = heartbeat.read(folder)
-    return f"{beat.owner}, which is working on it" if beat else "another process, which is working on it"
+    return beat.owner if beat else "another process"
 
 
-def _outcome(record: Record) -> str:
-    """A Run's end in a few words."""
+def format_outcome(record: Record) -> str:
+    """How a Run ended, for a line."""
     if record.status == "failed":
         more = " (its traceback is in record.json)" if record.traceback else ""
         return f"failed: {record.error}{more}"
     if record.metrics:
         last = record.metrics["last"]
         return f"top-1 {100 * last.top1:.1f} % after epoch {last.epoch}, {record.seconds:.0f} s"
-    told = [f"{mode} {speed.images_per_s:.0f} images/s" for mode, speed in record.speed.items()]
-    told += [f"{mode} needs more than {room / 2**30:.1f} GiB" for mode, room in record.exceeded.items()]
-    return ", ".join(told)
+    parts = [f"{mode} {speed.images_per_s:.0f} images/s" for mode, speed in record.speed.items()]
+    parts += [f"{mode} needs more than {room / 2**30:.1f} GiB" for mode, room in record.exceeded.items()]
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""How far a Run is: said by the process that works on it, heard by the display and by `status`."""
+"""How far a Run is: written by the process that works on it, read by the display and by `status`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 FILE = "progress.json"
-JOB = "FGBENCH_JOB"
-"""Environment variable with the id of the cluster's job that this process is part of."""
+JOB_VARIABLE = "FGBENCH_JOB"
+"""Environment variable with the id of the cluster job that this process belongs to."""
 EVALUATION_COST = 1 / 3
-"""Work of a forward pass against forward, backward and step: what the time left is reckoned with."""
-TELL_SECONDS = 0.2
-"""Least time between two heartbeats to the display, but for the ends of epochs."""
+"""Work of a forward pass relative to forward, backward and step, for estimates of the time left."""
+SEND_SECONDS = 0.2
+"""Minimum time between two heartbeats to the display within an epoch."""
 WRITE_SECONDS = 2.0
-"""Between two heartbeats to the file."""
-SILENCE = timedelta(minutes=3)
-"""A Run on another host that has not been heard of for so long is taken for dead (its claim decides, not this)."""
+"""Time between two heartbeats to the file."""
+STALE_AFTER = timedelta(minutes=3)
+"""Silence after which a Run on another host is shown as dead (only its lock decides whether it is)."""
 
 
 class Heartbeat(BaseModel):
-    """One moment of a Run. Work is in trained images."""
+    """The progress of a Run at one moment. Work is counted in trained images."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,51 +39,51 @@ class Heartbeat(BaseModel):
     host: str
     pid: int
     job: str | None = None
-    """Of the cluster."""
-    began: datetime
+    """Id of the cluster job."""
+    started: datetime
     updated: datetime
     epoch: int = 0
-    """Whole epochs done."""
+    """Completed epochs."""
     epochs: int | None = None
     loss: float | None = None
-    """Of the last whole epoch."""
+    """Of the last completed epoch."""
     test_top1: float | None = None
     """Of `test_epoch`: not every epoch is evaluated."""
     test_epoch: int | None = None
     images_per_s: float | None = None
-    """Trained, since the last whole epoch."""
+    """Training rate since the last completed epoch."""
     work: float
-    """All there is to do in this Run."""
+    """All work of this Run."""
     done: float = 0.0
-    heard: float = 0.0
-    """The part of `done` that was done since `began`: a Run that goes on from a checkpoint begins with more."""
+    done_here: float = 0.0
+    """The part of `done` since `started`; a Run that resumes from a checkpoint starts with `done` above 0."""
     memory: int | None = None
-    """Bytes reserved on the GPU at the most."""
+    """Peak of the bytes reserved on the GPU."""
 
     @property
     def seconds_left(self) -> float | None:
         """At the rate so far; None before the first step."""
-        seconds = (self.updated - self.began).total_seconds()
-        return seconds * max(self.work - self.done, 0) / self.heard if self.heard > 0 else None
+        seconds = (self.updated - self.started).total_seconds()
+        return seconds * max(self.work - self.done, 0) / self.done_here if self.done_here > 0 else None
 
     @property
     def share_left(self) -> float:
-        """Of all its work, what is still to be done."""
+        """The part of the Run's work that is not done yet, in [0, 1]."""
         return max(1 - self.done / self.work, 0.0) if self.work else 0.0
 
     @property
     def alive(self) -> bool:
-        """Whether its process still works: asked of this host's processes, believed of another host for a while."""
+        """Whether its process still works: checked on this host, assumed for `STALE_AFTER` on other hosts."""
         if self.host != socket.gethostname():
-            return datetime.now(UTC) - self.updated < SILENCE
-        try:
-            return psutil.Process(self.pid).create_time() <= self.began.timestamp() + 1
+            return datetime.now(UTC) - self.updated < STALE_AFTER
+        try:  # a later process may have got the same id
+            return psutil.Process(self.pid).create_time() <= self.started.timestamp() + 1
         except psutil.Error:
             return False
 
     @property
     def owner(self) -> str:
-        """Who works on it, in words."""
+        """Who works on it, for a message."""
         return f"job {self.job} on {self.host}" if self.job else f"process {self.pid} on {self.host}"
 
 
@@ -96,42 +96,41 @@ def read(folder: Path) -> Heartbeat | None:
 
 
 class HeartbeatWriter:
-    """Listens to a training and says how far it is: to `tell` as it goes, and to `progress.json` every few seconds.
+    """A listener to a training that passes heartbeats and notes to `send`, and writes `progress.json` regularly.
 
-    The file goes away with the context, unless the Run was interrupted: then it says where. `tell` is given
-    heartbeats, and notes as they are.
+    The file is removed at the end of the context, unless the Run was interrupted: then it keeps the last state.
     """
 
     def __init__(
-        self, folder: Path, run: str, label: str, work: float, tell: Callable[[Heartbeat | str], None]
+        self, folder: Path, run: str, label: str, work: float, send: Callable[[Heartbeat | str], None]
     ) -> None:
-        self.folder, self.tell = folder, tell
+        self.folder, self.send = folder, send
         now = datetime.now(UTC)
-        self.beat = Heartbeat(
+        self.heartbeat = Heartbeat(
             run=run,
             label=label,
             host=socket.gethostname(),
             pid=os.getpid(),
-            job=os.environ.get(JOB),
-            began=now,
+            job=os.environ.get(JOB_VARIABLE),
+            started=now,
             updated=now,
             work=work,
         )
-        self._told = self._epoch_began = time.monotonic()
+        self._last_sent = self._epoch_started = time.monotonic()
         self._images = 0
-        self._over = threading.Event()
-        self._writer = threading.Thread(target=self._write_on, name="heartbeat", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._write_regularly, name="heartbeat", daemon=True)
 
     def __enter__(self) -> HeartbeatWriter:
         self._write()
-        self._writer.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._writer.join()
+        self._stopped.set()
+        self._thread.join()
         if kind is None or issubclass(kind, Exception):
             with contextlib.suppress(OSError):
                 (self.folder / FILE).unlink(missing_ok=True)
@@ -140,49 +139,50 @@ class HeartbeatWriter:
 
     def trained(self, images: int) -> None:
         self._images += images
-        seconds = time.monotonic() - self._epoch_began
+        seconds = time.monotonic() - self._epoch_started
         self._advance(images, images_per_s=self._images / seconds if seconds > 0 else None)
 
     def evaluated(self, images: int) -> None:
         self._advance(images * EVALUATION_COST)
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        done = max(self.beat.done, self.beat.work * row["epoch"] / epochs)
-        known = {name: row.get(name) for name in ("loss", "images_per_s")}
+        done = max(self.heartbeat.done, self.heartbeat.work * row["epoch"] / epochs)
+        fields = {name: row.get(name) for name in ("loss", "images_per_s")}
         if row.get("test_top1") is not None:
-            known |= {"test_top1": row["test_top1"], "test_epoch": row["epoch"]}
-        self._become(epoch=row["epoch"], epochs=epochs, done=done, **known)
-        self._say()
-        self._images, self._epoch_began = 0, time.monotonic()
+            fields |= {"test_top1": row["test_top1"], "test_epoch": row["epoch"]}
+        self._update(epoch=row["epoch"], epochs=epochs, done=done, **fields)
+        self._send()
+        self._images, self._epoch_started = 0, time.monotonic()
 
     def note(self, text: str) -> None:
-        self.tell(text)
+        self.send(text)
 
-    def _advance(self, work: float, **known: Any) -> None:
-        done = min(self.beat.done + work, self.beat.work)
-        self._become(done=done, heard=self.beat.heard + work, **known)
-        if time.monotonic() - self._told >= TELL_SECONDS:
-            self._say()
+    def _advance(self, work: float, **fields: Any) -> None:
+        done = min(self.heartbeat.done + work, self.heartbeat.work)
+        self._update(done=done, done_here=self.heartbeat.done_here + work, **fields)
+        if time.monotonic() - self._last_sent >= SEND_SECONDS:
+            self._send()
 
-    def _become(self, **known: Any) -> None:
-        self.beat = self.beat.model_copy(update=known | {"updated": datetime.now(UTC)})
+    def _update(self, **fields: Any) -> None:
+        self.heartbeat = self.heartbeat.model_copy(update=fields | {"updated": datetime.now(UTC)})
 
-    def _say(self) -> None:
-        import torch  # only where something is computed: `status` reads heartbeats too
+    def _send(self) -> None:
+        import torch  # here, because `status` uses this module too and needs no torch
 
-        self._told = time.monotonic()
+        self._last_sent = time.monotonic()
         if torch.cuda.is_initialized():
-            self._become(memory=torch.cuda.max_memory_reserved())
-        self.tell(self.beat)
+            self._update(memory=torch.cuda.max_memory_reserved())
+        self.send(self.heartbeat)
 
-    def _write_on(self) -> None:
-        while not self._over.wait(WRITE_SECONDS):
+    def _write_regularly(self) -> None:
+        while not self._stopped.wait(WRITE_SECONDS):
             self._write()
 
     def _write(self) -> None:
-        """Whole, or not at all; not flushed to disk, and a full disk is left to those who write results."""
-        beat = self.beat.model_copy(update={"updated": datetime.now(UTC)})
-        temporary = self.folder / f".{FILE}"  # one name will do: a Run has one process
+        """Writes the file whole or not at all. It isn't flushed to disk, and a full disk is reported by whoever writes
+        results."""
+        heartbeat = self.heartbeat.model_copy(update={"updated": datetime.now(UTC)})
+        temporary = self.folder / f".{FILE}"  # a fixed name is safe: a Run has one process
         with contextlib.suppress(OSError):
-            temporary.write_text(beat.model_dump_json(indent=2, exclude_none=True), encoding="utf-8")
+            temporary.write_text(heartbeat.model_dump_json(indent=2, exclude_none=True), encoding="utf-8")
             temporary.replace(self.folder / FILE)

@@ -1,9 +1,8 @@
-"""Who works on a Run: one process at a time, however many share a results folder.
+"""Locks: one process per Run, however many share a results folder, and one measurement per device.
 
-A claim is the system's own lock on a file in the Run's folder. So it ends with the process that holds it, however that
-ends, and there is no stale claim to be judged by its age. Across hosts this asks for a file system that passes locks
-on, as NFS does (version 4 frees those of a host that fell silent after its lease, 90 s as a rule); where there are no
-locks at all, filelock falls back to a file that names its owner.
+Both are the operating system's file locks, so a lock ends with the process that holds it, and no stale lock has to be
+judged by its age. Across hosts the file system must support locks, as NFS does (version 4 frees those of a host that
+fell silent after its lease, usually 90 s). Without any support filelock falls back to a file that names its owner.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from filelock import FileLock, Timeout
 
 from results.store import ResultsError
 
-FILE = ".claim"
+FILE = ".lock"
 
 
 @contextmanager
-def claim(folder: Path) -> Iterator[bool]:
-    """Whether this process has the Run of `folder` to itself; if so, until the context ends. Never waits.
+def run_lock(folder: Path) -> Iterator[bool]:
+    """Locks the Run in `folder`, without waiting; yields whether this process got the lock.
 
-    Raises `ResultsError` where no claim can be made.
+    Raises `ResultsError` if the file can't be locked at all.
     """
-    lock = FileLock(str(folder / FILE))
+    lock = FileLock(folder / FILE)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -44,14 +43,14 @@ def claim(folder: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def sole_use(device: str, waiting: Callable[[], None]) -> Iterator[None]:
-    """Nothing else of this user is measured on that device of this host meanwhile; `waiting` is told if it has to be
-    waited for. Two measurements at once would each find the device slower than it is."""
+def device_lock(device: str, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Locks a device of this host for one measurement of this user: two at once would slow each other down. Calls
+    `on_wait` if it has to wait."""
     lock = FileLock(Path(tempfile.gettempdir()) / f"fgbench-{os.getuid()}-{device}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        waiting()
+        on_wait()
         lock.acquire()
     try:
         yield
@@ -59,7 +58,7 @@ def sole_use(device: str, waiting: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def held(folder: Path) -> bool:
-    """Whether somebody is at work on the Run of `folder` at this moment."""
-    with claim(folder) as ours:
-        return not ours
+def is_locked(folder: Path) -> bool:
+    """Whether some process is working on the Run in `folder` now."""
+    with run_lock(folder) as locked:
+        return not locked

@@ -1,4 +1,4 @@
-"""What is done, running, waiting and failed below a results folder, seen from outside and at any time."""
+"""The state of every Run below a results folder, as any process can read it at any time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.execution import cluster_jobs, heartbeat
-from benchmarks.execution.display import time_left
+from benchmarks.execution.display import format_time_left
 from benchmarks.execution.heartbeat import Heartbeat
 from results.record import Record
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultsError, ResultStore
@@ -19,22 +19,22 @@ Row = dict[str, Any]
 
 
 def rows(store: ResultStore) -> list[Row]:
-    """A row per Run that was begun or submitted: `run`, `state`, and what is known; times as ISO, rates in images/s,
-    `seconds_left`, accuracy in [0, 1]. Those that run come first, those that are done last."""
-    found, begun, left = [], set[str](), []
+    """A row per Run that was started or submitted: `run`, `state`, and what is known; times as ISO, rates in images/s,
+    `seconds_left`, accuracy in [0, 1]. Running ones come first, finished ones last."""
+    settled, open_rows, settled_ids = [], [], set[str]()
     for folder in _folders(store.root):
-        row, names = _row(store, folder)
+        row, ids = _row(store, folder)
         if row["state"] in ("running", "done", "failed"):
-            found.append(row)
-            begun |= names
+            settled.append(row)
+            settled_ids |= ids
         else:
-            left.append(row)
-    found += _with_jobs(store, left, begun)
+            open_rows.append(row)
+    found = settled + _with_jobs(store, open_rows, settled_ids)
     return sorted(found, key=lambda row: (ORDER.index(row["state"]), row["run"]))
 
 
 def short_rows(found: list[Row]) -> list[Row]:
-    """For a terminal: the same in fewer columns."""
+    """The same in fewer columns, for a terminal."""
     return [
         {
             "run": row["run"],
@@ -43,7 +43,7 @@ def short_rows(found: list[Row]) -> list[Row]:
             "loss": f"{row['loss']:.3f}" if row.get("loss") is not None else None,
             "top-1": f"{100 * row['top1']:.1f} %" if row.get("top1") is not None else None,
             "images/s": f"{row['images_per_s']:.0f}" if row.get("images_per_s") is not None else None,
-            "left": time_left(row["seconds_left"]).removesuffix(" left") if row.get("seconds_left") else None,
+            "left": format_time_left(row["seconds_left"]).removesuffix(" left") if row.get("seconds_left") else None,
             "since": f"{datetime.fromisoformat(row['since']).astimezone():%m-%d %H:%M}" if row.get("since") else None,
             "who and why": ": ".join(row[key] for key in ("by", "why") if row.get(key)) or None,
         }
@@ -52,40 +52,40 @@ def short_rows(found: list[Row]) -> list[Row]:
 
 
 def summary(found: list[Row]) -> str:
-    """How many there are of each state, in a line."""
+    """The number of Runs in each state, in one line."""
     counts = {state: sum(row["state"] == state for row in found) for state in ORDER}
     return ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no Run yet"
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Of every Run that was begun."""
-    begun = {"record.json", heartbeat.FILE, CHECKPOINT, PREVIOUS_CHECKPOINT}
+    """The folders of all Runs that were started."""
+    files = {"record.json", heartbeat.FILE, CHECKPOINT, PREVIOUS_CHECKPOINT}
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.is_dir() and any((folder / name).is_file() for name in begun):
+        if folder.is_dir() and any((folder / name).is_file() for name in files):
             yield folder
 
 
 def _row(store: ResultStore, folder: Path) -> tuple[Row, set[str]]:
-    """What is known of a Run, and the ids under which jobs may have been given it."""
+    """What is known of a Run, and the ids that it may have in the list of a job."""
     beat = heartbeat.read(folder)
     if beat is not None and beat.alive:
-        return {"run": folder.name, "state": "running", "by": beat.owner, **_of_beat(beat)}, {folder.name}
+        return {"run": folder.name, "state": "running", "by": beat.owner, **_from_heartbeat(beat)}, {folder.name}
     try:
         record = store.read(folder.name)
     except ResultsError as error:
         return {"run": folder.name, "state": "unreadable", "why": str(error)}, set()
     if record is not None:
-        return _of_record(record), cluster_jobs.names_of(record)
-    row: Row = {"run": folder.name, "state": "interrupted", "why": "a second start goes on with it"}
+        return _from_record(record), cluster_jobs.ids_of(record)
+    row: Row = {"run": folder.name, "state": "interrupted", "why": "the same command resumes it"}
     if beat:
-        row |= {"by": f"was {beat.owner}", **_of_beat(beat), "seconds_left": None}
+        row |= {"by": f"was {beat.owner}", **_from_heartbeat(beat), "seconds_left": None}
     return row, set()
 
 
-def _of_beat(beat: Heartbeat) -> Row:
+def _from_heartbeat(beat: Heartbeat) -> Row:
     return {
-        "since": beat.began.isoformat(),
-        "heard": beat.updated.isoformat(),
+        "since": beat.started.isoformat(),
+        "updated": beat.updated.isoformat(),
         "epoch": beat.epoch,
         "epochs": beat.epochs,
         "loss": beat.loss,
@@ -96,7 +96,7 @@ def _of_beat(beat: Heartbeat) -> Row:
     }
 
 
-def _of_record(record: Record) -> Row:
+def _from_record(record: Record) -> Row:
     last = record.metrics.get("last")
     return {
         "run": record.id,
@@ -110,17 +110,11 @@ def _of_record(record: Record) -> Row:
     }
 
 
-def _with_jobs(store: ResultStore, left: list[Row], begun: Set[str]) -> list[Row]:
-    """The Runs that are left, and those that a job will come to: waiting, as long as the job is there."""
-    by_id = {row["run"]: row for row in left}
-    jobs = [job for job in cluster_jobs.read_all(store.root) if not job.ended(store.root)]
-    queue = None
-    if any(job.cluster == "slurm" for job in jobs):
-        queue = cluster_jobs.slurm_queue()
-    for job in jobs:
-        state = cluster_jobs.state_of(job, queue)
+def _with_jobs(store: ResultStore, open_rows: list[Row], settled_ids: Set[str]) -> list[Row]:
+    """The rows of Runs that are still to be done: those that a live job was given are waiting."""
+    by_id = {row["run"]: row for row in open_rows}
+    for job, state in cluster_jobs.live_jobs(store.root):
         for run in job.runs:
-            if run in begun or state == "gone":
-                continue
-            by_id[run] = by_id.get(run, {}) | {"run": run, "state": "waiting", "by": f"job {job.job}", "why": state}
+            if run not in settled_ids:
+                by_id[run] = by_id.get(run, {}) | {"run": run, "state": "waiting", "by": f"job {job.job}", "why": state}
     return list(by_id.values())

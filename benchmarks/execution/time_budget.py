@@ -1,7 +1,8 @@
-"""A limit on the time that a plan may take: what fits is done first, and at the end the Run that is on is interrupted.
+"""A limit on the time that a plan may take: `--hours`.
 
-An interrupted Run goes on from its last checkpoint, so a machine that is lent for half an hour is used to the last
-minute: what no longer fits is begun all the same, once nothing that fits is left.
+Runs that fit into the remaining time come first; when the time is up, the current Run is interrupted. It resumes from
+its last checkpoint, so a machine lent for half an hour is used to the last minute: once no Run fits any more, one that
+does not fit is started all the same.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from results.settings import AnyRun, Run
 
 
 class TimeIsUp(KeyboardInterrupt):
-    """The plan's time has run out. Ends a Run as Ctrl-C does, from which it goes on."""
+    """The plan's time has run out. Interrupts a Run as Ctrl-C does, so that it can be resumed."""
 
 
-class Budget:
-    """So many seconds from now."""
+class TimeBudget:
+    """A number of seconds from now."""
 
     def __init__(self, seconds: float) -> None:
         self.end = time.monotonic() + seconds
@@ -34,11 +35,11 @@ class Budget:
         return self.end - time.monotonic()
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Raises `TimeIsUp` in the main thread when the time runs out within the context."""
+    def enforced(self) -> Iterator[None]:
+        """Raises `TimeIsUp` in the main thread if the time runs out within the context."""
         if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("a time budget can only be kept by the main thread: signals arrive there")
-        before = signal.signal(signal.SIGALRM, _ring)
+            raise RuntimeError("a time budget must be enforced in the main thread, which receives the signals")
+        before = signal.signal(signal.SIGALRM, _raise_time_is_up)
         signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-3))
         try:
             yield
@@ -47,29 +48,30 @@ class Budget:
             signal.signal(signal.SIGALRM, before)
 
 
-def _ring(number: int, frame: FrameType | None) -> None:
+def _raise_time_is_up(number: int, frame: FrameType | None) -> None:
     raise TimeIsUp
 
 
-class Pace:
-    """How long a Run takes, judged by finished ones on the same device: by those of its method, backbone and input
-    size, or by any of its backbone and size."""
+class DurationEstimator:
+    """Estimates how long a Run takes from finished Runs on the same device: those with its method, backbone and image
+    size, or else those with its backbone and size."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], list[float]] = {}
+        self._seconds_per_image: dict[tuple[Any, ...], list[float]] = {}
 
-    def learn(self, case: AnyRun, work: float, seconds: float) -> None:
+    def add(self, run: AnyRun, work: float, seconds: float) -> None:
         """Takes a finished Run into account; `work` in trained images."""
-        for key in _keys(case):
-            self._known.setdefault(key, []).append(seconds / work)
+        for key in _keys(run):
+            self._seconds_per_image.setdefault(key, []).append(seconds / work)
 
-    def seconds(self, case: AnyRun, work: float) -> float | None:
-        """What it is expected to take; None: nothing like it is known."""
-        return next((work * median(self._known[key]) for key in _keys(case) if key in self._known), None)
+    def seconds(self, run: AnyRun, work: float) -> float | None:
+        """The expected duration of `work` trained images; None if no similar Run is known."""
+        known = self._seconds_per_image
+        return next((work * median(known[key]) for key in _keys(run) if key in known), None)
 
 
-def _keys(case: AnyRun) -> list[tuple[Any, ...]]:
-    """What Runs of like cost share, the nearest likeness first."""
-    size = case.recipe.image_size if isinstance(case, Run) else case.image_size
-    network = (case.job, case.backbone, size, case.precision)
-    return [(case.method, case.variant, *network), (case.method, *network), network]
+def _keys(run: AnyRun) -> list[tuple[Any, ...]]:
+    """What Runs of similar cost have in common, the closest similarity first."""
+    size = run.recipe.image_size if isinstance(run, Run) else run.image_size
+    network = (run.job, run.backbone, size, run.precision)
+    return [(run.method, run.variant, *network), (run.method, *network), network]

@@ -1,54 +1,67 @@
-"""A plan on several processes, as torchrun starts them: the first goes through it and writes, all of them train."""
+"""A plan on several processes started by torchrun: rank 0 goes through the plan and writes, all ranks train.
+
+torch is imported where it is needed: the command line asks `is_follower` before it computes anything.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable
 from typing import Literal
 
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
-from benchmarks.training.distributed import Processes
 from benchmarks.training.listener import Silent
-from benchmarks.training.state import Diverged
-from benchmarks.training.train import Trainer
 from results.settings import AnyRun, ProfileRun, Run
 from results.store import ResultStore
 
-ALIKE = (Diverged, *REFUSED)
-"""Errors that all processes meet at the same place: the plan goes on. After another the others would wait for ever."""
-
-Word = Run | Literal["wait"] | None
+Next = Run | Literal["wait"] | None
+"""The next Run; "wait" for another broadcast; None at the end of the plan."""
 
 
-def size() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """The number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def follows() -> bool:
-    """Whether this is one of those that train along."""
+def is_follower() -> bool:
+    """Whether this process is not rank 0."""
     return int(os.environ.get("RANK", "0")) > 0
 
 
-def check(runs: Iterable[AnyRun]) -> None:
-    """Raises `UserError` for measurements among the Runs of several processes: one makes them, and the others would
-    wait for it, at work on the machine that is measured, until their patience ends (NCCL's: ten minutes)."""
-    if size() > 1 and any(isinstance(run, ProfileRun) for run in runs):
+def refuse_measurements(runs: Iterable[AnyRun]) -> None:
+    """Raises `UserError` if several processes are to carry out measurements: one process measures, and the others would
+    load the machine meanwhile and run into their timeout (NCCL's: ten minutes)."""
+    if world_size() > 1 and any(isinstance(run, ProfileRun) for run in runs):
         raise UserError("measurements are made by one process: add --only job=train, and start them without torchrun")
 
 
-def say(word: Word, environment: Environment) -> None:
-    """Tells the others what is next: a Run, to wait for another word, or that there is no more."""
-    if size() > 1:
-        Processes.join(environment.device).gather(word)
+def raised_on_all_ranks(error: Exception) -> bool:
+    """Whether every rank meets this error at the same place, so that the plan can go on. After any other error the
+    remaining ranks would wait forever."""
+    from benchmarks.training.state import Diverged
+
+    return isinstance(error, (Diverged, *REFUSED))
 
 
-def follow(store: ResultStore, environment: Environment) -> None:
-    """Trains what the first process says, until it says that there is no more."""
+def broadcast_next(step: Next, environment: Environment) -> None:
+    """Sends the other ranks what comes next; does nothing in a single process."""
+    if world_size() > 1:
+        from benchmarks.training.distributed import Processes
+
+        Processes.join(environment.device).gather(step)
+
+
+def follow_rank0(store: ResultStore, environment: Environment) -> None:
+    """Trains every Run that rank 0 broadcasts, until the end of the plan."""
+    from benchmarks.training.distributed import Processes
+    from benchmarks.training.train import Trainer
+
     processes = Processes.join(environment.device)
-    while (word := processes.gather(None)[0]) is not None:
-        if isinstance(word, Run):
-            with contextlib.suppress(*ALIKE):
-                Trainer(word, environment, store.folder(word.id), Silent()).train()
+    while (step := processes.gather(None)[0]) is not None:
+        if isinstance(step, Run):
+            try:
+                Trainer(step, environment, store.folder(step.id), Silent()).train()
+            except Exception as error:
+                if not raised_on_all_ranks(error):
+                    raise

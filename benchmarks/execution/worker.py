@@ -1,4 +1,4 @@
-"""One Run, from its settings to its stored record; what it raises is recorded too."""
+"""One Run, from its settings to its stored record. An error that it raises is recorded, too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks import hardware
 from benchmarks.environment import Environment
 from benchmarks.execution import locks, torchrun
 from benchmarks.execution.heartbeat import EVALUATION_COST, HeartbeatWriter
-from benchmarks.isolation import Tell
+from benchmarks.isolation import Send
 from benchmarks.planning import published
 from benchmarks.planning.expand import images_to_process
 from benchmarks.profiling import measure
@@ -31,43 +31,42 @@ from results.settings import AnyRun, ProfileRun, Run
 from results.store import WEIGHTS, ResultsError, ResultStore, write_whole
 
 PROFILE_WORK = 4000.0
-"""What a profile Run counts for in the time left, in trained images: a guess, it takes some 15 seconds."""
-
+"""Work of a profile Run in trained images, for estimates of the time left: a guess, it takes some 15 seconds."""
 
 CarryOut = Callable[[AnyRun, ResultStore, Environment, Listener], Record]
-"""`carry_out`, or what a test puts in its place."""
+"""`carry_out`, or what a test uses instead."""
 
 
 class Attempt(NamedTuple):
-    """What became of a Run that was gone to."""
+    """The outcome of an attempt to carry out a Run."""
 
     record: Record | None
-    """None: another process is working on it."""
+    """None if another process is working on it."""
     here: bool
-    """Whether it was this attempt that worked on it."""
+    """Whether this attempt worked on it."""
 
 
 def attempt(
-    case: AnyRun, root: Path, environment: Environment, before: datetime | None, carry_out: CarryOut, tell: Tell
+    case: AnyRun, root: Path, environment: Environment, before: datetime | None, carry_out: CarryOut, send: Send
 ) -> Attempt:
-    """Carries the Run out if nobody else is at it, nor has been since its record began at `before`.
+    """Carries the Run out unless another process works on it, or has done so since the record that started at `before`.
 
     Raises `ResultsError` if the results can't be written.
     """
     store = ResultStore(root)
     folder = store.folder(case.id)
-    with locks.claim(folder) as ours:
-        if not ours:
+    with locks.run_lock(folder) as locked:
+        if not locked:
             return Attempt(None, False)
-        known = store.read(case.id)  # another may have finished it between a look and the claim
+        known = store.read(case.id)  # another process may have finished it just before we got the lock
         if known is not None and (known.status == "done" or known.started != before):
             return Attempt(known, False)
-        with HeartbeatWriter(folder, case.id, case.label, work_of(case, environment), tell) as pulse:
-            return Attempt(carry_out(case, store, environment, pulse), True)
+        with HeartbeatWriter(folder, case.id, case.label, work_of(case, environment), send) as listener:
+            return Attempt(carry_out(case, store, environment, listener), True)
 
 
 def work_of(case: AnyRun, environment: Environment) -> float:
-    """What a case counts for in the time left, in trained images."""
+    """The work of a Run in trained images, for estimates of the time left."""
     if not isinstance(case, Run):
         return PROFILE_WORK
     trained, evaluated = images_to_process(case, environment)
@@ -75,10 +74,10 @@ def work_of(case: AnyRun, environment: Environment) -> float:
 
 
 def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
-    """Trains or measures, and stores the record; a Run that raises has a record that says so.
+    """Trains or measures, and stores the record; if the Run raises, a record that says so.
 
-    Raises `ResultsError` (what can't be written concerns every Run), and where several processes train together also
-    what not all of them meet.
+    Raises `ResultsError`, because results that can't be written concern every Run. With several processes it also
+    raises errors that only some of them meet.
     """
     began = time.monotonic()
     record = blank(case, torch.device(environment.device))
@@ -96,13 +95,13 @@ def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listen
         record.traceback = "".join(traceback.format_exception(error))
         record.seconds = time.monotonic() - began
         store.write(record)
-        if torchrun.size() > 1 and not isinstance(error, torchrun.ALIKE):
+        if torchrun.world_size() > 1 and not torchrun.raised_on_all_ranks(error):
             raise
     return record
 
 
 def blank(case: AnyRun, device: torch.device) -> Record:
-    """A record that says what was to be done, by which code and where."""
+    """A record without results: the settings, the code's version and the machine."""
     commit, clean = hardware.commit()
     return Record(
         id=case.id,
@@ -120,7 +119,7 @@ def blank(case: AnyRun, device: torch.device) -> Record:
 def _train(run: Run, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:
     folder = store.folder(run.id)
     began = time.monotonic()
-    torchrun.say(run, environment)
+    torchrun.broadcast_next(run, environment)
     trainer = Trainer(run, environment, folder, listener)
     trained = trainer.train()
     progress = trained.state
@@ -169,7 +168,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
 
 def _profile(run: ProfileRun, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:
     device = hardware.gpu_uuid(torch.device(run.device)) if run.device == "cuda" else run.device
-    with locks.sole_use(device, lambda: listener.note("waits for another measurement on this device")):
+    with locks.device_lock(device, lambda: listener.note("waiting for another measurement on this device")):
         began = time.monotonic()
         measure.measure(run, record, environment, store.folder(run.id))
     record.seconds = time.monotonic() - began

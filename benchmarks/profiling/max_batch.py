@@ -38,7 +38,7 @@ def largest_batch(run: ProfileRun, mode: Mode, limit: int) -> int:
     def fits(size: int) -> bool:
         try:
             resized = run.model_copy(update={"batch_size": size})
-            return bool(isolation.call(steps_fit, resized, mode, limit, hear=lambda _: None))
+            return bool(isolation.run_isolated(steps_fit, resized, mode, limit, on_message=lambda _: None))
         except isolation.WorkerDied as death:
             if death.signal not in OUT_OF_MEMORY[run.device]:
                 raise
@@ -53,7 +53,7 @@ def search(fits: Callable[[int], bool]) -> int:
     return SIZES[first_too_large - 1] if first_too_large else 0
 
 
-def steps_fit(run: ProfileRun, mode: Mode, limit: int, tell: isolation.Tell) -> bool:
+def steps_fit(run: ProfileRun, mode: Mode, limit: int, send: isolation.Send) -> bool:
     """Whether two steps fit; from the second on, the optimiser has its state."""
     device = torch.device(run.device)
     try:

@@ -57,7 +57,7 @@ def test_an_interrupted_profile_keeps_its_cells_and_goes_on_with_the_next(tmp_pa
     (done,) = ResultStore(tmp_path).records()
     # The second cell can't end: it waits for the device.
     with (
-        locks.sole_use("cpu", lambda: None),
+        locks.device_lock("cpu", lambda: None),
         subprocess.Popen(
             [sys.executable, str(ROOT / "run_all.py"), *words, "2,4"],
             stdout=subprocess.PIPE,
@@ -67,7 +67,7 @@ def test_an_interrupted_profile_keeps_its_cells_and_goes_on_with_the_next(tmp_pa
         ) as run,
     ):
         assert run.stdout is not None
-        assert any("waits for another measurement" in line for line in run.stdout)
+        assert any("waiting for another measurement" in line for line in run.stdout)
         children = psutil.Process(run.pid).children(recursive=True)
         assert children
         run.send_signal(signal.SIGINT)

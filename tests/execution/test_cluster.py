@@ -15,7 +15,7 @@ import torch
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import cluster, cluster_jobs, status
-from benchmarks.execution.cluster import Job, Options, options_of
+from benchmarks.execution.cluster import Job, Options, parse_options
 from benchmarks.execution.cluster_jobs import Submitted, state_of
 from benchmarks.execution.worker import blank
 from benchmarks.planning.expand import expand
@@ -49,19 +49,19 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         found.append([case.id for case in cases])
         return {f"7_{number}": (case.id,) for number, case in enumerate(cases)}
 
-    monkeypatch.setattr(cluster, "_to_slurm", take)
+    monkeypatch.setattr(cluster, "_submit_to_slurm", take)
     return found
 
 
 def test_options_are_checked_and_what_is_for_sbatch_goes_through() -> None:
     given = {"partition": "gpu", "time": "90", "gpus": "1", "memory": "7.5", "sbatch.account": "a", "sbatch.qos": "b"}
-    assert options_of(given) == Options(
+    assert parse_options(given) == Options(
         partition="gpu", time=90, gpus=1, memory=7.5, sbatch={"account": "a", "qos": "b"}
     )
     with pytest.raises(UserError, match="did you mean 'partition'"):
-        options_of({"partiton": "gpu"})
+        parse_options({"partiton": "gpu"})
     with pytest.raises(UserError, match="--cluster-option: time"):
-        options_of({"time": "soon"})
+        parse_options({"time": "soon"})
 
 
 def test_what_is_done_or_in_a_live_job_is_not_submitted(
@@ -86,11 +86,11 @@ def test_a_measurement_is_done_wherever_slurm_made_it(
     store.write(blank(there, torch.device("cpu")))
     assert {row["run"]: row["state"] for row in status.rows(store)} == {
         there.id: "done",
-        cluster_jobs.wherever(planned[1]).id: "waiting",
+        cluster_jobs.without_machine(planned[1]).id: "waiting",
     }
     monkeypatch.setattr(cluster_jobs, "slurm_queue", dict)
     cluster.submit(planned, store, here, "auto", "slurm", Options())
-    first, second = (cluster_jobs.wherever(run).id for run in planned)
+    first, second = (cluster_jobs.without_machine(run).id for run in planned)
     assert handed == [[first, second], [second]]
 
 
@@ -98,7 +98,7 @@ def test_a_measurement_is_named_after_the_machine_that_makes_it(here: Environmen
     (run,) = expand(Suite.model_validate({"about": "x", "profile": [PROFILE]}), here)
     assert isinstance(run, ProfileRun)
     elsewhere = run.model_copy(update={"hardware": "the login node"})
-    assert cluster._on_this_machine(elsewhere, here) == run
+    assert cluster.on_this_machine(elsewhere, here) == run
 
 
 def test_the_state_of_a_slurm_job_is_that_of_the_queue() -> None:
@@ -143,5 +143,5 @@ def test_two_jobs_on_this_machine_share_a_plan_and_status_shows_it_done(tmp_path
 def test_without_slurm_the_answer_is_one_line(tmp_path: Path) -> None:
     done = fgbench("run", "quick", "--results", str(tmp_path), "--cluster", "slurm", PATH="/nowhere")
     assert done.returncode == 2
-    assert "Slurm takes no job" in done.stderr
+    assert "Slurm accepts no job" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

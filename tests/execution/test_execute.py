@@ -26,7 +26,7 @@ from benchmarks.training.train import Diverged, Trainer
 from methods.plain.model import Plain
 from results.record import Record
 from results.settings import AnyRun, Run
-from results.store import CHECKPOINT, ResultsError, ResultStore, write_whole
+from results.store import CHECKPOINT, WEIGHTS, ResultsError, ResultStore, write_whole
 
 SMALL = {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32}
 RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}
@@ -146,8 +146,8 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     record = store.read(run.id)
     assert record is not None
     assert record.resumed == 1
-    whole = load_file(store.root / "whole" / run.id / execute.WEIGHTS)
-    resumed = load_file(store.root / run.id / execute.WEIGHTS)
+    whole = load_file(store.root / "whole" / run.id / WEIGHTS)
+    resumed = load_file(store.root / run.id / WEIGHTS)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     rows = store.predictions(run.id)
     pd.testing.assert_frame_equal(rows, ResultStore(store.root / "whole").predictions(run.id))
@@ -317,7 +317,7 @@ def test_a_run_in_its_own_process_gives_the_same_weights_and_tells_how_far_it_is
     assert execute.execute([run], store, here, Console(file=said, width=300), own_process=True).done == [run.id]
     assert [f"epoch {epoch}/3" in said.getvalue() for epoch in (1, 2, 3)] == [True] * 3
     execute.execute([run], ResultStore(store.root / "here"), here, QUIET)
-    apart, in_this = (load_file(root / run.id / execute.WEIGHTS) for root in (store.root, store.root / "here"))
+    apart, in_this = (load_file(root / run.id / WEIGHTS) for root in (store.root, store.root / "here"))
     assert all(torch.equal(apart[name], in_this[name]) for name in apart)
 
 

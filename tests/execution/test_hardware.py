@@ -30,6 +30,6 @@ def test_a_user_that_the_system_has_no_name_for_can_measure(monkeypatch: pytest.
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**20 + 7)
-    with locks.sole_use("test-of-names", lambda: None):
+    with locks.device_lock("test-of-names", lambda: None):
         pass
     cluster_jobs.slurm_queue()

@@ -14,32 +14,32 @@ import psutil
 import pytest
 
 from benchmarks import isolation
-from benchmarks.isolation import Tell, WorkerDied
+from benchmarks.isolation import Send, WorkerDied
 
 ROOT = Path(__file__).parents[2]
 
 
-def count(upto: int, tell: Tell) -> int:
+def count(upto: int, send: Send) -> int:
     for number in range(upto):
-        tell(number)
+        send(number)
     return os.getpid()
 
 
-def raise_error(tell: Tell) -> None:
+def raise_error(send: Send) -> None:
     raise ValueError("out of luck")
 
 
-def die(how: int, tell: Tell) -> None:
+def die(how: int, send: Send) -> None:
     os.kill(os.getpid(), how)
     time.sleep(60)
 
 
-def leave(tell: Tell) -> None:
+def leave(send: Send) -> None:
     os._exit(3)
 
 
-def tell_and_sleep(tell: Tell) -> None:
-    tell(os.getpid())
+def send_and_sleep(send: Send) -> None:
+    send(os.getpid())
     time.sleep(60)
 
 
@@ -55,7 +55,7 @@ def gone(pid: int, seconds: float = 30.0) -> bool:
 
 def test_it_is_another_process_whose_words_are_heard_in_their_order() -> None:
     words: list[int] = []
-    pid = isolation.call(count, 5, hear=words.append)
+    pid = isolation.run_isolated(count, 5, on_message=words.append)
     assert words == [0, 1, 2, 3, 4]
     assert pid != os.getpid()
     assert gone(pid)
@@ -63,7 +63,7 @@ def test_it_is_another_process_whose_words_are_heard_in_their_order() -> None:
 
 def test_what_it_raises_is_raised_here() -> None:
     with pytest.raises(ValueError, match="out of luck"):
-        isolation.call(raise_error, hear=print)
+        isolation.run_isolated(raise_error, on_message=print)
 
 
 @pytest.mark.parametrize(
@@ -72,19 +72,19 @@ def test_what_it_raises_is_raised_here() -> None:
 )
 def test_a_death_by_a_signal_is_told_in_a_sentence(how: signal.Signals, said: str) -> None:
     with pytest.raises(WorkerDied, match=said) as death:
-        isolation.call(die, how, hear=print)
+        isolation.run_isolated(die, how, on_message=print)
     assert death.value.signal == how
 
 
 def test_an_end_without_an_answer_is_told_with_its_exit_code() -> None:
     with pytest.raises(WorkerDied, match="exit code 3") as death:
-        isolation.call(leave, hear=print)
+        isolation.run_isolated(leave, on_message=print)
     assert death.value.signal is None
 
 
 def test_one_that_is_asked_to_end_was_interrupted_and_did_not_fail() -> None:
     with pytest.raises(KeyboardInterrupt):
-        isolation.call(die, signal.SIGTERM, hear=print)
+        isolation.run_isolated(die, signal.SIGTERM, on_message=print)
 
 
 def test_an_interrupted_caller_ends_it() -> None:
@@ -95,18 +95,17 @@ def test_an_interrupted_caller_ends_it() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        isolation.call(tell_and_sleep, hear=interrupt)
+        isolation.run_isolated(send_and_sleep, on_message=interrupt)
     assert gone(heard[0])
 
 
 def test_it_ends_with_a_caller_that_is_killed() -> None:
     code = (
-        "from benchmarks import apart; import test_apart; "
-        "apart.call(test_apart.tell_and_sleep, hear=lambda pid: print(pid, flush=True))"
+        "from benchmarks.isolation import run_isolated; from tests.execution.test_isolation import send_and_sleep; "
+        "run_isolated(send_and_sleep, on_message=lambda pid: print(pid, flush=True))"
     )
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     ) as caller:
         assert caller.stdout is not None
         pid = int(caller.stdout.readline())

@@ -110,7 +110,7 @@ def work_on(runs: list[AnyRun], root: Path, carry_out: worker.CarryOut) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResultStore:
-    monkeypatch.setattr(execute, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(execute, "POLL_SECONDS", 0.05)
     store = ResultStore(tmp_path)
     store.prepare()
     return store
@@ -199,7 +199,7 @@ def measure_alone(device: str, told: Any, waited_for: Any) -> None:
         told.put("waits")
         waited_for.set()
 
-    with locks.sole_use(device, wait):
+    with locks.device_lock(device, wait):
         told.put("began")
         assert waited_for.wait(60)
         told.put("ended")
@@ -225,15 +225,15 @@ def test_a_claim_ends_with_the_process_that_holds_it(runs: list[AnyRun], store: 
     while not (store.root / "journal.txt").exists():
         assert other.is_alive()
         time.sleep(0.005)
-    with locks.claim(folder) as ours:
-        assert not ours
+    with locks.run_lock(folder) as locked:
+        assert not locked
     other.kill()
     other.join()
-    with locks.claim(folder) as ours:
-        assert ours
+    with locks.run_lock(folder) as locked:
+        assert locked
 
 
 def test_a_folder_that_takes_no_claim_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / locks.FILE).mkdir()
-    with pytest.raises(ResultsError, match=r"\.claim"), locks.claim(tmp_path):
+    with pytest.raises(ResultsError, match=r"\.lock"), locks.run_lock(tmp_path):
         pass

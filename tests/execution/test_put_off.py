@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.environment import Environment
 from benchmarks.execution import execute, heartbeat
 from benchmarks.execution.heartbeat import Heartbeat
-from benchmarks.execution.time_budget import Budget, Pace
+from benchmarks.execution.time_budget import DurationEstimator, TimeBudget
 from benchmarks.execution.worker import blank
 from benchmarks.training.listener import Listener
 from results.record import Record
@@ -26,7 +26,7 @@ LONG, SHORT = small_run(epochs=20), small_run(epochs=1)
 
 def interrupted(store: ResultStore, run: AnyRun, done: float) -> None:
     now = datetime.now(UTC)
-    beat = Heartbeat(run=run.id, label="", host="h", pid=1, began=now, updated=now, work=100.0, done=done)
+    beat = Heartbeat(run=run.id, label="", host="h", pid=1, started=now, updated=now, work=100.0, done=done)
     (store.folder(run.id) / heartbeat.FILE).write_text(beat.model_dump_json(), encoding="utf-8")
 
 
@@ -45,10 +45,12 @@ def test_a_run_that_is_nearly_done_is_not_put_off(
 
     whole = execute.work_of(LONG, Environment())
 
-    def seconds(_: Pace, case: AnyRun, work: float) -> Any:
+    def seconds(_: DurationEstimator, case: AnyRun, work: float) -> Any:
         return 1000.0 * work / whole if case.id == LONG.id else None
 
-    monkeypatch.setattr(Pace, "seconds", seconds)
-    execute.execute([LONG, SHORT], store, Environment(), Console(quiet=True), carry_out=carry_out, budget=Budget(200.0))
+    monkeypatch.setattr(DurationEstimator, "seconds", seconds)
+    execute.execute(
+        [LONG, SHORT], store, Environment(), Console(quiet=True), carry_out=carry_out, budget=TimeBudget(200.0)
+    )
     assert order[0] == first.id
     assert len(order) == 2

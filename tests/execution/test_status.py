@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.execution import heartbeat, status
 from benchmarks.execution.cluster_jobs import Submitted
-from benchmarks.execution.display import Display, time_left, told
+from benchmarks.execution.display import PlanDisplay, format_heartbeat, format_time_left
 from benchmarks.execution.heartbeat import Heartbeat, HeartbeatWriter
 from results.store import CHECKPOINT, ResultStore
 from tests.helpers import fake_results
@@ -82,15 +82,15 @@ def test_a_run_whose_process_is_gone_is_interrupted_where_it_was(store: ResultSt
 
 def test_another_hosts_run_is_believed_to_live_for_as_long_as_it_is_heard_of() -> None:
     now = datetime.now(UTC)
-    beat = Heartbeat(run="r", label="r", host="elsewhere", pid=1, began=now, updated=now, work=1.0)
+    beat = Heartbeat(run="r", label="r", host="elsewhere", pid=1, started=now, updated=now, work=1.0)
     assert beat.alive
-    assert not beat.model_copy(update={"updated": now - 2 * heartbeat.SILENCE}).alive
+    assert not beat.model_copy(update={"updated": now - 2 * heartbeat.STALE_AFTER}).alive
 
 
 def test_a_process_id_that_was_given_away_again_is_not_taken_for_the_runs() -> None:
     long_ago = datetime.now(UTC) - timedelta(days=365)
     here = heartbeat.socket.gethostname()
-    beat = Heartbeat(run="r", label="r", host=here, pid=os.getpid(), began=long_ago, updated=long_ago, work=1.0)
+    beat = Heartbeat(run="r", label="r", host=here, pid=os.getpid(), started=long_ago, updated=long_ago, work=1.0)
     assert not beat.alive
 
 
@@ -107,7 +107,7 @@ def test_runs_of_a_live_job_wait_and_those_of_a_dead_one_do_not(store: ResultSto
 
 
 def test_a_heartbeat_tells_rate_work_and_time_left(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(heartbeat, "SEND_SECONDS", 0.0)
     words: list[Heartbeat | str] = []
     with pulse(store, "on", words) as beating:
         time.sleep(0.05)
@@ -122,21 +122,23 @@ def test_a_heartbeat_tells_rate_work_and_time_left(store: ResultStore, monkeypat
     assert isinstance(third, Heartbeat)
     assert first.done == 20
     assert 0 < (first.images_per_s or 0) <= 20 / 0.05
-    assert first.seconds_left == pytest.approx((first.updated - first.began).total_seconds() * 4)
+    assert first.seconds_left == pytest.approx((first.updated - first.started).total_seconds() * 4)
     assert second.done == pytest.approx(30)
-    assert (third.done, third.heard, third.epoch, third.loss) == (50, pytest.approx(30), 1, 2.0)
+    assert (third.done, third.done_here, third.epoch, third.loss) == (50, pytest.approx(30), 1, 2.0)
     assert not (store.root / "on" / heartbeat.FILE).exists()
 
 
 def test_the_display_says_each_epoch_in_a_plain_line_where_there_is_no_terminal(tmp_path: Path) -> None:
     said = tmp_path / "said.txt"
-    with said.open("w", encoding="utf-8") as file, Display(Console(file=file, width=200), 2, 200.0) as display:
+    with said.open("w", encoding="utf-8") as file, PlanDisplay(Console(file=file, width=200), 2, 200.0) as display:
         now = datetime.now(UTC)
-        beat = Heartbeat(run="r", label="r", host="h", pid=1, began=now, updated=now, work=100.0, epochs=2)
+        beat = Heartbeat(run="r", label="r", host="h", pid=1, started=now, updated=now, work=100.0, epochs=2)
         display.run_begins(1, "plain")
-        display.hear(beat.model_copy(update={"done": 10.0, "heard": 10.0}))
-        display.hear(beat.model_copy(update={"done": 50.0, "heard": 50.0, "epoch": 1, "loss": 1.5, "memory": 2**31}))
-        display.hear("a word")
+        display.on_message(beat.model_copy(update={"done": 10.0, "done_here": 10.0}))
+        display.on_message(
+            beat.model_copy(update={"done": 50.0, "done_here": 50.0, "epoch": 1, "loss": 1.5, "memory": 2**31})
+        )
+        display.on_message("a word")
         display.run_ends("top-1 50 %", 100.0)
         display.run_skipped()
     first, second, third = said.read_text(encoding="utf-8").splitlines()
@@ -150,18 +152,18 @@ def test_a_terminal_sees_run_and_plan_without_lines_in_between(tmp_path: Path) -
     screen = tmp_path / "screen.txt"
     with screen.open("w", encoding="utf-8") as file:
         console = Console(file=file, width=200, force_terminal=True)
-        with Display(console, 2, 200.0) as display:
+        with PlanDisplay(console, 2, 200.0) as display:
             now = datetime.now(UTC)
             display.run_begins(1, "plain")
-            display.hear(
-                Heartbeat(run="r", label="r", host="h", pid=1, began=now, updated=now, work=9.0, epoch=1, epochs=3)
+            display.on_message(
+                Heartbeat(run="r", label="r", host="h", pid=1, started=now, updated=now, work=9.0, epoch=1, epochs=3)
             )
-            shown = [task.description for task in display.progress.tasks]
+            shown = [task.description for task in display.tasks]
     assert shown == ["[1/2] plain · epoch 1/3", "plan 0/2"]
 
 
 def test_long_times_are_told_in_days() -> None:
-    assert (time_left(None), time_left(61), time_left(86400 * 2 + 3600)) == (
+    assert (format_time_left(None), format_time_left(61), format_time_left(86400 * 2 + 3600)) == (
         "time left unknown",
         "1:01 left",
         "2 d 1 h left",
@@ -193,6 +195,6 @@ def test_an_accuracy_of_an_earlier_epoch_is_said_to_be_one(tmp_path: Path) -> No
     lines: list[object] = []
     with HeartbeatWriter(tmp_path, "run", "label", 100.0, lines.append) as beating:
         beating.epoch({"epoch": 1, "loss": 0.5, "test_top1": 0.25, "images_per_s": 10.0}, 3)
-        assert "test 25.0 %" in told(beating.beat)
+        assert "test 25.0 %" in format_heartbeat(beating.heartbeat)
         beating.epoch({"epoch": 2, "loss": 0.4, "images_per_s": 10.0}, 3)
-        assert "test 25.0 % (epoch 1)" in told(beating.beat)
+        assert "test 25.0 % (epoch 1)" in format_heartbeat(beating.heartbeat)

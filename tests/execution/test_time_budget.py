@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks.environment import Environment
 from benchmarks.execution import execute, time_budget
-from benchmarks.execution.time_budget import Budget, Pace, TimeIsUp
+from benchmarks.execution.time_budget import DurationEstimator, TimeBudget, TimeIsUp
 from benchmarks.execution.worker import blank, work_of
 from benchmarks.hardware import device_name
 from benchmarks.training import checkpoint
@@ -52,9 +52,9 @@ def test_when_the_time_is_up_the_run_that_is_on_is_interrupted_and_the_rest_is_l
         return do_nothing(case, store, environment, listener)
 
     runs = [SHORT, LONG]
-    summary = execute.execute(runs, store, Environment(), QUIET, carry_out=carry_out, budget=Budget(300.0))
+    summary = execute.execute(runs, store, Environment(), QUIET, carry_out=carry_out, budget=TimeBudget(300.0))
     assert summary.done == [SHORT.id]
-    assert summary.left == [LONG.id]
+    assert summary.unfinished == [LONG.id]
     assert store.read(LONG.id) is None
 
 
@@ -70,8 +70,8 @@ def test_a_training_that_is_cut_off_goes_on_from_its_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", rings_after_the_second_epoch)
-        assert execute.execute([run], store, Environment(), QUIET, budget=Budget(300.0)).left == [run.id]
-    assert execute.execute([run], store, Environment(), QUIET, budget=Budget(300.0)).done == [run.id]
+        assert execute.execute([run], store, Environment(), QUIET, budget=TimeBudget(300.0)).unfinished == [run.id]
+    assert execute.execute([run], store, Environment(), QUIET, budget=TimeBudget(300.0)).done == [run.id]
     record = store.read(run.id)
     assert record is not None
     assert record.resumed == 1
@@ -85,9 +85,9 @@ def test_what_would_not_end_in_time_is_put_off_until_what_does_is_done(tmp_path:
         order.append(case.id)
         return do_nothing(case, store, environment, listener)
 
-    summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=carry_out, budget=Budget(200.0))
+    summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=carry_out, budget=TimeBudget(200.0))
     assert order == [SHORT.id, LONG.id]
-    assert summary.left == []
+    assert summary.unfinished == []
 
 
 def test_without_a_budget_nothing_is_put_off(tmp_path: Path) -> None:
@@ -97,20 +97,20 @@ def test_without_a_budget_nothing_is_put_off(tmp_path: Path) -> None:
 
 
 def test_a_pace_is_that_of_the_nearest_likeness() -> None:
-    pace, work = Pace(), work_of(SHORT, Environment())
-    assert pace.seconds(SHORT, work) is None
-    pace.learn(small_run("bilinear_cnn"), 10.0, 30.0)
-    assert pace.seconds(SHORT, 10.0) == pytest.approx(30.0)  # another method on the same network and size
-    pace.learn(LONG, 10.0, 20.0)
-    assert pace.seconds(SHORT, 5.0) == pytest.approx(10.0)  # the same method
-    assert pace.seconds(small_run(image_size=16), 5.0) is None  # another size
+    durations, work = DurationEstimator(), work_of(SHORT, Environment())
+    assert durations.seconds(SHORT, work) is None
+    durations.add(small_run("bilinear_cnn"), 10.0, 30.0)
+    assert durations.seconds(SHORT, 10.0) == pytest.approx(30.0)  # another method on the same network and size
+    durations.add(LONG, 10.0, 20.0)
+    assert durations.seconds(SHORT, 5.0) == pytest.approx(10.0)  # the same method
+    assert durations.seconds(small_run(image_size=16), 5.0) is None  # another size
 
 
 def test_an_alarm_does_not_outlive_its_budget() -> None:
-    with Budget(300.0).kept():
+    with TimeBudget(300.0).enforced():
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
-    with pytest.raises(TimeIsUp), Budget(0.1).kept():
+    with pytest.raises(TimeIsUp), TimeBudget(0.1).enforced():
         time.sleep(60)
 
 
@@ -119,7 +119,7 @@ def test_only_the_main_thread_can_keep_a_budget() -> None:
 
     def keep() -> None:
         try:
-            with time_budget.Budget(1.0).kept():
+            with time_budget.TimeBudget(1.0).enforced():
                 pass
         except RuntimeError as error:
             faults.append(error)

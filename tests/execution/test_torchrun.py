@@ -57,21 +57,21 @@ def test_two_processes_train_each_run_once_and_go_on_after_one_that_can_not_work
 
 
 def test_a_process_alone_has_nobody_to_tell(here: Environment) -> None:
-    assert (torchrun.size(), torchrun.follows()) == (1, False)
-    torchrun.say(None, here)
+    assert (torchrun.world_size(), torchrun.is_follower()) == (1, False)
+    torchrun.broadcast_next(None, here)
 
 
 def test_measurements_are_not_for_a_team(monkeypatch: pytest.MonkeyPatch, here: Environment) -> None:
     cost = {"methods": ["plain"], "backbones": ["test_resnet"], "image_sizes": [32]}
     training, measurement = expand(Suite.model_validate({"about": "x", "train": [TRAINING], "profile": [cost]}), here)
-    torchrun.check([training, measurement])
+    torchrun.refuse_measurements([training, measurement])
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "2")
-    torchrun.check([training])
+    torchrun.refuse_measurements([training])
     with pytest.raises(UserError, match="--only job=train"):
-        torchrun.check([training, measurement])
+        torchrun.refuse_measurements([training, measurement])
 
 
 def test_ranks_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "3")
     monkeypatch.setitem(os.environ, "RANK", "2")
-    assert (torchrun.size(), torchrun.follows()) == (3, True)
+    assert (torchrun.world_size(), torchrun.is_follower()) == (3, True)

@@ -106,5 +106,5 @@ def test_the_bar_shows_one_thing_at_a_time() -> None:
         display.bytes("a[b].tgz", 500, 1000)
         display.bytes("a[b].tgz", 700, 1000)
         display.bytes("unpacking a[b].tgz", 1, None)
-        (task,) = display.progress.tasks
+        (task,) = display.tasks
         assert (task.completed, task.total) == (1, None)
