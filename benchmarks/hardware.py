@@ -77,7 +77,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
             "driver_version": sensors.driver_version,
             **sensors.state(),
         }
-    return found
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def state(device: torch.device, sensors: GpuSensors) -> dict[str, Any]:
@@ -185,12 +185,19 @@ def reset_peak_resident() -> int:
     return resident_bytes()
 
 
-def peak_resident_bytes() -> int:
-    """Peak resident memory of this process since the last reset; since its start if this is not Linux."""
+def status_bytes(field: str) -> int | None:
+    """A field of this process's `/proc/self/status` in bytes; None if this is not Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
+    return None
+
+
+def peak_resident_bytes() -> int:
+    """Peak resident memory of this process since the last reset; since its start if this is not Linux."""
+    if (peak := status_bytes("VmHWM")) is not None:
+        return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from benchmarks.hardware import peak_resident_bytes, reset_peak_resident, resident_bytes
+from benchmarks.hardware import peak_resident_bytes, reset_peak_resident, resident_bytes, status_bytes
 from results.speed import Phase
 
 
@@ -139,12 +140,10 @@ def limited(device: torch.device, limit: int) -> Iterator[None]:
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
         return
-    before = _data_bytes()
+    before = status_bytes("VmData")  # what counts against RLIMIT_DATA
     if before is None:
         yield
         return
-    import resource  # not on Windows
-
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     allowed = before + limit
     if hard != resource.RLIM_INFINITY:
@@ -154,12 +153,3 @@ def limited(device: torch.device, limit: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _data_bytes() -> int | None:
-    """Bytes of this process that count against `RLIMIT_DATA`; None if this is not Linux."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) * 1024
-    return None

@@ -46,13 +46,13 @@ class Batches:
         self.source: Source | None = None
         """Must be set before the first batch: it is opened when the free memory is known."""
 
-    def training_feed(self, batch_size: int, wish: Sampling) -> Feed:
+    def training_feed(self, batch_size: int, sampling: Sampling) -> Feed:
         """Training batches before augmentation, sampled as the method requires."""
         rows, world = self.rows["train"], self.processes.world
         last = len(rows) % batch_size
-        sampling = None
-        if wish.classes is not None and wish.images_per_class is not None:
-            sampling = wish.classes, wish.images_per_class
+        groups = None
+        if sampling.classes is not None and sampling.images_per_class is not None:
+            groups = sampling.classes, sampling.images_per_class
         return Feed(
             self._source,
             rows,
@@ -61,7 +61,7 @@ class Batches:
             seed=self.run.seed,
             # Batch norm can't learn from one image with a 1 × 1 map: no process may get just one from the last batch.
             drop_last=0 < last < 2 * world and len(rows) > batch_size,
-            sampling=sampling,
+            sampling=groups,
             part=(self.processes.rank, world),
         )
 

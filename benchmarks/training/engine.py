@@ -145,7 +145,7 @@ class Engine:
         self.build()
         gc.collect()  # the previous method and its compiled functions refer to each other
         torch.cuda.empty_cache()
-        return f"out of memory with {failed} images at a time; goes on with {self.micro_batch_limit}"
+        return f"out of memory with {failed} images at a time; continues with {self.micro_batch_limit}"
 
 
 def number_of_pieces(images: int, micro_batch: int) -> int:

@@ -255,7 +255,7 @@ class Trainer:
         if saved is not None:
             self.state.notes += [note for note in notes if note not in self.state.notes]
             batches = f" and {self.state.batch} batches" if self.state.batch else ""
-            self.listener.note(f"goes on after epoch {self.state.epoch}{batches} of {self.epochs}")
+            self.listener.note(f"resumes after epoch {self.state.epoch}{batches} of {self.epochs}")
         elif notes:
             self.listener.note("training starts again from the beginning")
         self.tensorboard.close()

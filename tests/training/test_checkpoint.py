@@ -51,7 +51,7 @@ def test_a_damaged_checkpoint_is_detected_and_the_previous_one_used(damage: Any,
     damage(begun(tmp_path) / CHECKPOINT)
     trained, notes = resume(tmp_path)
     assert CHECKPOINT in notes[0]
-    assert notes[1] == "goes on after epoch 1 and 1 batches of 2"
+    assert notes[1] == "resumes after epoch 1 and 1 batches of 2"
     assert trained.state.notes == notes[:1]
     assert equal(outcome(trained), outcome(train(RUN, tmp_path / "whole")))
 

@@ -112,7 +112,7 @@ def test_after_a_lack_of_memory_training_continues_with_smaller_pieces_and_notes
     limit_memory(monkeypatch, 3, after)
     trained = train(run, tmp_path / "limited", micro_batch=micro_batch)
     assert trained.micro_batch == 2
-    assert "out of memory with 4 images at a time; goes on with 2" in trained.notes
+    assert "out of memory with 4 images at a time; continues with 2" in trained.notes
     assert trained.state.resumed == (after > 0)  # the first epoch, of three batches, was complete
     assert_same_training(outcome(trained), whole)
 
@@ -138,5 +138,5 @@ def test_a_lack_of_memory_before_any_step_halves_the_configured_size(
 ) -> None:
     raise_once(monkeypatch, "initialise", torch.OutOfMemoryError("CUDA out of memory"))
     trained = train(small_run(backbone=SWIN, batch_size=8), tmp_path, micro_batch=micro_batch)
-    assert trained.notes[0] == f"out of memory with {had} images at a time; goes on with {had // 2}"
+    assert trained.notes[0] == f"out of memory with {had} images at a time; continues with {had // 2}"
     assert trained.micro_batch == had // 2
