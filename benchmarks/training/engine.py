@@ -35,9 +35,8 @@ NO_GRAD_FACTOR = 4
 class Engine:
     """Computes for a training. Its only state is the method, and how many images fit into memory.
 
-    After a lack of memory, it halves the number of images of a backward pass. That is no search for the largest one,
-    as `profiling.max_batch` makes it with a fresh process for each try: a training keeps its process, and what it has
-    trained.
+    After a lack of memory, it halves the number of images of a backward pass. It does not search for the largest number
+    as `profiling.max_batch` does, with a fresh process for each try: a training must keep its process and progress.
     """
 
     def __init__(self, run: Run, environment: Environment, classes: int, processes: Processes) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import isolation
 from benchmarks.profiling import max_batch, memory
 from benchmarks.training.device import ran_out_of_memory
 from benchmarks.training.optim import take_steps
@@ -112,16 +113,16 @@ def test_a_try_that_dies_of_anything_but_memory_is_an_error(
     monkeypatch: pytest.MonkeyPatch, device: str, ended_by: int | None, lacked: bool
 ) -> None:
     def die(*_: object, **__: object) -> bool:
-        death = max_batch.isolation.WorkerDied("gone")
+        death = isolation.WorkerDied("gone")
         death.signal = ended_by
         raise death
 
-    monkeypatch.setattr(max_batch.isolation, "call", die)
+    monkeypatch.setattr(isolation, "run_isolated", die)
     run = SimpleNamespace(batch_size=4, device=device, model_copy=lambda update: update)
     if lacked:
         assert max_batch.largest_batch(run, "train", 1) == 0  # type: ignore[arg-type]
         return
-    with pytest.raises(max_batch.isolation.WorkerDied):
+    with pytest.raises(isolation.WorkerDied):
         max_batch.largest_batch(run, "train", 1)  # type: ignore[arg-type]
 
 
