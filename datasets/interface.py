@@ -102,6 +102,11 @@ class Dataset(ABC):
         """Whether there are boxes; a reader that opens many files for them says so without opening any."""
         return self.boxes is not None
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the annotated parts; a reader that computes the points gives the names without them."""
+        return self.parts.names if self.parts else ()
+
     @cached_property
     def split_hash(self) -> str:
         """SHA-256 over the sorted lines `path <tab> label <tab> split`: equal exactly if the split table is equal."""

@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
+from results.errors import ResultsError
 from results.record import Record
 from results.settings import flat
 
@@ -31,10 +32,6 @@ PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 """The one before, kept while a new one is written."""
 PLANNED = "planned.json"
 """In `reference/`: the rows of the project's numbers that are not there, and why."""
-
-
-class ResultsError(Exception):
-    """The results folder can't be used as it is. One line that names the file and says what to do."""
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

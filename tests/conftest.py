@@ -67,7 +67,6 @@ def fgbench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     def run(*words: object) -> tuple[int, str]:
         stream = io.StringIO()
         console = Console(file=stream, width=120)
-        monkeypatch.setattr(run_all, "console", console)
         monkeypatch.setattr(terminal, "console", console)
         done = CliRunner().invoke(run_all.app, [str(word) for word in words])
         if done.exception is not None and not isinstance(done.exception, SystemExit):

@@ -1,11 +1,11 @@
-"""What the command line takes and shows: words, numbers, the device; rows."""
+"""Reading words and numbers from the command line, and printing lines and tables."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,16 +14,27 @@ from rich.table import Column, Table
 from benchmarks.errors import UserError
 
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
-"""Tables fold to the terminal, or to COLUMNS; in a file or a pipe they have room."""
+"""Tables fold to the width of the terminal, or to COLUMNS; in a file or a pipe they are 160 characters wide."""
+
+
+def line(text: object, style: str | None = None) -> None:
+    """Prints text as it is: no markup, no line breaks."""
+    console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def lines(texts: Iterable[object]) -> None:
+    """Prints each text as a `line`."""
+    for text in texts:
+        line(text)
 
 
 def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:
-    """Rows as a table, or as JSON for programs. Names from outside stay text."""
+    """Prints rows as a table, or as JSON for programs. Names from outside are not read as markup."""
     if as_json:
         print(json.dumps(list(rows), indent=2))  # noqa: T201 - the program's output
         return
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    # Folded, not cut: what is cut off may be all that tells two rows apart.
+    # Folded, not cut: what is cut off may be all that distinguishes two rows.
     table = Table(*(Column(column, overflow="fold") for column in columns), title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
@@ -40,7 +51,7 @@ def words(text: str) -> list[str]:
 
 
 def whole_numbers(text: str, flag: str) -> list[int]:
-    """`"1,2"` -> `[1, 2]`, one at the least. Raises `UserError` naming the flag."""
+    """`"1,2"` -> `[1, 2]`, at least one. Raises `UserError` naming the flag."""
     try:
         numbers = [int(word) for word in words(text)]
     except ValueError:

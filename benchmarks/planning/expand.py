@@ -1,4 +1,4 @@
-"""A suite -> a list of frozen Runs. Everything a Run depends on is looked up here, before anything is computed."""
+"""A suite -> a list of frozen Runs, with everything a Run depends on resolved before anything is computed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-import methods
 from benchmarks import hardware
 from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment, subsets
 from benchmarks.errors import UserError, require_known
-from benchmarks.planning import batch_sweep, recipes
+from benchmarks.planning import batch_sweep, method_checks, method_files, recipes
+from benchmarks.planning.method_files import split_name
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, matches, none_fits
 from benchmarks.planning.phases import phase_plans
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
@@ -25,7 +25,7 @@ from results.settings import AnyRun, ProfileRun, Recipe, Run
 
 @dataclass(frozen=True)
 class Changes:
-    """What the command line asks for on top of a suite: `--set`, `--only`, `--seeds`."""
+    """Changes to a suite from the command line: `--set`, `--only`, `--seeds`."""
 
     set: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ NO_CHANGES = Changes()
 
 
 def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES) -> list[AnyRun]:
-    """Every Run of a suite, in order, none twice. Raises `UserError`, `DatasetError` or `BackboneError`."""
+    """Every Run of a suite, in order, without duplicates. Raises `UserError`, `DatasetError` or `BackboneError`."""
     if not suite.train:
         changes = replace(changes, set=_of_profiles(changes.set))
     if fault := fault_of(changes.set, OF_TRAINING if suite.train else OF_PROFILE):
@@ -47,12 +47,36 @@ def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES
     ]
     distinct: dict[str, AnyRun] = {}
     for case in cases:
-        if not (batch_sweep.member(case) and case.hash in distinct):  # which may be asked for by itself
+        if not (batch_sweep.member(case) and case.hash in distinct):  # that size was also requested by itself
             distinct[case.hash] = case
     chosen = [case for case in distinct.values() if matches(case, changes.only)]
     if cases and not chosen:
         raise UserError(none_fits((case.model_dump(mode="json") for case in distinct.values()), changes.only))
     return chosen
+
+
+def left_out(suite: Suite, changes: Changes = NO_CHANGES) -> list[str]:
+    """One line for each method that `methods: all` leaves out because it can't use one of the backbones."""
+    entries: list[Training | Profiling] = [*suite.train, *suite.profile]
+    faults = (
+        _unsupported(entry, name, backbone, changes)
+        for entry in entries
+        for name in entry.methods
+        for backbone in entry.backbones
+    )
+    return list(dict.fromkeys(fault for fault in faults if fault))
+
+
+def _unsupported(entry: Training | Profiling, name: str, backbone: BackboneChoice, changes: Changes) -> str | None:
+    """Why a method of `all` can't use a backbone; None if it can, or was asked for by its own name."""
+    if not entry.skip_unsupported:
+        return None
+    method, variant = split_name(name)
+    asked = deep_merge(entry.set, changes.set).get("options", {})
+    options = deep_merge(method_files.options_of(method, variant), asked)
+    check_name(backbone.name)
+    fault = method_checks.missing_attention(name, method, options, backbone.name)
+    return fault and f"left out: {name} on {backbone.name}: {fault}"
 
 
 def _trainings(entry: Training, environment: Environment, changes: Changes) -> Iterator[Run]:
@@ -65,6 +89,8 @@ def _trainings(entry: Training, environment: Environment, changes: Changes) -> I
     for dataset in chosen:
         for name in entry.methods:
             for backbone in entry.backbones or [_own_backbone(name, entry)]:
+                if _unsupported(entry, name, backbone, changes):
+                    continue
                 drafted = _training(entry, name, dataset, backbone, environment, changes)
                 for seed in seeds:
                     yield drafted.model_copy(update={"seed": seed})
@@ -88,7 +114,7 @@ def _training(
     resolved = {
         "method": method,
         "variant": variant,
-        "options": recipes.options_of(method, variant),
+        "options": method_files.options_of(method, variant),
         "dataset": opened.name,
         "dataset_options": options,
         "split_sha256": opened.split_hash,
@@ -97,14 +123,14 @@ def _training(
         "weights_sha256": file.sha256 if file else None,
         "allow_unfilled": backbone.allow_unfilled,
         "protocol": entry.protocol,
-        "revision": recipes.method_file(method).revision,
+        "revision": method_files.method_file(method).revision,
         "seed": 0,
     }
     asked = (changed.get("recipe", {}) for changed in (entry.set, changes.set))
     recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.name, *asked)
     fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
     run = parse(Run, deep_merge(resolved, overrides, fixed), name)
-    # What is left out need not fit what is asked of the others.
+    # A Run that --only leaves out need not fit the settings requested for the others.
     if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
         _check_method(run)
         _check_recipe(run, overrides.get("recipe", {}))
@@ -112,7 +138,7 @@ def _training(
 
 
 def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is asked for where nothing is trained: a key that a recipe has too, as `optimizer`, is then a profile's."""
+    """`--set` where nothing is trained: a key that a recipe has too, such as `optimizer`, then means the profile's."""
     recipe = overrides.get("recipe")
     if not isinstance(recipe, Mapping):
         return overrides
@@ -121,21 +147,22 @@ def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_method(run: AnyRun) -> None:
     for option in run.options:
-        require_known(f"option of {run.method}", option, recipes.constructor_options(run.method))
-    recipes.check_attention(run.label, run.method, run.options, run.backbone)
+        require_known(f"option of {run.method}", option, method_checks.constructor_options(run.method))
+    if fault := method_checks.missing_attention(run.label, run.method, run.options, run.backbone):
+        raise UserError(f"{run.label}: {fault}")
 
 
 def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
     recipe = run.recipe
-    names = [phase.name for phase in phase_plans(recipes.stand_in(run.label, run.method, run.options), recipe)]
+    names = [phase.name for phase in phase_plans(method_checks.stand_in(run.label, run.method, run.options), recipe)]
     if "epochs" in asked and all(name in recipe.phases and recipe.phases[name].epochs for name in names):
         raise UserError(
             f"{run.label}: this recipe gives every phase its own epochs; "
             f"set phases.{names[0]}.epochs in place of epochs"
         )
-    if recipe.augment.mixing.active and not methods.load(run.method).soft_labels:
+    if recipe.augment.mixing.active and not method_checks.load(run.method).soft_labels:
         raise UserError(
-            f"{run.label}: {run.method} needs one class per image, which mixup and CutMix don't leave; "
+            f"{run.label}: {run.method} needs one class per image, and mixup and CutMix blend them; "
             f"set augment.mixing.probability to 0, or leave {run.method} out"
         )
     if recipe.stored_size < recipe.image_size:  # evaluation crops the centre, whatever training does
@@ -146,20 +173,21 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
 
 
 def _profiles(entry: Profiling, environment: Environment, changes: Changes) -> Iterator[ProfileRun]:
-    # Of `--set`, a profile beside trainings takes what it has.
+    # In a suite that also trains, a profile takes only the settings that it has.
     overrides = {key: value for key, value in deep_merge(entry.set, changes.set).items() if key in OF_PROFILE}
     pretrained = overrides.pop("pretrained", None)
-    networks = [(one.name, _network_options(one, pretrained, environment)) for one in entry.backbones]
+    networks = [(one, _network_options(one, pretrained, environment)) for one in entry.backbones]
+    pairs = [pair for pair in product(entry.methods, networks) if not _unsupported(entry, pair[0], pair[1][0], changes)]
     swept = entry.batch_sizes == "sweep"
     batch_sizes = batch_sweep.BATCHES if swept else entry.batch_sizes
-    asked = product(entry.methods, networks, entry.image_sizes, batch_sizes, entry.precisions, entry.compile)
-    for name, (backbone, backbone_options), image_size, batch_size, precision, compiled in asked:
+    asked = product(pairs, entry.image_sizes, batch_sizes, entry.precisions, entry.compile)
+    for (name, (backbone, backbone_options)), image_size, batch_size, precision, compiled in asked:
         method, variant = split_name(name)
         values = {
             "method": method,
             "variant": variant,
-            "options": recipes.options_of(method, variant),
-            "backbone": backbone,
+            "options": method_files.options_of(method, variant),
+            "backbone": backbone.name,
             "backbone_options": backbone_options,
             "classes": entry.classes,
             "image_size": image_size,
@@ -180,11 +208,11 @@ def _profiles(entry: Profiling, environment: Environment, changes: Changes) -> I
 
 
 def _network_options(backbone: BackboneChoice, pretrained: str | None, environment: Environment) -> dict[str, Any]:
-    """timm options of a network whose speed is measured: those that its weight file asks for, so that what is timed
-    is what trains, under the suite's own.
+    """timm options of a network whose speed is measured: those of its weight file, so that the measured network is the
+    one that trains, with the suite's own on top.
 
-    The weights' values do not matter to a speed, so a network without a file of its own is measured as timm has it. A
-    file that is named has to be there: it may be of another network than timm's.
+    The values of the weights do not affect speed, so a network without a weight file is measured as timm builds it. A
+    file that is named must exist, since its network may differ from timm's.
     """
     check_name(backbone.name)
     choice = pretrained or backbone.pretrained
@@ -198,7 +226,7 @@ def _network_options(backbone: BackboneChoice, pretrained: str | None, environme
 
 
 def _input(entry: Profiling, image_size: int, environment: Environment) -> dict[str, Any] | None:
-    """Images of the dataset as the common recipe has them, at another size in proportion."""
+    """Images of the dataset, prepared by the common recipe at this size."""
     if entry.dataset is None:
         return None
     opened = environment.open(entry.dataset.name, entry.dataset.options)
@@ -215,29 +243,20 @@ def _input(entry: Profiling, image_size: int, environment: Environment) -> dict[
     }
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """`method` or `method:variant` -> both, checked. Raises `UserError` with the nearest name."""
-    method, _, variant = name.partition(":")
-    require_known("method", method, methods.available())
-    variant = variant or "paper"
-    recipes.options_of(method, variant)
-    return method, variant
-
-
 def _own_backbone(name: str, entry: Training) -> BackboneChoice:
     if entry.protocol == "common":
         raise UserError(f"{name}: the common protocol compares methods on one backbone; name it in backbones")
     method, _ = split_name(name)
-    return BackboneChoice(name=recipes.method_file(method).recipe.backbone)
+    return BackboneChoice(name=method_files.method_file(method).recipe.backbone)
 
 
 def epochs_of(method: str, options: Mapping[str, Any], recipe: Recipe) -> int:
-    """Epochs of the whole training, the sum of its phases'. Raises `UserError` where those don't fit the recipe."""
-    return sum(phase.epochs for phase in phase_plans(recipes.stand_in(method, method, options), recipe))
+    """Epochs of all phases together. Raises `UserError` if the phases don't fit the recipe."""
+    return sum(phase.epochs for phase in phase_plans(method_checks.stand_in(method, method, options), recipe))
 
 
 def images_to_process(run: Run, environment: Environment) -> tuple[int, int]:
-    """Images a Run trains on and evaluates, summed over its epochs: what its wall time is made of."""
+    """Images that a Run trains on and evaluates, over all epochs: what its duration depends on."""
     recipe = run.recipe
     rows = environment.open(run.dataset, run.dataset_options).split(recipe.validation)
     epochs = epochs_of(run.method, run.options, recipe)

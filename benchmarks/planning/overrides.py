@@ -1,4 +1,4 @@
-"""`key=value` as people write it on the command line or in a suite: read, laid out as settings, checked, matched."""
+"""`key=value` from the command line or a suite: parsed, nested, checked, and matched against Runs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
         if not equals or not key:
             raise UserError(f"{flag} takes key=value, not {assignment!r}")
         if key in pairs:
-            raise UserError(f"{flag} {key} is given twice; several values stand as {key}=A,B")
-        if another := re.search(r",\s*([\w.]+=.*)", value):  # it would be one more pattern, which fits nothing
+            raise UserError(f"{flag} {key} is given twice; write several values as {key}=A,B")
+        if another := re.search(r",\s*([\w.]+=.*)", value):  # it would be read as one more pattern
             first = f"{flag} {key}={value[: another.start()]}"
             raise UserError(f"{flag} takes one setting at a time: {first} {flag} {another[1]}")
         pairs[key] = value
@@ -32,7 +32,7 @@ def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
 
 
 def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
-    """Dotted keys to nested settings, values read as YAML; a recipe's key may stand without `recipe.` before it."""
+    """Dotted keys to nested settings, values read as YAML. Keys of a recipe may omit `recipe.`."""
     result: dict[str, Any] = {}
     for dotted, text in assignments.items():
         path = dotted.split(".")
@@ -43,7 +43,7 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UserError(f"--set {dotted}: {text!r} is not a YAML value") from error
         if isinstance(value, str):
-            with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-5 for a word
+            with contextlib.suppress(ValueError):  # YAML 1.1 reads 1e-5 as a string
                 value = float(value)
         for key in reversed(path):
             value = {key: value}
@@ -52,12 +52,12 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
 
 
 def of_recipe(key: str) -> bool:
-    """Whether a setting is a recipe's alone, so that it may stand without `recipe.` before it."""
+    """Whether only a recipe has this setting, so that `recipe.` may be omitted."""
     return key not in Run.model_fields and key in Recipe.model_fields
 
 
 def in_recipe(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a suite file sets, each recipe's key below `recipe`, wherever it stood."""
+    """`set` of a suite file with every key of a recipe moved below `recipe`."""
     own = {key: value for key, value in changes.items() if of_recipe(key)}
     rest = {key: value for key, value in changes.items() if key not in own}
     return deep_merge({"recipe": own}, rest) if own else rest
@@ -72,14 +72,14 @@ OF_TRAINING = (
     "precision",
     "recipe",
 )
-"""What `--set`, or `set` in a suite, may change of a training. What names a Run (method, dataset, protocol …) is asked
-for by name."""
+"""What `--set`, or `set` in a suite, may change in a training. What identifies a Run (method, dataset, protocol …) has
+options of its own."""
 OF_PROFILE = ("options", "backbone_options", "pretrained", "precision", "optimizer")
-"""What it may change of a profile; of `pretrained`, only the network's options that the file asks for come into it."""
+"""What it may change in a profile. Of `pretrained`, only the network options of the file matter."""
 
 
 def fault_of(changes: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
-    """Why a plan can't be changed so, in words; None if its keys are among those `allowed` and fit a recipe."""
+    """Why these changes are not possible, in words; None if all keys are `allowed` and the values fit a recipe."""
     fields = {**ProfileRun.model_fields, **Run.model_fields}
     for key, value in changes.items():
         if key not in allowed:
@@ -96,22 +96,20 @@ KNOWN = frozenset(
     name
     for model in (Run, ProfileRun, Recipe)
     for name, field in model.model_fields.items()
-    if not field.exclude  # what says why a Run is in a plan, not what it is
+    if not field.exclude  # excluded fields say why a Run is planned, not what it is
 )
 """Settings that a Run has, or its recipe."""
 
 
 def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
-    """Whether a Run has these settings, each a pattern or several with commas between; keys may be dotted, and a
-    recipe's key may stand without `recipe.` before it.
-
-    Raises `UserError` for a setting that no Run has.
+    """Whether a Run has these settings, each a pattern or several separated by commas. Keys may be dotted; keys of a
+    recipe may omit `recipe.`. Raises `UserError` for a setting that no Run has.
     """
     return fits(case.model_dump(mode="json"), only)
 
 
 def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
-    """As `matches`, of settings as plain values; one that is not among them does not fit."""
+    """Like `matches`, for settings as plain values; a setting that is absent does not fit."""
     values = {**settings.get("recipe", {}), **settings}
     for dotted in only:
         if dotted.partition(".")[0] not in KNOWN:
@@ -123,13 +121,13 @@ def _fits(values: Any, path: Sequence[str], patterns: Sequence[str]) -> bool:
     value = _value(values, path)
     if value is ABSENT:
         return False
-    if isinstance(value, bool):  # people write them as YAML does
+    if isinstance(value, bool):  # written as in YAML: true, false
         return any(fnmatch.fnmatchcase(str(value).lower(), one.lower()) for one in patterns)
     return any(fnmatch.fnmatchcase(str(value), one) for one in patterns)
 
 
 ABSENT = object()
-"""In place of a value: there is no such setting."""
+"""Marks a setting that does not exist."""
 
 
 def _value(values: Any, path: Sequence[str]) -> Any:
@@ -141,7 +139,7 @@ def _value(values: Any, path: Sequence[str]) -> Any:
 
 
 def none_fits(planned: Iterable[Mapping[str, Any]], only: Mapping[str, str]) -> str:
-    """Says that `--only` leaves nothing of what is planned, and what comes nearest to a value that nothing has."""
+    """The message that `--only` leaves no Run, with the nearest value to one that no Run has."""
     flat = [{**one.get("recipe", {}), **one} for one in planned]
     for key, pattern in only.items():
         values = [value for one in flat if (value := _value(one, key.split("."))) is not ABSENT]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmarks.errors import UserError, require_known
-from methods.interface import Method, Phase
 from results.settings import PhaseSettings, Recipe
+
+if TYPE_CHECKING:
+    from methods.interface import Method, Phase
 
 
 class PhasePlan:
@@ -22,10 +26,10 @@ class PhasePlan:
 
 
 def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
-    """The method's phases with their epochs: the recipe's own numbers, else shares of its whole number.
+    """The method's phases with their epochs: as the recipe gives them, otherwise as shares of the recipe's total.
 
-    Each phase gets at least one epoch and their sum is the recipe's. Raises `UserError` for a phase in the recipe that
-    the method does not have, and for fewer epochs than phases.
+    Each phase gets at least one epoch, and shared epochs add up to the total. Raises `UserError` for a phase in the
+    recipe that the method does not have, and for fewer epochs than phases.
     """
     phases = method.phases()
     for name in recipe.phases:
@@ -36,17 +40,17 @@ def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
     if shared and left < len(shared):
         raise UserError(
             f"{recipe.epochs} epochs are too few for the phases {', '.join(phase.name for phase in phases)}; "
-            "each needs one at least"
+            "each needs at least one"
         )
     total = sum(phase.share for phase in shared)
-    plans, begun, used = [], 0.0, 0
+    plans, due, used = [], 0.0, 0
     for phase in phases:
         if phase.name in given:
             epochs = given[phase.name]
         else:  # rounding the running total keeps the sum equal to the budget
-            begun += phase.share / total * left
+            due += phase.share / total * left
             shared.remove(phase)
-            epochs = min(max(round(begun) - used, 1), left - used - len(shared))
+            epochs = min(max(round(due) - used, 1), left - used - len(shared))
             used += epochs
         plans.append(PhasePlan(phase, epochs, recipe))
     return plans

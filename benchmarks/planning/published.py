@@ -1,36 +1,36 @@
-"""What a Run answers of what is published, and in which settings it departs from that."""
+"""Which published rows a Run reproduces, and where its settings deviate from the paper's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from benchmarks.planning import recipes
+from benchmarks.planning import method_files, recipes
 from results.settings import Run, differences
 
 IN_PLACE = "{} in place of {}"
 DEFAULTS = ("precision", "allow_unfilled")
-"""What no paper's recipe says: it is meant at its default."""
+"""Settings that no paper's recipe has; the paper is taken to use their defaults."""
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
-    """The paper's rows that a Run's number stands beside, be its recipe shortened or not; `changed` says if it is.
+    """The published rows to show next to a Run, even if its recipe was shortened (`changed` says so).
 
-    None where the constructor options are not the variant's: that is another method.
+    Empty if the constructor options are not the variant's, which makes it a different method.
     """
-    if run.protocol != "paper" or run.options != recipes.options_of(run.method, run.variant):
+    if run.protocol != "paper" or run.options != method_files.options_of(run.method, run.variant):
         return []
-    found = recipes.published_answered(run.method, variant=run.variant, dataset=run.task, backbone=run.backbone)
-    return [row.model_dump() for row in found]
+    answered = method_files.published_answered(run.method, run.variant, run.task, run.backbone)
+    return [row.model_dump() for row in answered]
 
 
 def deviations(run: Run) -> list[str]:
     """What the paper's sources leave open or contradict, and what was chosen."""
-    return recipes.method_file(run.method).unspecified if run.protocol == "paper" else []
+    return method_files.method_file(run.method).unspecified if run.protocol == "paper" else []
 
 
 def changed(run: Run) -> list[str]:
-    """Each setting that is not that of the paper's recipe: `epochs: 2 in place of 160`."""
+    """Each setting that differs from the paper's recipe: `epochs: 2 in place of 160`."""
     if run.protocol != "paper":
         return []
     recipe = recipes.recipe_for(run.method, run.variant, "paper", run.dataset, run.backbone, {})

@@ -1,7 +1,7 @@
-"""The project's own numbers: the experiments they are made of, which Runs are missing, and which of those tell most.
+"""The project's reference results: their experiments, which Runs of them are missing, and in which order to run those.
 
-They are the rows of every suite that has a place among the numbers, and every published row by its paper's recipe. What
-is missing of them is written to `results/reference/planned.json`, from which reports show it as missing.
+They are the rows of every suite with a `numbers` position, and every published row by its paper's recipe. Missing ones
+are written to `results/reference/planned.json`, so that reports can show them as missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
-from benchmarks.planning import batch_sweep, expand, recipes, suite, suite_builders
+from benchmarks.planning import batch_sweep, expand, method_files, suite, suite_builders
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.overrides import fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
@@ -27,39 +27,39 @@ from results.settings import AnyRun, ProfileRun, Run, as_run, method_label
 from results.store import ResultStore
 
 ALL = "all"
-"""In place of a method: all the numbers."""
+"""In place of a method: all reference results."""
 COMMAND = "python run_all.py reproduce all --missing"
-"""Does what is missing."""
+"""Runs what is missing."""
 ANY_GPU = "any GPU"
-"""Hardware of a profile that is planned where there is none."""
+"""Hardware of a GPU profile that is planned on a machine without one."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One row of the numbers: Runs that differ in their seed (or repeat) alone."""
+    """One row of the reference results: Runs that differ only in their seed, or repeat."""
 
     suite: str
     names: dict[str, Any]
-    """What a table calls it: dataset, protocol, method, backbone, px, published …"""
+    """Cells of its table row: dataset, protocol, method, backbone, px, published …"""
     runs: tuple[AnyRun, ...]
-    """In the order of their seeds; empty where they can't be planned for want of data or weights."""
+    """In the order of their seeds; empty if they can't be planned because data or weights are missing."""
     gpu: bool
     """Whether it is left to machines with a GPU."""
     lacking: str | None = None
-    """The data or weights that are not here, in words that name no path."""
+    """The data or weights that are not here, without paths."""
 
     @property
     def seeds(self) -> list[int]:
-        """Of a training, or the numbers of a profile's repeats."""
+        """Of a training, or the repeats of a profile."""
         return [run.number for run in self.runs]
 
     def needs(self, device: str) -> str | None:
-        """What a machine that computes on `device` wants for it, in words; None: nothing."""
+        """What it needs that a machine computing on `device` lacks, in words; None if nothing."""
         return self.lacking or ("a GPU" if self.gpu and device != "cuda" else None)
 
 
 def experiments(environment: Environment, changes: Changes) -> list[Experiment]:
-    """All of them in the order of the suites, the papers' own recipes last; `--only` and `--seeds` narrow them."""
+    """All of them in the order of the suites, then the papers' recipes; `--only` and `--seeds` narrow them."""
     suites = [(name, suite.load(name)) for name in suite.available()]
     chosen = sorted((one for one in suites if one[1].numbers is not None), key=lambda one: one[1].numbers or 0)
     found = [row for name, one in chosen for row in _of_suite(name, one, environment, changes.seeds)]
@@ -73,7 +73,7 @@ def experiments(environment: Environment, changes: Changes) -> list[Experiment]:
 
 
 def _narrowed(row: Experiment, only: Mapping[str, str]) -> Experiment | None:
-    """The row with those of its Runs that have these settings; a row without Runs by what its names tell of them."""
+    """The row with its matching Runs, or None; a row without Runs is matched by its names."""
     if not row.runs:
         return row if any(fits(one, only) for one in _settings(row)) else None
     runs = tuple(run for run in row.runs if matches(run, only))
@@ -81,7 +81,7 @@ def _narrowed(row: Experiment, only: Mapping[str, str]) -> Experiment | None:
 
 
 def _settings(row: Experiment) -> Iterator[dict[str, Any]]:
-    """Of each Run, as plain values; of a row without Runs what its names tell: all methods, datasets and backbones."""
+    """Plain values of each Run; of a row without Runs, of each method, dataset and backbone in its names."""
     if row.runs:
         yield from (run.model_dump(mode="json") for run in row.runs)
         return
@@ -101,14 +101,14 @@ def _settings(row: Experiment) -> Iterator[dict[str, Any]]:
 
 
 def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
-    """The experiments with the Runs of which no finished record is known; those that have all are left out."""
+    """The experiments with only their Runs that have no finished record; without experiments that have them all."""
     done = answered(known)
     left = (replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
     return [row for row in left if row.runs or row.lacking]
 
 
 def unanswered(runs: Iterable[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
-    """The Runs that none of these records answers; of a sweep that came to its end, those beyond it are answered."""
+    """The Runs without a finished record. Batch sizes beyond the end of a finished sweep need none."""
     return _left(runs, answered(known))
 
 
@@ -118,8 +118,7 @@ def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
 
 
 def answered(records: Iterable[Record]) -> dict[str, Record]:
-    """Key -> record of each Run that finished; those of other rules, or that today's settings can't say, answer
-    nothing."""
+    """Key -> record of each finished Run; without records of other rules, or of settings that no longer exist."""
     found = {}
     for record in records:
         with suppress(ValidationError):
@@ -130,13 +129,13 @@ def answered(records: Iterable[Record]) -> dict[str, Record]:
 
 
 def key(run: AnyRun) -> str:
-    """Equal for Runs that answer the same: a profile does on whatever hardware of its kind it was measured."""
+    """Equal for Runs of the same question: a profile on any hardware of its kind of device counts."""
     return run.model_copy(update={"hardware": ""}).hash if isinstance(run, ProfileRun) else run.hash
 
 
 def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
-    """Those that tell most first: the first seed of every experiment, then the second, …; so each soon has a value, and
-    its spread when there is time. Experiments stay in their order."""
+    """The first seed of every experiment, then the second, and so on: each experiment soon has a value, and later its
+    spread. Experiments keep their order."""
     places: dict[str, int] = {}
     for run in runs:
         places.setdefault(run.experiment, len(places))
@@ -144,7 +143,7 @@ def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
 
 
 def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
-    """What is missing as plain values that name no path: they are committed."""
+    """What is missing as plain values, without paths, since they are committed."""
     return [
         {
             "suite": row.suite,
@@ -158,7 +157,7 @@ def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
 
 
 def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
-    """Copies every finished Run of the numbers to the committed ones, and writes down what is still missing."""
+    """Copies every finished Run of the reference results to the committed ones, and records what is still missing."""
     wanted = {key(run) for row in rows for run in row.runs}
     paths = [store.publish(record.id) for record in store.own() if answered([record]).keys() & wanted]
     return [*paths, store.plan(planned(missing(rows, store.records())))]
@@ -176,7 +175,7 @@ def _expanded(
 ) -> Iterator[Experiment]:
     try:
         runs = expand.expand(one, environment, Changes(seeds=seeds))
-    except REFUSED:  # the fault names paths of this machine
+    except REFUSED:  # its message would name paths of this machine
         yield _without_runs(name, entry)
         return
     together: dict[str, list[AnyRun]] = {}
@@ -202,30 +201,30 @@ def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
 
 
 def _of_paper(method: str, environment: Environment, seeds: int | None) -> Iterator[Experiment]:
-    """Every published row that a variant answers, by the paper's recipe."""
-    with_rows = {row.answered_by.variant for row in recipes.published(method) if row.answered_by}
-    variants = [variant for variant in recipes.method_file(method).variants if variant in with_rows]
+    """Every published row that a variant reproduces, by the paper's recipe."""
+    with_rows = {row.answered_by.variant for row in method_files.published(method) if row.answered_by}
+    variants = [variant for variant in method_files.method_file(method).variants if variant in with_rows]
     if not variants:
         return
-    for goal in suite_builders.goals(method, environment, variants=variants):
-        published = next((row.value for row in goal.rows), None)
-        if goal.lacking is None:
-            (entry,) = suite_builders.reproduce(method, [goal], seeds or 3).train
+    for target in suite_builders.targets(method, environment, variants=variants):
+        published = next((row.value for row in target.rows), None)
+        if target.lacking is None:
+            (entry,) = suite_builders.reproduce(method, [target], seeds or 3).train
             for row in _expanded(
                 "papers", Suite(about="", train=[entry]), entry.model_copy(update={"gpu": True}), environment, seeds
             ):
                 yield replace(row, names=row.names | {"published": published})
             continue
-        needs = [goal.dataset] * (goal.dataset_fault is not None)
-        needs += [f"weights of {goal.backbone}"] * (goal.weights_fault is not None)
+        needs = [target.dataset] * (target.dataset_fault is not None)
+        needs += [f"weights of {target.backbone}"] * (target.weights_fault is not None)
         names = {
             "job": "train",
-            "dataset": goal.dataset,
+            "dataset": target.dataset,
             "protocol": "paper",
-            "method": method_label(method, goal.variant),
-            "backbone": goal.backbone,
-            "px": goal.recipe.image_size,
-            "epochs": expand.epochs_of(method, recipes.options_of(method, goal.variant), goal.recipe),
+            "method": method_label(method, target.variant),
+            "backbone": target.backbone,
+            "px": target.recipe.image_size,
+            "epochs": expand.epochs_of(method, method_files.options_of(method, target.variant), target.recipe),
             "published": published,
         }
         yield Experiment("papers", names, (), True, ", ".join(needs))
@@ -242,7 +241,7 @@ def _names(run: AnyRun) -> dict[str, Any]:
 
 
 def _on_any_gpu(run: AnyRun) -> AnyRun:
-    """A profile as a machine with a GPU would plan it."""
+    """A profile as planned on a machine with a GPU."""
     if isinstance(run, Run):
         return run
     return run.model_copy(update={"device": "cuda", "hardware": ANY_GPU})

@@ -1,4 +1,4 @@
-"""Suite files: what to train and what to measure, in a few lines of YAML."""
+"""Suite files: what to train and what to measure, in YAML."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 import datasets
 from benchmarks.config import parse, read_yaml
 from benchmarks.errors import UserError, require_known
+from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
 from results.settings import Extra, Precision, Settings
 
 FOLDER = Path(__file__).parents[1] / "suites"
+ALL = "all"
+"""In place of a list of methods: every one."""
 
 
 class DatasetChoice(Settings):
-    """A dataset and the options it is opened with. `webfg_496:bird` names one subset of those that are scored apart."""
+    """A dataset and its options. `webfg_496:bird` names one subset of a dataset that is scored subset by subset."""
 
     name: str
     options: dict[str, Any] = {}
@@ -34,7 +37,7 @@ class DatasetChoice(Settings):
         reader = datasets.reader_classes().get(name)
         subsets = {str(value): subset for subset in (reader.subsets if reader else ()) for value in subset.values()}
         if word not in subsets:
-            known = f"it has {', '.join(subsets)}" if subsets else "it is one whole"
+            known = f"it has {', '.join(subsets)}" if subsets else "it has none"
             raise ValueError(f"{name} has no subset {word!r}; {known}")
         return values | {"name": name, "options": {**subsets[word], **values.get("options", {})}}
 
@@ -49,28 +52,42 @@ class BackboneChoice(Settings):
     allow_unfilled: bool = False
 
 
-class Training(Settings):
-    """The product of methods, datasets, backbones and seeds, trained under one protocol."""
+class Entry(Settings):
+    """What trainings and measurements have in common."""
 
     methods: list[str] = Field(min_length=1)
-    """Each `method`, or `method:variant`."""
-    datasets: list[DatasetChoice]
-    backbones: list[BackboneChoice] = []
-    """Empty: the paper's own (only under the paper protocol)."""
-    seeds: PositiveInt | list[NonNegativeInt] = 3
-    """How many (0, 1, …), or which."""
-    protocol: Literal["common", "paper"] = "common"
+    """Each `method` or `method:variant`. `all`: every method, without those that can't use the backbone."""
+    skip_unsupported: bool = False
+    """Whether methods that can't use a backbone are left out, with a line that says so, rather than refused."""
     gpu: bool = False
-    """Whether `reproduce all` leaves these to machines with a GPU; elsewhere they stay visibly missing."""
+    """Whether `reproduce all` leaves these to machines with a GPU; elsewhere reports show them as missing."""
     set: dict[str, Any] = {}
-    """Settings laid over the resolved ones, as `--set` does: `{epochs: 3}`, or `{recipe: {epochs: 3}}`."""
+    """Settings that replace the resolved ones, as `--set` does: `{epochs: 3}`, or `{recipe: {epochs: 3}}`."""
 
-    @field_validator("datasets", "backbones", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _all_methods(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("methods") in (ALL, [ALL]):
+            return values | {"methods": every_method(), "skip_unsupported": True}
+        return values
+
+    @field_validator("datasets", "backbones", mode="before", check_fields=False)
     @classmethod
     def _name_alone(cls, values: Any) -> Any:
         if not isinstance(values, list):
             return values
         return [{"name": value} if isinstance(value, str) else value for value in values]
+
+
+class Training(Entry):
+    """The product of methods, datasets, backbones and seeds, trained under one protocol."""
+
+    datasets: list[DatasetChoice]
+    backbones: list[BackboneChoice] = []
+    """Empty: the backbone of each method's paper (only under the paper protocol)."""
+    seeds: PositiveInt | list[NonNegativeInt] = 3
+    """How many (0, 1, …), or which."""
+    protocol: Literal["common", "paper"] = "common"
 
     @field_validator("set")
     @classmethod
@@ -82,29 +99,23 @@ class Training(Settings):
         return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
-class Profiling(Settings):
-    """The product of methods, backbones, sizes and ways to compute, measured for speed and memory."""
+class Profiling(Entry):
+    """The product of methods, backbones, sizes, precisions and compilation, measured for speed and memory."""
 
-    methods: list[str] = Field(min_length=1)
     backbones: list[BackboneChoice] = Field(min_length=1)
     image_sizes: list[PositiveInt]
     batch_sizes: list[PositiveInt] | Literal["sweep"] = [32]
-    """`sweep`: 1, 2, 4 … until the device is full."""
+    """`sweep`: 1, 2, 4 … until larger batches bring nothing or don't fit."""
     precisions: list[Precision] = Field(["fp32"], min_length=1)
     compile: list[bool] = Field([False], min_length=1)
     repeats: PositiveInt = 1
-    """How often each is measured, to know the spread."""
+    """How many times each is measured, for the spread."""
     classes: PositiveInt = 200
     dataset: DatasetChoice | None = None
-    """Whose images are brought to the device, augmented as the common recipe does; None: compute alone is measured."""
+    """The input pipeline to measure along, augmented by the common recipe; None: computation alone."""
     extras: list[Extra] = []
     memory_limit: PositiveInt | None = None
     """Bytes; see `ProfileRun`."""
-    gpu: bool = False
-    """As a training's."""
-    set: dict[str, Any] = {}
-
-    _names = field_validator("backbones", mode="before")(Training._name_alone.__func__)  # type: ignore[attr-defined]
 
     @field_validator("set")
     @classmethod
@@ -123,7 +134,7 @@ class Suite(Settings):
 
     about: str
     numbers: PositiveInt | None = None
-    """Its place among the suites whose rows are the project's own numbers (`reproduce all`); None: not one of them."""
+    """Position among the suites of the project's reference results (`reproduce all`); None: not one of them."""
     train: list[Training] = []
     profile: list[Profiling] = []
 

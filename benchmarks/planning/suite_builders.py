@@ -1,4 +1,4 @@
-"""The three jobs as suites: what `reproduce`, `compare` and `profile` expand to."""
+"""The suites that the verbs `reproduce`, `compare` and `profile` stand for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment
-from benchmarks.planning import recipes
-from benchmarks.planning.expand import split_name
-from benchmarks.planning.recipes import Answer, PublishedRow
+from benchmarks.planning import method_files, recipes
+from benchmarks.planning.method_files import Answer, PublishedRow, split_name
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
 from datasets import Dataset, DatasetError
 from methods.backbones import check_name, find_weights
@@ -21,7 +20,7 @@ from results.settings import Recipe
 
 @dataclass(frozen=True)
 class ReproductionTarget:
-    """One thing to reproduce: a variant on a dataset and a backbone, the rows it answers, and what is lacking."""
+    """A variant on a dataset and a backbone: the published rows it reproduces, and what is missing to run it."""
 
     variant: str
     dataset: str
@@ -29,22 +28,22 @@ class ReproductionTarget:
     rows: tuple[PublishedRow, ...]
     recipe: Recipe
     dataset_fault: str | None
-    """Why the dataset can't be opened on this machine, in one line; None if it can."""
+    """Why the dataset can't be opened here, in one line; None if it can."""
     weights_fault: str | None
-    """The same of the backbone's pretrained weights."""
+    """Why the backbone's weights can't be loaded here, in one line; None if they can."""
 
     @property
     def label(self) -> str:
-        """In words."""
+        """What it is, in words."""
         return f"{self.variant} on {self.dataset} with {self.backbone}"
 
     @property
     def lacking(self) -> str | None:
-        """Why it can't be run on this machine now; None if it can."""
+        """Why it can't be run here; None if it can."""
         return self.dataset_fault or self.weights_fault
 
 
-def goals(
+def targets(
     method: str,
     environment: Environment,
     dataset: str | None = None,
@@ -52,34 +51,34 @@ def goals(
     variants: Sequence[str] = (),
     changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[ReproductionTarget]:
-    """What `reproduce` would train: one goal per variant, dataset and backbone that a published row is answered by.
+    """What `reproduce` trains: one target per variant, dataset and backbone with a published row.
 
-    A dataset or backbone named by the user takes the place of the published ones; a variant without published rows
-    goes where the paper's own variant goes. `changes` are those of `--set`. Raises `UserError`, `DatasetError` or
-    `BackboneError` for wrong names.
+    A given dataset or backbone replaces the published ones. A variant without published rows is trained where the
+    paper's own variant is. `changes` are those of `--set`. Raises `UserError`, `DatasetError` or `BackboneError` for
+    wrong names.
     """
     name, variant = split_name(method)
     if dataset:
         _open(_choice(dataset), changes, environment)
     if backbone:
         check_name(backbone)
-    answers = [row.answered_by for row in recipes.published(name) if row.answered_by]
+    answers = [row.answered_by for row in method_files.published(name) if row.answered_by]
     home = next((answer.dataset for answer in answers if answer.variant == "paper"), DEFAULT_DATASET)
-    own = recipes.method_file(name).recipe.backbone
+    own = method_files.method_file(name).recipe.backbone
     combinations: dict[tuple[str, str, str], None] = {}
     for one in variants or [variant]:
-        recipes.options_of(name, one)
+        method_files.options_of(name, one)
         for row in [answer for answer in answers if answer.variant == one] or [
             Answer(variant=one, dataset=home, backbone=own)
         ]:
             combinations[one, dataset or row.dataset, backbone or row.backbone] = None
-    return [_goal(name, *key, changes, environment) for key in combinations]
+    return [_target(name, *key, changes, environment) for key in combinations]
 
 
 DEFAULT_DATASET = "cub_200_2011"
 
 
-def _goal(
+def _target(
     method: str, variant: str, dataset: str, backbone: str, changes: Mapping[str, Any], environment: Environment
 ) -> ReproductionTarget:
     choice = _choice(dataset)
@@ -87,7 +86,7 @@ def _goal(
         variant,
         dataset,
         backbone,
-        tuple(recipes.published_answered(method, variant, dataset, backbone)),
+        tuple(method_files.published_answered(method, variant, dataset, backbone)),
         recipes.recipe_for(method, variant, "paper", choice.name, backbone, changes.get("recipe", {})),
         _fault(lambda: _open(choice, changes, environment)),
         _fault(lambda: find_weights(backbone, str(changes.get("pretrained", "auto")), environment.weights_root)),
@@ -110,21 +109,21 @@ def _fault(attempt: Callable[[], object]) -> str | None:
     return None
 
 
-def reproduce(method: str, found: Sequence[ReproductionTarget], seeds: int) -> Suite:
-    """The paper's own recipe for every goal that nothing is lacking for."""
+def reproduce(method: str, chosen: Sequence[ReproductionTarget], seeds: int) -> Suite:
+    """The paper's own recipe for every target that can be run here."""
     name, _ = split_name(method)
     return Suite(
         about=f"{name} as published",
         train=[
             Training(
-                methods=[f"{name}:{goal.variant}"],
-                datasets=[DatasetChoice(name=goal.dataset)],
-                backbones=[BackboneChoice(name=goal.backbone)],
+                methods=[f"{name}:{target.variant}"],
+                datasets=[DatasetChoice(name=target.dataset)],
+                backbones=[BackboneChoice(name=target.backbone)],
                 seeds=seeds,
                 protocol="paper",
             )
-            for goal in found
-            if goal.lacking is None
+            for target in chosen
+            if target.lacking is None
         ],
     )
 
@@ -137,9 +136,7 @@ def compare(
     environment: Environment,
     changes: Mapping[str, Any],
 ) -> Suite:
-    """Every method under the common recipe on one backbone, then the speed of each: same size, classes and network."""
-    for name in methods:
-        split_name(name)
+    """Trains every method by the common recipe on one backbone, then measures speed at the same size and classes."""
     check_name(backbone)
     opened = _open(_choice(dataset), changes, environment)
     profiled = {
@@ -155,11 +152,9 @@ def compare(
 
 
 DRAWN = {"name": "synthetic", "options": {"train_per_class": 8, "test_per_class": 1}}
-"""Images that are brought to the device where no dataset is named."""
+"""Images of a profiled input pipeline when no dataset is named."""
 CLASSES = 200
-"""Of a profiled method where no dataset is named; CUB-200-2011 has as many."""
-DETAIL = ["breakdown", "operations"]
-"""What the verb `profile` looks into besides, since it takes little time."""
+"""Of a profiled method when no dataset is named; as many as CUB-200-2011 has."""
 
 
 def profile(
@@ -169,7 +164,7 @@ def profile(
     batch_sizes: Sequence[int] | Literal["sweep"],
     **asked: Any,
 ) -> Suite:
-    """Speed and memory of every combination; `asked` are further fields of `Profiling`."""
+    """Measures speed and memory of every combination; `asked` are further fields of `Profiling`."""
     entry = {
         "methods": methods,
         "backbones": backbones,
@@ -181,7 +176,7 @@ def profile(
 
 
 def profiled_input(name: str | None, classes: int | None, environment: Environment) -> dict[str, Any]:
-    """`dataset` and `classes` of a `Profiling`: of drawn images, of none (`none`), or of a dataset by its name."""
+    """`dataset` and `classes` of a `Profiling`: drawn images (None), no input pipeline (`none`), or a named dataset."""
     if name == "none":
         return {"classes": classes or CLASSES}
     if name is None:

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 import methods
-from benchmarks.planning import recipes
+from benchmarks.planning import method_files, recipes
 from datasets.loading import augment, colour, pixels
 from datasets.loading.augment import normalise, train_batch
 from datasets.loading.feed import Batch
@@ -164,7 +164,7 @@ def transform_of(settings: Augment) -> v2.Compose:
 
 
 def recipe_of(method: str) -> Augment:
-    backbone = recipes.method_file(method).recipe.backbone
+    backbone = method_files.method_file(method).recipe.backbone
     return recipes.recipe_for(method, "paper", "paper", "", backbone, {}).augment
 
 

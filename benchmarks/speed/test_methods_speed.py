@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
 import methods
-from benchmarks.planning import recipes
+from benchmarks.planning import method_files, recipes
 from benchmarks.profiling.counting import passes
 from benchmarks.training.optim import take_steps
 from methods.backbones import TimmBackbones
@@ -67,7 +67,7 @@ class Training:
 
 def setting(name: str) -> tuple[str, int, int]:
     """Network, image size in pixels and batch size."""
-    backbone = recipes.method_file(name).recipe.backbone
+    backbone = method_files.method_file(name).recipe.backbone
     if CUDA:
         return backbone, recipes.recipe_for(name, "paper", "paper", "", backbone).image_size, 32
     return SMALLER.get(backbone, backbone), 112, 4

@@ -227,6 +227,14 @@ class Synthetic(Dataset):
         return boxes, PartPoints(tuple(PARTS), xy, seen)
 
     @property
+    def has_boxes(self) -> bool:
+        return True
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        return tuple(PARTS)
+
+    @property
     def boxes(self) -> NDArray[np.float32]:  # type: ignore[override]
         """(N, 4) x, y, width, height in pixels of the bird, cut at the frame."""
         return self._geometry[0]

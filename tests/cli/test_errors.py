@@ -15,13 +15,13 @@ from rich.console import Console
 
 import methods
 from benchmarks.attention import gallery
-from benchmarks.cli import result_commands
+from benchmarks.cli import result_commands, terminal
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError, suggest
 from benchmarks.execution import cluster
 from benchmarks.execution.cluster_jobs import FOLDER
 from benchmarks.execution.worker import blank
-from benchmarks.planning import recipes, suite
+from benchmarks.planning import method_checks, suite
 from benchmarks.training.inference import find_run
 from datasets import DatasetError, open_dataset
 from results.store import ResultsError, ResultStore
@@ -57,9 +57,9 @@ def test_a_beginning_that_many_runs_share_lists_a_few(many: ResultStore) -> None
 
 def test_a_run_that_is_not_there_is_not_looked_at(many: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
     said = StringIO()
-    monkeypatch.setattr(result_commands, "console", Console(file=said))
+    monkeypatch.setattr(terminal, "console", Console(file=said))
     with pytest.raises(UserError, match="there is no Run 'nosuch'"):
-        result_commands.look(["nosuch"], results=many.root)
+        result_commands.attention(["nosuch"], results=many.root)
     assert said.getvalue() == ""
 
 
@@ -86,7 +86,16 @@ def test_a_fault_of_a_suite_is_told_as_it_is_written(text: str, said: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    "words", [("status",), ("report",), ("report", "--check"), ("look",), ("publish", "x"), ("predict", "x", "a.jpg")]
+    "words",
+    [
+        ("status",),
+        ("report",),
+        ("report", "--check"),
+        ("attention",),
+        ("look",),
+        ("publish", "x"),
+        ("predict", "x", "a.jpg"),
+    ],
 )
 def test_results_that_are_only_read_have_to_be_there(
     words: tuple[str, ...], tmp_path: Path, refused: Callable[..., tuple[int, str]]
@@ -114,7 +123,7 @@ def test_a_folder_of_two_methods_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(methods, "load", two)
     with pytest.raises(UserError, match=r"methods/plain/model.py must define exactly one"):
-        recipes.constructor_options("plain")
+        method_checks.constructor_options("plain")
 
 
 def test_what_can_be_opened_is_told_beside_the_nearest(tmp_path: Path) -> None:

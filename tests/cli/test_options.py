@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.cli.carry_out import environment_of
 from benchmarks.cli.options import Request
 from benchmarks.cli.terminal import whole_numbers
 from benchmarks.errors import UserError
@@ -12,12 +13,12 @@ from benchmarks.errors import UserError
 @pytest.mark.parametrize("wrong", ["8,16", "0", "-4", "", "many", "1.5"])
 def test_images_at_once_are_one_number_or_auto(wrong: str) -> None:
     with pytest.raises(UserError, match="--batch-size takes one number, 1 or more, or auto"):
-        Request(batch_size=wrong).environment  # noqa: B018 - it is looked up there
+        environment_of(Request(batch_size=wrong))
 
 
 @pytest.mark.parametrize(("asked", "known"), [("auto", "auto"), ("8", 8), (None, None)])
 def test_images_at_once_come_into_the_execution(asked: str | None, known: object) -> None:
-    assert Request(batch_size=asked, device="cpu").environment.execution.micro_batch == known
+    assert environment_of(Request(batch_size=asked, device="cpu")).execution.micro_batch == known
 
 
 @pytest.mark.parametrize("wrong", [",", "", "1,x"])

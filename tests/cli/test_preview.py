@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks.cli import preview, terminal
 from benchmarks.environment import Environment
-from benchmarks.planning import suite_builders
+from benchmarks.planning import method_files, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
 from benchmarks.planning.reference_runs import ANY_GPU, Experiment, _names
 from results.settings import ProfileRun
@@ -50,27 +50,27 @@ def test_names_too_long_for_their_column_are_folded_not_cut(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("bilinear_cnn", "3 of 88 published rows are answered here, 16 more by other variants"),
+        ("bilinear_cnn", "3 of 88 published rows are reproduced here, 16 more by other variants"),
         ("plain", None),
     ],
 )
 def test_a_reproduction_tells_of_the_published_rows_that_it_does_not_answer(
     method: str, said: str | None, here: Environment
 ) -> None:
-    notes = preview.other_rows(method, suite_builders.goals(method, here))
+    notes = preview.other_rows(method, suite_builders.targets(method, here))
     assert [note[: len(said or "")] for note in notes] == ([said] if said else [])
 
 
 def test_all_variants_together_leave_only_rows_that_no_run_answers(here: Environment) -> None:
-    goals = suite_builders.goals("bilinear_cnn", here, variants=preview.variants_of("bilinear_cnn"))
-    (note,) = preview.other_rows("bilinear_cnn", goals)
-    assert note.startswith("19 of 88 published rows are answered here; the rest")
+    targets = suite_builders.targets("bilinear_cnn", here, variants=method_files.variants_of("bilinear_cnn"))
+    (note,) = preview.other_rows("bilinear_cnn", targets)
+    assert note.startswith("19 of 88 published rows are reproduced here; for the rest no number")
 
 
 @pytest.mark.parametrize("method", ["bilinear_cnn", "swinfc", "ws_dan"])
 def test_a_recipe_can_be_pasted_word_by_word(method: str, tmp_path: Path) -> None:
-    goals = suite_builders.goals(method, Environment(tmp_path, tmp_path), variants=preview.variants_of(method))
-    recipes = [note for note in preview.goal_notes(goals) if note.startswith("recipe ")]
+    targets = suite_builders.targets(method, Environment(tmp_path, tmp_path), variants=method_files.variants_of(method))
+    recipes = [note for note in preview.target_notes(targets) if note.startswith("recipe ")]
     assert len(recipes) > 1 or method != "bilinear_cnn"
     for note in recipes:
         told = note.partition(": ")[2].removeprefix("as 1, but ").partition("without ")[0]

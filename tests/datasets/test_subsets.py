@@ -87,9 +87,9 @@ def test_compare_trains_all_subsets_and_profiles_each_number_of_classes_once(env
 
 def test_reproduce_on_it_trains_all_subsets(environment: Environment) -> None:
     without = {"pretrained": "none"}
-    (goal,) = suite_builders.goals("plain", environment, "webfg_496", "test_resnet", changes=without)
-    assert goal.lacking is None
-    runs = expand.expand(suite_builders.reproduce("plain", [goal], seeds=1), environment, Changes(set=without))
+    (target,) = suite_builders.targets("plain", environment, "webfg_496", "test_resnet", changes=without)
+    assert target.lacking is None
+    runs = expand.expand(suite_builders.reproduce("plain", [target], seeds=1), environment, Changes(set=without))
     assert planned(runs) == [(subset, 0) for subset in CLASSES]
 
 
@@ -99,10 +99,10 @@ def test_a_subset_that_is_not_here_is_named_before_anything_runs(environment: En
     with pytest.raises(DatasetError, match="web-car is missing"):
         expand.expand(suite("webfg_496"), environment)
     with pytest.raises(DatasetError, match="web-car is missing"):
-        suite_builders.goals("plain", environment, "webfg_496", "test_resnet")
+        suite_builders.targets("plain", environment, "webfg_496", "test_resnet")
     bird = {"pretrained": "none", "dataset_options": {"subset": "bird"}}
-    (goal,) = suite_builders.goals("plain", environment, "webfg_496", "test_resnet", changes=bird)
-    assert goal.lacking is None
+    (target,) = suite_builders.targets("plain", environment, "webfg_496", "test_resnet", changes=bird)
+    assert target.lacking is None
 
 
 # Reports

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import methods
 from benchmarks.errors import UserError
-from benchmarks.planning import recipes
+from benchmarks.planning import method_files
 from methods.backbones import BackboneError, TimmBackbones
 from methods.interface import Method
 
@@ -24,7 +24,7 @@ TINY_SWIN = {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4),
 def small_networks(method: str) -> list[tuple[str, dict[str, Any]]]:
     """timm networks to try in turn: small ones, and at last the one of the method's own recipe."""
     tiny: list[tuple[str, dict[str, Any]]] = [("test_resnet", {}), ("swin_tiny_patch4_window7_224", TINY_SWIN)]
-    return [*tiny, (recipes.method_file(method).recipe.backbone, {})]
+    return [*tiny, (method_files.method_file(method).recipe.backbone, {})]
 
 
 def build(method: str, variant: str = "paper", classes: int = CLASSES, size: int = SIZE, seed: int = 0) -> Method:
@@ -34,7 +34,7 @@ def build(method: str, variant: str = "paper", classes: int = CLASSES, size: int
         torch.manual_seed(seed)
         try:
             source = TimmBackbones(name, size, options=options)
-            return methods.load(method)(source, classes, **recipes.options_of(method, variant))
+            return methods.load(method)(source, classes, **method_files.options_of(method, variant))
         except BackboneError as refusal:
             refusals.append(f"{name}: {refusal}")
     raise AssertionError(f"no network at hand serves {method}, variant {variant}: {'; '.join(refusals)}")
@@ -73,7 +73,7 @@ def variants() -> list[tuple[str, str]]:
     pairs = []
     for method in methods.available():
         try:
-            names = list(recipes.method_file(method).variants)
+            names = list(method_files.method_file(method).variants)
         except UserError:
             names = ["paper"]
         pairs += [(method, name) for name in names]

@@ -7,7 +7,7 @@ import timm
 
 import datasets
 import methods
-from benchmarks.planning import recipes
+from benchmarks.planning import method_checks, method_files
 
 
 @pytest.mark.parametrize("name", methods.available())
@@ -19,13 +19,13 @@ def test_its_folder_is_complete(name: str):
 
 @pytest.mark.parametrize("name", methods.available())
 def test_its_recipe_and_published_rows_are_sound(name: str):
-    recipes.check(name)
+    method_checks.check(name)
 
 
 @pytest.mark.parametrize("name", methods.available())
 def test_what_its_files_name_exists(name: str):
     """Networks that timm has, and datasets that there are: a typo would set a recipe aside without a word."""
-    own, rows = recipes.method_file(name).recipe, recipes.published(name)
+    own, rows = method_files.method_file(name).recipe, method_files.published(name)
     networks = {own.backbone, *own.backbones, *(row.answered_by.backbone for row in rows if row.answered_by)}
     assert not [network for network in networks if not timm.is_model(network)]
     assert set(own.datasets) <= set(datasets.reader_classes())
@@ -34,5 +34,5 @@ def test_what_its_files_name_exists(name: str):
 @pytest.mark.parametrize("name", methods.available())
 def test_every_row_of_an_ablation_is_a_variant(name: str):
     """Also where its number was not found; such a row stands in `published.yaml` for its variant alone."""
-    rows = [row for row in recipes.published(name) if "ablation" in row.table or row.value is None]
+    rows = [row for row in method_files.published(name) if "ablation" in row.table or row.value is None]
     assert not [row.variant for row in rows if row.answered_by is None]

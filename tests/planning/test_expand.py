@@ -153,11 +153,11 @@ def test_weights_that_are_not_there_are_not_silently_done_without(here: Environm
 
 def test_a_wrong_name_to_reproduce_is_no_lack_of_data(here: Environment) -> None:
     with pytest.raises(BackboneError, match="resnet50"):
-        suite_builders.goals("plain", here, backbone="resnt50")
+        suite_builders.targets("plain", here, backbone="resnt50")
     with pytest.raises(DatasetError, match="synthetic"):
-        suite_builders.goals("plain", here, dataset="synthetik")
-    (goal,) = suite_builders.goals("plain", here, "synthetic", "test_resnet", changes={"pretrained": "none"})
-    assert goal.lacking is None
+        suite_builders.targets("plain", here, dataset="synthetik")
+    (target,) = suite_builders.targets("plain", here, "synthetic", "test_resnet", changes={"pretrained": "none"})
+    assert target.lacking is None
 
 
 def test_images_too_small_for_their_crop_are_refused(here: Environment) -> None:
@@ -195,10 +195,10 @@ def test_work_is_counted_in_images(here: Environment) -> None:
 
 
 def test_reproduce_says_what_is_lacking_instead_of_guessing(here: Environment) -> None:
-    goals = suite_builders.goals("bilinear_cnn", here)
-    assert goals
-    assert all(goal.lacking for goal in goals)
-    assert suite_builders.reproduce("bilinear_cnn", goals, seeds=1).train == []
+    targets = suite_builders.targets("bilinear_cnn", here)
+    assert targets
+    assert all(target.lacking for target in targets)
+    assert suite_builders.reproduce("bilinear_cnn", targets, seeds=1).train == []
 
 
 def test_known_weight_files_bring_their_options(real_data: Path, real_weights: Path) -> None:
@@ -268,10 +268,10 @@ def test_the_shipped_backbone_has_never_seen_the_quick_suites_classes() -> None:
 
 
 def test_a_dry_reproduction_shows_value_recipe_and_what_is_needed(here: Environment) -> None:
-    goals = suite_builders.goals(
+    targets = suite_builders.targets(
         "dfl_cnn", here, variants=["paper", "released"], changes={"recipe": {"image_size": 160}}
     )
-    rows, notes = preview.goal_rows(goals), preview.goal_notes(goals)
+    rows, notes = preview.target_rows(targets), preview.target_notes(targets)
     released = next(row for row in rows if row["variant"] == "released")
     assert (released["published"], released["recipe"], released["data here"]) == (85.14, 2, False)
     assert {"image_size=160", "optimizer.name=sgd"} <= set(notes[0].split())
@@ -291,8 +291,8 @@ def test_one_subset_is_asked_for_by_name() -> None:
 
 
 def test_a_published_row_of_one_subset_has_its_own_goal(here: Environment) -> None:
-    goals = suite_builders.goals("bilinear_cnn:weblyfg", here)
-    assert {goal.dataset: [row.value for row in goal.rows] for goal in goals} == {
+    targets = suite_builders.targets("bilinear_cnn:weblyfg", here)
+    assert {target.dataset: [row.value for row in target.rows] for target in targets} == {
         "webfg_496:bird": [66.56],
         "webfg_496:aircraft": [64.33],
         "webfg_496:car": [67.42],

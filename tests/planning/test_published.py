@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from benchmarks.planning import published, recipes
+from benchmarks.planning import method_files, published, recipes
 from results.settings import Run
 
 
 def paper_run(**changes: Any) -> Run:
     """As the paper has it, but for the data, which are not here."""
     method, dataset, backbone = "bilinear_cnn", "cub_200_2011", "vgg16"
-    (answer, *_) = [row.answered_by for row in recipes.published(method) if row.answered_by and row.value]
+    (answer, *_) = [row.answered_by for row in method_files.published(method) if row.answered_by and row.value]
     assert answer is not None
     dataset, backbone = answer.dataset, answer.backbone
     recipe = recipes.recipe_for(method, answer.variant, "paper", dataset, backbone, changes.pop("recipe", {}))
     settings = {
         "method": method,
         "variant": answer.variant,
-        "options": recipes.options_of(method, answer.variant),
+        "options": method_files.options_of(method, answer.variant),
         "dataset": dataset,
         "split_sha256": "",
         "backbone": backbone,
@@ -34,7 +34,7 @@ def paper_run(**changes: Any) -> Run:
 
 def test_a_run_as_the_paper_has_it_is_changed_in_nothing() -> None:
     assert published.rows(paper_run())
-    assert published.deviations(paper_run()) == recipes.method_file("bilinear_cnn").unspecified
+    assert published.deviations(paper_run()) == method_files.method_file("bilinear_cnn").unspecified
     assert published.changed(paper_run()) == []
     assert published.changed(paper_run(pretrained=f"{paper_run().backbone}_to_features.pth")) == []
 

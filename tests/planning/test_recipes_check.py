@@ -9,14 +9,15 @@ import pytest
 import methods
 from benchmarks.config import deep_merge
 from benchmarks.errors import UserError
-from benchmarks.planning import recipes
-from benchmarks.planning.recipes import MethodFile
+from benchmarks.planning import method_checks, method_files, recipes
 
 
 def with_fault(monkeypatch: pytest.MonkeyPatch, method: str, fault: dict[str, Any]) -> None:
     """The method's `recipe.yaml` with something else in it."""
-    values = deep_merge(recipes.method_file(method).model_dump(), fault)
-    monkeypatch.setattr(recipes, "method_file", lambda name: MethodFile.model_validate(values))
+    values = deep_merge(method_files.method_file(method).model_dump(), fault)
+    file = method_files.MethodFile.model_validate(values)
+    for module in method_checks, recipes:
+        monkeypatch.setattr(module, "method_file", lambda name: file)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,9 @@ def test_a_fault_in_a_recipe_is_named(
 ) -> None:
     with_fault(monkeypatch, method, fault)
     with pytest.raises(UserError, match=f"(?s){said}"):
-        recipes.check(method)
+        method_checks.check(method)
 
 
 @pytest.mark.parametrize("method", methods.available())
 def test_the_files_as_they_are_pass(method: str) -> None:
-    recipes.check(method)
+    method_checks.check(method)

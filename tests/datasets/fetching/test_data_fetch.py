@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import datasets
-from benchmarks.cli import data_rows
+from benchmarks.cli.displays import FetchDisplay
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected
 from tests.helpers.file_server import Answer, FileServer
@@ -83,14 +83,14 @@ def test_ctrl_c_leaves_a_part_that_the_same_command_goes_on_from(
 ) -> None:
     body = server.answers["/cub"][0].body
     server.serve("/cub", Answer(body, sends=3000, stalls=True), Answer(body))
-    hear = data_rows.FetchDisplay.bytes
+    hear = FetchDisplay.bytes
 
-    def interrupted(self: data_rows.FetchDisplay, what: str, done: int, total: int | None) -> None:
+    def interrupted(self: FetchDisplay, what: str, done: int, total: int | None) -> None:
         hear(self, what, done, total)
         if len(server.requests) == 1:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(data_rows.FetchDisplay, "bytes", interrupted)
+    monkeypatch.setattr(FetchDisplay, "bytes", interrupted)
     code, said = fgbench("data", "fetch", "cub_200_2011", "--data", root)
     assert code == 130
     assert "the same command goes on from there" in said
@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_a_part_that_the_same_command_goes_on_from(
 
 
 def test_the_bar_shows_one_thing_at_a_time() -> None:
-    display = data_rows.FetchDisplay(Console(file=io.StringIO(), force_terminal=True))
+    display = FetchDisplay(Console(file=io.StringIO(), force_terminal=True))
     with display:
         display.bytes("a[b].tgz", 500, 1000)
         display.bytes("a[b].tgz", 700, 1000)

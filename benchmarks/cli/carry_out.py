@@ -1,0 +1,174 @@
+"""What the verbs that carry out Runs do: suite -> plan -> Runs, or their preview, or jobs of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import typer
+
+from benchmarks.cli import preview, terminal
+from benchmarks.cli.handover import FinishedPlan
+from benchmarks.cli.options import OUR_RESULTS, Request
+from benchmarks.environment import Environment, Execution, choose_device
+from benchmarks.errors import UserError
+from benchmarks.execution import execute, torchrun
+from benchmarks.execution.time_budget import TimeBudget
+from benchmarks.planning import expand, method_files, reference_runs, suite, suite_builders
+from benchmarks.planning.overrides import nested, parse_assignments
+from results.settings import AnyRun
+from results.store import ResultStore
+
+
+def environment_of(request: Request) -> Environment:
+    """This machine, used as requested. Raises `UserError` for what it does not have."""
+    if request.weights is not None and not request.weights.is_dir():
+        raise UserError(f"{request.weights}: there is no such folder of weights (--weights or FGBENCH_WEIGHTS)")
+    execution = Execution(
+        compile=request.compile,
+        deterministic=request.deterministic,
+        micro_batch=_micro_batch(request.batch_size),
+        tensorboard=request.tensorboard,
+    )
+    # A Slurm job chooses its device on its own machine.
+    device = "cpu" if request.cluster == "slurm" else choose_device(request.device)
+    return Environment(request.data_root, request.weights, device, request.feed, execution)
+
+
+def _micro_batch(asked: str | None) -> int | Literal["auto"] | None:
+    if asked is None or asked == "auto":
+        return "auto" if asked else None
+    if not asked.isdecimal() or int(asked) == 0:
+        raise UserError(f"--batch-size takes one number, 1 or more, or auto; not {asked!r}")
+    return int(asked)
+
+
+def changes_of(request: Request) -> expand.Changes:
+    """The requested changes to a suite."""
+    asked = list(request.set or [])
+    asked += [f"precision={request.precision}"] if request.precision else []
+    asked += [f"accumulate={request.accumulate}"] if request.accumulate else []
+    only = parse_assignments(request.only or [], "--only")
+    return expand.Changes(nested(parse_assignments(asked, "--set")), only, request.seeds)
+
+
+def _budget(request: Request) -> TimeBudget | None:
+    """The time that is left, counted from now. Raises `UserError` if several processes would have to share it."""
+    if request.hours is None:
+        return None
+    if request.cluster or torchrun.world_size() > 1:
+        raise UserError("--hours is for one process; give a cluster's jobs --cluster-option time=MINUTES")
+    return TimeBudget(3600 * request.hours)
+
+
+def run(name: str, request: Request) -> FinishedPlan | None:
+    """The verb `run`, and what `run_all.py` does without a verb."""
+    return _carry_out(suite.load(name), request, f"Suite {name}")
+
+
+def reproduce(
+    method: str, dataset: str | None, backbone: str | None, ablation: bool, request: Request
+) -> FinishedPlan | None:
+    """The verb `reproduce`."""
+    changes = changes_of(request)
+    if method == reference_runs.ALL:
+        if dataset or backbone or ablation or changes.set:
+            raise UserError("reproduce all runs the suites as they are: narrow them with --only and --seeds")
+        return _reproduce_all(request)
+    variants = method_files.variants_of(method_files.split_name(method)[0]) if ablation else []
+    targets = suite_builders.targets(method, environment_of(request), dataset, backbone, variants, changes.set)
+    if request.dry_run:
+        terminal.show(preview.target_rows(targets), f"Published rows of {method}, and the Runs that reproduce them")
+        terminal.lines([*preview.other_rows(method, targets), *preview.target_notes(targets)])
+    else:
+        terminal.lines(f"not run: {target.label}: {target.lacking}" for target in targets if target.lacking)
+    chosen = suite_builders.reproduce(method, targets, request.seeds or 3)
+    if chosen.train:
+        return _carry_out(chosen, request, f"Reproduction of {method}")
+    if not request.dry_run:
+        raise UserError("nothing can be run here; the lines above say what is missing")
+    return None
+
+
+def _reproduce_all(request: Request) -> FinishedPlan | None:
+    """Everything the project publishes; what can't run on this machine is listed with what it needs."""
+    environment = environment_of(request)
+    rows = reference_runs.experiments(environment, changes_of(request))
+    if request.missing:
+        rows = reference_runs.missing(rows, ResultStore(request.results).records())
+    device = "cuda" if request.cluster == "slurm" else environment.device
+    if request.dry_run:
+        title = "The project's reference results" + " that are missing" * request.missing
+        terminal.show(preview.experiment_rows(rows, device), title)
+        return None
+    terminal.lines(preview.left_out(rows, device))
+    runs = [run for row in rows if row.needs(device) is None for run in row.runs]
+    return _carry_out_runs(reference_runs.in_order(runs), request, "The project's reference results")
+
+
+def compare(methods: Sequence[str], dataset: str, backbone: str, request: Request) -> FinishedPlan | None:
+    """The verb `compare`."""
+    changes = changes_of(request)
+    chosen = suite_builders.compare(
+        methods, dataset, backbone, request.seeds or 3, environment_of(request), changes.set
+    )
+    return _carry_out(chosen, request, f"{', '.join(methods)} on {dataset} ({backbone})")
+
+
+def profile(request: Request, dataset: str | None, classes: int | None, **asked: Any) -> FinishedPlan | None:
+    """The verb `profile`; `asked` are further fields of `Profiling`."""
+    chosen = suite_builders.profile(**asked, **suite_builders.profiled_input(dataset, classes, environment_of(request)))
+    finished = _carry_out(chosen, request, "Profile")
+    if finished and "trace" in asked["extras"]:
+        terminal.line("Traces, for ui.perfetto.dev: trace-*.json.gz in the folder of each Run")
+    return finished
+
+
+def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPlan | None:
+    changes = changes_of(request)
+    terminal.lines(expand.left_out(chosen, changes))
+    runs = expand.expand(chosen, environment_of(request), changes)
+    if request.missing:
+        runs = reference_runs.unanswered(runs, ResultStore(request.results).records())
+    if request.hours is not None:
+        runs = reference_runs.in_order(runs)
+    return _carry_out_runs(runs, request, title)
+
+
+def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> FinishedPlan | None:
+    """None where there is nothing to report: a preview, jobs that were submitted, a process that only helps."""
+    budget = _budget(request)
+    store, environment = ResultStore(request.results), environment_of(request)
+    if request.missing and not runs:
+        terminal.line("nothing is missing that can be run here")
+        return None
+    if request.dry_run:
+        terminal.show(preview.rows(runs, store, environment), f"{len(runs)} Runs")
+        return None
+    if request.cluster:
+        _submit(runs, store, environment, request)
+        return None
+    torchrun.refuse_measurements(runs)
+    if torchrun.is_follower():
+        torchrun.follow_rank0(store, environment)
+        return None
+    own_process = not request.in_process and torchrun.world_size() == 1
+    try:
+        summary = execute.execute(runs, store, environment, terminal.console, own_process, budget=budget)
+    except KeyboardInterrupt:
+        terminal.line("\ninterrupted: the same command goes on from the last checkpoint", style="red")
+        raise typer.Exit(130) from None
+    ids = frozenset(run.id for run in runs)
+    return FinishedPlan(title, request.results, ids, len(summary.failed), len(summary.unfinished))
+
+
+def _submit(runs: Sequence[AnyRun], store: ResultStore, environment: Environment, request: Request) -> None:
+    """Submits the plan to a cluster and prints the ids of the jobs."""
+    from benchmarks.execution import cluster  # raises `UserError` where submitit, an optional package, is missing
+
+    assert request.cluster is not None
+    options = cluster.parse_options(parse_assignments(request.cluster_option or [], "--cluster-option"))
+    jobs = cluster.submit(runs, store, environment, request.device, request.cluster, options)
+    terminal.lines(f"job {job.job}: {', '.join(job.runs)}" for job in jobs)
+    where = f" --results {request.results}" if request.results != OUR_RESULTS else ""
+    terminal.line(f"{len(jobs)} jobs submitted; see: run_all.py status{where}, then: run_all.py report{where}")

@@ -1,0 +1,122 @@
+"""The verbs that carry out Runs: run, reproduce, compare, profile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
+from benchmarks.cli.options import NOT_OF_PROFILE, DataRoot, Request, existing, with_request
+from benchmarks.cli.terminal import whole_numbers, words
+from benchmarks.errors import UserError
+
+app = typer.Typer()
+Methods = Annotated[str, typer.Option(help="Methods separated by commas, each METHOD or METHOD:VARIANT; or all.")]
+
+
+@app.command()
+@with_request()
+def run(
+    request: Request,
+    suite_name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a suite, or a YAML file.")],
+) -> FinishedPlan | None:
+    """Run a suite file."""
+    from benchmarks.cli import carry_out
+
+    return carry_out.run(suite_name, request)
+
+
+@app.command()
+@with_request()
+def reproduce(
+    request: Request,
+    method: Annotated[str, typer.Argument(help="METHOD or METHOD:VARIANT; or all: the project's reference results.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset to use instead of the paper's.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="timm network to use instead of the paper's.")] = None,
+    ablation: Annotated[bool, typer.Option("--ablation", help="Run every variant: the rows of the ablation.")] = False,
+) -> FinishedPlan | None:
+    """Train a method by its paper's recipe and compare the result with the published numbers."""
+    from benchmarks.cli import carry_out
+
+    return carry_out.reproduce(method, dataset, backbone, ablation, request)
+
+
+@app.command()
+@with_request()
+def compare(
+    request: Request,
+    methods: Methods,
+    dataset: Annotated[str, typer.Option(help="Dataset.")],
+    backbone: Annotated[str, typer.Option(help="timm network.")],
+) -> FinishedPlan | None:
+    """Train methods on one backbone by one recipe; show which is better, and at what cost."""
+    from benchmarks.cli import carry_out
+
+    return carry_out.compare(words(methods), dataset, backbone, request)
+
+
+@app.command()
+@with_request(*NOT_OF_PROFILE, "precision")
+def profile(
+    request: Request,
+    methods: Methods = "",
+    backbone: Annotated[str, typer.Option(help="timm networks separated by commas.")] = "",
+    image_size: Annotated[str, typer.Option(help="Input sizes in pixels, separated by commas.")] = "224",
+    batch_size: Annotated[
+        str, typer.Option(help="Batch sizes separated by commas; or sweep: 1, 2, 4 … until no larger one is faster.")
+    ] = "32",
+    precision: Annotated[str, typer.Option(help="Any of fp32, tf32, bf16, separated by commas.")] = "fp32",
+    compiled: Annotated[Literal["no", "yes", "both"], typer.Option("--compile", help="Use torch.compile.")] = "no",
+    repeats: Annotated[int, typer.Option(min=1, help="Measure each cell this many times, for the spread.")] = 1,
+    dataset: Annotated[
+        str | None, typer.Option(help="Dataset of the input pipeline; none: don't measure it. Default: drawn images.")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Number of classes. Default: those of --dataset, or 200.")
+    ] = None,
+    detail: Annotated[
+        bool, typer.Option("--detail/--brief", help="Also time the parts of a step and the costliest operations.")
+    ] = True,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Write a torch.profiler trace into each Run's folder.")
+    ] = False,
+    largest_batch: Annotated[
+        bool, typer.Option("--largest-batch", help="Find the largest batch that fits into memory.")
+    ] = False,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB that a Run may use. Default: all.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="BEFORE AFTER", help="Compare two results folders: which cells became slower."),
+    ] = None,
+    data_root: DataRoot = None,
+) -> FinishedPlan | TwoMeasurements | None:
+    """Measure speed, latency, memory and FLOPs in training and inference; or compare two measurements."""
+    if compare is not None:
+        return TwoMeasurements(*map(existing, compare))
+    if not words(methods) or not words(backbone):
+        raise UserError(
+            "name what to measure, --methods and --backbone; or two results folders, --compare BEFORE AFTER"
+        )
+    sizes = whole_numbers(image_size, "--image-size")
+    batches: Literal["sweep"] | list[int] = (
+        "sweep" if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size")
+    )
+    from benchmarks.cli import carry_out
+
+    return carry_out.profile(
+        replace(request, data_root=data_root),
+        dataset=dataset,
+        classes=classes,
+        methods=words(methods),
+        backbones=words(backbone),
+        image_sizes=sizes,
+        batch_sizes=batches,
+        precisions=words(precision),
+        compile={"no": [False], "yes": [True], "both": [False, True]}[compiled],
+        repeats=repeats,
+        extras=["breakdown", "operations"] * detail + ["trace"] * trace + ["largest_batch"] * largest_batch,
+        memory_limit=None if memory_limit is None else round(memory_limit * 2**30),
+    )

@@ -1,0 +1,128 @@
+"""Checks of a method that need its code: which options it takes, which phases it has, which backbones it can use."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+import datasets
+import methods
+from benchmarks.config import parse
+from benchmarks.errors import UserError, require_known
+from benchmarks.planning.method_files import method_file, published
+from benchmarks.planning.recipes import recipe_for
+from benchmarks.planning.suite import DatasetChoice
+from methods import swin_attention
+from methods.backbones import check_name
+from methods.errors import BackboneError
+from methods.interface import Method, Tap
+
+
+def check(method: str) -> None:
+    """Raises `UserError` unless a method's files are sound: keys, values, variants, options, published rows."""
+    file = method_file(method)
+    if "paper" not in file.variants:
+        raise UserError(f"{method}: recipe.yaml has no variant called 'paper', which is the default one")
+    accepted = constructor_options(method)
+    for name, variant in file.variants.items():
+        for option in variant.options:
+            require_known(f"option of {method} (variant {name})", option, accepted)
+        stand_in(f"{method}, variant {name}", method, variant.options)
+        for dataset in ("", *file.recipe.datasets):
+            recipe_for(method, name, "paper", dataset, file.recipe.backbone, {})
+        recipe_for(method, name, "common", "", file.recipe.backbone, {})
+    for dataset in file.recipe.datasets:
+        require_known(f"dataset of {method} (recipe)", dataset, datasets.reader_classes())
+    for network in (file.recipe.backbone, *file.recipe.backbones):
+        _check_network(f"recipe of {method}", network)
+    for row in published(method):
+        if row.answered_by:
+            what = f"of {method} (published row {row.variant!r})"
+            require_known(f"variant {what}", row.answered_by.variant, file.variants)
+            chosen = parse(DatasetChoice, {"name": row.answered_by.dataset}, f"dataset {what}")
+            require_known(f"dataset {what}", chosen.name, datasets.reader_classes())
+            _check_network(f"answer {what}", row.answered_by.backbone)
+
+
+def check_all() -> None:
+    """Raises `UserError` with the first fault of every method that has one."""
+    faults = []
+    for name in methods.available():
+        try:
+            check(name)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("; ".join(faults))
+
+
+def _check_network(what: str, name: str) -> None:
+    try:
+        check_name(name)
+    except BackboneError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def load(method: str) -> type[Method]:
+    """The method's class. Raises `UserError` for a folder that does not define exactly one."""
+    try:
+        return methods.load(method)
+    except methods.NotOneMethod as error:
+        raise UserError(str(error)) from error
+
+
+def constructor_options(method: str) -> list[str]:
+    """Names of the keyword options that a method's constructor takes."""
+    parameters = inspect.signature(load(method)).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+@dataclass
+class _FakeBackbones:
+    """A `BackboneSource` whose backbones have channels and nothing else: enough to build a method, not to run it."""
+
+    name: str = "stand-in"
+    taps: set[Tap] = field(default_factory=set)
+    """Requested of the Run's own network."""
+
+    def features(self, taps: Sequence[Tap], name: str | None = None) -> Any:
+        if name is not None:
+            check_name(name)
+        else:
+            self.taps |= set(taps)
+        net: Any = nn.Module()
+        net.channels = (64,) * len(taps)
+        return net
+
+
+def stand_in(label: str, method: str, options: Mapping[str, Any], backbones: _FakeBackbones | None = None) -> Method:
+    """A method without a backbone, to be asked for its phases. Raises `UserError` if it refuses the options."""
+    try:
+        return load(method)(backbones or _FakeBackbones(), 2, **options)
+    except (ValueError, TypeError, BackboneError) as error:
+        raise UserError(f"{label}: {error}") from error
+
+
+def missing_attention(label: str, method: str, options: Mapping[str, Any], backbone: str) -> str | None:
+    """Why a method that reads its network's own attention can't use this backbone, in one line; None if it can."""
+    backbones = _FakeBackbones(backbone)
+    stand_in(label, method, options, backbones)
+    return _no_attention(backbone) if backbones.taps.intersection(swin_attention.TAPS) else None
+
+
+@cache
+def _no_attention(backbone: str) -> str | None:
+    with torch.device("meta"):  # the architecture matters, not the weights
+        net = timm.create_model(backbone, pretrained=False, num_classes=0)
+    try:
+        swin_attention.keep(net)
+    except BackboneError as error:
+        return str(error)
+    return None

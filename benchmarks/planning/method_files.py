@@ -1,0 +1,157 @@
+"""The two files of a method, `recipe.yaml` and `published.yaml`, as checked settings. Needs no torch."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, field_validator
+
+import methods
+from benchmarks.config import parse, read_yaml
+from benchmarks.errors import require_known
+from results.settings import Settings
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Paper(Settings):
+    """Where a method was published."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    url: str | None = None
+
+
+class Variant(Settings):
+    """A named set of constructor options: a row of an ablation, or a deviation that a published number depends on."""
+
+    about: str
+    options: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+    """Changes to the paper's recipe."""
+
+
+class CommonChanges(Settings):
+    """All that a method may change in the common recipe."""
+
+    lr_scale: dict[str, PositiveFloat] = {}
+
+    @field_validator("lr_scale")
+    @classmethod
+    def _leave_the_backbone_alone(cls, scales: dict[str, float]) -> dict[str, float]:
+        if "backbone" in scales:
+            raise ValueError("the backbone learns alike under every method; give factors of new layers only")
+        return scales
+
+
+class PaperRecipe(Settings):
+    """The paper's own settings."""
+
+    backbone: str
+    recipe: dict[str, Any]
+    datasets: dict[str, dict[str, Any]] = {}
+    """Changes for each dataset."""
+    backbones: dict[str, dict[str, Any]] = {}
+    """Changes for each backbone."""
+
+
+class MethodFile(Settings):
+    """`recipe.yaml` of a method."""
+
+    paper: Paper | None = None
+    """None for a baseline that no single paper introduced."""
+    summary: str
+    variants: dict[str, Variant]
+    """The default is the one called `paper`."""
+    common: CommonChanges = CommonChanges()
+    recipe: PaperRecipe
+    revision: PositiveInt = 1
+    """Of the method's code. Raise it when the same settings give a different result; part of every Run's hash."""
+    unspecified: list[str] = []
+    """What the sources leave open or contradict, and what was chosen, in sentences."""
+
+
+class Answer(Settings):
+    """The Run that reproduces a published row."""
+
+    variant: str
+    dataset: str
+    backbone: str
+
+
+class PublishedRow(Settings):
+    """One published number."""
+
+    table: str
+    dataset: str
+    split: str = "test"
+    backbone: str
+    variant: str
+    """In the paper's words."""
+    input_size: int | None = None
+    metric: Literal["top1"] = "top1"
+    value: float | None = Field(ge=0, le=100)
+    """Percent; null where the paper has the row but its number could not be found."""
+    source: str
+    verified: bool
+    """Whether the number was read in the source, rather than recalled."""
+    answered_by: Answer | None = None
+    """None where no Run here reproduces it."""
+
+
+class PublishedFile(Settings):
+    """`published.yaml` of a method."""
+
+    entries: list[PublishedRow] = []
+
+
+@cache
+def method_file(method: str) -> MethodFile:
+    """The checked `recipe.yaml`. Raises `UserError`."""
+    return _parsed(MethodFile, method, "recipe.yaml")
+
+
+@cache
+def published(method: str) -> tuple[PublishedRow, ...]:
+    """The checked rows of `published.yaml`. Raises `UserError`."""
+    return tuple(_parsed(PublishedFile, method, "published.yaml").entries)
+
+
+def _parsed(model: type[Model], method: str, name: str) -> Model:
+    path = methods.FOLDER / require_known("method", method, methods.available()) / name
+    return parse(model, read_yaml(path) or {}, str(path.relative_to(Path(methods.FOLDER).parent)))
+
+
+def published_answered(method: str, variant: str, dataset: str, backbone: str) -> list[PublishedRow]:
+    """The published rows, with a number, that a Run with these settings reproduces."""
+    asked = Answer(variant=variant, dataset=dataset, backbone=backbone)
+    return [row for row in published(method) if row.value is not None and row.answered_by == asked]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`method` or `method:variant` -> both, checked. Raises `UserError` with the nearest name."""
+    method, _, variant = name.partition(":")
+    require_known("method", method, methods.available())
+    variant = variant or "paper"
+    require_known(f"variant of {method}", variant, method_file(method).variants)
+    return method, variant
+
+
+def options_of(method: str, variant: str) -> dict[str, Any]:
+    """Constructor options of a variant. Raises `UserError` with the nearest name."""
+    variants = method_file(method).variants
+    return dict(variants[require_known(f"variant of {method}", variant, variants)].options)
+
+
+def variants_of(method: str) -> list[str]:
+    """All variants, the paper's own first."""
+    return sorted(method_file(method).variants, key=lambda variant: variant != "paper")
+
+
+def every_method() -> list[str]:
+    """What `all` stands for: every method in its paper's variant, baselines first, otherwise in alphabetical order."""
+    return sorted(methods.available(), key=lambda method: (method_file(method).paper is not None, method))
