@@ -27,20 +27,20 @@ class Policy(BaseModel, frozen=True, extra="forbid"):
 
 
 class Mixing(BaseModel, frozen=True, extra="forbid"):
-    """Whether images and labels are mixed. Where both kinds are on, each sample has either with equal probability."""
+    """Whether images and labels are mixed. If both kinds are on, each batch uses either with equal probability."""
 
     mixup: Annotated[float, Field(ge=0)] = 0.0
-    """The share of itself that an image keeps is drawn from Beta(mixup, mixup); 0: no mixup (Zhang et al., 2018)."""
+    """An image keeps a share of itself, drawn from Beta(mixup, mixup) per batch; 0: no mixup (Zhang et al., 2018)."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """The same for the share of its area, the rest is a box cut out of the other; 0: no CutMix (Yun et al., 2019)."""
+    """Likewise for the share of its area; a box from another image covers the rest; 0: no CutMix (Yun et al., 2019)."""
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """That a sample is mixed at all."""
+    """That a batch is mixed at all."""
     epochs: PositiveInt | None = None
-    """Only the first epochs of a training are mixed; None: all are."""
+    """Mix in the first epochs of a training only; None: in all."""
 
     @property
     def active(self) -> bool:
-        """Whether anything is mixed: the labels are then class probabilities."""
+        """Whether anything is mixed; labels are class probabilities then."""
         return self.probability > 0 and (self.mixup > 0 or self.cutmix > 0)
 
 

@@ -192,20 +192,6 @@ def test_recipe(benchmark: Any, name: str) -> None:
     )
 
 
-@pytest.mark.benchmark(group=f"mixing, {BATCH} images of {SIZE} px")
-@pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_mixing(benchmark: Any, name: str) -> None:
-    """torchvision gives all samples of a batch one share, we give each its own."""
-    images, labels = torch.randn(BATCH, 3, SIZE, SIZE, device=DEVICE), torch.arange(BATCH, device=DEVICE)
-    settings, generator = Mixing.model_validate({name: 1.0}), torch.Generator().manual_seed(0)
-    reference = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[name](num_classes=BATCH)
-    measure(
-        benchmark,
-        lambda: mix(images, labels, BATCH, settings, 0, generator),
-        lambda: reference(images, labels),
-    )
-
-
 @pytest.mark.skipif(not CUDA, reason="a CPU has nothing to wait for; tests/ prove the same on a device without values")
 def test_no_wait_for_the_gpu() -> None:
     batch = Batch(photos(), WHOLE, torch.zeros(BATCH, dtype=torch.long, device=DEVICE), np.arange(BATCH))

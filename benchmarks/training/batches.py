@@ -76,7 +76,7 @@ class Batches:
             place = self.processes.share(total).start, total
             images = augment.train_batch(batch, settings, size, draws, *place)
             classes = len(self.dataset.classes)
-            images, labels = mix(images, batch.labels, classes, settings.mixing, epoch, draws, *place)
+            images, labels = mix(images, batch.labels, classes, settings.mixing, epoch, draws)
             yield TrainingBatch(number, images.contiguous(memory_format=torch.channels_last), labels, total)
 
     def evaluation_feed(self, split: str, batch_size: int, rows: slice | None = None) -> Feed:

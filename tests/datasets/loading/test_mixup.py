@@ -1,4 +1,4 @@
-"""mixup and CutMix: torchvision's pixels and labels, shares as their papers draw them, methods that can learn so."""
+"""mixup and CutMix: shares and labels as in the papers, reproducible draws, methods that can learn from soft labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from rich.console import Console
 from scipy.stats import kstest
 from torch import Tensor
-from torchvision.transforms import v2
 
 import methods
 from benchmarks.environment import Environment
@@ -22,7 +21,6 @@ from benchmarks.execution import execute
 from benchmarks.planning import expand
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
-from datasets.loading import mixup
 from datasets.loading.mixup import mix
 from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
@@ -32,6 +30,8 @@ from results.store import ResultStore
 CLASSES = 7
 MIXUP, CUTMIX = Mixing(mixup=0.4), Mixing(cutmix=1.0)
 BOTH = Mixing(mixup=0.2, cutmix=1.0, probability=0.5)
+DISTINCT = torch.arange(6)
+"""Labels of a batch in which neighbours have different classes."""
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -43,66 +43,42 @@ def batch_of(count: int, height: int = 20, width: int = 20, seed: int = 0) -> tu
     return images, torch.randint(CLASSES, (count,), generator=seeded(seed))
 
 
-def draws_of(count: int, seed: int = 0) -> Tensor:
-    return torch.rand(count, mixup.DRAWS, generator=seeded(seed))
+def kept(targets: Tensor) -> Tensor:
+    """(B,) the share of itself that each image of a batch with labels `DISTINCT` keeps."""
+    return targets[torch.arange(len(targets)), DISTINCT[: len(targets)]]
 
 
-# Parity with torchvision: each sample against a batch in which all have its draw
+def mix_often(settings: Mixing, count: int) -> list[tuple[Tensor, Tensor]]:
+    """The same two small images, mixed `count` times with one generator."""
+    generator, images = seeded(), torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
+    return [mix(images, DISTINCT[:2], CLASSES, settings, 0, generator) for _ in range(count)]
 
 
-def test_mixup_is_torchvisions_sample_by_sample() -> None:
-    images, labels = batch_of(6)
-    mixed, targets = mix(images, labels, CLASSES, MIXUP, 0, seeded())
-    shares = mixup._boxes(MIXUP, 20, 20, draws_of(6))[2]
-    assert len(set(shares.tolist())) == 6
-    for sample, share in enumerate(shares.tolist()):
-        given_all = {"lam": share, "labels": labels, "batch_size": 6}
-        reference = v2.MixUp(num_classes=CLASSES)
-        torch.testing.assert_close(mixed[sample], reference.transform(images, given_all)[sample])
-        torch.testing.assert_close(targets[sample], reference.transform(labels, given_all)[sample])
+# Pixels and labels
 
 
-def test_cutmix_is_torchvisions_sample_by_sample() -> None:
-    images, labels = batch_of(6, 20, 31)
-    mixed, targets = mix(images, labels, CLASSES, CUTMIX, 0, seeded())
-    corners, extents, _ = mixup._boxes(CUTMIX, 20, 31, draws_of(6))
-    assert len({tuple(corner) for corner in corners.tolist()}) > 1
-    for sample, ((top, left), (height, width)) in enumerate(zip(corners.tolist(), extents.tolist(), strict=True)):
-        share = 1 - height * width / (20 * 31)
-        box = (left, top, left + width, top + height)
-        given_all = {"box": box, "lam_adjusted": share, "labels": labels, "batch_size": 6}
-        reference = v2.CutMix(num_classes=CLASSES)
-        assert torch.equal(mixed[sample], reference.transform(images, given_all)[sample])
-        torch.testing.assert_close(targets[sample], reference.transform(labels, given_all)[sample])
+def test_mixup_blends_every_image_and_label_with_its_neighbour_by_one_share() -> None:
+    images, _ = batch_of(6)
+    mixed, targets = mix(images, DISTINCT, CLASSES, MIXUP, 0, seeded())
+    share = kept(targets)
+    assert 0 < share[0] < 1
+    torch.testing.assert_close(share, share[:1].expand(6))
+    torch.testing.assert_close(mixed, share[0] * images + (1 - share[0]) * images.roll(1, 0))
+    one_hot = torch.eye(CLASSES)[:6]
+    torch.testing.assert_close(targets, share[0] * one_hot + (1 - share[0]) * one_hot.roll(1, 0))
 
 
-def test_boxes_of_cutmix_are_spread_as_torchvisions_are() -> None:
-    count, images = 3000, torch.empty(1, 3, 40, 60)
-    torch.manual_seed(0)
-    reference = torch.tensor([v2.CutMix(alpha=0.7).make_params([images])["box"] for _ in range(count)]).float()
-    corners, extents, _ = mixup._boxes(Mixing(cutmix=0.7), 40, 60, draws_of(count))
-    ours = torch.cat([corners.flip(1), (corners + extents).flip(1)], 1).float()
-    for mine, theirs in zip(ours.unbind(1), reference.unbind(1), strict=True):
-        assert abs(mine.mean() - theirs.mean()) < 4 * theirs.std() * (2 / count) ** 0.5
-        assert abs(mine.std() / theirs.std() - 1) < 0.1
-
-
-# Draws
-
-
-@pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
-def test_shares_follow_the_beta_distribution(alpha: float) -> None:
-    shares = mixup._boxes(Mixing(mixup=alpha), 20, 20, draws_of(5000))[2]
-    assert kstest(shares.numpy(), "beta", (alpha, alpha)).pvalue > 0.01
-
-
-def test_probabilities_are_those_of_the_settings() -> None:
-    _, extents, shares = mixup._boxes(BOTH, 40, 40, draws_of(4000))
-    mixed = extents[:, 0] > 0
-    assert 0.46 < mixed.float().mean() < 0.54
-    by_mixup = mixed & (extents == 40).all(1)  # a box of CutMix is never the whole image
-    assert 0.22 < by_mixup.float().mean() < 0.28
-    assert (shares[mixed & ~by_mixup] == 0).all()
+def test_cutmix_pastes_one_box_of_the_neighbour_and_labels_follow_its_area() -> None:
+    images, _ = batch_of(6, 20, 31)
+    mixed, targets = mix(images, DISTINCT, CLASSES, CUTMIX, 0, seeded())
+    pasted = (mixed != images).all(1)
+    rows, columns = pasted[0].nonzero().unbind(1)
+    box = torch.zeros(20, 31, dtype=torch.bool)
+    box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+    assert 0 < box.sum() < box.numel()
+    assert (pasted == box).all()
+    assert torch.equal(mixed, torch.where(box, images.roll(1, 0), images))
+    torch.testing.assert_close(kept(targets), (1 - box.float().mean()).expand(6))
 
 
 @given(
@@ -129,35 +105,52 @@ def test_class_probabilities_are_none_below_zero_and_sum_to_one(
     torch.testing.assert_close(targets.sum(1), torch.ones(count))
 
 
-def test_a_sample_depends_on_its_own_draws_and_its_neighbour_alone() -> None:
-    images, labels = batch_of(8)
-    changed, relabelled = images.clone(), labels.clone()
-    changed[3:] = 5.0
-    relabelled[3:] = (labels[3:] + 1) % CLASSES
-    for settings in (MIXUP, CUTMIX, BOTH):
-        mixed, targets = mix(images, labels, CLASSES, settings, 0, seeded())
-        again, targets_again = mix(changed, relabelled, CLASSES, settings, 0, seeded())
-        assert torch.equal(again[1:3], mixed[1:3])
-        assert torch.equal(targets_again[1:3], targets[1:3])
+# Draws
 
 
-def test_one_seed_gives_one_result_and_leaves_its_input_alone() -> None:
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
+def test_shares_follow_the_beta_distribution(alpha: float) -> None:
+    shares = torch.stack([kept(targets)[0] for _, targets in mix_often(Mixing(mixup=alpha), 500)])
+    assert kstest(shares.numpy(), "beta", (alpha, alpha)).pvalue > 0.01
+
+
+def test_probabilities_are_those_of_the_settings() -> None:
+    results = mix_often(BOTH, 500)
+    changed = [mixed for mixed, targets in results if kept(targets)[0] < 1]
+    by_cutmix = [mixed for mixed in changed if ((mixed == 0) | (mixed == 1)).all()]
+    assert 0.42 < len(changed) / 500 < 0.55  # a CutMix box of no pixel counts as unchanged
+    assert 0.35 < len(by_cutmix) / len(changed) < 0.6
+
+
+def test_one_seed_gives_one_result_and_leaves_images_and_torchs_own_generator_alone() -> None:
     images, labels = batch_of(16)
-    before = images.clone()
-    first, _ = mix(images, labels, CLASSES, BOTH, 0, seeded(1))
-    assert torch.equal(first, mix(images, labels, CLASSES, BOTH, 0, seeded(1))[0])
-    assert not torch.equal(first, mix(images, labels, CLASSES, BOTH, 0, seeded(2))[0])
+    before, state = images.clone(), torch.get_rng_state()
+    first, _ = mix(images, labels, CLASSES, CUTMIX, 0, seeded(1))
+    torch.rand(1)
+    assert torch.equal(first, mix(images, labels, CLASSES, CUTMIX, 0, seeded(1))[0])
+    assert not torch.equal(first, mix(images, labels, CLASSES, CUTMIX, 0, seeded(2))[0])
     assert torch.equal(images, before)
+    torch.set_rng_state(state)
+    following = torch.rand(1)
+    torch.set_rng_state(state)
+    mix(images, labels, CLASSES, CUTMIX, 0, seeded(1))
+    assert torch.equal(torch.rand(1), following)
+
+
+@pytest.mark.parametrize("settings", [MIXUP, CUTMIX])
+def test_processes_that_have_parts_of_a_batch_draw_alike(settings: Mixing) -> None:
+    images, _ = batch_of(6)
+    _, whole = mix(images, DISTINCT, CLASSES, settings, 0, seeded())
+    _, part = mix(images[:3], DISTINCT[:3], CLASSES, settings, 0, seeded())
+    torch.testing.assert_close(kept(part), kept(whole)[:3])
 
 
 @pytest.mark.parametrize("settings", [Mixing(), BOTH, Mixing(mixup=1, epochs=1)])
 def test_as_much_is_drawn_whatever_is_mixed(settings: Mixing) -> None:
-    generator = seeded()
+    generator, reference = seeded(), seeded()
     mix(*batch_of(5), CLASSES, settings, 3, generator)
-    draws_then = torch.rand(1, generator=generator)
-    reference = seeded()
-    torch.rand(5, mixup.DRAWS, generator=reference)
-    assert torch.equal(draws_then, torch.rand(1, generator=reference))
+    mix(*batch_of(5), CLASSES, MIXUP, 0, reference)
+    assert torch.equal(torch.rand(1, generator=generator), torch.rand(1, generator=reference))
 
 
 def test_mixing_ends_after_its_epochs() -> None:
@@ -169,10 +162,11 @@ def test_mixing_ends_after_its_epochs() -> None:
     assert torch.equal(targets, labels)
 
 
-def test_nothing_reads_the_device() -> None:
+@pytest.mark.parametrize("settings", [MIXUP, CUTMIX])
+def test_nothing_reads_the_device(settings: Mixing) -> None:
     """A tensor on `meta` has no values: whatever would make the host wait for one fails."""
     images, labels = (value.to("meta") for value in batch_of(6))
-    mixed, targets = mix(images, labels, CLASSES, BOTH, 0, seeded())
+    mixed, targets = mix(images, labels, CLASSES, settings, 0, seeded())
     assert mixed.device.type == targets.device.type == "meta"
 
 
