@@ -1,24 +1,25 @@
-"""The contract of a dataset: a table of images with labels and the official split, and a way to read one image.
+"""The contract of a dataset: a table of images with labels and the official split, and a method that reads one image.
 
-Everything else (storage, feed, augmentation) is built on this and is the same for all datasets.
+Store, feed and augmentation are built on it and are the same for all datasets.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.release import Archive, Expected
 
-if TYPE_CHECKING:
-    import pandas as pd
+OnProgress = Callable[[int, int | None], None]
+"""Called with what is done and the total, in images or bytes; the total is None where it is unknown."""
 
 
 class DatasetError(Exception):
@@ -37,50 +38,46 @@ class PartPoints:
 
 
 class Dataset(ABC):
-    """Images, labels, official split; boxes and part points where they exist.
+    """Images, labels and official split; boxes and part points where they exist.
 
-    A reader is one file in this folder that defines one subclass; it is found by being there. It is opened with
-    `open_dataset(name, root, options)` from `datasets`, which calls the constructor `(folder, **options)`; a reader
-    that needs no files is given `folder=None`.
+    A reader is a file in `readers/` that defines one subclass. `datasets.open_dataset(name, root, options)` finds it
+    there and calls the constructor `(folder, **options)`; a reader that needs no files gets `folder=None`.
     """
 
     title: str
-    """One line: what it is."""
+    """One line: what the dataset is."""
     terms: str = "not stated"
     """Terms of use, in words."""
     folder: ClassVar[str | None] = None
-    """Name of its folder below the data root, where it has a fixed one."""
+    """Name of its folder below the data root, if fixed."""
     archives: ClassVar[tuple[Archive, ...]] = ()
-    """What `data fetch` gets and unpacks; empty for drawn images and for people's own folders."""
+    """What `data fetch` downloads and unpacks; empty for drawn images and people's own folders."""
     by_hand: ClassVar[str] = ""
-    """One line: what to do where nothing can be fetched, or where a site wants a form filled in."""
+    """One line: how to get the files that can't be downloaded, e.g. by filling in a form."""
     subsets: ClassVar[tuple[dict[str, Any], ...]] = ()
-    """Options of each subset, for a dataset that is trained and scored subset by subset and whose accuracy is their
-    mean; empty for all others."""
+    """The options of each subset, if the dataset is trained and scored by subset and its accuracy is their mean."""
     expected: Expected | None = None
-    """What the official release holds: of the class, under its default options; of an opened dataset, under its own."""
+    """What the official release holds: under default options for the class, under its own for an opened dataset."""
 
     name: str
     """The name it was opened with."""
     classes: tuple[str, ...]
     """Class names; the label is the position."""
     paths: tuple[str, ...]
-    """One per image: relative, with forward slashes, unique. Order is the dataset's own."""
+    """One per image: relative, with forward slashes, unique, in the dataset's own order."""
     labels: NDArray[np.int64]
     """(N,) in 0 .. K-1"""
     is_train: NDArray[np.bool_]
-    """(N,) the official split: True is train, False is test."""
+    """(N,) the official split: True for train, False for test."""
     image_folder: Path | None = None
-    """What `paths` are relative to; None where images aren't files, or `file` says otherwise."""
+    """What `paths` are relative to; None if images aren't files or `file` is overridden."""
     boxes: NDArray[np.float32] | None = None
     """(N, 4) x, y, width, height in pixels of the original image."""
     parts: PartPoints | None = None
-    ancestors: tuple[tuple[str, ...], ...] | None = None
-    """Per class: names of the coarser classes it belongs to, the nearest first; None where there is no hierarchy."""
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Whether `folder` has this reader's layout (a look at names, no file is read)."""
+        """Whether `folder` has this reader's layout, judged by names alone."""
         return False
 
     @abstractmethod
@@ -88,9 +85,9 @@ class Dataset(ABC):
         """Image `index` as RGB `(H, W, 3)`. Raises `DatasetError` naming the file if it can't be decoded."""
 
     def file(self, index: int) -> Path | None:
-        """Where image `index` lies on disk, be it there or not; None where images aren't files.
+        """Path of image `index`, whether the file exists or not; None if images aren't files.
 
-        A reader that says so leaves it to `open_dataset` to find missing ones, so that `verify` can name them all.
+        Readers leave it to `open_dataset` to report missing files, so that `verify` can name them all.
         """
         return None if self.image_folder is None else self.image_folder / self.paths[index]
 
@@ -99,7 +96,7 @@ class Dataset(ABC):
 
     @property
     def has_boxes(self) -> bool:
-        """Whether there are boxes; a reader that opens many files for them says so without opening any."""
+        """Whether there are boxes, without reading them."""
         return self.boxes is not None
 
     @property
@@ -109,7 +106,7 @@ class Dataset(ABC):
 
     @cached_property
     def split_hash(self) -> str:
-        """SHA-256 over the sorted lines `path <tab> label <tab> split`: equal exactly if the split table is equal."""
+        """SHA-256 over the sorted lines `path <tab> label <tab> split`: identifies the split table."""
         lines = sorted(
             f"{path}\t{label}\t{'train' if train else 'test'}"
             for path, label, train in zip(self.paths, self.labels.tolist(), self.is_train.tolist(), strict=True)
@@ -118,15 +115,15 @@ class Dataset(ABC):
 
     @property
     def content_key(self) -> dict[str, Any]:
-        """What, besides the split table, decides the pixels: options of a drawn dataset, sizes and times of files."""
+        """What determines the pixels besides the split table: options of a drawn dataset, sizes and times of files."""
         return {}
 
     def split(self, validation: float, seed: int = 0) -> dict[str, NDArray[np.int64]]:
         """Row numbers of `train`, `validation` and `test`.
 
-        `validation` is the share of each class's official training images held out; the choice depends only on
-        `seed` and the paths, never on a Run's seed, so that all Runs select on the same images. Every class keeps
-        at least one training image.
+        `validation` is the share of each class's official training images to hold out. The choice depends on `seed`
+        and the paths, never on a Run's seed: all Runs select on the same images. Every class keeps at least one
+        training image.
         """
         if not 0 <= validation < 1:
             raise ValueError(f"validation share must be in [0, 1), not {validation}")
@@ -142,29 +139,14 @@ class Dataset(ABC):
             "test": np.flatnonzero(~self.is_train),
         }
 
-    def table(self) -> pd.DataFrame:
-        """One row per image: path, label, class, split."""
-        import pandas as pd  # takes as long to load as all the rest that `run_all.py --help` needs
-
-        return pd.DataFrame(
-            {
-                "path": self.paths,
-                "label": self.labels,
-                "class": [self.classes[label] for label in self.labels],
-                "split": np.where(self.is_train, "train", "test"),
-            }
-        )
-
     def check(self) -> None:
-        """Raises `DatasetError` unless the table is sound.
-
-        That is: lengths agree, paths are unique, labels in range, no class is without a training image.
-        """
+        """Raises `DatasetError` unless lengths agree, paths are unique, labels are in range and every class has a
+        training image."""
         count = len(self.paths)
         if not (len(self.labels) == len(self.is_train) == count):
             raise DatasetError(f"{self.name}: {count} images, {len(self.labels)} labels, {len(self.is_train)} splits")
         if len(set(self.paths)) != count:
-            raise DatasetError(f"{self.name}: an image path stands twice in the table")
+            raise DatasetError(f"{self.name}: an image path is listed twice in the table")
         outside = (self.labels < 0) | (self.labels >= len(self.classes))
         if outside.any():
             row = int(np.flatnonzero(outside)[0])

@@ -1,4 +1,4 @@
-"""Where a dataset comes from and what it has to hold: facts that a reader states, and `fetch` and `verify` act on."""
+"""Where a dataset comes from and what it must contain: declared by readers, used by `fetch` and `verify`."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Archive:
-    """One file as the dataset's site hands it out: a tar or zip archive, or a plain file."""
+    """One file as published: a tar or zip archive, or a plain file."""
 
     name: str
     """File name."""
     urls: tuple[str, ...] = ()
-    """Mirrors, tried in order; none where the file has to be got by hand."""
+    """Mirrors, tried in order; empty if the file must be obtained by hand."""
     sha256: str | None = None
     md5: str | None = None
-    """Used where no SHA-256 was published; neither: the file can't be checked, which is said."""
+    """Used if no SHA-256 was published. With neither, the file can't be checked, and `fetch` reports that."""
     size: int | None = None
     """Bytes."""
     into: str = ""
-    """Folder below the data root that the content is put into (an archive that brings its own top folder: none)."""
+    """Folder below the data root to unpack into; empty for an archive with its own top folder."""
     gives: tuple[str, ...] = ()
-    """Paths below the data root that are there once the archive is unpacked; for a plain file its own by default."""
+    """Paths below the data root that exist once the archive is unpacked; by default the plain file itself."""
 
     @property
     def given(self) -> tuple[str, ...]:
-        """`gives`, or where a plain file goes."""
+        """`gives`, or the path of the plain file."""
         return self.gives or (str(PurePosixPath(self.into, self.name)),)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Counts of the official split as published, and the hash of its table where we know it."""
+    """Counts of the official split as published, and the hash of its table if known."""
 
     classes: int
     train: int
     test: int
     split_sha256: str | None = None
-    """None: no copy was at hand to compute it from; `verify` prints the one it finds."""
+    """None: no copy was available to compute it from. `verify` prints the hash it finds."""

@@ -81,7 +81,7 @@ def data_prepare(
 
     dataset = Environment(data_root).open(name, _parsed(option))
     with CountDisplay(terminal.console, f"decoding {name}") as display:
-        store = open_store(dataset, size, resize, progress=display)
+        store = open_store(dataset, size, resize, on_progress=display)
     show([{"folder": str(store.folder), "images": len(store), "bytes": int(store.offsets[-1])}], name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from datasets import DatasetError
 from datasets.fetching import fetch as fetching
 from datasets.fetching import verify as verifying
 from datasets.fetching.verify import Findings
-from datasets.interface import Dataset
+from datasets.interface import Dataset, OnProgress
 
 
 def rows(environment: Environment) -> list[dict[str, Any]]:
@@ -127,9 +127,7 @@ def fetch(name: str, root: Path | None, put_into: Path | None, listener: fetchin
         raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error
 
 
-def verify(
-    name: str, root: Path | None, options: Mapping[str, Any], on_progress: Callable[[int, int], None]
-) -> list[Findings]:
+def verify(name: str, root: Path | None, options: Mapping[str, Any], on_progress: OnProgress) -> list[Findings]:
     """Reads every image of a dataset, or of each subset unless `options` name one."""
     return [
         verifying.verify(datasets.open_dataset(name, root, chosen, complete=False), on_progress)

@@ -33,7 +33,7 @@ class CountDisplay(ProgressBars):
         self.what = what
         self._images = self.add_task(escape(what), total=None)
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int | None) -> None:
         """`done` of `total` images."""
         if not self.console.is_terminal and (done == total or done % 500 == 0):
             self.note(f"{self.what}: {done} of {total}")

@@ -25,7 +25,7 @@ from datasets import Dataset, open_dataset
 from datasets.loading.augment import MEAN, STD, test_batch, train_batch
 from datasets.loading.feed import Feed
 from datasets.loading.sampling import batch_generator
-from datasets.loading.sources import Source, Stored, open_source, pinned, resident
+from datasets.loading.sources import Source, StoreSource, open_source, pinned, resident
 from datasets.loading.store import Store, open_store
 from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
@@ -133,7 +133,7 @@ def test_stages(benchmark: Any, photos: Dataset, cache: Path) -> None:
     store = open_store(photos, STORED, "squash", cache)
     rows = photos.split(0)["train"][:BATCH]
     host, _ = store.images(rows)
-    batch = next(Feed(Stored(store, DEVICE), rows, photos.labels, BATCH).batches(0))
+    batch = next(Feed(StoreSource(store, DEVICE), rows, photos.labels, BATCH).batches(0))
     stages: dict[str, Callable[[], object]] = {
         "decode and resize": lambda: use_up(open_source(photos, STORED, "squash", DEVICE, "streamed").batches([rows])),
         "read from the store": lambda: store.images(rows),
@@ -168,7 +168,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(pixels, offsets, sizes, np.zeros(count, dtype=np.uint32), file.parent)
 
 
-SOURCES: dict[str, Callable[[Store, torch.device], Source]] = {"resident": resident, "pinned": pinned, "mapped": Stored}
+SOURCES: dict[str, Callable[[Store, torch.device], Source]] = {
+    "resident": resident,
+    "pinned": pinned,
+    "mapped": StoreSource,
+}
 
 
 def feed_of(store: Store, way: str) -> Feed:

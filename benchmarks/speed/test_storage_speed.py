@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,6 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from datasets.cores import usable_cores
 from datasets.formats.decode import read_image
 from datasets.interface import Dataset
 from datasets.loading.store import Store, open_store
@@ -67,11 +67,11 @@ def measure(benchmark: Any, work: Callable[[], Iterable[Any]], images: int) -> N
     benchmark.pedantic(all_images, rounds=5, warmup_rounds=1)
     if benchmark.stats is not None:
         benchmark.extra_info["images/s"] = round(images / benchmark.stats.stats.median)
-        benchmark.extra_info["threads"] = usable_cores()
+        benchmark.extra_info["threads"] = joblib.cpu_count()
 
 
 def in_threads(work: Callable[[Path], Any], photos: Photos) -> Iterator[Any]:
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         yield from pool.map(work, map(photos.file, range(len(photos))))
 
 

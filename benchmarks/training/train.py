@@ -54,7 +54,7 @@ class Trainer:
             run.recipe.resize,
             self.device,
             environment.feed,
-            progress=self._decoded,
+            on_progress=self._decoded,
         )
         self.phases = phase_plans(self.method, run.recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
@@ -283,6 +283,6 @@ class Trainer:
         self.state.notes.append(text)
         self.listener.note(text)
 
-    def _decoded(self, done: int, total: int) -> None:
+    def _decoded(self, done: int, total: int | None) -> None:
         if done == total or done % 1000 == 0:
             self.listener.note(f"decoded {done} of {total} images of {self.dataset.name}")

@@ -327,9 +327,3 @@ def draw(scene: Scene, size: int) -> NDArray[np.uint8]:
     stream = hashlib.shake_256(scene.noise_seed.to_bytes(8, "big")).digest(image.size)
     grain = np.frombuffer(stream, dtype=np.uint8).reshape(image.shape).astype(np.int32) - 128
     return (image + (grain * scene.noise >> 7)).clip(0, 255).astype(np.uint8)
-
-
-def silhouette(scene: Scene, size: int) -> NDArray[np.bool_]:
-    """(size, size) the pixels at least half covered by the bird, occluded ones included."""
-    shapes = [coverage(layer.polygon, size) for layer in lay_out(scene, size).bird if not layer.inside]
-    return np.stack(shapes).max(axis=0) * 2 >= FULL

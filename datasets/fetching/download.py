@@ -11,12 +11,13 @@ import html
 import re
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from datasets.interface import OnProgress
 
 CHUNK = 1 << 18
 """Bytes."""
@@ -26,9 +27,6 @@ PAUSES = (1, 2, 4, 8, 16)
 """Seconds between tries, as long as they bring nothing new."""
 WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP states that pass."""
-
-Tell = Callable[[int, int | None], None]
-"""Called with (bytes there, bytes in all or None)."""
 
 
 class FetchError(Exception):
@@ -78,7 +76,7 @@ class Partial:
         self.version.unlink(missing_ok=True)
 
 
-def download(url: str, part: Partial, size: int | None, tell: Tell) -> None:
+def download(url: str, part: Partial, size: int | None, on_progress: OnProgress) -> None:
     """Completes `part` from `url`; `size` is the file's in bytes, if known.
 
     Dropped connections are taken up again until several tries in a row brought nothing. Raises `MirrorError` if this
@@ -87,7 +85,7 @@ def download(url: str, part: Partial, size: int | None, tell: Tell) -> None:
     tries, furthest = 0, part.length
     while True:
         try:
-            return _receive(url, part, size, tell)
+            return _receive(url, part, size, on_progress)
         except _Dropped as drop:
             if part.length > furthest:
                 tries, furthest = 0, part.length
@@ -97,7 +95,7 @@ def download(url: str, part: Partial, size: int | None, tell: Tell) -> None:
             tries += 1
 
 
-def _receive(url: str, part: Partial, size: int | None, tell: Tell) -> None:
+def _receive(url: str, part: Partial, size: int | None, on_progress: OnProgress) -> None:
     """One connection: from where `part` ends to the end of the file."""
     have = part.length
     response = _connect(url, part)
@@ -121,7 +119,7 @@ def _receive(url: str, part: Partial, size: int | None, tell: Tell) -> None:
                     _refuse_page(url, response, chunk, part)
                 file.write(chunk)
                 have += len(chunk)
-                tell(have, total)
+                on_progress(have, total)
     if total is not None and have < total:
         raise _Dropped(f"the connection broke off after {have} of {total} bytes")
 

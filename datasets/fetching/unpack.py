@@ -11,18 +11,15 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from datasets.fetching.download import FetchError
+from datasets.interface import OnProgress
 
 TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
-Tell = Callable[[int, int | None], None]
-"""Called with (bytes of the archive read, bytes in all)."""
 
-
-def unpack(file: Path, destination: Path, tell: Tell) -> None:
+def unpack(file: Path, destination: Path, on_progress: OnProgress) -> None:
     """Puts the content of a tar or zip archive, or the file itself if it is neither, into `destination`.
 
     What is there under the same name is replaced by the archive's. Stopped at any moment, the destination is as it
@@ -33,7 +30,7 @@ def unpack(file: Path, destination: Path, tell: Tell) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
-        _extract(file, unfinished, tell)
+        _extract(file, unfinished, on_progress)
         unfinished.rename(_whole(file.name, destination))
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -61,12 +58,12 @@ def _merge(source: Path, target: Path) -> None:
     source.rmdir()
 
 
-def _extract(file: Path, folder: Path, tell: Tell) -> None:
+def _extract(file: Path, folder: Path, on_progress: OnProgress) -> None:
     try:
         if file.name.endswith(TAR_SUFFIXES):
-            _extract_tar(file, folder, tell)
+            _extract_tar(file, folder, on_progress)
         elif file.suffix == ".zip":
-            _extract_zip(file, folder, tell)
+            _extract_zip(file, folder, on_progress)
         else:
             shutil.copyfile(file, folder / file.name)
     except tarfile.FilterError as error:
@@ -83,19 +80,19 @@ def _damaged(file: Path, error: Exception) -> FetchError:
     return FetchError(f"{file} is damaged or no archive ({_one_line(error)}); delete it and fetch again")
 
 
-def _extract_tar(file: Path, folder: Path, tell: Tell) -> None:
+def _extract_tar(file: Path, folder: Path, on_progress: OnProgress) -> None:
     size = file.stat().st_size
     with file.open("rb") as raw, tarfile.open(fileobj=raw) as archive:
 
         def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
             _refuse_outside(file, member.name)
-            tell(raw.tell(), size)
+            on_progress(raw.tell(), size)
             return tarfile.data_filter(member, path)
 
         archive.extractall(folder, filter=checked)
 
 
-def _extract_zip(file: Path, folder: Path, tell: Tell) -> None:
+def _extract_zip(file: Path, folder: Path, on_progress: OnProgress) -> None:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         for member in members:
@@ -106,7 +103,7 @@ def _extract_zip(file: Path, folder: Path, tell: Tell) -> None:
         for member in members:
             archive.extract(member, folder)
             done += member.compress_size
-            tell(done, total)
+            on_progress(done, total)
 
 
 def _refuse_outside(file: Path, name: str) -> None:

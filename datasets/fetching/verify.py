@@ -1,34 +1,29 @@
-"""Whether a dataset on disk is what it should be: every image there and readable, counts and split as published."""
+"""Checks a dataset on disk: every image exists and can be decoded, counts and split are as published."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from datasets.cores import usable_cores
-from datasets.interface import Dataset, DatasetError
-
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
-
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
+from datasets.formats.image_files import IMAGE_SUFFIXES
+from datasets.interface import Dataset, DatasetError, OnProgress
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong."""
+    """One fault of a dataset."""
 
     kind: str
     """missing, empty, damaged, extra, count or split."""
     what: str
-    """In words, with the file's name."""
+    """A sentence that names the file."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What `verify` found. `as_row` is one row for a terminal or a program."""
+    """The result of `verify`."""
 
     name: str
     images: int
@@ -37,27 +32,25 @@ class Findings:
     test: int
     split_sha256: str
     reference: str
-    """Whether that is the published split: `as published`, `differs` or `no reference known`."""
+    """Comparison with the published split: `as published`, `differs` or `no reference known`."""
     faults: tuple[Fault, ...]
 
     @property
     def as_row(self) -> dict[str, Any]:
-        """With one dictionary for each fault."""
+        """One row for a terminal or a program, with a dictionary for each fault."""
         return asdict(self)
 
 
-def verify(dataset: Dataset, progress: Progress) -> Findings:
-    """Reads every image, offline. `dataset` may be one that was opened although files are missing."""
-    faults = _image_faults(dataset, progress)
-    if (
-        dataset.expected
-    ):  # people's own folders may hold images that take no part; a release has nothing besides its own
+def verify(dataset: Dataset, on_progress: OnProgress) -> Findings:
+    """Reads every image, offline. `dataset` may have been opened with files missing."""
+    faults = _image_faults(dataset, on_progress)
+    if dataset.expected:  # people's own folders may contain images that are not used; a release does not
         faults += _extra_images(dataset)
     return findings(dataset, faults)
 
 
 def findings(dataset: Dataset, image_faults: Sequence[Fault] = ()) -> Findings:
-    """Counts and split against the published ones, and what was found of the images."""
+    """Counts and split compared with the published ones, together with the faults of images."""
     train = int(dataset.is_train.sum())
     reference = dataset.expected.split_sha256 if dataset.expected else None
     compared = "as published" if reference == dataset.split_hash else "differs"
@@ -74,7 +67,7 @@ def findings(dataset: Dataset, image_faults: Sequence[Fault] = ()) -> Findings:
 
 
 def _table_faults(dataset: Dataset) -> list[Fault]:
-    """Where counts or split hash are not those that were published."""
+    """Counts or split hash that differ from the published ones."""
     expected = dataset.expected
     if expected is None:
         return []
@@ -90,14 +83,16 @@ def _table_faults(dataset: Dataset) -> list[Fault]:
     return faults
 
 
-def _image_faults(dataset: Dataset, progress: Progress) -> list[Fault]:
-    """In the order of the table. Decoders work outside Python's lock, so that threads are enough."""
+def _image_faults(dataset: Dataset, on_progress: OnProgress) -> list[Fault]:
+    """In the order of the table. Decoders release the interpreter lock, so threads are enough."""
+    import joblib  # only here: it is slow to import
+
     faults = []
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for done, fault in enumerate(pool.map(lambda row: _image_fault(dataset, row), range(len(dataset))), start=1):
             if fault is not None:
                 faults.append(fault)
-            progress(done, len(dataset))
+            on_progress(done, len(dataset))
     return faults
 
 
@@ -115,7 +110,7 @@ def _image_fault(dataset: Dataset, row: int) -> Fault | None:
 
 
 def _extra_images(dataset: Dataset) -> list[Fault]:
-    """Image files beside those of the table that the table does not name; hidden files are passed over."""
+    """Image files in the folders of the table that the table doesn't name; hidden files are ignored."""
     named = {file for row in range(len(dataset)) if (file := dataset.file(row)) is not None}
     return [
         Fault("extra", f"{file} is in no line of the table")

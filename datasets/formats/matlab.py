@@ -1,7 +1,7 @@
-"""Annotation files of MATLAB (.mat, up to version 7), as the sites of datasets hand them out.
+"""MATLAB annotation files (.mat, up to version 7) as datasets are published with.
 
-A file cut short, or not MATLAB's at all, is told in one line. MATLAB compresses what it saves, and zlib's checksum
-tells of changed bytes; in an uncompressed file scipy can crash on them, with no error to catch.
+A truncated file, or one that isn't MATLAB's, gives a one-line error. MATLAB compresses what it saves, so zlib's
+checksum detects changed bytes; in an uncompressed file they can crash scipy without an exception.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from datasets.interface import DatasetError
 
@@ -19,12 +18,14 @@ from datasets.interface import DatasetError
 class MatFile:
     """The variables of one file, read as columns.
 
-    A column is a variable (an array of numbers, or a cell array of texts), or one field of a variable that is a struct
-    array. MATLAB has no vectors, only 1 × N and N × 1 matrices: both are columns here, of one row too.
+    A column is a variable (an array of numbers or a cell array of texts) or one field of a struct array. MATLAB has no
+    vectors, only 1 × N and N × 1 matrices; both are columns here, also with N = 1.
     """
 
     def __init__(self, file: Path) -> None:
         """Raises `DatasetError` if the file is missing or can't be read."""
+        from scipy.io import loadmat  # only here: scipy is slow to import
+
         self.file = file
         try:
             self._variables = loadmat(file, squeeze_me=True, appendmat=False)
@@ -32,16 +33,16 @@ class MatFile:
             raise DatasetError(
                 f"{file} can't be read ({error.strerror or error}); restore it from the dataset's archive"
             ) from error
-        except Exception as error:  # scipy lets through whatever its parser stumbles over
+        except Exception as error:  # scipy passes on whatever exception its parser runs into
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(f"{file} is damaged ({reason}); restore it from the dataset's archive") from error
 
     def has(self, variable: str, field: str) -> bool:
-        """Whether a struct array of this name has this field."""
+        """Whether `variable` is a struct array with this field."""
         return field in (getattr(self._variables.get(variable), "dtype", np.dtype(int)).names or ())
 
     def texts(self, variable: str, field: str | None = None) -> tuple[str, ...]:
-        """Texts without the blanks around them. Raises `DatasetError` if there is no such column of texts."""
+        """Texts, stripped of surrounding blanks. Raises `DatasetError` if there is no such column of texts."""
         column = self._column(variable, field)
         if not all(isinstance(value, str) for value in column):
             raise self._error(variable, field, "does not hold texts")

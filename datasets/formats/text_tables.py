@@ -1,8 +1,8 @@
-"""Text tables in the layout that CUB-200-2011 introduced: one file per fact, one line per image, joined by image id.
+"""Text tables in the layout of CUB-200-2011: one file per kind of annotation, one line per image, joined by image id.
 
 `images.txt` (id, path below images/), `train_test_split.txt` (id, 1 for train), `bounding_boxes.txt` (id, x, y, width,
-height), `parts/parts.txt` (part, name) with `parts/part_locs.txt` (id, part, x, y, 1 where visible). An image id is
-any word; the lines of a file stand in any order.
+height), `parts/parts.txt` (part, name) and `parts/part_locs.txt` (id, part, x, y, 1 if visible). An image id is any
+word; the lines of a file can be in any order.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from datasets.interface import DatasetError, PartPoints
 
 
 class Line(NamedTuple):
-    """One line of a table, cut at blanks."""
+    """One line of a table, split at blanks."""
 
     file: Path
     number: int
     fields: list[str]
 
     def error(self, fault: str) -> DatasetError:
-        """The fault with its file and line, to be raised."""
+        """An error to raise, with file and line."""
         return DatasetError(f"{self.file}, line {self.number}: {fault}")
 
     def integer(self, position: int) -> int:
@@ -48,7 +48,7 @@ class Line(NamedTuple):
 
 
 def lines(file: Path, fields: int, *, text_at_end: bool = False) -> Iterator[Line]:
-    """The lines of a table, empty ones left out. With `text_at_end` the last field may hold blanks.
+    """The non-empty lines of a table. With `text_at_end` the last field may contain blanks.
 
     Raises `DatasetError` if the file can't be read or a line has another number of fields.
     """
@@ -66,7 +66,7 @@ def lines(file: Path, fields: int, *, text_at_end: bool = False) -> Iterator[Lin
 
 
 def names_by_id(file: Path, what: str) -> dict[int, str]:
-    """Id -> name, of classes or parts. Raises `DatasetError` where an id is named twice."""
+    """Id -> name of classes or parts. Raises `DatasetError` if an id is listed twice."""
     names: dict[int, str] = {}
     for line in lines(file, 2, text_at_end=True):
         if line.integer(0) in names:
@@ -76,7 +76,7 @@ def names_by_id(file: Path, what: str) -> dict[int, str]:
 
 
 def numbered_names(file: Path, what: str, first: int = 1) -> tuple[str, ...]:
-    """Names whose ids are `first`, `first` + 1 … in any order of lines. Raises `DatasetError` for a gap."""
+    """Names by id, for the ids `first`, `first` + 1 … in any order of lines. Raises `DatasetError` for a gap."""
     names = names_by_id(file, what)
     last = first + len(names) - 1
     for number in range(first, last + 1):
@@ -86,9 +86,9 @@ def numbered_names(file: Path, what: str, first: int = 1) -> tuple[str, ...]:
 
 
 class ImageTables:
-    """The images of a folder in this layout, and the facts about each, in the order of `images.txt`.
+    """The images of a folder in this layout and their annotations, in the order of `images.txt`.
 
-    Everything here raises `DatasetError` naming file and line.
+    All methods raise `DatasetError` naming file and line.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,12 +96,12 @@ class ImageTables:
         self._place, self.paths = _images(folder)
 
     def of_images(self, file: str, fields: int) -> Iterator[tuple[int, Line]]:
-        """Each line of a table that has one line for each image, with the image's place in `paths`."""
+        """The lines of a table with exactly one line per image, each with the image's place in `paths`."""
         seen = np.zeros(len(self.paths), dtype=bool)
         for line in lines(self.folder / file, fields):
             place = self._place_of(line)
             if seen[place]:
-                raise line.error(f"image {line.fields[0]} stands in this file twice; remove one of the lines")
+                raise line.error(f"image {line.fields[0]} is listed twice; remove one of the lines")
             seen[place] = True
             yield place, line
         if not seen.all():
@@ -113,7 +113,7 @@ class ImageTables:
             )
 
     def split(self) -> NDArray[np.bool_]:
-        """(N,) True for train."""
+        """(N,) True for training images."""
         is_train = np.zeros(len(self.paths), dtype=bool)
         for place, line in self.of_images("train_test_split.txt", 2):
             if line.fields[1] not in ("0", "1"):
@@ -122,7 +122,7 @@ class ImageTables:
         return is_train
 
     def boxes(self) -> NDArray[np.float32] | None:
-        """(N, 4) x, y, width, height in pixels; None without a file."""
+        """(N, 4) x, y, width, height in pixels; None if there is no file."""
         if not (self.folder / "bounding_boxes.txt").is_file():
             return None
         boxes = np.zeros((len(self.paths), 4), dtype=np.float32)
@@ -131,7 +131,7 @@ class ImageTables:
         return boxes
 
     def parts(self, first: int = 1) -> PartPoints | None:
-        """Part points, the parts numbered from `first`; None without a file."""
+        """Part points, for part ids from `first` on; None if there is no file."""
         file = self.folder / "parts" / "part_locs.txt"
         if not file.is_file():
             return None
@@ -156,7 +156,7 @@ class ImageTables:
 
 
 def _images(folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Image id -> place in the table, and the paths. Whether the files are there is for `open_dataset` to see."""
+    """Image id -> place in the table, and the paths. `open_dataset` checks that the files exist."""
     place: dict[str, int] = {}
     paths: dict[str, None] = {}
     for line in lines(folder / "images.txt", 2, text_at_end=True):

@@ -1,4 +1,4 @@
-"""Batches of a split, epoch by epoch: a source's images with their labels, in an order that the seed decides."""
+"""Batches of a split, epoch by epoch: images of a source with their labels, in an order determined by the seed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from datasets.loading.sources import Source
 
 @dataclass(frozen=True)
 class Batch:
-    """Some images as they are stored, with what is known of them."""
+    """Images as stored, before augmentation, with sizes, labels and row numbers."""
 
     images: Tensor
     """(B, 3, H, W) uint8, on the device"""
     sizes: Tensor
-    """(B, 2) height, width of each image within the padded H, W. On the host: crops are planned there, without sync."""
+    """(B, 2) height, width of each image within the padded H, W; on the host, where crops are drawn without a sync."""
     labels: Tensor
     """(B,) int64, on the device"""
     rows: NDArray[np.int64]
@@ -33,15 +33,15 @@ class Batch:
 
 
 class Feed:
-    """Batches of the images in `rows`; `labels` (N,) are those of the source's N images.
+    """Batches of the images in `rows`; `labels` (N,) are the labels of all N images of the source.
 
-    With `sampling` = (classes, images per class) each batch holds that many different classes and images of each, and
-    an epoch is as many batches as fit into `rows`; a class with fewer images repeats some. Otherwise an epoch gives
+    With `sampling` = (classes, images per class) each batch has that many distinct classes and images of each, and an
+    epoch has as many batches as fit into `rows`; a class with too few images repeats some. Otherwise an epoch contains
     every row exactly once.
 
-    With `part` = (rank, world) this is one of `world` processes that share each batch of `batch_size` images: what
-    they get, laid end to end, is the batch of a single process. A rank for which too few are left in the last batch
-    goes without it, which a shuffled feed refuses. Raises `ValueError` for numbers that don't fit each other.
+    With `part` = (rank, world size) each batch of `batch_size` images is divided among the processes; their parts in
+    order are the batch of a single process. A rank may get no part of a small last batch; a shuffled feed raises
+    `ValueError` in that case. Raises `ValueError` for inconsistent numbers.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Feed:
 
     @property
     def device(self) -> torch.device:
-        """Where the batches' images and labels lie."""
+        """The device of images and labels."""
         return self.source.device
 
     def __len__(self) -> int:
@@ -77,14 +77,13 @@ class Feed:
         return whole + (rest > 0 and not self.drop_last)
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
-        """The batches of one epoch, from batch number `start` on: the same ones whatever was drawn before.
+        """The batches of one epoch from batch number `start` on, independent of earlier calls.
 
-        Close it, or let go of it, before its end and what reads ahead for it stops. Raises `DatasetError` for an
-        image that can't be read.
+        Closing or dropping the generator stops its prefetching. Raises `DatasetError` for an image that can't be read.
         """
         order = self.rows[self.order(epoch)]
-        cut = [order[number * self.batch_size : (number + 1) * self.batch_size] for number in range(start, len(self))]
-        batches = [own for rows in cut if len(own := rows[share(len(rows), self.part)])]
+        whole = [order[number * self.batch_size : (number + 1) * self.batch_size] for number in range(start, len(self))]
+        batches = [own for rows in whole if len(own := rows[share(len(rows), self.part)])]
         if not batches:
             return
         labels = torch.from_numpy(self.labels[np.concatenate(batches)]).to(self.device)  # once an epoch
@@ -94,7 +93,7 @@ class Feed:
                 yield Batch(images, sizes, of_batch, rows)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Positions within `rows` in the order of this epoch, cut into batches from the front."""
+        """Positions within `rows` in the order of this epoch; batches are taken from the front."""
         labels = self.labels[self.rows]
         return epoch_order(labels, len(self), seed=self.seed, epoch=epoch, shuffle=self.shuffle, sampling=self.sampling)
 
@@ -113,11 +112,11 @@ class Feed:
         if not 0 <= rank < world:
             raise ValueError(f"ranks of {world} processes are 0 .. {world - 1}, not {rank}")
         if self.batch_size < world:
-            raise ValueError(f"a batch of {self.batch_size} images can't be cut over {world} processes")
+            raise ValueError(f"a batch of {self.batch_size} images can't be divided among {world} processes")
         last = len(self.rows) % self.batch_size
         kept = self.shuffle and self.sampling is None and not self.drop_last
         if kept and 0 < last < world:
-            raise ValueError(f"the last batch of {last} images can't be cut over {world} processes; use drop_last")
+            raise ValueError(f"the last batch of {last} images can't be divided among {world} processes; use drop_last")
 
     def _check_sampling(self, classes: int, images_per_class: int) -> None:
         if classes * images_per_class != self.batch_size:
@@ -128,4 +127,4 @@ class Feed:
         if (present := len(np.unique(self.labels[self.rows]))) < classes:
             raise ValueError(f"batches of {classes} classes can't be drawn from {present} classes")
         if classes % self.part[1]:
-            raise ValueError(f"batches of {classes} classes can't be cut over {self.part[1]} processes class by class")
+            raise ValueError(f"batches of {classes} classes can't be divided among {self.part[1]} processes by class")

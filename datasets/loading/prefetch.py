@@ -1,4 +1,4 @@
-"""Work done before its result is asked for: in order, so much ahead and no more, and no thread left behind."""
+"""Generators that work ahead in threads: results in order, a bounded number ahead, no thread left behind."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ R = TypeVar("R")
 END: Any = object()
 
 
-def ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
-    """The same items, `depth` of them worked out by a thread while the consumer is busy with an earlier one.
+def prefetch(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
+    """The same items, with up to `depth` of them computed in a thread while the consumer uses an earlier one.
 
-    What `items` raises is raised where its item would have come. Closing (or dropping) the generator closes `items`
-    and ends the thread.
+    An exception of `items` is raised in place of its item. Closing or dropping the generator closes `items` and ends
+    the thread.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        begun = deque(thread.submit(next, items, END) for _ in range(depth))
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
+        pending = deque(thread.submit(next, items, END) for _ in range(depth))
         try:
-            while (item := begun.popleft().result()) is not END:
-                begun.append(thread.submit(next, items, END))
+            while (item := pending.popleft().result()) is not END:
+                pending.append(thread.submit(next, items, END))
                 yield item
         finally:
             thread.shutdown(cancel_futures=True)
             items.close()
 
 
-def map_groups(
+def map_in_threads(
     work: Callable[[T], R], groups: Iterable[Sequence[T]], threads: int, depth: int
 ) -> Generator[list[R], None, None]:
-    """`[work(one) for one in group]` for group after group, by a pool of threads with `depth` groups under way."""
+    """`[work(item) for item in group]` for each group, in a pool of threads that works on `depth` groups at once."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         mapped: Iterator[Iterator[R]] = (pool.map(work, group) for group in groups)
-        under_way = deque(islice(mapped, depth))
-        while under_way:
-            results = list(under_way.popleft())
-            under_way.extend(islice(mapped, 1))
+        pending = deque(islice(mapped, depth))
+        while pending:
+            results = list(pending.popleft())
+            pending.extend(islice(mapped, 1))
             yield results
     finally:
         pool.shutdown(cancel_futures=True)

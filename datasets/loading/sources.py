@@ -1,15 +1,15 @@
-"""The ways of the images to the device, all with the same pixels in the same order; which is taken is what fits.
+"""Feed modes: how images reach the device. All give the same pixels in the same order; the fastest that fits is used.
 
-| way        | the pixels lie             | and reach the device                                           |
+| mode       | the pixels are             | and reach the device                                           |
 |------------|----------------------------|----------------------------------------------------------------|
 | `resident` | on the device              | once; a batch is one gather there                              |
-| `pinned`   | in the memory-mapped store | ahead of use, through pinned memory, on a stream of their own  |
-| `mapped`   | in the memory-mapped store | when they are asked for                                        |
-| `streamed` | in the dataset's own files | like `pinned`, decoded and resized ahead of use by all cores   |
+| `pinned`   | in the memory-mapped store | prefetched through pinned memory, on a stream of their own     |
+| `mapped`   | in the memory-mapped store | when a batch is requested                                      |
+| `streamed` | in the dataset's own files | like `pinned`, decoded and resized in advance on all cores     |
 
-A CPU takes `mapped` where a GPU takes `pinned`: from pages that lie in memory, reading ahead made feed and augmentation
-7 % slower there (two shared cores, 224 px). A GPU could decode JPEGs faster than the host; but nvJPEG's pixels are not
-libjpeg's, and an accuracy would then depend on the way its images took.
+On a CPU, `mapped` replaces `pinned`: with the pages in memory, prefetching made feed and augmentation 7 % slower there
+(two shared cores, 224 px). A GPU could decode JPEGs faster than the host, but nvJPEG's pixels differ from libjpeg's,
+and accuracies would depend on the feed mode.
 """
 
 from __future__ import annotations
@@ -19,50 +19,50 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import joblib
 import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.cores import usable_cores
-from datasets.interface import Dataset
-from datasets.loading.prefetch import ahead, map_groups
-from datasets.loading.store import Progress, ResizeRule, Store, open_store, resized
+from datasets.interface import Dataset, OnProgress
+from datasets.loading.prefetch import map_in_threads, prefetch
+from datasets.loading.store import ResizeRule, Store, open_store, resized
 from results.settings import FeedMode
 
 Images = tuple[Tensor, Tensor]
-"""Images `(B, 3, H, W)` uint8 on the device; sizes `(B, 2)` height, width of each within H, W, on the host."""
+"""Images `(B, 3, H, W)` uint8 on the device; their sizes `(B, 2)` height, width within H, W, on the host."""
 
 Arriving = tuple[Tensor, Tensor, torch.cuda.Event | None]
-"""Images, and what happens when they are whole; None: they are."""
+"""Images, sizes, and the event that ends their copy; None without a copy."""
 
 DEVICE_SHARE = 0.5
-"""Of the device's free memory that images may take; the rest is the training's."""
+"""Share of the device's free memory that images may use; the rest is for training."""
 HOST_SHARE = 0.75
-"""Of the host's available memory that images may take, as pages of the memory map."""
+"""Share of the host's available memory that the memory map may use."""
 LONGEST_ASPECT = 1.5
-"""Of most photos: what a `short_side` store is estimated by before the images are read."""
+"""Of most photos: estimates the size of a `short_side` store before the images are read."""
 DEPTH = 2
-"""Batches made ready ahead of the one in use; while one is used, the next is under way and one is in reserve."""
+"""Batches prepared in advance: one on its way and one in reserve."""
 
 
 class Source(ABC):
-    """All images of a dataset, handed out by row number."""
+    """All images of a dataset, addressed by row number."""
 
     device: torch.device
 
     @abstractmethod
     def __len__(self) -> int:
-        """Images in all."""
+        """Number of images."""
 
     @abstractmethod
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Images, None, None]:
         """The images of each batch of row numbers, in order. Raises `DatasetError` if one can't be read."""
 
 
-class Stored(Source):
-    """Images taken from a store at the moment they are asked for: `resident` or `mapped`, by where its pixels lie."""
+class StoreSource(Source):
+    """Images taken from a store on request: `resident` or `mapped`, depending on where its pixels are."""
 
     def __init__(self, store: Store, device: torch.device) -> None:
         self.store, self.device = store, device
@@ -76,11 +76,11 @@ class Stored(Source):
             yield images.to(self.device, non_blocking=True), sizes
 
 
-class ReadAhead(Source):
-    """Images read one by one, put together and brought to the device by a thread, ahead of use.
+class PrefetchedSource(Source):
+    """Images read one by one, assembled to batches and copied to the device by a thread, in advance.
 
-    `image` gives row number -> `(3, h, w)` uint8. With `threads` it is called by as many at once, else in the thread
-    that puts the batches together.
+    `image` maps a row number to `(3, h, w)` uint8. It is called by `threads` threads, or, if 0, by the thread that
+    assembles the batches.
     """
 
     def __init__(
@@ -93,16 +93,16 @@ class ReadAhead(Source):
         return self.count
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Images, None, None]:
-        with closing(ahead(self._brought(batches), DEPTH)) as ready:
+        with closing(prefetch(self._copied(batches), DEPTH)) as ready:
             for images, sizes, arrived in ready:
                 if arrived is not None:
                     current = torch.cuda.current_stream(self.device)
                     current.wait_event(arrived)  # the device waits, not the host
-                    images.record_stream(current)  # or the side stream could write the next batch over one in use
+                    images.record_stream(current)  # keeps the side stream from overwriting a batch in use
                 yield images, sizes
 
-    def _brought(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Arriving, None, None]:
-        """Batches on their way to the device. Runs in the thread of `ahead`."""
+    def _copied(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Arriving, None, None]:
+        """Starts the copy of each batch to the device. Runs in the thread of `prefetch`."""
         with closing(self._read(batches)) as read:
             for images in read:
                 if self.stream is None:
@@ -110,8 +110,8 @@ class ReadAhead(Source):
                     continue
                 with torch.cuda.stream(self.stream):
                     host, sizes = padded(images, pinned=True)
-                    # Torch keeps freed pinned memory for the next batch, once the copy from it is through: with a
-                    # bounded number of batches under way this is a ring of buffers.
+                    # torch reuses freed pinned memory once the copy from it has ended. Since the number of batches
+                    # in flight is bounded, this is a ring of buffers.
                     on_device = host.to(self.device, non_blocking=True)
                     arrived = self.stream.record_event()
                 yield on_device, sizes, arrived
@@ -119,15 +119,15 @@ class ReadAhead(Source):
     def _read(self, batches: Sequence[NDArray[np.int64]]) -> Generator[list[NDArray[np.uint8]], None, None]:
         groups = (rows.tolist() for rows in batches)
         if self.threads:
-            yield from map_groups(self.image, groups, self.threads, DEPTH)
+            yield from map_in_threads(self.image, groups, self.threads, DEPTH)
         else:
             yield from ([self.image(row) for row in group] for group in groups)
 
 
 def padded(images: Sequence[NDArray[np.uint8]], pinned: bool = False) -> Images:
-    """One batch on the host of images `(3, h, w)`: each in the upper left corner, zeros around those that are smaller.
+    """One batch on the host from images `(3, h, w)`: each in the upper left corner, padded with zeros.
 
-    By NumPy, whose copies start no threads (see `datasets.loading.pixels`).
+    Copied by NumPy, which starts no threads (see `datasets.loading.pixels`).
     """
     sizes = torch.tensor([image.shape[1:] for image in images])
     batch = torch.empty((len(images), 3, *sizes.amax(0).tolist()), dtype=torch.uint8, pin_memory=pinned)
@@ -141,26 +141,26 @@ def padded(images: Sequence[NDArray[np.uint8]], pinned: bool = False) -> Images:
 
 def resident(store: Store, device: torch.device) -> Source:
     """The whole store copied to the device."""
-    return Stored(store.to(device, np.arange(len(store))), device)
+    return StoreSource(store.to(device, np.arange(len(store))), device)
 
 
 def pinned(store: Store, device: torch.device) -> Source:
-    """The store read ahead of use."""
+    """The store, prefetched."""
 
     def image(row: int) -> NDArray[np.uint8]:
         flat = store.pixels[store.offsets[row] : store.offsets[row + 1]].numpy()
         return flat.reshape(3, *store.sizes[row])
 
-    return ReadAhead(image, len(store), device)
+    return PrefetchedSource(image, len(store), device)
 
 
 def streamed(dataset: Dataset, size: int, rule: ResizeRule, device: torch.device) -> Source:
-    """The dataset decoded as it is used, to the pixels that a store of this size and rule would hold."""
+    """The dataset decoded during use, to the same pixels as a store of this size and rule."""
 
     def image(row: int) -> NDArray[np.uint8]:
         return resized(dataset.image(row), size, rule).numpy()
 
-    return ReadAhead(image, len(dataset), device, threads=usable_cores())
+    return PrefetchedSource(image, len(dataset), device, threads=joblib.cpu_count())
 
 
 def open_source(
@@ -168,26 +168,26 @@ def open_source(
     size: int,
     rule: ResizeRule,
     device: torch.device,
-    way: FeedMode = "auto",
+    feed_mode: FeedMode = "auto",
     cache: Path | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Source:
-    """The images of `dataset` at the size and rule of a store, brought to `device` in the way given or the best fit.
+    """The images of `dataset` at the size and rule of a store, on `device`; `auto` chooses the feed mode.
 
-    All ways but `streamed` build the store if it isn't there. Raises what `open_store` raises.
+    All modes but `streamed` build the store if it doesn't exist. Raises what `open_store` raises.
     """
-    if way == "auto":
-        way = choose_feed_mode(expected_bytes(len(dataset), size, rule), device)
-    if way == "streamed":
+    if feed_mode == "auto":
+        feed_mode = choose_feed_mode(expected_bytes(len(dataset), size, rule), device)
+    if feed_mode == "streamed":
         return streamed(dataset, size, rule, device)
-    store = open_store(dataset, size, rule, cache, progress)
-    if way == "mapped":
-        return Stored(store, device)
-    return resident(store, device) if way == "resident" else pinned(store, device)
+    store = open_store(dataset, size, rule, cache, on_progress)
+    if feed_mode == "mapped":
+        return StoreSource(store, device)
+    return resident(store, device) if feed_mode == "resident" else pinned(store, device)
 
 
 def choose_feed_mode(needed: int, device: torch.device) -> FeedMode:
-    """The fastest way that leaves the training room, if the images need so many bytes."""
+    """The fastest mode that leaves enough memory for training, if the images need `needed` bytes."""
     if device.type == "cuda" and needed <= DEVICE_SHARE * free_device_bytes(device):
         return "resident"
     if needed <= HOST_SHARE * psutil.virtual_memory().available:
@@ -196,7 +196,7 @@ def choose_feed_mode(needed: int, device: torch.device) -> FeedMode:
 
 
 def free_device_bytes(device: torch.device) -> int:
-    """What the GPU has left, with what torch holds of it and does not use."""
+    """Free memory of the GPU, including what torch has reserved but does not use."""
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 

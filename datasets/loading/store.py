@@ -26,11 +26,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from datasets.interface import Dataset, DatasetError
+from datasets.interface import Dataset, DatasetError, OnProgress
 from datasets.loading.store_writer import (
     PIXELS,
     RECORD,
-    Progress,
     build,
     checksum,
     finished_record,
@@ -68,11 +67,6 @@ class Store:
     def uniform(self) -> bool:
         """Whether all images have one size."""
         return bool((self.sizes == self.sizes[:1]).all())
-
-    @property
-    def smallest_side(self) -> int:
-        """The shortest side of any image, in pixels: the largest crop that fits everywhere."""
-        return int(self.sizes.min())
 
     def images(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images `(B, 3, H, W)` uint8 where the pixels lie, and their `sizes` (B, 2) height, width, on the host.
@@ -123,7 +117,7 @@ def default_cache() -> Path:
 
 
 def open_store(
-    dataset: Dataset, size: int, rule: ResizeRule, cache: Path | None = None, progress: Progress | None = None
+    dataset: Dataset, size: int, rule: ResizeRule, cache: Path | None = None, on_progress: OnProgress | None = None
 ) -> Store:
     """The decoded images of `dataset`, in its order; built now if they aren't in `cache` yet.
 
@@ -146,7 +140,7 @@ def open_store(
                 len(dataset),
                 image=lambda row: resized(dataset.image(row), size, rule).numpy(),
                 image_bytes=3 * size * size,
-                progress=progress,
+                on_progress=on_progress,
             )
         except OSError as error:
             raise DatasetError(

@@ -24,12 +24,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import joblib
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from datasets.cores import usable_cores
-from datasets.interface import DatasetError
+from datasets.interface import DatasetError, OnProgress
 
 PIXELS, TABLE, RECORD = "pixels.bin", "table.bin", "store.json"
 ROW = np.dtype([("height", "<u4"), ("width", "<u4"), ("checksum", "<u4")])
@@ -41,8 +41,6 @@ AHEAD = 8
 SPACE_CHECK = 256
 """Images between two looks at the free space."""
 
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
 Result = TypeVar("Result")
 
 
@@ -52,7 +50,7 @@ def build(
     count: int,
     image: Callable[[int], NDArray[np.uint8]],
     image_bytes: int,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Writes `image(0)` … `image(count - 1)`, each uint8 `(3, h, w)`, and makes `folder` appear.
 
@@ -70,7 +68,7 @@ def build(
             unfinished.mkdir()
             _write_record(unfinished, {"key": key})
         try:
-            _write_images(unfinished, count, image, image_bytes, progress)
+            _write_images(unfinished, count, image, image_bytes, on_progress)
         except DatasetError:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -129,7 +127,7 @@ def _write_images(
     count: int,
     image: Callable[[int], NDArray[np.uint8]],
     image_bytes: int,
-    progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> None:
     """Appends the images that aren't there yet, each with its row of the table."""
     with (unfinished / PIXELS).open("a+b") as pixels, (unfinished / TABLE).open("a+b") as table:
@@ -140,8 +138,8 @@ def _write_images(
             _append(pixels, drawn.data)
             _append(table, np.array((*drawn.shape[1:], crc), dtype=ROW).tobytes())
             written += drawn.nbytes
-            if progress is not None:
-                progress(row + 1, count)
+            if on_progress is not None:
+                on_progress(row + 1, count)
         _to_disk(pixels)
         _to_disk(table)
 
@@ -192,7 +190,7 @@ def _in_parallel(work: Callable[[int], Result], rows: range) -> Iterator[Result]
 
     Threads: decoding, resizing and checksums leave the interpreter free, and pixels needn't be sent to anyone.
     """
-    threads = usable_cores()
+    threads = joblib.cpu_count()
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:

@@ -1,18 +1,18 @@
 """FGVC-Aircraft, release 2013b (Maji et al., 2013).
 
-The layout, below `data/`: `images/0034309.jpg` …; for each level and split a list such as `images_variant_trainval.txt`
+Layout, below `data/`: `images/0034309.jpg` …; one list per level and split such as `images_variant_trainval.txt`
 (image id, class name with blanks); `variants.txt`, `families.txt` and `manufacturers.txt`, whose order numbers the
-classes; `images_box.txt` (image id, then the first and last pixel within: xmin, ymin, xmax, ymax, counted from 1). Ids
-are words: they start with zeros. Names may hold a slash (F/A-18).
+classes; `images_box.txt` (image id, then xmin, ymin, xmax, ymax: the first and last pixel inside, counted from 1).
+Image ids start with zeros, so they are read as words. A class name may contain a slash (F/A-18).
 
-The release's README speaks of 102 variants and 10 200 images, an earlier state; its files have 100 and 10 000. Papers
-train on training and validation images together, as is done here; lists in some repositories hold half of that.
+The README of the release describes an earlier state with 102 variants and 10 200 images; its files have 100 and 10 000.
+Papers train on the training and validation images together, and so does this reader. The lists in some repositories
+hold only half of them.
 
-The lowest 20 pixels of every photo are a banner with its copyright, which the README asks to remove. It is cut off here
-unless `banner` asks for it.
+The lowest 20 pixels of every photo are a copyright banner that the README asks to remove. It is cut off unless the
+option `banner` is set.
 
-torchvision's reader reads one split at a time, leaves the banner in, and knows neither boxes nor how the levels hang
-together.
+torchvision's reader opens one split at a time, keeps the banner and has no boxes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from datasets.release import Archive, Expected
 
 FOLDER = "fgvc-aircraft-2013b"
 CLASS_FILES = {"variant": "variants.txt", "family": "families.txt", "manufacturer": "manufacturers.txt"}
-"""By level, from fine to coarse."""
+"""By level."""
 RELEASED = {
     "variant": Expected(classes=100, train=6_667, test=3_333),
     "family": Expected(classes=70, train=6_667, test=3_333),
@@ -41,22 +41,22 @@ RELEASED = {
 }
 BOXES = "images_box.txt"
 BANNER = 20
-"""Pixels (README of the release)."""
+"""Height in pixels (README of the release)."""
 
 
 class FGVCAircraft(Dataset):
-    """Official training and validation images as train, with boxes and the coarser levels of each class.
+    """Trains on the official training and validation images; with boxes.
 
     Args:
-        folder: holds `data/`.
-        level: `variant`, `family` or `manufacturer`: what the classes are.
-        banner: whether the banner at the bottom stays in the image.
+        folder: contains `data/`.
+        level: which classes: `variant`, `family` or `manufacturer`.
+        banner: keep the banner at the bottom of each image.
     """
 
     title = "FGVC-Aircraft 2013b: 100 variants, 6 667 train (with validation) and 3 333 test photos"
     terms = "non-commercial research only; the photographers keep their rights"
     folder = FOLDER
-    # No checksum of the archive could be found to rely on.
+    # No reliable checksum of the archive was found.
     archives = (
         Archive(
             "fgvc-aircraft-2013b.tar.gz",
@@ -83,10 +83,9 @@ class FGVCAircraft(Dataset):
         for image in train.keys() & test.keys():
             raise DatasetError(f"{self.data}: image {image} is in trainval and in test; restore the lists")
         self.paths = tuple(f"{image}.jpg" for image in (*train, *test))
-        label = {name: place for place, name in enumerate(self.classes)}
-        self.labels = np.array([label[name] for name in (*train.values(), *test.values())], dtype=np.int64)
+        label_of = {name: label for label, name in enumerate(self.classes)}
+        self.labels = np.array([label_of[name] for name in (*train.values(), *test.values())], dtype=np.int64)
         self.is_train = np.arange(len(self.paths)) < len(train)
-        self.ancestors = self._ancestors(level, train | test)
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -97,8 +96,8 @@ class FGVCAircraft(Dataset):
         return (self.data / BOXES).is_file()
 
     @cached_property
-    def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # read when asked for: opens every image
-        """`(N, 4)` x, y, width, height, ending where the image does; None where there is no `images_box.txt`."""
+    def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # lazy: it opens every image
+        """`(N, 4)` x, y, width, height, clipped to the image; None without `images_box.txt`."""
         if not self.has_boxes:
             return None
         file = self.data / BOXES
@@ -125,41 +124,20 @@ class FGVCAircraft(Dataset):
         return image[:-BANNER]
 
     def _class_of_image(self, level: str, split: str) -> dict[str, str]:
-        """Image id -> class name, in the order of the file."""
-        known = {line.fields[0] for line in lines(self.data / CLASS_FILES[level], 1, text_at_end=True)}
+        """Image id -> class name, in file order."""
         names: dict[str, str] = {}
         for line in lines(self.data / f"images_{level}_{split}.txt", 2, text_at_end=True):
             image, name = line.fields
-            if name not in known:
+            if name not in self.classes:
                 raise line.error(f"{name!r} is not in {CLASS_FILES[level]}; restore both files")
             if image in names:
-                raise line.error(f"image {image} stands in this file twice; restore the file")
+                raise line.error(f"image {image} is listed twice; restore the file")
             names[image] = name
         return names
 
-    def _ancestors(self, level: str, class_of_image: dict[str, str]) -> tuple[tuple[str, ...], ...] | None:
-        """Per class its family and manufacturer, as far as these are coarser than `level`: what its images say."""
-        levels = list(CLASS_FILES)
-        coarser = levels[levels.index(level) + 1 :]
-        chains: dict[str, list[str]] = {name: [] for name in self.classes}
-        for step, above in enumerate(coarser):
-            class_above = self._class_of_image(above, "trainval") | self._class_of_image(above, "test")
-            for image, name in class_of_image.items():
-                found = class_above.get(image)
-                if found is None:
-                    raise DatasetError(f"{self.data}: image {image} has a {level} and no {above}; restore the lists")
-                if len(chains[name]) == step:
-                    chains[name].append(found)
-                elif chains[name][step] != found:
-                    raise DatasetError(
-                        f"{self.data}: {level} {name} is of {above} {chains[name][step]}, "
-                        f"but of {found} by image {image}; restore the lists"
-                    )
-        return tuple(tuple(chains[name]) for name in self.classes) if coarser else None
-
 
 def _height(file: Path) -> int:
-    """Of an image, from its header."""
+    """Height of an image in pixels, from its header."""
     try:
         with Image.open(file) as image:
             return image.height

@@ -1,42 +1,49 @@
-"""People's own images: a folder per class, or one CSV table.
+"""People's own images: one folder per class, or one CSV table.
 
-Folders: `train/<class>/*` and `test/<class>/*`; a class is called what its folder is called.
-Table: `images.csv` with the columns `path` (below the folder), `label` (class name), `split` (train or test), and
-`x, y, width, height` in pixels where there are boxes. Where both exist the table counts.
+Folders: `train/<class>/*` and `test/<class>/*`. The class is named after its folder.
+Table: `images.csv` with the columns `path` (relative to the folder), `label` (class name), `split` (train or test) and,
+if there are boxes, `x, y, width, height` in pixels. If both exist, the table is used.
 
-`val` stands for `test` where there is no `test`. With both, the images of `val` take no part: the suite holds out its
-own slice of train, alike for all datasets.
+Without a `test` split, `val` is the test set. If both exist, images in `val` are ignored: a suite holds out its own
+validation images from train, in the same way for all datasets.
 
-Classes are in the order of their sorted names. Hidden files and notes (.txt, .json, Thumbs.db …) beside the images are
-passed over; any other file that isn't an image is an error, for it may be an image that would be missed in silence.
+Classes are sorted by name. Hidden files and notes (.txt, .json, Thumbs.db …) beside the images are ignored. Any other
+file that isn't an image is an error, because it may be an image that would be missed silently.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from datasets.formats.image_files import ImageFiles
+from datasets.formats.image_files import IMAGE_SUFFIXES, ImageFiles
 from datasets.interface import Dataset, DatasetError
 
 TABLE = "images.csv"
 BOX_COLUMNS = ("x", "y", "width", "height")
-IMAGE_SUFFIXES = frozenset(
-    f".{kind}" for kind in ("jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "avif")
-)
 NOTE_SUFFIXES = frozenset(
     f".{kind}" for kind in ("txt", "md", "csv", "json", "xml", "yaml", "yml", "html", "db", "ini")
 )
-"""Files that lie beside images and aren't meant as such."""
+"""Files that are expected beside images and are not images."""
+
+
+class Entry(NamedTuple):
+    """One image."""
+
+    path: str
+    label: str
+    split: str
+    box: tuple[float, ...] | None = None
+    """x, y, width, height in pixels."""
 
 
 class Folder(ImageFiles, Dataset):
-    """The split that the folders or the table give; boxes where the table has them."""
+    """The split given by the folders or the table; boxes if the table has them."""
 
     title = "your own images: train/<class>/* and test/<class>/*, or an images.csv"
     terms = "yours to know"
@@ -45,42 +52,37 @@ class Folder(ImageFiles, Dataset):
     def __init__(self, folder: Path) -> None:
         self.root = self.image_folder = folder
         self.name = folder.name
-        table = _read_table(folder) if (folder / TABLE).is_file() else _walk(folder)
-        known = sorted(set(table["label"][table["split"] == "train"]))
-        self._refuse_untrained(table, set(known))
-        self.classes = tuple(known)
-        self.paths = tuple(table["path"])
-        self.labels = np.searchsorted(known, table["label"].to_numpy(dtype=str)).astype(np.int64)
-        self.is_train = (table["split"] == "train").to_numpy(dtype=bool)
-        if BOX_COLUMNS[0] in table:
-            self.boxes = table[list(BOX_COLUMNS)].to_numpy(dtype=np.float32)
+        entries = _read_table(folder) if (folder / TABLE).is_file() else _walk(folder)
+        self.classes = tuple(sorted({entry.label for entry in entries if entry.split == "train"}))
+        label_of = {name: label for label, name in enumerate(self.classes)}
+        for entry in entries:
+            if entry.label not in label_of:
+                raise DatasetError(
+                    f"{folder / entry.path}: class {entry.label!r} has no training image; "
+                    "add some, or remove the class from the test images"
+                )
+        self.paths = tuple(entry.path for entry in entries)
+        self.labels = np.array([label_of[entry.label] for entry in entries], dtype=np.int64)
+        self.is_train = np.array([entry.split == "train" for entry in entries], dtype=bool)
+        if entries and entries[0].box is not None:
+            self.boxes = np.array([entry.box for entry in entries], dtype=np.float32)
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return (folder / "train").is_dir() or (folder / TABLE).is_file()
 
-    def _refuse_untrained(self, table: pd.DataFrame, known: set[str]) -> None:
-        untrained = table[~table["label"].isin(known)]
-        if len(untrained):
-            first = untrained.iloc[0]
-            raise DatasetError(
-                f"{self.root / first['path']}: class {first['label']!r} has no training image; "
-                "add some, or remove the class from the test images"
-            )
 
-
-def _walk(folder: Path) -> pd.DataFrame:
-    """path, label, split of every image in the class folders."""
-    held_out = next((name for name in ("test", "val") if (folder / name).is_dir()), None)
-    if held_out is None:
+def _walk(folder: Path) -> list[Entry]:
+    """Every image in the class folders."""
+    test = next((name for name in ("test", "val") if (folder / name).is_dir()), None)
+    if test is None:
         raise DatasetError(f"{folder} has no test folder; put the test images into {folder / 'test'}/<class>/")
-    rows = [
-        (image.relative_to(folder).as_posix(), label.name, split)
-        for name, split in (("train", "train"), (held_out, "test"))
-        for label in _class_folders(folder / name)
-        for image in _images_of(label)
+    return [
+        Entry(image.relative_to(folder).as_posix(), class_folder.name, split)
+        for name, split in (("train", "train"), (test, "test"))
+        for class_folder in _class_folders(folder / name)
+        for image in _images_of(class_folder)
     ]
-    return pd.DataFrame(rows, columns=["path", "label", "split"])
 
 
 def _class_folders(folder: Path) -> list[Path]:
@@ -114,33 +116,32 @@ def _is_note(entry: Path) -> bool:
     return entry.is_file() and entry.suffix.lower() in NOTE_SUFFIXES
 
 
-def _read_table(folder: Path) -> pd.DataFrame:
-    """path, label, split and, where there are, boxes; every line checked."""
+def _read_table(folder: Path) -> list[Entry]:
+    """The images of `images.csv`. Every line is checked, also those of an unused `val`."""
     file = folder / TABLE
-    table = _read_csv(file)
-    _check_columns(file, table)
-    table["path"] = table["path"].str.replace("\\", "/")
-    held_out = "test" if (table["split"] == "test").any() else "val"
-    for line, path, label, split in table[["path", "label", "split"]].itertuples():
-        _check_line(folder, line, path, label, split)
-    _refuse_lines(file, table["path"].duplicated(), table["path"], "is listed twice; remove one of the lines")
-    if (split := table["split"]).isin(("train", held_out)).sum() == (split == "train").sum():
+    columns, rows = _read_csv(file)
+    _check_columns(file, columns)
+    entries: dict[str, tuple[int, Entry, list[str]]] = {}
+    for line, fields in rows:
+        row = dict(zip(columns, fields, strict=True))
+        entry = Entry(row["path"].replace("\\", "/"), row["label"], row["split"])
+        _check_entry(folder, line, entry)
+        if entry.path in entries:
+            raise DatasetError(f"{file}, line {line}: {entry.path!r} is listed twice; remove one of the lines")
+        entries[entry.path] = line, entry, [row[column] for column in BOX_COLUMNS if column in row]
+    splits = {entry.split for _, entry, _ in entries.values()}
+    test = "test" if "test" in splits else "val"
+    if test not in splits:
         raise DatasetError(f"{file} has no line with split test; name the test images there")
-    table = table[split.isin(("train", held_out))].copy()
-    table["split"] = table["split"].replace("val", "test")
-    for column in BOX_COLUMNS:
-        if column in table:
-            numbers = pd.to_numeric(table[column], errors="coerce")
-            _refuse_lines(file, ~np.isfinite(numbers), table[column], f"should be a number (column {column})")
-            table[column] = numbers
-    return table
+    return [
+        entry._replace(split="train" if entry.split == "train" else "test", box=_box(file, line, box) if box else None)
+        for line, entry, box in entries.values()
+        if entry.split in ("train", test)
+    ]
 
 
-def _read_csv(file: Path) -> pd.DataFrame:
-    """The fields as text, by their line in the file; empty lines are left out.
-
-    Python's own reader knows the lines. pandas' takes a field too many for the name of its row.
-    """
+def _read_csv(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The column names, and the fields of each line with its number; empty lines are skipped."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(text, skipinitialspace=True, strict=True)
@@ -153,36 +154,44 @@ def _read_csv(file: Path) -> pd.DataFrame:
     for line, fields in rows:
         if len(fields) != len(columns):
             raise DatasetError(
-                f"{file}, line {line}: {len(fields)} fields, and the first line names {len(columns)} columns; "
-                'correct the line, a comma that is part of a name stands in quotes ("a, b")'
+                f"{file}, line {line}: {len(fields)} fields, but the first line names {len(columns)} columns; "
+                'correct the line, and quote names that contain a comma ("a, b")'
             )
-    return pd.DataFrame([fields for _, fields in rows], [line for line, _ in rows], columns, dtype=str)
+    return columns, rows
 
 
-def _check_columns(file: Path, table: pd.DataFrame) -> None:
+def _check_columns(file: Path, columns: list[str]) -> None:
     needed = ["path", "label", "split"]
-    if any(column in table for column in BOX_COLUMNS):
+    if any(column in columns for column in BOX_COLUMNS):
         needed += BOX_COLUMNS
     for column in needed:
-        if list(table.columns).count(column) > 1:
+        if columns.count(column) > 1:
             raise DatasetError(f"{file} has the column {column!r} twice; remove one of them")
-        if column not in table:
+        if column not in columns:
             raise DatasetError(
-                f"{file} has no column {column!r}; it needs {', '.join(needed)} and has {', '.join(table.columns)}"
+                f"{file} has no column {column!r}; it needs {', '.join(needed)} and has {', '.join(columns)}"
             )
 
 
-def _check_line(folder: Path, line: Any, path: str, label: str, split: str) -> None:
+def _check_entry(folder: Path, line: int, entry: Entry) -> None:
     where = f"{folder / TABLE}, line {line}"
-    if split not in ("train", "val", "test"):
-        raise DatasetError(f"{where}: split {split!r} should be train or test; correct the line")
-    if not label:
-        raise DatasetError(f"{where}: {path} has no label; fill it in or remove the line")
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
-        raise DatasetError(f"{where}: {path!r} leads out of the folder; give a path below {folder}")
+    if entry.split not in ("train", "val", "test"):
+        raise DatasetError(f"{where}: split {entry.split!r} should be train or test; correct the line")
+    if not entry.label:
+        raise DatasetError(f"{where}: {entry.path} has no label; fill it in or remove the line")
+    if entry.path.startswith("/") or ".." in PurePosixPath(entry.path).parts:
+        raise DatasetError(f"{where}: {entry.path!r} leads out of the folder; give a path below {folder}")
 
 
-def _refuse_lines(file: Path, wrong: pd.Series, values: pd.Series, fault: str) -> None:
-    if wrong.any():
-        line: Any = wrong.idxmax()
-        raise DatasetError(f"{file}, line {line}: {values[line]!r} {fault}")
+def _box(file: Path, line: int, fields: list[str]) -> tuple[float, ...]:
+    for column, field in zip(BOX_COLUMNS, fields, strict=True):
+        if not _is_finite(field):
+            raise DatasetError(f"{file}, line {line}: {field!r} should be a number (column {column})")
+    return tuple(map(float, fields))
+
+
+def _is_finite(field: str) -> bool:
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False

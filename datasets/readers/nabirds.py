@@ -1,13 +1,12 @@
-"""NABirds (Van Horn et al., CVPR 2015): birds of North America, kinds within species.
+"""NABirds (Van Horn et al., CVPR 2015): birds of North America, visual categories within species.
 
-The layout: the tables of `datasets.formats.text_tables`, with `classes.txt` (class, name with blanks) over all nodes of
-a tree, `hierarchy.txt` (class, parent) and `image_class_labels.txt` (image, class). An image id is a UUID, and parts
-count from 0. Classes are those nodes that images are of, the leaves. Their ids have gaps; sorted as numbers, which
-released code often leaves to the order of a set, they become labels 0 .. K-1. Image folders are the same ids padded
-with zeros; nothing is read from them. `sizes.txt` and `photographers.txt` are not used.
+Layout: the tables of `datasets.formats.text_tables`, plus `classes.txt` (class id, name with blanks) for all nodes of a
+class tree and `image_class_labels.txt` (image id, class id). Image ids are UUIDs; part ids start at 0.
 
-The tree is not equally deep everywhere: a leaf's parent is its species (404 in all) and the last but one of its
-ancestors its order (22), the last being the root; between the two some have a family and some have nothing.
+The classes are the nodes that have images, i.e. the leaves. Their ids have gaps. Sorted as numbers they become the
+labels 0 .. K-1; released code often leaves this order to a Python set. Image folders are named after the same ids,
+padded with zeros, but the labels come from the table. `hierarchy.txt`, `sizes.txt` and `photographers.txt` are not
+read.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.formats.image_files import ImageFiles
-from datasets.formats.text_tables import ImageTables, lines, names_by_id
-from datasets.interface import Dataset, DatasetError
+from datasets.formats.text_tables import ImageTables, names_by_id
+from datasets.interface import Dataset
 from datasets.release import Archive, Expected
 
 
 class NABirds(ImageFiles, Dataset):
-    """The official split; the tree above the classes; boxes and part points where their files are there."""
+    """The official split, with boxes and part points if their files exist."""
 
     title = "NABirds: 555 kinds of North American birds, 23 929 train and 24 633 test photos"
     terms = "non-commercial research under the Cornell Lab's terms of use; the photographers keep their rights"
@@ -44,7 +43,6 @@ class NABirds(ImageFiles, Dataset):
         names = names_by_id(folder / "classes.txt", "class")
         ids, self.labels = np.unique(_class_ids(tables, names), return_inverse=True)
         self.classes = tuple(names[identity] for identity in ids.tolist())
-        self.ancestors = _ancestors(folder / "hierarchy.txt", names, ids.tolist())
         self.is_train = tables.split()
         self.boxes = tables.boxes()
         self.parts = tables.parts(first=0)
@@ -55,41 +53,10 @@ class NABirds(ImageFiles, Dataset):
 
 
 def _class_ids(tables: ImageTables, names: dict[int, str]) -> NDArray[np.int64]:
-    """(N,) the id of each image's class, as the files have it."""
+    """(N,) the class id of each image, as in the files."""
     ids = np.zeros(len(tables.paths), dtype=np.int64)
     for place, line in tables.of_images("image_class_labels.txt", 2):
         ids[place] = line.integer(1)
         if line.integer(1) not in names:
             raise line.error(f"class {line.fields[1]} is not in classes.txt; correct it or add it there")
     return ids
-
-
-def _ancestors(file: Path, names: dict[int, str], leaves: list[int]) -> tuple[tuple[str, ...], ...]:
-    """Per leaf the names of the nodes above it, from its parent to the root. Raises `DatasetError` if it is no tree."""
-    parents: dict[int, int] = {}
-    for line in lines(file, 2):
-        child, parent = line.integer(0), line.integer(1)
-        for node in (child, parent):
-            if node not in names:
-                raise line.error(f"class {node} is not in classes.txt; correct it or add it there")
-        if child in parents:
-            raise line.error(f"class {child} has a parent already; remove one of the lines")
-        parents[child] = parent
-    chains = [_upwards(leaf, parents, file) for leaf in leaves]
-    for chain in chains:
-        if chain[-1] != chains[0][-1]:
-            raise DatasetError(
-                f"{file}: class {chain[-1]} ({names[chain[-1]]}) has no parent, and neither has {chains[0][-1]}; "
-                "a tree has one root: restore the file"
-            )
-    return tuple(tuple(names[node] for node in chain[1:]) for chain in chains)
-
-
-def _upwards(leaf: int, parents: dict[int, int], file: Path) -> list[int]:
-    """The leaf, its parent, and so on to the root."""
-    chain = [leaf]
-    while chain[-1] in parents:
-        chain.append(parents[chain[-1]])
-        if len(chain) > len(parents) + 1:
-            raise DatasetError(f"{file}: going up from class {leaf} never comes to an end; restore the file")
-    return chain

@@ -1,11 +1,11 @@
 """Oxford 102 Flowers (Nilsback and Zisserman, 2008).
 
-The layout: `jpg/image_00001.jpg` …, `imagelabels.mat` (labels from 1, by image number) and `setid.mat` (image numbers:
-trnid, valid, tstid). Official training is trnid (10 images a class), validation valid (10), test tstid (the rest). Some
-code trains on tstid because it is larger; its accuracies are of another task.
+Layout: `jpg/image_00001.jpg` …, `imagelabels.mat` (labels from 1, by image number) and `setid.mat` (image numbers of
+the sets trnid, valid and tstid). The official training set is trnid (10 images a class), validation is valid (10), test
+is tstid (the rest). Some code trains on tstid because it is larger; that is a different task.
 
-From torchvision's reader come the class names, which the dataset's files don't have, and the name of the folder. It
-reads one split at a time and refuses lists that aren't the official ones byte by byte.
+The dataset's files have no class names; ours are those of torchvision's reader, as is the name of the folder. That
+reader opens one split at a time and accepts only the official lists, byte by byte.
 """
 
 from __future__ import annotations
@@ -23,14 +23,28 @@ from datasets.release import Archive, Expected
 FOLDER = "flowers-102"
 SITE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 TRAINING = {"trainval": ("trnid", "valid"), "train": ("trnid",)}
+CLASSES = """
+pink primrose, hard-leaved pocket orchid, canterbury bells, sweet pea, english marigold, tiger lily, moon orchid, bird
+of paradise, monkshood, globe thistle, snapdragon, colt's foot, king protea, spear thistle, yellow iris, globe-flower,
+purple coneflower, peruvian lily, balloon flower, giant white arum lily, fire lily, pincushion flower, fritillary, red
+ginger, grape hyacinth, corn poppy, prince of wales feathers, stemless gentian, artichoke, sweet william, carnation,
+garden phlox, love in the mist, mexican aster, alpine sea holly, ruby-lipped cattleya, cape flower, great masterwort,
+siam tulip, lenten rose, barbeton daisy, daffodil, sword lily, poinsettia, bolero deep blue, wallflower, marigold,
+buttercup, oxeye daisy, common dandelion, petunia, wild pansy, primula, sunflower, pelargonium, bishop of llandaff,
+gaura, geranium, orange dahlia, pink-yellow dahlia?, cautleya spicata, japanese anemone, black-eyed susan, silverbush,
+californian poppy, osteospermum, spring crocus, bearded iris, windflower, tree poppy, gazania, azalea, water lily,
+rose, thorn apple, morning glory, passion flower, lotus, toad lily, anthurium, frangipani, clematis, hibiscus,
+columbine, desert-rose, tree mallow, magnolia, cyclamen, watercress, canna lily, hippeastrum, bee balm, ball moss,
+foxglove, bougainvillea, camellia, mallow, mexican petunia, bromelia, blanket flower, trumpet creeper, blackberry lily
+"""
 
 
 class Flowers102(ImageFiles, Dataset):
-    """Official training and validation images as train, the rest as test; no boxes.
+    """The official split; no boxes.
 
     Args:
-        folder: holds `jpg/`, `imagelabels.mat` and `setid.mat`.
-        train: `trainval`: 2 040 training images, as most papers; `train`: 1 020, those of `valid` take no part.
+        folder: contains `jpg/`, `imagelabels.mat` and `setid.mat`.
+        train: `trainval` trains on trnid and valid (2 040 images), as most papers do; `train` on trnid alone (1 020).
     """
 
     title = "Oxford 102 Flowers: 102 flowers, 2 040 train (with validation) and 6 149 test photos"
@@ -72,12 +86,10 @@ class Flowers102(ImageFiles, Dataset):
         if train == "train":
             self.title = "Oxford 102 Flowers: 102 flowers, 1 020 train and 6 149 test photos"
             self.expected = Expected(classes=102, train=1_020, test=6_149)
-        from torchvision.datasets import Flowers102 as TorchvisionFlowers  # loads torch: only where it is used
-
         self.root = folder
         self.name = folder.name
         self.image_folder = folder / "jpg"
-        self.classes = tuple(TorchvisionFlowers.classes)
+        self.classes = tuple(" ".join(CLASSES.split()).split(", "))
         numbers = _sets(MatFile(folder / "setid.mat"))
         used = np.sort(np.concatenate([numbers[name] for name in (*TRAINING[train], "tstid")]))
         self.paths = tuple(f"image_{number:05d}.jpg" for number in used.tolist())
@@ -89,7 +101,7 @@ class Flowers102(ImageFiles, Dataset):
         return folder.name == cls.folder and (folder / "setid.mat").is_file()
 
     def _labels(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Labels of the images of these numbers; both count from 1."""
+        """Labels (from 0) of the images with these numbers (from 1)."""
         file = self.root / "imagelabels.mat"
         labels = MatFile(file).integers("labels")
         if numbers[0] < 1 or numbers[-1] > len(labels):
@@ -101,13 +113,13 @@ class Flowers102(ImageFiles, Dataset):
 
 
 def _sets(mat: MatFile) -> dict[str, NDArray[np.int64]]:
-    """Image numbers of each set, no image in two."""
+    """Image numbers of each set. Raises `DatasetError` if an image is in two sets."""
     sets = {name: mat.integers(name) for name in ("trnid", "valid", "tstid")}
     numbers, counts = np.unique(np.concatenate(list(sets.values())), return_counts=True)
     if (counts > 1).any():
         raise DatasetError(f"{mat.file} names image {numbers[counts > 1][0]} twice; restore the file")
     if len(sets["trnid"]) > len(sets["tstid"]):
         raise DatasetError(
-            f"{mat.file}: trnid has more images than tstid; they were exchanged, restore the file from its site"
+            f"{mat.file}: trnid has more images than tstid; they were swapped, restore the file from its site"
         )
     return sets

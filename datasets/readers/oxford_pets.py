@@ -1,14 +1,12 @@
 """Oxford-IIIT Pets (Parkhi et al., 2012): breeds of cats and dogs.
 
-The layout: `images/Abyssinian_1.jpg` …, and `annotations/trainval.txt` and `test.txt` (image, class from 1, species: 1
-cat, 2 dog, breed within the species). `list.txt` holds both once more under a header of comments, and isn't read. Among
-the images lie a few files of MATLAB, which no list names; some called .jpg are of other formats (see
-`datasets.formats.decode`).
+Layout: `images/Abyssinian_1.jpg` …, `annotations/trainval.txt` and `annotations/test.txt` (image, class from 1,
+species, breed within the species). `list.txt` repeats both lists and is not read. `images/` also holds a few MATLAB
+files that no list names, and some files called .jpg have other formats (see `datasets.formats.decode`).
 
-There are no boxes here: `annotations/xmls` has them of the head, not of the animal, and of no test image.
+No boxes: `annotations/xmls` has boxes of heads, not of animals, and none for test images.
 
-From torchvision's reader comes the name of the folder; it reads one split at a time and takes the species for another
-target instead of a coarser class.
+The folder is named as torchvision's reader names it. That reader opens one split at a time.
 """
 
 from __future__ import annotations
@@ -24,11 +22,10 @@ from datasets.release import Archive, Expected
 
 FOLDER = "oxford-iiit-pet"
 SITES = ("https://thor.robots.ox.ac.uk/~vgg/data/pets", "https://www.robots.ox.ac.uk/~vgg/data/pets/data")
-SPECIES = {"1": "cat", "2": "dog"}
 
 
 class OxfordPets(ImageFiles, Dataset):
-    """Official training and validation images as train; the species as each breed's ancestor."""
+    """Trains on the official training and validation images."""
 
     title = "Oxford-IIIT Pets: 37 breeds of cats and dogs, 3 680 train (with validation) and 3 669 test photos"
     terms = "CC BY-SA 4.0"
@@ -66,22 +63,19 @@ class OxfordPets(ImageFiles, Dataset):
         breeds = _breeds([*train, *test])
         if sorted(breeds) != list(range(1, len(breeds) + 1)):
             raise DatasetError(f"{folder / 'annotations'}: the classes aren't 1 .. {len(breeds)}; restore the lists")
-        self.classes = tuple(breeds[number][0] for number in sorted(breeds))
-        self.ancestors = tuple((breeds[number][1],) for number in sorted(breeds))
+        self.classes = tuple(breeds[number] for number in sorted(breeds))
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return folder.name == cls.folder and (folder / "annotations" / "trainval.txt").is_file()
 
 
-def _breeds(images: list[Line]) -> dict[int, tuple[str, str]]:
-    """Class number -> breed (from the images' names, with blanks) and species."""
-    breeds: dict[int, tuple[str, str]] = {}
+def _breeds(images: list[Line]) -> dict[int, str]:
+    """Class number -> name of the breed, from the names of its images."""
+    breeds: dict[int, str] = {}
     for line in images:
-        if line.fields[2] not in SPECIES:
-            raise line.error(f"species {line.fields[2]!r} should be 1 for cat or 2 for dog; restore the file")
-        breed = (line.fields[0].rpartition("_")[0].replace("_", " "), SPECIES[line.fields[2]])
+        breed = line.fields[0].rpartition("_")[0].replace("_", " ")
         known = breeds.setdefault(line.integer(1), breed)
         if known != breed:
-            raise line.error(f"class {line.fields[1]} was {' '.join(known)} and is {' '.join(breed)}; restore the file")
+            raise line.error(f"class {line.fields[1]} was {known} before and is {breed} here; restore the file")
     return breeds

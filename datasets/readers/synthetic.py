@@ -213,10 +213,6 @@ class Synthetic(Dataset):
         """Image `index`, drawn now: RGB `(size, size, 3)`."""
         return birds.draw(self.scene(index), self.size)
 
-    def part_styles(self, index: int) -> tuple[str, ...]:
-        """What the bird of image `index` was drawn with, one style per part: the ground truth a perfect eye reads."""
-        return self.scene(index).styles
-
     @cached_property
     def _geometry(self) -> tuple[NDArray[np.float32], PartPoints]:
         """Boxes and part points of all images, laid out without painting (about a millisecond an image)."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import joblib
 import pytest
 
 import datasets
@@ -40,7 +41,7 @@ def test_a_whole_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_images_are_read_by_the_cores_this_process_may_use(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readers: set[int] = set()
-    monkeypatch.setattr(verifying, "usable_cores", lambda: 1)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
     monkeypatch.setattr(verifying, "_image_fault", lambda dataset, row: readers.add(threading.get_ident()))
     verify(opened(cub), lambda done, total: None)
     assert len(readers) == 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.loading.feed import Batch, Feed
 from datasets.loading.sampling import batch_generator
-from datasets.loading.sources import Source, Stored
+from datasets.loading.sources import Source, StoreSource
 from datasets.loading.store import Store
 
 
@@ -27,7 +27,7 @@ def store_of(count: int, ragged: bool = False) -> Store:
 
 
 def source_of(count: int, ragged: bool = False) -> Source:
-    return Stored(store_of(count, ragged), torch.device("cpu"))
+    return StoreSource(store_of(count, ragged), torch.device("cpu"))
 
 
 def labels_of(count: int, classes: int = 3) -> NDArray[np.int64]:
@@ -184,12 +184,12 @@ def test_a_part_resumed_in_the_middle_goes_on_as_it_would_have() -> None:
 
 def test_batches_that_cant_be_cut_over_the_processes_are_refused() -> None:
     source, rows, labels = source_of(10), np.arange(10), labels_of(10, 4)
-    with pytest.raises(ValueError, match="the last batch of 2 images can't be cut over 4 processes; use drop_last"):
+    with pytest.raises(ValueError, match="last batch of 2 images can't be divided among 4 processes; use drop_last"):
         Feed(source, rows, labels, 4, part=(0, 4))
     Feed(source, rows, labels, 4, part=(0, 4), drop_last=True)
-    with pytest.raises(ValueError, match="a batch of 3 images can't be cut over 4 processes"):
+    with pytest.raises(ValueError, match="a batch of 3 images can't be divided among 4 processes"):
         Feed(source, rows, labels, 3, part=(0, 4), shuffle=False)
-    with pytest.raises(ValueError, match="batches of 3 classes can't be cut over 2 processes class by class"):
+    with pytest.raises(ValueError, match="batches of 3 classes can't be divided among 2 processes by class"):
         Feed(source, rows, labels, 6, part=(0, 2), sampling=(3, 2))
     with pytest.raises(ValueError, match=r"ranks of 2 processes are 0 .. 1, not 2"):
         Feed(source, rows, labels, 4, part=(2, 2))

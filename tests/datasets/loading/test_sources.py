@@ -1,4 +1,4 @@
-"""Every way of the images to the device gives the same bits; what reads ahead stops, fails and holds back in time."""
+"""All feed modes give the same bits; prefetching stops, fails and is bounded as promised."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import joblib
 import numpy as np
 import psutil
 import pytest
@@ -25,15 +26,15 @@ from datasets import Dataset, DatasetError, open_dataset
 from datasets.loading import sources
 from datasets.loading.augment import train_batch
 from datasets.loading.feed import Batch, Feed
-from datasets.loading.prefetch import ahead, map_groups
+from datasets.loading.prefetch import map_in_threads, prefetch
 from datasets.loading.sampling import batch_generator
-from datasets.loading.sources import ReadAhead, choose_feed_mode, expected_bytes, open_source
+from datasets.loading.sources import PrefetchedSource, choose_feed_mode, expected_bytes, open_source
 from datasets.loading.store import ResizeRule, open_store
 from results.augmentation import Augment
 from results.settings import FeedMode
 
 CPU = torch.device("cpu")
-WAYS: tuple[FeedMode, ...] = ("resident", "pinned", "mapped", "streamed")
+FEED_MODES: tuple[FeedMode, ...] = ("resident", "pinned", "mapped", "streamed")
 DEVICES = [CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
 
 
@@ -67,8 +68,8 @@ def no_thread_left() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-def feed_over(dataset: Dataset, way: FeedMode, rule: ResizeRule, device: torch.device, cache: Path) -> Feed:
-    source = open_source(dataset, 32, rule, device, way, cache)
+def feed_over(dataset: Dataset, feed_mode: FeedMode, rule: ResizeRule, device: torch.device, cache: Path) -> Feed:
+    source = open_source(dataset, 32, rule, device, feed_mode, cache)
     return Feed(source, np.arange(len(dataset))[::-1], dataset.labels, 5, seed=6)
 
 
@@ -100,45 +101,50 @@ def ragged(monkeypatch: pytest.MonkeyPatch) -> Ragged:
 
 @pytest.mark.usefixtures("no_thread_left")
 @pytest.mark.parametrize("device", DEVICES, ids=str)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("feed_mode", FEED_MODES)
 @pytest.mark.parametrize("rule", ["squash", "short_side"])
 @pytest.mark.parametrize("kind", ["birds", "ragged"])
-def test_all_ways_give_equal_bits(
-    kind: str, rule: ResizeRule, way: FeedMode, device: torch.device, tmp_path: Path, request: pytest.FixtureRequest
+def test_all_feed_modes_give_equal_bits(
+    kind: str,
+    rule: ResizeRule,
+    feed_mode: FeedMode,
+    device: torch.device,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     dataset = request.getfixturevalue(kind)
     expected = list(feed_over(dataset, "mapped", rule, CPU, tmp_path).batches(3))
-    feed = feed_over(dataset, way, rule, device, tmp_path)
+    feed = feed_over(dataset, feed_mode, rule, device, tmp_path)
     batches = list(feed.batches(3))
     assert batches[0].images.device.type == batches[0].labels.device.type == feed.device.type == device.type
     assert_equal_batches(batches, expected)
     assert_equal_batches(list(feed.batches(3, start=1)), expected[1:])
 
 
-@pytest.mark.parametrize("way", ["pinned", "streamed"])
-def test_a_resumed_epoch_is_augmented_as_it_would_have_been(birds: Dataset, way: FeedMode, tmp_path: Path) -> None:
+@pytest.mark.parametrize("feed_mode", ["pinned", "streamed"])
+def test_a_resumed_epoch_is_augmented_alike(birds: Dataset, feed_mode: FeedMode, tmp_path: Path) -> None:
     settings = Augment(crop="resized", rotation=10, brightness=0.4, hue=0.1, erase=0.5)
 
-    def augmented(way: FeedMode, start: int) -> list[torch.Tensor]:
-        feed = feed_over(birds, way, "squash", CPU, tmp_path)
+    def augmented(feed_mode: FeedMode, start: int) -> list[torch.Tensor]:
+        feed = feed_over(birds, feed_mode, "squash", CPU, tmp_path)
         return [
             train_batch(batch, settings, 24, batch_generator(7, 2, number))
             for number, batch in enumerate(feed.batches(2, start), start)
         ]
 
     whole = augmented("mapped", 0)
-    resumed = augmented(way, 2)
+    resumed = augmented(feed_mode, 2)
     assert len(whole) == 5
     assert all(torch.equal(one, other) for one, other in zip(resumed, whole[2:], strict=True))
 
 
 @pytest.mark.usefixtures("no_thread_left")
-@pytest.mark.parametrize("way", ["pinned", "streamed"])
+@pytest.mark.parametrize("feed_mode", ["pinned", "streamed"])
 @pytest.mark.parametrize("end", ["close", "drop"])
-def test_a_feed_that_is_left_ends_its_threads(birds: Dataset, way: FeedMode, end: str, tmp_path: Path) -> None:
-    batches = feed_over(birds, way, "squash", CPU, tmp_path).batches(0)
+def test_a_feed_that_is_left_ends_its_threads(birds: Dataset, feed_mode: FeedMode, end: str, tmp_path: Path) -> None:
+    batches = feed_over(birds, feed_mode, "squash", CPU, tmp_path).batches(0)
     next(batches)
-    assert any(thread.name.startswith("ahead") for thread in threading.enumerate())
+    assert any(thread.name.startswith("prefetch") for thread in threading.enumerate())
     if end == "close":
         batches.close()
     del batches
@@ -171,7 +177,7 @@ def test_no_more_is_read_ahead_than_said() -> None:
 
 
 def test_images_are_decoded_by_the_cores_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "usable_cores", lambda: 3)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 3)
     assert sources.streamed(Ragged(), 16, "squash", CPU).threads == 3  # type: ignore[attr-defined]
 
 
@@ -186,14 +192,14 @@ def test_what_is_read_ahead_is_ready_while_the_consumer_is_busy() -> None:
                 both.set()
             yield number
 
-    numbers = ahead(items(), 2)  # type: ignore[arg-type]
+    numbers = prefetch(items(), 2)  # type: ignore[arg-type]
     assert next(numbers) == 0
     assert both.wait(60)
     assert list(numbers) == list(range(1, 10))
 
 
 def test_groups_are_worked_on_side_by_side_and_come_in_order() -> None:
-    together = threading.Barrier(4, timeout=60)  # broken unless four calls, of two groups, are under way at once
+    together = threading.Barrier(4, timeout=60)  # broken unless four calls, of two groups, are in flight at once
 
     def work(number: int) -> int:
         if number < 4:
@@ -201,7 +207,7 @@ def test_groups_are_worked_on_side_by_side_and_come_in_order() -> None:
         return -number
 
     groups = [[0, 1], [2, 3], [4], [5, 6, 7]]
-    assert list(map_groups(work, groups, threads=4, depth=2)) == [[-0, -1], [-2, -3], [-4], [-5, -6, -7]]
+    assert list(map_in_threads(work, groups, threads=4, depth=2)) == [[-0, -1], [-2, -3], [-4], [-5, -6, -7]]
 
 
 def test_the_way_is_chosen_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +234,7 @@ def test_what_fits_nowhere_is_streamed_and_leaves_no_store(
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     source = open_source(birds, 32, "squash", CPU, cache=tmp_path)
-    assert isinstance(source, ReadAhead)
+    assert isinstance(source, PrefetchedSource)
     images, _ = next(source.batches([np.array([4])]))
     assert images.shape == (1, 3, 32, 32)
     assert list(tmp_path.iterdir()) == []
@@ -245,11 +251,11 @@ def test_a_run_ends_with_the_same_weights_and_logits_whatever_the_way(tmp_path: 
     }
     suite = Suite.model_validate({"about": "for tests", "train": [entry]})
     (run,) = expand.expand(suite, Environment(), Changes(seeds=1))
-    ways: tuple[FeedMode, ...] = ("mapped", "streamed")
+    feed_modes: tuple[FeedMode, ...] = ("mapped", "streamed")
     trained = []
-    for way in ways:
-        (tmp_path / way).mkdir()
-        trainer = Trainer(run, Environment(feed=way), tmp_path / way, Silent())  # type: ignore[arg-type]
+    for feed_mode in feed_modes:
+        (tmp_path / feed_mode).mkdir()
+        trainer = Trainer(run, Environment(feed=feed_mode), tmp_path / feed_mode, Silent())  # type: ignore[arg-type]
         trained.append(trainer.train())
     weights = [one.method.state_dict() for one in trained]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -265,7 +271,7 @@ def test_a_batch_is_not_overwritten_by_the_ones_that_come_after() -> None:
     def image(row: int) -> NDArray[Any]:
         return np.full((3, 256, 256), row, dtype=np.uint8)
 
-    batches = ReadAhead(image, 200, device).batches([np.full(16, row) for row in range(200)])
+    batches = PrefetchedSource(image, 200, device).batches([np.full(16, row) for row in range(200)])
     sums = []
     for number, (images, _) in enumerate(batches):
         if number % 10 == 0:
@@ -285,6 +291,6 @@ def test_a_batch_is_not_used_before_it_has_arrived() -> None:
             torch.cuda._sleep(20_000_000)
         return np.full((3, 256, 256), row, dtype=np.uint8)
 
-    source = ReadAhead(image, 20, device)
+    source = PrefetchedSource(image, 20, device)
     sums = [images.float().mean() for images, _ in source.batches([np.full(4, row) for row in range(20)])]
     assert torch.stack(sums).tolist() == list(range(20))

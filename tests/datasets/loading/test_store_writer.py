@@ -13,11 +13,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets import cores
 from datasets.interface import DatasetError
 from datasets.loading import store_writer
 from datasets.loading.store import open_store
@@ -54,7 +54,7 @@ def start(cache: Path, dataset: Noise, **options: Any) -> BaseProcess:
 def test_however_often_it_is_killed_the_store_is_the_same_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_writer, "usable_cores", lambda: 2)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     dataset = Noise(300, delay=0.05, log=tmp_path / "log")
     cache = tmp_path / "cache"
     chance = random.Random(0)
@@ -65,7 +65,7 @@ def test_however_often_it_is_killed_the_store_is_the_same_in_the_end(
             time.sleep(600)
 
     while kills < 12 or kept == 0:
-        process = start(cache, dataset, progress=never_end)
+        process = start(cache, dataset, on_progress=never_end)
         process.join(chance.uniform(0, 0.3))
         assert process.exitcode is None
         process.kill()
@@ -139,7 +139,7 @@ def test_what_was_begun_with_another_key_is_replaced(tmp_path: Path, whole: Path
 def test_of_two_processes_one_builds_and_the_other_waits(tmp_path: Path) -> None:
     dataset = Noise(60, delay=0.02, log=tmp_path / "log")
     told, tell = FORK.Pipe(duplex=False)
-    first = start(tmp_path / "cache", dataset, progress=lambda done, total: tell.send(done))
+    first = start(tmp_path / "cache", dataset, on_progress=lambda done, total: tell.send(done))
     assert told.poll(60)
     second = start(tmp_path / "cache", dataset)
     for process in (first, second):
@@ -158,14 +158,14 @@ def test_who_waited_for_a_builder_that_was_killed_goes_on_with_its_images(tmp_pa
             tell.send(done)
             time.sleep(600)
 
-    first = start(tmp_path / "cache", dataset, progress=stop_at_ten)
+    first = start(tmp_path / "cache", dataset, on_progress=stop_at_ten)
     assert told.poll(60)
     second = start(tmp_path / "cache", dataset)
     first.kill()
     first.join()
     second.join(60)
     assert second.exitcode == 0
-    assert dataset.drawn <= 60 + store_writer.AHEAD * cores.usable_cores()
+    assert dataset.drawn <= 60 + store_writer.AHEAD * joblib.cpu_count()
     open_store(dataset, SIZE, "short_side", tmp_path / "cache").verify()
 
 
@@ -221,7 +221,7 @@ def test_a_build_that_wont_fit_is_refused_before_it_writes_an_image(
     dataset = Noise(1000, log=tmp_path / "log")
     with pytest.raises(DatasetError, match=r"\(0.03 GB are needed, 0.01 GB are free\); free some space or name"):
         open_store(dataset, 100, "squash", tmp_path / "cache")
-    assert dataset.drawn <= store_writer.AHEAD * cores.usable_cores()
+    assert dataset.drawn <= store_writer.AHEAD * joblib.cpu_count()
     assert (unfinished(tmp_path / "cache") / "pixels.bin").stat().st_size == 0
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed, 0, needed))
     open_store(dataset, 100, "squash", tmp_path / "cache")
@@ -242,4 +242,4 @@ def test_images_dont_pile_up_before_a_slow_disk(tmp_path: Path) -> None:
     dataset = Noise(100, log=tmp_path / "log")
     waiting = []
     open_store(dataset, 8, "squash", tmp_path, lambda done, total: waiting.append(dataset.drawn - done))
-    assert max(waiting) <= store_writer.AHEAD * cores.usable_cores()
+    assert max(waiting) <= store_writer.AHEAD * joblib.cpu_count()

@@ -59,7 +59,7 @@ def test_a_replaced_image_changes_the_content_key_and_not_the_split(cub: Path) -
         ("train_test_split.txt", "40 1", "44 1", r"train_test_split.txt, line 3: image 44 is not in images.txt"),
         ("train_test_split.txt", "40 1\n", "", r"train_test_split.txt: image 40 \(002.*no line here"),
         ("train_test_split.txt", "40 1", "40 2", r"train_test_split.txt, line 3: '2' should be 1 for train"),
-        ("train_test_split.txt", "40 1", "41 1", r"line 4: image 41 stands in this file twice"),
+        ("train_test_split.txt", "40 1", "41 1", r"line 4: image 41 is listed twice"),
         ("images.txt", "b.jpg", "gone.jpg", r"images/001.Auk/gone.jpg is not on disk; restore"),
         ("images.txt", "3 001.Auk/b.jpg", "3", r"images.txt, line 2: 2 fields were expected, not 1"),
         ("images.txt", "3 001", "7 001", r"images.txt, line 2: 7 is listed twice"),

@@ -36,12 +36,12 @@ def table(own: Path) -> Callable[..., Dataset]:
 def test_folder_classes_are_sorted_by_name_and_junk_is_passed_over(own: Path) -> None:
     dataset = open_dataset("own", own.parent)
     assert dataset.classes == ("apple", "pear")
-    assert dataset.table()[["path", "label", "split"]].to_numpy().tolist() == [
-        ["train/apple/1.webp", 0, "train"],
-        ["train/pear/1.jpg", 1, "train"],
-        ["train/pear/2.PNG", 1, "train"],
-        ["test/apple/3.bmp", 0, "test"],
-        ["test/pear/9.jpeg", 1, "test"],
+    assert list(zip(dataset.paths, dataset.labels.tolist(), dataset.is_train.tolist(), strict=True)) == [
+        ("train/apple/1.webp", 0, True),
+        ("train/pear/1.jpg", 1, True),
+        ("train/pear/2.PNG", 1, True),
+        ("test/apple/3.bmp", 0, False),
+        ("test/pear/9.jpeg", 1, False),
     ]
     assert dataset.image(0).shape == (10, 12, 3)
 
@@ -135,7 +135,7 @@ TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
         ),
         (
             ["path,label,split", *(f"{path},p,{split}," for path, split in TWO)],
-            r"line 2: 4 fields, and the first line names 3 columns; correct the line",
+            r"line 2: 4 fields, but the first line names 3 columns; correct the line",
         ),
         (["path,label,split", "", " ", "train/pear/1.jpg,p,trian"], r"line 4: split 'trian'"),
         (["path,label,split,label", "train/pear/1.jpg,p,train,q"], r"has the column 'label' twice"),

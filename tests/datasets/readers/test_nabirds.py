@@ -1,4 +1,4 @@
-"""NABirds: class ids with gaps, a tree above the classes, and tables whose lines stand in any order."""
+"""NABirds: class ids with gaps, and tables whose lines are in any order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ NAMES = {
     817: "Common Eider (Female/juvenile)",
     1008: "Red-tailed Hawk (Dark morph )",
 }
-PARENTS = {295: 6, 817: 6, 1008: 31, 6: 2, 31: 4, 2: 0, 4: 0}
 IMAGES = [
     ("b0000000-0001", "1008/b00000000001.jpg", 1008, 1),
     ("00000000-0002", "0295/000000000002.jpg", 295, 0),
@@ -41,7 +40,7 @@ def nabirds(tmp_path: Path) -> Path:
         "image_class_labels.txt": [f"{key} {label}" for key, _, label, _ in reversed(IMAGES)],
         "train_test_split.txt": [f"{key} {train}" for key, _, _, train in sorted(IMAGES)],
         "classes.txt": [f"{key} {name} " for key, name in NAMES.items()],
-        "hierarchy.txt": [f"{child} {parent}" for child, parent in PARENTS.items()],
+        "hierarchy.txt": ["295 6", "817 6", "1008 31", "6 2", "31 4", "2 0", "4 0"],
         "bounding_boxes.txt": [f"{key} {place} 1 7 8" for place, (key, *_) in enumerate(IMAGES)],
         "sizes.txt": [f"{key} 20 10" for key, *_ in IMAGES],
         "parts/parts.txt": ["0 bill", "1 left wing"],
@@ -99,27 +98,12 @@ def test_parts_count_from_zero(nabirds: Path) -> None:
     assert parts.visible[0].tolist() == [True, False]
 
 
-def test_ancestors_go_from_the_parent_to_the_root_and_may_differ_in_number(nabirds: Path) -> None:
-    change(nabirds / "classes.txt", "0 Birds", "0 Birds\n3 Eiders")
-    change(nabirds / "hierarchy.txt", "6 2", "6 3\n3 2")
-    assert open_dataset("nabirds", nabirds.parent).ancestors == (
-        ("Common Eider", "Eiders", "Ducks, Geese, and Swans", "Birds"),
-        ("Common Eider", "Eiders", "Ducks, Geese, and Swans", "Birds"),
-        ("Red-tailed Hawk", "Hawks, Kites, and Eagles", "Birds"),
-    )
-
-
 @pytest.mark.parametrize(
     ("table", "old", "new", "message"),
     [
         ("image_class_labels.txt", " 817", " 818", r"line 2: class 818 is not in classes.txt"),
         ("image_class_labels.txt", " 817", " x", r"line 2: 'x' should be a whole number"),
         ("classes.txt", "4 Hawks", "6 Hawks", r"classes.txt, line 4: class 6 is named twice"),
-        ("hierarchy.txt", "31 4", "31 5", r"hierarchy.txt, line 5: class 5 is not in classes.txt"),
-        ("hierarchy.txt", "31 4", "6 4", r"hierarchy.txt, line 5: class 6 has a parent already"),
-        ("hierarchy.txt", "31 4\n", "", r"class 31 \(Red-tailed Hawk\) has no parent, and neither has 0; .* restore"),
-        ("hierarchy.txt", "1008 31\n", "", r"class 1008 \(Red-tailed Hawk \(Dark morph \)\) has no parent"),
-        ("hierarchy.txt", "4 0", "4 31", r"going up from class 1008 never comes to an end"),
         ("parts/part_locs.txt", " 1 1 ", " 2 1 ", r"part_locs.txt, line 1: part 2 is outside 0 .. 1"),
         ("parts/parts.txt", "0 bill", "2 bill", r"parts.txt: part 0 of 0 .. 1 has no name"),
         ("train_test_split.txt", "a0000000-0003 1", "a0000000-0003 0", r"'Common Eider \(Female/juvenile\)' has no tr"),
@@ -140,12 +124,6 @@ def test_missing_images_do_not_keep_the_table_from_being_read(nabirds: Path) -> 
         open_dataset("nabirds", nabirds.parent)
     dataset = open_dataset("nabirds", nabirds.parent, complete=False)
     assert dataset.file(1) == nabirds / "images" / IMAGES[1][1]
-
-
-def test_a_missing_tree_is_named(nabirds: Path) -> None:
-    (nabirds / "hierarchy.txt").unlink()
-    with pytest.raises(DatasetError, match=r"hierarchy.txt can't be read.*restore it"):
-        open_dataset("nabirds", nabirds.parent)
 
 
 def test_the_layout_is_told_from_that_of_cub(nabirds: Path) -> None:

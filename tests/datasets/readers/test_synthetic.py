@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets.drawing import birds
-from datasets.drawing.birds import PARTS, Clutter
+from datasets.drawing.birds import PARTS, Clutter, Scene
+from datasets.drawing.raster import FULL, coverage
 from datasets.interface import DatasetError
 from datasets.readers.synthetic import CLASS_COUNT, Synthetic, _draw_scene, _Draws, styles_of
 
@@ -113,7 +114,7 @@ def test_no_part_alone_tells_a_default_class_from_all_others(default):
 
 def test_a_reader_of_the_true_parts_is_always_right(default):
     class_of = {styles: label for label, styles in enumerate(map(styles_of, range(len(default.classes))))}
-    read = [class_of[default.part_styles(index)] for index in range(len(default))]
+    read = [class_of[default.scene(index).styles] for index in range(len(default))]
     assert read == default.labels.tolist()
 
 
@@ -160,11 +161,17 @@ def test_raw_pixels_do_not_give_the_class_away_to_a_linear_classifier(default, p
 # ---- truthful about boxes and parts -----------------------------------------------------------------------------
 
 
+def silhouette(scene: Scene, size: int) -> NDArray[np.bool_]:
+    """(size, size) the pixels at least half covered by the bird, occluded ones included."""
+    shapes = [coverage(layer.polygon, size) for layer in birds.lay_out(scene, size).bird if not layer.inside]
+    return np.stack(shapes).max(axis=0) * 2 >= FULL
+
+
 @pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
 def test_the_box_holds_the_bird_tightly(difficulty):
     dataset = Synthetic(classes=40, train_per_class=2, test_per_class=0, difficulty=difficulty)
     for index, (x, y, width, height) in enumerate(dataset.boxes.tolist()):
-        rows, columns = np.nonzero(birds.silhouette(dataset.scene(index), dataset.size))
+        rows, columns = np.nonzero(silhouette(dataset.scene(index), dataset.size))
         assert x - 1 <= columns.min()
         assert y - 1 <= rows.min()
         assert columns.max() + 1 <= x + width + 1
@@ -188,7 +195,7 @@ def test_boxes_and_visible_points_lie_inside_the_frame(default):
 
 def test_part_points_lie_on_the_bird(default):
     for index in range(0, len(default), 60):
-        inside = birds.silhouette(default.scene(index), 96)
+        inside = silhouette(default.scene(index), 96)
         for name, (x, y), seen in zip(PARTS, default.parts.xy[index], default.parts.visible[index], strict=True):
             if seen and name != "legs":  # its point lies between the two of them
                 assert inside[int(y), int(x)], name
