@@ -1,4 +1,4 @@
-"""The pages beside the code: their links lead somewhere, and they agree on the version."""
+"""The pages beside the code: what they link to and name exists, and they agree on the version."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(<?([^)>#\s]+)(?:#[^)]*)?>?\)")
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def pages() -> list[Path]:
@@ -29,9 +34,16 @@ def test_links_between_pages_lead_to_files_that_are_there() -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`((?:benchmarks|datasets|methods|reports|results|tests)/[\w/.]+\.(?:py|yaml))`", text(page))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_citation_and_changelog_have_the_version_of_the_project() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
+    citation = yaml.safe_load(text("CITATION.cff"))
+    newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", text("CHANGELOG.md"), re.MULTILINE)
     assert newest
     assert citation["version"] == newest[1] == version
