@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from benchmarks.errors import UserError, suggest
+from benchmarks.errors import UserError
+from results.names import suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 

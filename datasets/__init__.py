@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -13,6 +12,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from datasets.interface import Dataset, DatasetError, PartPoints
+from results.names import nearest
 
 __all__ = [
     "Dataset",
@@ -170,5 +170,5 @@ def _check_options(name: str, reader: type[Dataset], options: Mapping[str, Any])
 
 
 def _nearest(word: str, choices: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f": did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, choices)
+    return f": {near}" if near else ""

@@ -11,7 +11,8 @@ from typing import Any, get_origin
 import yaml
 
 from benchmarks.config import deep_merge, fault_in
-from benchmarks.errors import UserError, suggest
+from benchmarks.errors import UserError
+from results.names import suggest
 from results.settings import AnyRun, ProfileRun, Recipe, Run
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from benchmarks.config import parse
-from benchmarks.errors import UserError, shortened, suggest
+from benchmarks.errors import UserError
 from benchmarks.training.build_method import autocast, build_method
 from benchmarks.training.device import numerics
 from datasets.formats.decode import read_image
@@ -20,6 +20,7 @@ from datasets.loading import augment
 from datasets.loading.feed import Batch
 from datasets.loading.store import resized
 from methods.interface import Method
+from results.names import shortened, suggest
 from results.record import Record
 from results.settings import Run
 from results.store import WEIGHTS, ResultStore, run_folder

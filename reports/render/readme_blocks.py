@@ -15,7 +15,6 @@ names another method's. Other conditions are a table's filters; `method`, `first
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 import shlex
@@ -31,6 +30,7 @@ from reports.render import latex, markdown
 from reports.tables.comparison_sentences import Name, verdicts
 from reports.tables.planned import fitting, gaps, planned
 from reports.tables.table_registry import BUILDERS, Tables
+from results.names import suggest
 from results.record import Record
 from results.store import ResultStore, write_whole
 
@@ -132,7 +132,7 @@ def _table(asked: str, known: Known) -> Table:
     compact = "compact" in conditions
     wanted = dict(_condition(text, FILTERS) for text in conditions if text != "compact")
     if name not in {**BUILDERS, **PLANNED}:
-        raise ValueError(f"there is no table {name!r}; {_nearest(name, [*BUILDERS, *PLANNED])}")
+        raise ValueError(f"there is no table {name!r}; {suggest(name, [*BUILDERS, *PLANNED])}")
     if name in PLANNED:
         table = PLANNED[name](fitting(known.planned, wanted))
     else:
@@ -164,14 +164,9 @@ def _name(text: str, method: str) -> Name:
 def _condition(text: str, known: Sequence[str]) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or key not in known:
-        raise ValueError(f"{text!r} is no filter here (name=value); {_nearest(key, known)}")
+        raise ValueError(f"{text!r} is no filter here (name=value); {suggest(key, known)}")
     return key, value
 
 
 def _fits(record: Record, wanted: dict[str, str]) -> bool:
     return all(fnmatch.fnmatchcase(str(value_of(record, key)), value) for key, value in wanted.items())
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1, 0.0)[0]
-    return f"the nearest is {near!r} of {', '.join(known)}"

@@ -17,13 +17,14 @@ import methods
 from benchmarks.attention import gallery
 from benchmarks.cli import result_commands, terminal
 from benchmarks.environment import Environment
-from benchmarks.errors import UserError, suggest
+from benchmarks.errors import UserError
 from benchmarks.execution import cluster
 from benchmarks.execution.cluster_jobs import FOLDER
 from benchmarks.execution.worker import blank
 from benchmarks.planning import method_checks, suite
 from benchmarks.training.inference import find_run
 from datasets import DatasetError, open_dataset
+from results.names import suggest
 from results.store import ResultsError, ResultStore
 from tests.helpers.small_training import small_run
 
