@@ -32,13 +32,14 @@ oneDNN, which does not check, the process dies."""
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short measurements: the numbers need not be precise here."""
     monkeypatch.setattr("benchmarks.profiling.timing.BLOCK_SECONDS", {"cpu": 0.01})
     monkeypatch.setattr("benchmarks.profiling.timing.LATENCY_SECONDS", 0.1)
     monkeypatch.setattr("benchmarks.profiling.breakdown.STEPS", 2)
-    monkeypatch.setitem(measure.measure_limits.__globals__["MATRIX"], "cpu", 256)
-    monkeypatch.setitem(measure.measure_limits.__globals__["COPIED"], "cpu", 2**22)
+    monkeypatch.setattr("benchmarks.profiling.measure_mode.WORK_SECONDS", 0.01)
+    monkeypatch.setattr("benchmarks.profiling.roofline.MATRIX", {"cpu": 256})
+    monkeypatch.setattr("benchmarks.profiling.roofline.COPIED", {"cpu": 2**22})
 
 
 def runs_of(**changes: Any) -> list[ProfileRun]:
