@@ -75,7 +75,7 @@ def test_it_ends_two_doublings_after_the_rates_stop_to_rise(tmp_path: Path) -> N
     runs = swept()
     summary = execute.execute(runs, ResultStore(tmp_path), Environment(), QUIET, carry_out=device_with_room)
     assert batches(summary.done, runs) == [1, 2, 4, 8, 16, 32]
-    assert batches(summary.needless, runs) == [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384]
+    assert batches(summary.not_needed, runs) == [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384]
     assert not summary.failed
 
 
@@ -121,7 +121,7 @@ def test_a_size_that_is_named_beside_a_sweep_is_measured(tmp_path: Path, first: 
     assert len(runs) == len(batch_sweep.BATCHES)
     summary = execute.execute(runs, ResultStore(tmp_path), Environment(), QUIET, carry_out=device_with_room)
     assert 128 in batches(summary.done, runs)
-    assert 64 in batches(summary.needless, runs)
+    assert 64 in batches(summary.not_needed, runs)
 
 
 def test_each_series_ends_by_itself(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def slowly(case: AnyRun, store: ResultStore, environment: Environment, listener:
 
 
 def test_two_workers_measure_no_size_beyond_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(execute, "POLL_SECONDS", 0.02)
     runs, store = swept(), ResultStore(tmp_path)
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(execute.execute, runs, store, Environment(), QUIET, carry_out=slowly) for _ in range(2)]
