@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports.cell_format import one_line
-from reports.figures.style import entitle, in_bytes, log_axis, looks_of, style
+from reports.figures.style import Look, entitle, in_bytes, log_axis, looks_of, style
 
 REST = "rest of the peak"
 PHASES = {
@@ -87,7 +87,7 @@ def memory_by_phase(uses: Sequence[MemoryUse], title: str) -> Figure | None:
             width = np.maximum(sizes, 0) / unit
             if width.any():
                 edge = "#555555" if color == "#FFFFFF" else "white"
-                bars = {"color": color, "hatch": hatch, "edgecolor": edge, "linewidth": 0.6, "label": phase}
+                bars: Look = {"color": color, "hatch": hatch, "edgecolor": edge, "linewidth": 0.6, "label": phase}
                 axes.barh(places, width, 0.62, left, **bars)
             left += width
         for place, use, end in zip(places, uses, left, strict=True):

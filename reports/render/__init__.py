@@ -1,4 +1,4 @@
-"""A report's tables and figures as Markdown, LaTeX, README blocks and one HTML page.
+"""Tables and figures as Markdown, CSV, LaTeX, README blocks, terminal text and one HTML page.
 
-It decides how things look, never which numbers they hold. It may import figures and tables.
+Nothing here computes a number of a table. It may import figures and tables.
 """

@@ -1,4 +1,4 @@
-"""What a report shows in which order. A table or kind of figure that is not named here comes under `MORE`."""
+"""The chapters of a report and what is in them. A table or kind of figure that is not named here comes under `MORE`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 GALLERIES = "galleries"
-"""Of the kinds of figures, the photos."""
+"""The kind of figure that holds the galleries of test images."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A heading and what stands below it, by the names in `Report.tables` and `Report.figures`."""
+    """A heading and what comes below it, by the names in `Report.tables` and `Report.figures`."""
 
     anchor: str
     title: str
@@ -19,14 +19,14 @@ class Chapter:
     tables: tuple[str, ...]
     figures: tuple[str, ...] = ()
     hint: str = ""
-    """What to do if there is nothing to show."""
+    """The command that fills an empty chapter."""
 
 
 JOBS = (
     Chapter(
         "reproduce",
         "Reproduce",
-        "Does a method reach what its paper reports?",
+        "Does a method reach the accuracy that its paper reports?",
         ("paper", "ablation", "steps"),
         ("ablation",),
         "run_all.py reproduce METHOD",
@@ -34,7 +34,7 @@ JOBS = (
     Chapter(
         "compare",
         "Compare",
-        "Which method is better on the same images, and is the difference more than chance?",
+        "Which method is more accurate on the same images, and is the difference more than chance?",
         ("head_to_head", "averages", "wins", "paired"),
         ("throughput", "curves", "calibration", "per_class", "confused"),
         "run_all.py compare --methods A,B --dataset NAME --backbone NAME",
@@ -48,30 +48,30 @@ JOBS = (
         "run_all.py profile --methods A,B --backbone NAME",
     ),
 )
-SEE = Chapter(
-    "see",
-    "See",
-    "Does a method look at what tells the classes apart?",
+ATTENTION = Chapter(
+    "attention",
+    "Attention",
+    "Does a method attend to the bird and its parts, or to the background?",
     ("localisation", "part_hits"),
     (GALLERIES,),
 )
 RECORDS = Chapter(
     "records",
     "Records",
-    "Where do the numbers come from, and what is not there?",
+    "Where do the numbers come from, and what is missing?",
     ("missing", "provenance", "runs"),
 )
-MORE = Chapter("more", "More", "What else was measured.", ())
+MORE = Chapter("more", "More", "What else was measured?", ())
 ALWAYS = frozenset({"paper", "head_to_head", "profile"})
-"""Tables that are spoken of even where they are empty."""
+"""Tables that are mentioned even if they are empty."""
 
 
 def chapters(tables: Collection[str], figures: Collection[str]) -> list[Chapter]:
-    """The chapters of a report with something in these tables and kinds of figures, in the order of reading.
+    """The chapters of a report that has these tables and kinds of figures, in reading order.
 
-    The three jobs are always there; `ALWAYS` need not be named.
+    The three jobs and the records are always included.
     """
-    placed = (*JOBS, SEE, RECORDS)
+    placed = (*JOBS, ATTENTION, RECORDS)
     named = {name for chapter in placed for name in chapter.tables}
     drawn = {kind for chapter in placed for kind in chapter.figures}
     more = replace(
@@ -79,5 +79,5 @@ def chapters(tables: Collection[str], figures: Collection[str]) -> list[Chapter]
         tables=tuple(name for name in tables if name not in named),
         figures=tuple(kind for kind in figures if kind not in drawn),
     )
-    optional = [each for each in (SEE, more) if {*tables, *figures} & {*each.tables, *each.figures}]
+    optional = [each for each in (ATTENTION, more) if {*tables, *figures} & {*each.tables, *each.figures}]
     return [*JOBS, *optional, RECORDS]

@@ -1,4 +1,4 @@
-"""Which Runs a row of any table speaks of, so that each of its numbers can lead to its record."""
+"""Which Runs a row of any table is about, so that each of its numbers can link to a record."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from reports.groups import NAMED, Group, groups, labels
 from results.record import Record
 
 PROFILED = ("inference_", "train_step_", "profiled_")
-"""How the columns begin that a profile Run fills beside the accuracies of others."""
+"""Prefixes of the columns that a profile Run fills in a row about trained Runs."""
 
 
 class Sources:
-    """The Runs behind the rows of all tables on some records."""
+    """The Runs behind the rows of all tables of some records."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         found = groups(records)
         self._ids = {record.id for record in records}
         self._runs: dict[tuple[str, ...], list[str]] = {}
         for group in found:
-            self._know(("names", *_words(group.names, (*NAMED, "settings"))), group)
-            self._know(("variant", *_words(group.names, NAMED)), group)
+            self._add(("names", *_words(group.names, (*NAMED, "settings"))), group)
+            self._add(("variant", *_words(group.names, NAMED)), group)
         for arena, members in arenas(found).items():
             rivals = contestants(members)
             for label, group in zip(labels(pd.DataFrame([one.names for one in rivals])), rivals, strict=True):
-                self._know(("label", str(arena), label), group)
+                self._add(("label", str(arena), label), group)
 
-    def _know(self, key: tuple[str, ...], group: Group) -> None:
+    def _add(self, key: tuple[str, ...], group: Group) -> None:
         self._runs.setdefault(key, []).extend(record.id for record in group.records)
 
     def of_row(self, row: Mapping[Any, Any]) -> list[str]:
-        """Ids of the row's Runs, in the order of their seeds; a profile that tells their cost comes last."""
-        told = [str(row[key]) for key in ("runs", "run", "where", "profile_runs") if not absent(row.get(key))]
-        ids = [run_id for text in told for run_id in (text.split(" ") if text not in self._ids else [text])]
+        """Ids of the row's Runs, in the order of their seeds; the profile Run that measured their cost comes last."""
+        texts = [str(row[key]) for key in ("runs", "run", "where", "profile_runs") if not absent(row.get(key))]
+        ids = [run_id for text in texts for run_id in (text.split(" ") if text not in self._ids else [text])]
         if not any(run_id in self._ids for run_id in ids):
             ids = [run_id for key in _keys(row) for run_id in self._runs.get(key, ())]
         return [run_id for run_id in dict.fromkeys(ids) if run_id in self._ids]
 
 
 def _keys(row: Mapping[Any, Any]) -> Iterator[tuple[str, ...]]:
-    """What the experiments of a row without ids are called: by all its names, by two variants, by labels."""
+    """The keys of the experiments in a row without ids: all its names, or two variants, or labels."""
     if "settings" in row:
         yield "names", *_words(row, (*NAMED, "settings"))
     elif "from" in row:
@@ -55,18 +55,18 @@ def _keys(row: Mapping[Any, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def of_cell(column: Column, row: Mapping[Any, Any], runs: Sequence[str]) -> str | None:
-    """Of the row's Runs the one to open first for this column's value; None if there are none."""
-    read = _Read(row)
-    column.show(read)
-    told = row.get("profile_runs")
-    profile = None if absent(told) else str(told).split(" ")[0]
-    if profile in runs and any(key.startswith(PROFILED) for key in read.keys_read):
+    """The one of the row's Runs to open first for this column's value; None if there are none."""
+    recorder = _KeyRecorder(row)
+    column.show(recorder)
+    profiles = row.get("profile_runs")
+    profile = None if absent(profiles) else str(profiles).split(" ")[0]
+    if profile in runs and any(key.startswith(PROFILED) for key in recorder.keys_read):
         return profile
     return runs[0] if runs else None
 
 
-class _Read(dict[str, Any]):
-    """Remembers which values a column looked at: a column is a function, and does not say so itself."""
+class _KeyRecorder(dict[str, Any]):
+    """A row that records which values a column reads: columns are functions, so there is no other way to know."""
 
     def __init__(self, row: Mapping[str, Any]) -> None:
         super().__init__(row)
@@ -78,7 +78,7 @@ class _Read(dict[str, Any]):
 
 
 def _words(row: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
-    """Values in words that are alike whether or not pandas made a float of them."""
+    """Values as text, which is the same whether or not pandas has made them floats."""
     return tuple("" if absent(value := row.get(key)) else _word(value) for key in keys)
 
 

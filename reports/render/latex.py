@@ -12,7 +12,7 @@ from reports.render.markdown import NOTHING, broken, filled, titled
 from reports.tables.sections import sections
 
 LONGEST = 32
-"""Letters of a cell that stay in one line."""
+"""Most letters of a cell that is set in one line."""
 _PARAGRAPH = r">{\raggedright\arraybackslash}p{38mm}"
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 _ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -20,20 +20,23 @@ _ESCAPED |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
 _ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
 _ESCAPED |= {"±": r"$\pm$", "≈": r"$\approx$", "−": "$-$", "→": r"$\rightarrow$", "·": r"$\cdot$"}
 _ESCAPED |= {"…": r"\dots{}", "–": "--"}
-# After the end of a line LaTeX would take them for a distance.
+# LaTeX would read them as arguments of the `\\` before them.
 _ESCAPED |= {"[": "{[}", "*": "{*}"}
 _SPECIAL = re.compile("|".join(re.escape(symbol) for symbol in _ESCAPED))
 
 
 def latex_text(text: str) -> str:
-    """Any text so that LaTeX sets it as it is. Letters beyond Latin need an engine that has them (LuaLaTeX)."""
+    """Escapes text for LaTeX. Letters beyond Latin need an engine that has them (LuaLaTeX).
+
+    More than pandas and tabulate escape: also signs such as ± and −, and `[` and `*` at the start of a row.
+    """
     return _SPECIAL.sub(lambda found: _ESCAPED[found[0]], one_line(text))
 
 
 def latex(table: Table) -> str:
-    """A floating table for each part of `table`, by the columns that are printed; the note stands below as a comment.
+    """A floating table per part of `table`, with its printed columns; the note is a comment.
 
-    What names every row alike is said in the caption. Needs the packages array, booktabs and graphicx.
+    Values that all rows share are in the caption. Needs the packages array, booktabs and graphicx.
     """
     if table.frame.empty:
         return f"% {one_line(table.title)}: {NOTHING}\n"
@@ -46,14 +49,14 @@ def latex(table: Table) -> str:
 
 
 def tabular(table: Table) -> str:
-    """The columns that are printed, between rules, for a float of one's own; no line break at the end."""
+    """The printed columns as a bare `tabular`; no line break at the end."""
     if table.frame.empty:
         return latex_text(NOTHING)
     return _ruled(*filled(table, _printed(table)))
 
 
 def sentences(texts: Sequence[str]) -> str:
-    """As in Markdown: one in bold, or a list of several."""
+    """One in bold, or a list of several, as in Markdown."""
     lines = [f"\\textbf{{{latex_text(text)}}}" for text in texts]
     if len(lines) == 1:
         return lines[0]
@@ -65,7 +68,7 @@ def _float(table: Table, number: int) -> str:
     body, caption = _ruled(columns, cells), latex_text(title)
     label = f"tab:{table.name.replace('_', '-')}-{number}"
     lines = ["\\begin{table*}", "\\centering", f"\\caption{{{caption}.}}", f"\\label{{{label}}}", "\\small"]
-    # A table that is wider than the page is made smaller; a narrow one stays as it is.
+    # Only a table that is wider than the page is scaled down.
     lines += ["\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%", body, "}", "\\end{table*}"]
     return "\n".join(lines)
 
@@ -91,7 +94,7 @@ def _ruled(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
 
 
 def _side(column: Column, cells: Sequence[str]) -> str:
-    """How the column is set; long words are broken into lines."""
+    """The column's type; long text becomes a paragraph."""
     if column.align == "right":
         return "r"
     return _PARAGRAPH if max(map(len, cells)) > LONGEST else "l"
@@ -104,5 +107,5 @@ def _heading(column: Column) -> str:
 
 
 def _cell(text: str, column: Column) -> str:
-    """A hyphen before a number is a minus, in a name it stays a hyphen."""
+    """A hyphen before a number becomes a minus; one in a name stays."""
     return latex_text(_MINUS.sub("−", text) if column.align == "right" else text)

@@ -1,4 +1,4 @@
-"""Tables as text: Markdown for pages, CSV for programs, plain columns for the terminal. Names stay text everywhere."""
+"""Tables as text: Markdown for pages, CSV for programs, plain columns for the terminal. Names are always escaped."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ NOTHING = "Nothing yet."
 WIDTH = 120
 ROWS = 40
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown would read as its own; an underscore only where it does not stand inside a word."""
+"""Characters with a meaning in Markdown; underscores only outside words."""
 
 
 def markdown_text(text: str) -> str:
-    """Any text so that Markdown, and HTML inside Markdown, shows it as it is."""
+    """Escapes text for Markdown and the HTML inside it."""
     text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(lambda found: "\\" + found[0], text)
 
@@ -40,7 +40,7 @@ def sentences(texts: Sequence[str]) -> str:
 
 
 def csv(table: Table) -> str:
-    """Every number unrounded, below the table's own column names; empty where there is none."""
+    """Every number unrounded, under the frame's column names; missing ones are empty."""
     return table.frame.to_csv(index=False)
 
 
@@ -79,7 +79,7 @@ def common_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) ->
 
 
 def _fitted(cells: list[list[str]], columns: Sequence[Column], width: int) -> str:
-    """Words are cut, numbers never: headings break into lines, then words get shorter until the table fits."""
+    """Breaks headings into lines and cuts words, never numbers, until the table fits `width`."""
     headings = [broken(column.heading) for column in columns]
     align = [column.align for column in columns]
     text = ""
@@ -99,7 +99,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def broken(heading: str, limit: int = 12) -> str:
-    """The words of a heading in lines of about `limit` characters."""
+    """A heading in lines of about `limit` characters."""
     lines = [""]
     for word in re.findall(r"[^ -]*-?[ ]?", heading):
         if lines[-1] and len(lines[-1]) + len(word.rstrip()) > limit:

@@ -1,16 +1,17 @@
-"""Tables and answers inside a README or another page, rendered from records between two comments and never typed.
+"""Tables and sentences inside a README or another page, rendered from records between two comments.
 
 <!-- table: head_to_head dataset=cub100 protocol=common -->
 <!-- /table -->
 
-`<!-- table: head_to_head compact dataset=cub100 -->` keeps the columns that matter most, and a value may be a pattern
+is a table. `<!-- table: head_to_head compact dataset=cub100 -->` has only the main columns, and a value may be a pattern
 (`<!-- table: averages dataset=webfg_496:* -->`). In a LaTeX file the comments are `% table: …` and `% /table`.
 
 <!-- answer: method=ws_dan first=regularised second=regularised_unnormalised dataset=cub100 input=96 -->
 <!-- /answer -->
 
-is one sentence: which of two variants is better. `second=maps_4,maps_16` gives a list of them, and `second=plain:paper`
-names another method's. Other conditions are a table's filters; `method`, `first` and `second` are names, not patterns.
+is a sentence: which of two variants is better. `second=maps_4,maps_16` gives a list of sentences, and
+`second=plain:paper` names a variant of another method. The other conditions are those of tables; `method`, `first` and
+`second` are names, not patterns.
 """
 
 from __future__ import annotations
@@ -36,45 +37,45 @@ from results.store import ResultStore, write_whole
 
 FILTERS = (*NAMED, "epochs", "suite", "seed")
 PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planned": planned, "gaps": gaps}
-"""Tables of what is not there, from `results/reference/planned.json`."""
-JOINED = ("head_to_head", "missing")
-"""Tables whose rows a profile joins: it tells what a trained network costs whatever the dataset."""
-COMPARING = ("paired", "wins")
-RIVALS: tuple[str, ...] = ("method", "variant")
-"""Filters that choose rows of those, and no records."""
-ASKED = ("first", "second", *(key for key in FILTERS if key != "variant"))
-"""Of an answer: its two sides name the variants."""
-MARKED = (".md", ".tex")
-"""Files that may hold blocks."""
+"""Tables of what is not measured yet, from `results/reference/planned.json`."""
+WITH_PROFILES = ("head_to_head", "missing")
+"""Tables of trained Runs that also read profile Runs, whatever the filters: the cost does not depend on the dataset."""
+PAIRWISE = ("paired", "wins")
+ROW_FILTERS: tuple[str, ...] = ("method", "variant")
+"""Filters that choose rows of those tables instead of records."""
+ANSWER_FILTERS = ("first", "second", *(key for key in FILTERS if key != "variant"))
+"""Of an answer, whose variants are `first` and `second`."""
+SUFFIXES = (".md", ".tex")
+"""Of files that may have blocks."""
 _COMMENT = {".md": ("<!-- ", " -->"), ".tex": ("% ", "")}
 _FOLDERS = ("docs", "reports", "methods")
 
 
 def pages(root: Path) -> list[Path]:
-    """The committed files of a checkout that hold blocks: README.md, and what `docs`, `reports`, `methods` have."""
+    """The files of a checkout that have blocks: README.md, and those in `docs`, `reports` and `methods`."""
     candidates = [root / "README.md", *(path for folder in _FOLDERS for path in sorted((root / folder).rglob("*.*")))]
     return [
-        path for path in candidates if path.suffix in MARKED and path.is_file() and _block(path).search(_text(path))
+        path for path in candidates if path.suffix in SUFFIXES and path.is_file() and _block(path).search(_text(path))
     ]
 
 
 def render_readme(readme: Path, store: ResultStore) -> str:
-    """The text of `readme` with every table and answer rendered anew; the file is not touched.
+    """The text of `readme` with all tables and answers rendered; the file is not written.
 
-    Raises `ValueError`, naming file and block, for a table or filter that does not exist, with the nearest; for an
-    answer that could be about several experiments; and for a block without an end.
+    Raises `ValueError`, which names file and block, for a table or filter that does not exist, an answer that fits
+    several experiments, and a block without an end.
     """
     known = Known(store.records(), PredictionCache(store.predictions), store.planned())
     opening, closing = _COMMENT[_kind(readme)]
     block = _block(readme)
 
     def rendered(found: re.Match[str]) -> str:
-        begin = f"{opening}{found['kind']}: {found['asked']}{closing}"
-        # An end behind the next beginning is that one's: what stands between them would be lost.
+        begin = f"{opening}{found['kind']}: {found['query']}{closing}"
+        # An end after the next beginning belongs to that one: the text between them would be lost.
         if not found["end"] or block.search(found["body"]):
             raise ValueError(f"{readme}: {begin} has no {opening}/{found['kind']}{closing} after it")
         try:
-            body = _body(found["kind"], found["asked"], known, _kind(readme) == ".tex")
+            body = _body(found["kind"], found["query"], known, _kind(readme) == ".tex")
         except ValueError as error:
             raise ValueError(f"{readme}: {begin}: {error}") from error
         return f"{begin}\n{body}\n{found['end']}"
@@ -83,7 +84,7 @@ def render_readme(readme: Path, store: ResultStore) -> str:
 
 
 def write_readme(readme: Path, store: ResultStore) -> None:
-    """Puts the rendered text in the file's place. Raises as `render_readme`, and `results.store.ResultsError`."""
+    """Writes the rendered text to the file. Raises as `render_readme`, and `results.store.ResultsError`."""
     text = render_readme(readme, store)
     write_whole(readme, lambda file: file.write_text(text, encoding="utf-8"))
 
@@ -104,31 +105,31 @@ def _text(path: Path) -> str:
 def _block(path: Path) -> re.Pattern[str]:
     opening, closing = map(re.escape, _COMMENT[_kind(path)])
     return re.compile(
-        rf"^{opening}(?P<kind>table|answer): (?P<asked>.*?){closing}\n"
+        rf"^{opening}(?P<kind>table|answer): (?P<query>.*?){closing}\n"
         rf"(?P<body>.*?)(?P<end>^{opening}/(?P=kind){closing}$|\Z)",
         re.MULTILINE | re.DOTALL,
     )
 
 
 class Known(NamedTuple):
-    """What pages are rendered from."""
+    """What blocks are rendered from."""
 
     records: Sequence[Record]
-    answers: PredictionCache
+    predictions: PredictionCache
     planned: Sequence[Mapping[str, Any]]
 
 
-def _body(kind: str, asked: str, known: Known, in_latex: bool) -> str:
+def _body(kind: str, query: str, known: Known, in_latex: bool) -> str:
     if kind == "answer":
-        sentences = _answer(asked, known)
+        sentences = _answer(query, known)
         return latex.sentences(sentences) if in_latex else markdown.sentences(sentences)
-    table = _table(asked, known)
+    table = _table(query, known)
     return latex.tabular(table) if in_latex else f"\n{markdown.markdown(table)}\n"
 
 
-def _table(asked: str, known: Known) -> Table:
-    """`name [compact] key=value …` -> the table over the Runs with these settings; quotes hold a value with spaces."""
-    name, *conditions = shlex.split(asked) or [""]
+def _table(query: str, known: Known) -> Table:
+    """`name [compact] key=value …` -> the table of the Runs with these settings; a value with spaces is quoted."""
+    name, *conditions = shlex.split(query) or [""]
     compact = "compact" in conditions
     wanted = dict(_condition(text, FILTERS) for text in conditions if text != "compact")
     if name not in {**BUILDERS, **PLANNED}:
@@ -136,21 +137,21 @@ def _table(asked: str, known: Known) -> Table:
     if name in PLANNED:
         table = PLANNED[name](fitting(known.planned, wanted))
     else:
-        # Of comparisons, rows are chosen and no records: a correction is over all methods that met.
-        rivals = {key: wanted.pop(key) for key in RIVALS if name in COMPARING and key in wanted}
-        fits = [one for one in known.records if (name in JOINED and job(one) == "profile") or _fits(one, wanted)]
-        table = Tables(fits, known.answers, lambda group: _fits(group.records[0], rivals))[name]
+        # Holm's correction is over all comparable methods, so filters choose rows and not records.
+        rows = {key: wanted.pop(key) for key in ROW_FILTERS if name in PAIRWISE and key in wanted}
+        fits = [one for one in known.records if (name in WITH_PROFILES and job(one) == "profile") or _fits(one, wanted)]
+        table = Tables(fits, known.predictions, lambda group: _fits(group.records[0], rows))[name]
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
 
-def _answer(asked: str, known: Known) -> list[str]:
-    """`first=variant second=[method:]variant[,…] key=value …` -> a sentence per pair, over the Runs so chosen."""
-    wanted = dict(_condition(text, ASKED) for text in shlex.split(asked))
+def _answer(query: str, known: Known) -> list[str]:
+    """`first=variant second=[method:]variant[,…] key=value …` -> a sentence per pair of variants."""
+    wanted = dict(_condition(text, ANSWER_FILTERS) for text in shlex.split(query))
     method = wanted.pop("method", "")
     first, second = _name(wanted.pop("first", ""), method), wanted.pop("second", "")
     seconds = [_name(text, method) for text in second.split(",")]
     fits = [record for record in known.records if _fits(record, wanted)]
-    return verdicts(fits, known.answers, first, seconds, wanted)
+    return verdicts(fits, known.predictions, first, seconds, wanted)
 
 
 def _name(text: str, method: str) -> Name:

@@ -1,21 +1,21 @@
 
 "use strict";
-// The page is whole without this: here tables sort and filter, figures zoom, and numbers show their records.
+// Sorts and filters tables, zooms figures, and shows the records behind numbers. The page can be read without it.
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
 function make(tag, text = "", attributes = {}) {
   const node = document.createElement(tag);
-  node.textContent = text; // never HTML: names are text, whatever stands in them
+  node.textContent = text; // never HTML: names may contain anything
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
 }
 document.documentElement.classList.add("js");
 all("[hidden].tools, [hidden].controls").forEach((node) => { node.hidden = false; });
 
-// Light and dark: the system's choice until the reader makes one. A page from disk may have no storage.
+// Light and dark: the system's choice until the reader's. A page from disk may have no storage.
 const theme = one("#theme");
 const remembered = { get: () => { try { return localStorage.getItem("fgbench-theme"); } catch { return null; } },
-  set: (value) => { try { localStorage.setItem("fgbench-theme", value); } catch { /* it lasts as long as the page */ } } };
+  set: (value) => { try { localStorage.setItem("fgbench-theme", value); } catch { /* the choice lasts as long as the page */ } } };
 function paint(name) {
   if (name) document.documentElement.dataset.theme = name;
   const dark = name ? name === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -29,7 +29,7 @@ theme.addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => paint(document.documentElement.dataset.theme));
 paint(remembered.get());
 
-// Sorting: numbers by the number a cell begins with, words as words; what is not there comes last either way.
+// Sorting: numbers by the first number in the cell, words by the alphabet; missing values last in both directions.
 const DASH = "–";
 const collator = new Intl.Collator("en", { numeric: true });
 const numberIn = (text) => parseFloat(text.replace(/^[<>≈\s]+/, "").replace("−", "-"));
@@ -37,7 +37,7 @@ function sort(table, place) {
   const heading = table.tHead.rows[0].cells[place];
   const numeric = heading.classList.contains("right");
   const before = heading.getAttribute("aria-sort");
-  // Of a measurement, the highest is looked for first; of names, the first.
+  // The first click shows the highest number, but the first name.
   const order = before ? (before === "ascending" ? "descending" : "ascending") : numeric ? "descending" : "ascending";
   all("th", table.tHead).forEach((each) => each.removeAttribute("aria-sort"));
   heading.setAttribute("aria-sort", order);
@@ -53,8 +53,8 @@ function sort(table, place) {
   body.append(...keyed.map((each) => each.row));
 }
 
-// Filtering: a row stays if it holds every word, of the table's own filter and of the one for all.
-const CAP = 40; // as in the style sheet
+// Filtering: a row stays if it contains every word of the table's own filter and of the one for all tables.
+const CAP = 40; // also in page.css
 const texts = new WeakMap();
 const textOf = (row) => texts.get(row) ?? texts.set(row, row.textContent.toLowerCase()).get(row);
 const wordsOf = (input) => (input ? input.value.toLowerCase().split(/\s+/).filter(Boolean) : []);
@@ -101,7 +101,7 @@ everywhere.addEventListener("input", () => {
   waiting = setTimeout(() => blocks.forEach(filter), 120);
 });
 
-// Records: the Runs behind a number, the one that it comes from first.
+// Records: the Runs behind a number; the one that was measured opens first.
 const data = JSON.parse(one("#data").textContent);
 const dialog = one("#record");
 function plot(part, columns) {
@@ -184,7 +184,7 @@ document.addEventListener("click", (event) => {
 dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 if (Object.hasOwn(data.runs, runIn(location.hash))) openRecord(runIn(location.hash), [runIn(location.hash)]);
 
-// Figures: in the window's size, then larger and scrolled.
+// Figures: fitted to the window first, then larger with scrolling.
 const zoom = one("#zoom");
 const canvas = one(".canvas", zoom);
 let scale = 1;
@@ -206,8 +206,8 @@ all("button.zoom").forEach((button) => button.addEventListener("click", () => {
 all("[data-zoom]", zoom).forEach((button) => button.addEventListener("click", () => zooms[button.dataset.zoom]()));
 canvas.addEventListener("click", () => scaleTo(scale > 1 ? 1 : 2));
 zoom.addEventListener("keydown", (event) => {
-  const asked = { "+": "in", "=": "in", "-": "out", 0: "fit" }[event.key];
-  if (asked) zooms[asked]();
+  const action = { "+": "in", "=": "in", "-": "out", 0: "fit" }[event.key];
+  if (action) zooms[action]();
 });
 all("dialog").forEach((each) => {
   one(".close", each).addEventListener("click", () => each.close());

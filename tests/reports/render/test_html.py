@@ -1,4 +1,4 @@
-"""The HTML page says what the tables say, leads to the records, and needs and trusts nothing else."""
+"""The HTML page shows the tables, links numbers to records, loads no other file, and runs no foreign script."""
 
 from __future__ import annotations
 
@@ -96,15 +96,12 @@ def test_page_needs_no_other_file_and_no_network(page: PageReader):
     assert not re.search(r"@import|url\(", page.styles[0])
 
 
-def test_files_that_the_page_names_are_there(page: PageReader, report: Report):
-    named = {address for _, address in page.links if not address.startswith("#")}
-    assert "head_to_head.csv" in named
-    assert all((report.html.parent / address).is_file() for address in named)
-
-
-def test_links_within_the_page_lead_somewhere(page: PageReader):
-    anchors = {values["id"] for _, values in page.tags if "id" in values}
-    assert {address[1:] for _, address in page.links if address.startswith("#")} <= anchors
+def test_links_lead_to_files_that_exist_or_to_anchors_of_the_page(page: PageReader, report: Report):
+    addresses = {address for _, address in page.links}
+    files = {address for address in addresses if not address.startswith("#")}
+    assert "head_to_head.csv" in files
+    assert all((report.html.parent / address).is_file() for address in files)
+    assert {address[1:] for address in addresses - files} <= {v["id"] for _, v in page.tags if "id" in v}
 
 
 def test_same_records_give_the_same_bytes(store: ResultStore, report: Report, tmp_path: Path):
@@ -112,14 +109,14 @@ def test_same_records_give_the_same_bytes(store: ResultStore, report: Report, tm
 
 
 def ids(page: PageReader, method: str) -> list[str]:
-    return [run for run, told in page.data["runs"].items() if told["label"].startswith(f"{method} ")]
+    return [run for run, shown in page.data["runs"].items() if shown["label"].startswith(f"{method} ")]
 
 
 def run_of(cell: tuple[str, str]) -> str:
     return cell[1].removeprefix("#run-")
 
 
-def test_every_measured_number_leads_to_the_record_it_is_of(page: PageReader):
+def test_a_measured_number_links_to_its_record(page: PageReader):
     (row,) = [row for row in page.rows["head_to_head"] if row["method"][0] == "plain"]
     seeds = [run for run in ids(page, "plain") if "seed" in page.data["runs"][run]["label"]]
     assert run_of(row["top-1 last epoch, %"]) == seeds[0]
@@ -135,7 +132,7 @@ def test_every_measured_number_leads_to_the_record_it_is_of(page: PageReader):
 
 
 @pytest.mark.parametrize("table", ["paper", "ablation", "head_to_head", "paired", "wins", "profile", "runs"])
-def test_rows_of_every_table_lead_to_their_runs(page: PageReader, table: str):
+def test_rows_of_every_table_link_to_their_runs(page: PageReader, table: str):
     assert page.rows[table]
     numbers = [cell for row in page.rows[table] for cell in row.values() if re.fullmatch(r"[+-]?\d+\.\d.*", cell[0])]
     linked = {run_of(cell) for cell in numbers if cell[1]}
@@ -143,7 +140,7 @@ def test_rows_of_every_table_lead_to_their_runs(page: PageReader, table: str):
     assert linked <= set(page.data["runs"])
 
 
-def test_names_and_dashes_lead_nowhere(page: PageReader):
+def test_names_and_dashes_are_no_links(page: PageReader):
     (row,) = [row for row in page.rows["head_to_head"] if row["method"][0] == "ws_dan"]
     assert row["top-1 last epoch, %"] == ("–", "")
     assert row["variant"][1] == ""
@@ -154,13 +151,13 @@ def test_a_blank_in_a_column_of_numbers_is_no_link(tmp_path: Path):
     store.prepare()
     fill(store, [profiled("plain"), profiled("sef", 1000)])
     page = PageReader(write_report(store, tmp_path / "out", "Two").html)
-    told = {row["method"][0]: row["of plain, %"] for row in page.rows["profile"] if row["mode"][0] == "train"}
-    assert told["plain"] == ("", "")
-    assert told["sef"][0] == "≈ 50"
-    assert told["sef"][1]
+    cells = {row["method"][0]: row["of plain, %"] for row in page.rows["profile"] if row["mode"][0] == "train"}
+    assert cells["plain"] == ("", "")
+    assert cells["sef"][0] == "≈ 50"
+    assert cells["sef"][1]
 
 
-def test_a_record_tells_settings_commit_hardware_history_and_predictions(page: PageReader):
+def test_a_record_has_settings_commit_hardware_history_and_predictions(page: PageReader):
     record = page.record(ids(page, "plain")[1])
     assert ["recipe.batch_size", "32"] in record["Settings"]
     assert ["commit", "abc1234"] in record["Code and versions"]
@@ -183,12 +180,12 @@ def test_seeds_share_what_they_have_in_common(page: PageReader):
     assert {"Settings", "Hardware", "Code and versions", "Split"} <= titles
 
 
-def test_values_that_the_page_does_not_know_are_told_all_the_same(store: ResultStore):
+def test_values_that_the_page_does_not_know_are_shown_too(store: ResultStore):
     record = trained("plain", notes=["memory ran out once"], state={"before": {"clocks": [{"sm": 1}]}})
     data = records_data([record], RunFiles(store, []))
-    (told,) = [part["rows"] for part in data["parts"] if part["title"] == "Also recorded"]
-    assert ["notes", "memory ran out once"] in [list(row) for row in told]
-    assert ["state.before.clocks.1.sm", "1"] in [list(row) for row in told]
+    (rows,) = [part["rows"] for part in data["parts"] if part["title"] == "Also recorded"]
+    assert ["notes", "memory ran out once"] in rows
+    assert ["state.before.clocks.1.sm", "1"] in rows
 
 
 class ManyEpochs(RunFiles):
@@ -261,7 +258,7 @@ def test_a_figure_that_makes_the_page_too_large_is_left_out_and_named(tmp_path: 
     assert embed(small).data is None, "no room for it twice"
 
 
-def test_tables_and_figures_that_nobody_placed_are_shown_all_the_same():
+def test_tables_and_figures_without_a_chapter_are_shown_too():
     (more,) = [chapter for chapter in chapters(["paper", "new_table"], ["new_kind"]) if chapter.title == "More"]
     assert (more.tables, more.figures) == (("new_table",), ("new_kind",))
     assert "More" not in [chapter.title for chapter in chapters(["paper"], ["curves"])]
@@ -297,13 +294,13 @@ def test_large_photos_are_shrunk_and_their_file_is_named(tmp_path: Path):
         assert image.size == (html_figures.SIDE, html_figures.SIDE * 900 // 2400)
 
 
-def test_galleries_are_shown_below_what_methods_see(
+def test_galleries_are_shown_in_the_chapter_on_attention(
     store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "right.png").write_bytes(b"\x89PNG")
     monkeypatch.setattr(reporting, "galleries", lambda *_: [("plain: right", "../right.png")])
     page = PageReader(write_report(store, tmp_path / "report", "x").html)
-    assert "See Does a method look" in page.text
+    assert "Attention Does a method attend" in page.text
     assert [values["alt"] for tag, values in page.tags if tag == "img"].count("plain: right") == 1
 
 

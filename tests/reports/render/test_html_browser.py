@@ -1,4 +1,4 @@
-"""The HTML page in a real browser, from disk: it stays alone, sorts, filters, shows records, and can be used by all."""
+"""The HTML page in a real browser, from disk: no outside request, sorting, filters, records, accessibility."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 class Visit:
-    """A page that was opened, and everything it did that it should not do."""
+    """An open page, and everything that it did wrong."""
 
     def __init__(self, browser: playwright.Browser, report: Report, anchor: str = "", **settings: object) -> None:
         self.context = browser.new_context(**({"reduced_motion": "reduce"} | settings))
@@ -116,6 +116,7 @@ def test_nothing_sticks_out_of_the_window(browser: playwright.Browser, report: R
 
 
 def test_a_heading_sorts_numbers_as_numbers_both_ways(visit: Visit):
+    visit.heading("head_to_head", "method").locator("button").click()
     heading = visit.heading("head_to_head", "top-1 last epoch, %")
     for order, ascending in (("descending", False), ("ascending", True)):
         heading.locator("button").click()
@@ -123,20 +124,15 @@ def test_a_heading_sorts_numbers_as_numbers_both_ways(visit: Visit):
         assert shown == sorted(shown, reverse=not ascending)
         assert heading.get_attribute("aria-sort") == order
     assert {9.5, 80.0} <= set(shown)
+    assert visit.page.locator("#table-head_to_head [aria-sort]").count() == 1, "only the last sorted heading says so"
 
 
-def test_what_is_not_there_is_sorted_last_both_ways(visit: Visit):
+def test_missing_values_are_sorted_last_both_ways(visit: Visit):
     for _ in range(2):
         visit.heading("head_to_head", "inference, images/s").locator("button").click()
         shown = visit.column("head_to_head", "inference, images/s")
         assert shown[-1] == "–"
         assert "–" not in shown[:2]
-
-
-def test_only_the_last_sorted_heading_says_so(visit: Visit):
-    visit.heading("head_to_head", "method").locator("button").click()
-    visit.heading("head_to_head", "seeds").locator("button").click()
-    assert visit.page.locator("#table-head_to_head [aria-sort]").count() == 1
 
 
 def test_one_filter_keeps_the_rows_of_all_tables_that_hold_every_word(visit: Visit):
@@ -200,7 +196,7 @@ def test_an_address_with_a_run_opens_its_record(browser: playwright.Browser, rep
     visit = Visit(browser, report, "#run-profile-sef-paper-64")
     assert visit.page.locator("#record").is_visible()
     visit.page.locator("#record .close").click()
-    visit.page.wait_for_url(lambda url: "#" not in url)  # the browser tells of the closing, and the new address, later
+    visit.page.wait_for_url(lambda url: "#" not in url)  # the event and the new address come later
     visit.context.close()
 
 

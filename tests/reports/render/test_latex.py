@@ -1,4 +1,4 @@
-"""LaTeX tables say what the others say, set any name as it is, and compile."""
+"""LaTeX tables have the numbers of the other formats, keep any name as it is, and compile."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_datasets_are_tables_of_their_own_with_rules_caption_and_label():
     assert len(set(re.findall(r"\\label\{(.*?)\}", text))) == 2
 
 
-def test_what_names_every_row_alike_is_said_once_in_the_caption():
+def test_values_that_all_rows_share_are_in_the_caption():
     text = latex(head_to_head.head_to_head([trained("plain"), trained("sef")]))
     caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
     assert "backbone resnet50" in caption
     assert text.count("resnet50.safetensors") == 1
 
 
-def test_a_table_without_rows_is_said_to_be_so():
+def test_a_table_without_rows_is_a_comment():
     assert "Nothing yet" in latex(profile([]))
 
 

@@ -1,4 +1,4 @@
-"""Tables as text: names stay text, numbers stay whole, and what is cut is said."""
+"""Tables as text: names stay text, numbers are not cut, and left-out rows are counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
 
 
-def test_nothing_has_no_sign():
+def test_zero_has_no_minus_sign():
     row = {"x": -0.04, "x_low": -0.04, "x_high": 0.04}
     assert cell_format.signed("x", "").show(row) == "+0.0"
     assert cell_format.interval("x", "").show(row) == "0.0 … 0.0"
@@ -60,13 +60,13 @@ def test_long_terminal_tables_say_how_many_rows_are_left_out():
     assert markdown.terminal(table).endswith("… 10 more in runs.csv")
 
 
-def test_labels_are_as_short_as_tells_rows_apart():
+def test_labels_are_the_shortest_that_differ():
     records = [trained("plain"), trained("ws_dan"), trained("ws_dan", variant="released")]
     frame = pd.DataFrame([group.names for group in groups(records)])
     assert sorted(labels(frame)) == ["plain", "ws_dan paper", "ws_dan released"]
 
 
-def test_columns_that_no_row_fills_are_left_out_but_for_what_the_table_is_about():
+def test_empty_columns_are_left_out_except_the_one_that_the_table_is_about():
     text = markdown.markdown(head_to_head.head_to_head([failed("plain")]))
     assert "top-1 last epoch" in text
     assert "best on test" not in text
@@ -76,13 +76,13 @@ def test_columns_that_no_row_fills_are_left_out_but_for_what_the_table_is_about(
     )
 
 
-def test_people_read_a_minus_and_programs_a_hyphen():
+def test_tables_for_people_have_a_minus_and_csv_a_hyphen():
     published = [{"metric": "top1", "value": 84.1, "table": "2", "source": "a paper", "verified": True}]
     table = head_to_head.paper([trained("plain", published=published)])
     assert "−4.1" in markdown.markdown(table)
     assert "-4.0" in markdown.csv(table)
 
 
-def test_one_thread_is_no_threads():
+def test_one_thread_is_not_plural():
     record = trained("plain", hardware={"device": "cpu", "processor": "EPYC", "threads": 1})
     assert hardware_name(record) == "EPYC, 1 thread"

@@ -1,4 +1,4 @@
-"""A page answers an ablation's question in a sentence: from the records, with its interval, and never by choosing."""
+"""A page states which of two variants is better, with the interval, from the records, and never picks among several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from reports.predictions import PredictionCache
 from reports.render import markdown
-from reports.render.readme_blocks import check_readme, pages, render_readme, write_readme
+from reports.render.readme_blocks import check_readme, render_readme, write_readme
 from reports.statistics import holm
 from reports.tables.paired import paired
 from results.store import ResultStore
@@ -49,7 +49,7 @@ def answer(page: Path, store: ResultStore, asked: str) -> str:
     return text[len(begin) : -len(end)]
 
 
-# What is said
+# The sentence
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def answer(page: Path, store: ResultStore, asked: str) -> str:
         (80, 79, r"\+1\.0", "no difference shown"),
     ],
 )
-def test_the_sentence_says_who_is_better_by_how_much_and_how_sure_that_is(
+def test_the_sentence_gives_the_better_variant_the_difference_and_its_uncertainty(
     store: ResultStore, page: Path, first: int, second: int, difference: str, verdict: str
 ):
     keep(store, "a", first)
@@ -74,7 +74,7 @@ def test_the_sentence_says_who_is_better_by_how_much_and_how_sure_that_is(
     ), said
 
 
-def test_sentence_and_paired_table_tell_the_same_numbers_and_the_same_verdict(store: ResultStore, page: Path):
+def test_sentence_and_paired_table_have_the_same_numbers_and_verdict(store: ResultStore, page: Path):
     # McNemar says that the models differ, the bootstrap over two seeds is not so sure: 40 and 8 points.
     keep(store, "paper", 50, seeds=(0,), method="plain")
     keep(store, "paper", 50, seeds=(1,), method="plain")
@@ -101,7 +101,7 @@ def test_one_seed_is_said_to_be_of_two_models(store: ResultStore, page: Path):
     assert ALONE not in answer(page, store, "method=ws_dan first=a second=b")
 
 
-def test_models_that_answer_alike_have_no_made_up_interval(store: ResultStore, page: Path):
+def test_models_with_equal_predictions_have_no_made_up_interval(store: ResultStore, page: Path):
     keep(store, "a", 80)
     keep(store, "b", 80)
     said = answer(page, store, "method=ws_dan first=a second=b")
@@ -141,7 +141,7 @@ def test_the_correction_can_undo_a_verdict(store: ResultStore, page: Path):
     assert "is better" not in answer(page, store, "method=ws_dan first=a second=b,c,d")
 
 
-def test_a_pair_of_methods_is_corrected_for_all_pairs_of_its_arena_as_in_the_table(store: ResultStore, page: Path):
+def test_a_pair_of_methods_is_corrected_for_all_comparable_pairs_as_in_the_table(store: ResultStore, page: Path):
     for method, right in {"plain": 80, "ws_dan": 74, "sef": 73}.items():
         keep(store, "paper", right, seeds=(0,), method=method)
     frame = paired(store.records(), PredictionCache(store.predictions)).frame
@@ -155,7 +155,7 @@ def test_a_pair_of_methods_is_corrected_for_all_pairs_of_its_arena_as_in_the_tab
 # What is missing
 
 
-def test_what_is_not_measured_is_said_and_where_it_was_looked_for(store: ResultStore, page: Path):
+def test_the_sentence_names_what_is_not_measured_and_under_which_conditions(store: ResultStore, page: Path):
     asked = "method=ws_dan first=a second=b dataset=cub100 input=448"
     said = answer(page, store, asked)
     assert said == ("**a − b: not measured yet: no finished Run of ws_dan:a or ws_dan:b on cub100, input 448.**")
@@ -180,7 +180,9 @@ def test_without_predictions_the_sentence_names_whose_are_missing(store: ResultS
         ({"split_sha256": "other"}, "split=5555555555 against split=other"),
     ],
 )
-def test_what_no_filter_can_mend_is_a_sentence(store: ResultStore, page: Path, second: dict, reason: str):
+def test_pairs_that_no_filter_makes_comparable_give_a_sentence(
+    store: ResultStore, page: Path, second: dict, reason: str
+):
     keep(store, "a", 80)
     keep(store, "b", 70, **second)
     assert answer(page, store, "method=ws_dan first=a second=b") == f"**a − b: not comparable: {reason}.**"
@@ -208,7 +210,7 @@ def test_a_pair_that_is_missing_takes_no_part_in_the_correction(store: ResultSto
         ),
     ],
 )
-def test_several_experiments_of_a_name_are_not_chosen_among(store: ResultStore, page: Path, change: dict, differ: str):
+def test_several_experiments_of_one_name_are_an_error(store: ResultStore, page: Path, change: dict, differ: str):
     keep(store, "a", 90)
     keep(store, "b", 60)
     keep(store, "a", 50, **change)
@@ -228,13 +230,13 @@ def test_experiments_under_different_conditions_are_not_compared(store: ResultSt
     assert "no finished Run of ws_dan:b, input 448" in answer(page, store, "method=ws_dan first=a second=b input=448")
 
 
-def test_papers_own_epochs_do_not_keep_methods_apart(store: ResultStore, page: Path):
+def test_methods_with_their_papers_own_epochs_are_comparable(store: ResultStore, page: Path):
     keep(store, "paper", 90, protocol="paper")
     keep(store, "paper", 60, method="plain", protocol="paper", recipe={"epochs": 3})
     assert "is better" in answer(page, store, "method=ws_dan first=paper second=plain:paper")
 
 
-def test_experiments_that_no_filter_tells_apart_are_named_by_their_settings(store: ResultStore, page: Path):
+def test_experiments_that_no_filter_separates_are_named_by_their_settings(store: ResultStore, page: Path):
     keep(store, "a", 90)
     keep(store, "b", 60)
     keep(store, "a", 50, recipe={"lr": 0.5, "image_size": 448}, id="other")
@@ -295,20 +297,6 @@ def test_tables_too_are_chosen_by_their_epochs(store: ResultStore, page: Path):
     assert "long" not in text
 
 
-@pytest.mark.parametrize("next_block", ["", "<!-- answer: first=m:a second=m:b -->\n<!-- /answer -->\n"])
-def test_an_answer_without_an_end_does_not_swallow_what_follows(store: ResultStore, page: Path, next_block: str):
-    page.write_text(f"<!-- answer: first=m:a second=m:b -->\nmuch text\n{next_block}")
-    with pytest.raises(ValueError, match="has no <!-- /answer -->"):
-        render_readme(page, store)
-
-
-def test_pages_with_nothing_but_answers_are_found(tmp_path: Path):
-    (tmp_path / "methods/ws_dan").mkdir(parents=True)
-    (tmp_path / "README.md").write_text("no block\n")
-    (tmp_path / "methods/ws_dan/README.md").write_text("<!-- answer: first=m:a second=m:b -->\n<!-- /answer -->\n")
-    assert pages(tmp_path) == [tmp_path / "methods/ws_dan/README.md"]
-
-
 def test_hostile_names_stay_text(store: ResultStore, page: Path):
     keep(store, "a", 90, dataset=HOSTILE, backbone=HOSTILE)
     keep(store, "b", 60, dataset=HOSTILE, backbone="vgg16")
@@ -319,8 +307,8 @@ def test_hostile_names_stay_text(store: ResultStore, page: Path):
         answer(page, store, "method=ws_dan first=a second=b dataset=a*")
     assert not any("\x1b" in str(raised.value) for raised in (apart, several))
     said = answer(page, store, "method=<script>*x* first=a second=[z](u) dataset=<b>")
-    told = "a − [z](u): not measured yet: no finished Run of <script>*x*:a or <script>*x*:[z](u) on <b>."
-    assert said == f"**{markdown.markdown_text(told)}**"
+    sentence = "a − [z](u): not measured yet: no finished Run of <script>*x*:a or <script>*x*:[z](u) on <b>."
+    assert said == f"**{markdown.markdown_text(sentence)}**"
     assert "<" not in said
     assert r"\[z\](u)" in said
 

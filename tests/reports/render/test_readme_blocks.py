@@ -62,7 +62,7 @@ def test_tables_in_latex_files_are_rendered_between_their_comments(store: Result
     assert check_readme(page, store)
 
 
-def test_the_pages_of_a_checkout_are_those_with_tables(tmp_path: Path):
+def test_the_pages_of_a_checkout_are_those_with_tables_or_answers(tmp_path: Path):
     for folder in ("docs/deep", "reports", "methods/plain", "elsewhere"):
         (tmp_path / folder).mkdir(parents=True)
     marked = "<!-- table: runs -->\n<!-- /table -->\n"
@@ -70,8 +70,9 @@ def test_the_pages_of_a_checkout_are_those_with_tables(tmp_path: Path):
         (tmp_path / name).write_text(marked)
     (tmp_path / "docs/none.md").write_text("no table\n")
     (tmp_path / "reports/t.tex").write_text("% table: runs\n% /table\n")
+    (tmp_path / "docs/answers.md").write_text("<!-- answer: first=m:a second=m:b -->\n<!-- /answer -->\n")
     names = [str(path.relative_to(tmp_path)) for path in pages(tmp_path)]
-    assert names == ["README.md", "docs/deep/a.md", "reports/t.tex", "methods/plain/README.md"]
+    assert names == ["README.md", "docs/answers.md", "docs/deep/a.md", "reports/t.tex", "methods/plain/README.md"]
 
 
 @pytest.mark.parametrize(
@@ -84,9 +85,13 @@ def test_readme_names_the_nearest_table_or_filter(store: ResultStore, readme: Pa
         render_readme(readme, store)
 
 
-def test_readme_block_without_an_end_is_an_error(store: ResultStore, readme: Path):
-    readme.write_text("<!-- table: runs -->\nall that follows")
-    with pytest.raises(ValueError, match="has no <!-- /table -->"):
+@pytest.mark.parametrize("kind", ["table: runs", "answer: first=m:a second=m:b"])
+@pytest.mark.parametrize("follows", ["", "<!-- answer: first=m:a second=m:b -->\n<!-- /answer -->\n"])
+def test_a_block_without_an_end_does_not_swallow_what_follows(
+    store: ResultStore, readme: Path, kind: str, follows: str
+):
+    readme.write_text(f"<!-- {kind} -->\nmuch text\n{follows}")
+    with pytest.raises(ValueError, match=f"has no <!-- /{kind.partition(':')[0]} -->"):
         render_readme(readme, store)
 
 
@@ -104,15 +109,15 @@ def test_check_on_the_command_line_fails_for_pages_that_other_records_would_fill
     command = [sys.executable, "run_all.py", "report", "--check", "--results", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1
-    assert "README.md: its tables are not what the records give; run report --readme" in done.stdout
+    assert "README.md: its tables differ from the records; run: run_all.py report --readme" in done.stdout
 
 
-def test_a_page_that_shows_some_pairs_corrects_for_all_of_their_arena(store: ResultStore, readme: Path):
+def test_a_page_that_shows_some_pairs_corrects_for_all_that_are_comparable(store: ResultStore, readme: Path):
     fill(store, [trained(method) for method in ("plain", "sef", "dfl_cnn")], 100)
     whole = paired(store.records(), PredictionCache(store.predictions)).frame
     (row,) = whole[(whole["first"] == "plain") & (whole["second"] == "sef")].to_dict("records")
     readme.write_text("<!-- table: paired method=[ps][le]* variant=paper -->\n<!-- /table -->\n")
     (line,) = [line for line in render_readme(readme, store).splitlines() if line.startswith("| plain")]
-    told = [cell.strip() for cell in line.split("|")]
-    assert f"{row['p_holm']:.3f}" in told
-    assert "3" in told[-3], "pairs corrected for"
+    cells = [cell.strip() for cell in line.split("|")]
+    assert f"{row['p_holm']:.3f}" in cells
+    assert "3" in cells[-3], "pairs corrected for"
