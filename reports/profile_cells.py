@@ -105,7 +105,7 @@ def cells_of(records: Iterable[Record]) -> dict[str, Cell]:
         if job(record) == "profile" and record.status == "done":
             settings = _settings(record)
             settings["hardware"] = hardware_name(record)
-            for mode in {*record.speed, *record.exceeded}:
+            for mode in sorted({*record.speed, *record.exceeded}):
                 together[json.dumps(settings, sort_keys=True, default=str), mode].append(record)
     found = {
         f"{settings} {mode}": Cell(mode, tuple(sorted(members, key=lambda one: int(one.run.get("repeat", 0)))))

@@ -3,8 +3,8 @@
 <!-- table: head_to_head dataset=cub100 protocol=common -->
 <!-- /table -->
 
-is a table. `<!-- table: head_to_head compact dataset=cub100 -->` has only the main columns, and a value may be a pattern
-(`<!-- table: averages dataset=webfg_496:* -->`). In a LaTeX file the comments are `% table: …` and `% /table`.
+is a table. `<!-- table: head_to_head compact dataset=cub100 -->` has only the main columns. A value may be a pattern:
+`<!-- table: averages dataset=webfg_496:* -->`. In a LaTeX file the comments are `% table: …` and `% /table`.
 
 <!-- answer: method=ws_dan first=regularised second=regularised_unnormalised dataset=cub100 input=96 -->
 <!-- /answer -->

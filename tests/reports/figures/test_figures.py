@@ -266,8 +266,10 @@ def test_profile_runs_have_the_figures_of_what_they_measured(store: ResultStore)
     assert "roofline" not in asked_of(store)
     for record in records:
         record.limits = Limits(flops_per_s=1e14, bytes_per_s=1e12, launch_s=1e-6)
-        record.speed["inference"].flops, record.speed["inference"].bytes = 1e9, 1e7
+        for speed in record.speed.values():
+            speed.flops, speed.bytes = 1e9, 1e7
     fill(store, records)
     (drawing,) = asked_of(store)["roofline"]
-    assert [work.name for work in drawing.arguments[0]] == ["plain", "sef"]
+    works = [(work.name, work.training) for work in drawing.arguments[0]]
+    assert works == [("plain", False), ("plain", True), ("sef", False), ("sef", True)], "in one order in every process"
     assert drawing.heading.endswith("batch 16")

@@ -109,7 +109,7 @@ def test_check_on_the_command_line_fails_for_pages_that_other_records_would_fill
     command = [sys.executable, "run_all.py", "report", "--check", "--results", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1
-    assert "README.md: its tables differ from the records; run: run_all.py report --readme" in done.stdout
+    assert "README.md: its tables are out of date; run report --readme" in done.stdout
 
 
 def test_a_page_that_shows_some_pairs_corrects_for_all_that_are_comparable(store: ResultStore, readme: Path):
