@@ -1,4 +1,4 @@
-"""The settings of augmentation, as recipes and records have them. Zero switches an operation off."""
+"""The settings of augmentation in recipes and records. Zero switches an operation off."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 BINS = 31
-"""Magnitudes of an operation, from nothing to its limit: torchvision's number."""
+"""Number of magnitudes of an operation, from none to its limit: torchvision's number."""
 
 
 MAX_OPERATIONS = 4
-"""The most that RandAugment may chain: as many are drawn for every setting."""
+"""Largest number of operations of RandAugment. Random numbers for all of them are drawn for any settings."""
 
 
 class Policy(BaseModel, frozen=True, extra="forbid"):
-    """Operations drawn for each image from a fixed set, after crop and flip and before the colour jitter."""
+    """Operations drawn for each image from a fixed set, between flip and colour jitter."""
 
     name: Literal["none", "trivialaugment", "randaugment"] = "none"
     """`trivialaugment`: one operation of random magnitude, in the wide ranges (Müller & Hutter, ICCV 2021).
     `randaugment`: several operations of the same magnitude (Cubuk et al., NeurIPS 2020)."""
     operations: Annotated[int, Field(ge=1, le=MAX_OPERATIONS)] = 2
-    """Of `randaugment`: how many, one after another."""
+    """Of `randaugment`: the number of operations in sequence."""
     magnitude: Annotated[int, Field(ge=0, lt=BINS)] = 9
-    """Of `randaugment`: 0 .. 30, as a share of each operation's limit."""
+    """Of `randaugment`: 0 .. 30, in thirtieths of each operation's limit."""
 
 
 class Mixing(BaseModel, frozen=True, extra="forbid"):
@@ -63,26 +63,26 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Augment(BaseModel, frozen=True, extra="forbid"):
-    """What happens to a training image. Zero switches an operation off."""
+    """Augmentation of a training image. Zero switches an operation off."""
 
     crop: Literal["random", "resized", "center", "resize"] = "random"
-    """`random`, `center`: a window of the input size, pixels untouched. `resized`: a random area scaled to it;
-    `resize`: all of the image."""
+    """`random`, `center`: a window of the input size, not rescaled. `resized`: a random area scaled to the input size;
+    `resize`: the whole image scaled to it."""
     scale: Annotated[Range, AfterValidator(_at_most_one)] = (0.08, 1.0)
-    """Of a `resized` crop: area, as a share of the image's."""
+    """Of a `resized` crop: range of the area, as a share of the image."""
     ratio: Range = (3 / 4, 4 / 3)
-    """Of a `resized` crop: width by height."""
+    """Of a `resized` crop: range of width / height."""
     flip: Share = 0.5
     """Probability of a horizontal flip."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Degrees: drawn from -rotation .. rotation, about the stored image's centre; what comes from outside is black."""
+    """Degrees: drawn from -rotation .. rotation, about the centre of the stored image; filled with black."""
     brightness: Annotated[float, Field(ge=0)] = 0.0
     contrast: Annotated[float, Field(ge=0)] = 0.0
     saturation: Annotated[float, Field(ge=0)] = 0.0
     """Factors are drawn from max(0, 1 - value) .. 1 + value. As in ColorJitter the order of the four colour
-    operations is random; it is drawn once a batch, not once a sample."""
+    operations is random, but drawn per batch, not per sample."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Turn of the colour wheel, drawn from -hue .. hue; 0.5 is half a turn."""
+    """Shift on the colour wheel, drawn from -hue .. hue; 0.5 is half a turn."""
     erase: Share = 0.0
     """Probability that a random rectangle is set to the mean colour."""
     policy: Policy = Policy()

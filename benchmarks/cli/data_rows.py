@@ -110,7 +110,7 @@ def _options(name: str) -> Sequence[Mapping[str, Any]]:
     return (reader.subsets if reader else ()) or ({},)
 
 
-def fetch(name: str, root: Path | None, put_into: Path | None, listener: fetching.Listener) -> list[Findings]:
+def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching.Display) -> list[Findings]:
     """Downloads a dataset, opens it, and compares counts and split with the published ones; images aren't read.
 
     Raises what `datasets.fetching.fetch.fetch` raises, and `DatasetError` if the result can't be opened.
@@ -120,7 +120,7 @@ def fetch(name: str, root: Path | None, put_into: Path | None, listener: fetchin
     if put_into is not None and not put_into.is_dir():
         raise UserError(f"{put_into}: there is no such folder (--from)")
     name, reader = datasets.reader_of(name)
-    fetching.fetch(name, reader, root, put_into, listener)
+    fetching.fetch(name, reader, root, put_into, display)
     try:
         return [verifying.findings(datasets.open_dataset(name, root, options)) for options in _options(name)]
     except DatasetError as error:

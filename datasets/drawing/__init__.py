@@ -1,4 +1,4 @@
-"""The birds that the embedded dataset draws: shapes and rasterisation, pure NumPy.
+"""Draws the birds of the built-in dataset: shapes and rasterisation in pure NumPy.
 
 It imports nothing else of fgbench.
 """

@@ -1,10 +1,10 @@
-"""Draws one bird-like thing from a `Scene`: a record of numbers in; pixels, box and part points out.
+"""Draws a bird from a `Scene`, a record of numbers: gives pixels, box and part points.
 
-The same scene gives the same bytes on every machine: shapes are made with + - * / alone (rotations by rational points
-of the circle, no sine), filled by a scan-line rasteriser in fixed point, painted, lit and blurred in integers. No
-picture library takes part, so none can change a pixel from one version to the next.
+The same scene gives the same bytes on every machine: shapes are computed with + - * / alone (rotations use rational
+points of the circle, no sine), filled by a fixed-point scan-line rasteriser, and painted, lit and blurred in integers.
+No image library is used, because its next version might change pixels.
 
-Bird units: the body is about one long, x towards the beak, y down. Frame units: the picture's side is one.
+Bird units: the body is about one long, x points to the beak, y down. Frame units: the side of the image is one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from datasets.drawing.raster import FULL, Colour, Layer, Point, Polygon, background, blurred, coverage, paint
 
 VERSION = 1
-"""Raised whenever the same scene is drawn differently."""
+"""Increase it whenever the same scene is drawn differently."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "eye": ("cleareyed", "ringed", "masked"),
@@ -30,11 +30,11 @@ PARTS: dict[str, tuple[str, ...]] = {
     "breast": ("plain", "banded", "spotted", "bibbed", "streaked"),
     "legs": ("shortleg", "longleg", "trousered"),
 }
-"""Part -> the styles it can be drawn in. A scene names one style per part, in this order."""
+"""Part -> its styles. A scene has one style per part, in this order."""
 
 
 class Clutter(NamedTuple):
-    """A leaf or a twig, behind the bird or before it."""
+    """A leaf or a twig, behind or in front of the bird."""
 
     centre: Point  # frame units
     length: float  # frame units
@@ -45,17 +45,17 @@ class Clutter(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a picture shows. `styles` is the class; nothing else depends on it."""
+    """Everything in an image. `styles` is the class; nothing else depends on the class."""
 
     styles: tuple[str, ...]
     part_scale: float  # of marks, beak, tail; 1 is normal
     scale: float  # frame units per bird unit
-    place: Point  # where in the room that is left: 0 .. 1 is inside the frame, beyond it the frame cuts the bird
+    place: Point  # within the free space: 0 .. 1 is inside the frame, beyond it the bird is cut off
     mirrored: bool
-    lean: float  # of the body, tangent of half the angle; negative is upright
-    nod: float  # of the head, likewise
+    lean: float  # rotation of the body, tangent of half the angle; negative is upright
+    nod: float  # rotation of the head, likewise
     plump: float  # height of the body; 1 is normal
-    neck: Point  # moves the head, bird units
+    neck: Point  # displacement of the head, bird units
     body: Colour
     belly: Colour
     wing: Colour
@@ -64,7 +64,7 @@ class Scene:
     leg: Colour
     perch: Colour
     perch_slope: float
-    background: tuple[tuple[Colour, ...], ...]  # a coarse grid, interpolated
+    background: tuple[tuple[Colour, ...], ...]  # a coarse grid to interpolate
     behind: tuple[Clutter, ...]
     before: tuple[Clutter, ...]
     light: tuple[int, int, int]  # at the centre, change to the right edge, change to the lower edge; 256 is neutral
@@ -81,9 +81,9 @@ class Geometry:
     bird: tuple[Layer, ...]
     occluders: tuple[Layer, ...]
     box: tuple[float, float, float, float]
-    """x, y, width, height of the bird, within the frame."""
+    """x, y, width, height of the bird, clipped to the frame."""
     points: Polygon
-    """(P, 2) one per part, also for parts that can't be seen."""
+    """(P, 2) one per part, visible or not."""
 
 
 # ---- shapes -----------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def _disc(x: float, y: float, radius: float) -> Polygon:
 
 
 def _ring(x: float, y: float, outer: float, inner: float) -> Polygon:
-    """Out, round, back in and round the other way: the winding numbers cancel in the hole."""
+    """The outer circle, then the inner one backwards: the winding numbers cancel in the hole."""
     out, back = _disc(x, y, outer), _disc(x, y, inner)[::-1]
     return np.concatenate([out, out[:1], back[-1:], back])
 
@@ -131,7 +131,7 @@ def _bar(x: float, half_width: float, slant: float, top: float, bottom: float) -
 
 
 def _turned(polygon: Polygon, half_tangent: float, onto: Point = (0.0, 0.0)) -> Polygon:
-    """Rotated about the origin by twice the arc whose tangent is `half_tangent`, then moved `onto` a point."""
+    """Rotates about the origin by an angle with tangent `half_tangent` of its half, then moves `onto` a point."""
     scale = 1 / (1 + half_tangent * half_tangent)
     cos, sin = (1 - half_tangent * half_tangent) * scale, 2 * half_tangent * scale
     x, y = polygon[:, 0], polygon[:, 1]
@@ -187,7 +187,7 @@ def _wing(style: str, mark: Colour, p: float) -> list[Layer]:
 
 
 def _head(crown: str, eye: str, beak: str, scene: Scene) -> list[Layer]:
-    """Around its own centre, level."""
+    """The head, level, around its own centre."""
     p, mark = scene.part_scale, scene.mark
     layers = [Layer(_BEAKS[beak] * p + (0.2, 0.03), scene.beak)]
     if crown == "crested":
@@ -209,7 +209,7 @@ def _head(crown: str, eye: str, beak: str, scene: Scene) -> list[Layer]:
 
 
 def _legs(style: str, hips: tuple[Point, Point], scene: Scene) -> tuple[list[Layer], float]:
-    """Straight down from the hips to one perch; also the height of the perch."""
+    """Legs from the hips straight down to the perch, and the height of the perch."""
     length = {"shortleg": 0.3, "longleg": 0.56, "trousered": 0.44}[style]
     layers, ground = [], max(y for _, y in hips) + length
     for x, y in hips:
@@ -224,7 +224,7 @@ def _legs(style: str, hips: tuple[Point, Point], scene: Scene) -> tuple[list[Lay
 
 
 def _assemble(scene: Scene) -> tuple[list[Layer], Polygon, float]:
-    """The bird's layers from back to front, its part points, and the height of the perch; all in bird units."""
+    """Layers of the bird from back to front, part points and height of the perch, in bird units."""
     style = dict(zip(PARTS, scene.styles, strict=True))
     p = scene.part_scale
 
@@ -270,19 +270,19 @@ def _assemble(scene: Scene) -> tuple[list[Layer], Polygon, float]:
 
 
 def _blade(clutter: Clutter, size: int) -> Layer:
-    """A leaf pointed at both ends; a twig is a thin one."""
+    """A leaf, pointed at both ends; a twig is a thin leaf."""
     outline = _polygon((-0.5, 0), (-0.2, -0.5), (0.15, -0.45), (0.5, 0), (0.15, 0.45), (-0.2, 0.5))
     outline = outline * (clutter.length * size, clutter.length * clutter.thickness * size)
     return Layer(_turned(outline, clutter.turn, (clutter.centre[0] * size, clutter.centre[1] * size)), clutter.colour)
 
 
 def lay_out(scene: Scene, size: int) -> Geometry:
-    """Shapes, box and part points of `scene` in pixels of a `size` × `size` picture, without painting it."""
+    """Shapes, box and part points of `scene` in pixels of a `size` × `size` image, without painting it."""
     layers, points, ground = _assemble(scene)
     corners = np.concatenate([layer.polygon for layer in layers if not layer.inside])
     low, high = corners.min(axis=0), corners.max(axis=0)
-    room = size - (high - low) * (scene.scale * size)
-    shift = room * scene.place - low * (scene.scale * size)
+    free = size - (high - low) * (scene.scale * size)
+    shift = free * scene.place - low * (scene.scale * size)
 
     def in_pixels(polygon: Polygon) -> Polygon:
         placed = polygon * (scene.scale * size) + shift
@@ -303,7 +303,7 @@ def lay_out(scene: Scene, size: int) -> Geometry:
 
 
 def visible(geometry: Geometry, size: int) -> NDArray[np.bool_]:
-    """(P,) whether each part point is in the frame and no occluder lies on it."""
+    """(P,) whether each part point is inside the frame and not occluded."""
     inside = np.all((geometry.points >= 0) & (geometry.points < size), axis=1)
     x, y = np.floor(geometry.points.clip(0, size - 1)).astype(np.int64).T
     for layer in geometry.occluders:
@@ -311,11 +311,11 @@ def visible(geometry: Geometry, size: int) -> NDArray[np.bool_]:
     return inside
 
 
-# ---- the picture -----------------------------------------------------------------------------------------------------
+# ---- the image -----------------------------------------------------------------------------------------------------
 
 
 def draw(scene: Scene, size: int) -> NDArray[np.uint8]:
-    """The picture: (size, size, 3), RGB."""
+    """Paints the image: (size, size, 3), RGB."""
     geometry = lay_out(scene, size)
     image = background(np.array(scene.background, dtype=np.int32), size)
     paint(image, geometry.backdrop + geometry.bird + geometry.occluders)
@@ -323,7 +323,7 @@ def draw(scene: Scene, size: int) -> NDArray[np.uint8]:
     centre, right, down = scene.light
     light = centre + (across[None, :] * right >> 8) + (across[:, None] * down >> 8)
     image = blurred(image * light[:, :, None] >> 8, scene.blur)
-    # an extendable hash is the one byte stream that no library version changes
+    # the byte stream of a hash is the same in every version of every library
     stream = hashlib.shake_256(scene.noise_seed.to_bytes(8, "big")).digest(image.size)
     grain = np.frombuffer(stream, dtype=np.uint8).reshape(image.shape).astype(np.int32) - 128
     return (image + (grain * scene.noise >> 7)).clip(0, 255).astype(np.uint8)

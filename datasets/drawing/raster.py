@@ -1,4 +1,4 @@
-"""Fills and blends shapes in integers, so that a picture has the same bytes on every machine."""
+"""Fills and blends shapes in integers, so that an image has the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 Polygon = NDArray[np.float64]
-"""(n, 2) corners x, y; the last joins the first."""
+"""(n, 2) corners x, y; the last is connected to the first."""
 Point = tuple[float, float]
 
 
 class Layer(NamedTuple):
-    """One filled shape; with `inside`, only where the layer of that name is."""
+    """A filled shape; `inside` clips it to the layer of that name."""
 
     polygon: Polygon
     colour: Colour
@@ -23,14 +23,15 @@ class Layer(NamedTuple):
 
 
 FULL = 1024
-"""Coverage of a pixel that is wholly inside: 4 scan lines of 256 steps."""
+"""Coverage of a pixel that is entirely inside: 4 scan lines of 256 steps."""
 
 
 def coverage(polygon: Polygon, size: int) -> NDArray[np.int32]:
-    """(size, size) how much of each pixel is inside, 0 .. `FULL`.
+    """(size, size) the covered area of each pixel, 0 .. `FULL`.
 
-    Four scan lines a pixel; on each, every crossing with an edge adds the exact share of its pixel, and the running
-    sum along the row fills what lies between crossings. Corners are rounded to 1/256 pixel; the rest is integers.
+    With four scan lines per pixel. Each crossing of a scan line with an edge adds the exact covered share of its pixel;
+    a running sum along the row fills the space between crossings. Corners are rounded to 1/256 pixel; everything else
+    is in integers.
     """
     corner = np.floor(polygon * 256 + 0.5).astype(np.int64)
     start, end = corner, np.roll(corner, -1, axis=0)
@@ -47,14 +48,14 @@ def coverage(polygon: Polygon, size: int) -> NDArray[np.int32]:
     sign = np.where(down[edge], 1, -1)
     cell = (line >> 2) * (size + 2) + (x >> 8)
     cells = np.concatenate([cell, cell + 1])
-    # bincount adds in float64, which is exact for integers of this size
+    # bincount sums in float64, which is exact for integers of this size
     turns = np.bincount(cells, np.concatenate([sign * (256 - share), sign * share]), size * (size + 2))
     inside = np.abs(turns.astype(np.int32).reshape(size, size + 2).cumsum(axis=1, dtype=np.int32)[:, :size])
     return np.minimum(inside, FULL)
 
 
 def paint(canvas: NDArray[np.int32], layers: tuple[Layer, ...]) -> None:
-    """Each layer over the ones before it, in place."""
+    """Paints the layers in order, in place."""
     size = len(canvas)
     named: dict[str, NDArray[np.int32]] = {}
     for layer in layers:
@@ -71,7 +72,7 @@ def paint(canvas: NDArray[np.int32], layers: tuple[Layer, ...]) -> None:
 
 
 def background(grid: NDArray[np.int32], size: int) -> NDArray[np.int32]:
-    """(g, g, 3) -> (size, size, 3), interpolated linearly."""
+    """(g, g, 3) -> (size, size, 3) by bilinear interpolation."""
     at = np.arange(size, dtype=np.int32) * ((len(grid) - 1) * 256) // size
     cell, share = at >> 8, (at & 255)
     rows = grid[cell] * (256 - share)[:, None, None] + grid[cell + 1] * share[:, None, None] >> 8
@@ -79,7 +80,7 @@ def background(grid: NDArray[np.int32], size: int) -> NDArray[np.int32]:
 
 
 def blurred(image: NDArray[np.int32], amount: int) -> NDArray[np.int32]:
-    """Mixed with its own 1-2-1 smoothing, as often as the size asks for; `amount` 0 .. 256 is the share."""
+    """Blends the image with its 1-2-1 smoothing, repeated in proportion to the size; `amount` 0 .. 256 is the share."""
     soft = image
     for _ in range(-(-len(image) // 96)):
         padded = np.pad(soft, ((1, 1), (1, 1), (0, 0)), mode="edge")

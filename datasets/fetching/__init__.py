@@ -1,4 +1,4 @@
-"""Archives from the web to a verified folder: download, unpack, verify.
+"""From archives on the web to a verified dataset folder: download, check, unpack, verify.
 
-It may import the file formats and the contract.
+It may import `datasets.formats` and the dataset contract.
 """

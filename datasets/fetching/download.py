@@ -1,7 +1,8 @@
-"""One file over HTTP: goes on where it broke off, and is never a mix of two versions of the file.
+"""Downloads one file over HTTP, resuming interrupted downloads without ever mixing two versions of the file.
 
-The standard library's client is used as it stands: it hands out the bytes that were sent (others undo a
-`Content-Encoding: x-gzip`, which some servers put on .tgz files, and the checksum no longer fits).
+pooch does not resume, and urllib3's `Retry` repeats a request from its beginning. `requests` also decodes the
+`Content-Encoding: x-gzip` that some servers set for .tgz files, after which the checksum doesn't match. The standard
+library's client returns the bytes as sent.
 """
 
 from __future__ import annotations
@@ -22,50 +23,50 @@ from datasets.interface import OnProgress
 CHUNK = 1 << 18
 """Bytes."""
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as dropped."""
+"""Seconds without data after which a connection counts as dropped."""
 PAUSES = (1, 2, 4, 8, 16)
-"""Seconds between tries, as long as they bring nothing new."""
-WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP states that pass."""
+"""Seconds between attempts that bring no new data."""
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP status codes that are worth another attempt."""
 
 
 class FetchError(Exception):
-    """Something can't be fetched or unpacked. The message is one line that says what to do."""
+    """Something can't be downloaded or unpacked. The message is one line that says what to do."""
 
 
 class MirrorError(Exception):
-    """This address doesn't serve the file. The message is one line with the address and the reason."""
+    """A URL doesn't serve the file. The message is one line with the URL and the reason."""
 
 
-class _Dropped(Exception):  # noqa: N818 - it is no fault of anyone's
-    """The connection broke off; another try may go on from there."""
+class _Dropped(Exception):  # noqa: N818 - not an error
+    """The connection was lost; another attempt may resume."""
 
 
 @dataclass(frozen=True)
 class Partial:
-    """What has arrived from one address, beside it the version of the file that it belongs to."""
+    """A partial download from one URL, with a file that records the version it belongs to."""
 
     data: Path
     version: Path
 
     @classmethod
     def of(cls, folder: Path, name: str, url: str) -> Partial:
-        """One per address, so that files of two mirrors can't be mixed either."""
+        """One per URL, so that files of two mirrors can't be mixed either."""
         stem = f"{name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
         return cls(folder / stem, folder / f"{stem}.version")
 
     @property
     def length(self) -> int:
-        """Bytes that can be gone on from: none where the version isn't known."""
+        """Bytes to resume after: 0 if the version is unknown."""
         return self.data.stat().st_size if self.data.exists() and self.validator else 0
 
     @property
     def validator(self) -> str:
-        """The server's mark of the version: a strong ETag or a date; empty if it gave none."""
+        """The version as given by the server: a strong ETag or a date; empty if it gave neither."""
         return self.version.read_text(encoding="utf-8") if self.version.exists() else ""
 
     def begin(self, validator: str) -> None:
-        """Starts anew. In this order: a kill in between never leaves old bytes under a new mark."""
+        """Starts over. The order ensures that a kill never leaves old bytes with a new version."""
         self.data.unlink(missing_ok=True)
         self.version.write_text(validator, encoding="utf-8")
         self.data.touch()
@@ -77,26 +78,26 @@ class Partial:
 
 
 def download(url: str, part: Partial, size: int | None, on_progress: OnProgress) -> None:
-    """Completes `part` from `url`; `size` is the file's in bytes, if known.
+    """Completes `part` from `url`; `size` is the size of the file in bytes, if known.
 
-    Dropped connections are taken up again until several tries in a row brought nothing. Raises `MirrorError` if this
-    address doesn't serve the file, `FetchError` if the disk has no room for it, `OSError` if it can't be written.
+    Resumes dropped connections until several attempts in a row bring nothing. Raises `MirrorError` if the URL doesn't
+    serve the file, `FetchError` if the disk has no room for it, `OSError` if it can't be written.
     """
-    tries, furthest = 0, part.length
+    attempts, furthest = 0, part.length
     while True:
         try:
             return _receive(url, part, size, on_progress)
         except _Dropped as drop:
             if part.length > furthest:
-                tries, furthest = 0, part.length
-            if tries == len(PAUSES):
-                raise MirrorError(f"{url}: {drop} ({tries + 1} tries)") from drop
-            time.sleep(PAUSES[tries])
-            tries += 1
+                attempts, furthest = 0, part.length
+            if attempts == len(PAUSES):
+                raise MirrorError(f"{url}: {drop} ({attempts + 1} attempts)") from drop
+            time.sleep(PAUSES[attempts])
+            attempts += 1
 
 
 def _receive(url: str, part: Partial, size: int | None, on_progress: OnProgress) -> None:
-    """One connection: from where `part` ends to the end of the file."""
+    """Downloads the rest of the file over one connection."""
     have = part.length
     response = _connect(url, part)
     if response is None:
@@ -121,15 +122,15 @@ def _receive(url: str, part: Partial, size: int | None, on_progress: OnProgress)
                 have += len(chunk)
                 on_progress(have, total)
     if total is not None and have < total:
-        raise _Dropped(f"the connection broke off after {have} of {total} bytes")
+        raise _Dropped(f"the connection was lost after {have} of {total} bytes")
 
 
 def _connect(url: str, part: Partial) -> HTTPResponse | None:
-    """The server's answer, or None if `part` is the whole file already."""
+    """The server's response, or None if `part` is already complete."""
     request = Request(url, headers={"User-Agent": "fgbench", "Accept-Encoding": "identity"})
     if part.length:
         request.add_header("Range", f"bytes={part.length}-")
-        request.add_header("If-Range", part.validator)  # another version is sent from its beginning
+        request.add_header("If-Range", part.validator)  # a changed file is sent from its beginning
     try:
         response: HTTPResponse = urlopen(request, timeout=TIMEOUT)
     except HTTPError as error:
@@ -138,11 +139,11 @@ def _connect(url: str, part: Partial) -> HTTPResponse | None:
                 if error.headers.get("Content-Range", "").endswith(f"/{part.length}"):
                     return None
                 part.discard()
-                raise _Dropped("the server can't go on from what is there") from error
-            said = f"HTTP {error.code} {error.reason}"
-        if error.code in WORTH_ANOTHER_TRY:
-            raise _Dropped(said) from error
-        raise MirrorError(f"{url}: {said}") from error
+                raise _Dropped("the server can't resume the download") from error
+            status = f"HTTP {error.code} {error.reason}"
+        if error.code in TRANSIENT:
+            raise _Dropped(status) from error
+        raise MirrorError(f"{url}: {status}") from error
     except (OSError, HTTPException) as error:
         raise _Dropped(f"no connection ({getattr(error, 'reason', error) or type(error).__name__})") from error
     return response
@@ -152,11 +153,11 @@ def _read(response: HTTPResponse) -> bytes:
     try:
         return response.read1(CHUNK)
     except (OSError, HTTPException) as error:
-        raise _Dropped(f"the connection broke off ({error or type(error).__name__})") from error
+        raise _Dropped(f"the connection was lost ({error or type(error).__name__})") from error
 
 
 def _total(response: HTTPResponse) -> int | None:
-    """Bytes of the whole file, if the server says."""
+    """Size of the whole file in bytes, if the server gives it."""
     if response.status == 206:
         return int(found[1]) if (found := re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))) else None
     length = response.headers.get("Content-Length")
@@ -165,12 +166,12 @@ def _total(response: HTTPResponse) -> int | None:
 
 def _validator(response: HTTPResponse) -> str:
     tag = response.headers.get("ETag", "")
-    # A weak tag says that two files mean the same, not that they have the same bytes.
+    # Files with the same weak tag are equivalent, but may differ in their bytes.
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _check_continuation(response: HTTPResponse, part: Partial) -> None:
-    """Not every server heeds If-Range: what is sent must begin where ours ends, and be of the same version."""
+    """Not every server respects If-Range: checks that the data continues ours and has the same version."""
     begins = response.headers.get("Content-Range", "").startswith(f"bytes {part.length}-")
     if not begins or _validator(response) not in ("", part.validator):
         part.discard()
@@ -178,7 +179,7 @@ def _check_continuation(response: HTTPResponse, part: Partial) -> None:
 
 
 def _require_space(folder: Path, needed: int) -> None:
-    """Room for what is still to come and for the content: photos take as much as their archive."""
+    """Room for the rest of the archive and for its content: photos don't shrink when archived."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise FetchError(
@@ -188,10 +189,10 @@ def _require_space(folder: Path, needed: int) -> None:
 
 
 def _refuse_page(url: str, response: HTTPResponse, beginning: bytes, part: Partial) -> None:
-    """Sites that have moved, or want a form filled in, answer with a page and state 200."""
+    """Sites that have moved or require a form respond with a web page and status 200."""
     opening = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
     if response.headers.get_content_type() == "text/html" or opening.startswith((b"<!doctype html", b"<html")):
         part.discard()
         title = re.search(r"<title[^>]*>(.*?)</title>", beginning.decode(errors="replace"), re.S | re.I)
         words = " ".join(html.unescape(title[1]).split()) if title else "without a title"
-        raise MirrorError(f"{url}: a web page came in place of the file ({words})")
+        raise MirrorError(f"{url}: a web page was sent instead of the file ({words})")

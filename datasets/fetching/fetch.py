@@ -1,7 +1,7 @@
-"""A dataset's archives from their site, or from where somebody put them, into the data root.
+"""Gets a dataset's archives, downloaded or supplied by the user, into the data root.
 
-Every archive is found or downloaded into `.downloads` below the root, checked against its published checksum, and
-unpacked. Whatever interrupts this, the same call goes on from there.
+Each archive is found, or downloaded into `.downloads` below the root, checked against its published checksum, and
+unpacked. After an interruption the same call resumes.
 """
 
 from __future__ import annotations
@@ -20,76 +20,76 @@ from datasets.interface import Dataset, DatasetError
 from datasets.release import Archive
 
 DOWNLOADS = ".downloads"
-"""Folder below the data root; hidden, so that it is never taken for a dataset."""
+"""Folder below the data root; hidden, so that it isn't taken for a dataset."""
 
 
-class Listener(Protocol):
-    """Hears of a fetch's progress."""
+class Display(Protocol):
+    """Shows the progress of a fetch."""
 
     def note(self, text: str) -> None:
-        """One line: which file was found, which mirror failed and why."""
+        """Prints one line, e.g. which file was found, or which mirror failed and why."""
 
     def bytes(self, what: str, done: int, total: int | None) -> None:
-        """How far `what` is."""
+        """Shows progress of `what`."""
 
 
-def fetch(name: str, reader: type[Dataset], root: Path, put_into: Path | None, listener: Listener) -> None:
-    """Gets everything that `reader` (called `name`) states, into `root`; what is there already is left alone.
+def fetch(name: str, reader: type[Dataset], root: Path, archive_folder: Path | None, display: Display) -> None:
+    """Gets all archives of `reader` (called `name`) into `root`, except what already exists.
 
-    Archives that somebody put into the root, its `.downloads` or the folder `put_into` are used in place of a
-    download. Two processes may fetch at once: the second waits. Raises `DatasetError` where nothing can be fetched,
-    saying what to do by hand; `FetchError` if no mirror serves an archive, or the disk is full.
+    Archives in the root, its `.downloads` or the folder `archive_folder` are used instead of a download. A second
+    process that fetches at the same time waits. Raises `DatasetError` with what to do by hand if something can't be
+    downloaded, and `FetchError` if no mirror serves an archive or the disk is full.
     """
     if not reader.archives:
         raise DatasetError(f"{name} has nothing to fetch; {reader.by_hand or 'it needs no files'}")
-    folders = [*([put_into] if put_into else []), root / DOWNLOADS, root]
+    folders = [*([archive_folder] if archive_folder else []), root / DOWNLOADS, root]
     try:
         (root / DOWNLOADS).mkdir(parents=True, exist_ok=True)
-        with _alone(root / DOWNLOADS / f"{name}.lock", listener):
-            missing = [archive for archive in reader.archives if not _is_there(archive, root)]
-            files = {archive.name: _find(archive, folders, listener) for archive in missing}
+        with _lock(root / DOWNLOADS / f"{name}.lock", display):
+            missing = [archive for archive in reader.archives if not _is_unpacked(archive, root)]
+            files = {archive.name: _find(archive, folders, display) for archive in missing}
             _refuse_unobtainable(name, reader, [a for a in missing if not files[a.name]], folders)
             for archive in missing:
-                _put(archive, files[archive.name] or _download(archive, root / DOWNLOADS, listener), root, listener)
+                _unpack(archive, files[archive.name] or _download(archive, root / DOWNLOADS, display), root, display)
     except OSError as error:
         raise FetchError(
-            f"{error.filename or root}: {error.strerror or error}; mend that, and the same command goes on from there"
+            f"{error.filename or root}: {error.strerror or error}; fix that, and the same command resumes"
         ) from error
 
 
 @contextmanager
-def _alone(lock: Path, listener: Listener) -> Iterator[None]:
-    held = FileLock(str(lock))
+def _lock(path: Path, display: Display) -> Iterator[None]:
+    file_lock = FileLock(str(path))
     try:
-        held.acquire(timeout=0)
+        file_lock.acquire(timeout=0)
     except Timeout:
-        listener.note("another process is fetching this dataset; waiting for it")
-        held.acquire()
+        display.note("another process is fetching this dataset; waiting for it")
+        file_lock.acquire()
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()
 
 
-def _is_there(archive: Archive, root: Path) -> bool:
-    """Whether all that it gives is in place, after a move that was interrupted has been completed."""
+def _is_unpacked(archive: Archive, root: Path) -> bool:
+    """Whether everything it gives is in place, once an interrupted move has been completed."""
     finish(archive.name, root / archive.into)
     return all((root / path).exists() for path in archive.given)
 
 
-def _find(archive: Archive, folders: Sequence[Path], listener: Listener) -> Path | None:
-    """The archive where somebody put it, if it is the right one."""
+def _find(archive: Archive, folders: Sequence[Path], display: Display) -> Path | None:
+    """The archive in one of the folders, if it has the right content."""
     for file in (folder / archive.name for folder in folders):
         if file.is_file():
-            if (fault := fault_of(file, archive, listener)) is None:
-                listener.note(f"{file} is used")
+            if (fault := fault_of(file, archive, display)) is None:
+                display.note(f"{file} is used")
                 return file
-            listener.note(f"{file} is not used: {fault}")
+            display.note(f"{file} is not used: {fault}")
     return None
 
 
 def _refuse_unobtainable(name: str, reader: type[Dataset], lacking: list[Archive], folders: Sequence[Path]) -> None:
-    """Before the first download: it may take hours."""
+    """Called before the first download, which may take hours."""
     if by_hand := [archive.name for archive in lacking if not archive.urls]:
         searched = ", ".join(str(folder) for folder in folders)
         raise DatasetError(
@@ -98,18 +98,18 @@ def _refuse_unobtainable(name: str, reader: type[Dataset], lacking: list[Archive
         )
 
 
-def _download(archive: Archive, folder: Path, listener: Listener) -> Path:
-    """From the first mirror that serves the right file."""
+def _download(archive: Archive, folder: Path, display: Display) -> Path:
+    """Downloads from the first mirror that serves the right file."""
     reasons = []
     parts = [Partial.of(folder, archive.name, url) for url in archive.urls]
     for url, part in zip(archive.urls, parts, strict=True):
-        listener.note(f"{archive.name} from {url}")
+        display.note(f"{archive.name} from {url}")
         try:
-            download(url, part, archive.size, lambda done, total: listener.bytes(archive.name, done, total))
-            fault = fault_of(part.data, archive, listener)
+            download(url, part, archive.size, lambda done, total: display.bytes(archive.name, done, total))
+            fault = fault_of(part.data, archive, display)
         except MirrorError as error:
             reasons.append(str(error))
-            listener.note(reasons[-1])
+            display.note(reasons[-1])
             continue
         if fault is None:
             file = part.data.replace(folder / archive.name)
@@ -117,28 +117,28 @@ def _download(archive: Archive, folder: Path, listener: Listener) -> Path:
                 leftover.discard()
             return file
         part.discard()
-        reasons.append(f"{url}: {fault}; what came was removed")
-        listener.note(reasons[-1])
+        reasons.append(f"{url}: {fault}; the downloaded file was removed")
+        display.note(reasons[-1])
     raise FetchError(f"{archive.name} can't be fetched: {' | '.join(reasons)}")
 
 
-def fault_of(file: Path, archive: Archive, listener: Listener) -> str | None:
-    """What is wrong with a file that should be this archive, in words; None if nothing is."""
+def fault_of(file: Path, archive: Archive, display: Display) -> str | None:
+    """Why a file isn't this archive, in words; None if it is."""
     if archive.size is not None and file.stat().st_size != archive.size:
         return f"has {file.stat().st_size} bytes, {archive.size} were expected"
     kind, published = ("MD5", archive.md5) if archive.md5 and not archive.sha256 else ("SHA-256", archive.sha256)
     with file.open("rb") as content:
         found = hashlib.file_digest(content, kind.replace("-", "").lower()).hexdigest()
     if published is None:
-        listener.note(f"{archive.name}: no checksum is published; its SHA-256 is {found}")
+        display.note(f"{archive.name}: no checksum is published; its SHA-256 is {found}")
     elif found != published.lower():
         return f"has {kind} {found}, {published} was expected"
     return None
 
 
-def _put(archive: Archive, file: Path, root: Path, listener: Listener) -> None:
+def _unpack(archive: Archive, file: Path, root: Path, display: Display) -> None:
     destination = root / archive.into
-    unpack(file, destination, lambda done, total: listener.bytes(f"unpacking {archive.name}", done, total))
+    unpack(file, destination, lambda done, total: display.bytes(f"unpacking {archive.name}", done, total))
     for path in archive.given:
         if not (root / path).exists():
             raise FetchError(f"{file} was unpacked into {destination}, but {root / path} was not in it")

@@ -1,4 +1,4 @@
-"""Archives into their place: unpacked beside it under a hidden name, then moved there once they are whole.
+"""Unpacks archives into a hidden folder beside their destination and moves the content once it is complete.
 
 Nothing is written outside that folder: absolute paths, `..` and links that lead out are refused.
 """
@@ -20,10 +20,10 @@ TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 def unpack(file: Path, destination: Path, on_progress: OnProgress) -> None:
-    """Puts the content of a tar or zip archive, or the file itself if it is neither, into `destination`.
+    """Unpacks a tar or zip archive into `destination`; any other file is copied there.
 
-    What is there under the same name is replaced by the archive's. Stopped at any moment, the destination is as it
-    was, or `finish` completes it. Raises `FetchError` for a damaged or unsafe archive, `OSError` if the disk is full.
+    Existing files of the same name are replaced. After an interruption, the destination is unchanged or `finish`
+    completes it. Raises `FetchError` for a damaged or unsafe archive, `OSError` if the disk is full.
     """
     destination.mkdir(parents=True, exist_ok=True)
     unfinished = destination / f".unpacking-{file.name}"
@@ -31,30 +31,30 @@ def unpack(file: Path, destination: Path, on_progress: OnProgress) -> None:
     unfinished.mkdir()
     try:
         _extract(file, unfinished, on_progress)
-        unfinished.rename(_whole(file.name, destination))
+        unfinished.rename(_unpacked(file.name, destination))
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     finish(file.name, destination)
 
 
 def finish(name: str, destination: Path) -> None:
-    """Moves into place what was unpacked whole; nothing to do where no move was interrupted."""
-    if (whole := _whole(name, destination)).exists():
-        _merge(whole, destination)
+    """Completes the move of an unpacked archive, if it was interrupted."""
+    if (unpacked := _unpacked(name, destination)).exists():
+        _merge(unpacked, destination)
 
 
-def _whole(name: str, destination: Path) -> Path:
+def _unpacked(name: str, destination: Path) -> Path:
     return destination / f".unpacked-{name}"
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Moves all entries of a folder into another; a folder new there is one rename."""
+    """Moves all entries of a folder into another; a folder that is new there is moved by one rename."""
     for entry in sorted(source.iterdir()):
-        place = target / entry.name
-        if entry.is_dir() and not entry.is_symlink() and place.is_dir():
-            _merge(entry, place)
+        moved = target / entry.name
+        if entry.is_dir() and not entry.is_symlink() and moved.is_dir():
+            _merge(entry, moved)
         else:
-            entry.replace(place)
+            entry.replace(moved)
     source.rmdir()
 
 
@@ -71,7 +71,7 @@ def _extract(file: Path, folder: Path, on_progress: OnProgress) -> None:
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError) as error:
         raise _damaged(file, error) from error
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 say so of damaged content; the disk's own faults have a number
+        if error.errno is None:  # gzip and bz2 raise it for damaged content; faults of the disk have a number
             raise _damaged(file, error) from error
         raise
 

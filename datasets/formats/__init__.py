@@ -1,4 +1,4 @@
-"""File formats that several readers share: image files, text tables, MATLAB files.
+"""File formats shared by several readers: image files, text tables, MATLAB files.
 
-It may import the contract only.
+It may import only the dataset contract.
 """

@@ -1,10 +1,9 @@
-"""Augmentation of a whole batch at once, on its device, each sample with its own draw.
+"""Augmentation of a whole batch on its device, with random parameters for each sample.
 
-The order is that of torchvision's `Compose([RandomRotation, RandomCrop | RandomResizedCrop | CenterCrop | Resize,
-RandomHorizontalFlip, TrivialAugmentWide | RandAugment, ColorJitter, Normalize, RandomErasing])`, and each operation
-gives torchvision's pixels. All draws are made on the host, as many for every setting: one seed gives the same
-augmentation on any device, switching one operation on leaves the draws of the others alone, and nothing waits for the
-device.
+Order and pixels are those of torchvision's `Compose([RandomRotation, RandomCrop | RandomResizedCrop | CenterCrop |
+Resize, RandomHorizontalFlip, TrivialAugmentWide | RandAugment, ColorJitter, Normalize, RandomErasing])`. All random
+numbers are drawn on the host, the same number for any settings. So a seed gives the same augmentation on any device,
+enabling one operation doesn't change the draws of the others, and the host never waits for the device.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from results.augmentation import Augment
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, RGB in 0 .. 1: what torchvision and timm normalise with."""
+"""Mean and standard deviation of ImageNet's training images, RGB in 0 .. 1, as used by torchvision and timm."""
 
 ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
-"""Area and aspect of an erased rectangle: torchvision's RandomErasing, after its paper (arXiv 1708.04896)."""
+"""Range of the area and aspect ratio of an erased rectangle: torchvision's RandomErasing (arXiv 1708.04896)."""
 
 CROP_ATTEMPTS = 10
-"""Draws for a resized crop before the largest centred one is taken: torchvision's number."""
+"""Attempts at a resized crop before the largest centred one is used: torchvision's number."""
 
-IN_CACHE = 4
-"""Images whose colours a CPU jitters at a time: the floats of a whole batch would not stay in its cache."""
+CPU_CHUNK = 4
+"""Images whose colours are jittered at a time on a CPU: the floats of a whole batch would not fit its cache."""
 
 DRAWS = 3 * CROP_ATTEMPTS + 16
-"""Uniform numbers per sample; more than are in use, so that a new operation needn't disturb the old ones."""
+"""Uniform numbers per sample; more than needed, so that a new operation doesn't change the draws of others."""
 
 
 def train_batch(
@@ -46,9 +45,9 @@ def train_batch(
 ) -> Tensor:
     """Augmented, normalised images `(B, 3, image_size, image_size)` float32 on the batch's device.
 
-    `generator` is one of the host. A process that has a share of a batch says where in the `whole` it starts: each
-    image then gets what it would get if one process had them all.
-    Raises `ValueError` if a stored image is smaller than a `random` or `center` crop.
+    `generator` is on the host. A process that has part of a batch passes where its part starts and the size of the
+    whole batch: each image is then augmented as if one process had them all. Raises `ValueError` if a stored image is
+    smaller than a `random` or `center` crop.
     """
     own = slice(start, start + len(batch))
     draws = torch.rand(whole or len(batch), DRAWS, generator=generator)[own]
@@ -58,13 +57,13 @@ def train_batch(
     if settings.rotation:
         angles = _between(draws[:, 0], -settings.rotation, settings.rotation)
         images = pixels.rotate(images, sizes, angles)
-    images = _frame(images, sizes, settings, image_size, draws)
-    if settings.policy.name != "none":  # made for whole levels; a crop that was resized on a GPU is float
+    images = _crop_and_flip(images, sizes, settings, image_size, draws)
+    if settings.policy.name != "none":  # policies need uint8, but a resized crop on a GPU is float
         images = images.round() if images.is_floating_point() else images
         images = policies.apply(images.to(torch.uint8), settings.policy, policy_draws)
     if images.device.type != "cpu" or not settings.jitters:
         return _finish(images, settings, order, draws)
-    parts = zip(images.split(IN_CACHE), draws.split(IN_CACHE), strict=True)
+    parts = zip(images.split(CPU_CHUNK), draws.split(CPU_CHUNK), strict=True)
     return torch.cat([_finish(part, settings, order, part_draws) for part, part_draws in parts])
 
 
@@ -78,7 +77,7 @@ def test_batch(batch: Batch, image_size: int) -> Tensor:
     return normalise(pixels.crop(batch.images, corners, torch.zeros(len(batch), dtype=torch.bool), image_size))
 
 
-test_batch.__test__ = False  # type: ignore[attr-defined]  # the name is the field's word; pytest shall not run it
+test_batch.__test__ = False  # type: ignore[attr-defined]  # keeps pytest from running it as a test
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -89,8 +88,8 @@ def normalise(images: Tensor) -> Tensor:
     return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
 
 
-def _frame(images: Tensor, sizes: Tensor, settings: Augment, image_size: int, draws: Tensor) -> Tensor:
-    """The part of each image that is used, `(B, 3, image_size, image_size)`, mirrored or not."""
+def _crop_and_flip(images: Tensor, sizes: Tensor, settings: Augment, image_size: int, draws: Tensor) -> Tensor:
+    """Crops and flips each image to `(B, 3, image_size, image_size)`."""
     flips = draws[:, 1] < settings.flip
     if settings.crop in ("resized", "resize"):
         boxes = torch.cat([torch.zeros_like(sizes), sizes], 1)
@@ -117,7 +116,7 @@ def _check_size(sizes: Tensor, image_size: int) -> None:
 
 
 def _random_corners(sizes: Tensor, image_size: int, draws: Tensor) -> Tensor:
-    """(B, 2) top, left: each place that leaves the window inside is equally likely."""
+    """(B, 2) top, left, uniform over all windows inside the image."""
     places = sizes - image_size + 1
     return torch.minimum((draws * places).long(), places - 1)
 
@@ -127,10 +126,10 @@ def _centre_corners(sizes: Tensor, image_size: int) -> Tensor:
 
 
 def resized_crop_boxes(sizes: Tensor, scale: tuple[float, float], ratio: tuple[float, float], draws: Tensor) -> Tensor:
-    """(B, 4) top, left, height, width in whole pixels, drawn as torchvision's RandomResizedCrop draws them.
+    """(B, 4) top, left, height, width in whole pixels, distributed as in torchvision's RandomResizedCrop.
 
-    `draws` (B, 3 * attempts): the first attempt that fits the image counts; if none does, the largest centred box
-    within `ratio`.
+    `draws` (B, 3 * attempts): uses the first attempt that fits the image, or else the largest centred box within
+    `ratio`.
     """
     area_draw, ratio_draw, place_draw = draws.double().unflatten(1, (3, -1)).unbind(1)
     height, width = sizes.double().unsqueeze(-1).unbind(1)
@@ -153,13 +152,13 @@ def resized_crop_boxes(sizes: Tensor, scale: tuple[float, float], ratio: tuple[f
 
 
 def _finish(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
-    """From levels 0 .. 255, uint8 or float, to what the network is given: colours jittered, normalised, erased."""
+    """Jitters colours, normalises and erases images of levels 0 .. 255, uint8 or float."""
     images = normalise(_jitter(images, settings, order, draws[:, 4:8]))
     return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
 
 
 def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
-    """Colour operations on images, uint8 or float, 0 .. 255, in the given order."""
+    """Colour jitter of images, uint8 or float, 0 .. 255, in the given order of operations."""
     if not settings.jitters:
         return images
     strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
@@ -175,7 +174,7 @@ def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) 
 
 
 def _erase(images: Tensor, probability: float, draws: Tensor) -> Tensor:
-    """Zero is the mean colour of normalised images. `draws` (B, 5): whether, area, ratio, top, left."""
+    """Erases with zero, the mean colour. `draws` (B, 5): whether, area, ratio, top, left."""
     size = images.shape[-1]
     area = size * size * _between(draws[:, 1], *ERASED_AREA)
     ratio = _between(draws[:, 2], math.log(ERASED_RATIO[0]), math.log(ERASED_RATIO[1])).exp()

@@ -1,4 +1,4 @@
-"""Housekeeping of the cache: which stores lie there, how large they are, when they were last used; removing some."""
+"""The cache of decoded stores: lists them with size, state and last use, and removes some."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from datasets.loading.store_writer import LOCK, UNFINISHED, beside, read_record
 
 State = Literal["whole", "unfinished", "outdated"]
 STORE_FOLDER = re.compile(rf".+-\d+-(squash|short_side)-[0-9a-f]{{16}}({UNFINISHED})?")
-"""What our folders are called. Whatever else lies in the cache is not ours to list or remove."""
+"""Names of our folders. Anything else in the cache is never listed or removed."""
 
 
 @dataclass(frozen=True)
 class CachedStore:
-    """One store in the cache, or what is left of one."""
+    """A complete or unfinished store in the cache."""
 
     folder: Path
     state: State
-    """unfinished: a build was killed and would be gone on with, or is under way; outdated: of another FORMAT."""
+    """unfinished: being built, or to be resumed; outdated: of another FORMAT."""
     bytes: int
     last_used: datetime
-    """UTC; when it was last opened or written."""
+    """UTC; the last time it was opened or written."""
 
     @property
     def place(self) -> Path:
-        """The folder of the whole store, also where this one is unfinished."""
+        """The folder of the complete store, also if this one is unfinished."""
         return self.folder.with_name(self.folder.name.removesuffix(UNFINISHED))
 
 
 def stores(cache: Path | None = None) -> list[CachedStore]:
-    """What lies in the cache (`default_cache()` if None), the longest unused first."""
+    """The stores in the cache (`default_cache()` if None), the longest unused first."""
     cache = default_cache() if cache is None else cache
     folders = [path for path in cache.iterdir() if path.is_dir()] if cache.is_dir() else []
     found = []
     for folder in folders:
         if STORE_FOLDER.fullmatch(folder.name):
-            with contextlib.suppress(FileNotFoundError):  # finished or removed by somebody at this moment
+            with contextlib.suppress(FileNotFoundError):  # finished or removed by another process just now
                 found.append(_described(folder))
     return sorted(found, key=lambda store: store.last_used)
 
 
 def superfluous(found: Iterable[CachedStore], unused: timedelta) -> list[CachedStore]:
-    """Those that nothing opens any more (outdated), and those that weren't used for as long as `unused`."""
+    """The outdated stores, which nothing opens any more, and those not used for longer than `unused`."""
     now = datetime.now(UTC)
     return [store for store in found if store.state == "outdated" or now - store.last_used > unused]
 
 
 def remove(chosen: Iterable[CachedStore]) -> list[CachedStore]:
-    """Removes them and returns those removed; one that is being built just now stays.
+    """Removes stores and returns those removed; a store that is being built is kept.
 
-    A process that has a store open keeps its pixels: the system frees them once it is done. Raises `OSError` if a
-    folder can't be removed.
+    A process with a store open can go on reading it: the system frees the pixels when it ends. Raises `OSError` if
+    a folder can't be removed.
     """
     return [store for store in chosen if _removed(store)]
 
@@ -87,9 +87,9 @@ def _removed(store: CachedStore) -> bool:
     unfinished = beside(store.place, UNFINISHED)
     try:
         with FileLock(beside(store.place, LOCK), timeout=0):
-            if not store.folder.exists():  # its build has finished, or somebody else removed it
+            if not store.folder.exists():  # its build has ended, or another process removed it
                 return False
-            if store.folder != unfinished:  # takes it away at once, so that nobody opens half a store
+            if store.folder != unfinished:  # removes the name at once, so that nobody opens half a store
                 shutil.rmtree(unfinished, ignore_errors=True)
                 store.folder.rename(unfinished)
             shutil.rmtree(unfinished)

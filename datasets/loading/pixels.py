@@ -1,6 +1,7 @@
-"""Moves of a batch's pixels, each sample with its own parameters; pixels as torchvision's v2 functions give them.
+"""Geometric operations on a batch with parameters per sample; same pixels as torchvision's v2 functions.
 
-Images are `(B, 3, H, W)`. Parameters lie on the host: they are moved along without waiting for the device.
+torchvision's functions take one set of parameters for a whole batch. Images are `(B, 3, H, W)`. Parameters are on the
+host and are copied without waiting for the device.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from torchvision.transforms.v2 import functional
 
 
 def crop(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Windows `(B, 3, size, size)` from `corners` (B, 2: top, left), mirrored where `flips` (B,); values untouched."""
+    """Windows `(B, 3, size, size)` at `corners` (B, 2: top, left), mirrored where `flips` (B,)."""
     if images.device.type == "cpu":
         return _crop_by_slices(images, corners, flips, size)
     return _crop_by_index(images, corners, flips, size)
 
 
 def _crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Sample by sample: on a CPU, copying whole rows is several times as fast as a gather. By NumPy, whose copies
-    start no threads: on cores that others use too, waiting for those can cost a thousand times the copy."""
+    """Sample by sample: on a CPU, copying whole rows is several times faster than a gather. Copied by NumPy, which
+    starts no threads: on busy cores, waiting for threads can take a thousand times as long as the copy."""
     source = images.numpy()
     windows = np.empty((len(images), 3, size, size), dtype=source.dtype)
     for image, window, (top, left), flip in zip(source, windows, corners.tolist(), flips.tolist(), strict=True):
@@ -31,7 +32,7 @@ def _crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -
 
 
 def _crop_by_index(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
-    """All samples in one gather."""
+    """All samples at once, in one gather."""
     corners, flips = (given.to(images.device, non_blocking=True) for given in (corners, flips))
     steps = torch.arange(size, device=images.device)
     rows = corners[:, :1] + steps
@@ -42,10 +43,9 @@ def _crop_by_index(images: Tensor, corners: Tensor, flips: Tensor, size: int) ->
 
 
 def resized_crop(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Boxes (B, 4: top, left, height, width) of uint8 images, scaled to `(B, 3, size, size)`, mirrored by `flips` (B,).
+    """Boxes (B, 4: top, left, height, width) of uint8 images, scaled to `(B, 3, size, size)`; `flips` (B,) mirrors.
 
-    Bilinear and antialiased like torchvision's resize, within one level of 255. Float32 on a GPU, uint8 on
-    a CPU.
+    Bilinear and antialiased, within one level (of 255) of torchvision's resize. Float32 on a GPU, uint8 on a CPU.
     """
     if images.device.type == "cpu":
         return _resized_crop_by_slices(images, boxes, flips, size)
@@ -63,9 +63,9 @@ def _resized_crop_by_slices(images: Tensor, boxes: Tensor, flips: Tensor, size: 
 
 
 def _resized_crop_by_products(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
-    """All samples at once: the filter is separable, so that it is two matrix products.
+    """All samples at once: the filter is separable, so it is two matrix products.
 
-    Its weights are worked out on the device: on the host they took longer than all the rest, and their copy too.
+    Its weights are computed on the device: on the host, computing and copying them took longer than everything else.
     """
     boxes, flips = (given.to(images.device, non_blocking=True) for given in (boxes, flips))
     height, width = images.shape[-2:]
@@ -76,8 +76,8 @@ def _resized_crop_by_products(images: Tensor, boxes: Tensor, flips: Tensor, size
 
 
 def _filter(start: Tensor, length: Tensor, size: int, extent: int) -> Tensor:
-    """Weights (B, size, extent) that scale `length` pixels from `start` on to `size`: a triangle as wide as two output
-    pixels, or two input pixels where the image is enlarged."""
+    """Weights (B, size, extent) that scale `length` pixels starting at `start` to `size` pixels: a triangle as wide as
+    two output pixels, or as two input pixels if the image is enlarged."""
     scale = (length / size)[:, None, None]
     centre = (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
     pixel = torch.arange(extent, device=start.device) - start[:, None, None]
@@ -87,21 +87,21 @@ def _filter(start: Tensor, length: Tensor, size: int, extent: int) -> Tensor:
 
 
 def rotate(images: Tensor, sizes: Tensor, angles: Tensor) -> Tensor:
-    """Images turned counter-clockwise by `angles` (B,) degrees about their centres, bilinear, in the type of `images`.
+    """Images rotated counter-clockwise by `angles` (B,) degrees about their centres, bilinear, filled with black.
 
-    `sizes` (B, 2): height and width of each image within the padded batch. What comes from outside is black.
+    `sizes` (B, 2): height and width of each image within the padded batch. The type of the images is kept.
     """
     radians = angles.deg2rad()
     cosine, sine = radians.cos(), radians.sin()
-    y, x = ((sizes - torch.tensor(images.shape[-2:])) / 2).unbind(1)  # an image's centre from the batch's
+    y, x = ((sizes - torch.tensor(images.shape[-2:])) / 2).unbind(1)  # image centre minus batch centre
     across = torch.stack([cosine, -sine, x - cosine * x + sine * y], 1)
     down = torch.stack([sine, cosine, y - sine * x - cosine * y], 1)
     return _affine(images, torch.stack([across, down], 1))
 
 
 def shear(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Each row moved left by `rows` (B,) times its distance from the top, each column up by `columns` (B,) times its
-    distance from the left edge; bilinear, in the type of `images`. What comes from outside is black."""
+    """Shifts each row left by `rows` (B,) times its distance from the top and each column up by `columns` (B,) times
+    its distance from the left edge; bilinear, filled with black. The type of the images is kept."""
     height, width = images.shape[-2:]
     one = torch.ones_like(rows)
     across = torch.stack([one, rows, rows * height / 2], 1)
@@ -110,7 +110,7 @@ def shear(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def translate(images: Tensor, right: Tensor, down: Tensor) -> Tensor:
-    """Images moved by `right` (B,) and `down` (B,) pixels, in their own type. What comes from outside is black."""
+    """Images moved by `right` (B,) and `down` (B,) pixels and filled with black. Their type is kept."""
     one, none = torch.ones_like(right), torch.zeros_like(right)
     across = torch.stack([one, none, -right], 1)
     down = torch.stack([none, one, -down], 1)
@@ -118,12 +118,12 @@ def translate(images: Tensor, right: Tensor, down: Tensor) -> Tensor:
 
 
 def _affine(images: Tensor, matrices: Tensor) -> Tensor:
-    """Each pixel fetched from where `matrices` (B, 2, 3) say, bilinear, zero outside, in the type of `images`.
+    """Affine transforms by `matrices` (B, 2, 3), bilinear, zero outside; the type of the images is kept.
 
-    A matrix leads from (x, y, 1) of the result to (x, y) of the image, in pixels from the centre of the batch's frame.
+    A matrix maps (x, y, 1) of the result to (x, y) of the image, in pixels relative to the centre of the padded batch.
     """
     height, width = images.shape[-2:]
-    # Grid coordinates run from -1 to 1 over the frame.
+    # Grid coordinates range from -1 to 1.
     frame = torch.tensor([width / 2, height / 2, 1.0])
     grids = (matrices * frame / frame[:2, None]).float().to(images.device, non_blocking=True)
     grid = affine_grid(grids, list(images.shape), align_corners=False)
@@ -132,7 +132,7 @@ def _affine(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def erase(images: Tensor, corners: Tensor, extents: Tensor) -> Tensor:
-    """Zeros in the rectangle from `corners` (B, 2: top, left) of `extents` (B, 2: height, width) whole pixels."""
+    """Sets the rectangle at `corners` (B, 2: top, left) with `extents` (B, 2: height, width) pixels to zero."""
     height, width = images.shape[-2:]
     return images.masked_fill(rectangles(corners, extents, height, width, images.device), 0)
 

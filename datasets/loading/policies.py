@@ -1,8 +1,8 @@
-"""TrivialAugment and RandAugment over a batch, each sample with its own operations and magnitudes.
+"""TrivialAugment and RandAugment on a batch, with operations and magnitudes drawn for each sample.
 
 Operations, magnitudes and pixels are those of torchvision's `TrivialAugmentWide` and `RandAugment` with bilinear
-interpolation; what comes from outside is black. What a sample undergoes is drawn on the host; samples with the same
-operation are brought together, so that each operation runs once over all that undergo it.
+interpolation and black fill. torchvision draws one operation for a whole batch. Here operations are drawn on the host
+for each sample, and samples with the same operation are grouped, so that each operation runs once per batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datasets.loading import colour, pixels
 from results.augmentation import BINS, MAX_OPERATIONS, Policy
 
 DRAWS = 3 * MAX_OPERATIONS
-"""Uniform numbers per sample: for each round the operation, its magnitude and its direction."""
+"""Uniform numbers per sample: operation, magnitude and sign for each round."""
 
 
 class Limits(NamedTuple):
@@ -31,9 +31,9 @@ class Limits(NamedTuple):
     rotation: float
     """Degrees."""
     blend: float
-    """What is added to or taken from a factor of 1."""
+    """Largest change of a factor from 1."""
     posterize: int
-    """Bits taken from 8."""
+    """Bits removed of 8."""
 
 
 def _rotate(images: Tensor, angles: Tensor) -> Tensor:
@@ -56,14 +56,14 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "AutoContrast": lambda images, _: colour.autocontrast(images),
     "Equalize": lambda images, _: functional.equalize(images),
 }
-"""By torchvision's names: uint8 images `(B, 3, H, W)` and magnitudes (B,) on the host -> uint8 images."""
+"""By torchvision's names: functions of uint8 images `(B, 3, H, W)` and magnitudes (B,) on the host."""
 
 SIGNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness")
-"""Those that go in either direction."""
+"""Operations whose magnitude may be negative."""
 
 
 def apply(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
-    """uint8 images `(B, 3, S, S)` after the operations that `draws` (B, DRAWS), uniform in 0 .. 1, choose."""
+    """uint8 images `(B, 3, S, S)` after the operations chosen by `draws` (B, DRAWS), uniform in 0 .. 1."""
     if policy.name == "none":
         return images
     for step in range(policy.operations if policy.name == "randaugment" else 1):
@@ -72,7 +72,7 @@ def apply(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
 
 
 def operate(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
-    """Each image after its own operation: `operations` (B,) are positions in `OPERATIONS`, both (B,) on the host."""
+    """Applies to each image its operation, an index (B,) into `OPERATIONS`, and magnitude (B,); both on the host."""
     order = operations.argsort(stable=True)
     counts = operations.bincount(minlength=len(OPERATIONS)).tolist()
     places = order.to(images.device, non_blocking=True)
@@ -82,7 +82,7 @@ def operate(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
 
 
 def _choose(policy: Policy, size: int, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Operations and magnitudes (B,) of one round, from `draws` (B, 3)."""
+    """Operations and magnitudes (B,) of one round from `draws` (B, 3)."""
     operations = (draws[:, 0].double() * len(OPERATIONS)).long()
     drawn = (draws[:, 1].double() * BINS).long()
     levels = drawn if policy.name == "trivialaugment" else torch.full_like(drawn, policy.magnitude)
@@ -93,9 +93,9 @@ def _choose(policy: Policy, size: int, draws: Tensor) -> tuple[Tensor, Tensor]:
 
 @cache
 def _magnitudes(policy: str, size: int) -> Tensor:
-    """(len(OPERATIONS), BINS): of each operation all magnitudes from none to the largest, tabulated as torchvision's.
+    """(len(OPERATIONS), BINS): torchvision's magnitudes of each operation, from none to the largest.
 
-    `size`: pixels of the image's side.
+    `size` is the side of the images in pixels.
     """
     if policy == "trivialaugment":
         limits = Limits(shear=0.99, translation=32.0, rotation=135.0, blend=0.99, posterize=6)

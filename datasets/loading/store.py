@@ -1,11 +1,11 @@
-"""Images decoded once: resized, kept as uint8 on disk and memory-mapped from then on.
+"""The decoded store: images are decoded and resized once, kept as uint8 on disk, and memory-mapped from then on.
 
-A store is a folder that appears complete or not at all (`store_writer` writes it). Its name holds a hash of all that
-decides its content, so a changed image or rule means another folder.
+A store is a folder that is either complete or absent (`store_writer` writes it). Its name contains a hash of everything
+that determines its content, so a changed image or resize rule leads to another folder.
 
-Stores are always decoded on the CPU. nvJPEG is faster (`benchmarks/speed/test_storage_speed.py` measures it), but its
-pixels differ from libjpeg's by a few levels, so one recipe would see other images on a machine with a GPU than on one
-without. Since decoding is paid once per dataset, in seconds to minutes, that price is too high.
+Stores are always decoded on the CPU. nvJPEG is faster (measured in `benchmarks/speed/test_storage_speed.py`), but its
+pixels differ from libjpeg's by a few levels: one recipe would see different images with and without a GPU. Decoding
+takes seconds to minutes once per dataset, so the gain is not worth that.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from datasets.loading.store_writer import (
 )
 
 FORMAT = 2
-"""Raise it when the files, the decoding or the resizing change: old stores are then left alone and built anew."""
-LOOKED_AT = 8
-"""Images whose checksums are compared whenever a store is opened."""
+"""Increase it when files, decoding or resizing change: old stores are then ignored and rebuilt."""
+CHECKED_IMAGES = 8
+"""Images whose checksums are verified whenever a store is opened."""
 
 ResizeRule = Literal["squash", "short_side"]
 
 
 @dataclass(frozen=True)
 class Store:
-    """Images as uint8, one after another in one flat tensor: on disk, memory-mapped, or on a device."""
+    """Images as uint8, concatenated in one flat tensor: memory-mapped from disk, or on a device."""
 
     pixels: Tensor
-    """Flat uint8; image i is `(3, h, w)` from `offsets[i]` on."""
+    """Flat uint8; image i is `(3, h, w)`, starting at `offsets[i]`."""
     offsets: NDArray[np.int64]
     """(N + 1,)"""
     sizes: NDArray[np.int64]
@@ -58,7 +58,7 @@ class Store:
     checksums: NDArray[np.uint32]
     """(N,) CRC-32 of each image's pixels"""
     folder: Path
-    """Where it lies on disk."""
+    """The folder on disk."""
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -69,9 +69,9 @@ class Store:
         return bool((self.sizes == self.sizes[:1]).all())
 
     def images(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Images `(B, 3, H, W)` uint8 where the pixels lie, and their `sizes` (B, 2) height, width, on the host.
+        """Images `(B, 3, H, W)` uint8 on the store's device, and their sizes (B, 2) height, width on the host.
 
-        H and W are the largest of the batch; smaller images lie in the upper left corner, zeros around them.
+        H and W are the largest of the batch; smaller images are in the upper left corner, padded with zeros.
         """
         sizes = torch.from_numpy(self.sizes[rows])
         if self.uniform:
@@ -83,10 +83,10 @@ class Store:
         return images, sizes
 
     def to(self, device: torch.device | str, rows: NDArray[np.int64]) -> Store:
-        """A store of these rows alone (row i of it is `rows[i]` of this one) whose pixels lie on `device`."""
+        """A store of these rows (its row i is `rows[i]` of this one) with its pixels on `device`."""
         offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
         pixels = torch.empty(int(offsets[-1]), dtype=torch.uint8, device=device)
-        for place, row in enumerate(rows.tolist()):  # one by one: never a second copy of everything in host memory
+        for place, row in enumerate(rows.tolist()):  # one by one, to avoid a second copy of everything in host memory
             pixels[offsets[place] : offsets[place + 1]] = self._image(row).flatten()
         return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.folder)
 
@@ -94,11 +94,11 @@ class Store:
         """Reads every pixel (of `rows`, or of all images); raises `DatasetError` naming the first damaged image."""
         for row in range(len(self)) if rows is None else rows.tolist():
             if checksum(self._image(row).cpu().numpy()) != self.checksums[row]:
-                raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be built anew")
+                raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be rebuilt")
 
     def _same_size_images(self, rows: NDArray[np.int64]) -> Tensor:
         images = self.pixels.view(len(self), 3, *self.sizes[0].tolist())
-        if images.device.type == "cpu":  # NumPy copies as fast and starts no threads, which cost dearly on busy cores
+        if images.device.type == "cpu":  # NumPy is as fast and starts no threads, which are costly on busy cores
             return torch.from_numpy(images.numpy()[rows])
         return images.index_select(0, torch.from_numpy(rows).to(images.device, non_blocking=True))
 
@@ -119,12 +119,12 @@ def default_cache() -> Path:
 def open_store(
     dataset: Dataset, size: int, rule: ResizeRule, cache: Path | None = None, on_progress: OnProgress | None = None
 ) -> Store:
-    """The decoded images of `dataset`, in its order; built now if they aren't in `cache` yet.
+    """The decoded images of `dataset`, in its order; the store is built if it isn't in `cache`.
 
-    `squash` makes every image size x size pixels; `short_side` makes the shorter side `size` and keeps the aspect.
-    Both resize as torchvision does: bilinear, antialiased. A second process that asks for the same store waits for
-    the first; a build that was killed is gone on with. Raises `DatasetError` for an image that can't be read, a cache
-    that can't be written or is too small, a damaged store.
+    `squash` makes every image size x size pixels; `short_side` makes the shorter side `size` and keeps the aspect
+    ratio. Both resize like torchvision, bilinear and antialiased. A second process that opens the same store waits for
+    the first; a killed build is resumed. Raises `DatasetError` for an image that can't be read, a cache that can't be
+    written or is too small, or a damaged store.
     """
     if size < 1 or rule not in ("squash", "short_side"):
         raise ValueError(f"a store needs a size of at least 1 and a rule squash or short_side, not {size} and {rule!r}")
@@ -151,11 +151,11 @@ def open_store(
 
 
 def store_key(dataset: Dataset, size: int, rule: ResizeRule) -> dict[str, Any]:
-    """All that decides the content of a store."""
+    """Everything that determines the content of a store."""
     return {
         "format": FORMAT,
         "split_hash": dataset.split_hash,
-        "order": _digest(dataset.paths),  # the split hash is that of a sorted table
+        "order": _digest(dataset.paths),  # the split hash ignores the order
         "content": dataset.content_key,
         "size": size,
         "rule": rule,
@@ -170,11 +170,11 @@ def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule) -> Tensor:
     """One decoded image `(H, W, 3)` as the store keeps it: uint8 `(3, h, w)`."""
     target = [size, size] if rule == "squash" else [size]
     small = functional.resize(torch.from_numpy(image).permute(2, 0, 1), target, antialias=True)
-    return torch.from_numpy(np.ascontiguousarray(small.numpy()))  # NumPy copies as fast, and starts no threads
+    return torch.from_numpy(np.ascontiguousarray(small.numpy()))  # NumPy is as fast and starts no threads
 
 
 def _open(folder: Path, key: dict[str, Any]) -> Store:
-    damaged = f"{folder} is damaged; delete this folder, it will be built anew"
+    damaged = f"{folder} is damaged; delete this folder, it will be rebuilt"
     try:
         record, table = read_record(folder), read_table(folder)
         flat = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
@@ -188,7 +188,7 @@ def _open(folder: Path, key: dict[str, Any]) -> Store:
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
         pixels = torch.from_numpy(flat)
     store = Store(pixels, offsets, sizes, table["checksum"], folder)
-    store.verify(np.random.default_rng().choice(len(store), min(len(store), LOOKED_AT), replace=False))
-    with contextlib.suppress(OSError):  # a cache that others own may be read, too
-        os.utime(folder / RECORD)  # when it was last used
+    store.verify(np.random.default_rng().choice(len(store), min(len(store), CHECKED_IMAGES), replace=False))
+    with contextlib.suppress(OSError):  # a cache owned by others can be read, too
+        os.utime(folder / RECORD)  # the time of last use
     return store

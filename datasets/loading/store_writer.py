@@ -1,12 +1,12 @@
-"""Writes the files of a store: whole or not at all, by one process at a time, going on where a killed build stopped.
+"""Writes the files of a store: completely or not at all, by one process at a time, resuming a killed build.
 
-    pixels.bin   the images one after another, uint8 `(3, h, w)` each
-    table.bin    one row per image (`ROW`), appended as the images are
-    store.json   the key; once all images are there also the table's hash
+    pixels.bin   the images in order, each uint8 `(3, h, w)`
+    table.bin    one row per image (`ROW`), appended together with the image
+    store.json   the key of the store and, once it is complete, the hash of the table
 
-Until it is whole the folder is called `.unfinished`, and its table is the journal of the build. A later build believes
-a row only if the pixels have the row's checksum and cuts both files behind the last one that has. So it doesn't matter
-when a build was killed, nor in which order its bytes reached the disk.
+An incomplete folder ends in `.unfinished`, and its table is the journal of the build. A resumed build accepts a row
+only if the pixels match its checksum, and truncates both files after the last such row. So it doesn't matter when
+a build was killed, or in which order its bytes reached the disk.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from datasets.interface import DatasetError, OnProgress
 
 PIXELS, TABLE, RECORD = "pixels.bin", "table.bin", "store.json"
 ROW = np.dtype([("height", "<u4"), ("width", "<u4"), ("checksum", "<u4")])
-"""A row of the table; the checksum is the CRC-32 of the image's pixels."""
+"""One row of the table; the checksum is the CRC-32 of the pixels."""
 UNFINISHED = ".unfinished"
 LOCK = ".lock"
 AHEAD = 8
-"""Images per thread that may wait to be written: enough for no thread to idle, few enough for any memory."""
+"""Decoded images per thread that may wait to be written: enough to keep threads busy, few enough to fit in memory."""
 SPACE_CHECK = 256
-"""Images between two looks at the free space."""
+"""Images between two checks of the free space."""
 
 Result = TypeVar("Result")
 
@@ -52,18 +52,18 @@ def build(
     image_bytes: int,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Writes `image(0)` … `image(count - 1)`, each uint8 `(3, h, w)`, and makes `folder` appear.
+    """Writes `image(0)` … `image(count - 1)`, each uint8 `(3, h, w)`, to the store `folder`.
 
-    `image` is called from several threads. `image_bytes` is the least that one image takes. A second process that
-    builds the same waits for the first. Raises `OSError` if something can't be written, also before the disk is full
-    where it can be foreseen; what was written until then serves the next build. A `DatasetError` of `image` leaves
-    nothing behind, since mending the image makes another key.
+    `image` is called from several threads. `image_bytes` is the minimum size of an image. A second process that builds
+    the same store waits for the first. Raises `OSError` if something can't be written, and beforehand if the disk is
+    going to be full; the next build continues from what was written. After a `DatasetError` of `image` nothing is
+    left, because repairing the image changes the key.
     """
     with FileLock(beside(folder, LOCK)):
         if folder.exists():  # another process may have built it while this one waited
             return
         unfinished = beside(folder, UNFINISHED)
-        if not _is_of(unfinished, key):
+        if not _has_key(unfinished, key):
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             _write_record(unfinished, {"key": key})
@@ -77,22 +77,22 @@ def build(
 
 
 def beside(folder: Path, suffix: str) -> Path:
-    """The path next to `folder` that has its name and `suffix`."""
+    """The path next to `folder` with `suffix` appended to its name."""
     return folder.with_name(folder.name + suffix)
 
 
 def finished_record(key: dict[str, Any], table: NDArray[np.void]) -> dict[str, Any]:
-    """What `store.json` of a whole store says, as JSON gives it back."""
+    """Content of `store.json` of a complete store, as read from JSON."""
     return _as_json({"key": key, "table": hashlib.sha256(table.tobytes()).hexdigest()})
 
 
 def read_record(folder: Path) -> Any:
-    """What `store.json` says. Raises `OSError` or `ValueError` if it isn't there or is no JSON."""
+    """Content of `store.json`. Raises `OSError` or `ValueError` if it is missing or invalid."""
     return json.loads((folder / RECORD).read_text(encoding="utf-8"))
 
 
 def read_table(folder: Path) -> NDArray[np.void]:
-    """The rows (`ROW`) of `table.bin`; part of a row at its end is left out."""
+    """The rows (`ROW`) of `table.bin`, without a partial row at the end."""
     return np.fromfile(folder / TABLE, dtype=ROW)
 
 
@@ -105,8 +105,8 @@ def _as_json(value: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(value, default=str))
 
 
-def _is_of(unfinished: Path, key: dict[str, Any]) -> bool:
-    """Whether a build of this very key began there."""
+def _has_key(unfinished: Path, key: dict[str, Any]) -> bool:
+    """Whether this is an unfinished store with this key."""
     try:
         record = read_record(unfinished)
     except (OSError, ValueError):
@@ -129,23 +129,23 @@ def _write_images(
     image_bytes: int,
     on_progress: OnProgress | None,
 ) -> None:
-    """Appends the images that aren't there yet, each with its row of the table."""
+    """Appends the missing images and their rows of the table."""
     with (unfinished / PIXELS).open("a+b") as pixels, (unfinished / TABLE).open("a+b") as table:
-        first, written = _keep_whole_images(pixels, table, count)
-        for row, (drawn, crc) in enumerate(_in_parallel(partial(_with_checksum, image), range(first, count)), first):
+        first, written = _truncate_to_valid_images(pixels, table, count)
+        for row, (decoded, crc) in enumerate(_in_parallel(partial(_with_checksum, image), range(first, count)), first):
             if (row - first) % SPACE_CHECK == 0:
                 _check_space(unfinished, (count - row) * max(image_bytes, written // max(row, 1)))
-            _append(pixels, drawn.data)
-            _append(table, np.array((*drawn.shape[1:], crc), dtype=ROW).tobytes())
-            written += drawn.nbytes
+            _append(pixels, decoded.data)
+            _append(table, np.array((*decoded.shape[1:], crc), dtype=ROW).tobytes())
+            written += decoded.nbytes
             if on_progress is not None:
                 on_progress(row + 1, count)
         _to_disk(pixels)
         _to_disk(table)
 
 
-def _keep_whole_images(pixels: BinaryIO, table: BinaryIO, count: int) -> tuple[int, int]:
-    """Cuts both files behind the last image that is whole; returns how many are, and their bytes."""
+def _truncate_to_valid_images(pixels: BinaryIO, table: BinaryIO, count: int) -> tuple[int, int]:
+    """Truncates both files after the last intact image; returns the number of intact images and their bytes."""
     left = pixels.seek(0, os.SEEK_END)
     pixels.seek(0)
     table.seek(0)
@@ -163,13 +163,13 @@ def _keep_whole_images(pixels: BinaryIO, table: BinaryIO, count: int) -> tuple[i
 
 
 def _append(file: BinaryIO, data: Any) -> None:
-    """To the system, so that it outlives this process."""
+    """Hands the data to the operating system, so that it survives this process."""
     file.write(data)
     file.flush()
 
 
 def _to_disk(file: Any) -> None:
-    """To the disk: after a power cut, too, a folder in its place is whole."""
+    """Forces the data to disk: a finished folder is complete even after a power cut."""
     file.flush()
     os.fsync(file.fileno())
 
@@ -181,14 +181,14 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 def _with_checksum(image: Callable[[int], NDArray[np.uint8]], row: int) -> tuple[NDArray[np.uint8], int]:
-    drawn = image(row)
-    return drawn, checksum(drawn)
+    decoded = image(row)
+    return decoded, checksum(decoded)
 
 
 def _in_parallel(work: Callable[[int], Result], rows: range) -> Iterator[Result]:
-    """`work` of each row, in order, on all usable cores.
+    """`work(row)` for each row, in order, on all usable cores.
 
-    Threads: decoding, resizing and checksums leave the interpreter free, and pixels needn't be sent to anyone.
+    In threads: decoding, resizing and checksums release the interpreter lock, and pixels need no copy to a process.
     """
     threads = joblib.cpu_count()
     waiting: deque[Future[Result]] = deque()

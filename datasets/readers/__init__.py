@@ -1,4 +1,4 @@
-"""One file per dataset: its files on disk -> a table of images, labels and splits.
+"""One file per dataset, which turns the files on disk into a table of images, labels and splits.
 
-A reader is found by being here. It may import the file formats, the bird drawings and the contract.
+A reader is found by being here. It may import `datasets.formats`, `datasets.drawing` and the dataset contract.
 """

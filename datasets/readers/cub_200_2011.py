@@ -1,8 +1,7 @@
 """Caltech-UCSD Birds-200-2011 (Wah et al., 2011), and any folder in its layout.
 
-The layout: the tables of `datasets.formats.text_tables`, with `classes.txt` (class, name) and
-`image_class_labels.txt` (id, class).
-Boxes and part points may be left out. Image ids are numbers with gaps allowed; classes are 1 .. K and become labels
+Layout: the tables of `datasets.formats.text_tables`, plus `classes.txt` (class id, name) and `image_class_labels.txt`
+(image id, class id). Boxes and part points are optional. Image ids may have gaps; class ids 1 .. K become the labels
 0 .. K-1.
 """
 
@@ -20,7 +19,7 @@ from datasets.release import Archive, Expected
 
 
 class CUB(ImageFiles, Dataset):
-    """The official split; boxes and part points where their files are there."""
+    """The official split, with boxes and part points if their files exist."""
 
     title = "Caltech-UCSD Birds-200-2011: 200 bird species, 5 994 train and 5 794 test photos"
     terms = "non-commercial research and education; the photographers keep their rights"
@@ -54,7 +53,7 @@ class CUB(ImageFiles, Dataset):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         tables = all((folder / name).is_file() for name in ("images.txt", "train_test_split.txt"))
-        return tables and not (folder / "hierarchy.txt").is_file()  # with one it is NABirds, whose class ids have gaps
+        return tables and not (folder / "hierarchy.txt").is_file()  # otherwise it is NABirds, whose class ids have gaps
 
     def _labels(self, tables: ImageTables) -> NDArray[np.int64]:
         labels = np.full(len(self.paths), -1, dtype=np.int64)

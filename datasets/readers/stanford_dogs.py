@@ -1,9 +1,9 @@
-"""Stanford Dogs (Khosla et al., 2011): breeds of dogs, cut out of ImageNet.
+"""Stanford Dogs (Khosla et al., 2011): dog breeds, a subset of ImageNet.
 
-The layout: `Images/n02085620-Chihuahua/n02085620_5927.jpg` …, `train_list.mat` and `test_list.mat` (file_list, labels
-from 1), and `Annotation/n02085620-Chihuahua/n02085620_5927` in the XML of PASCAL VOC, without a suffix.
+Layout: `Images/n02085620-Chihuahua/n02085620_5927.jpg` …, `train_list.mat` and `test_list.mat` (file_list, labels
+from 1), and `Annotation/n02085620-Chihuahua/n02085620_5927` in PASCAL VOC's XML, without a suffix.
 
-All images are from ImageNet's own training set: a backbone trained there has seen the test images, with their breeds.
+All images are from ImageNet's training set: a backbone pretrained on it has seen the test images with their labels.
 At least one file called .jpg is a PNG with transparency (n02105855_2933.jpg); see `datasets.formats.decode`.
 
 torchvision has no reader of this dataset.
@@ -29,7 +29,7 @@ LISTS = ("train_list.mat", "test_list.mat")
 
 
 class StanfordDogs(ImageFiles, Dataset):
-    """The official split. Of an image with several dogs, the box is that of the largest."""
+    """The official split. The box of an image with several dogs is that of the largest."""
 
     title = "Stanford Dogs: 120 breeds, 12 000 train and 8 580 test photos, all of them from ImageNet's training set"
     terms = "ImageNet's: non-commercial research and education; the photographers keep their rights"
@@ -82,8 +82,8 @@ class StanfordDogs(ImageFiles, Dataset):
         return (self.root / "Annotation").is_dir()
 
     @cached_property
-    def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # read when asked for: 20 580 small files
-        """`(N, 4)` x, y, width, height; None where there is no folder `Annotation`."""
+    def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]  # lazy: 20 580 small files
+        """`(N, 4)` x, y, width, height; None without the folder `Annotation`."""
         if not self.has_boxes:
             return None
         files = [self.root / "Annotation" / path.removesuffix(".jpg") for path in self.paths]
@@ -107,7 +107,7 @@ class StanfordDogs(ImageFiles, Dataset):
 
 
 def _labels(mat: MatFile) -> NDArray[np.int64]:
-    """`(N,)`, one for each file; the list counts from 1."""
+    """`(N,)` from 0, one per file; the list counts from 1."""
     labels = mat.integers("labels")
     images = len(mat.texts("file_list"))
     if len(labels) != images:
@@ -116,7 +116,7 @@ def _labels(mat: MatFile) -> NDArray[np.int64]:
 
 
 def _largest_box(file: Path) -> tuple[float, float, float, float]:
-    """x, y, width, height of the largest object of a VOC annotation, its numbers taken as edges."""
+    """x, y, width, height of the largest object of a VOC annotation, taking its numbers as edges."""
     try:
         objects = ElementTree.parse(file).iterfind("object/bndbox")
         edges = [[float(box.findtext(edge, "")) for edge in ("xmin", "ymin", "xmax", "ymax")] for box in objects]

@@ -1,11 +1,10 @@
-"""The embedded default: fine-grained birds drawn here, no download.
+"""The built-in default dataset: drawn fine-grained birds, no download.
 
-A class is a tuple of part styles (`PARTS` of `datasets.drawing.birds`) and nothing else: colours, pose, size, place,
-light, background and clutter are drawn anew for every image, from the same ranges for every class. One list of
-`CLASS_COUNT` classes exists; a dataset is a window of it. Going through the list, each step changes one part, the
-parts in turn, each to its next style: neighbours differ in one part, the next but one in two, and since every style
-comes back, no part alone tells a class from the others. The numbers of styles (3, 4, 5, 4, 3, 5, 3) stand in an order
-that makes all tuples of the list different; a part with a number of its own would not.
+A class is a tuple of part styles (`PARTS` of `datasets.drawing.birds`) and nothing else: colours, pose, size, position,
+light, background and clutter are random for every image, with the same ranges for every class. There is one list of
+`CLASS_COUNT` classes, and a dataset is a window of it. From one class to the next, one part changes to its next style,
+the parts in turn: neighbours differ in one part, classes two apart in two parts. Styles recur, so no single part
+identifies a class. The numbers of styles (3, 4, 5, 4, 3, 5, 3) are ordered so that all tuples of the list differ.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from datasets.drawing.birds import PARTS, Clutter, Colour, Scene
 from datasets.interface import Dataset, DatasetError, PartPoints
 
 CLASS_COUNT = len(PARTS) * math.lcm(*(len(styles) for styles in PARTS.values()))
-"""Length of the list of classes, after which it would begin again: 420."""
+"""Length of the list of classes before it would repeat: 420."""
 
 _PALETTE: tuple[Colour, ...] = (
     (44, 38, 36),
@@ -45,7 +44,7 @@ _PALETTE: tuple[Colour, ...] = (
     (96, 82, 112),
     (186, 206, 214),
 )
-"""Of birds, leaves and sky alike, so that a colour tells nothing."""
+"""Used for birds, leaves and sky alike, so that a colour carries no information."""
 
 
 def styles_of(class_id: int) -> tuple[str, ...]:
@@ -65,7 +64,7 @@ def _class_name(class_id: int) -> str:
 
 
 class _Draws:
-    """Random choices made from `random()` alone, whose stream Python promises to keep."""
+    """Random choices based on `random()` alone, whose stream Python guarantees across versions."""
 
     def __init__(self, *key: int | str) -> None:
         digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
@@ -75,11 +74,11 @@ class _Draws:
         return low + (high - low) * self.random()
 
     def whole(self, low: int, high: int) -> int:
-        """`low` .. `high`, both included."""
+        """A whole number from `low` to `high`, inclusive."""
         return low + int((high - low + 1) * self.random())
 
     def colour(self, away_from: tuple[Colour, ...] = (), contrast: float = 0) -> Colour:
-        """From the palette, slightly changed, as far in lightness as asked `away_from` the given colours."""
+        """A slightly varied colour of the palette that differs in lightness by `contrast` from those in `away_from`."""
         fits = [c for c in _PALETTE if all(abs(_lightness(c) - _lightness(other)) >= contrast for other in away_from)]
         furthest = max(_PALETTE, key=lambda c: min((abs(_lightness(c) - _lightness(o)) for o in away_from), default=0))
         red, green, blue = fits[self.whole(0, len(fits) - 1)] if fits else furthest
@@ -106,7 +105,7 @@ def _mixed(one: Colour, other: Colour, percent: int) -> Colour:
 
 
 def _draw_scene(styles: tuple[str, ...], draws: _Draws, difficulty: float) -> Scene:
-    """What varies for all classes alike; `difficulty` widens the ranges."""
+    """Draws everything that varies within a class; `difficulty` widens the ranges."""
     d = difficulty
     body = draws.colour()
     belly = _mixed(body, draws.colour(), 30)
@@ -156,15 +155,15 @@ def _draw_scene(styles: tuple[str, ...], draws: _Draws, difficulty: float) -> Sc
 
 
 class Synthetic(Dataset):
-    """`classes` kinds of birds from number `first_class` on, drawn when asked for.
+    """`classes` kinds of birds starting at number `first_class`, drawn on request.
 
-    `size` is the side of the pictures in pixels. `difficulty` runs from 0 (upright birds in the middle, bold marks,
-    calm background) to 1 (marks two thirds as large and fainter, any pose the frame allows, thick clutter, leaves
-    before the bird, blur, noise). At 0 the pose hardly varies and raw pixels give the class away: good for a first
-    look at a method, not for comparing two; from the default on they don't.
+    `size` is the side of the images in pixels. `difficulty` ranges from 0 (upright birds in the centre, bold marks,
+    calm background) to 1 (marks two thirds as large and fainter, any pose that fits the frame, dense clutter, leaves in
+    front of the bird, blur, noise). At 0 the pose hardly varies, and a linear classifier of raw pixels can tell classes
+    apart: good for a first look at a method, not for comparing methods. From the default difficulty on it can't.
 
-    Class k is the same bird, with the same pictures, in every window that holds it, and the first pictures of a long
-    series are the same as those of a short one.
+    Class k has the same images in every window that contains it, and a larger number of images per class starts with
+    the images of a smaller one.
 
     Raises `DatasetError` for an option outside its range.
     """
@@ -203,19 +202,19 @@ class Synthetic(Dataset):
         self.paths = tuple(f"{split}/{self.classes[label]}/{n:04d}.png" for split, label, n in rows)
 
     def scene(self, index: int) -> Scene:
-        """The drawing record of image `index`: all that decides its pixels, besides the size."""
+        """The scene of image `index`: everything that determines its pixels besides the size."""
         class_id = self.first_class + int(self.labels[index])
         split = "train" if self.is_train[index] else "test"
         draws = _Draws(self.seed, class_id, split, self._numbers[index])
         return _draw_scene(styles_of(class_id), draws, self.difficulty)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Image `index`, drawn now: RGB `(size, size, 3)`."""
+        """Draws image `index`: RGB `(size, size, 3)`."""
         return birds.draw(self.scene(index), self.size)
 
     @cached_property
     def _geometry(self) -> tuple[NDArray[np.float32], PartPoints]:
-        """Boxes and part points of all images, laid out without painting (about a millisecond an image)."""
+        """Boxes and part points of all images, without painting (about a millisecond per image)."""
         layouts = [birds.lay_out(self.scene(index), self.size) for index in range(len(self))]
         boxes = np.array([layout.box for layout in layouts], dtype=np.float32)
         xy = np.stack([layout.points for layout in layouts]).astype(np.float32)
@@ -232,12 +231,12 @@ class Synthetic(Dataset):
 
     @property
     def boxes(self) -> NDArray[np.float32]:  # type: ignore[override]
-        """(N, 4) x, y, width, height in pixels of the bird, cut at the frame."""
+        """(N, 4) x, y, width, height of the bird in pixels, clipped to the frame."""
         return self._geometry[0]
 
     @property
     def parts(self) -> PartPoints:  # type: ignore[override]
-        """One point per part; not visible where the frame cuts it off or a leaf lies on it."""
+        """One point per part; invisible if outside the frame or covered by a leaf."""
         return self._geometry[1]
 
     @property

@@ -1,11 +1,11 @@
-"""WebFG-496 (Sun et al., ICCV 2021): images that a web search found for the classes of three clean datasets.
+"""WebFG-496 (Sun et al., ICCV 2021): web images for the classes of three clean datasets.
 
-The layout: `web-<subset>/{train,val}/<class>/*` for the subsets bird, aircraft and car, read as any class folders are
-(see `datasets.readers.folder`): classes in the order of their sorted names, and `val`, the clean test images of
-CUB-200-2011, FGVC-Aircraft and Stanford Cars, as the test set. There is no validation split. About a third of the train
-labels are wrong, which is the point of it; what the original datasets have for training must stay out.
+Layout: `web-<subset>/{train,val}/<class>/*` for the subsets bird, aircraft and car, read like any class folders
+(`datasets.readers.folder`): classes are sorted by name. The test set is `val`, the clean test images of CUB-200-2011,
+FGVC-Aircraft and Stanford Cars; there is no validation split. About a third of the training labels are wrong, which is
+the point of the dataset. The training images of the clean datasets must not be used.
 
-Papers train one model for each subset and average the three accuracies, so a subset has to be named.
+Papers train one model per subset and average the three accuracies, so a subset has to be named.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class WebFG496(Folder):
         return any((folder / f"web-{subset}").is_dir() for subset in EXPECTED)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Image `index` as RGB `(H, W, 3)`; a train JPEG that was cut short when it was crawled is grey where it ends.
+        """Image `index` as RGB `(H, W, 3)`; the missing part of a truncated training JPEG is grey.
 
-        Raises `DatasetError` for anything else that can't be decoded, and for every damaged test image.
+        Raises `DatasetError` for any other file that can't be decoded, and for every damaged test image.
         """
         file = self.root / self.paths[index]
         try:
@@ -85,8 +85,8 @@ class WebFG496(Folder):
 
 
 def _decode_cut_jpeg(file: Path) -> NDArray[np.uint8] | None:
-    """What there is of a JPEG that ends too early, as all who use these images see it (Pillow's
-    `LOAD_TRUNCATED_IMAGES`, which is a switch of the whole process and not of one file); None if there is nothing."""
+    """The decoded part of a truncated JPEG, as with Pillow's `LOAD_TRUNCATED_IMAGES`, which papers use but which is
+    a setting of the whole process; None if nothing can be decoded."""
     try:
         with Image.open(io.BytesIO(file.read_bytes() + END_OF_JPEG), formats=["JPEG"]) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))

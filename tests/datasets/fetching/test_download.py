@@ -19,7 +19,7 @@ from tests.helpers.file_server import Answer, FileServer
 def test_dropped_connections_are_taken_up_where_they_broke(
     tmp_path: Path, server: FileServer, get: Callable[..., Notes]
 ) -> None:
-    # More drops than tries in a row are allowed: each brings something new.
+    # More drops than attempts are allowed in a row: each brings new data.
     drops = [Answer(GOOD, sends=20_000)] * 6
     get(mini(server.serve("/mini", *drops, Answer(GOOD))))
     assert whole(tmp_path / "data")
@@ -63,12 +63,12 @@ def test_a_file_whose_version_is_not_known_is_fetched_from_its_beginning(
     assert server.ranges == [None, None]
 
 
-def test_a_server_that_brings_nothing_is_given_up_after_some_tries(
+def test_a_server_that_brings_nothing_is_given_up_after_some_attempts(
     tmp_path: Path, server: FileServer, get: Callable[..., Notes]
 ) -> None:
     # Without ranges every try begins anew and ends no further: no progress, though bytes arrive.
     url = server.serve("/mini", Answer(GOOD, sends=1000, knows_ranges=False))
-    with pytest.raises(FetchError, match=r"/mini: the connection broke off after 1000 of \d+ bytes \(4 tries\)"):
+    with pytest.raises(FetchError, match=r"/mini: the connection was lost after 1000 of \d+ bytes \(4 attempts\)"):
         get(mini(url))
     assert len(server.requests) == 4, "one that brought something new, and one after each of three pauses"
     assert not (tmp_path / "data" / "mini").exists()
@@ -104,7 +104,10 @@ def test_a_wrong_file_is_named_removed_and_the_next_mirror_tried(
     bad, good = server.serve("/bad", Answer(WRONG)), server.serve("/good", Answer(GOOD))
     notes = get(mini(bad, good))
     assert whole(tmp_path / "data")
-    assert f"{bad}: has SHA-256 {sha256(WRONG)}, {sha256(GOOD)} was expected; what came was removed" in notes.lines
+    assert (
+        f"{bad}: has SHA-256 {sha256(WRONG)}, {sha256(GOOD)} was expected; the downloaded file was removed"
+        in notes.lines
+    )
     assert [path.name for path in (tmp_path / "data" / ".downloads").glob("*.part*")] == []
 
 
@@ -141,7 +144,7 @@ def test_a_file_of_another_size_is_refused_before_it_is_downloaded(
 def test_a_web_page_in_place_of_an_archive_is_refused_with_its_title(
     tmp_path: Path, server: FileServer, get: Callable[..., Notes], page: Answer
 ) -> None:
-    with pytest.raises(FetchError, match=r"/mini: a web page came in place of the file \(We have moved & gone\)"):
+    with pytest.raises(FetchError, match=r"/mini: a web page was sent instead of the file \(We have moved & gone\)"):
         get(mini(server.serve("/mini", page), archive=None))
     assert not (tmp_path / "data" / "mini").exists()
 

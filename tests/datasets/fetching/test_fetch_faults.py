@@ -49,7 +49,7 @@ def test_a_disk_that_fills_up_while_downloading_leaves_a_part_that_is_gone_on_fr
 ) -> None:
     reader = mini(server.serve("/mini", Answer(GOOD)))
     largest_file(100_000)
-    with pytest.raises(FetchError, match=r"File too large; mend that, and the same command goes on") as caught:
+    with pytest.raises(FetchError, match=r"File too large; fix that, and the same command resumes") as caught:
         get(reader)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "data" / "mini").exists()
@@ -133,7 +133,7 @@ def test_two_processes_that_fetch_at_once_download_once(
     tmp_path: Path, server: FileServer, get: Callable[..., Notes]
 ) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=100_000, stalls=True))
-    # Both are past their imports before one begins: it tries again when its server has been silent for half a minute.
+    # Both are past their imports before one begins: it retries when the server has been silent for half a minute.
     with child(url, tmp_path / "data") as first, child(url, tmp_path / "data") as second:
         go(first)
         wait_until(lambda: len(server.requests) == 1)

@@ -109,7 +109,7 @@ def test_how_many_images_a_cpu_keeps_in_its_cache_changes_nothing(monkeypatch: p
     batch = batch_of(photos(7))
     plain = train_batch(batch, EVERYTHING, 48, seeded())
     for count in (1, 3, 100):
-        monkeypatch.setattr(augment, "IN_CACHE", count)
+        monkeypatch.setattr(augment, "CPU_CHUNK", count)
         assert torch.equal(train_batch(batch, EVERYTHING, 48, seeded()), plain)
 
 

@@ -149,12 +149,12 @@ def test_the_devkits_unlabelled_test_annotations_are_recognised(cars: Path) -> N
     (cars / "cars_test_annos_withlabels.mat").unlink()
     fails("stanford_cars", cars.parent, r"withlabels.mat is missing \(the devkit's cars_test_annos.mat has no labels\)")
     (cars / "devkit" / "cars_test_annos.mat").rename(cars / "cars_test_annos_withlabels.mat")
-    fails("stanford_cars", cars.parent, r"withlabels.mat has no labels: it is the devkit's .* by another name")
+    fails("stanford_cars", cars.parent, r"withlabels.mat has no labels: it is the devkit's .*, renamed")
 
 
 def test_annotations_of_the_other_layout_dont_stand_in_for_a_devkit(cars: Path) -> None:
     (cars / "devkit" / "cars_meta.mat").rename(cars / "cars_annos.mat")
-    fails("stanford_cars", cars.parent, r"devkit/cars_meta.mat is missing; .*cars_annos.mat doesn't stand in")
+    fails("stanford_cars", cars.parent, r"devkit/cars_meta.mat is missing; .*cars_annos.mat can't replace it")
 
 
 def test_missing_cars_are_named_and_counted(cars: Path) -> None:
