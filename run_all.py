@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli import data_commands, list_commands, result_commands, run_commands, terminal
+from benchmarks.cli import data_commands, list_commands, new_command, result_commands, run_commands, terminal
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
 from benchmarks.cli.terminal import line, lines
@@ -68,6 +68,7 @@ def quick(context: typer.Context) -> FinishedPlan | None:
 for verbs in run_commands, result_commands, list_commands:
     app.add_typer(verbs.app)
 app.add_typer(data_commands.app, name="data")
+app.add_typer(new_command.app, name="new")
 
 
 @app.command()

@@ -206,11 +206,9 @@ class Backbone(nn.Module):
         self.attention_taps = [tap for tap in self.taps if tap in swin_attention.TAPS]
         if self.attention_taps:  # before the strides are checked: that the network is no Swin is the clearer error
             swin_attention.keep(net)
-        unknown = [tap for tap in self.taps if isinstance(tap, int) and tap not in strides]
-        if unknown:
-            raise BackboneError(
-                f"{type(net).__name__} has no map of stride {unknown[0]}; it has {sorted(set(strides))}"
-            )
+        absent = [tap for tap in self.taps if isinstance(tap, int) and tap not in strides]
+        if absent:
+            raise BackboneError(f"{type(net).__name__} has no map of stride {absent[0]}; it has {sorted(set(strides))}")
         # The deepest map of a stride is the one papers mean: relu5_3 of VGG-16, Mixed_6e of Inception-v3.
         self.deepest: dict[Tap, int] = {stride: index for index, stride in enumerate(strides)}
         self.by_module = any(isinstance(tap, str) and tap not in ("final", *swin_attention.TAPS) for tap in self.taps)
