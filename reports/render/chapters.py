@@ -51,7 +51,7 @@ JOBS = (
 ATTENTION = Chapter(
     "attention",
     "Attention",
-    "Does a method attend to the bird and its parts, or to the background?",
+    "Does a method attend to the object and its parts, or to the background?",
     ("localisation", "part_hits"),
     (GALLERIES,),
 )

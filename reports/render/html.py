@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports.cell_format import DASH, Column, one_line
 from reports.contents import Report, SavedFigure, Table
+from reports.figures.select import KINDS
 from reports.groups import hardware_name, job, value_of
 from reports.render.chapters import ALWAYS, GALLERIES, Chapter, chapters
 from reports.render.html_figures import Embedder
@@ -112,7 +113,7 @@ def _chapter(
         "chapter": chapter,
         "tables": [(table, [_page_table(*part, sources) for part in _parts(table)]) for table in shown],
         "figures": [
-            (kind.replace("_", " ").capitalize(), [embed(figure) for figure in figures[kind]])
+            (KINDS.get(kind, kind.capitalize()), [embed(figure) for figure in figures[kind]])
             for kind in chapter.figures
             if kind in figures
         ],

@@ -69,7 +69,9 @@ def records_data(records: Sequence[Record], files: RunFiles) -> dict[str, Any]:
 
 def _label(record: Record) -> str:
     names = " ".join(str(value) for key in ("method", "variant") if not absent(value := value_of(record, key)))
-    return f"{names}, profile" if job(record) == "profile" else f"{names}, seed {record.run.get('seed', DASH)}"
+    if job(record) == "profile":
+        return f"{names}, profile" + (f", repeat {repeat}" if (repeat := record.run.get("repeat")) else "")
+    return f"{names}, seed {record.run.get('seed', DASH)}"
 
 
 def _parts(record: Record, files: RunFiles, epochs: int) -> Iterator[Part]:
