@@ -1,4 +1,7 @@
-"""Datasets by name. A reader is a module in `readers/` that defines one `Dataset`; it is found by being there."""
+"""Opens datasets by name. A reader is a module in `readers/` that defines one `Dataset`; it is found by being there.
+
+Importing this package and opening a dataset loads neither torch nor pandas.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ __all__ = [
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
-class UnknownDataset(DatasetError):  # noqa: N818 - reads as what it is
-    """No reader and no folder has this name; `choices` are the names that would open."""
+class UnknownDataset(DatasetError):  # noqa: N818 - clear without the suffix Error
+    """No reader and no folder has this name; `choices` are the names that can be opened."""
 
     def __init__(self, name: str, choices: list[str], searched: Path | None) -> None:
         self.choices = choices
@@ -42,7 +45,7 @@ class UnknownDataset(DatasetError):  # noqa: N818 - reads as what it is
 
 @cache
 def reader_classes() -> dict[str, type[Dataset]]:
-    """Module name -> its `Dataset`. A module that defines none is no reader; one that defines several is an error."""
+    """Module name -> its `Dataset`. A module without one is ignored; one with several raises `TypeError`."""
     found = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent / "readers")]):
         defined = _defined_datasets(importlib.import_module(f"{__name__}.readers.{module.name}"))
@@ -54,7 +57,7 @@ def reader_classes() -> dict[str, type[Dataset]]:
 
 
 def available(root: Path | None) -> list[str]:
-    """Names that `open_dataset` would open: readers without files first, then what lies below `root`."""
+    """Names that `open_dataset` can open: readers without files, then the folders below `root`."""
     names = [name for name, reader in reader_classes().items() if not _needs_folder(reader)]
     if root is None or not root.is_dir():
         return names
@@ -64,15 +67,15 @@ def available(root: Path | None) -> list[str]:
 
 
 def known(root: Path | None) -> list[str]:
-    """All names there are: those of `available`, then the readers whose files aren't there yet."""
+    """All names: those of `available`, then the readers whose files are missing."""
     there = available(root)
     return there + [name for name, reader in reader_classes().items() if reader.folder and name not in there]
 
 
 def reader_of(name: str) -> tuple[str, type[Dataset]]:
-    """Name and reader of a dataset with a fixed folder, by its own name or the folder's.
+    """Name and reader of a dataset with a fixed folder, given its name or that of the folder.
 
-    Raises `DatasetError` with the nearest for any other name.
+    Raises `DatasetError` with the nearest name for any other.
     """
     fixed = {key: reader for key, reader in reader_classes().items() if reader.folder}
     if (own := _canonical(name)) not in fixed:
@@ -85,11 +88,11 @@ def reader_of(name: str) -> tuple[str, type[Dataset]]:
 def open_dataset(
     name: str, root: Path | None = None, options: Mapping[str, Any] = NO_OPTIONS, complete: bool = True
 ) -> Dataset:
-    """The dataset of this name, its table checked; with `complete`, all its image files are there.
+    """Opens a dataset and checks its table and, with `complete`, that all image files exist.
 
-    A name is that of a reader (one that needs no files, or has a fixed folder below `root`), or of any folder below
-    `root` whose layout a reader recognises. `options` go to the reader. Raises `UnknownDataset` with the choices, or
-    `DatasetError` for an unknown option, a missing folder or whatever the reader finds wrong.
+    `name` is a reader that needs no files or has a fixed folder below `root`, or any folder below `root` whose layout
+    a reader recognises. `options` are passed to the reader. Raises `UnknownDataset` with the choices, or `DatasetError`
+    for an unknown option, a missing folder or any fault the reader finds.
     """
     reader, folder = _resolve(name, root)
     _check_options(name, reader, options)
@@ -102,7 +105,7 @@ def open_dataset(
 
 
 def _canonical(name: str) -> str:
-    """One dataset, one name: a reader's own, also where it was asked for by its folder's."""
+    """The reader's own name, also if the dataset was requested by the name of its folder."""
     return next((own for own, reader in reader_classes().items() if reader.folder == name), name)
 
 
@@ -141,7 +144,7 @@ def _require_files(dataset: Dataset) -> None:
 
 
 def _recognising(folder: Path) -> list[str]:
-    """Names of the readers that know this folder's layout."""
+    """Names of the readers that recognise this folder's layout."""
     return [name for name, reader in reader_classes().items() if _needs_folder(reader) and reader.recognises(folder)]
 
 
@@ -157,7 +160,7 @@ def _defined_datasets(module: ModuleType) -> list[type[Dataset]]:
 
 
 def _needs_folder(reader: type[Dataset]) -> bool:
-    """A reader whose `folder` may be left out draws its images itself."""
+    """A reader whose argument `folder` is optional draws its images itself."""
     return inspect.signature(reader).parameters["folder"].default is inspect.Parameter.empty
 
 

@@ -1,7 +1,7 @@
-"""Images per second of augmentation: the batch at once against torchvision's v2, which takes image by image.
+"""Images per second of augmentation: a whole batch at once, compared with torchvision's v2 image by image.
 
-Every operation with parameters that differ from sample to sample, and all that the methods' recipes do to an image. On
-a CUDA GPU both work there, on whole batches of 448 px; on a CPU on small ones.
+Measures each operation with parameters that differ between samples, and the augmentation of each method's recipe. Both
+run on a CUDA GPU with batches at 448 px, or on a CPU with small ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.helpers.speed import CUDA, DEVICE, finish, seconds
 BATCH, STORED, SIZE = (64, 512, 448) if CUDA else (32, 256, 224)
 BILINEAR = v2.InterpolationMode.BILINEAR
 OF_LEVELS, OF_FLOATS = 1.01, 1e-4
-"""Greatest difference from torchvision's pixels: in levels of 255, and where they are floats of another scale."""
+"""Largest difference from torchvision's pixels: in levels of 255, and for floats of another scale."""
 
 
 def photos() -> Tensor:
@@ -39,12 +39,12 @@ def photos() -> Tensor:
 
 
 def spread(low: float, high: float) -> Tensor:
-    """Parameters (BATCH,) that go from `low` to `high`."""
+    """Parameters (BATCH,) from `low` to `high`."""
     return torch.linspace(low, high, BATCH)
 
 
 def measure(benchmark: Any, ours: Callable[[], object], torchvisions: Callable[[], object]) -> None:
-    """Times both in turns and notes their images per second."""
+    """Times both in turns and records their images per second."""
 
     def work() -> None:
         ours()
@@ -118,7 +118,7 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[..., Te
         CORNERS,
     ),
 }
-"""Ours of a batch, torchvision's of an image, and what is given to both beside uint8 pixels, a row for each sample."""
+"""Our function of a batch, torchvision's of an image, and the parameters of both, one row per sample."""
 
 
 @pytest.mark.benchmark(group=f"augmentation, {BATCH} images of {STORED} px")
@@ -140,7 +140,7 @@ def test_operation(benchmark: Any, name: str) -> None:
 
 
 def transform_of(settings: Augment) -> v2.Compose:
-    """torchvision's transform with these settings, of one uint8 image."""
+    """torchvision's transform of one uint8 image with these settings."""
     crops: dict[str, v2.Transform] = {
         "random": v2.RandomCrop(SIZE),
         "resized": v2.RandomResizedCrop(SIZE, settings.scale, settings.ratio),
@@ -192,7 +192,7 @@ def test_recipe(benchmark: Any, name: str) -> None:
     )
 
 
-@pytest.mark.skipif(not CUDA, reason="a CPU has nothing to wait for; tests/ prove the same on a device without values")
+@pytest.mark.skipif(not CUDA, reason="a CPU has nothing to wait for; tests/ check the same on the meta device")
 def test_no_wait_for_the_gpu() -> None:
     batch = Batch(photos(), WHOLE, torch.zeros(BATCH, dtype=torch.long, device=DEVICE), np.arange(BATCH))
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Benchmarks run only when they are asked for, and then all of them are found, those of the methods included."""
+"""With --benchmark-only all speed benchmarks are found, those of the methods included."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Images per second from the files to augmented batches on the device, by every way, whole and in its stages.
+"""Images per second from files to augmented batches on the device, for every feed mode, in total and by stage.
 
-On a GPU where there is one. Peers feed a training by `ImageFolder`, Pillow and a `DataLoader`: here its worker
-processes are kept over the epochs, as is best for it, and the photos are as large as those of CUB-200-2011. Whatever is
-compared is timed in turns, so that a busy machine is busy for all.
+Uses a GPU if there is one. Other benchmarks feed a training with `ImageFolder`, Pillow and a `DataLoader`; here its
+worker processes persist over epochs, which is best for it, and photos are as large as those of CUB-200-2011.
+Alternatives are timed in turns, so that a busy machine affects all of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from results.settings import FeedMode
 from tests.helpers.speed import CUDA, DEVICE, finish, seconds
 
 PHOTOS, BATCH, STORED, CROP = 128, 32, 256, 224
-WAYS: tuple[FeedMode, ...] = ("resident", "pinned", "mapped", "streamed")
+FEED_MODES: tuple[FeedMode, ...] = ("resident", "pinned", "mapped", "streamed")
 AUGMENT = {
     "random": Augment(),
     "resized": Augment(crop="resized"),
@@ -70,7 +70,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def peers(photos: Dataset) -> dict[str, Callable[[], None]]:
-    """An epoch of the data loader with each of its augmentations."""
+    """An epoch of the data loader for each augmentation."""
     return {name: peers_epoch(photos, crop) for name, crop in PEERS.items()}
 
 
@@ -109,12 +109,17 @@ def measure(benchmark: Any, epoch: Callable[[], None], images: int) -> None:
 
 @pytest.mark.benchmark(group="feed and augment 224 px")
 @pytest.mark.parametrize("settings", AUGMENT)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("feed_mode", FEED_MODES)
 def test_feed_and_augmentation(
-    benchmark: Any, photos: Dataset, cache: Path, peers: dict[str, Callable[[], None]], way: FeedMode, settings: str
+    benchmark: Any,
+    photos: Dataset,
+    cache: Path,
+    peers: dict[str, Callable[[], None]],
+    feed_mode: FeedMode,
+    settings: str,
 ) -> None:
-    """Every way, against the data loader where that does the same; aimed at: 5 times as fast from the store."""
-    source = open_source(photos, STORED, "squash", DEVICE, way, cache)
+    """Every feed mode against the data loader, where it does the same. The aim is 5 times its speed from the store."""
+    source = open_source(photos, STORED, "squash", DEVICE, feed_mode, cache)
     feed = Feed(source, photos.split(0)["train"], photos.labels, BATCH)
 
     def epoch() -> None:
@@ -129,7 +134,7 @@ def test_feed_and_augmentation(
 
 @pytest.mark.benchmark(group="feed and augment 224 px, stage by stage")
 def test_stages(benchmark: Any, photos: Dataset, cache: Path) -> None:
-    """Images/s of each stage by itself."""
+    """Images/s of each stage on its own."""
     store = open_store(photos, STORED, "squash", cache)
     rows = photos.split(0)["train"][:BATCH]
     host, _ = store.images(rows)
@@ -155,7 +160,7 @@ def test_stages(benchmark: Any, photos: Dataset, cache: Path) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Random pixels at the size of a training, memory-mapped."""
+    """Random pixels at the size of a real training, memory-mapped."""
     _, _, size, _, count = TRAINING
     file = tmp_path_factory.mktemp("large") / "pixels.bin"
     generator = np.random.default_rng(0)
@@ -175,25 +180,25 @@ SOURCES: dict[str, Callable[[Store, torch.device], Source]] = {
 }
 
 
-def feed_of(store: Store, way: str) -> Feed:
+def feed_of(store: Store, feed_mode: str) -> Feed:
     _, _, _, size, count = TRAINING
-    return Feed(SOURCES[way](store, DEVICE), np.arange(count), np.arange(count) % 200, size)
+    return Feed(SOURCES[feed_mode](store, DEVICE), np.arange(count), np.arange(count) % 200, size)
 
 
 @pytest.mark.benchmark(group="crops at the size of a training")
-@pytest.mark.parametrize("way", SOURCES)
-def test_crops(benchmark: Any, large: Store, way: str) -> None:
-    """Random crop, flip, normalise at 448 px on a GPU; aimed at there: 30 000 a second from resident images."""
-    feed = feed_of(large, way)
+@pytest.mark.parametrize("feed_mode", SOURCES)
+def test_crops(benchmark: Any, large: Store, feed_mode: str) -> None:
+    """Random crop, flip and normalisation, at 448 px on a GPU. The aim there is 30 000 images/s in resident mode."""
+    feed = feed_of(large, feed_mode)
     measure(benchmark, lambda: use_up(augmented(feed, Augment(), TRAINING[1])), len(feed.rows))
 
 
 @pytest.mark.benchmark(group="training epoch")
-@pytest.mark.parametrize("way", SOURCES)
-def test_training_epoch_against_one_batch_that_never_changes(benchmark: Any, large: Store, way: str) -> None:
-    """What the feed costs a training; aimed at on a GPU: 3 % resident, 10 % pinned."""
+@pytest.mark.parametrize("feed_mode", SOURCES)
+def test_training_epoch_against_one_batch_that_never_changes(benchmark: Any, large: Store, feed_mode: str) -> None:
+    """The cost of the feed in a training. The aim on a GPU is 3 % in resident and 10 % in pinned mode."""
     backbone, image_size, *_ = TRAINING
-    feed = feed_of(large, way)
+    feed = feed_of(large, feed_mode)
     method = Plain(TimmBackbones(backbone, image_size), 200).to(DEVICE).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-6, momentum=0.9)
     constant = next(augmented(feed, Augment(), image_size)).contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""Images per second from JPEG files to the decoded store, against what peers do every epoch; opening and verifying.
+"""Speed of building the decoded store, compared with decoding in every epoch, and of opening and verifying it.
 
-The photos are as large as those of CUB-200-2011 (500 x 375 px, about 60 kB) and all read from the page cache. All ways
-of decoding get the same threads.
+Photos are as large as those of CUB-200-2011 (500 x 375 px, about 60 kB) and are read from the page cache. All decoders
+use the same number of threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding 
 
 
 class Photos(Dataset):
-    """`count` images, the same few files again and again."""
+    """`count` images from a few files."""
 
     title = "photos with as much detail as real ones"
 
@@ -58,7 +58,7 @@ def photos(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def measure(benchmark: Any, work: Callable[[], Iterable[Any]], images: int) -> None:
-    """All images, some times over; images per second of the median go into the record."""
+    """Processes all images several times; records images/s from the median."""
 
     def all_images() -> None:
         for _ in work():
@@ -84,7 +84,7 @@ def test_build_of_a_store(benchmark: Any, photos: Photos, tmp_path: Path, rule: 
 
 @pytest.mark.benchmark(group="photos to 256 px")
 def test_pillow_and_torchvision_transforms(benchmark: Any, photos: Photos) -> None:
-    """As peers do it, and without keeping the pixels anywhere."""
+    """As usual elsewhere, without storing the pixels."""
     transform = v2.Compose([v2.Resize((SIZE, SIZE)), v2.PILToTensor()])
     measure(benchmark, lambda: in_threads(lambda file: transform(Image.open(file).convert("RGB")), photos), len(photos))
 
@@ -102,7 +102,7 @@ def test_pillow(benchmark: Any, photos: Photos) -> None:
 @pytest.mark.benchmark(group="decode photos")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="nvJPEG needs a CUDA device")
 def test_nvjpeg_in_batches(benchmark: Any, photos: Photos) -> None:
-    """Not used for stores (see `datasets.loading.store`); what that costs in time, and what it spares in pixels."""
+    """Not used for stores (see `datasets.loading.store`): the speed lost and the difference in pixels avoided."""
     encoded = [torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8) for file in photos.files]
 
     def decode_all() -> Iterator[list[torch.Tensor]]:
@@ -119,7 +119,7 @@ def test_nvjpeg_in_batches(benchmark: Any, photos: Photos) -> None:
 
 @pytest.mark.benchmark(group="open and verify a store")
 def test_opening_as_many_images_as_cub_has(benchmark: Any, photos: Photos, tmp_path: Path) -> None:
-    """With all that a new process computes: the table's hashes. Of 4 px, so that reading pixels hardly counts."""
+    """Includes the hashes of the table. Images have 4 px, so reading pixels takes hardly any time."""
     file = tmp_path / "small.jpg"
     Image.fromarray(photos.image(0)[:8, :8]).save(file)
 
@@ -132,7 +132,7 @@ def test_opening_as_many_images_as_cub_has(benchmark: Any, photos: Photos, tmp_p
 
 @pytest.mark.benchmark(group="open and verify a store")
 def test_opening_large_images(benchmark: Any, photos: Photos, tmp_path: Path) -> None:
-    """Of 512 px: reading the pixels of the images looked at is most of it."""
+    """At 512 px, reading the pixels of the checked images takes most of the time."""
     open_store(photos, 512, "short_side", tmp_path)
     assert len(benchmark(open_store, photos, 512, "short_side", tmp_path)) == len(photos)
 

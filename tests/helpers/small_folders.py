@@ -1,21 +1,33 @@
-"""Folders of small images, as people and releases have them."""
+"""Small image folders in the layouts of people and releases, and what opening a faulty one must raise."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from PIL import Image
 
+from datasets import DatasetError, open_dataset
 
-def draw(path: Path, size: tuple[int, int] = (12, 10), colour: str = "green") -> None:
+
+def draw(path: Path, size: tuple[int, int] = (12, 10), mode: str = "RGB", kind: str | None = None) -> None:
+    """An image of one colour, in the format `kind` or that of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new(mode, size, 90 if mode in ("L", "P") else "green").save(path, kind)
 
 
 def change(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
+
+
+def fails(name: str, root: Path, message: str, options: dict[str, Any] | None = None) -> None:
+    """Opening the dataset raises `DatasetError` in one line that matches `message`."""
+    with pytest.raises(DatasetError, match=message) as caught:
+        open_dataset(name, root, options or {})
+    assert "\n" not in str(caught.value)
 
 
 def cub_like(folder: Path) -> Path:

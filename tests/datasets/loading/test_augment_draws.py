@@ -177,6 +177,9 @@ def test_probabilities_are_those_of_the_settings() -> None:
 
 # Settings
 
+WRONG_POLICIES = [{"name": "autoaugment"}, {"operations": 0}, {"operations": 5}, {"magnitude": 31}, {"bins": 10}]
+WRONG_MIXING = [{"mixup": -1}, {"cutmix": -0.1}, {"probability": 1.1}, {"epochs": 0}, {"alpha": 1}]
+
 
 @pytest.mark.parametrize(
     "wrong",
@@ -191,12 +194,14 @@ def test_probabilities_are_those_of_the_settings() -> None:
         {"crop": "middle"},
         {"erase": -1},
         {"flipp": 0.5},
-        {"policy": {"name": "autoaugment"}},
-        {"mixing": {"mixup": -1}},
+        *({"policy": wrong} for wrong in WRONG_POLICIES),
+        *({"mixing": wrong} for wrong in WRONG_MIXING),
     ],
 )
 def test_settings_out_of_range_or_unknown_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(wrong))):
+    (setting, value), *_ = wrong.items()
+    setting = f"{setting}.{next(iter(value))}" if isinstance(value, dict) else setting
+    with pytest.raises(ValidationError, match=setting):
         Augment.model_validate(wrong)
 
 

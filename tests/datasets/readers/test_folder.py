@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets import Dataset, DatasetError, open_dataset
-from tests.helpers.small_folders import draw
+from tests.helpers.small_folders import draw, fails
 
 
 @pytest.fixture
@@ -57,30 +57,25 @@ def test_val_stands_for_test_only_where_there_is_no_test(own: Path) -> None:
 
 
 def test_faults_of_a_folder_are_named(own: Path) -> None:
-    def fails(message: str) -> None:
-        with pytest.raises(DatasetError, match=message) as caught:
-            open_dataset("own", own.parent)
-        assert "\n" not in str(caught.value)
-
     (own / "train" / "fig").mkdir()
-    fails(r"train/fig holds no image; add some or remove the folder")
+    fails("own", own.parent, r"train/fig holds no image; add some or remove the folder")
     (own / "train" / "fig").rmdir()
     draw(own / "test" / "fig" / "1.jpg")
-    fails(r"test/fig/1.jpg: class 'fig' has no training image")
+    fails("own", own.parent, r"test/fig/1.jpg: class 'fig' has no training image")
     draw(own / "train" / "fig" / "deep" / "1.jpg")
-    fails(r"train/fig/deep is a folder within a class")
+    fails("own", own.parent, r"train/fig/deep is a folder within a class")
     (own / "train" / "fig" / "deep" / "1.jpg").rename(own / "train" / "fig" / "1.jpg")
     (own / "train" / "fig" / "deep").rmdir()
     (own / "train" / "fig" / "photo.heic").write_text("?")
-    fails(r"photo.heic is not an image that can be read; convert it or remove it")
+    fails("own", own.parent, r"photo.heic is not an image that can be read; convert it or remove it")
     (own / "train" / "fig" / "photo.heic").rename(own / "train" / "photo.jpg")
-    fails(r"train/photo.jpg lies outside the class folders")
+    fails("own", own.parent, r"train/photo.jpg lies outside the class folders")
     (own / "train" / "photo.jpg").unlink()
     assert len(open_dataset("own", own.parent)) == 7
     (own / "test").rename(own / "elsewhere")
-    fails(r"own has no test folder; put the test images into")
+    fails("own", own.parent, r"own has no test folder; put the test images into")
     (own / "test").mkdir()
-    fails(r"test has no class folder")
+    fails("own", own.parent, r"test has no class folder")
 
 
 def test_a_table_gives_labels_split_and_boxes(table: Callable[..., Dataset]) -> None:

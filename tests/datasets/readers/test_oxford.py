@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,23 +12,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from datasets import DatasetError, available, open_dataset
-
-
-def draw(file: Path, size: tuple[int, int] = (12, 10), mode: str = "RGB", kind: str = "JPEG") -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, 90 if mode in ("L", "P") else "green").save(file, kind)
-
-
-def change(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new, 1))
-
-
-def fails(name: str, root: Path, message: str, options: dict[str, Any] | None = None) -> None:
-    with pytest.raises(DatasetError, match=message) as caught:
-        open_dataset(name, root, options or {})
-    assert "\n" not in str(caught.value)
+from tests.helpers.small_folders import change, draw, fails
 
 
 def table_hash(*rows: str) -> str:

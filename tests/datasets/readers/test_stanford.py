@@ -8,20 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import savemat
 
 from datasets import DatasetError, available, open_dataset
 from datasets.formats.matlab import MatFile
+from tests.helpers.small_folders import draw, fails
 
 NAMES = ("AM General Hummer SUV 2000", "Ram C/V Cargo Van Minivan 2012 ", "Acura RL Sedan 2012")
 TRAIN = [("00001.jpg", 3), ("00002.jpg", 1), ("00003.jpg", 2)]
 TEST = [("00001.jpg", 2), ("00002.jpg", 3)]
-
-
-def draw(file: Path, mode: str = "RGB", kind: str = "JPEG") -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (12, 10), 90 if mode in ("L", "P") else "green").save(file, kind)
 
 
 def cells(texts: list[str], shape: tuple[int, int]) -> np.ndarray:
@@ -42,12 +37,6 @@ def annotation(edges: int, label: int | None, **more: Any) -> dict[str, Any]:
     return {**box, **({} if label is None else {"class": label}), **more}
 
 
-def fails(name: str, root: Path, message: str) -> None:
-    with pytest.raises(DatasetError, match=message) as caught:
-        open_dataset(name, root)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.fixture
 def cars(tmp_path: Path) -> Path:
     """Five cars in the layout of the original site: one image folder a split, and a devkit."""
@@ -55,7 +44,7 @@ def cars(tmp_path: Path) -> Path:
     (folder / "devkit").mkdir(parents=True)
     for split, rows in (("cars_train", TRAIN), ("cars_test", TEST)):
         for name, _ in rows:
-            draw(folder / split / name, "L" if name == "00002.jpg" else "RGB")
+            draw(folder / split / name, mode="L" if name == "00002.jpg" else "RGB")
     savemat(folder / "devkit" / "cars_meta.mat", {"class_names": cells(list(NAMES), (1, 3))}, do_compression=True)
     for file, rows, labelled in (
         ("devkit/cars_train_annos.mat", TRAIN, True),
@@ -194,7 +183,7 @@ def dogs(tmp_path: Path) -> Path:
         file = folder / "Annotation" / path.removesuffix(".jpg")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(VOC.format(content))
-    draw(folder / "Images" / DOGS_TEST[0][0], "RGBA", "PNG")
+    draw(folder / "Images" / DOGS_TEST[0][0], mode="RGBA", kind="PNG")
     for name, rows in (("train_list.mat", DOGS_TRAIN), ("test_list.mat", DOGS_TEST)):
         savemat(folder / name, dog_list(rows), do_compression=True)
     return folder
