@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+import methods
 from benchmarks.cli import preview
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
@@ -49,6 +50,20 @@ def test_a_suite_expands_to_the_product_of_its_lists(here: Environment) -> None:
     ]
     assert [run.batch_size for run in runs if isinstance(run, ProfileRun)] == [2, 4]
     assert len({run.hash for run in runs}) == len(runs)
+
+
+def test_all_methods_are_those_that_can_use_the_backbone(here: Environment) -> None:
+    entries = [entry.model_dump() | {"methods": "all"} for entry in (SUITE.train[0], SUITE.profile[0])]
+    every = Suite.model_validate({"about": "", "train": [entries[0] | {"seeds": 1}], "profile": [entries[1]]})
+    runs = expand.expand(every, here, Changes(only={"batch_size": "2,32"}))
+    assert {run.method for run in runs} == set(methods.available()) - {"swinfc"}
+    assert runs[0].method == "plain", "baselines first"
+    (line,) = expand.left_out(every)
+    assert line.startswith("left out: swinfc on test_resnet: ResNet is no Swin")
+    assert expand.left_out(SUITE) == []
+    named = entries[1] | {"methods": ["swinfc"], "skip_unsupported": False}
+    with pytest.raises(UserError, match="no Swin"):
+        expand.expand(Suite.model_validate({"about": "", "profile": [named]}), here)
 
 
 def test_the_same_run_asked_for_twice_stands_once(here: Environment) -> None:
