@@ -1,11 +1,11 @@
-"""Plans as jobs: options, what is submitted and what not, and the whole road on this machine. Slurm: tests/slurm."""
+"""Plans as jobs: options, which Runs are submitted, and a plan carried out by jobs of this machine. Slurm: slurm/."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from benchmarks.planning.expand import expand
 from benchmarks.planning.suite import Suite
 from results.settings import AnyRun, ProfileRun
 from results.store import ResultStore
-from tests.cli.test_command_line import fgbench
 
 SMALL = {"classes": 2, "train_per_class": 4, "test_per_class": 2, "size": 32}
 TRAINING = {
@@ -122,26 +121,29 @@ def test_a_job_that_is_queued_again_has_the_same_to_do(runs: list[AnyRun], here:
     assert job.checkpoint().function == job
 
 
-def test_two_jobs_on_this_machine_share_a_plan_and_status_shows_it_done(tmp_path: Path) -> None:
+def test_two_jobs_on_this_machine_share_a_plan_and_status_shows_it_done(
+    tmp_path: Path, fgbench: Callable[..., tuple[int, str]]
+) -> None:
     suite, results = tmp_path / "suite.yaml", tmp_path / "results"
     suite.write_text(json.dumps({"about": "x", "train": [TRAINING]}), encoding="utf-8")
     words = ["run", str(suite), "--device", "cpu", "--results", str(results)]
-    given = fgbench(*words, "--cluster", "local", "--cluster-option", "parallel=2")
-    assert given.returncode == 0, given.stderr
-    assert "2 jobs submitted" in given.stdout
+    code, printed = fgbench(*words, "--cluster", "local", "--cluster-option", "parallel=2")
+    assert code == 0, printed
+    assert "2 jobs submitted" in printed
     jobs = cluster_jobs.read_all(results)
     until = time.monotonic() + 500
     while not all(job.ended(results) for job in jobs) and time.monotonic() < until:
         time.sleep(0.2)
     logs = [path.read_text(encoding="utf-8") for path in (results / "jobs").glob("*_log.*")]
-    rows = json.loads(fgbench("status", "--json", "--results", str(results)).stdout)
+    rows = json.loads(fgbench("status", "--json", "--results", results)[1])
     assert [row["state"] for row in rows] == ["done"] * 3, logs
-    again = fgbench(*words, "--cluster", "local")
-    assert "0 jobs submitted" in again.stdout
+    assert "0 jobs submitted" in fgbench(*words, "--cluster", "local")[1]
 
 
-def test_without_slurm_the_answer_is_one_line(tmp_path: Path) -> None:
-    done = fgbench("run", "quick", "--results", str(tmp_path), "--cluster", "slurm", PATH="/nowhere")
-    assert done.returncode == 2
-    assert "Slurm accepts no job" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_without_slurm_the_answer_is_one_line(
+    tmp_path: Path, refused: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    code, printed = refused("run", "quick", "--results", tmp_path, "--cluster", "slurm")
+    assert code == 2
+    assert "Slurm accepts no job" in printed

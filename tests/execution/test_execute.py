@@ -1,4 +1,4 @@
-"""The main road end to end, on drawn images: trained, evaluated, recorded, resumed; and what goes wrong on it."""
+"""Runs from plan to record, on drawn images: trained, evaluated, recorded, resumed; and what can go wrong."""
 
 from __future__ import annotations
 
@@ -62,12 +62,18 @@ def store(tmp_path: Path) -> ResultStore:
     return ResultStore(tmp_path / "results")
 
 
-def test_a_run_leaves_a_whole_record(here: Environment, store: ResultStore) -> None:
-    run = one_run(here)
-    summary = execute.execute([run], store, here, QUIET)
-    assert summary.done == [run.id]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, ResultStore, Record]:
+    """A Run that was carried out in this process; for tests that only read."""
+    run, store = one_run(Environment()), ResultStore(tmp_path_factory.mktemp("trained"))
+    assert execute.execute([run], store, Environment(), QUIET).done == [run.id]
     record = store.read(run.id)
     assert record is not None
+    return run, store, record
+
+
+def test_a_run_leaves_a_whole_record(trained: tuple[Run, ResultStore, Record]) -> None:
+    run, store, record = trained
     assert record.status == "done"
     assert record.run == run.model_dump(mode="json")
     assert record.split["sha256"] == run.split_sha256
@@ -75,7 +81,7 @@ def test_a_run_leaves_a_whole_record(here: Environment, store: ResultStore) -> N
     assert set(record.metrics) == {"last", "validation", "best_on_test"}
     assert record.metrics["last"].epoch == 3
     assert record.metrics["best_on_test"].top1 >= record.metrics["last"].top1
-    assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
+    assert record.versions["torch"] in (torch.__version__, torch.__version__.split("+")[0])
     assert record.hardware["device"] == "cpu"
     history = store.history(run.id)
     assert history is not None
@@ -85,12 +91,10 @@ def test_a_run_leaves_a_whole_record(here: Environment, store: ResultStore) -> N
 
 
 def test_every_test_image_has_one_row_per_selection_and_the_rows_give_the_metrics(
-    here: Environment, store: ResultStore
+    here: Environment, trained: tuple[Run, ResultStore, Record]
 ) -> None:
-    run = one_run(here)
-    execute.execute([run], store, here, QUIET)
-    record, predictions = store.read(run.id), store.predictions(run.id)
-    assert record is not None
+    run, store, record = trained
+    predictions = store.predictions(run.id)
     assert predictions is not None
     dataset = here.open(run.dataset, run.dataset_options)
     test = [path for path, train in zip(dataset.paths, dataset.is_train, strict=True) if not train]
@@ -126,10 +130,12 @@ def test_a_recipe_without_validation_says_so_instead_of_a_number(here: Environme
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
-    here: Environment, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+    here: Environment,
+    store: ResultStore,
+    trained: tuple[Run, ResultStore, Record],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = one_run(here)
-    execute.execute([run], ResultStore(store.root / "whole"), here, QUIET)
+    run, uninterrupted, _ = trained
     save = checkpoint.save
 
     def interrupt_after_the_second_epoch(folder: Path, run_hash: str, state: dict[str, object]) -> None:
@@ -146,11 +152,11 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     record = store.read(run.id)
     assert record is not None
     assert record.resumed == 1
-    whole = load_file(store.root / "whole" / run.id / WEIGHTS)
+    whole = load_file(uninterrupted.root / run.id / WEIGHTS)
     resumed = load_file(store.root / run.id / WEIGHTS)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     rows = store.predictions(run.id)
-    pd.testing.assert_frame_equal(rows, ResultStore(store.root / "whole").predictions(run.id))
+    pd.testing.assert_frame_equal(rows, uninterrupted.predictions(run.id))
 
 
 def test_a_damaged_checkpoint_is_not_trusted(here: Environment, store: ResultStore) -> None:
@@ -242,7 +248,7 @@ def test_a_last_step_after_the_epochs_counts_for_the_last_epoch_alone(here: Envi
 def test_a_profile_run_records_ordered_rates_and_memory(here: Environment, store: ResultStore) -> None:
     suite = {
         "about": "x",
-        "profile": [{"methods": ["plain"], "backbones": ["test_resnet"], "image_sizes": [64], "batch_sizes": [16]}],
+        "profile": [{"methods": ["plain"], "backbones": ["test_resnet"], "image_sizes": [32], "batch_sizes": [4]}],
     }
     runs = expand.expand(Suite.model_validate(suite), here, Changes(only={"job": "profile"}))
     assert execute.execute(runs, store, here, QUIET).done == [runs[0].id]
@@ -254,11 +260,12 @@ def test_a_profile_run_records_ordered_rates_and_memory(here: Environment, store
     assert record.model["flops"] > 0
 
 
-def test_predict_gives_the_runs_own_probabilities(here: Environment, store: ResultStore, tmp_path: Path) -> None:
+def test_predict_gives_the_runs_own_probabilities(
+    here: Environment, trained: tuple[Run, ResultStore, Record], tmp_path: Path
+) -> None:
     from PIL import Image
 
-    run = one_run(here)
-    execute.execute([run], store, here, QUIET)
+    run, store, _ = trained
     dataset = here.open(run.dataset, run.dataset_options)
     rows = store.predictions(run.id)
     assert rows is not None
@@ -309,24 +316,22 @@ def test_a_run_killed_in_its_own_process_fails_alone_and_a_full_disk_there_stops
     assert untouched is None
 
 
-def test_a_run_in_its_own_process_gives_the_same_weights_and_tells_how_far_it_is(
-    here: Environment, store: ResultStore
+def test_a_run_in_its_own_process_gives_the_same_weights_and_reports_its_progress(
+    here: Environment, store: ResultStore, trained: tuple[Run, ResultStore, Record]
 ) -> None:
-    run = one_run(here)
-    said = io.StringIO()
-    assert execute.execute([run], store, here, Console(file=said, width=300), own_process=True).done == [run.id]
-    assert [f"epoch {epoch}/3" in said.getvalue() for epoch in (1, 2, 3)] == [True] * 3
-    execute.execute([run], ResultStore(store.root / "here"), here, QUIET)
-    apart, in_this = (load_file(root / run.id / WEIGHTS) for root in (store.root, store.root / "here"))
-    assert all(torch.equal(apart[name], in_this[name]) for name in apart)
+    run, in_this_process, _ = trained
+    printed = io.StringIO()
+    assert execute.execute([run], store, here, Console(file=printed, width=300), own_process=True).done == [run.id]
+    assert [f"epoch {epoch}/3" in printed.getvalue() for epoch in (1, 2, 3)] == [True] * 3
+    isolated, expected = (load_file(root / run.id / WEIGHTS) for root in (store.root, in_this_process.root))
+    assert all(torch.equal(isolated[name], expected[name]) for name in expected)
 
 
-def test_the_index_is_rebuilt_from_the_records(here: Environment, store: ResultStore) -> None:
-    run = one_run(here, set={"recipe": {"epochs": 1}})
-    execute.execute([run], store, here, QUIET)
+def test_the_index_is_rebuilt_from_the_records(trained: tuple[Run, ResultStore, Record]) -> None:
+    _, store, _ = trained
     before = store.index()
     (store.root / "index.csv").unlink()
     after = store.index()
     assert (store.root / "index.csv").is_file()
     pd.testing.assert_frame_equal(before, after)
-    assert after.loc[0, "run.recipe.epochs"] == 1
+    assert after.loc[0, "run.recipe.epochs"] == 3

@@ -1,14 +1,13 @@
-"""What a record says of the machine, and what a user without a name can do on it."""
+"""What is read from the machine: its processor for a record, and how often memory ran out."""
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import hardware
-from benchmarks.execution import cluster_jobs, locks
 
 CPU = torch.device("cpu")
 
@@ -25,11 +24,9 @@ def test_a_processor_is_named_with_its_instructions_and_threads(
     assert (found["processor"], found["capability"], found["threads"]) == ("AMD EPYC", "AVX512", threads)
 
 
-def test_a_user_that_the_system_has_no_name_for_can_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container that is started with a number for its user."""
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "getuid", lambda: 2**20 + 7)
-    with locks.device_lock("test-of-names", lambda: None):
-        pass
-    cluster_jobs.slurm_queue()
+def test_the_systems_count_of_kills_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vmstat").write_text("pgfault 3\noom_kill 12\noom_kill_other 5\n", encoding="ascii")
+    monkeypatch.setattr(hardware, "VMSTAT", tmp_path / "vmstat")
+    assert hardware.memory_kills() == 12
+    monkeypatch.setattr(hardware, "VMSTAT", tmp_path / "nowhere")
+    assert hardware.memory_kills() == 0

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.environment import Environment
-from benchmarks.execution import execute, heartbeat, locks, worker
+from benchmarks.execution import cluster_jobs, execute, heartbeat, locks, worker
 from benchmarks.planning import expand
 from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Listener
@@ -237,3 +237,13 @@ def test_a_folder_that_takes_no_claim_is_an_error_that_names_it(tmp_path: Path) 
     (tmp_path / locks.FILE).mkdir()
     with pytest.raises(ResultsError, match=r"\.lock"), locks.run_lock(tmp_path):
         pass
+
+
+def test_a_user_that_the_system_has_no_name_for_can_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is started with a number for its user."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**20 + 7)
+    with locks.device_lock("test-of-names", lambda: None):
+        pass
+    cluster_jobs.slurm_queue()

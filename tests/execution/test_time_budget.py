@@ -1,10 +1,11 @@
-"""A plan with a limit on its time: what fits comes first, and what is cut off goes on."""
+"""A plan with a time limit: Runs that fit come first, and an interrupted Run resumes."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import torch
 from rich.console import Console
 
 from benchmarks.environment import Environment
-from benchmarks.execution import execute, time_budget
+from benchmarks.execution import execute, heartbeat
+from benchmarks.execution.heartbeat import Heartbeat
 from benchmarks.execution.time_budget import DurationEstimator, TimeBudget, TimeIsUp
-from benchmarks.execution.worker import blank, work_of
+from benchmarks.execution.worker import CarryOut, blank, work_of
 from benchmarks.hardware import device_name
 from benchmarks.training import checkpoint
 from benchmarks.training.listener import Listener
@@ -32,6 +34,16 @@ def do_nothing(case: AnyRun, store: ResultStore, environment: Environment, liste
     record = blank(case, torch.device("cpu"))
     store.write(record)
     return record
+
+
+def keep_order(order: list[str]) -> CarryOut:
+    """`do_nothing`, which also appends the Run's id to `order`."""
+
+    def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+        order.append(case.id)
+        return do_nothing(case, store, environment, listener)
+
+    return carry_out
 
 
 def known_to_take(seconds: float, case: Run, store: ResultStore) -> None:
@@ -77,20 +89,41 @@ def test_a_training_that_is_cut_off_goes_on_from_its_checkpoint(
     assert record.resumed == 1
 
 
-def test_what_would_not_end_in_time_is_put_off_until_what_does_is_done(tmp_path: Path) -> None:
-    store, order = ResultStore(tmp_path), []
+def test_a_run_that_would_not_end_in_time_is_postponed_until_the_others_are_done(tmp_path: Path) -> None:
+    store, order = ResultStore(tmp_path), list[str]()
     known_to_take(1000.0, LONG, store)
-
-    def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
-        order.append(case.id)
-        return do_nothing(case, store, environment, listener)
-
-    summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=carry_out, budget=TimeBudget(200.0))
+    budget = TimeBudget(200.0)
+    summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=keep_order(order), budget=budget)
     assert order == [SHORT.id, LONG.id]
     assert summary.unfinished == []
 
 
-def test_without_a_budget_nothing_is_put_off(tmp_path: Path) -> None:
+def interrupted(store: ResultStore, run: AnyRun, done: float) -> None:
+    now = datetime.now(UTC)
+    beat = Heartbeat(run=run.id, label="", host="h", pid=1, started=now, updated=now, work=100.0, done=done)
+    (store.folder(run.id) / heartbeat.FILE).write_text(beat.model_dump_json(), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("done", "first"), [(0.0, SHORT), (50.0, SHORT), (95.0, LONG), (100.0, LONG)])
+def test_a_run_that_is_nearly_done_is_not_postponed(
+    done: float, first: AnyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, order = ResultStore(tmp_path), list[str]()
+    interrupted(store, LONG, done)
+
+    carry_out = keep_order(order)
+    whole = work_of(LONG, Environment())
+
+    def seconds(_: DurationEstimator, case: AnyRun, work: float) -> Any:
+        return 1000.0 * work / whole if case.id == LONG.id else None
+
+    monkeypatch.setattr(DurationEstimator, "seconds", seconds)
+    execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=carry_out, budget=TimeBudget(200.0))
+    assert order[0] == first.id
+    assert len(order) == 2
+
+
+def test_without_a_budget_nothing_is_postponed(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     known_to_take(1000.0, LONG, store)
     assert execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=do_nothing).done == [LONG.id, SHORT.id]
@@ -119,7 +152,7 @@ def test_only_the_main_thread_can_keep_a_budget() -> None:
 
     def keep() -> None:
         try:
-            with time_budget.TimeBudget(1.0).enforced():
+            with TimeBudget(1.0).enforced():
                 pass
         except RuntimeError as error:
             faults.append(error)
