@@ -27,7 +27,7 @@ class PartHits(RecordModel):
 
 
 class Localisation(RecordModel):
-    """How well a method's attention fits annotated parts and boxes on the whole test set, by `run_all.py look`.
+    """How well a method's attention fits annotated parts and boxes on the whole test set, by `run_all.py attention`.
 
     The names of the measures are those of `benchmarks.attention.measures`; all are shares, higher is better.
     """

@@ -93,7 +93,7 @@ class Record(RecordModel):
     state: dict[Literal["before", "after"] | Mode, dict[str, Any]] = {}
     """Clocks, temperature, throttling and load around the measurement of a profile Run, and while each mode worked."""
     localisation: Localisation | None = None
-    """None unless the Run was looked at (`run_all.py look`)."""
+    """None unless the Run was looked at (`run_all.py attention`)."""
     missing: dict[str, str] = {}
     """Name of a value that is not there -> why."""
     published: list[dict[str, Any]] = []
