@@ -1,4 +1,4 @@
-"""YAML in, checked settings out; a wrong key or value is named in one line."""
+"""YAML to checked settings; a wrong key or value is named in one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse(model: type[Model], values: Any, where: str) -> Model:
-    """`values` as a checked `model`. Raises `UserError` for the first fault, with its place and the nearest key."""
+    """`values` as a checked `model`. Raises `UserError` for the first fault, with its location and the nearest key."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -40,7 +40,7 @@ def parse(model: type[Model], values: Any, where: str) -> Model:
 
 
 def fault_in(model: type[BaseModel], values: Mapping[str, Any]) -> str | None:
-    """The first fault of some of a model's settings, as `parse` words it; that others are missing is none."""
+    """The first fault of a part of a model's settings, worded as by `parse`; missing settings are no fault."""
     try:
         model.model_validate(values)
     except ValidationError as error:
@@ -50,14 +50,14 @@ def fault_in(model: type[BaseModel], values: Mapping[str, Any]) -> str | None:
 
 
 def _first(faults: Sequence[ErrorDetails], model: type[BaseModel], values: Any) -> str:
-    # A misspelt key also leaves its right form missing: the spelling is what the user wants to hear of.
+    # A misspelt key also leaves the right one missing; the spelling is the fault to report.
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
     place = ".".join(_written(first, values))
-    return f"{place or 'top level'}: {_say(first, model)}"
+    return f"{place or 'top level'}: {_describe(first, model)}"
 
 
 def _written(fault: ErrorDetails, values: Any) -> Iterator[str]:
-    """The fault's place as it is written: without the names that pydantic gives to the types of a union."""
+    """The fault's location as it is written: without the names that pydantic gives to the types of a union."""
     for part in fault["loc"]:
         try:
             values = values[part]
@@ -67,8 +67,8 @@ def _written(fault: ErrorDetails, values: Any) -> Iterator[str]:
         yield str(part)
 
 
-def _say(fault: ErrorDetails, model: type[BaseModel]) -> str:
-    if fault["type"] == "value_error":  # in our own words
+def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    if fault["type"] == "value_error":  # raised by our own validators
         return fault["msg"].removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (is {fault['input']!r})"
@@ -77,7 +77,7 @@ def _say(fault: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _keys_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
-    """Valid keys of the settings found by going down `path`; list positions and dictionary keys are passed over."""
+    """Valid keys of the settings at `path`; list positions and dictionary keys are skipped."""
     for part in path:
         field = model.model_fields.get(str(part))
         if field is None:
@@ -90,14 +90,14 @@ def _keys_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The settings class in a type such as `list[Model] | None`, if there is one."""
+    """The settings class within a type such as `list[Model] | None`, if any."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def deep_merge(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries laid over each other, the last one on top; anything but a dictionary is replaced whole."""
+    """Nested dictionaries merged, later ones taking precedence; other values are replaced."""
     result = dict(base)
     for override in overrides:
         for key, value in override.items():

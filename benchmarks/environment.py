@@ -1,4 +1,4 @@
-"""What this machine offers a Run: data, weights, device, and how to compute. None of it is part of a Run's settings."""
+"""The machine a Run uses: data, weights, device, and how to compute. None of it is part of a Run's settings."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from results.settings import FeedMode
 
 @dataclass(frozen=True)
 class Execution:
-    """Choices of speed and safety. They leave a result as it is, up to rounding."""
+    """Choices of speed and safety, which do not change a result beyond rounding."""
 
     compile: bool = False
-    """Whether losses and forward passes go through torch.compile. A method's own draws are then other ones."""
+    """Whether losses and forward passes use torch.compile. Random numbers that a method draws are then different."""
     deterministic: bool = False
-    """Whether a GPU must give the same bits each time; an operation that can't is an error. A CPU always does."""
+    """Whether a GPU must give bit-identical results; an operation that can't is an error. A CPU always does."""
     micro_batch: int | Literal["auto"] | None = None
-    """Images that one backward pass takes at the most; a larger batch is cut and its gradients are added. `auto`: as
-    many as fit. Batch norm takes its statistics from what it is given at once: a batch that is cut changes them."""
+    """Most images of one backward pass; a larger batch is split and its gradients are summed. `auto`: as many as fit.
+    Batch norm computes its statistics on each part, so splitting a batch changes them."""
     checkpoint_seconds: float = 60.0
-    """Between two checkpoints within an epoch; each end of an epoch has one besides."""
+    """Seconds between checkpoints within an epoch; one more is written at the end of each epoch."""
     tensorboard: bool = False
-    """Whether scalars are also written for TensorBoard, into the Run's folder."""
+    """Whether to write scalars for TensorBoard into the Run's folder."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Environment:
     weights_root: Path | None = None
     device: str = "cpu"
     feed: FeedMode = "auto"
-    """How images come to the device: has no influence on a result, only on speed and memory."""
+    """How images are brought to the device; affects speed and memory, not results."""
     execution: Execution = field(default_factory=Execution)
 
     def open(self, name: str, options: Mapping[str, Any]) -> Dataset:
@@ -60,8 +60,8 @@ def _open(name: str, root: Path | None, options: str) -> Dataset:
 
 
 def subsets(name: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The options to open a dataset with, one after another: those given, laid over each subset's own where it is
-    scored subset by subset. So a subset that is asked for stands alone."""
+    """The options to open a dataset with: one set, or one per subset if it is scored subset by subset. `options` take
+    precedence over a subset's own, so naming a subset leaves only that one."""
     reader = datasets.reader_classes().get(name)
     found: list[dict[str, Any]] = []
     for subset in (reader.subsets if reader else ()) or ({},):

@@ -1,9 +1,11 @@
-"""Makes the small Swin that comes with the project, from the small ResNet that does.
+"""Distils the small Swin that comes with the project from the project's small ResNet.
 
-A Swin learns nothing of the drawn birds from their labels alone within an hour on two cores (top-1 stays at chance: the
-marks are small, and it has no convolution's bias towards what is local). Given the ResNet's maps to imitate, it learns
-from the first minutes on. `python -m benchmarks.cli.distil_backbone` trains it on the suite `pretrain`'s classes and
-writes `methods/weights/test_swin_birds.safetensors`; its network options belong in `known.yaml`.
+From labels alone, a Swin learns nothing about the drawn birds within an hour on two cores (top-1 stays at chance: the
+marks are small, and it lacks the locality bias of convolutions). Trained to imitate the ResNet's maps, it learns within
+minutes. `python -m benchmarks.cli.distil_backbone` trains it on the classes of the suite `pretrain` and writes
+`methods/weights/test_swin_birds.safetensors`; its network options belong in `known.yaml`.
+
+It has a loop of its own, since a Run's trainer trains methods by name and has no teacher.
 """
 
 from __future__ import annotations
@@ -31,14 +33,14 @@ STUDENT = "swin_tiny_patch4_window7_224"
 OPTIONS: dict[str, Any] = {"embed_dim": 32, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 8], "window_size": 6}
 TEACHER, TEACHER_WEIGHTS = "test_resnet", "test_resnet_birds"
 STUDENT_TAPS, TEACHER_TAPS = (16, "final"), (16, 32)
-"""Maps that imitate, and those imitated; the student's last one is behind its final normalisation, to be learnt too."""
+"""The student's maps and the maps they imitate; the last one includes the student's final normalisation layer."""
 IMITATION = 5.0
-"""Weight of each map's squared error, in units of the teacher's variance, beside the cross-entropy."""
+"""Weight of each map's squared error, in units of the teacher's variance, relative to the cross-entropy."""
 BATCH, LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 32, 1e-3, 0.05, 1.0
 
 
 class Distillation(nn.Module):
-    """A student that names the class and, through one linear layer a map, gives its teacher's maps."""
+    """A student that predicts the class and, through one linear layer per map, its teacher's maps."""
 
     def __init__(self, student: Backbone, teacher: Backbone, classes: int) -> None:
         super().__init__()
@@ -52,13 +54,15 @@ class Distillation(nn.Module):
         """Cross-entropy, and the mean squared error of the maps in units of the teacher's variance."""
         maps = self.student(images)
         with torch.no_grad():
-            wanted = [target / target.std() for target in self.teacher(images)]
-        errors = [mse_loss(layer(own), target) for layer, own, target in zip(self.translate, maps, wanted, strict=True)]
+            targets = [target / target.std() for target in self.teacher(images)]
+        errors = [
+            mse_loss(layer(own), target) for layer, own, target in zip(self.translate, maps, targets, strict=True)
+        ]
         return cross_entropy(self.classify(maps[-1].mean((2, 3))), labels), torch.stack(errors).sum()
 
 
 def train(model: Distillation, store: Store, dataset: Dataset, epochs: int) -> None:
-    """Trains in place on the official training images, mirrored by chance."""
+    """Trains in place on the official training images, randomly mirrored."""
     learning = [*model.student.parameters(), *model.translate.parameters(), *model.classify.parameters()]
     optimizer = torch.optim.AdamW(learning, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     labels = torch.from_numpy(dataset.labels)
@@ -85,7 +89,7 @@ def train(model: Distillation, store: Store, dataset: Dataset, epochs: int) -> N
 
 @torch.no_grad()
 def accuracy(model: Distillation, store: Store, dataset: Dataset) -> float:
-    """Percent of the test images that the student names right."""
+    """Percent of the test images that the student classifies correctly."""
     model.eval()
     rows = torch.from_numpy(~dataset.is_train).nonzero().flatten()
     labels = torch.from_numpy(dataset.labels)
@@ -97,7 +101,7 @@ def accuracy(model: Distillation, store: Store, dataset: Dataset) -> float:
 
 
 def main(name: str = "test_swin_birds", epochs: int = 12) -> None:
-    """Trains the student and writes it as a weight file of the project."""
+    """Trains the student and writes its weight file."""
     torch.manual_seed(0)
     options = read_yaml(FOLDER / "pretrain.yaml")["train"][0]["datasets"][0]["options"] | {"train_per_class": 140}
     dataset = open_dataset("synthetic", options=options)

@@ -1,8 +1,7 @@
 """Turns a finished Run of `plain` into a weight file that comes with the project.
 
 `python run_all.py run pretrain`, then `python -m benchmarks.cli.ship_backbone RUN NAME` writes
-`methods/weights/NAME.safetensors`: the backbone's parameters in half precision under timm's own names, and where they
-come from.
+`methods/weights/NAME.safetensors`: the backbone's parameters in half precision under timm's names, with their origin.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def ship(run_id: str, name: str, results: Path = Path("results")) -> None:
 
 
 def write_backbone(name: str, state: Mapping[str, Tensor], origin: dict[str, str]) -> None:
-    """Writes `methods/weights/NAME.safetensors` in half precision, with where it comes from."""
+    """Writes `methods/weights/NAME.safetensors` in half precision, with its origin."""
     halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     write_whole(SHIPPED_WEIGHTS / f"{name}.safetensors", lambda path: save_file(halves, path, metadata=origin))
 

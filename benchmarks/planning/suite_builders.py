@@ -11,7 +11,7 @@ from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment
 from benchmarks.planning import method_files, recipes
 from benchmarks.planning.method_files import Answer, PublishedRow, split_name
-from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
+from benchmarks.planning.suite import ALL, BackboneChoice, DatasetChoice, Suite, Training
 from datasets import Dataset, DatasetError
 from methods.backbones import check_name, find_weights
 from methods.errors import BackboneError
@@ -137,6 +137,9 @@ def compare(
     changes: Mapping[str, Any],
 ) -> Suite:
     """Trains every method by the common recipe on one backbone, then measures speed at the same size and classes."""
+    for name in methods:
+        if name != ALL:  # before the dataset is opened, which may take long
+            split_name(name)
     check_name(backbone)
     opened = _open(_choice(dataset), changes, environment)
     profiled = {
