@@ -90,15 +90,15 @@ def test_no_front_is_drawn_through_rates_of_trainings_or_through_noise():
     trainings = head_to_head.head_to_head(seeds).frame
     noisy = head_to_head.head_to_head([trained("plain"), profiled("plain")]).frame
     steady = noisy.assign(inference_images_per_s_low=1990.0, inference_images_per_s_high=2010.0)
-    said = []
+    reasons = []
     for frame in (trainings, noisy, steady):
         figure = accuracy_against_throughput(frame, [], "cub100")
         assert figure is not None
-        said.append(figure.legends[0].get_title().get_text())
+        reasons.append(figure.legends[0].get_title().get_text())
         front = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
         assert bool(front) == (frame is steady)
-    assert "trainings" in said[0]
-    assert "a tenth" in said[1]
+    assert "trainings" in reasons[0]
+    assert "a tenth" in reasons[1]
 
 
 def test_labels_keep_off_the_bars_of_rates():
