@@ -13,13 +13,9 @@ from typer.testing import CliRunner
 
 import run_all
 from benchmarks.cli import terminal
-from datasets.fetching import download
-from datasets.fetching.fetch import fetch
-from datasets.readers.folder import Folder
 from results.store import ResultStore
-from tests.helpers.fake_archives import Notes
 from tests.helpers.file_server import FileServer, file_server
-from tests.helpers.small_cub import serve, small_cub
+from tests.helpers.small_folders import serve_cub, small_cub
 
 
 @pytest.fixture
@@ -43,21 +39,8 @@ def cub(tmp_path: Path) -> Path:
 @pytest.fixture
 def root(cub: Path, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data root; what is to be fetched into it, the server has."""
-    serve(cub, server, monkeypatch)
+    serve_cub(cub, server, monkeypatch)
     return tmp_path / "data"
-
-
-@pytest.fixture
-def get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Notes]:
-    """Fetches a reader into tmp_path/data, without pauses between tries."""
-    monkeypatch.setattr(download, "PAUSES", (0, 0, 0))
-
-    def fetch_now(reader: type[Folder], put_into: Path | None = None) -> Notes:
-        notes = Notes()
-        fetch("mini", reader, tmp_path / "data", put_into, notes)
-        return notes
-
-    return fetch_now
 
 
 @pytest.fixture

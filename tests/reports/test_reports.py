@@ -16,7 +16,7 @@ from reports.tables.provenance import provenance
 from results.record import Record
 from results.store import ResultStore
 from tests.helpers.fake_results import failed, fill, metrics, profiled, trained
-from tests.helpers.table_reader import only_row, shown
+from tests.helpers.report_reader import only_row, shown
 
 
 def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:

@@ -15,7 +15,7 @@ from benchmarks.cli.displays import FetchDisplay
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected
 from tests.helpers.file_server import Answer, FileServer
-from tests.helpers.small_cub import NAMES
+from tests.helpers.small_folders import CUB_NAMES
 
 
 def test_fetch_gets_opens_and_checks_a_dataset(root: Path, fgbench: Callable[..., tuple[int, str]]) -> None:
@@ -23,7 +23,7 @@ def test_fetch_gets_opens_and_checks_a_dataset(root: Path, fgbench: Callable[...
     assert code == 0
     assert "/cub" in said, "it says where it comes from"
     assert "no reference known" in said
-    assert len(datasets.open_dataset("cub_200_2011", root)) == len(NAMES)
+    assert len(datasets.open_dataset("cub_200_2011", root)) == len(CUB_NAMES)
     assert fgbench("data", "fetch", "CUB_200_2011", "--data-root", root)[0] == 0, "its folder's name is its own too"
 
 

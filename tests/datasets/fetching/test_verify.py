@@ -18,7 +18,7 @@ from datasets.fetching.verify import verify
 from datasets.readers.cub_200_2011 import CUB
 from datasets.readers.folder import Folder
 from datasets.release import Expected
-from tests.helpers.small_cub import NAMES
+from tests.helpers.small_folders import CUB_NAMES
 
 
 def opened(folder: Path, **options: object) -> Dataset:
@@ -71,13 +71,13 @@ def test_every_missing_empty_damaged_and_extra_image_is_named(cub: Path, monkeyp
 
 def test_images_that_a_persons_own_table_leaves_out_are_no_fault(tmp_path: Path, cub: Path) -> None:
     shutil.copytree(cub / "images", tmp_path / "own")
-    lines = [f"{name},{name[:3]},{'train' if name.endswith('a.jpg') else 'test'}" for name in NAMES[:4]]
+    lines = [f"{name},{name[:3]},{'train' if name.endswith('a.jpg') else 'test'}" for name in CUB_NAMES[:4]]
     (tmp_path / "own" / "images.csv").write_text("\n".join(["path,label,split", *lines]), encoding="utf-8")
     dataset = datasets.open_dataset("own", tmp_path)
     assert isinstance(dataset, Folder)
     assert faults(dataset) == []
-    (tmp_path / "own" / NAMES[0]).unlink()
-    (tmp_path / "own" / NAMES[2]).unlink()
+    (tmp_path / "own" / CUB_NAMES[0]).unlink()
+    (tmp_path / "own" / CUB_NAMES[2]).unlink()
     again = datasets.open_dataset("own", tmp_path, complete=False)
     assert [kind for kind, _ in faults(again)] == ["missing", "missing"]
 
@@ -101,11 +101,11 @@ def test_verify_tells_faults_line_by_line_or_as_json_with_exit_code_1(
     monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
     words = ["data", "verify", "cub_200_2011", "--data", cub.parent]
     assert fgbench(*words)[0] == 0
-    (cub / "images" / NAMES[0]).unlink()
-    (cub / "images" / NAMES[1]).write_bytes(b"")
+    (cub / "images" / CUB_NAMES[0]).unlink()
+    (cub / "images" / CUB_NAMES[1]).write_bytes(b"")
     code, said = fgbench(*words)
     assert code == 1
-    assert f"{cub}/images/{NAMES[0]} is missing\n{cub}/images/{NAMES[1]} is empty\n" in said
+    assert f"{cub}/images/{CUB_NAMES[0]} is missing\n{cub}/images/{CUB_NAMES[1]} is empty\n" in said
     code, said = fgbench(*words, "--json")
     assert code == 1
     (row,) = json.loads(said)
@@ -120,7 +120,7 @@ def test_options_of_a_dataset_reach_verify(tmp_path: Path, fgbench: Callable[...
 
 
 def test_opening_a_dataset_names_the_first_missing_image_and_how_to_find_all(cub: Path) -> None:
-    for name in NAMES[:3]:
+    for name in CUB_NAMES[:3]:
         (cub / "images" / name).unlink()
     with pytest.raises(DatasetError, match=r"a.jpg is not on disk, nor are 2 others.*data verify cub_200_2011"):
         datasets.open_dataset("cub_200_2011", cub.parent)

@@ -11,7 +11,7 @@ from reports.figures.draw import DRAWN, draw_all
 from reports.figures.select import KINDS, Drawing
 from results.store import ResultStore
 from tests.helpers.fake_results import fill, trained
-from tests.helpers.figure_reader import asked_of
+from tests.helpers.report_reader import asked_of
 
 drawn: list[int] = []
 

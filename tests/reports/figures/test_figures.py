@@ -18,7 +18,7 @@ from reports.figures.style import CURVES, class_label, entitle, looks_of, style
 from results.speed import Limits
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, fill, history, predictions, profiled, trained
-from tests.helpers.figure_reader import asked_of, texts
+from tests.helpers.report_reader import asked_of, texts
 
 # Training curves
 

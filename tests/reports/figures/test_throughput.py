@@ -17,7 +17,7 @@ from reports.figures.throughput import _front, accuracy_against_throughput
 from reports.tables import head_to_head
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, fill, profiled, trained
-from tests.helpers.figure_reader import asked_of, texts
+from tests.helpers.report_reader import asked_of, texts
 
 
 def crowded_rows() -> pd.DataFrame:

@@ -23,7 +23,7 @@ from reports.report import write_report
 from reports.run_files import RunFiles
 from results.store import ResultStore
 from tests.helpers.fake_results import SPLIT, failed, fill, history, predictions, profiled, trained
-from tests.helpers.page_reader import PageReader
+from tests.helpers.report_reader import PageReader
 
 HOSTILE = "a\"b'c</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} &lt;"
 CLASSES = SPLIT | {"class_names": ["</script><script>alert(3)</script>", "<b>bird</b>"]}

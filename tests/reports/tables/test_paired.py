@@ -18,7 +18,7 @@ from reports.tables.sections import sections
 from reports.tables.win_matrix import wins
 from results.store import ResultStore
 from tests.helpers.fake_results import fill, predictions, trained
-from tests.helpers.table_reader import only_row, shown
+from tests.helpers.report_reader import only_row, shown
 
 
 def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):

@@ -1,4 +1,4 @@
-"""The report's HTML page as a test sees it: its tags, its text, its links and its data."""
+"""Reports as a test sees them: the rows of a table, the texts of a figure, the content of the HTML page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,41 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
+
+from reports.contents import Table
+from reports.figures.select import drawings
+from reports.predictions import PredictionCache
+from reports.tables.table_registry import build_tables
+from results.store import ResultStore
+
+
+def only_row(table: Table) -> dict:
+    (row,) = table.frame.to_dict("records")
+    return row
+
+
+def shown(table: Table, heading: str) -> list[str]:
+    (column,) = [column for column in table.columns if column.heading == heading]
+    return [column.show(row) for row in table.frame.to_dict("records")]
+
+
+def texts(figure: Figure) -> str:
+    """All text of the figure."""
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return "\n".join(artist.get_text() for artist in found)
+
+
+def asked_of(store: ResultStore) -> dict[str, list]:
+    """The drawings of the store's records, by kind."""
+    records, answers = store.records(), PredictionCache(store.predictions)
+    found: dict[str, list] = {}
+    built = build_tables(records, answers)
+    for drawing in drawings(records, built, answers, store.history):
+        found.setdefault(drawing.kind, []).append(drawing)
+    return found
+
 
 VOID = {"meta", "input", "img", "br", "link", "hr"}
 

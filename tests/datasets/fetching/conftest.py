@@ -1,0 +1,26 @@
+"""What the tests of downloads share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datasets.fetching import download
+from datasets.fetching.fetch import fetch
+from datasets.readers.folder import Folder
+from tests.helpers.fake_archives import Notes
+
+
+@pytest.fixture
+def get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Notes]:
+    """Fetches a reader into tmp_path/data, without pauses between tries."""
+    monkeypatch.setattr(download, "PAUSES", (0, 0, 0))
+
+    def fetch_now(reader: type[Folder], put_into: Path | None = None) -> Notes:
+        notes = Notes()
+        fetch("mini", reader, tmp_path / "data", put_into, notes)
+        return notes
+
+    return fetch_now
