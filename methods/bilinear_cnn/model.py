@@ -27,7 +27,7 @@ def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
     """Mean over positions of the outer product f_A(l)^T f_B(l) (Section 3, eq. 1 and 2).
 
     `(B, C, h, w)` and `(B, D, h, w)` -> `(B, C·D)` in float32: the sum runs over 784 positions at 448 px. The paper
-    sums where this takes the mean; the L2 normalisation that follows makes them equal.
+    takes the sum instead of the mean; the L2 normalisation that follows makes them equal.
     """
     with torch.autocast(a.device.type, enabled=False):
         a, b = a.float().flatten(2), b.float().flatten(2)
@@ -35,17 +35,17 @@ def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
 
 
 class BilinearCNN(Method):
-    """B = (f_A, f_B, P, C): two feature functions, bilinear pooling, signed square root, L2, linear classifier.
+    """B = (f_A, f_B, P, C) (Section 3): two feature maps, bilinear pooling, signed square root, L2, linear classifier.
 
     Options:
         tap: where f_A ends; stride 16 is relu5_3 in VGG-16.
         second: timm name of another network for f_B ([D, M] of the paper); None shares one network ([D, D]).
         second_tap: where f_B ends; its map is resized to f_A's if their sizes differ.
         sqrt, l2: the two normalisations of Section 3.1; the paper's ablation switches them off.
-        root, epsilon: how the square root's slope at 0, on which fine-tuning collapses, is kept finite (`roots.py`).
-        stages: which of the two steps of training there are, in their order.
-        svm: the paper's last step: `finish` replaces the classifier by one-vs-all linear SVMs, and scores are
-            averaged over an image and its mirror image.
+        root, epsilon: how the slope of the square root at 0 is kept finite, else fine-tuning collapses (`roots.py`).
+        stages: which of the two steps of training are done, in order.
+        svm: `finish` replaces the classifier by one-vs-all linear SVMs (Section 4), and scores are averaged over an
+            image and its mirror image.
     """
 
     soft_labels = True
@@ -107,10 +107,10 @@ class BilinearCNN(Method):
 
     @torch.no_grad()
     def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> bool:
-        """After training, on un-augmented training batches: the SVMs in place of the softmax (Section 4).
+        """Replaces the softmax classifier by SVMs fitted on un-augmented training batches (Section 4).
 
-        Every image counts twice, as it is and mirrored. Descriptors of length 1 are kept in half precision on the
-        host: CUB makes 6.3 GB of them, twice that for a moment. To be called in evaluation mode.
+        Every image counts twice, as it is and mirrored. Descriptors of length 1 are stored in half precision on the
+        host: 6.3 GB for CUB, twice that for a moment. Call it in evaluation mode.
         """
         if not self.svm:
             return False

@@ -1,4 +1,4 @@
-"""DFL-CNN: a bank of 1×1 filters learns, next to the whole image, the patches that tell the classes apart.
+"""DFL-CNN: beside the whole image, a bank of 1×1 filters learns the patches that distinguish the classes.
 
 Wang, Morariu, Davis, "Learning a Discriminative Filter Bank within a CNN for Fine-grained Recognition", CVPR 2018
 (arXiv 1611.09932).
@@ -19,22 +19,22 @@ from methods.interface import BackboneError, BackboneSource, Method, Tap
 
 
 class DFLCNN(Method):
-    """Two asymmetric streams on one trunk (Section 3.1), the filters of one of them supervised (Section 3.2).
+    """Two asymmetric streams on one backbone (Section 3.1); a side branch supervises the filters (Section 3.2).
 
     Options:
         filters_per_class: k, 10 in the paper.
         global_stream, patch_stream: switch off the G-stream or the P-stream.
         side_weight: weight of the side branch in the loss and in the prediction; 0 switches it off.
-        scales: modules of filters on as many maps, each of twice the stride of the one before (2 in "2-scale").
-        patch_tap: the first map that gets filters; None takes the last one before the network's last resolution
+        scales: number of filter banks, each on a map of twice the stride of the one before (2 in "2-scale").
+        patch_tap: the first map with filters; None takes the last one before the network's last resolution
             (`last_but_one`): conv4_3 of VGG-16, layer3 of a ResNet.
         global_tap: the map that the G-stream classifies.
-        global_head: `linear` on the mean over positions, or `bn_relu`: what the public code has in its place.
+        global_head: `linear` on the mean over positions, or `bn_relu`, as in the public code.
         initialisation: of the filters, `kmeans` (Section 3.3) or `random`.
         peaks_per_image, window: non-maximum suppression of the initialisation, see `initialise.peaks`.
         whitened: whether the initial filters are decorrelated, see `initialise.whiten`.
         calibrated: whether the initial filters are scaled and shifted, see `initialise.calibrate`.
-        reset_norms: draw the scales of all batch norms anew, the pretrained ones too, as the public code does.
+        reset_norms: reinitialise all batch norms, also pretrained ones, as the public code does.
     """
 
     soft_labels = True
@@ -81,9 +81,9 @@ class DFLCNN(Method):
             _reset_norms(self)
 
     def streams(self, maps: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
-        """Logits `(B, K)` of each classifier with the kind it is of: `global`, `patch` or `side`.
+        """Logits `(B, K)` of each classifier with its kind: `global`, `patch` or `side`.
 
-        `maps`: the backbone's `(B, C, h, w)`, those of the filters first, the G-stream's last.
+        `maps` are the backbone's `(B, C, h, w)`: those of the filter banks, then the G-stream's.
         """
         found = [] if self.global_head is None else [("global", self.global_head(maps[-1]))]
         for bank, features in zip(self.banks, maps, strict=False):
@@ -94,7 +94,7 @@ class DFLCNN(Method):
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        """G + P + 0.1 · side (weights of the loss, taken for the prediction too)."""
+        """G + P + 0.1 · side: the weights of the losses are those of the prediction too."""
         return self.combined(self.backbone(images))
 
     def combined(self, maps: Sequence[Tensor]) -> Tensor:
@@ -141,10 +141,10 @@ class DFLCNN(Method):
 
 
 def last_but_one(backbones: BackboneSource) -> int:
-    """Stride of the last map before a network's last resolution: 16 if anything is learnt behind stride 16, else 8.
+    """Stride of the last map before the last resolution: 16 if a layer with parameters follows stride 16, else 8.
 
-    A ResNet's last stage, like that of most networks, has stride 32. VGG's has stride 16, and only pooling behind it.
-    A network of one resolution, as BEiT, has no map of stride 8; its filters go on the map there is.
+    A ResNet's last stage, like that of most networks, has stride 32. VGG's has stride 16, followed only by pooling.
+    A network of one resolution, such as BEiT, has no map of stride 8; its filters use the map of stride 16.
     """
 
     def size(tap: Tap) -> int:

@@ -1,4 +1,4 @@
-"""The baseline every method must clear: a fine-tuned backbone, global average pooling, one linear layer."""
+"""The baseline that every method must beat: a fine-tuned backbone, global average pooling, one linear layer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from methods.interface import BackboneSource, Method, Tap
 class Plain(Method):
     """logits = W · mean over positions of the tapped map + b.
 
-    Options: `tap`, where the features are taken (`"final"`: the network's own last map, as its authors pool it), and
-    `dropout` before the linear layer.
+    Options:
+        tap: where the features are taken; `"final"` is the network's own last map, which its authors pool.
+        dropout: probability before the linear layer.
     """
 
     soft_labels = True
@@ -30,7 +31,7 @@ class Plain(Method):
         return self.head(self.dropout(features.mean(dim=(2, 3))))
 
     def attention(self, images: Tensor) -> Tensor:
-        """Class activation map of the predicted class, negative evidence cut off, `(B, 1, h, w)`.
+        """Class activation map of the predicted class, negative evidence set to 0, `(B, 1, h, w)`.
 
         Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, eq. 2.
         """

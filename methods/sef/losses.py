@@ -1,4 +1,4 @@
-"""What SEF adds to cross-entropy: groups of alike channels, a flat prediction, and groups that predict like the whole.
+"""SEF's losses: groups of similar channels, a flat prediction, and groups that predict like the whole feature.
 
 Every correlation here is a cosine d_ij = x_i · x_j between channels i and j of one image, each flattened over its
 positions and scaled to length 1 ("normalized channel" of the paper's semantic grouping module).
@@ -20,7 +20,7 @@ Form = Literal["pairs", "union", "frobenius"]
 
 
 def group_sizes(channels: int, groups: int) -> list[int]:
-    """Contiguous groups of `channels // groups` channels; the last one takes what is left over (2048 by 3: 682, 684).
+    """Contiguous groups of `channels // groups` channels; the last one takes the remainder (2048 by 3: 682, 684).
 
     Raises `ValueError` for no group at all, `BackboneError` for more groups than channels.
     """
@@ -35,7 +35,7 @@ def group_sizes(channels: int, groups: int) -> list[int]:
 def normalised_channels(features: Tensor) -> Tensor:
     """`(B, C, h, w)` -> `(B, C, h·w)`, each channel of length 1; one that is zero everywhere stays zero.
 
-    In float32 at least: a mean over a million cosines does not survive bfloat16.
+    At least float32: bfloat16 is too coarse for a mean over a million cosines.
     """
     flat = features.flatten(2).to(torch.promote_types(features.dtype, torch.float32))
     return F.normalize(flat, dim=2, eps=torch.finfo(torch.float32).eps)
@@ -60,7 +60,7 @@ def squared_cosines_by_positions(x: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def mean_squared_cosines(x: Tensor, sizes: Sequence[int]) -> Tensor:
-    """`(B, C, N)` normalised channels -> `(B, G, G)`, the cheaper of the two exact ways: C·N² or C²·N products."""
+    """`(B, C, N)` normalised channels -> `(B, G, G)` by the cheaper of the two exact forms: C·N² or C²·N products."""
     channels, positions = x.shape[1:]
     cheaper = squared_cosines_by_positions if positions < channels else squared_cosines_by_channels
     return cheaper(x, sizes)
@@ -76,17 +76,17 @@ def squared_mean_cosines(x: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 class LocalMaxGlobalMin(nn.Module):
-    """Channels of one group shall be alike (local max), channels of two groups unlike (global min).
+    """Makes channels of one group similar (local max) and channels of two groups dissimilar (global min).
 
     Loss = ½ · (mean over m of (1 - S_mm) + mean over pairs m ≠ n of S_mn), S_mn the mean of d_ij² over i in m, j in n.
 
-    `form` chooses the second mean, or another statement of the loss:
-        pairs: every pair of groups counts alike, as every D_mn does in the paper.
+    `form` chooses the second mean, or another form of the loss:
+        pairs: every pair of groups has the same weight, as every D_mn has in the paper.
         union: released code. Each group n > 1 is compared with all earlier channels at once, which gives G - 1 terms,
             but these are divided by the number of pairs, G (G - 1) / 2: 2 / G of the weight that `pairs` gives.
         frobenius: ½ · (‖D‖² - 2 ‖diag D‖²), the mean taken before the square. Reconstructed; see README.
 
-    With a single group the second mean is empty and counts nothing. Raises `ValueError` for another `form`.
+    With a single group the second mean is empty and counts 0. Raises `ValueError` for another `form`.
     """
 
     weights: Tensor
@@ -108,7 +108,7 @@ class LocalMaxGlobalMin(nn.Module):
 
 
 def group_weights(sizes: Sequence[int], form: Form) -> Tensor:
-    """What each S_mn (D_mn² in `frobenius`) counts in the loss, `(G, G)`; the terms' constants are left out."""
+    """Weight of each S_mn (D_mn² in `frobenius`) in the loss, `(G, G)`, without the constants of the terms."""
     groups = len(sizes)
     if form == "frobenius":
         return 1 - 2 * torch.eye(groups)
@@ -129,7 +129,7 @@ def soft_cross_entropy(teacher: Tensor, students: Tensor) -> Tensor:
     """H(P_w, P_a) = -sum over classes of P_w log P_a, the mean over groups and images in nats.
 
     Logits `(B, K)` of the whole and `(G, B, K)` of the groups -> scalar. Together with the entropy this is the paper's
-    KL(P_w‖P_a) = -H(P_w) + H(P_w, P_a), which lets the two be weighed apart. As in released code the whole learns
+    KL(P_w‖P_a) = -H(P_w) + H(P_w, P_a), with a separate weight for each part. As in released code the whole learns
     from this term too: the gradient is not stopped at the teacher.
     """
     return -(teacher.softmax(dim=-1) * students.log_softmax(dim=-1)).sum(dim=-1).mean()

@@ -1,4 +1,4 @@
-"""The two modules of SwinFC's branches: EACA, which strengthens a stage's map, and FFM, which joins the stages."""
+"""The two modules of SwinFC's branches: EACA, which strengthens a stage's map, and FFM, which fuses the stages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ParallelAttention(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """FFM (Section 3.3), the fusion of FBSD, with the global average pooling of the branch's head drawn into it.
+    """FFM (Section 3.3), the fusion of FBSD, merged with the global average pooling of the branch's head.
 
     Z_p = F_p + gamma · Σ_{q≠p} Y_p^q. Maps `(B, C_i, h_i, w_i)` -> the position means of Z_i, each `(B, width)`, for
     the stages' maps F_i projected to a common width. Song, Yang, "Feature Boosting, Suppression, and Diversification
@@ -115,10 +115,10 @@ class FeatureFusion(nn.Module):
 
 
 def pooled_complements(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """What each map gets from the other, meaned over its positions: `(B, D, S)`, `(B, D, T)` -> two `(B, D)`.
+    """What each map takes from the other, averaged over its positions: `(B, D, S)`, `(B, D, T)` -> two `(B, D)`.
 
-    With M = -norm(a)^T norm(b), `(B, S, T)`, a position gets most of what is least like it:
-    Y_a = b softmax_T(M)^T and Y_b = a softmax_S(M). Both are exact here, and neither they nor the softmaxes are made:
+    With M = -norm(a)^T norm(b), `(B, S, T)`, a position takes most from what is least like it:
+    Y_a = b softmax_T(M)^T and Y_b = a softmax_S(M). Their means are exact, without forming Y or the softmaxes:
 
     - |M| <= 1, so exp(M) needs no shift by a maximum, and one matrix serves the softmaxes over both axes;
     - the mean of Y_a over S is b times the T shares that the S positions take of it, on average.

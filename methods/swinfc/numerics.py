@@ -1,4 +1,4 @@
-"""What keeps the modules sound: enough digits, and batch statistics where there are any."""
+"""Numerical details of the modules: precision of sums, and batch normalisation of a single value."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def at_least_float32(x: Tensor) -> torch.dtype:
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation of `(B, C, ...)`; a single value per channel is normalised by the running statistics.
 
-    One image has no batch statistics where it is one vector; torch raises there, and a last batch of one would end a
+    A single vector has no batch statistics. torch raises an error then, so a last batch of one image would end the
     training.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of positions will do."""
+        """Accepts any number of positions."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and input.numel() == self.num_features:

@@ -12,8 +12,8 @@ from methods.swinfc.numerics import at_least_float32
 def pool_selected(attention: Tensor, tokens: Tensor, selected: int | None) -> Tensor:
     """Mean of the chosen patches: attention `(B, heads, h, w)` and tokens `(B, C, h, w)` -> `(B, C)`.
 
-    Each head chooses the patch it gives most attention to, as in TransFG; a patch that several choose counts as
-    often. Or the `selected` patches with the most attention over all heads are taken.
+    Each head chooses the patch it gives most attention to, as in TransFG; a patch that several choose counts
+    several times. With `selected`, the patches with the most attention over all heads are taken.
     """
     chosen = chosen_patches(attention, selected)
     index = chosen.unsqueeze(1).expand(-1, tokens.shape[1], -1)
@@ -29,7 +29,7 @@ def chosen_patches(attention: Tensor, selected: int | None) -> Tensor:
 
 
 def contrastive_loss(vectors: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """L_con of `(B, C)` vectors: pairs of a class are drawn together, others apart until their cosine is `margin`.
+    """L_con of `(B, C)` vectors: pulls pairs of a class together, pushes others apart until their cosine is `margin`.
 
     (1 / B²) · [Σ_{same class} (1 - cos) + Σ_{other class} max(cos - margin, 0)] over all ordered pairs, a vector with
     itself included: it adds nothing. TransFG's loss (He et al., AAAI 2022); never below float32.

@@ -1,7 +1,7 @@
 """Attention-guided data augmentation, and localisation of the object, on a whole batch at once.
 
-Boxes are tensors found by reductions and cut out by one resampling: no loop over samples, no copy to the host, no
-shape that depends on the data. Only the chosen map of a sample is brought to image size, not all M of them.
+Boxes are tensors, computed by reductions and cropped by one resampling: no loop over samples, no copy to the host, no
+shape that depends on the data. Only the chosen map of each sample is resized to the image, not all M.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def choose_maps(attention: Tensor, uniform: Tensor, weighted: bool = True) -> Te
 def salient(maps: Tensor, size: tuple[int, int], threshold: Tensor | float) -> Tensor:
     """Where maps reach `threshold` of their maximum: `(B, h, w)` -> bool `(B, H, W)`, `size` being (H, W).
 
-    `threshold` is one number for all, or `(B,)`. Maps are brought to the size bilinearly, a cell covering its stride,
-    and in float32: half precision would move the edges by pixels.
+    `threshold` is one number for all, or `(B,)`. Maps are resized bilinearly, each cell covering its stride, and in
+    float32: half precision would move the edges by pixels.
     """
     maps = F.interpolate(maps.float()[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
     if isinstance(threshold, Tensor):
@@ -60,7 +60,7 @@ def _first_and_last(hits: Tensor) -> tuple[Tensor, Tensor]:
 def crop(images: Tensor, boxes: Tensor) -> Tensor:
     """Each image's box, enlarged bilinearly to the whole image's size: `(B, 3, H, W)`, `(B, 4)` -> `(B, 3, H, W)`.
 
-    What a box holds from outside the image is 0, the mean colour. Share 0 is the centre of the first pixel and share 1
+    Parts of a box outside the image are 0, the mean colour. Share 0 is the centre of the first pixel and share 1
     that of the last, as in the authors' `crop_and_resize`.
     """
     height, width = images.shape[2:]
@@ -75,8 +75,8 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
 def drop(images: Tensor, region: Tensor) -> Tensor:
     """Images `(B, 3, H, W)` with a bool region `(B, H, W)` of each set to 0.
 
-    A region that is all of the image comes from a map that is the same everywhere and says nothing: nothing is dropped
-    then, where the authors' code leaves an empty image.
+    A region that covers the whole image comes from a constant map, which holds no information: then nothing is
+    dropped. The authors' code leaves an empty image.
     """
     region = region & ~region.all(dim=2).all(dim=1)[:, None, None]
     return images.masked_fill(region[:, None], 0)

@@ -1,4 +1,4 @@
-"""Attention regularisation: each part's feature is drawn to the part's centre in its class."""
+"""Attention regularisation: each part's feature is pulled towards the part's centre in its class."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ Duplicates = Literal["all", "last"]
 
 
 class Centres(nn.Module):
-    """Feature centres c, one of M·C numbers per class, that follow the features and are no parameters.
+    """Feature centres c `(K, M·C)`: moving averages of the features of each class, not parameters.
 
-    `centres` `(K, M·C)` start at 0. `normalised`: c is brought to length 1 whenever it is read, in the loss and in the
-    update; a replication (wvinzh's) measured about two points less on CUB without it. `duplicates`: what samples of one
-    class in one batch do: `all` move the centre, or, as in PyTorch code that writes `centers[labels] += ...`, only the
-    `last`.
+    They start at 0. `normalised`: c is scaled to length 1 whenever it is read, in the loss and in the update; a
+    replication (wvinzh's) measured about two points less on CUB without it. `duplicates`: which samples of one class
+    in a batch move the centre: `all`, or only the `last`, as in PyTorch code that writes `centers[labels] += ...`.
     """
 
     centres: Tensor
@@ -44,7 +43,7 @@ class Centres(nn.Module):
     def update(self, features: Tensor, labels: Tensor) -> None:
         """c_k ← c_k + β·(f_k - c_k) for each sample, all from the centres as they were before the batch.
 
-        Where several processes share a batch, each gives its own samples and all end with the same centres.
+        If several processes share a batch, each contributes its samples and all end with the same centres.
         """
         change = RATE * (features - self.read(labels))
         if self.duplicates == "last":

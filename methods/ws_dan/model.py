@@ -1,4 +1,4 @@
-"""WS-DAN: look at the image, then once more at the part or the object that the first look found.
+"""WS-DAN: look at the image, then again at the part or object that its attention maps found.
 
 Hu, Qi, Huang, Lu, "See Better Before Looking Closer: Weakly Supervised Data Augmentation Network for Fine-Grained
 Visual Classification", arXiv 1901.09891v2. The numbers are those of the authors' code.
@@ -27,13 +27,13 @@ its first M of 192 channels, trained on ImageNet, become the attention maps."""
 
 AUTHORS_FAN_IN = 32 * 768
 """Entries of the authors' feature matrix, by which their classifier's initial weights are scaled (He et al.). The
-matrix has length 100 whatever its size, so here the scale is fixed: by its own size, 4 maps of a narrow network would
-begin with logits that are eight times too large, and a short training would tell how fast that is unlearnt."""
+matrix has length 100 whatever its size, so the scale is fixed here. Scaled by its own size, 4 maps of a narrow network
+would start with logits 8 times too large, and a short training would measure how fast that is unlearnt."""
 
 CROP_PADDING = 0.1
 """Share of the image's side added around a part."""
 OBJECT_THRESHOLD = 0.1
-"""Share of the mean map's maximum from which a pixel belongs to the object."""
+"""Share of the mean map's maximum above which a pixel belongs to the object."""
 OBJECT_PADDING = 0.05
 """Share of the image's side added around the object."""
 
@@ -43,21 +43,21 @@ class WSDAN(Method):
 
     Options:
         attention: where the M maps come from. `"new"`: a new 1x1 convolution with BN and ReLU on the features;
-            `"first"`: the features' own first M channels; any other word: the first M channels of the module of that
-            name. `"auto"`: the pretrained filters of `INCEPTION_ATTENTION` on Inception-v3, `"new"` elsewhere.
+            `"first"`: the features' own first M channels; any other name: the first M channels of that
+            module. `"auto"`: the pretrained filters of `INCEPTION_ATTENTION` on Inception-v3, `"new"` elsewhere.
         tap: where the features are taken; None: `Mixed_6e` on Inception-v3, the last map elsewhere.
-        maps: M; 0: no attention, but the features' mean and a linear layer, the ablation's fine-tuned network.
+        maps: M; 0: no attention, only the features' mean and a linear layer (the ablation's fine-tuned network).
         maximum: pool the part features by their maximum (GMP) instead of their mean (GAP).
         scale: of the feature matrix, before the classifier.
         bias: of the classifier.
-        regularisation: weight of the centre loss; 0 leaves it and the centres out.
+        regularisation: weight of the centre loss; with 0 there are no centres.
         normalised_centres, duplicates: see `Centres`.
-        crop, drop: whether the batch is also seen cropped to a part, and with a part dropped.
+        crop, drop: whether each batch is also seen cropped to a part, and with a part hidden.
         crop_threshold, drop_threshold: ranges of θ_c and θ_d, from which each sample draws its own.
-        weighted_draw: draw a part by the strength of its map, or any with the same probability.
-        clamp_boxes: cut boxes off at the image's edge, instead of filling what is beyond it.
+        weighted_draw: draw a part in proportion to the strength of its map, or uniformly.
+        clamp_boxes: cut boxes off at the image's edge instead of filling the outside with 0.
         two_views: at test time, also look at the object found by the mean map, and average.
-        average: of the two views: of their `"probabilities"` or of their `"logits"`.
+        average: whether the two views' `"probabilities"` or their `"logits"` are averaged.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class WSDAN(Method):
         return losses
 
     def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
-        """One step. Where the runner cuts a batch, all its pieces come through here before the centres move."""
+        """One step. If the runner splits a batch, all its parts pass through here before the centres move."""
         earlier = self.seen
         losses = self.losses(images, labels)
         if earlier is not None and self.seen is not None:
