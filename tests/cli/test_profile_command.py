@@ -6,53 +6,56 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
 from benchmarks.execution import locks
 from results.store import ResultStore
-from tests.cli.test_command_line import ROOT, fgbench
+from tests.cli.test_command_line import ROOT
+from tests.cli.test_command_line import fgbench as in_own_process
 from tests.helpers.fake_results import profiled
 
-
-def test_every_combination_is_planned() -> None:
-    words = ["--methods", "plain,sef", "--backbone", "test_resnet", "--batch-size", "8,sweep"]
-    assert "takes numbers" in fgbench("profile", *words, "--dry-run").stderr
-    words = [*words[:-1], "8,16", "--compile", "both", "--precision", "fp32,bf16", "--repeats", "2", "--dry-run"]
-    found = fgbench("profile", *words, "--dataset", "none", "--device", "cpu")
-    assert found.returncode == 0, found.stderr
-    assert f"{2 * 2 * 2 * 2 * 2} Runs" in found.stdout
+Command = Callable[..., tuple[int, str]]
 
 
-def test_what_became_slower_is_named_and_ends_in_exit_code_1(tmp_path: Path) -> None:
+def test_every_combination_is_planned(fgbench: Command, refused: Command) -> None:
+    words = ["profile", "--methods", "plain,sef", "--backbone", "test_resnet", "--dry-run", "--batch-size"]
+    assert "takes numbers" in refused(*words, "8,sweep")[1]
+    words += ["8,16", "--compile", "both", "--precision", "fp32,bf16", "--repeats", "2"]
+    code, said = fgbench(*words, "--dataset", "none", "--device", "cpu")
+    assert code == 0
+    assert f"{2 * 2 * 2 * 2 * 2} Runs" in said
+
+
+def test_what_became_slower_is_named_and_ends_in_exit_code_1(tmp_path: Path, fgbench: Command) -> None:
     for name, rate in (("before", 1000), ("after", 500)):
         store = ResultStore(tmp_path / name)
         store.prepare()
         store.write(profiled("plain", rate))
-    found = fgbench("profile", "--compare", str(tmp_path / "before"), str(tmp_path / "after"))
-    assert found.returncode == 1, found.stderr
-    assert "slower" in found.stdout
-    assert "2 of 2 cells" in found.stdout
-    assert fgbench("profile", "--compare", str(tmp_path / "before"), str(tmp_path / "before")).returncode == 0
+    code, said = fgbench("profile", "--compare", tmp_path / "before", tmp_path / "after")
+    assert code == 1
+    assert "slower" in said
+    assert "2 of 2 cells" in said
+    assert fgbench("profile", "--compare", tmp_path / "before", tmp_path / "before")[0] == 0
 
 
-def test_nothing_to_measure_or_compare_is_answered_in_one_line(tmp_path: Path) -> None:
+def test_nothing_to_measure_or_compare_is_answered_in_one_line(tmp_path: Path, refused: Command) -> None:
     for words, said in [
         ([], "--methods and --backbone"),
-        (["--compare", str(tmp_path), str(tmp_path)], "in common"),
-        (["--compare", str(tmp_path), str(tmp_path / "nowhere")], "no such folder of results"),
+        (["--compare", tmp_path, tmp_path], "in common"),
+        (["--compare", tmp_path, tmp_path / "nowhere"], "no such folder of results"),
     ]:
-        found = fgbench("profile", *words)
-        assert found.returncode == 2
-        assert said in found.stderr
-        assert len(found.stderr.strip().splitlines()) == 1
+        code, answer = refused("profile", *words)
+        assert code == 2
+        assert said in answer
 
 
 def test_an_interrupted_profile_keeps_its_cells_and_goes_on_with_the_next(tmp_path: Path) -> None:
     words = ["profile", "--methods", "plain", "--backbone", "test_resnet", "--image-size", "64", "--brief"]
     words += ["--dataset", "none", "--device", "cpu", "--results", str(tmp_path), "--batch-size"]
-    found = fgbench(*words, "2")
+    found = in_own_process(*words, "2")
     assert found.returncode == 0, found.stderr
     (done,) = ResultStore(tmp_path).records()
     # The second cell can't end: it waits for the device.
@@ -76,7 +79,7 @@ def test_an_interrupted_profile_keeps_its_cells_and_goes_on_with_the_next(tmp_pa
     assert "the same command goes on" in rest
     assert not psutil.wait_procs(children, timeout=60)[1]
     assert ResultStore(tmp_path).records() == [done]
-    again = fgbench(*words, "2,4")
+    again = in_own_process(*words, "2,4")
     assert again.returncode == 0, again.stderr
     assert len(ResultStore(tmp_path).records()) == 2
     assert done == ResultStore(tmp_path).read(done.id)  # not measured again
