@@ -72,6 +72,7 @@ def test_a_bad_name_is_refused_and_nothing_is_written(tmp_path: Path, name: str,
     root.mkdir()
     for taken in ("plain", "weights"):
         (root / taken).mkdir()
+    (root / "interface.py").touch()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=message):
         write_method(name, root)
