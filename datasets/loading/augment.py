@@ -98,7 +98,7 @@ def _crop_and_flip(images: Tensor, sizes: Tensor, settings: Augment, image_size:
         return pixels.resized_crop(images, boxes, flips, image_size)
     _check_size(sizes, image_size)
     random = settings.crop == "random"
-    corners = _random_corners(sizes, image_size, draws[:, 2:4]) if random else _centre_corners(sizes, image_size)
+    corners = random_corners(sizes, image_size, draws[:, 2:4]) if random else _centre_corners(sizes, image_size)
     return pixels.crop(images, corners, flips, image_size)
 
 
@@ -115,7 +115,7 @@ def _check_size(sizes: Tensor, image_size: int) -> None:
         )
 
 
-def _random_corners(sizes: Tensor, image_size: int, draws: Tensor) -> Tensor:
+def random_corners(sizes: Tensor, image_size: int, draws: Tensor) -> Tensor:
     """(B, 2) top, left, uniform over all windows inside the image."""
     places = sizes - image_size + 1
     return torch.minimum((draws * places).long(), places - 1)

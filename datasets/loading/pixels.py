@@ -16,11 +16,11 @@ from torchvision.transforms.v2 import functional
 def crop(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
     """Windows `(B, 3, size, size)` at `corners` (B, 2: top, left), mirrored where `flips` (B,)."""
     if images.device.type == "cpu":
-        return _crop_by_slices(images, corners, flips, size)
-    return _crop_by_index(images, corners, flips, size)
+        return crop_by_slices(images, corners, flips, size)
+    return crop_by_index(images, corners, flips, size)
 
 
-def _crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
+def crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
     """Sample by sample: on a CPU, copying whole rows is several times faster than a gather. Copied by NumPy, which
     starts no threads: on busy cores, waiting for threads can take a thousand times as long as the copy."""
     source = images.numpy()
@@ -31,7 +31,7 @@ def _crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -
     return torch.from_numpy(windows)
 
 
-def _crop_by_index(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
+def crop_by_index(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
     """All samples at once, in one gather."""
     corners, flips = (given.to(images.device, non_blocking=True) for given in (corners, flips))
     steps = torch.arange(size, device=images.device)
@@ -48,11 +48,11 @@ def resized_crop(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Ten
     Bilinear and antialiased, within one level (of 255) of torchvision's resize. Float32 on a GPU, uint8 on a CPU.
     """
     if images.device.type == "cpu":
-        return _resized_crop_by_slices(images, boxes, flips, size)
-    return _resized_crop_by_products(images, boxes, flips, size)
+        return resized_crop_by_slices(images, boxes, flips, size)
+    return resized_crop_by_products(images, boxes, flips, size)
 
 
-def _resized_crop_by_slices(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
+def resized_crop_by_slices(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
     """Sample by sample: on a CPU, torchvision's resize of uint8 is ten times as fast as the products."""
     scaled = np.empty((len(images), 3, size, size), dtype=np.uint8)
     for image, result, box, flip in zip(images, scaled, boxes.tolist(), flips.tolist(), strict=True):
@@ -62,7 +62,7 @@ def _resized_crop_by_slices(images: Tensor, boxes: Tensor, flips: Tensor, size: 
     return torch.from_numpy(scaled)
 
 
-def _resized_crop_by_products(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
+def resized_crop_by_products(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
     """All samples at once: the filter is separable, so it is two matrix products.
 
     Its weights are computed on the device: on the host, computing and copying them took longer than everything else.

@@ -67,7 +67,7 @@ def apply(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
     if policy.name == "none":
         return images
     for step in range(policy.operations if policy.name == "randaugment" else 1):
-        images = operate(images, *_choose(policy, images.shape[-1], draws[:, 3 * step : 3 * step + 3]))
+        images = operate(images, *choose_operations(policy, images.shape[-1], draws[:, 3 * step : 3 * step + 3]))
     return images
 
 
@@ -81,18 +81,18 @@ def operate(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     return torch.empty_like(images).index_copy_(0, places, torch.cat(changed))
 
 
-def _choose(policy: Policy, size: int, draws: Tensor) -> tuple[Tensor, Tensor]:
+def choose_operations(policy: Policy, size: int, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Operations and magnitudes (B,) of one round from `draws` (B, 3)."""
     operations = (draws[:, 0].double() * len(OPERATIONS)).long()
     drawn = (draws[:, 1].double() * BINS).long()
     levels = drawn if policy.name == "trivialaugment" else torch.full_like(drawn, policy.magnitude)
     signed = torch.tensor([name in SIGNED for name in OPERATIONS])[operations]
     signs = torch.where(signed & (draws[:, 2] <= 0.5), -1.0, 1.0)
-    return operations, _magnitudes(policy.name, size)[operations, levels] * signs
+    return operations, magnitude_table(policy.name, size)[operations, levels] * signs
 
 
 @cache
-def _magnitudes(policy: str, size: int) -> Tensor:
+def magnitude_table(policy: str, size: int) -> Tensor:
     """(len(OPERATIONS), BINS): torchvision's magnitudes of each operation, from none to the largest.
 
     `size` is the side of the images in pixels.

@@ -63,7 +63,7 @@ def _class_name(class_id: int) -> str:
 # ---- random draws -----------------------------------------------------------------------------------------------
 
 
-class _Draws:
+class Draws:
     """Random choices based on `random()` alone, whose stream Python guarantees across versions."""
 
     def __init__(self, *key: int | str) -> None:
@@ -104,7 +104,7 @@ def _mixed(one: Colour, other: Colour, percent: int) -> Colour:
     return red, green, blue
 
 
-def _draw_scene(styles: tuple[str, ...], draws: _Draws, difficulty: float) -> Scene:
+def draw_scene(styles: tuple[str, ...], draws: Draws, difficulty: float) -> Scene:
     """Draws everything that varies within a class; `difficulty` widens the ranges."""
     d = difficulty
     body = draws.colour()
@@ -205,8 +205,8 @@ class Synthetic(Dataset):
         """The scene of image `index`: everything that determines its pixels besides the size."""
         class_id = self.first_class + int(self.labels[index])
         split = "train" if self.is_train[index] else "test"
-        draws = _Draws(self.seed, class_id, split, self._numbers[index])
-        return _draw_scene(styles_of(class_id), draws, self.difficulty)
+        draws = Draws(self.seed, class_id, split, self._numbers[index])
+        return draw_scene(styles_of(class_id), draws, self.difficulty)
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Draws image `index`: RGB `(size, size, 3)`."""

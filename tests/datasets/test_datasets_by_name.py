@@ -61,7 +61,7 @@ def test_a_missing_fixed_folder_is_named(tmp_path: Path) -> None:
         open_dataset("cub_200_2011", tmp_path)
 
 
-def test_a_folder_of_no_known_layout_is_told_what_would_be_read(tmp_path: Path) -> None:
+def test_a_folder_of_unknown_layout_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     with pytest.raises(DatasetError, match=r"odd has a layout that no reader knows; train/<class>"):
         open_dataset("odd", tmp_path)

@@ -1,4 +1,4 @@
-"""A small dataset packed as an archive, right and wrong, and a reader that is fetched from where a test says."""
+"""A small dataset as an archive, intact and damaged, and a reader that is fetched from a test's URLs."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class Notes:
-    """A listener that keeps what it hears."""
+class RecordingDisplay:
+    """A display that records what it is shown."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -10,16 +10,16 @@ import pytest
 from datasets.fetching import download
 from datasets.fetching.fetch import fetch
 from datasets.readers.folder import Folder
-from tests.helpers.fake_archives import Notes
+from tests.helpers.fake_archives import RecordingDisplay
 
 
 @pytest.fixture
-def get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Notes]:
-    """Fetches a reader into tmp_path/data, without pauses between tries."""
+def get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RecordingDisplay]:
+    """Fetches a reader into tmp_path/data, without pauses between attempts."""
     monkeypatch.setattr(download, "PAUSES", (0, 0, 0))
 
-    def fetch_now(reader: type[Folder], put_into: Path | None = None) -> Notes:
-        notes = Notes()
+    def fetch_now(reader: type[Folder], put_into: Path | None = None) -> RecordingDisplay:
+        notes = RecordingDisplay()
         fetch("mini", reader, tmp_path / "data", put_into, notes)
         return notes
 

@@ -1,4 +1,4 @@
-"""`data fetch` as a user meets it."""
+"""The command `data fetch`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_fetch_takes_an_archive_from_a_folder(
     assert server.requests == []
 
 
-def test_what_cannot_be_fetched_is_said_in_one_line_with_exit_code_2(
+def test_a_dataset_that_cannot_be_fetched_is_one_line_with_exit_code_2(
     tmp_path: Path, refused: Callable[..., tuple[int, str]]
 ) -> None:
     code, said = refused("data", "fetch", "cub_2011", "--data", tmp_path)
@@ -60,7 +60,7 @@ def test_what_cannot_be_fetched_is_said_in_one_line_with_exit_code_2(
     assert "no such folder (--from)" in said
 
 
-def test_a_folder_that_is_there_and_incomplete_is_left_alone_and_named(
+def test_an_existing_incomplete_folder_is_named_and_not_changed(
     root: Path, refused: Callable[..., tuple[int, str]]
 ) -> None:
     (root / "CUB_200_2011").mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_no_mirror_is_one_line_with_exit_code_1(
     assert "HTTP 404" in said
 
 
-def test_ctrl_c_leaves_a_part_that_the_same_command_goes_on_from(
+def test_after_ctrl_c_the_same_command_resumes(
     root: Path, server: FileServer, fgbench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = server.answers["/cub"][0].body

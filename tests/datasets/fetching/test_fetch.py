@@ -1,4 +1,4 @@
-"""Fetching a dataset: downloaded, checked and unpacked, or taken from where somebody put its archives."""
+"""Fetching a dataset: download, check and unpack, or use archives supplied by the user."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from datasets import DatasetError
 from datasets.fetching.fetch import fetch
 from datasets.readers.folder import Folder
 from datasets.release import Archive
-from tests.helpers.fake_archives import GOOD, WRONG, Notes, mini, whole
+from tests.helpers.fake_archives import GOOD, WRONG, RecordingDisplay, mini, whole
 from tests.helpers.file_server import Answer, FileServer
 
 
 def test_a_dataset_is_downloaded_checked_and_unpacked(
-    tmp_path: Path, server: FileServer, get: Callable[..., Notes]
+    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
 ) -> None:
     reader = mini(server.serve("/mini", Answer(GOOD)), size=len(GOOD))
     notes = get(reader)
@@ -30,7 +30,7 @@ def test_a_dataset_is_downloaded_checked_and_unpacked(
 
 
 def test_an_unpacked_dataset_that_was_deleted_is_unpacked_again_without_a_download(
-    tmp_path: Path, server: FileServer, get: Callable[..., Notes]
+    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
 ) -> None:
     reader = mini(server.serve("/mini", Answer(GOOD)))
     get(reader)
@@ -43,17 +43,17 @@ def test_an_unpacked_dataset_that_was_deleted_is_unpacked_again_without_a_downlo
 def test_a_plain_file_is_put_where_it_belongs(tmp_path: Path, server: FileServer) -> None:
     labels = Archive("labels.mat", (server.serve("/labels", Answer(b"1 2 3")),), into="mini/devkit", md5=None)
     reader = type("Labels", (Folder,), {"folder": "mini", "archives": (labels,)})
-    fetch("mini", reader, tmp_path, None, Notes())
+    fetch("mini", reader, tmp_path, None, RecordingDisplay())
     assert (tmp_path / "mini" / "devkit" / "labels.mat").read_bytes() == b"1 2 3"
-    fetch("mini", reader, tmp_path, None, Notes())
+    fetch("mini", reader, tmp_path, None, RecordingDisplay())
     assert len(server.requests) == 1
 
 
-# Files that somebody put there
+# Supplied archives
 
 
 @pytest.mark.parametrize("place", ["data", "data/.downloads", "usb"])
-def test_an_archive_that_lies_there_is_used(tmp_path: Path, get: Callable[..., Notes], place: str) -> None:
+def test_a_supplied_archive_is_used(tmp_path: Path, get: Callable[..., RecordingDisplay], place: str) -> None:
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / place / "mini.tar.gz").write_bytes(GOOD)
     notes = get(mini(), tmp_path / "usb" if place == "usb" else None)
@@ -62,8 +62,8 @@ def test_an_archive_that_lies_there_is_used(tmp_path: Path, get: Callable[..., N
     assert (tmp_path / "data" / "mini" / "train" / "auk" / "1.png").exists()
 
 
-def test_a_wrong_archive_that_lies_there_is_named_and_left_alone(
-    tmp_path: Path, server: FileServer, get: Callable[..., Notes]
+def test_a_wrong_supplied_archive_is_named_and_not_changed(
+    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
 ) -> None:
     (tmp_path / "usb").mkdir()
     (tmp_path / "usb" / "mini.tar.gz").write_bytes(WRONG)
@@ -73,16 +73,14 @@ def test_a_wrong_archive_that_lies_there_is_named_and_left_alone(
     assert whole(tmp_path / "data")
 
 
-def test_what_cannot_be_fetched_says_what_to_do_by_hand_before_anything_is_downloaded(
-    tmp_path: Path, server: FileServer
-) -> None:
+def test_instructions_for_manual_archives_come_before_any_download(tmp_path: Path, server: FileServer) -> None:
     open_to_all = Archive("open.tar", (server.serve("/open", Answer(GOOD)),), gives=("open",))
     reader = type("Half", (Folder,), {"archives": (open_to_all, *mini().archives), "by_hand": "ask the authors"})
     with pytest.raises(DatasetError, match=r"ask the authors \(looked for mini.tar.gz in .*\.downloads, "):
-        fetch("half", reader, tmp_path, None, Notes())
+        fetch("half", reader, tmp_path, None, RecordingDisplay())
     assert server.requests == []
 
 
 def test_a_reader_without_archives_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="mine has nothing to fetch; it needs no files"):
-        fetch("mine", Folder, tmp_path, None, Notes())
+        fetch("mine", Folder, tmp_path, None, RecordingDisplay())

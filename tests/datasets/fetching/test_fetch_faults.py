@@ -1,4 +1,4 @@
-"""Fetching onto full disks, by processes that are killed, and by two at once."""
+"""Fetching to full disks, by killed processes, and by two at once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from textwrap import dedent
 import pytest
 
 from datasets.fetching.download import FetchError
-from tests.helpers.fake_archives import GOOD, PHOTOS, Notes, mini, sha256, tar, whole
+from tests.helpers.fake_archives import GOOD, PHOTOS, RecordingDisplay, mini, sha256, tar, whole
 from tests.helpers.file_server import Answer, FileServer
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_too_little_space_is_said_before_the_download(
-    tmp_path: Path, server: FileServer, get: Callable[..., Notes], monkeypatch: pytest.MonkeyPatch
+def test_too_little_space_is_reported_before_the_download(
+    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=2 * len(GOOD) - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
@@ -34,7 +34,7 @@ def test_too_little_space_is_said_before_the_download(
 
 @pytest.fixture
 def largest_file() -> Iterator[Callable[[int | None], None]]:
-    """Makes the system refuse to write files beyond so many bytes, as a full disk does; None for no limit."""
+    """Limits the size of files, like a full disk; None for no limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(size: int | None) -> None:
@@ -44,8 +44,8 @@ def largest_file() -> Iterator[Callable[[int | None], None]]:
     limit(None)
 
 
-def test_a_disk_that_fills_up_while_downloading_leaves_a_part_that_is_gone_on_from(
-    tmp_path: Path, server: FileServer, get: Callable[..., Notes], largest_file: Callable[[int | None], None]
+def test_a_download_resumes_after_the_disk_was_full(
+    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], largest_file: Callable[[int | None], None]
 ) -> None:
     reader = mini(server.serve("/mini", Answer(GOOD)))
     largest_file(100_000)
@@ -60,7 +60,7 @@ def test_a_disk_that_fills_up_while_downloading_leaves_a_part_that_is_gone_on_fr
 
 
 def test_a_disk_that_fills_up_while_unpacking_leaves_the_root_as_it_was(
-    tmp_path: Path, server: FileServer, get: Callable[..., Notes], largest_file: Callable[[int | None], None]
+    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], largest_file: Callable[[int | None], None]
 ) -> None:
     compressed = tar({**PHOTOS, "mini/zeros.bin": bytes(3_000_000)})
     reader = mini(server.serve("/mini", Answer(compressed)), archive=compressed)
@@ -90,7 +90,7 @@ CHILD = """
 
 
 def child(url: str, root: Path) -> subprocess.Popen[str]:
-    """A process of its own that is past its imports, and fetches when it is told to `go`."""
+    """A process that has done its imports and starts fetching on `go`."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", dedent(CHILD), url, str(root), sha256(GOOD)]
     pipe = subprocess.PIPE
@@ -113,7 +113,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_download_is_gone_on_from(tmp_path: Path, server: FileServer, get: Callable[..., Notes]) -> None:
+def test_a_killed_download_is_resumed(tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=200_000, stalls=True), Answer(GOOD))
     downloads = tmp_path / "data" / ".downloads"
     with child(url, tmp_path / "data") as process:
@@ -130,10 +130,10 @@ def test_a_killed_download_is_gone_on_from(tmp_path: Path, server: FileServer, g
 
 
 def test_two_processes_that_fetch_at_once_download_once(
-    tmp_path: Path, server: FileServer, get: Callable[..., Notes]
+    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
 ) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=100_000, stalls=True))
-    # Both are past their imports before one begins: it retries when the server has been silent for half a minute.
+    # Both finish their imports before one starts: it retries when the server has been silent for half a minute.
     with child(url, tmp_path / "data") as first, child(url, tmp_path / "data") as second:
         go(first)
         wait_until(lambda: len(server.requests) == 1)

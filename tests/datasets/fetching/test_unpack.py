@@ -1,4 +1,4 @@
-"""Unpacking: whole or not at all, and never outside its folder."""
+"""Unpacking is complete or has no effect, and never writes outside its folder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def zip_link(name: str, target: str) -> zipfile.ZipInfo:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file below, hidden ones too."""
+    """Every file below, including hidden ones."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -60,11 +60,11 @@ def content(folder: Path) -> dict[str, bytes]:
 )
 def test_a_tar_archive_is_unpacked_and_nothing_else_is_left(tmp_path: Path, suffix: str, mode: str) -> None:
     file = tar(tmp_path / f"birds{suffix}", plain("images/a.jpg"), plain("images.txt", b"1 a.jpg"), mode=mode)
-    heard = []
-    unpack(file, tmp_path / "to", lambda done, total: heard.append((done, total)))
+    reported = []
+    unpack(file, tmp_path / "to", lambda done, total: reported.append((done, total)))
     assert content(tmp_path / "to") == {"images/a.jpg": b"bird", "images.txt": b"1 a.jpg"}
-    assert heard
-    assert all(done <= total for done, total in heard)
+    assert reported
+    assert all(done <= total for done, total in reported)
 
 
 def test_a_zip_archive_is_unpacked(tmp_path: Path) -> None:
@@ -88,7 +88,9 @@ def test_a_zip_archive_is_unpacked(tmp_path: Path) -> None:
     ],
     ids=lambda member: f"{member[0].name}->{member[0].linkname}",
 )
-def test_a_tar_archive_that_leads_out_is_refused_whole(tmp_path: Path, member: tuple[tarfile.TarInfo, bytes]) -> None:
+def test_a_tar_archive_that_leads_out_is_refused_entirely(
+    tmp_path: Path, member: tuple[tarfile.TarInfo, bytes]
+) -> None:
     file = tar(tmp_path / "evil.tgz", plain("good.txt"), member)
     (tmp_path / "to").mkdir()
     with pytest.raises(FetchError, match=r"evil.tgz: .*don't trust this archive") as caught:
@@ -100,7 +102,7 @@ def test_a_tar_archive_that_leads_out_is_refused_whole(tmp_path: Path, member: t
 @pytest.mark.parametrize(
     "name", ["../outside.txt", "a/../../outside.txt", "/outside.txt", "..\\outside.txt", "C:\\a.txt"]
 )
-def test_a_zip_archive_that_leads_out_is_refused_whole(tmp_path: Path, name: str) -> None:
+def test_a_zip_archive_that_leads_out_is_refused_entirely(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("good.txt", b"")
         archive.writestr(name, b"")
@@ -145,7 +147,7 @@ def test_a_damaged_member_of_a_zip_archive_is_noticed(tmp_path: Path) -> None:
         unpack(tmp_path / "birds.zip", tmp_path / "to", silent)
 
 
-def test_what_is_there_already_is_kept_or_replaced_by_the_archives_own(tmp_path: Path) -> None:
+def test_existing_files_are_kept_unless_the_archive_replaces_them(tmp_path: Path) -> None:
     (tmp_path / "to" / "devkit").mkdir(parents=True)
     (tmp_path / "to" / "devkit" / "labels.mat").write_bytes(b"put there by hand")
     (tmp_path / "to" / "devkit" / "meta.mat").write_bytes(b"damaged")
@@ -178,7 +180,7 @@ def test_an_interrupted_move_is_completed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def unpack_until_killed(steps: int, file: Path, to: Path) -> None:
-    """Unpacks; after so many members and changes of names this process kills itself."""
+    """Unpacks; the process kills itself after so many members and renames."""
     left = steps
 
     def counted(act: Callable[..., Any]) -> Callable[..., Any]:
@@ -225,6 +227,6 @@ def test_a_kill_at_any_moment_leaves_nothing_or_everything(tmp_path: Path, name:
         assert content(to) == before | members
         if not killed:
             break
-    assert outcomes == sorted(outcomes), "from some step on it is everything"
+    assert outcomes == sorted(outcomes), "from some step on everything is there"
     assert outcomes.count(False) > len(members)
     assert outcomes.count(True) > 5

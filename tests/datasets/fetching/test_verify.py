@@ -1,4 +1,4 @@
-"""`data verify` as a user meets it, and what it finds."""
+"""`data verify`: the command, and the faults it finds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 import datasets
 from datasets import Dataset, DatasetError
-from datasets.fetching import verify as verifying
 from datasets.fetching.verify import verify
 from datasets.readers.cub_200_2011 import CUB
 from datasets.readers.folder import Folder
@@ -31,7 +30,7 @@ def faults(dataset: Dataset) -> list[tuple[str, str]]:
     return [(fault.kind, fault.what) for fault in found]
 
 
-def test_a_whole_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
     found = verify(opened(cub), lambda done, total: None)
     assert found.faults == ()
@@ -42,7 +41,7 @@ def test_a_whole_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPatch
 def test_images_are_read_by_the_cores_this_process_may_use(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readers: set[int] = set()
     monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
-    monkeypatch.setattr(verifying, "_image_fault", lambda dataset, row: readers.add(threading.get_ident()))
+    monkeypatch.setattr(CUB, "image", lambda dataset, row: readers.add(threading.get_ident()))
     verify(opened(cub), lambda done, total: None)
     assert len(readers) == 1
 
@@ -69,7 +68,7 @@ def test_every_missing_empty_damaged_and_extra_image_is_named(cub: Path, monkeyp
     ]
 
 
-def test_images_that_a_persons_own_table_leaves_out_are_no_fault(tmp_path: Path, cub: Path) -> None:
+def test_images_missing_from_a_persons_own_table_are_no_fault(tmp_path: Path, cub: Path) -> None:
     shutil.copytree(cub / "images", tmp_path / "own")
     lines = [f"{name},{name[:3]},{'train' if name.endswith('a.jpg') else 'test'}" for name in CUB_NAMES[:4]]
     (tmp_path / "own" / "images.csv").write_text("\n".join(["path,label,split", *lines]), encoding="utf-8")
@@ -95,7 +94,7 @@ def test_counts_and_split_are_compared_with_the_published_ones(cub: Path, monkey
     assert verify(opened(cub), lambda done, total: None).reference == "as published"
 
 
-def test_verify_tells_faults_line_by_line_or_as_json_with_exit_code_1(
+def test_verify_prints_faults_as_lines_or_json_with_exit_code_1(
     cub: Path, fgbench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))

@@ -1,4 +1,4 @@
-"""Augmentation of a batch: each operation gives torchvision's pixels, each sample its own draw, one seed one result."""
+"""Augmentation of a batch: each operation gives torchvision's pixels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLIPS = torch.tensor([False, True, True, False])
 # Parity with torchvision
 
 
-@pytest.mark.parametrize("crop", [pixels._crop_by_slices, pixels._crop_by_index])
+@pytest.mark.parametrize("crop", [pixels.crop_by_slices, pixels.crop_by_index])
 def test_a_crop_copies_exactly_the_pixels_of_its_window(crop: object) -> None:
     images = photos()
     corners = torch.tensor([[0, 0], [38, 58], [7, 31], [20, 1]])
@@ -37,7 +37,7 @@ def test_a_crop_copies_exactly_the_pixels_of_its_window(crop: object) -> None:
         assert torch.equal(window, functional.horizontal_flip(expected) if flip else expected)
 
 
-@pytest.mark.parametrize("resized_crop", [pixels._resized_crop_by_slices, pixels._resized_crop_by_products])
+@pytest.mark.parametrize("resized_crop", [pixels.resized_crop_by_slices, pixels.resized_crop_by_products])
 @pytest.mark.parametrize("size", [16, 32, 100])
 def test_a_resized_crop_is_torchvisions_within_one_level(resized_crop: object, size: int) -> None:
     images = photos()
@@ -77,7 +77,7 @@ def test_boxes_and_flips_alone_are_copied_to_the_device(crop: object) -> None:
 def test_products_are_torchvisions_float_resize_within_a_thousandth() -> None:
     images = photos()
     boxes = torch.tensor([[0, 0, 70, 90], [10, 20, 33, 41], [1, 2, 3, 4], [5, 0, 60, 20]])
-    windows = pixels._resized_crop_by_products(images, boxes, torch.zeros(4, dtype=torch.bool), 32)
+    windows = pixels.resized_crop_by_products(images, boxes, torch.zeros(4, dtype=torch.bool), 32)
     for image, window, box in zip(images, windows, boxes.tolist(), strict=True):
         expected = functional.resized_crop(image.float(), *box, [32, 32], antialias=True)
         torch.testing.assert_close(window, expected, atol=1e-3, rtol=0)

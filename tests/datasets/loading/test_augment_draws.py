@@ -1,4 +1,4 @@
-"""What augmentation draws: each sample its own, one seed one result, as often as settings say; and wrong settings."""
+"""Random draws of augmentation: per sample, reproducible, with the probabilities of the settings; invalid settings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_each_sample_has_its_own_draw(settings: Augment) -> None:
     assert len({tuple(image.flatten()[::97].tolist()) for image in result}) == 8
 
 
-def test_switching_one_operation_on_leaves_the_draws_of_the_others_alone() -> None:
+def test_enabling_one_operation_keeps_the_draws_of_the_others() -> None:
     batch = batch_of(photos(8))
     plain = train_batch(batch, Augment(), 48, seeded())
     erased = train_batch(batch, Augment(erase=1), 48, seeded())
@@ -58,12 +58,12 @@ def test_switching_one_operation_on_leaves_the_draws_of_the_others_alone() -> No
     assert torch.equal(erased[kept], plain[kept])
 
 
-def test_nothing_switched_on_is_the_test_image() -> None:
+def test_without_any_operation_the_result_is_the_test_image() -> None:
     batch = batch_of(photos())
     assert torch.equal(train_batch(batch, Augment(crop="center", flip=0), 48, seeded()), test_batch(batch, 48))
 
 
-def test_an_image_is_turned_before_it_is_cropped() -> None:
+def test_an_image_is_rotated_before_it_is_cropped() -> None:
     images = photos()
     result = train_batch(batch_of(images), Augment(crop="center", flip=0, rotation=30), 48, seeded())
     angles = (torch.rand(4, augment.DRAWS, generator=seeded())[:, 0] * 60 - 30).tolist()
@@ -80,11 +80,11 @@ def test_a_policy_works_on_the_cropped_and_mirrored_image() -> None:
     draws = torch.rand(6, augment.DRAWS, generator=generator)
     torch.randperm(4, generator=generator)
     policy_draws = torch.rand(6, policies.DRAWS, generator=generator)
-    cropped = pixels.crop(batch.images, augment._random_corners(batch.sizes, 48, draws[:, 2:4]), draws[:, 1] < 0.5, 48)
+    cropped = pixels.crop(batch.images, augment.random_corners(batch.sizes, 48, draws[:, 2:4]), draws[:, 1] < 0.5, 48)
     assert torch.equal(result, normalise(policies.apply(cropped, Policy(name="trivialaugment"), policy_draws)))
 
 
-def test_a_resized_image_is_all_of_it() -> None:
+def test_resize_keeps_the_whole_image() -> None:
     images, sizes = photos(), torch.tensor([[70, 90], [40, 50], [70, 30], [64, 64]])
     result = train_batch(batch_of(images, sizes), Augment(crop="resize", flip=0), 48, seeded())
     wholes = [image[:, :height, :width] for image, (height, width) in zip(images, sizes.tolist(), strict=True)]
@@ -93,7 +93,7 @@ def test_a_resized_image_is_all_of_it() -> None:
 
 
 @pytest.mark.parametrize("settings", [Augment(), EVERYTHING, Augment(crop="resize", rotation=20)])
-def test_how_a_feed_lays_out_its_images_changes_nothing(settings: Augment) -> None:
+def test_memory_layout_and_padding_change_nothing(settings: Augment) -> None:
     """Other strides are the same pixels, and wider padding about the images changes at most the rounding of a turn."""
     images = photos(5)
     plain = train_batch(batch_of(images), settings, 48, seeded())
@@ -105,7 +105,7 @@ def test_how_a_feed_lays_out_its_images_changes_nothing(settings: Augment) -> No
     assert differs.float().mean() < 0.01
 
 
-def test_how_many_images_a_cpu_keeps_in_its_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunk_size_on_a_cpu_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of(photos(7))
     plain = train_batch(batch, EVERYTHING, 48, seeded())
     for count in (1, 3, 100):
@@ -124,7 +124,7 @@ def test_nothing_waits_for_the_device(settings: Augment) -> None:
     assert result.shape == (6, 3, 48, 48)
 
 
-def test_every_place_and_both_sides_are_drawn() -> None:
+def test_all_crop_positions_and_flips_are_drawn() -> None:
     """A picture of its own coordinates shows what was drawn."""
     columns = torch.arange(10).expand(4000, 3, 8, 10).to(torch.uint8)
     result = train_batch(batch_of(columns), Augment(), 8, seeded())
@@ -158,7 +158,7 @@ def test_resized_crops_are_spread_as_torchvisions_are() -> None:
         assert abs(ours.std() / theirs.std() - 1) < 0.1
 
 
-def test_where_no_draw_fits_the_largest_centred_box_is_taken() -> None:
+def test_if_no_draw_fits_the_largest_centred_box_is_used() -> None:
     boxes = resized_crop_boxes(torch.tensor([[10, 400], [400, 10]]), (1.0, 1.0), (3 / 4, 4 / 3), torch.rand(2, 30))
     assert boxes.tolist() == [[0, 193, 10, 13], [193, 0, 13, 10]]
 

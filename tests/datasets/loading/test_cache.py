@@ -1,4 +1,4 @@
-"""The cache's housekeeping: what lies there is listed as it is, and nothing is removed that isn't ours or in use."""
+"""The cache: stores are listed with their state; nothing that isn't ours or is in use is removed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DAY = timedelta(days=1)
 
 
 def age(store: Store, days: float) -> None:
-    """As if it had last been touched so long ago."""
+    """Sets the time of last use."""
     then = time.time() - days * DAY.total_seconds()
     for path in (*store.folder.iterdir(), store.folder):
         os.utime(path, (then, then))
 
 
 def leave_unfinished(store: Store) -> None:
-    """As a build that was killed before it was renamed leaves it."""
+    """The state after a build that was killed before the final rename."""
     store.folder.rename(store.folder.with_name(store.folder.name + ".unfinished"))
 
 
@@ -62,7 +62,7 @@ def test_opening_a_store_counts_as_use(tmp_path: Path) -> None:
     assert superfluous(stores(tmp_path), unused=7 * DAY) == []
 
 
-def test_what_is_outdated_or_long_unused_is_superfluous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outdated_and_long_unused_stores_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     age(open_store(Noise(), 8, "squash", tmp_path), 30)
     open_store(Noise(), 9, "squash", tmp_path)
     leave_unfinished(open_store(Noise(), 10, "squash", tmp_path))
@@ -75,7 +75,7 @@ def test_what_is_outdated_or_long_unused_is_superfluous(tmp_path: Path, monkeypa
     assert states(tmp_path) == {"9": "whole", "10": "unfinished"}
 
 
-def test_what_is_not_a_store_is_neither_listed_nor_removed(tmp_path: Path) -> None:
+def test_other_folders_are_neither_listed_nor_removed(tmp_path: Path) -> None:
     (tmp_path / "holiday-2024").mkdir()
     (tmp_path / "noise-8-squash").mkdir()
     (tmp_path / ("noise-8-squash-" + "0" * 16)).write_text("a file")
@@ -84,7 +84,7 @@ def test_what_is_not_a_store_is_neither_listed_nor_removed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_store_that_is_being_built_stays(tmp_path: Path, whole: bool) -> None:
+def test_a_store_that_is_being_built_is_kept(tmp_path: Path, whole: bool) -> None:
     store = open_store(Noise(), 8, "squash", tmp_path)
     if not whole:
         leave_unfinished(store)
@@ -95,7 +95,7 @@ def test_a_store_that_is_being_built_stays(tmp_path: Path, whole: bool) -> None:
     assert stores(tmp_path) == []
 
 
-def test_a_build_that_finished_since_it_was_listed_stays(tmp_path: Path) -> None:
+def test_a_build_that_finished_since_it_was_listed_is_kept(tmp_path: Path) -> None:
     store = open_store(Noise(), 8, "squash", tmp_path)
     leave_unfinished(store)
     listed = stores(tmp_path)

@@ -79,7 +79,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, kind: str) -> N
     np.testing.assert_array_equal(read_image(path)[..., 1], values >> 8)
 
 
-def test_sixteen_bits_of_a_png_are_scaled_as_older_pillows_open_it_too() -> None:
+def test_sixteen_bits_of_a_png_are_scaled_in_the_mode_of_older_pillows_too() -> None:
     values = np.linspace(0, 65535, 60 * 90).reshape(60, 90).astype(np.int32)
     image = Image.fromarray(values)
     assert image.mode == "I"
@@ -88,7 +88,7 @@ def test_sixteen_bits_of_a_png_are_scaled_as_older_pillows_open_it_too() -> None
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pixels_lie_on_white(tmp_path: Path, mode: str) -> None:
+def test_transparent_pixels_are_blended_with_white(tmp_path: Path, mode: str) -> None:
     image = picture().convert("RGBA")
     alpha = np.full((60, 90), 255, dtype=np.uint8)
     alpha[:, :40] = 0
@@ -102,7 +102,7 @@ def test_transparent_pixels_lie_on_white(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_images_stand_upright(tmp_path: Path, kind: str, orientation: int) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path, kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / "turned"
@@ -174,7 +174,7 @@ def test_a_damaged_byte_costs_an_image_and_not_the_process(tmp_path: Path, kind:
     assert process.exitcode == 0
 
 
-def test_a_thumbnails_end_is_not_taken_for_the_images(tmp_path: Path) -> None:
+def test_the_end_of_a_thumbnail_is_not_taken_for_the_end_of_the_image(tmp_path: Path) -> None:
     thumbnail = encoded(picture(8, 8), "JPEG")
     exif = b"\xff\xe1" + (len(thumbnail) + 8).to_bytes(2, "big") + b"Exif\0\0" + thumbnail
     path = tmp_path / "cut.jpg"
@@ -191,7 +191,7 @@ def test_an_interrupted_download_filled_up_with_zeros_is_refused(tmp_path: Path)
         read_image(path)
 
 
-def test_torchvisions_advice_to_change_the_library_is_kept_from_users(tmp_path: Path) -> None:
+def test_torchvisions_deprecation_warning_is_hidden(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(WHOLE["jpeg"])
     with warnings.catch_warnings(record=True) as told:
@@ -207,7 +207,7 @@ def test_bytes_after_the_end_of_an_image_do_no_harm(tmp_path: Path) -> None:
     assert read_image(path).shape == (60, 90, 3)
 
 
-def test_what_is_no_image_or_not_there_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_file_or_one_that_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
     page = tmp_path / "page.jpg"
     page.write_text("<html>not found</html>")
     with pytest.raises(DatasetError, match=r"page.jpg is truncated or not an image"):

@@ -100,7 +100,7 @@ def test_without_shuffle_rows_come_as_given() -> None:
 
 @given(start=st.integers(0, 6), balanced=st.booleans())
 @settings(max_examples=20, deadline=None)
-def test_an_epoch_resumed_in_its_middle_goes_on_as_it_would_have(start: int, balanced: bool) -> None:
+def test_a_resumed_epoch_continues_unchanged(start: int, balanced: bool) -> None:
     feed = Feed(source_of(26), np.arange(26), labels_of(26), 4, seed=5, sampling=(2, 2) if balanced else None)
     assert rows_of(list(feed.batches(3, start))) == rows_of(list(feed.batches(3)))[start:]
 
@@ -121,7 +121,7 @@ def test_balanced_batches_hold_that_many_classes_and_different_images_of_each(se
             assert different == min(2, sizes[label])  # a class of one image repeats it
 
 
-def test_balanced_batches_use_all_images_of_a_class_before_any_comes_again() -> None:
+def test_balanced_batches_use_all_images_of_a_class_before_they_repeat_one() -> None:
     feed = Feed(source_of(20), np.arange(20), labels_of(20, 2), 4, sampling=(2, 2))
     assert all_rows(list(feed.batches(0))) == list(range(20))
 
@@ -145,9 +145,7 @@ def ranks_of(world: int, count: int, batch_size: int, **options: object) -> list
 
 @given(world=st.integers(1, 5), count=st.integers(5, 60), per_process=st.integers(1, 4))
 @settings(max_examples=50, deadline=None)
-def test_shuffled_batches_of_all_processes_laid_end_to_end_are_those_of_one(
-    world: int, count: int, per_process: int
-) -> None:
+def test_the_parts_of_all_processes_form_the_batch_of_one(world: int, count: int, per_process: int) -> None:
     batch_size = world * per_process
     if count < batch_size:
         count += batch_size
@@ -176,13 +174,13 @@ def test_a_process_keeps_the_images_of_a_class_together() -> None:
             assert counts.tolist() == [2, 2]
 
 
-def test_a_part_resumed_in_the_middle_goes_on_as_it_would_have() -> None:
+def test_a_resumed_part_of_a_batch_continues_unchanged() -> None:
     feed = Feed(source_of(20), np.arange(20), labels_of(20), 6, seed=2, part=(1, 2))
     assert rows_of(list(feed.batches(1, 2))) == rows_of(list(feed.batches(1)))[2:]
     assert list(feed.batches(1, len(feed))) == []
 
 
-def test_batches_that_cant_be_cut_over_the_processes_are_refused() -> None:
+def test_batches_that_cant_be_divided_among_the_processes_are_refused() -> None:
     source, rows, labels = source_of(10), np.arange(10), labels_of(10, 4)
     with pytest.raises(ValueError, match="last batch of 2 images can't be divided among 4 processes; use drop_last"):
         Feed(source, rows, labels, 4, part=(0, 4))
@@ -195,7 +193,7 @@ def test_batches_that_cant_be_cut_over_the_processes_are_refused() -> None:
         Feed(source, rows, labels, 4, part=(2, 2))
 
 
-def test_each_batch_has_random_numbers_of_its_own() -> None:
+def test_each_batch_has_its_own_random_numbers() -> None:
     def draws(seed: int, epoch: int, number: int) -> list[float]:
         return torch.rand(4, generator=batch_generator(seed, epoch, number)).tolist()
 
@@ -212,7 +210,7 @@ def test_the_random_numbers_of_a_batch_are_the_same_on_every_machine_and_in_ever
 SEED_OF_A_BATCH = 1647047819619851468
 
 
-def test_numbers_that_dont_fit_are_refused() -> None:
+def test_inconsistent_numbers_are_refused() -> None:
     source, rows, labels = source_of(10), np.arange(10), labels_of(10)
     with pytest.raises(ValueError, match="3 classes with 2 images each make a batch of 6, not 4"):
         Feed(source, rows, labels, 4, sampling=(3, 2))

@@ -88,7 +88,7 @@ def test_cutmix_pastes_one_box_of_the_neighbour_and_labels_follow_its_area() -> 
     probability=st.floats(0, 1),
 )
 @hypothesis_settings(max_examples=60, deadline=None)
-def test_class_probabilities_are_none_below_zero_and_sum_to_one(
+def test_class_probabilities_are_not_negative_and_sum_to_one(
     seed: int, count: int, mixup: float, cutmix: float, probability: float
 ) -> None:
     settings = Mixing(mixup=mixup, cutmix=cutmix, probability=probability)
@@ -145,7 +145,7 @@ def test_processes_that_have_parts_of_a_batch_draw_alike(settings: Mixing) -> No
 
 
 @pytest.mark.parametrize("settings", [Mixing(), BOTH, Mixing(mixup=1, epochs=1)])
-def test_as_much_is_drawn_whatever_is_mixed(settings: Mixing) -> None:
+def test_the_same_amount_is_drawn_for_any_settings(settings: Mixing) -> None:
     generator, reference = seeded(), seeded()
     mix(*batch_of(5), CLASSES, settings, 3, generator)
     mix(*batch_of(5), CLASSES, MIXUP, 0, reference)
@@ -176,7 +176,7 @@ SOFT = [name for name in methods.available() if methods.load(name).soft_labels]
 
 
 @pytest.mark.parametrize("name", SOFT)
-def test_of_certain_labels_a_method_makes_the_losses_of_those_labels(name: str) -> None:
+def test_one_hot_labels_give_the_losses_of_class_labels(name: str) -> None:
     torch.manual_seed(0)
     method = methods.load(name)(TimmBackbones("test_resnet", 64), CLASSES).eval()
     images, labels = batch_of(4, 64, 64)

@@ -1,4 +1,4 @@
-"""TrivialAugment and RandAugment: torchvision's operations, magnitudes and odds, each sample with its own."""
+"""TrivialAugment and RandAugment: torchvision's operations, magnitudes and probabilities, drawn per sample."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_autocontrast_leaves_a_channel_of_one_value_alone() -> None:
     assert (colour.autocontrast(images)[0, 1] == 77).all()
 
 
-def test_moves_of_oblong_images_are_torchvisions_within_a_hundredth_of_a_level() -> None:
+def test_shear_and_translation_of_oblong_images_are_torchvisions_within_a_hundredth_of_a_level() -> None:
     images = photos(2, 60)[..., :44, :].float()
     slopes, none = torch.tensor([0.3, -0.7]), torch.zeros(2)
     for ours, axes in ((pixels.shear(images, slopes, none), (1, 0)), (pixels.shear(images, none, slopes), (0, 1))):
@@ -138,7 +138,7 @@ def test_moves_of_oblong_images_are_torchvisions_within_a_hundredth_of_a_level()
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 9))
 @settings(max_examples=25, deadline=None)
-def test_what_a_sample_undergoes_depends_on_its_own_draws_alone(seed: int, count: int) -> None:
+def test_the_operations_of_a_sample_depend_on_its_own_draws_alone(seed: int, count: int) -> None:
     images, draws = photos(count, 24, seed), draws_for(count, seed)
     for policy in (TRIVIAL, Policy(name="randaugment", operations=3)):
         together = policies.apply(images, policy, draws)
@@ -148,8 +148,8 @@ def test_what_a_sample_undergoes_depends_on_its_own_draws_alone(seed: int, count
 
 def test_operations_magnitudes_and_directions_are_equally_likely() -> None:
     count = 14 * 31 * 40
-    operations, magnitudes = policies._choose(TRIVIAL, 224, draws_for(count)[:, :3])
-    table = policies._magnitudes("trivialaugment", 224)
+    operations, magnitudes = policies.choose_operations(TRIVIAL, 224, draws_for(count)[:, :3])
+    table = policies.magnitude_table("trivialaugment", 224)
     assert_uniform(operations.bincount(minlength=len(NAMES)))
     turned = magnitudes[operations == NAMES.index("Rotate")]
     levels = (turned.abs()[:, None] - table[NAMES.index("Rotate")]).abs().argmin(1)
@@ -165,22 +165,22 @@ def assert_uniform(counts: Tensor) -> None:
     assert ((counts - expected) ** 2 / expected).sum() < freedom + 4 * (2 * freedom) ** 0.5
 
 
-def test_directionless_operations_are_never_turned_around() -> None:
+def test_unsigned_operations_have_no_negative_magnitude() -> None:
     draws = draws_for(2000)[:, :3]
-    operations, magnitudes = policies._choose(RAND, 224, draws)
+    operations, magnitudes = policies.choose_operations(RAND, 224, draws)
     directionless = torch.tensor([name not in policies.SIGNED for name in NAMES])[operations]
     assert (magnitudes[directionless] >= 0).all()
     assert (magnitudes[~directionless] < 0).any()
 
 
-def test_randaugment_is_its_operations_one_after_another() -> None:
+def test_randaugment_applies_its_operations_in_sequence() -> None:
     images, draws = photos(6), draws_for(6)
     once = Policy(name="randaugment", operations=1, magnitude=20)
     stepwise = policies.apply(policies.apply(images, once, draws), once, draws[:, 3:])
     assert torch.equal(policies.apply(images, Policy(name="randaugment", operations=2, magnitude=20), draws), stepwise)
 
 
-def test_images_given_stay_as_they_are() -> None:
+def test_input_images_are_not_modified() -> None:
     images = photos(30)
     before = images.clone()
     changed = policies.apply(images, TRIVIAL, draws_for(30))

@@ -141,7 +141,7 @@ def test_a_resumed_epoch_is_augmented_alike(birds: Dataset, feed_mode: FeedMode,
 @pytest.mark.usefixtures("no_thread_left")
 @pytest.mark.parametrize("feed_mode", ["pinned", "streamed"])
 @pytest.mark.parametrize("end", ["close", "drop"])
-def test_a_feed_that_is_left_ends_its_threads(birds: Dataset, feed_mode: FeedMode, end: str, tmp_path: Path) -> None:
+def test_an_abandoned_feed_ends_its_threads(birds: Dataset, feed_mode: FeedMode, end: str, tmp_path: Path) -> None:
     batches = feed_over(birds, feed_mode, "squash", CPU, tmp_path).batches(0)
     next(batches)
     assert any(thread.name.startswith("prefetch") for thread in threading.enumerate())
@@ -151,7 +151,7 @@ def test_a_feed_that_is_left_ends_its_threads(birds: Dataset, feed_mode: FeedMod
 
 
 @pytest.mark.usefixtures("no_thread_left")
-def test_an_image_that_cant_be_read_is_said_where_its_batch_would_have_come() -> None:
+def test_an_unreadable_image_is_raised_in_place_of_its_batch() -> None:
     dataset = Ragged()
     source = sources.streamed(dataset, 16, "squash", CPU)
     feed = Feed(source, np.array([3, 5, 11, 1]), dataset.labels, 2, shuffle=False)
@@ -161,7 +161,7 @@ def test_an_image_that_cant_be_read_is_said_where_its_batch_would_have_come() ->
         next(batches)
 
 
-def test_no_more_is_read_ahead_than_said() -> None:
+def test_prefetching_is_bounded() -> None:
     """One batch in use, DEPTH ready, and DEPTH being decoded: whatever the epoch's length."""
     dataset = Ragged()
     source = sources.streamed(dataset, 16, "squash", CPU)
@@ -181,7 +181,7 @@ def test_images_are_decoded_by_the_cores_this_process_may_use(monkeypatch: pytes
     assert sources.streamed(Ragged(), 16, "squash", CPU).threads == 3  # type: ignore[attr-defined]
 
 
-def test_what_is_read_ahead_is_ready_while_the_consumer_is_busy() -> None:
+def test_prefetched_items_are_ready_while_the_consumer_is_busy() -> None:
     ready: list[int] = []
     both = threading.Event()
 
@@ -198,7 +198,7 @@ def test_what_is_read_ahead_is_ready_while_the_consumer_is_busy() -> None:
     assert list(numbers) == list(range(1, 10))
 
 
-def test_groups_are_worked_on_side_by_side_and_come_in_order() -> None:
+def test_groups_are_processed_in_parallel_and_returned_in_order() -> None:
     together = threading.Barrier(4, timeout=60)  # broken unless four calls, of two groups, are in flight at once
 
     def work(number: int) -> int:
@@ -210,7 +210,7 @@ def test_groups_are_worked_on_side_by_side_and_come_in_order() -> None:
     assert list(map_in_threads(work, groups, threads=4, depth=2)) == [[-0, -1], [-2, -3], [-4], [-5, -6, -7]]
 
 
-def test_the_way_is_chosen_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_feed_mode_is_chosen_by_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     gigabyte = 1 << 30
     cuda = torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (15 * gigabyte, 24 * gigabyte))
@@ -223,13 +223,13 @@ def test_the_way_is_chosen_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> N
         assert choose_feed_mode(size * gigabyte, CPU) == on_cpu
 
 
-def test_what_the_images_need_is_known_before_they_are_read(birds: Dataset, tmp_path: Path) -> None:
+def test_the_size_of_a_store_is_known_before_images_are_read(birds: Dataset, tmp_path: Path) -> None:
     store = open_store(birds, 32, "squash", tmp_path)
     assert expected_bytes(len(birds), 32, "squash") == len(store.pixels)
     assert expected_bytes(len(birds), 32, "short_side") >= len(store.pixels)
 
 
-def test_what_fits_nowhere_is_streamed_and_leaves_no_store(
+def test_images_that_fit_nowhere_are_streamed_without_a_store(
     birds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
@@ -240,7 +240,7 @@ def test_what_fits_nowhere_is_streamed_and_leaves_no_store(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_ends_with_the_same_weights_and_logits_whatever_the_way(tmp_path: Path) -> None:
+def test_a_run_ends_with_the_same_weights_and_logits_in_every_feed_mode(tmp_path: Path) -> None:
     birds = {"classes": 3, "train_per_class": 8, "test_per_class": 2, "size": 32}
     recipe = {"image_size": 32, "stored_size": 36, "batch_size": 5, "epochs": 2, "validation": 0.25}
     entry = {

@@ -1,4 +1,4 @@
-"""The decoded store: torchvision's pixels, one store per content, and damage is noticed."""
+"""The decoded store: torchvision's pixels, one store per content, damage is detected."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_rows_moved_to_a_device_are_the_same_images(tmp_path: Path) -> None:
 # Identity
 
 
-def test_an_open_store_is_not_built_again(tmp_path: Path) -> None:
+def test_an_existing_store_is_not_rebuilt(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     open_store(Noise(), 8, "squash", tmp_path, lambda done, total: calls.append((done, total)))
     assert calls == [(done, 6) for done in range(1, 7)]
@@ -70,7 +70,9 @@ def test_an_open_store_is_not_built_again(tmp_path: Path) -> None:
     assert len(calls) == 6
 
 
-def test_whatever_decides_the_pixels_makes_another_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anything_that_determines_the_pixels_leads_to_another_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reordered = Noise()
     reordered.paths = reordered.paths[::-1]
     reordered.labels = reordered.labels[::-1]
@@ -121,7 +123,7 @@ def test_a_damaged_store_is_refused_with_what_to_do(tmp_path: Path, file: str, d
 
 
 @pytest.mark.parametrize("record", [[], {}, {"key": 1}, None])
-def test_a_record_that_says_something_else_is_refused(tmp_path: Path, record: object) -> None:
+def test_a_record_with_other_content_is_refused(tmp_path: Path, record: object) -> None:
     folder = open_store(Noise(), 8, "squash", tmp_path).folder
     (folder / "store.json").write_text(json.dumps(record))
     with pytest.raises(DatasetError, match="is damaged"):
@@ -142,8 +144,8 @@ def test_pixels_that_were_replaced_are_noticed_when_a_store_is_opened(tmp_path: 
         open_store(Noise(40), 8, "squash", tmp_path)
 
 
-def test_each_opening_looks_at_other_images(tmp_path: Path) -> None:
-    """With 8 of 40 images looked at, one that is damaged is met sooner or later (missed 100 times: 2e-10)."""
+def test_each_opening_checks_other_images(tmp_path: Path) -> None:
+    """With 8 of 40 images checked, a damaged one is found in 100 openings (all miss it: 2e-10)."""
     folder = open_store(Noise(40), 8, "squash", tmp_path).folder
     change_a_bit(folder / "pixels.bin", 30 * 3 * 8 * 8)
 

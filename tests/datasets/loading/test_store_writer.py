@@ -1,4 +1,4 @@
-"""Building a store: nothing half built is taken for whole, nothing built is lost, and several processes don't mind."""
+"""Building a store: incomplete stores are never used, no work is lost, processes may build at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from datasets.loading.store import open_store
 from tests.helpers.fake_dataset import Noise
 
 FORK = multiprocessing.get_context("fork")
-"""Real processes that needn't load torch again; one thread each until the build starts its own."""
+"""Real processes without the cost of loading torch again."""
 SIZE = 48
 
 
@@ -33,7 +33,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def entries(cache: Path) -> list[str]:
-    """What lies in the cache besides locks."""
+    """Entries of the cache besides locks."""
     return sorted(path.name for path in cache.iterdir() if path.suffix != ".lock")
 
 
@@ -51,9 +51,7 @@ def start(cache: Path, dataset: Noise, **options: Any) -> BaseProcess:
 # Kills
 
 
-def test_however_often_it_is_killed_the_store_is_the_same_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_is_the_same_however_often_its_build_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     dataset = Noise(300, delay=0.05, log=tmp_path / "log")
     cache = tmp_path / "cache"
@@ -90,7 +88,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def torn(original: bytes) -> st.SearchStrategy[bytes]:
-    """What a power cut may leave of a file: all, or the beginning, with zeros or rubbish where the rest was to be."""
+    """What a power cut may leave of a file: all of it, or its beginning, followed by nothing, zeros or garbage."""
     kept = st.integers(0, len(original))
     return st.one_of(
         st.just(original),
@@ -102,7 +100,7 @@ def torn(original: bytes) -> st.SearchStrategy[bytes]:
 
 @given(data=st.data())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_power_cut_left_is_gone_on_with(tmp_path: Path, whole: Path, data: st.DataObject) -> None:
+def test_a_build_resumes_from_anything_a_power_cut_left(tmp_path: Path, whole: Path, data: st.DataObject) -> None:
     left = tmp_path / (whole.name + ".unfinished")
     shutil.rmtree(tmp_path / whole.name, ignore_errors=True)
     shutil.rmtree(left, ignore_errors=True)
@@ -123,7 +121,7 @@ def test_an_unfinished_folder_may_lack_anything(tmp_path: Path, whole: Path, fil
     assert content(open_store(Noise(8), SIZE, "short_side", tmp_path).folder) == content(whole)
 
 
-def test_what_was_begun_with_another_key_is_replaced(tmp_path: Path, whole: Path) -> None:
+def test_an_unfinished_store_of_another_key_is_replaced(tmp_path: Path, whole: Path) -> None:
     left = tmp_path / (whole.name + ".unfinished")
     shutil.copytree(whole, left)
     record = json.loads((left / "store.json").read_text())
@@ -138,9 +136,9 @@ def test_what_was_begun_with_another_key_is_replaced(tmp_path: Path, whole: Path
 
 def test_of_two_processes_one_builds_and_the_other_waits(tmp_path: Path) -> None:
     dataset = Noise(60, delay=0.02, log=tmp_path / "log")
-    told, tell = FORK.Pipe(duplex=False)
-    first = start(tmp_path / "cache", dataset, on_progress=lambda done, total: tell.send(done))
-    assert told.poll(60)
+    receiver, sender = FORK.Pipe(duplex=False)
+    first = start(tmp_path / "cache", dataset, on_progress=lambda done, total: sender.send(done))
+    assert receiver.poll(60)
     second = start(tmp_path / "cache", dataset)
     for process in (first, second):
         process.join(60)
@@ -149,17 +147,17 @@ def test_of_two_processes_one_builds_and_the_other_waits(tmp_path: Path) -> None
     assert len(entries(tmp_path / "cache")) == 1
 
 
-def test_who_waited_for_a_builder_that_was_killed_goes_on_with_its_images(tmp_path: Path) -> None:
+def test_a_process_that_waited_for_a_killed_build_resumes_it(tmp_path: Path) -> None:
     dataset = Noise(60, log=tmp_path / "log")
-    told, tell = FORK.Pipe(duplex=False)
+    receiver, sender = FORK.Pipe(duplex=False)
 
     def stop_at_ten(done: int, total: int) -> None:
         if done == 10:
-            tell.send(done)
+            sender.send(done)
             time.sleep(600)
 
     first = start(tmp_path / "cache", dataset, on_progress=stop_at_ten)
-    assert told.poll(60)
+    assert receiver.poll(60)
     second = start(tmp_path / "cache", dataset)
     first.kill()
     first.join()
@@ -185,23 +183,23 @@ def test_a_cache_that_cant_be_written_is_one_line(tmp_path: Path) -> None:
         open_store(Noise(), 8, "squash", tmp_path / "file" / "cache")
 
 
-def test_what_was_written_before_the_disk_was_full_serves_the_next_build(tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: it, too, lets part of an image through."""
+def test_a_build_resumes_after_the_disk_was_full(tmp_path: Path) -> None:
+    """Simulated by a limit on the size of files, which also lets part of an image through."""
     dataset = Noise(40, log=tmp_path / "log")
-    told, tell = FORK.Pipe(duplex=False)
+    receiver, sender = FORK.Pipe(duplex=False)
 
     def build_in_little_space() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         try:
             open_store(dataset, SIZE, "short_side", tmp_path / "cache")
         except DatasetError as error:
-            tell.send(str(error))
+            sender.send(str(error))
 
     process = FORK.Process(target=build_in_little_space)
     process.start()
     process.join(60)
-    assert told.poll()
-    assert "the decoded images can't be written there (File too large); free some space or name" in told.recv()
+    assert receiver.poll()
+    assert "the decoded images can't be written there (File too large); free some space or name" in receiver.recv()
     kept = len(store_writer.read_table(unfinished(tmp_path / "cache")))
     assert 15 < kept < 25  # of 7 to 12 kB each
     before = dataset.drawn
@@ -227,9 +225,7 @@ def test_a_build_that_wont_fit_is_refused_before_it_writes_an_image(
     open_store(dataset, 100, "squash", tmp_path / "cache")
 
 
-def test_images_that_turn_out_larger_than_squares_are_counted_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_space_check_uses_the_real_size_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough space for 40 squares, but these images are longer."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 40 * 3 * SIZE * SIZE))
     monkeypatch.setattr(store_writer, "SPACE_CHECK", 4)
@@ -238,7 +234,7 @@ def test_images_that_turn_out_larger_than_squares_are_counted_as_they_are(
     assert len(store_writer.read_table(unfinished(tmp_path))) == 4
 
 
-def test_images_dont_pile_up_before_a_slow_disk(tmp_path: Path) -> None:
+def test_few_decoded_images_wait_to_be_written(tmp_path: Path) -> None:
     dataset = Noise(100, log=tmp_path / "log")
     waiting = []
     open_store(dataset, 8, "squash", tmp_path, lambda done, total: waiting.append(dataset.drawn - done))

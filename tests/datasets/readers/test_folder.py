@@ -46,7 +46,7 @@ def test_folder_classes_are_sorted_by_name_and_junk_is_passed_over(own: Path) ->
     assert dataset.image(0).shape == (10, 12, 3)
 
 
-def test_val_stands_for_test_only_where_there_is_no_test(own: Path) -> None:
+def test_val_is_the_test_set_only_without_test(own: Path) -> None:
     draw(own / "val" / "apple" / "7.jpg")
     assert sum(path.startswith("val/") for path in open_dataset("own", own.parent).paths) == 0
     (own / "test").rename(own / "elsewhere")
@@ -93,7 +93,7 @@ def test_a_table_gives_labels_split_and_boxes(table: Callable[..., Dataset]) -> 
     assert dataset.boxes.tolist() == [[1, 2, 3, 4.5], [0, 0, 1, 1], [5, 6, 7, 8]]
 
 
-def test_val_lines_of_a_table_stand_for_test_only_where_there_is_none(table: Callable[..., Dataset]) -> None:
+def test_val_lines_of_a_table_are_the_test_set_only_without_test(table: Callable[..., Dataset]) -> None:
     lines = ["path,label,split", "train/pear/1.jpg,p,train", "train/pear/2.PNG,p,val"]
     assert table(*lines).is_train.tolist() == [True, False]
     assert table(*lines, "test/pear/9.jpeg,p,test").paths == ("train/pear/1.jpg", "test/pear/9.jpeg")

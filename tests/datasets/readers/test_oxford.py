@@ -1,4 +1,4 @@
-"""FGVC-Aircraft, Oxford 102 Flowers and Oxford-IIIT Pets, from miniatures in the layouts of their archives."""
+"""FGVC-Aircraft, Oxford 102 Flowers and Oxford-IIIT Pets, in miniature, in the layouts of their archives."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_boxes_of_planes_count_from_0_and_end_above_the_banner(planes: Path) -> 
     assert boxes.tolist() == [[0, 10, 80, 28]] * 3 + [[0, 10, 80, 38]] * 2
 
 
-def test_planes_without_a_box_file_have_none_and_a_missing_line_is_told(planes: Path) -> None:
+def test_planes_without_a_box_file_have_no_boxes_and_a_missing_line_is_an_error(planes: Path) -> None:
     change(planes / "data" / "images_box.txt", "1234567", "7654321")
     dataset = open_dataset("fgvc_aircraft", planes.parent)
     with pytest.raises(DatasetError, match=r"images_box.txt has no line for 1234567.jpg"):
@@ -138,7 +138,7 @@ def test_a_photo_lower_than_its_banner_is_refused(planes: Path) -> None:
         ("images_variant_test.txt", "0900001", "0034309", r"image 0034309 is in trainval and in test"),
     ],
 )
-def test_aircraft_lists_that_disagree_are_told(planes: Path, file: str, old: str, new: str, message: str) -> None:
+def test_aircraft_lists_that_disagree_are_refused(planes: Path, file: str, old: str, new: str, message: str) -> None:
     change(planes / "data" / file, old, new)
     fails("fgvc_aircraft", planes.parent, message)
 
@@ -262,7 +262,7 @@ def test_pets_have_labels_from_0_and_breeds_in_words(pets: Path) -> None:
     )
 
 
-def test_pets_that_are_no_jpeg_are_read_as_what_they_are(pets: Path) -> None:
+def test_pets_in_other_formats_than_jpeg_are_read(pets: Path) -> None:
     dataset = open_dataset("oxford_pets", pets.parent)
     assert [dataset.image(row).shape for row in (2, 4)] == [(10, 12, 3)] * 2
 
@@ -281,7 +281,7 @@ def test_pets_that_are_no_jpeg_are_read_as_what_they_are(pets: Path) -> None:
         ("Abyssinian_34", "Abyssinian_100", r"an image path is listed twice"),
     ],
 )
-def test_faults_of_pet_lists_are_told(pets: Path, old: str, new: str, message: str) -> None:
+def test_faults_of_pet_lists_are_named(pets: Path, old: str, new: str, message: str) -> None:
     change(pets / "annotations" / "test.txt", old, new)
     fails("oxford_pets", pets.parent, message)
 
@@ -299,7 +299,7 @@ def test_datasets_are_listed_by_name_and_only_when_they_are_there(planes: Path, 
     assert not {"fgvc_aircraft", "oxford_flowers102", "oxford_pets"} & set(available(root))
 
 
-def test_nobodys_own_folders_are_claimed(tmp_path: Path) -> None:
+def test_peoples_own_folders_are_not_taken_for_releases(tmp_path: Path) -> None:
     for path in ("mine/train/a/1.jpg", "mine/test/a/1.jpg", "mine/images/1.jpg", "mine/data/images/1.jpg"):
         draw(tmp_path / path)
     for path in ("mine/setid.mat", "mine/data/variants.txt", "mine/annotations/trainval.txt", "mine/cars_annos.mat"):

@@ -1,4 +1,4 @@
-"""Stanford Cars and Stanford Dogs, from miniatures in the layouts that their sites and copies have."""
+"""Stanford Cars and Stanford Dogs, in miniature, in the layouts of their sites and copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drawn dataset is what it says: the same everywhere, fine-grained, and truthful about its boxes and parts."""
+"""The drawn dataset: reproducible on any machine, fine-grained, with correct boxes and parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets.drawing import birds
 from datasets.drawing.birds import PARTS, Clutter, Scene
 from datasets.drawing.raster import FULL, coverage
 from datasets.interface import DatasetError
-from datasets.readers.synthetic import CLASS_COUNT, Synthetic, _draw_scene, _Draws, styles_of
+from datasets.readers.synthetic import CLASS_COUNT, Draws, Synthetic, draw_scene, styles_of
 
 PINNED = {
     (96, 0.5, 0): "72f17c563aac9b3c",
@@ -61,12 +61,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(default, pic
         assert not np.array_equal(other.image(index), pictures[index])
 
 
-def test_images_can_be_asked_for_in_any_order_and_no_two_are_equal(default, pictures):
+def test_images_can_be_read_in_any_order_and_no_two_are_equal(default, pictures):
     assert np.array_equal(default.image(5), pictures[5])
     assert len({fingerprint(picture) for picture in pictures}) == len(default)
 
 
-def test_a_class_is_the_same_bird_with_the_same_pictures_in_every_window():
+def test_a_class_has_the_same_images_in_every_window():
     narrow = Synthetic(classes=2, first_class=103, train_per_class=2, test_per_class=1)
     wide = Synthetic(classes=10, first_class=100, train_per_class=5, test_per_class=3)
     for index, path in enumerate(narrow.paths):
@@ -104,7 +104,7 @@ def test_all_classes_differ_and_neighbours_differ_in_exactly_one_part():
             styles_of(class_id)
 
 
-def test_no_part_alone_tells_a_default_class_from_all_others(default):
+def test_no_single_part_identifies_a_default_class(default):
     tuples = [styles_of(label) for label in range(len(default.classes))]
     for part in range(len(PARTS)):
         owners = Counter(styles[part] for styles in tuples)
@@ -118,8 +118,8 @@ def test_a_reader_of_the_true_parts_is_always_right(default):
     assert read == default.labels.tolist()
 
 
-def test_nothing_but_the_styles_of_a_scene_knows_the_class():
-    one, other = (_draw_scene(styles_of(class_id), _Draws("the same draws"), 0.5) for class_id in (0, 200))
+def test_only_the_styles_of_a_scene_depend_on_the_class():
+    one, other = (draw_scene(styles_of(class_id), Draws("the same draws"), 0.5) for class_id in (0, 200))
     assert one.styles != other.styles
     assert replace(one, styles=other.styles) == other
 
@@ -251,7 +251,7 @@ def test_the_table_is_sound_and_has_the_sizes_asked_for():
     assert dataset.paths[0] == f"train/{dataset.classes[0]}/0000.png"
 
 
-def test_a_picture_of_another_size_shows_the_same_scene(default):
+def test_an_image_of_another_size_shows_the_same_scene(default):
     large = Synthetic(size=192)
     assert large.scene(11) == default.scene(11)
     assert np.allclose(large.boxes[11], default.boxes[11] * 2, atol=1e-3)
