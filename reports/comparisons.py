@@ -1,4 +1,4 @@
-"""Where experiments meet: what those share that may be compared, and which of them a comparison of methods is about."""
+"""Which experiments may be compared, and which of them stand for a method."""
 
 from __future__ import annotations
 
@@ -7,77 +7,81 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from reports.groups import Group, distinctions, split_hash, value_of
-from results.record import Record
+from reports.groups import Group, distinctions, rules
 
 WHOLE = "paper"
 """The variant that is the method as published."""
-_SHARED = ("dataset", "protocol", "backbone", "pretrained", "input")
-_FREE = ("lr_scale", "evaluate_every")
-"""Of the common recipe, what a method may set, and what changes no last epoch."""
+_FREE = {"lr_scale", "evaluate_every"}
+"""Settings of the common recipe that may differ: a method may set the first, the second changes no last epoch."""
 
 
 class ComparisonGroup(NamedTuple):
-    """What experiments share that may be compared."""
+    """What experiments share that may be compared. Pages and CSV files call it an arena."""
 
-    dataset: Any
-    protocol: Any
-    backbone: Any
-    pretrained: Any
-    input: Any
-    epochs: Any
-    """None under other protocols than the common one: there the budget is part of a method's own recipe."""
+    dataset: str
+    protocol: str
+    backbone: str
+    pretrained: str
+    input: int
+    epochs: int | None
+    """None under the paper's protocol: there the budget is part of a method's own recipe."""
     recipe: str | None
     """The rest of the common recipe, without what methods may set of it, and the precision; JSON. None as `epochs`."""
-    split: str | None
-    apart: str = ""
-    """What sets it apart from other arenas of its name."""
+    split: str
+    rules: str
+    distinction: str = ""
+    """What distinguishes it from others with the same name."""
 
     def __str__(self) -> str:
         budget = f", epochs: {self.epochs}" if self.epochs is not None else ""
-        apart = f", {self.apart}" if self.apart else ""
-        return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}{apart}"
+        distinction = f", {self.distinction}" if self.distinction else ""
+        return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}{distinction}"
 
 
-def arenas(found: Iterable[Group]) -> dict[ComparisonGroup, list[Group]]:
-    """The groups by what they share. No two arenas have one name."""
+def comparison_groups(groups: Iterable[Group]) -> dict[ComparisonGroup, list[Group]]:
+    """The experiments by what they share. No two comparison groups have the same name."""
     together: dict[ComparisonGroup, list[Group]] = defaultdict(list)
-    for group in found:
-        together[_arena(group.records[0])].append(group)
-    alike: dict[str, list[ComparisonGroup]] = defaultdict(list)
-    for arena in together:
-        alike[str(arena)].append(arena)
-    named = {
-        arena: arena._replace(apart=apart)
-        for namesakes in alike.values()
-        for arena, apart in zip(namesakes, _distinctions(namesakes), strict=True)
+    for group in groups:
+        together[_shared(group)].append(group)
+    namesakes: dict[str, list[ComparisonGroup]] = defaultdict(list)
+    for shared in together:
+        namesakes[str(shared)].append(shared)
+    distinct = {
+        shared: shared._replace(distinction=distinction)
+        for alike in namesakes.values()
+        for shared, distinction in zip(alike, distinctions(map(_differing, alike), letters=60), strict=True)
     }
-    return {named[arena]: members for arena, members in together.items()}
+    return {distinct[shared]: members for shared, members in together.items()}
 
 
 def contestants(members: Sequence[Group]) -> list[Group]:
-    """Of an arena, those by which methods are compared: the whole method, its variants only where it is not there.
+    """Of a comparison group, the experiments by which methods are compared.
 
-    What a variant gains or loses is told by the table of ablations.
+    That is the whole method, or its variants where the whole method is not there. What a variant gains or loses
+    against the whole method is in the table of ablations.
     """
-    whole = {group.names["method"] for group in members if group.names["variant"] == WHOLE}
-    return [group for group in members if group.names["variant"] == WHOLE or group.names["method"] not in whole]
+    whole = {group.run.method for group in members if group.run.variant == WHOLE}
+    return [group for group in members if group.run.variant == WHOLE or group.run.method not in whole]
 
 
-def _arena(record: Record) -> ComparisonGroup:
-    shared = {key: value_of(record, key) for key in _SHARED}
-    epochs, recipe = None, None
-    if shared["protocol"] == "common":
-        epochs = value_of(record, "epochs")
-        # What is off is left out, so that a setting that is new, and off, leaves older records where they were.
-        told = {key: value for key, value in (record.run.get("recipe") or {}).items() if value and key not in _FREE}
-        recipe = json.dumps(told | {"precision": record.run.get("precision", "fp32")}, sort_keys=True)
-    return ComparisonGroup(**shared, epochs=epochs, recipe=recipe, split=split_hash(record))
+def _shared(group: Group) -> ComparisonGroup:
+    run = group.run
+    common = run.protocol == "common"
+    recipe = run.recipe.model_dump(mode="json", exclude=_FREE) | {"precision": run.precision}
+    return ComparisonGroup(
+        dataset=run.task,
+        protocol=run.protocol,
+        backbone=run.backbone,
+        pretrained=run.pretrained,
+        input=run.image_size,
+        epochs=run.recipe.epochs if common else None,
+        recipe=json.dumps(recipe) if common else None,
+        split=run.split_sha256,
+        rules=rules(group.records[0])["rules"],
+    )
 
 
-def _distinctions(namesakes: Sequence[ComparisonGroup]) -> list[str]:
-    told = [
-        {"pretrained": arena.pretrained, "split": str(arena.split)[:10], "recipe": json.loads(arena.recipe or "{}")}
-        for arena in namesakes
-    ]
-    return distinctions(told, letters=60)
+def _differing(shared: ComparisonGroup) -> dict[str, Any]:
+    """What its name does not say."""
+    recipe = json.loads(shared.recipe or "{}")
+    return {"pretrained": shared.pretrained, "split": shared.split[:10], "rules": shared.rules, "recipe": recipe}

@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
-from reports import cell_format
-from reports.cell_format import Column
+from reports.cell_format import Column, Row, absent
 
 HTML = "index.html"
+AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 @dataclass(frozen=True)
 class Table:
-    """One source for every format."""
+    """One source for every format. All rows have the same keys."""
 
     name: str
     """File stem, and its name in a README marker."""
     title: str
-    frame: pd.DataFrame
+    rows: Sequence[Row]
+    """Unrounded values by column name, of which `columns` show some; None where there is no value."""
     columns: tuple[Column, ...]
     note: str = ""
     """What a reader must know to read the numbers right."""
+    split: tuple[str, ...] = ()
+    """Column names by whose values the rows are shown in separate parts: results on different datasets, or by different
+    protocols, never stand in one part."""
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows, to group or to write as CSV; a missing number is NaN."""
+        return pd.DataFrame(self.rows)
 
     def where(self, **values: object) -> Table:
         """The rows whose columns have these values."""
-        frame = self.frame
-        if frame.empty:
-            return self
-        for key, value in values.items():
-            frame = frame[frame[key].isna() if cell_format.absent(value) else frame[key] == value]
-        return replace(self, frame=frame)
+        return replace(self, rows=[row for row in self.rows if all(row[key] == values[key] for key in values)])
+
+    def parts(self) -> Iterator[tuple[str, Table]]:
+        """`(heading, part)` for each value of `split`; a table that is not split is one part with an empty heading.
+
+        A part has only the columns in which some row is not blank.
+        """
+        if not self.split or not self.rows:
+            yield "", self
+            return
+        for values in dict.fromkeys(tuple(row[key] for key in self.split) for row in self.rows):
+            part = self.where(**dict(zip(self.split, values, strict=True)))
+            heading = f"{values[0]}, {values[1]} recipe" if len(values) > 1 else str(values[0])
+            columns = tuple(column for column in self.columns if any(map(column.show, part.rows)))
+            yield heading, replace(part, title=f"{self.title}: {heading}", columns=columns)
+
+
+def sorted_rows(rows: Sequence[AnyRow], order: Sequence[str], descending: Sequence[str] = ()) -> list[AnyRow]:
+    """Rows ordered by columns that may mix words and numbers; rows without a value come last."""
+    ordered = list(rows)
+    for key in reversed(order):
+        known = [row for row in ordered if not absent(row[key])]
+        numeric = all(isinstance(row[key], int | float) for row in known)
+        known.sort(key=lambda row: row[key] if numeric else str(row[key]), reverse=key in descending)
+        ordered = known + [row for row in ordered if absent(row[key])]
+    return ordered
 
 
 @dataclass(frozen=True)

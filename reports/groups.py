@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import pandas as pd
-
 from reports.cell_format import one_line
 from results.record import Metrics, Record, Selection
-from results.settings import flat, task
+from results.settings import AnyRun, ProfileRun, Run, flat
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
 """What a row of a table is named by. `dataset` is the task on it (`webfg_496:bird`), `input` the image size, pixels."""
-_NOT_SETTINGS = ("seed", "suite")
-"""Two Runs that differ in nothing else are two draws of the same experiment."""
+FILTERS = (*NAMED, "epochs", "seed")
+"""Settings by which a page chooses records."""
 
 
-def value_of(record: Record, key: str) -> Any:
-    """A setting of the Run by its name in tables, or None where the record does not say."""
-    if key == "input":
-        recipe = record.run.get("recipe") or {}
-        return recipe.get("image_size", record.run.get("image_size", record.model.get("input")))
-    if key == "epochs":
-        return (record.run.get("recipe") or {}).get("epochs")
-    if key == "dataset" and record.run.get("dataset_options"):
-        return task(str(record.run["dataset"]), record.run["dataset_options"])
-    return record.run.get(key)
-
-
-def job(record: Record) -> str:
-    """`train` or `profile`."""
-    return str(record.run.get("job", "train"))
+def named(run: AnyRun) -> dict[str, Any]:
+    """The Run's settings by their names in tables, `FILTERS`; None for what a profile Run does not have."""
+    shared = {"method": run.method, "variant": run.variant, "backbone": run.backbone, "input": run.image_size}
+    if isinstance(run, ProfileRun):
+        return dict.fromkeys(FILTERS) | shared
+    own = {"dataset": run.task, "protocol": run.protocol, "pretrained": run.pretrained}
+    return dict.fromkeys(NAMED) | own | shared | {"epochs": run.recipe.epochs, "seed": run.seed}
 
 
 def hardware_name(record: Record) -> str | None:
@@ -44,24 +33,20 @@ def hardware_name(record: Record) -> str | None:
     if "capability" not in known and known.get("device") == "cpu" and {"processor", "threads"} <= known.keys():
         threads = "1 thread" if known["threads"] == 1 else f"{known['threads']} threads"
         return f"{known['processor']}, {threads}"  # older records name the processor alone
-    name = known.get("name") or record.run.get("hardware")
+    planned = record.run.hardware if isinstance(record.run, ProfileRun) else None
+    name = known.get("name") or planned
     return str(name) if name else None
 
 
-def split_hash(record: Record) -> str | None:
-    """SHA-256 of the split, as planned or, failing that, as found."""
-    return record.run.get("split_sha256") or record.split.get("sha256")
-
-
 def selected(record: Record, selection: Selection) -> Metrics | None:
-    """What the Run's epoch of this selection scored; None for a choice of epoch where there was one to choose from."""
+    """Metrics of the epoch that was selected so; None for a selection that had one epoch to choose from."""
     return None if selection != "last" and evaluated_once(record) else record.metrics.get(selection)
 
 
 def evaluated_once(record: Record) -> bool:
-    """Whether the last epoch alone was evaluated, so that nothing was selected."""
+    """Whether only the last epoch was evaluated, so that nothing was selected."""
     last = record.metrics.get("last")
-    return last is not None and (record.run.get("recipe") or {}).get("evaluate_every", 1) >= last.epoch
+    return last is not None and isinstance(record.run, Run) and record.run.recipe.evaluate_every >= last.epoch
 
 
 @dataclass(frozen=True)
@@ -70,13 +55,21 @@ class Group:
 
     records: tuple[Record, ...]
     """Finished and failed ones, ordered by seed."""
-    settings: str
-    """What sets this group apart from others with the same names; empty if nothing does."""
+    settings: str = ""
+    """What distinguishes this group from others with the same names; empty if nothing does."""
+
+    @property
+    def run(self) -> Run:
+        """The settings, with the seed of the first record."""
+        run = self.records[0].run
+        assert isinstance(run, Run)
+        return run
 
     @cached_property
     def names(self) -> dict[str, Any]:
         """The row's `NAMED` values and `settings`."""
-        return {key: value_of(self.records[0], key) for key in NAMED} | {"settings": self.settings}
+        values = named(self.run)
+        return {key: values[key] for key in NAMED} | {"settings": self.settings}
 
     @cached_property
     def done(self) -> tuple[Record, ...]:
@@ -92,23 +85,48 @@ def groups(records: Iterable[Record]) -> list[Group]:
     """The train Runs, seeds together, in the order of their names."""
     together: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if job(record) == "train":
+        if record.run.job == "train":
             together[_experiment(record)].append(record)
-    alike: dict[str, list[list[Record]]] = defaultdict(list)
+    namesakes: dict[str, list[Group]] = defaultdict(list)
     for members in together.values():
-        alike[_canonical([value_of(members[0], key) for key in NAMED])].append(members)
-    found = []
-    for _, namesakes in sorted(alike.items()):
-        for members, settings in zip(namesakes, _distinctions([members[0] for members in namesakes]), strict=True):
-            found.append(Group(tuple(sorted(members, key=_seed)), settings))
-    return found
+        group = Group(tuple(sorted(members, key=lambda record: (record.run.replicate, record.id))))
+        namesakes[repr(list(group.names.values()))].append(group)
+    return [
+        Group(group.records, settings)
+        for _, alike in sorted(namesakes.items())
+        for group, settings in zip(alike, distinctions(map(_settings, alike)), strict=True)
+    ]
 
 
-def labels(rows: pd.DataFrame) -> list[str]:
-    """The shortest names that tell the rows apart: the method, and what tells it from rows of the same name."""
-    names = rows["method"].map(str).map(one_line).tolist() if len(rows) else []
+def _experiment(record: Record) -> str:
+    """Equal for the seeds of one experiment. A Run of other rules whose record does not name it stands alone."""
+    return record.experiment or (record.run.experiment if record.current else record.hash)
+
+
+def _settings(group: Group) -> dict[str, Any]:
+    return group.run.model_dump(mode="json", exclude={"seed"}) | rules(group.records[0])
+
+
+def rules(record: Record) -> dict[str, str]:
+    """What distinguishes a Run that was recorded under other rules than today's."""
+    return {"rules": "today's" if record.current else "other"}
+
+
+def distinctions(several: Iterable[Mapping[str, Any]], letters: int = 20) -> list[str]:
+    """For each of several mappings its values where they don't all agree: `epochs=2`. Values are cut to `letters`."""
+    settings = [flat(dict(each)) for each in several]
+    every = {key: None for each in settings for key in each}
+    differing = [key for key in every if len({str(each.get(key)) for each in settings}) > 1]
+    return [
+        ", ".join(f"{key.rpartition('.')[2]}={str(each.get(key))[:letters]}" for key in differing) for each in settings
+    ]
+
+
+def labels(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """The shortest names that distinguish the rows: the method, and what differs between rows of the same name."""
+    names = [one_line(str(row["method"])) for row in rows]
     for key in (*NAMED[3:], "settings"):
-        values = rows[key].map(str).map(one_line).tolist() if len(rows) else []
+        values = [one_line(str(row[key])) for row in rows]
         meanings: dict[str, set[str]] = defaultdict(set)
         for name, value in zip(names, values, strict=True):
             meanings[name].add(value)
@@ -116,33 +134,3 @@ def labels(rows: pd.DataFrame) -> list[str]:
             f"{name} {value}" if len(meanings[name]) > 1 else name for name, value in zip(names, values, strict=True)
         ]
     return names
-
-
-def _experiment(record: Record) -> str:
-    return record.experiment or _canonical(
-        {key: value for key, value in record.run.items() if key not in _NOT_SETTINGS}
-    )
-
-
-def _distinctions(records: Sequence[Record]) -> list[str]:
-    """Per record the settings in which it differs from any of the others: `epochs=2`."""
-    return distinctions([{key: value for key, value in one.run.items() if key not in _NOT_SETTINGS} for one in records])
-
-
-def distinctions(several: Sequence[Mapping[str, Any]], letters: int = 20) -> list[str]:
-    """Per mapping what it says of the keys on which they don't all agree, values cut to so many letters."""
-    settings = [flat(dict(each)) for each in several]
-    every = {key: None for each in settings for key in each}
-    telling = [key for key in every if len({str(each.get(key)) for each in settings}) > 1]
-    return [
-        ", ".join(f"{key.rpartition('.')[2]}={str(each.get(key))[:letters]}" for key in telling) for each in settings
-    ]
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def _seed(record: Record) -> tuple[int, str]:
-    seed = record.run.get("seed")
-    return (seed if isinstance(seed, int) else 0, record.id)

@@ -1,4 +1,4 @@
-"""What trained Runs answered on the test images: read once, for every table and figure that compares images."""
+"""Predictions of trained Runs on the test images: read once, for every table and figure that compares images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ReadPredictions = Callable[[str], pd.DataFrame | None]
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one Run's last epoch, in the order of the images' names; each array `(N,)`."""
+    """Predictions of one Run's last epoch, in the order of the images' names; each array `(N,)`."""
 
     images: NDArray[np.object_]
     """Shared by all Runs on the same images, so that `is` tells whether they are the same."""
@@ -36,7 +36,7 @@ class Answer:
 
 
 class Predictions:
-    """The answers of one experiment's seeds."""
+    """Predictions of one experiment's seeds."""
 
     def __init__(self, by_seed: Mapping[int, Answer]) -> None:
         self.by_seed = by_seed
@@ -44,12 +44,12 @@ class Predictions:
 
     @property
     def seeds(self) -> list[int]:
-        """In their order."""
+        """In ascending order."""
         return sorted(self.by_seed)
 
     @property
     def images(self) -> NDArray[np.object_] | None:
-        """The images that all seeds answered; None if there are no seeds, or their images differ."""
+        """The images that all seeds predicted; None if there are no seeds, or their images differ."""
         first = next(iter(self.by_seed.values()), None)
         same = first is not None and all(answer.images is first.images for answer in self.by_seed.values())
         return first.images if first is not None and same else None
@@ -76,10 +76,10 @@ class PredictionCache:
         self._images: dict[str, NDArray[np.object_]] = {}
 
     def of(self, group: Group) -> Predictions:
-        """Those of the group's finished Runs that are stored."""
+        """The stored ones of the group's finished Runs."""
         ids = tuple(record.id for record in group.done)
         if ids not in self._groups:
-            found = {int(record.run.get("seed", 0)): self.of_run(record.id) for record in group.done}
+            found = {record.run.replicate: self.of_run(record.id) for record in group.done}
             self._groups[ids] = Predictions({seed: answer for seed, answer in found.items() if answer is not None})
         return self._groups[ids]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reports import cell_format
+from reports.cell_format import Row
 from reports.contents import Report, SavedFigure, Table
+from reports.evidence import Evidence
 from reports.figures.draw import draw_all
 from reports.figures.select import drawings
 from reports.render import markdown
@@ -17,8 +19,7 @@ from reports.render.latex import latex
 from reports.run_files import RunFiles
 from reports.tables.head_to_head import whole_methods
 from reports.tables.localisation import galleries
-from reports.tables.missing import condensed, with_damaged
-from reports.tables.sections import sections
+from reports.tables.missing import condensed, with_unreadable
 from reports.tables.table_registry import build_tables
 from results.record import Record
 from results.store import ResultStore, make_folder, write_whole
@@ -40,32 +41,35 @@ def write_report(
     """Writes the report on `records` (default: all of the store) into `folder`, which is made if need be.
 
     Raises `results.store.ResultsError` if a record can't be read or a file can't be written. A history or predictions
-    that can't be read are missing, and the table of what is missing says so.
+    that can't be read are missing, and so are Runs with settings that this version does not know: the table of what is
+    missing names them.
     """
     records = store.records() if records is None else records
     make_folder(folder / FIGURES, "--out")
     files = RunFiles(store, records)
-    built = build_tables(records, files.predictions)
-    built["missing"] = with_damaged(built["missing"], files.damaged)
-    figures = draw_all(drawings(records, built, files.predictions, files.history), folder / FIGURES)
+    evidence = Evidence(records, files.predictions)
+    tables = build_tables(evidence)
+    left_out = {(run_id, "record.json"): reason for run_id, reason in store.foreign.items()}
+    tables["missing"] = with_unreadable(tables["missing"], left_out | files.damaged)
+    figures = draw_all(drawings(evidence, tables, files.history), folder / FIGURES)
     shown = tuple(galleries(records, store, folder))
-    report = Report(title, folder / PAGE, built, figures, tuple(_summary(records, built)), shown)
-    for name, table in built.items():
+    report = Report(title, folder / PAGE, tables, figures, tuple(_summary(records, tables)), shown)
+    for name, table in tables.items():
         _write(folder / f"{name}.csv", markdown.csv(table))
         _write(folder / f"{name}.tex", latex(table))
     _write(report.page, "\n\n".join(_page(report)) + "\n")
-    write_page(report, records, files)
+    write_page(report, evidence, files)
     return report
 
 
 def terminal_tables(report: Report) -> list[str]:
-    """The summary and the tables worth printing, each a text at most `formats.WIDTH` wide.
+    """The summary and the tables worth printing, each a text at most `markdown.WIDTH` wide.
 
-    Plain text: a printer that reads markup (rich) has to be told that this is none.
+    Plain text: whoever prints it with rich has to switch its markup off.
     """
     shown = [report.tables[name] for name in TERMINAL]
     shown.append(condensed(report.tables["missing"]))
-    texts = [markdown.terminal(part) for table in shown for _, part in sections(table) if not table.frame.empty]
+    texts = [markdown.terminal(part) for table in shown if table.rows for _, part in table.parts()]
     return ["\n".join(markdown.one_line(sentence) for sentence in report.summary), *texts]
 
 
@@ -75,7 +79,7 @@ def _page(report: Report) -> Iterator[str]:
     for chapter in chapters(report.tables, [*report.figures, *([GALLERIES] if report.galleries else [])]):
         yield f"## {chapter.title}\n\n{chapter.question}"
         for table in (report.tables[name] for name in chapter.tables if name != RUNS):
-            if table.name in ALWAYS or not table.frame.empty:
+            if table.name in ALWAYS or table.rows:
                 yield from _table_parts(table, chapter.hint)
         yield from (_image(figure) for kind in chapter.figures for figure in report.figures.get(kind, []))
         if GALLERIES in chapter.figures:
@@ -86,10 +90,10 @@ def _page(report: Report) -> Iterator[str]:
 
 def _table_parts(table: Table, hint: str) -> Iterator[str]:
     yield f"### {markdown.markdown_text(table.title)}"
-    if table.frame.empty:
+    if not table.rows:
         yield f"{markdown.NOTHING} `python {hint}` measures it." if hint else markdown.NOTHING
         return
-    for heading, part in sections(table):
+    for heading, part in table.parts():
         if heading:
             yield f"#### {markdown.markdown_text(heading)}"
         yield markdown.markdown(part)
@@ -105,32 +109,31 @@ def _image(figure: SavedFigure) -> str:
     return f"![{alt}]({FIGURES}/{png.name})\n\n[{alt} as SVG]({FIGURES}/{svg.name}), [as PDF]({FIGURES}/{pdf.name})"
 
 
-def _summary(records: Sequence[Record], built: dict[str, Table]) -> Iterator[str]:
+def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[str]:
     if not records:
         yield "There is nothing yet: the results folder holds no finished or failed Run."
         return
     states = Counter(record.status for record in records)
     yield f"{len(records)} Runs: {states['done']} done, {states['failed']} failed."
-    head = built["head_to_head"].frame
-    for arena, rows in head.groupby("arena") if not head.empty else ():
-        known = whole_methods(rows).dropna(subset="last_top1")
-        if known.empty:
-            yield f"{arena}: no accuracy yet."
+    heads: dict[str, list[Row]] = defaultdict(list)
+    for row in tables["head_to_head"].rows:
+        heads[row["arena"]].append(row)
+    for comparison, rows in sorted(heads.items()):
+        known = [row for row in whole_methods(rows) if row["last_top1"] is not None]
+        if not known:
+            yield f"{comparison}: no accuracy yet."
             continue
-        best = {str(key): value for key, value in known.sort_values("last_top1").iloc[-1].to_dict().items()}
+        best = max(known, key=lambda row: row["last_top1"])
         accuracy = cell_format.estimate("last_top1", "").show(best)
-        name = " ".join(str(best[key]) for key in ("method", "variant"))
-        yield f"{arena}: highest last-epoch top-1 in %: {accuracy}, {name} (of {len(known)} with an accuracy)."
-    pairs = built["paired"].frame
-    if not pairs.empty:
-        tested = pairs["better"].dropna()
-        decided = int((tested != cell_format.NEITHER).sum())
-        if len(tested):
-            yield f"{decided} of {len(tested)} pairs differ at 5 % after Holm's correction."
-        if untested := len(pairs) - len(tested):
-            yield f"{untested} pair{'s' if untested > 1 else ''} could not be tested; the table of pairs says why."
-    if not built["missing"].frame.empty:
-        reasons = built["missing"].frame["reason"].nunique()
+        name = f"{best['method']} {best['variant']}"
+        yield f"{comparison}: highest last-epoch top-1 in %: {accuracy}, {name} (of {len(known)} with an accuracy)."
+    verdicts = [row["better"] for row in tables["paired"].rows]
+    if tested := [verdict for verdict in verdicts if verdict is not None]:
+        decided = sum(verdict != cell_format.NEITHER for verdict in tested)
+        yield f"{decided} of {len(tested)} pairs differ at 5 % after Holm's correction."
+    if untested := len(verdicts) - len(tested):
+        yield f"{untested} pair{'s' if untested > 1 else ''} could not be tested; the table of pairs says why."
+    if reasons := len({row["reason"] for row in tables["missing"].rows}):
         yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."
 
 

@@ -8,16 +8,18 @@ and its name stands in `missing` with the reason.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from results.localisation import Localisation
+from results.settings import AnyRun
 from results.speed import Limits, Mode, RecordModel, Speed
 
 __all__ = ["SCHEMA", "SELECTIONS", "Metrics", "Record", "Selection", "Speed"]
 
 SCHEMA = 1
+"""Version of the form below. Raised when an earlier fgbench would misread a record."""
 
 Selection = Literal["last", "validation", "best_on_test"]
 """Which epoch's weights an accuracy belongs to: the last one (the headline), the best on the validation slice, or
@@ -41,8 +43,7 @@ class Metrics(RecordModel):
 
 
 class Record(RecordModel):
-    """One Run. `run` holds its resolved settings as plain values; its keys are those of
-    `results.settings`."""
+    """One Run: its settings, what became of it, and where the numbers come from."""
 
     schema_version: int = SCHEMA
     id: str
@@ -50,10 +51,10 @@ class Record(RecordModel):
     hash: str
     """SHA-256 of the settings that decide the outcome."""
     experiment: str | None = None
-    """The same without the seed (or repeat): equal for Runs that are draws of one experiment, also where one of them
-    was recorded before a setting was known that both have at its default."""
+    """The same without the seed (or repeat): equal for all replicates of one experiment."""
     status: Literal["done", "failed"]
-    run: dict[str, Any]
+    run: Annotated[AnyRun, Field(discriminator="job")]
+    """Every setting. One that is newer than the record has its default."""
     error: str | None = None
     """One line; `traceback` has the rest."""
     details: dict[str, Any] = {}
@@ -103,3 +104,14 @@ class Record(RecordModel):
     depart from what was published."""
     changed: list[str] = []
     """Of a Run by its paper's recipe, each setting that was changed by hand: `epochs: 2 in place of 160`."""
+
+    @field_serializer("run")
+    def _whole_run(self, run: AnyRun) -> dict[str, Any]:
+        """Also the settings that are None, which the rest of a record leaves out."""
+        return run.model_dump(mode="json")
+
+    @property
+    def current(self) -> bool:
+        """Whether today's rules and settings give this Run the hash that it was recorded with. Results of two sets of
+        rules are never pooled or compared."""
+        return self.hash == self.run.hash

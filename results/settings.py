@@ -128,13 +128,13 @@ class RunSettings(Settings):
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
 
     @property
-    def number(self) -> int:
+    def replicate(self) -> int:
         """Which of the Runs of one experiment: the seed, or the repeat of a measurement."""
         raise NotImplementedError
 
     @property
     def experiment(self) -> str:
-        """SHA-256 of the settings but the number: equal for the Runs of one experiment."""
+        """SHA-256 of the settings without the replicate: equal for the Runs of one experiment."""
         raise NotImplementedError
 
     def folder_name(self, *parts: object) -> str:
@@ -163,12 +163,17 @@ class Run(RunSettings):
     seed: NonNegativeInt
 
     @property
-    def number(self) -> int:
+    def replicate(self) -> int:
         return self.seed
 
     @property
     def experiment(self) -> str:
         return self.model_copy(update={"seed": 0}).hash
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of the square the network sees."""
+        return self.recipe.image_size
 
     @property
     def task(self) -> str:
@@ -229,7 +234,7 @@ class ProfileRun(RunSettings):
     Says why it is in a plan, not what is measured, so it is no part of its settings."""
 
     @property
-    def number(self) -> int:
+    def replicate(self) -> int:
         return self.repeat
 
     @property
@@ -255,11 +260,6 @@ class ProfileRun(RunSettings):
 
 
 AnyRun = Run | ProfileRun
-
-
-def as_run(settings: Mapping[str, Any]) -> AnyRun:
-    """The Run that a record's plain values describe. Raises `ValidationError` if today's settings can't say them."""
-    return (ProfileRun if settings.get("job") == "profile" else Run).model_validate(settings)
 
 
 def method_label(method: str, variant: str) -> str:

@@ -18,8 +18,8 @@ import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from results.errors import ResultsError
-from results.record import Record
+from results.errors import OtherSettingsError, ResultsError
+from results.record import SCHEMA, Record
 from results.settings import flat
 
 REFERENCE = "reference"
@@ -79,6 +79,8 @@ class ResultStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.foreign: dict[str, str] = {}
+        """Run id -> why `records` and `own` left its record out: an `OtherSettingsError` as text."""
 
     def prepare(self) -> None:
         """Makes the folder and proves that it can be written. Raises `ResultsError`."""
@@ -108,32 +110,38 @@ class ResultStore:
         write_whole(folder / "record.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
     def read(self, run_id: str) -> Record | None:
-        """The Run's record, or None if it has none. Raises `ResultsError` for one that can't be read."""
+        """The Run's record, or None if it has none.
+
+        Raises `OtherSettingsError` for settings that this version does not know, `ResultsError` for a record that
+        can't be read.
+        """
         path = self.root / run_id / "record.json"
         if not path.is_file():
             return None
         try:
-            return Record.model_validate_json(path.read_bytes())
-        except (ValidationError, OSError) as error:
-            broken = isinstance(error, OSError) or error.errors()[0]["type"] == "json_invalid"
-            what = "is damaged" if broken else "is not a record of this version"
-            raise ResultsError(f"{path}: {what}; move the folder {run_id} away and run again") from error
+            text = path.read_bytes()
+            return Record.model_validate_json(text)
+        except OSError as error:
+            raise ResultsError(f"{path}: is damaged; move the folder {run_id} away and run again") from error
+        except ValidationError as error:
+            raise _unreadable(path, text, error) from error
 
     def own(self) -> list[Record]:
-        """The records below the root without those in `reference/`, ordered by id."""
-        return [record for run_id in sorted(self._ids()) if (record := self.read(run_id)) is not None]
+        """The records below the root without those in `reference/`, ordered by id.
+
+        Those with settings that this version does not know are left out and noted in `foreign`.
+        """
+        return [record for run_id in sorted(self._ids()) if (record := self._read_known(run_id)) is not None]
 
     def records(self) -> list[Record]:
-        """All records below the root, `reference/` included, ordered by id.
+        """All records below the root, `reference/` included, ordered by id. Leaves out the same as `own`.
 
         Of two with one id the root's own counts, unless it failed and the other did not.
         """
-        found: dict[str, Record] = {}
-        for store in (ResultStore(self.root / REFERENCE), self):
-            for run_id in store._ids():
-                record = store.read(run_id)
-                if record is not None and (record.status == "done" or run_id not in found):
-                    found[run_id] = record
+        reference = ResultStore(self.root / REFERENCE)
+        found = {record.id: record for record in reference.own()}
+        found |= {record.id: record for record in self.own() if record.status == "done" or record.id not in found}
+        self.foreign |= reference.foreign
         return [found[run_id] for run_id in sorted(found)]
 
     def history(self, run_id: str) -> pd.DataFrame | None:
@@ -190,6 +198,13 @@ class ResultStore:
         except (OSError, ValueError) as error:
             raise ResultsError(f"{path}: can't be read; write it anew with: run_all.py publish all") from error
 
+    def _read_known(self, run_id: str) -> Record | None:
+        try:
+            return self.read(run_id)
+        except OtherSettingsError as error:
+            self.foreign[run_id] = str(error)
+            return None
+
     def _ids(self) -> Iterator[str]:
         yield from (path.parent.name for path in self.root.glob("*/record.json"))
 
@@ -198,6 +213,26 @@ class ResultStore:
             if (path := root / run_id / name).is_file():
                 return path
         return None
+
+
+def _unreadable(path: Path, text: bytes, error: ValidationError) -> ResultsError:
+    """Why the `text` of a record is none of this version, and what to do."""
+    try:
+        values = json.loads(text)
+        schema, commit = values["schema_version"], values.get("commit")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        schema, commit = None, None
+    if isinstance(schema, int) and schema > SCHEMA:
+        told = f"was written by a newer fgbench (schema_version {schema}, known here: {SCHEMA}); update this checkout"
+        return ResultsError(f"{path}: {told}")
+    faults = error.errors()
+    if all(fault["loc"][:1] == ("run",) for fault in faults):
+        fault = ".".join(map(str, faults[0]["loc"][2:]))
+        where = f"; commit {commit} made it" if commit else ""
+        told = f"has settings that this version does not know ({fault}: {faults[0]['msg']}){where}"
+        return OtherSettingsError(f"{path}: {told}; use that version, or move the folder {path.parent.name} away")
+    what = "is damaged" if faults[0]["type"] == "json_invalid" else "is not a record of this version"
+    return ResultsError(f"{path}: {what}; move the folder {path.parent.name} away and run again")
 
 
 def run_folder(store: ResultStore, run_id: str) -> Path:

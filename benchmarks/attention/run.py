@@ -73,7 +73,7 @@ def unmeasured(store: ResultStore) -> list[str]:
         record.id
         for record in store.records()
         if record.status == "done"
-        and record.run["job"] == "train"
+        and record.run.job == "train"
         and record.localisation is None
         and "localisation" not in record.missing
         and (run_folder(store, record.id) / WEIGHTS).is_file()

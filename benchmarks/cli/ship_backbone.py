@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchmarks.training.inference import find_run
 from methods.backbones import SHIPPED_WEIGHTS
+from results.settings import Run
 from results.store import WEIGHTS, ResultStore, run_folder, write_whole
 
 PREFIX = "backbone.net."
@@ -24,9 +25,10 @@ def ship(run_id: str, name: str, results: Path = Path("results")) -> None:
     """Writes the weight file. Fails if the Run has no weights."""
     store = ResultStore(results)
     record = find_run(store, run_id, "train")
+    assert isinstance(record.run, Run)
     weights = load_file(run_folder(store, record.id) / WEIGHTS)
     backbone = {key.removeprefix(PREFIX): value for key, value in weights.items() if key.startswith(PREFIX)}
-    origin = {"run": record.id, "hash": record.hash, "commit": record.commit or "", "dataset": record.run["dataset"]}
+    origin = {"run": record.id, "hash": record.hash, "commit": record.commit or "", "dataset": record.run.dataset}
     write_backbone(name, backbone, origin)
 
 

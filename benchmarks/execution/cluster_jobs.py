@@ -13,7 +13,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from results.record import Record
-from results.settings import AnyRun, ProfileRun, as_run
+from results.settings import AnyRun, ProfileRun
 from results.store import write_whole
 
 FOLDER = "jobs"
@@ -49,11 +49,8 @@ def without_machine(case: AnyRun) -> AnyRun:
 
 def ids_of(record: Record) -> set[str]:
     """The ids of a stored Run: its own, and the one that it had when it was submitted."""
-    with suppress(ValidationError):
-        case = as_run(record.run)
-        if case.hash == record.hash:  # otherwise it followed other rules, and no plan of today contains it
-            return {record.id, without_machine(case).id}
-    return {record.id}
+    # No plan of today contains a Run of other rules.
+    return {record.id, without_machine(record.run).id} if record.current else {record.id}
 
 
 def read_all(root: Path) -> list[Submitted]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from rich.console import Console
 
 from benchmarks import hardware, isolation
@@ -24,7 +23,7 @@ from benchmarks.planning import batch_sweep
 from benchmarks.profiling import measure
 from benchmarks.profiling.max_batch import OUT_OF_MEMORY
 from results.record import Record
-from results.settings import AnyRun, ProfileRun, as_run
+from results.settings import AnyRun, ProfileRun
 from results.store import REFERENCE, ResultStore
 
 __all__ = ["Summary", "execute"]
@@ -241,10 +240,9 @@ def _known_durations(records: Iterable[Record], environment: Environment) -> Dur
     """The durations of earlier trainings on this device."""
     durations, device = DurationEstimator(), hardware.device_name(torch.device(environment.device))
     for record in records:
-        if record.status == "done" and record.run.get("job") == "train" and record.hardware.get("name") == device:
-            with suppress(ValidationError, *REFUSED):  # other code, or a dataset that is not here
-                case = as_run(record.run)
-                durations.add(case, work_of(case, environment), record.seconds)
+        if record.status == "done" and record.run.job == "train" and record.hardware.get("name") == device:
+            with suppress(*REFUSED):  # a dataset that is not here
+                durations.add(record.run, work_of(record.run, environment), record.seconds)
     return durations
 
 

@@ -108,7 +108,7 @@ def blank(case: AnyRun, device: torch.device) -> Record:
         hash=case.hash,
         experiment=case.experiment,
         status="done",
-        run=case.model_dump(mode="json"),
+        run=case,
         commit=commit,
         clean=clean,
         versions=hardware.versions(),

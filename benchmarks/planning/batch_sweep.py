@@ -64,7 +64,8 @@ def _end_of(mode: Mode, records: list[Record]) -> str | None:
     best, batch, since = 0.0, 0, 0
     for record in records:
         if mode in record.exceeded:
-            return f"{mode} does not fit into memory from batch {record.run['batch_size']} on"
+            assert isinstance(record.run, ProfileRun)
+            return f"{mode} does not fit into memory from batch {record.run.batch_size} on"
         if (speed := record.speed.get(mode)) is None:  # batch norm can't train on a single image
             continue
         if speed.images_per_s > (1 + GAIN) * best:

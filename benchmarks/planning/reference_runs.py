@@ -7,13 +7,10 @@ are written to `results/reference/planned.json`, so that reports can show them a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 import methods
 from benchmarks.environment import Environment
@@ -23,7 +20,7 @@ from benchmarks.planning.expand import Changes
 from benchmarks.planning.overrides import fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
 from results.record import Record
-from results.settings import AnyRun, ProfileRun, Run, as_run, method_label
+from results.settings import AnyRun, ProfileRun, Run, method_label
 from results.store import ResultStore
 
 ALL = "all"
@@ -51,7 +48,7 @@ class Experiment:
     @property
     def seeds(self) -> list[int]:
         """Of a training, or the repeats of a profile."""
-        return [run.number for run in self.runs]
+        return [run.replicate for run in self.runs]
 
     def needs(self, device: str) -> str | None:
         """What it needs that a machine computing on `device` lacks, in words; None if nothing."""
@@ -118,14 +115,8 @@ def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
 
 
 def answered(records: Iterable[Record]) -> dict[str, Record]:
-    """Key -> record of each finished Run; without records of other rules, or of settings that no longer exist."""
-    found = {}
-    for record in records:
-        with suppress(ValidationError):
-            run = as_run(record.run)
-            if record.status == "done" and record.hash == run.hash:
-                found[key(run)] = record
-    return found
+    """Key -> record of each finished Run; without records of other rules."""
+    return {key(record.run): record for record in records if record.status == "done" and record.current}
 
 
 def key(run: AnyRun) -> str:
@@ -139,7 +130,7 @@ def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
     places: dict[str, int] = {}
     for run in runs:
         places.setdefault(run.experiment, len(places))
-    return sorted(runs, key=lambda run: (run.number, places[run.experiment]))
+    return sorted(runs, key=lambda run: (run.replicate, places[run.experiment]))
 
 
 def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from benchmarks.config import parse
 from benchmarks.errors import UserError
 from benchmarks.training.build_method import autocast, build_method
 from benchmarks.training.device import numerics
@@ -48,7 +47,8 @@ def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple
     weights = run_folder(store, record.id) / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to use it")
-    run = parse(Run, record.run, f"{record.id} is of another version of fgbench: record.json")
+    run = record.run
+    assert isinstance(run, Run)
     untrained = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace the backbone's
     method, _ = build_method(untrained, len(record.split["class_names"]), None, device)
     try:
@@ -79,10 +79,12 @@ def _top(
 
 def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:
     """The record with this id, or the only one whose id begins with it. Raises `UserError` and suggests the nearest."""
-    known = {record.id: record for record in store.records() if job in (None, record.run["job"])}
+    known = {record.id: record for record in store.records() if job in (None, record.run.job)}
     matches = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
     if len(matches) == 1:
         return known[matches[0]]
+    if run_id in store.foreign:
+        raise UserError(store.foreign[run_id])
     if matches:
         raise UserError(f"{run_id!r} begins the ids of {len(matches)} Runs: {shortened(matches)}")
     raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, known)}")

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports import cell_format
-from reports.comparisons import arenas, contestants
+from reports.cell_format import Row
+from reports.comparisons import contestants
 from reports.contents import Table
+from reports.evidence import Evidence
 from reports.figures.ablation import gain_bars
 from reports.figures.calibration import Confidences, reliability
 from reports.figures.confused import confusions, most_confused
@@ -23,11 +24,10 @@ from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phas
 from reports.figures.roofline import Work, roofline
 from reports.figures.style import CURVES
 from reports.figures.throughput import accuracy_against_throughput
-from reports.groups import Group, groups, labels
+from reports.groups import Group, labels
+from reports.measurements import Measurement
 from reports.predictions import PredictionCache
-from reports.profile_cells import Cell, cells_of
 from reports.tables.head_to_head import whole_methods
-from results.record import Record
 
 BASELINE = "plain"
 """The method that the best one is compared to, class by class, and that has the first colour."""
@@ -65,57 +65,55 @@ KINDS = {
 """Kind -> what its figures show."""
 
 
-def drawings(
-    records: Sequence[Record], tables: Mapping[str, Table], predictions: PredictionCache, history: History
-) -> Iterator[Drawing]:
+def drawings(evidence: Evidence, tables: Mapping[str, Table], history: History) -> Iterator[Drawing]:
     """Every figure of a report."""
-    methods = {str(record.run.get("method")) for record in records}
+    methods = {record.run.method for record in evidence.records}
     order = sorted(methods, key=lambda method: (method != BASELINE, method))  # so that looks are the same everywhere
     yield from _throughput(tables["head_to_head"], order)
     yield from _ablations(tables["ablation"], tables["steps"])
-    for arena, members in arenas(groups(records)).items():
-        yield from _trainings(str(arena), [group for group in members if group.done], order, predictions, history)
-        yield from _classes(str(arena), [group for group in contestants(members) if group.done], predictions)
-    yield from _profiles(records, order)
+    for shared, members in evidence.comparisons.items():
+        done = [group for group in members if group.done]
+        yield from _trainings(str(shared), done, order, evidence.predictions, history)
+        yield from _classes(str(shared), [group for group in contestants(members) if group.done], evidence.predictions)
+    yield from _profiles(evidence.measurements, order)
 
 
 def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
     """Of whole methods; as for the curves, a figure per number of epochs where all methods share one."""
-    if head.frame.empty:
-        return
-    budget = head.frame["epochs"].where(head.frame["protocol"] == "common")
-    for (dataset, protocol, epochs), rows in head.frame.groupby(["dataset", "protocol", budget], dropna=False):
-        heading = f"{dataset}, {protocol} recipe" + ("" if cell_format.absent(epochs) else f", epochs: {epochs:g}")
-        yield Drawing("throughput", heading, accuracy_against_throughput, (whole_methods(rows), order))
+    budgets: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
+    for row in head.rows:
+        budgets[row["dataset"], row["protocol"], row["epochs"] if row["protocol"] == "common" else 0].append(row)
+    for (dataset, protocol, epochs), rows in sorted(budgets.items()):
+        heading = f"{dataset}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
+        frame = pd.DataFrame(whole_methods(rows))
+        yield Drawing("throughput", heading, accuracy_against_throughput, (frame, order))
 
 
 def _ablations(ablation: Table, steps: Table) -> Iterator[Drawing]:
-    for table, axis in ((ablation, "minus the whole method, points of top-1"), (steps, "gain, points of top-1")):
-        if table.frame.empty:
-            continue
-        for (method, arena), rows in table.frame.groupby(["method", "arena"], sort=False):
-            if rows["difference"].notna().sum() < 2:
+    for table, axis in ((ablation, "Δ vs full method, points of top-1"), (steps, "gain, points of top-1")):
+        for method, comparison in dict.fromkeys((row["method"], row["arena"]) for row in table.rows):
+            rows = table.where(method=method, arena=comparison).rows
+            if sum(row["difference"] is not None for row in rows) < 2:
                 continue  # one bar says no more than its row in the table
-            found = rows.to_dict("records")
-            names = [_step(row) if table is steps else str(row["variant"]) for row in found]
-            heading = f"{method}, {arena}" + (", step by step" if table is steps else "")
-            yield Drawing("ablation", heading, gain_bars, (found, names, axis))
+            names = [_step(row) if table is steps else str(row["variant"]) for row in rows]
+            heading = f"{method}, {comparison}" + (", step by step" if table is steps else "")
+            yield Drawing("ablation", heading, gain_bars, (rows, names, axis))
 
 
-def _step(row: Mapping[Any, Any]) -> str:
+def _step(row: Row) -> str:
     """The two variants, and below them the option in which they differ."""
     return f"{row['from']} → {row['to']}\n{row['option']}: {row['before']} → {row['after']}"
 
 
 def _trainings(
-    arena: str, done: Sequence[Group], order: Sequence[str], predictions: PredictionCache, history: History
+    comparison: str, done: Sequence[Group], order: Sequence[str], predictions: PredictionCache, history: History
 ) -> Iterator[Drawing]:
     """Curves and calibration, `CURVES` experiments in a figure."""
-    all_names = labels(pd.DataFrame([group.names for group in done]))  # unique among all, not in one figure alone
+    all_names = labels([group.names for group in done])  # unique among all, not in one figure alone
     starts = range(0, len(done), CURVES)
     for number, start in enumerate(starts, 1):
         some, names = done[start : start + CURVES], all_names[start : start + CURVES]
-        heading = arena + (f" ({number} of {len(starts)})" if len(starts) > 1 else "")
+        heading = comparison + (f" ({number} of {len(starts)})" if len(starts) > 1 else "")
         methods = [str(group.names["method"]) for group in some]
         keys = methods if len(set(methods)) == len(methods) else names
         curves: list[Curve] = []
@@ -129,7 +127,7 @@ def _trainings(
         yield Drawing("calibration", heading, reliability, (*known, order))
 
 
-def _classes(arena: str, whole: Sequence[Group], predictions: PredictionCache) -> Iterator[Drawing]:
+def _classes(comparison: str, whole: Sequence[Group], predictions: PredictionCache) -> Iterator[Drawing]:
     """The classes that the most accurate method confuses, and how it compares to the baseline class by class.
 
     `whole` are whole methods: the best of all variants would be one that the test set chose. Where there is no
@@ -140,10 +138,10 @@ def _classes(arena: str, whole: Sequence[Group], predictions: PredictionCache) -
         return
     accuracy = {id(group): found.right(found.seeds).mean() for group, found in known}
     known.sort(key=lambda pair: -accuracy[id(pair[0])])
-    names = dict(zip(map(id, whole), labels(pd.DataFrame([group.names for group in whole])), strict=True))
+    names = dict(zip(map(id, whole), labels([group.names for group in whole]), strict=True))
     best, found = known[0]
     class_names = next((list(one) for record in best.done if (one := record.split.get("class_names"))), [])
-    yield Drawing("confused", f"{names[id(best)]}, {arena}", most_confused, (confusions(found, class_names),))
+    yield Drawing("confused", f"{names[id(best)]}, {comparison}", most_confused, (confusions(found, class_names),))
     others = [pair for pair in known[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
     # The sort is stable, so without a baseline the next in accuracy comes first.
     others.sort(key=lambda pair: pair[0].names["method"] != BASELINE)
@@ -153,11 +151,11 @@ def _classes(arena: str, whole: Sequence[Group], predictions: PredictionCache) -
         difference = found.right(seeds).mean(axis=1) - other.right(seeds).mean(axis=1)
         methods = (names[id(best)], names[id(second)])
         arguments = (difference, found.by_seed[seeds[0]].labels, class_names, methods)
-        yield Drawing("per_class", arena, per_class_difference, arguments)
+        yield Drawing("per_class", comparison, per_class_difference, arguments)
 
 
 class _Setting(NamedTuple):
-    """What the profile cells of one figure share."""
+    """What the measurements of one figure share."""
 
     hardware: Any
     precision: Any
@@ -169,44 +167,44 @@ class _Setting(NamedTuple):
         return f"{self.hardware}, {self.precision}{compiled}, {self.input} px"
 
 
-def _profiles(records: Sequence[Record], order: Sequence[str]) -> Iterator[Drawing]:
+def _profiles(measurements: Sequence[Measurement], order: Sequence[str]) -> Iterator[Drawing]:
     """The figures of profile Runs, as far as they measured what a figure shows."""
-    together: dict[_Setting, list[Cell]] = defaultdict(list)
-    for cell in cells_of(records).values():
-        if cell.speeds:
-            together[_Setting(*(cell.names[key] for key in _Setting._fields))].append(cell)
-    for setting, cells in sorted(together.items(), key=lambda pair: str(pair[0])):
-        names = labels(pd.DataFrame([cell.names | {"protocol": None, "pretrained": None} for cell in cells]))
-        named = list(zip(cells, names, strict=True))
+    together: dict[_Setting, list[Measurement]] = defaultdict(list)
+    for one in measurements:
+        if one.speeds:
+            together[_Setting(*(one.names[key] for key in _Setting._fields))].append(one)
+    for setting, several in sorted(together.items(), key=lambda pair: str(pair[0])):
+        names = labels([one.names | {"pretrained": None} for one in several])
+        named = list(zip(several, names, strict=True))
         yield Drawing("batch_sweep", str(setting), batch_sweep, (_rates(named), order))
-        counts = Counter(int(cell.names["batch_size"]) for cell in cells)
+        counts = Counter(one.run.batch_size for one in several)
         batch = max(counts, key=lambda size: (counts[size], size))  # the most common; of several, the largest
-        named = [(cell, name) for cell, name in named if cell.names["batch_size"] == batch]
+        named = [(one, name) for one, name in named if one.run.batch_size == batch]
         heading = f"{setting}, batch {batch}"
         yield from _roofline(named, order, heading)
         uses = [
-            MemoryUse(name, dict(cell.first("memory") or {}), max(speed.peak_memory for speed in cell.speeds))
-            for cell, name in named
-            if cell.mode == "train"
+            MemoryUse(name, dict(one.first("memory") or {}), max(speed.peak_memory for speed in one.speeds))
+            for one, name in named
+            if one.mode == "train"
         ]
         yield Drawing("memory", heading, memory_by_phase, (uses,))
 
 
-def _rates(named: Sequence[tuple[Cell, str]]) -> dict[str, dict[str, list[Rate]]]:
+def _rates(named: Sequence[tuple[Measurement, str]]) -> dict[str, dict[str, list[Rate]]]:
     found: dict[str, dict[str, list[Rate]]] = {"inference": defaultdict(list), "train": defaultdict(list)}
-    for cell, name in named:
-        rate, noise = cell.rate, cell.noise
+    for one, name in named:
+        rate, noise = one.rate, one.noise
         if rate is not None and noise is not None:
-            found[cell.mode][name].append(Rate(int(cell.names["batch_size"]), rate, *noise))
+            found[one.mode][name].append(Rate(one.run.batch_size, rate, *noise))
     return {mode: dict(methods) for mode, methods in found.items()}
 
 
-def _roofline(named: Sequence[tuple[Cell, str]], order: Sequence[str], heading: str) -> Iterator[Drawing]:
-    limits = [record.limits for cell, _ in named for record in cell.records if record.limits]
+def _roofline(named: Sequence[tuple[Measurement, str]], order: Sequence[str], heading: str) -> Iterator[Drawing]:
+    limits = [record.limits for one, _ in named for record in one.records if record.limits]
     works = [
-        Work(name, str(cell.names["method"]), cell.mode == "train", cell.first("flops"), cell.first("bytes"), rate)
-        for cell, name in named
-        if (rate := cell.rate) and cell.first("flops") and cell.first("bytes")
+        Work(name, one.run.method, one.mode == "train", one.first("flops"), one.first("bytes"), rate)
+        for one, name in named
+        if (rate := one.rate) and one.first("flops") and one.first("bytes")
     ]
     if limits and works:
         roofs = (median(limit.flops_per_s for limit in limits), median(limit.bytes_per_s for limit in limits))

@@ -38,7 +38,7 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
     as in `looks_of`.
     """
     rate, device, axis = _throughput(rows)
-    shown = rows.assign(label=labels(rows))  # before rows are left out, so that names stay unique among all
+    shown = rows.assign(label=labels(rows.to_dict("records")))  # names unique among all rows
     shown = shown[shown[rate].notna() & shown["last_top1"].notna()]
     if shown.empty:
         return None

@@ -12,10 +12,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports.cell_format import DASH, Column, one_line
+from reports.cell_format import DASH, Column, Row, one_line
 from reports.contents import Report, SavedFigure, Table
+from reports.evidence import Evidence
 from reports.figures.select import KINDS
-from reports.groups import hardware_name, job, value_of
+from reports.groups import hardware_name
 from reports.render.chapters import ALWAYS, GALLERIES, Chapter, chapters
 from reports.render.html_figures import Embedder
 from reports.render.html_links import Sources, of_cell
@@ -23,8 +24,8 @@ from reports.render.html_records import records_data
 from reports.render.markdown import common_columns, filled
 from reports.run_files import RunFiles
 from reports.tables.missing import condensed
-from reports.tables.sections import sections
 from results.record import Record
+from results.settings import Run
 from results.store import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -63,16 +64,16 @@ class PageTable:
         return column not in varying or (not column.compact and any(one.compact for one in varying))
 
 
-def write_page(report: Report, records: Sequence[Record], files: RunFiles) -> None:
-    """Writes the report on `records` to `report.html`, whole or not at all; the same records give the same bytes.
+def write_page(report: Report, evidence: Evidence, files: RunFiles) -> None:
+    """Writes the report to `report.html`, whole or not at all; the same records give the same bytes.
 
     Figures are taken from the files that `report.figures` names. Raises `results.store.ResultsError`.
     """
-    html = render(report, records, files)
+    html = render(report, evidence, files)
     write_whole(report.html, lambda file: file.write_text(html, encoding="utf-8"))
 
 
-def render(report: Report, records: Sequence[Record], files: RunFiles) -> str:
+def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
     """The page's HTML. The templates escape all text, and the browser runs no script but the page's own."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -83,18 +84,18 @@ def render(report: Report, records: Sequence[Record], files: RunFiles) -> str:
     )
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     folder = report.html.parent
-    sources, embed = Sources(records), Embedder(folder)
-    tables = {name: table for name, table in report.tables.items() if name in ALWAYS or not table.frame.empty}
+    sources, embed = Sources(evidence), Embedder(folder)
+    tables = {name: table for name, table in report.tables.items() if name in ALWAYS or table.rows}
     figures = dict(report.figures)
     if report.galleries:
         figures[GALLERIES] = [SavedFigure(name, (folder / path,)) for name, path in report.galleries]
     return environment.get_template("page.html").render(
         title=one_line(report.title),
         summary=[one_line(sentence) for sentence in report.summary],
-        facts=list(_facts(records)),
+        facts=list(_facts(evidence.records)),
         chapters=[_chapter(each, tables, figures, sources, embed) for each in chapters(tables, figures)],
         missing="missing" in tables,
-        data=records_data(records, files),
+        data=records_data(evidence.records, files),
         script=script,
         style=style,
         policy=f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'",
@@ -117,14 +118,14 @@ def _chapter(
             for kind in chapter.figures
             if kind in figures
         ],
-        "empty": all(table.frame.empty for table in shown),
+        "empty": not any(table.rows for table in shown),
     }
 
 
 def _parts(table: Table) -> Iterator[tuple[str, Table]]:
     if table.name == "missing":
         table = condensed(table)
-    return iter(()) if table.frame.empty else sections(table)
+    return table.parts() if table.rows else iter(())
 
 
 def _page_table(heading: str, table: Table, sources: Sources) -> PageTable:
@@ -133,14 +134,14 @@ def _page_table(heading: str, table: Table, sources: Sources) -> PageTable:
     common = [place for place in common_columns(columns, texts) if columns[place].compact and len(texts) > 1]
     order = sorted(range(len(columns)), key=lambda place: place in common)
     rows = []
-    for row, cells in zip(table.frame.to_dict("records"), texts, strict=True):
+    for row, cells in zip(table.rows, texts, strict=True):
         runs = sources.of_row(row)
         rows.append(([LinkedText(cells[at], _target(columns[at], cells[at], row, runs)) for at in order], runs))
     values = [f"{columns[at].heading} {texts[0][at]}" for at in common]
     return PageTable(heading, [columns[at] for at in order], rows, len(order) - len(common), values)
 
 
-def _target(column: Column, text: str, row: Mapping[Any, Any], runs: Sequence[str]) -> str | None:
+def _target(column: Column, text: str, row: Row, runs: Sequence[str]) -> str | None:
     """The Run that a measured number links to; names, dashes and blanks link nowhere."""
     measured = column.align == "right" and not column.naming and text not in {"", DASH}
     return of_cell(column, row, runs) if measured else None
@@ -148,11 +149,11 @@ def _target(column: Column, text: str, row: Mapping[Any, Any], runs: Sequence[st
 
 def _facts(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:
     """What the Runs cover: `(name, values)`, for the head of the page."""
-    trained = [record for record in records if job(record) == "train"]
+    runs = [record.run for record in records]
     for name, values in (
-        ("Datasets", [value_of(record, "dataset") for record in trained]),
-        ("Methods", [record.run.get("method") for record in records]),
-        ("Backbones", [record.run.get("backbone") for record in records]),
+        ("Datasets", [run.task for run in runs if isinstance(run, Run)]),
+        ("Methods", [run.method for run in runs]),
+        ("Backbones", [run.backbone for run in runs]),
         ("Measured on", [hardware_name(record) for record in records]),
         ("Commits", [record.commit[:10] if record.commit else None for record in records]),
     ):

@@ -5,31 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from reports.cell_format import Column, absent
-from reports.comparisons import arenas, contestants
-from reports.groups import NAMED, Group, groups, labels
-from results.record import Record
+from reports.comparisons import contestants
+from reports.evidence import Evidence
+from reports.groups import NAMED, Group, labels
 
 PROFILED = ("inference_", "train_step_", "profiled_")
 """Prefixes of the columns that a profile Run fills in a row about trained Runs."""
 
 
 class Sources:
-    """The Runs behind the rows of all tables of some records."""
+    """The Runs behind the rows of all tables."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        found = groups(records)
-        self._ids = {record.id for record in records}
+    def __init__(self, evidence: Evidence) -> None:
+        self._ids = {record.id for record in evidence.records}
         self._runs: dict[tuple[str, ...], list[str]] = {}
-        for group in found:
+        for group in evidence.groups:
             self._add(("names", *_words(group.names, (*NAMED, "settings"))), group)
             self._add(("variant", *_words(group.names, NAMED)), group)
-        for arena, members in arenas(found).items():
+        for shared, members in evidence.comparisons.items():
             rivals = contestants(members)
-            for label, group in zip(labels(pd.DataFrame([one.names for one in rivals])), rivals, strict=True):
-                self._add(("label", str(arena), label), group)
+            for label, group in zip(labels([one.names for one in rivals]), rivals, strict=True):
+                self._add(("label", str(shared), label), group)
 
     def _add(self, key: tuple[str, ...], group: Group) -> None:
         self._runs.setdefault(key, []).extend(record.id for record in group.records)

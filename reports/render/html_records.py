@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.cell_format import DASH, absent
-from reports.groups import job, selected, value_of
+from reports.groups import selected
 from reports.predictions import Answer
 from reports.run_files import RunFiles
 from results.record import SELECTIONS, Record
@@ -35,7 +35,7 @@ _HISTORY = {
 }
 """Column of a history -> its heading and unit."""
 _PLOTTED = (("loss",), ("test_top1", "validation_top1"))
-_OF_THE_RUN = ("job", "seed", "suite")
+_OF_THE_RUN = {"job", "seed"}
 """Settings shown with the outcome. All seeds share the others, so the page holds those once."""
 _LONG = ("class_names", "subsets")
 
@@ -68,10 +68,10 @@ def records_data(records: Sequence[Record], files: RunFiles) -> dict[str, Any]:
 
 
 def _label(record: Record) -> str:
-    names = " ".join(str(value) for key in ("method", "variant") if not absent(value := value_of(record, key)))
-    if job(record) == "profile":
-        return f"{names}, profile" + (f", repeat {repeat}" if (repeat := record.run.get("repeat")) else "")
-    return f"{names}, seed {record.run.get('seed', DASH)}"
+    names, replicate = f"{record.run.method} {record.run.variant}", record.run.replicate
+    if record.run.job == "profile":
+        return f"{names}, profile" + (f", repeat {replicate}" if replicate else "")
+    return f"{names}, seed {replicate}"
 
 
 def _parts(record: Record, files: RunFiles, epochs: int) -> Iterator[Part]:
@@ -91,7 +91,7 @@ def _parts(record: Record, files: RunFiles, epochs: int) -> Iterator[Part]:
 
 def _outcome(record: Record) -> dict[str, Any]:
     values: dict[str, Any] = {"status": record.status, "error": record.error}
-    values |= {key: value for key in _OF_THE_RUN if (value := record.run.get(key)) is not None}
+    values |= record.run.model_dump(include=_OF_THE_RUN)
     values |= {"started": f"{record.started:%Y-%m-%d %H:%M} UTC", "minutes": f"{record.seconds / 60:.1f}"}
     values |= {"times resumed": record.resumed, "hash": record.hash}
     return {key: value for key, value in values.items() if value is not None}
@@ -113,7 +113,7 @@ def _accuracy(record: Record) -> Iterator[Part]:
 def _facts(record: Record) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every other field of the record, also those that this file does not know."""
     yield "What is missing, and why", record.missing
-    yield "Settings", {key: value for key, value in record.run.items() if key not in _OF_THE_RUN}
+    yield "Settings", record.run.model_dump(mode="json", exclude=_OF_THE_RUN)
     state = {True: "clean", False: "with uncommitted changes", None: "not known"}[record.clean]
     yield "Code and versions", {"commit": record.commit, "checkout": state, **record.versions}
     yield "Hardware", record.hardware

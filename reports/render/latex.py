@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from reports.cell_format import Column, one_line
 from reports.contents import Table
 from reports.render.markdown import NOTHING, broken, filled, titled
-from reports.tables.sections import sections
 
 LONGEST = 32
 """Most letters of a cell that is set in one line."""
@@ -38,9 +37,9 @@ def latex(table: Table) -> str:
 
     Values that all rows share are in the caption. Needs the packages array, booktabs and graphicx.
     """
-    if table.frame.empty:
+    if not table.rows:
         return f"% {one_line(table.title)}: {NOTHING}\n"
-    floats = [_float(part, number) for number, (_, part) in enumerate(sections(table), 1)]
+    floats = [_float(part, number) for number, (_, part) in enumerate(table.parts(), 1)]
     head = [
         "% Needs \\usepackage{array,booktabs,graphicx}.",
         *textwrap.wrap(table.note, 116, initial_indent="% ", subsequent_indent="% "),
@@ -50,7 +49,7 @@ def latex(table: Table) -> str:
 
 def tabular(table: Table) -> str:
     """The printed columns as a bare `tabular`; no line break at the end."""
-    if table.frame.empty:
+    if not table.rows:
         return latex_text(NOTHING)
     return _ruled(*filled(table, _printed(table)))
 

@@ -25,7 +25,7 @@ def markdown_text(text: str) -> str:
 
 def markdown(table: Table) -> str:
     """A pipe table, or `NOTHING` if it has no rows; no line break at the end."""
-    if table.frame.empty:
+    if not table.rows:
         return NOTHING
     columns, cells = filled(table, table.columns)
     headings = [markdown_text(column.heading) for column in columns]
@@ -46,7 +46,7 @@ def csv(table: Table) -> str:
 
 def terminal(table: Table, width: int = WIDTH) -> str:
     """The columns that matter most, at most `width` wide. Values that all rows share stand in the title."""
-    if table.frame.empty:
+    if not table.rows:
         return f"{table.title}: {NOTHING.lower()}"
     title, columns, cells = titled(table, [column for column in table.columns if column.compact])
     lines = [title, _fitted(cells[:ROWS], columns, width)]
@@ -57,8 +57,7 @@ def terminal(table: Table, width: int = WIDTH) -> str:
 
 def filled(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
     """The columns that have a value in some row, and the cells by row, each one line."""
-    rows = [{str(key): value for key, value in row.items()} for row in table.frame.to_dict("records")]
-    shown = [(column, [one_line(column.show(row)) for row in rows]) for column in columns]
+    shown = [(column, [one_line(column.show(row)) for row in table.rows]) for column in columns]
     kept = [(column, texts) for column, texts in shown if column.says(texts)]
     return [column for column, _ in kept], list(map(list, zip(*(texts for _, texts in kept), strict=True)))
 

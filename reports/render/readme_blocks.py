@@ -25,19 +25,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reports.contents import Table
-from reports.groups import NAMED, job, value_of
+from reports.evidence import Evidence
+from reports.groups import FILTERS, named
 from reports.predictions import PredictionCache
 from reports.render import latex, markdown
 from reports.tables.comparison_sentences import Name, verdicts
-from reports.tables.planned import fitting, gaps, planned
+from reports.tables.missing import fitting, gaps, planned
 from reports.tables.table_registry import BUILDERS, Tables
 from results.names import suggest
 from results.record import Record
 from results.store import ResultStore, write_whole
 
-FILTERS = (*NAMED, "epochs", "suite", "seed")
 PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planned": planned, "gaps": gaps}
 """Tables of what is not measured yet, from `results/reference/planned.json`."""
+PLANNED_FILTERS = (*FILTERS, "suite")
 WITH_PROFILES = ("head_to_head", "missing")
 """Tables of trained Runs that also read profile Runs, whatever the filters: the cost does not depend on the dataset."""
 PAIRWISE = ("paired", "wins")
@@ -131,7 +132,8 @@ def _table(query: str, known: Known) -> Table:
     """`name [compact] key=value …` -> the table of the Runs with these settings; a value with spaces is quoted."""
     name, *conditions = shlex.split(query) or [""]
     compact = "compact" in conditions
-    wanted = dict(_condition(text, FILTERS) for text in conditions if text != "compact")
+    filters = PLANNED_FILTERS if name in PLANNED else FILTERS
+    wanted = dict(_condition(text, filters) for text in conditions if text != "compact")
     if name not in {**BUILDERS, **PLANNED}:
         raise ValueError(f"there is no table {name!r}; {suggest(name, [*BUILDERS, *PLANNED])}")
     if name in PLANNED:
@@ -139,8 +141,10 @@ def _table(query: str, known: Known) -> Table:
     else:
         # Holm's correction is over all comparable methods, so filters choose rows and not records.
         rows = {key: wanted.pop(key) for key in ROW_FILTERS if name in PAIRWISE and key in wanted}
-        fits = [one for one in known.records if (name in WITH_PROFILES and job(one) == "profile") or _fits(one, wanted)]
-        table = Tables(fits, known.predictions, lambda group: _fits(group.records[0], rows))[name]
+        fits = [
+            one for one in known.records if (name in WITH_PROFILES and one.run.job == "profile") or _fits(one, wanted)
+        ]
+        table = Tables(Evidence(fits, known.predictions), lambda group: _fits(group.records[0], rows))[name]
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
 
@@ -151,7 +155,7 @@ def _answer(query: str, known: Known) -> list[str]:
     first, second = _name(wanted.pop("first", ""), method), wanted.pop("second", "")
     seconds = [_name(text, method) for text in second.split(",")]
     fits = [record for record in known.records if _fits(record, wanted)]
-    return verdicts(fits, known.predictions, first, seconds, wanted)
+    return verdicts(Evidence(fits, known.predictions), first, seconds, wanted)
 
 
 def _name(text: str, method: str) -> Name:
@@ -170,4 +174,5 @@ def _condition(text: str, known: Sequence[str]) -> tuple[str, str]:
 
 
 def _fits(record: Record, wanted: dict[str, str]) -> bool:
-    return all(fnmatch.fnmatchcase(str(value_of(record, key)), value) for key, value in wanted.items())
+    values = named(record.run)
+    return all(fnmatch.fnmatchcase(str(values[key]), value) for key, value in wanted.items())

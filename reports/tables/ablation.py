@@ -1,111 +1,103 @@
-"""Variants of one method side by side: what each adds or takes away, and what the paper says of it."""
+"""Variants of one method side by side: what each gains or loses, and the published value where there is one."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from reports.comparisons import WHOLE, ComparisonGroup, arenas
-from reports.contents import Table
-from reports.groups import Group, groups, value_of
-from reports.predictions import PredictionCache
-from reports.tables import columns
-from reports.tables.head_to_head import accuracies, sorted_frame
+from reports import cell_format
+from reports.comparisons import WHOLE, ComparisonGroup
+from reports.contents import Table, sorted_rows
+from reports.evidence import Evidence
+from reports.groups import Group
+from reports.tables.accuracies import ACCURACIES, accuracies
 from reports.tables.paired import COMPARED, compared
-from results.record import Record
 
 DEFAULT = "the default"
 """Of an option that a variant leaves alone."""
-_APART = ("seed", "suite", "variant", "options")
 _NAMED = ("dataset", "protocol", "method", "backbone", "pretrained", "input")
 
 
-def ablation(records: Iterable[Record], answers: PredictionCache) -> Table:
-    """One row per variant of each method that has several on one dataset, split, backbone, size and protocol.
+def ablation(evidence: Evidence) -> Table:
+    """One row per variant of each method that has several in one comparison group.
 
-    The whole method comes first, the others by what is left of the accuracy. A difference to the whole method is over
+    The whole method comes first, then its variants by falling accuracy. The difference to the whole method is over
     the seeds that both have, on the same test images, with its bootstrap interval and McNemar's p.
     """
-    rows = [row for arena, variants in _families(records) for row in _rows(arena, variants, answers)]
-    frame = sorted_frame(rows, ["dataset", "protocol", "method", "backbone", "input", "arena", "rank"])
-    return Table("ablation", "Ablations", frame, columns.ABLATION_COLUMNS, columns.ABLATION_NOTE)
+    rows = [row for shared, variants in _families(evidence) for row in _rows(shared, variants, evidence)]
+    rows = sorted_rows(rows, ["dataset", "protocol", "method", "backbone", "input", "arena", "rank"])
+    return Table("ablation", "Ablations", rows, ABLATION_COLUMNS, ABLATION_NOTE, split=("arena",))
 
 
-def steps(records: Iterable[Record], answers: PredictionCache) -> Table:
+def steps(evidence: Evidence) -> Table:
     """One row per two variants that differ in the value of one constructor option and in nothing else.
 
-    A step leads towards the whole method, or, between two values that it has not, upwards; of several values only
-    neighbours are compared. So the rows of a paper's table in which each adds a component to the one before are here,
-    read off the Runs' own settings.
+    A step leads towards the whole method or, between two values that the whole method does not have, upwards. Of
+    several values only neighbours are compared. So this table has the rows of a paper's ablation in which each adds a
+    component to the one before, found from the Runs' own settings.
     """
-    rows = [row for arena, variants in _families(records) for row in _step_rows(arena, variants, answers)]
-    frame = sorted_frame(rows, ["dataset", "protocol", "method", "backbone", "input", "arena"])
-    return Table("steps", "Ablations step by step", frame, columns.STEP_COLUMNS, columns.STEP_NOTE)
+    rows = [row for shared, variants in _families(evidence) for row in _steps(shared, variants, evidence)]
+    rows = sorted_rows(rows, ["dataset", "protocol", "method", "backbone", "input", "arena"])
+    return Table("steps", "Ablations step by step", rows, STEP_COLUMNS, STEP_NOTE, split=("arena",))
 
 
-def _families(records: Iterable[Record]) -> Iterator[tuple[ComparisonGroup, list[Group]]]:
-    """The variants of each method that has several in one arena."""
-    for arena, members in arenas(groups(records)).items():
+def _families(evidence: Evidence) -> Iterator[tuple[ComparisonGroup, list[Group]]]:
+    """The variants of each method that has several in one comparison group."""
+    for shared, members in evidence.comparisons.items():
         by_method: dict[str, list[Group]] = defaultdict(list)
         for group in members:
-            by_method[group.names["method"]].append(group)
-        yield from ((arena, variants) for variants in by_method.values() if len(variants) > 1)
+            by_method[group.run.method].append(group)
+        yield from ((shared, variants) for variants in by_method.values() if len(variants) > 1)
 
 
 def _whole(variants: Iterable[Group]) -> Group | None:
-    return next((group for group in variants if group.names["variant"] == WHOLE), None)
+    return next((group for group in variants if group.run.variant == WHOLE), None)
 
 
-def _rows(arena: ComparisonGroup, variants: list[Group], answers: PredictionCache) -> Iterator[dict[str, Any]]:
-    whole = _whole(variants)
-    scored = [(accuracies(group, answers), group) for group in variants]
+def _rows(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -> Iterator[dict[str, Any]]:
+    whole, predictions = _whole(variants), evidence.predictions
+    scored = [(accuracies(group, evidence), group) for group in variants]
     scored.sort(key=lambda pair: (pair[1] is not whole, -(pair[0]["last_top1"] or 0.0)))
     for rank, (scores, group) in enumerate(scored):
-        compares = {} if whole is None or group is whole else compared(answers.of(group), answers.of(whole))
+        difference = {} if whole is None or group is whole else compared(predictions.of(group), predictions.of(whole))
         yield (
             dict.fromkeys(COMPARED)
-            | compares
+            | difference
             | group.names
             | scores
             | {"rank": rank, "seeds": len(group.done), "published": _published(group)}
-            | {"epochs": value_of(group.records[0], "epochs"), "arena": str(arena)}
+            | {"epochs": group.run.recipe.epochs, "arena": str(shared)}
         )
 
 
-def _step_rows(arena: ComparisonGroup, variants: list[Group], answers: PredictionCache) -> Iterator[dict[str, Any]]:
-    whole = _whole(variants)
-    target = _options(whole) if whole else {}
-    for option in sorted({key for group in variants for key in _options(group)}):
+def _steps(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -> Iterator[dict[str, Any]]:
+    whole, predictions = _whole(variants), evidence.predictions
+    target = whole.run.options if whole else {}
+    for option in sorted({key for group in variants for key in group.run.options}):
         alike: dict[str, list[Group]] = defaultdict(list)
         for group in variants:
             alike[_all_but(group, option)].append(group)
         for same in alike.values():
-            valued = [(_options(group).get(option, DEFAULT), group) for group in same]
+            valued = [(group.run.options.get(option, DEFAULT), group) for group in same]
             valued.sort(key=lambda pair: (pair[0] == target.get(option, DEFAULT), _order(pair[0])))
             for (before, first), (after, second) in pairwise(valued):
                 if before != after:
                     yield (
                         {key: first.names[key] for key in _NAMED}
-                        | {"epochs": value_of(first.records[0], "epochs"), "arena": str(arena)}
-                        | {"from": first.names["variant"], "to": second.names["variant"]}
+                        | {"epochs": first.run.recipe.epochs, "arena": str(shared)}
+                        | {"from": first.run.variant, "to": second.run.variant}
                         | {"option": option, "before": _words(before), "after": _words(after)}
-                        | compared(answers.of(second), answers.of(first))
+                        | compared(predictions.of(second), predictions.of(first))
                     )
 
 
-def _options(group: Group) -> Mapping[str, Any]:
-    return group.records[0].run.get("options") or {}
-
-
 def _all_but(group: Group, option: str) -> str:
-    """All that sets the group's Runs apart from others, but this option and what the variant is called."""
-    run = group.records[0].run
-    rest = {key: value for key, value in run.items() if key not in _APART}
-    return repr(
-        sorted((rest | {f"options.{key}": value for key, value in _options(group).items() if key != option}).items())
-    )
+    """All settings that distinguish the group from others, without this option and the variant's name."""
+    options = {key: value for key, value in group.run.options.items() if key != option}
+    rest = group.run.model_dump(exclude={"seed", "variant", "options"})
+    return repr([sorted(options.items()), rest])
 
 
 def _order(value: Any) -> tuple[float, str]:
@@ -113,7 +105,7 @@ def _order(value: Any) -> tuple[float, str]:
 
 
 def _words(value: Any) -> str:
-    """An option's value as people say it."""
+    """An option's value for people."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
@@ -122,6 +114,46 @@ def _words(value: Any) -> str:
 
 
 def _published(group: Group) -> str | None:
-    """Every published top-1 that these Runs answer, with the table it stands in."""
+    """Every published top-1 that these Runs reproduce, with its table."""
     rows = [row for record in group.records for row in record.published if row.get("value") is not None]
     return "; ".join(dict.fromkeys(f"{row['value']} ({row.get('table', 'no table named')})" for row in rows)) or None
+
+
+_NAMES = (
+    *(cell_format.text(key, compact=True) for key in ("dataset", "protocol", "method", "backbone")),
+    cell_format.size("input", "px", compact=True),
+    cell_format.size("epochs", "epochs", compact=True),
+)
+ABLATION_COLUMNS = (
+    *_NAMES,
+    cell_format.words("variant", compact=True),
+    cell_format.text("settings", compact=True),
+    cell_format.number("seeds", "seeds", compact=True),
+    *ACCURACIES,
+    cell_format.signed("difference", "Δ vs full method", compact=True),
+    cell_format.interval("difference", "95 % interval of Δ", compact=True),
+    cell_format.probability("p_bootstrap", "p"),
+    cell_format.words("published", compact=True),
+)
+ABLATION_NOTE = (
+    "Top-1 of the last epoch. Δ: difference in percentage points to the variant “paper”, over the seeds and test "
+    "images that both have; interval and p by bootstrap over images and seeds, not corrected for the number of rows. "
+    "With one seed they compare those two trained models, not the variants."
+)
+STEP_COLUMNS = (
+    *_NAMES,
+    cell_format.words("from", compact=True),
+    cell_format.words("to", compact=True),
+    cell_format.words("option", compact=True),
+    cell_format.words("before", compact=True),
+    cell_format.words("after", compact=True),
+    cell_format.number("seeds", "seeds", compact=True),
+    cell_format.headline(cell_format.signed("difference", "gain", compact=True)),
+    cell_format.interval("difference", "95 % interval", compact=True),
+    cell_format.probability("p_bootstrap", "p"),
+)
+STEP_NOTE = (
+    "Two variants that differ in one option and in nothing else; gain of the second over the first in percentage "
+    "points of last-epoch top-1, over the seeds and test images that both have, interval and p by bootstrap over "
+    "images and seeds, not corrected for the number of rows."
+)

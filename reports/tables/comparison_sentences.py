@@ -1,30 +1,29 @@
-"""What a comparison settles, in a sentence: which of two experiments is better, by how much, and how sure that is.
+"""One sentence per comparison: which of two experiments is better, by how much, and how certain that is.
 
-A table leaves its reader to weigh difference, interval and p; a question as "does normalising the centres matter?" has
-an answer, and it is decided by the rule of the paired table, so that page and table can't disagree.
+It is decided by the rule of the paired table, so page and table can't disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reports import cell_format
-from reports.comparisons import arenas
-from reports.groups import Group, groups, value_of
-from reports.predictions import PredictionCache
+from reports.cell_format import Row
+from reports.comparisons import comparison_groups
+from reports.evidence import Evidence
+from reports.groups import Group, named
 from reports.tables.paired import COMPARED, compared, decided, pairs
-from results.record import Record
 
-APART = ("dataset", "protocol", "backbone", "pretrained", "input", "epochs")
-"""Settings by which a page says which of several experiments with one name it means."""
+CHOOSING = ("dataset", "protocol", "backbone", "pretrained", "input", "epochs")
+"""Settings by which a page chooses between several experiments with one name."""
 _DIFFERENCE = cell_format.signed("difference", "difference")
 _INTERVAL = cell_format.interval("difference", "interval")
 _P = cell_format.probability("decisive", "p")
 
 
 class Name(NamedTuple):
-    """Whose experiment is meant."""
+    """An experiment's method and variant."""
 
     method: str
     variant: str
@@ -33,109 +32,103 @@ class Name(NamedTuple):
         return f"{self.method}:{self.variant}"
 
 
-def verdicts(
-    records: Iterable[Record], answers: PredictionCache, first: Name, seconds: Sequence[Name], where: Mapping[str, str]
-) -> list[str]:
+def verdicts(evidence: Evidence, first: Name, seconds: Sequence[Name], where: Mapping[str, str]) -> list[str]:
     """A sentence for `first` against each of `seconds`, as plain text, with p values corrected by Holm.
 
-    A pair of methods is corrected for all pairs of its arena, variants of one method for those that are asked for.
-    `records` are those that `where` (setting -> value) lets through; what is not among them the sentence calls missing.
-    Raises `ValueError` if they hold more than one experiment of a name, or some that can't be compared, and says which
-    setting would tell them apart: to pick one would be to choose the answer.
+    A pair of methods is corrected for all pairs of its comparison group, variants of one method for those of
+    `seconds`. `evidence` has the records that the filters `where` let through; the sentence calls missing what is not
+    among them. Raises `ValueError` if it has more than one experiment of a name, or some that can't be compared, and
+    names the setting that distinguishes them: choosing one would be choosing the answer.
     """
     if len({first, *seconds}) <= len(seconds):
         raise ValueError(f"{first} − {', '.join(map(str, seconds))}: names an experiment twice")
-    known = groups(records)
-    found = {name: [group for group in known if group.done and _named(group, name)] for name in (first, *seconds)}
-    _demand_one(found)
-    rows = [_row(first, second, found, answers, where) for second in seconds]
-    return [_sentence(row) for row in _decided(rows, first, seconds, found, known, answers)]
+    found = {name: [group for group in evidence.groups if _matches(group, name)] for name in (first, *seconds)}
+    _require_one(found)
+    chosen = {name: matching[0] for name, matching in found.items() if matching}
+    rows = [_row(first, second, chosen, evidence, where) for second in seconds]
+    return [_sentence(row) for row in _decided(rows, first, seconds, chosen, evidence)]
 
 
 def _decided(
-    rows: Sequence[dict[str, Any]],
-    first: Name,
-    seconds: Sequence[Name],
-    found: Mapping[Name, Sequence[Group]],
-    known: Sequence[Group],
-    answers: PredictionCache,
+    rows: Sequence[Row], first: Name, seconds: Sequence[Name], chosen: Mapping[Name, Group], evidence: Evidence
 ) -> list[dict[str, Any]]:
-    """Pairs of methods with all pairs of their arena, as in the paired table; those of variants with each other."""
-    asked = [{id(group) for name in (first, second) for group in found[name]} for second in seconds]
-    family = next((every for members in arenas(known).values() if _has(every := pairs(members), asked)), [])
+    """Pairs of methods among all pairs of their comparison group, as in the paired table; those of variants among
+    each other."""
+    asked = [{id(chosen[name]) for name in (first, second) if name in chosen} for second in seconds]
+    families = map(pairs, evidence.comparisons.values())
+    family = next((every for every in families if any({id(one), id(other)} in asked for one, other in every)), [])
     rivals = [{id(one), id(other)} for one, other in family]
     methods = [row for row, pair in zip(rows, asked, strict=True) if pair in rivals]
     others = [pair for pair, ids in zip(family, rivals, strict=True) if ids not in asked]
     nameless = {"first": "", "second": ""}
-    whole = [*methods, *(nameless | compared(answers.of(one), answers.of(other)) for one, other in others)]
+    predictions = evidence.predictions
+    whole = [*methods, *(nameless | compared(predictions.of(one), predictions.of(other)) for one, other in others)]
     among_methods = iter(decided(whole))
     among_variants = iter(decided([row for row, pair in zip(rows, asked, strict=True) if pair not in rivals]))
     return [next(among_methods if pair in rivals else among_variants) for pair in asked]
 
 
-def _has(family: Sequence[tuple[Group, Group]], asked: Sequence[set[int]]) -> bool:
-    return any({id(one), id(other)} in asked for one, other in family)
+def _matches(group: Group, name: Name) -> bool:
+    return bool(group.done) and (group.run.method, group.run.variant) == name
 
 
-def _named(group: Group, name: Name) -> bool:
-    return (str(group.names["method"]), str(group.names["variant"])) == name
-
-
-def _demand_one(found: Mapping[Name, Sequence[Group]]) -> None:
-    """One experiment per name, all in one arena; raises `ValueError` otherwise. Names without any are let through."""
+def _require_one(found: Mapping[Name, Sequence[Group]]) -> None:
+    """Raises `ValueError` for a name with several experiments, or if they are not all in one comparison group."""
     for name, matching in found.items():
         if len(matching) > 1:
-            apart = _apart([{key: value_of(group.records[0], key) for key in APART} for group in matching])
-            told = apart or f"they differ in {' / '.join(group.settings for group in matching)}, which no filter names"
-            raise ValueError(cell_format.one_line(f"{len(matching)} experiments of {name} match: {told}"))
-    every = arenas(group for matching in found.values() for group in matching)
-    if apart := _apart([arena._asdict() for arena in every]):
+            choice = _choice([named(group.run) for group in matching])
+            settings = " / ".join(group.settings for group in matching)
+            fault = choice or f"they differ in {settings}, which no filter names"
+            raise ValueError(cell_format.one_line(f"{len(matching)} experiments of {name} match: {fault}"))
+    shared = comparison_groups(group for matching in found.values() for group in matching)
+    if choice := _choice([one._asdict() for one in shared]):
         names = ", ".join(str(name) for name, matching in found.items() if matching)
-        raise ValueError(cell_format.one_line(f"what matches of {names} can't be compared: {apart}"))
+        raise ValueError(cell_format.one_line(f"what matches of {names} can't be compared: {choice}"))
 
 
-def _apart(settings: Sequence[Mapping[str, Any]]) -> str:
-    """What to add so that one of them remains; empty if no filter does it."""
-    values = {key: sorted({str(each[key]) for each in settings}) for key in APART}
+def _choice(settings: Sequence[Mapping[str, Any]]) -> str:
+    """The filter to add so that one of them remains; empty if there is none."""
+    values = {key: sorted({str(each[key]) for each in settings}) for key in CHOOSING}
     several = {key: known for key, known in values.items() if len(known) > 1}
     differ = "; ".join(f"{key} is {' or '.join(known)}" for key, known in several.items())
     return f"{differ}; add {' or '.join(f'{key}=…' for key in several)}" if several else ""
 
 
 def _row(
-    first: Name, second: Name, found: Mapping[Name, Sequence[Group]], answers: PredictionCache, where: Mapping[str, str]
+    first: Name, second: Name, chosen: Mapping[Name, Group], evidence: Evidence, where: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The names as the sentence says them and what `compared` tells, or the `reason` why there is nothing to tell."""
-    one_method = first.method == second.method
-    row: dict[str, Any] = {"first": first.variant, "second": second.variant} if one_method else {}
-    row = {"first": str(first), "second": str(second)} | row | dict.fromkeys(COMPARED)
-    pair = {name: group for name in (first, second) for group in found[name]}
-    if absent := [str(name) for name in (first, second) if name not in pair]:
-        return row | {"reason": f"not measured yet: no finished Run of {' or '.join(absent)}{_told(where)}"}
-    if silent := [str(name) for name, group in pair.items() if not answers.of(group).seeds]:
-        return row | {"reason": f"not measured yet: no stored predictions of {' or '.join(silent)}{_told(where)}"}
-    if len(apart := [arena.apart for arena in arenas(pair.values())]) > 1:
-        return row | {"reason": f"not comparable: {' against '.join(apart)}"}
-    told = compared(*(answers.of(group) for group in pair.values()))
-    return row | told | {"reason": told["reason"] and f"not comparable: {told['reason']}"}
+    """The names as the sentence has them, and the keys of `compared`."""
+    row: dict[str, Any] = dict.fromkeys(COMPARED) | {"first": str(first), "second": str(second)}
+    if first.method == second.method:
+        row |= {"first": first.variant, "second": second.variant}
+    if absent := [str(name) for name in (first, second) if name not in chosen]:
+        return row | {"reason": f"not measured yet: no finished Run of {' or '.join(absent)}{_place(where)}"}
+    both = [chosen[first], chosen[second]]
+    predictions = [evidence.predictions.of(group) for group in both]
+    if absent := [str(name) for name, known in zip((first, second), predictions, strict=True) if not known.seeds]:
+        return row | {"reason": f"not measured yet: no stored predictions of {' or '.join(absent)}{_place(where)}"}
+    if len(shared := comparison_groups(both)) > 1:
+        return row | {"reason": f"not comparable: {' against '.join(one.distinction for one in shared)}"}
+    found = compared(*predictions)
+    return row | found | {"reason": found["reason"] and f"not comparable: {found['reason']}"}
 
 
-def _told(where: Mapping[str, str]) -> str:
-    """` on cub100, backbone resnet50`: where a page looked."""
+def _place(where: Mapping[str, str]) -> str:
+    """The filters in words: ` on cub100, backbone resnet50`."""
     dataset = f" on {where['dataset']}" if "dataset" in where else ""
     return dataset + "".join(f", {key} {value}" for key, value in where.items() if key != "dataset")
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _sentence(row: Row) -> str:
     pair = f"{row['first']} − {row['second']}"
     if row["reason"]:
         return f"{pair}: {row['reason']}."
     interval = "no interval: the same difference on every image"
-    if not cell_format.absent(row["difference_low"]):
+    if row["difference_low"] is not None:
         interval = f"95 % interval {_INTERVAL.show(row)}"
     seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
     images = f"{row['images']:,}".replace(",", " ")
-    # Both tests have to say so, hence the larger p is the one that decides.
+    # Better is decided by both tests, hence by the larger p.
     p = _P.show({"decisive": max(row["p_holm"], row["p_bootstrap_holm"])})
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
     corrected = f", Holm-corrected for {row['family']} pairs" if row["family"] > 1 else ""

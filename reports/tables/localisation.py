@@ -1,4 +1,4 @@
-"""Do methods attend to parts? A row per experiment that was looked at, beside what can be had without looking."""
+"""Do methods attend to parts? A row per experiment whose attention was measured, and one for a centre prior."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import Column, percent
-from reports.contents import Table
-from reports.groups import NAMED, Group, groups
+from reports.cell_format import Column, Row, percent
+from reports.contents import Table, sorted_rows
+from reports.evidence import Evidence
+from reports.groups import NAMED, Group
 from reports.statistics import over_seeds
-from reports.tables.columns import NAMES
-from reports.tables.head_to_head import sorted_frame
+from reports.tables.accuracies import NAMES
 from results.localisation import Estimate, Localisation
 from results.record import Record
 from results.store import ResultStore
@@ -22,6 +22,7 @@ CENTRE = "centre"
 """Name of the row of a Gaussian about the middle of the image."""
 GALLERY = "gallery"
 """Folder of a Run's galleries, below its own."""
+_SPLIT = ("dataset", "protocol")
 MEASURES = ("peak_on_part", "maps_on_parts", "own_part", "near_parts", "peak_in_box", "in_box", "crop_iou")
 COLUMNS = (
     cell_format.text("dataset"),
@@ -33,7 +34,7 @@ COLUMNS = (
     cell_format.interval("peak_on_part", "95 % interval over images"),
     cell_format.number("ceiling", "at most, %", 1, compact=True),
     cell_format.number("peak_on_part_elsewhere", "peak on another image's part, %", 1, compact=True),
-    cell_format.signed("peak_on_part_over_centre", "minus the centre's"),
+    cell_format.signed("peak_on_part_over_centre", "Δ vs centre"),
     cell_format.estimate("near_parts", "attention on parts, %", compact=True),
     cell_format.number("near_parts_elsewhere", "attention on another image's parts, %", 1),
     cell_format.estimate("maps_on_parts", "single maps' peaks on a part, %"),
@@ -42,62 +43,62 @@ COLUMNS = (
     cell_format.estimate("peak_in_box", "peak in the box, %"),
     cell_format.estimate("in_box", "attention in the box, %"),
     cell_format.estimate("crop_iou", "IoU of crop and box, %", compact=True),
-    cell_format.interval("crop_iou", "95 % interval of that"),
+    cell_format.interval("crop_iou", "95 % interval of IoU"),
     cell_format.number("blank", "images without attention"),
 )
 NOTE = (
-    "Of the whole test set, by the last epoch's weights. Peak: of the mean of all maps (pointing game), at the centre "
-    "of its highest cell; at most: what the best cell of a map of this size could reach. A map is taken as stretched "
-    "evenly over the input, and a network's padding may move its cells by up to half a cell: compare within one "
+    "Over the whole test set, with the last epoch's weights. Peak: of the mean of all maps (pointing game), at the "
+    "centre of its highest cell. At most: what the best cell of a map of this size could reach. A map is assumed to "
+    "cover the input evenly; a network's padding may move its cells by up to half a cell, so compare within one "
     "backbone. On a part: within 10 % of the longer side of the object's box (of the image, without boxes) from a "
     "visible part's point. Attention: share of the mean map. Own part: the one that a map hits most often in the half "
-    "of the images that is not counted. Another image's: the same maps against the annotations of another test image; "
-    "what is left owes nothing to the image. Crop: box around the mean map from a threshold chosen on images that are "
-    "not tested on. centre: a Gaussian about the middle of the image. ± over seeds; intervals over test images by "
-    "bootstrap, their limits averaged over seeds."
+    "of the images that is not counted. Another image's: the same maps scored against the annotations of another test "
+    "image, which shows what a map scores without using the image. Crop: box around the mean map, from a threshold "
+    "chosen on images outside the test set. centre: a Gaussian about the middle of the image. ± over seeds; intervals "
+    "over test images by bootstrap, their limits averaged over seeds."
 )
 PART_NOTE = (
-    "How often the mean map's peak lies on each part, in % of the test images in which it is visible. Parts near each "
-    "other can be hit at once."
+    "How often the mean map's peak lies on each part, in % of the test images in which the part is visible. One peak "
+    "can hit several parts that are close together."
 )
 
 
-def localisation(records: Iterable[Record]) -> Table:
-    """One row per experiment that was looked at, and one for the centre of each set of images."""
+def localisation(evidence: Evidence) -> Table:
+    """One row per experiment whose attention was measured, and one for the centre of each set of images."""
     rows: list[dict[str, Any]] = []
-    for group, found in _looked_at(records):
+    for group, found in _measured(evidence):
         first = found[0]
         scores = {key: value for name in MEASURES for key, value in _scores(found, name).items()}
         blank = sum(one.blank for one in found) / len(found)
         size = {"map": "×".join(map(str, first.map_size)), "maps": first.maps, "ceiling": percent(first.ceiling)}
         rows.append(group.names | {"seeds": len(found), "blank": blank} | size | scores)
         rows.append(_centre_names(group) | dict.fromkeys((*size, "blank")) | _centre_scores(first) | {"seeds": 0})
-    return Table("localisation", "What methods attend to", _distinct(rows), COLUMNS, NOTE)
+    return Table("localisation", "What methods attend to", _distinct(rows), COLUMNS, NOTE, _SPLIT)
 
 
-def part_hits(records: Iterable[Record]) -> Table:
+def part_hits(evidence: Evidence) -> Table:
     """One row per experiment as in `localisation`, one column per annotated part."""
     rows: list[dict[str, Any]] = []
     parts: dict[str, None] = {}
-    for group, found in _looked_at(records):
+    for group, found in _measured(evidence):
         parts |= dict.fromkeys(found[0].parts)
         hits = {part: over_seeds([one.parts[part].hit for one in found]).mean for part in found[0].parts}
         rows.append(group.names | {_of(part): percent(hit) for part, hit in hits.items()})
         rows.append(_centre_names(group) | {_of(part): percent(one.centre) for part, one in found[0].parts.items()})
     rows = [dict.fromkeys(map(_of, parts)) | row for row in rows] if parts else []
     columns = (cell_format.text("dataset"), *NAMES, *(_part_column(part) for part in parts))
-    return Table("part_hits", "Which parts they point at", _distinct(rows), columns, PART_NOTE)
+    return Table("part_hits", "Which parts they point at", _distinct(rows), columns, PART_NOTE, _SPLIT)
 
 
 def galleries(records: Iterable[Record], store: ResultStore, folder: Path) -> Iterator[tuple[str, str]]:
-    """Name of each gallery there is of these Runs, and where it lies as seen from `folder`."""
+    """Name of each gallery of these Runs, and its path relative to `folder`."""
     for record in records:
         for path in sorted((store.root / record.id / GALLERY).glob("*.png")):
             yield f"{record.id}: {path.stem}", Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _looked_at(records: Iterable[Record]) -> Iterator[tuple[Group, list[Localisation]]]:
-    for group in groups(records):
+def _measured(evidence: Evidence) -> Iterator[tuple[Group, list[Localisation]]]:
+    for group in evidence.groups:
         found = [record.localisation for record in group.done if record.localisation is not None]
         if found:
             yield group, found
@@ -150,7 +151,7 @@ def _part_column(part: str) -> Column:
     return Column(part, lambda row: "" if cell_format.absent(row[key]) else f"{row[key]:.1f}")
 
 
-def _distinct(rows: list[dict[str, Any]]) -> Any:
-    """The rows in order, the centre once for all that share it, behind them."""
+def _distinct(rows: list[dict[str, Any]]) -> list[Row]:
+    """The rows in order; equal rows of the centre once, after the others."""
     once = list({repr(sorted(row.items(), key=str)): row | {"rank": row["method"] == CENTRE} for row in rows}.values())
-    return sorted_frame(once, ["dataset", "protocol", "input", "rank", "method", "variant", "backbone"])
+    return sorted_rows(once, ["dataset", "protocol", "input", "rank", "method", "variant", "backbone"])

@@ -2,63 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
-import pandas as pd
-
-from reports.cell_format import NEITHER
-from reports.comparisons import arenas, contestants
+from reports import cell_format
+from reports.cell_format import NEITHER, Column, Row
+from reports.comparisons import contestants
 from reports.contents import Table
-from reports.groups import Group, groups, labels
-from reports.predictions import PredictionCache, Predictions
+from reports.evidence import Evidence
+from reports.groups import Group, labels
+from reports.predictions import Predictions
 from reports.statistics import bootstrap, holm, mcnemar, pooled_p
-from reports.tables import columns
-from results.record import Record
 
 LEVEL = 0.05
-PLACE = ("dataset", "protocol", "backbone", "input", "epochs")
-"""What a row tells of its arena in columns of their own."""
 COMPARED = ("images", "difference", "difference_low", "difference_high", "p_per_seed", "p", "p_bootstrap", "reason")
-"""What `compared` tells, besides the number of seeds."""
+"""Keys of `compared`, besides the number of seeds."""
+DECIDED = ("p_holm", "p_bootstrap_holm", "family", "better")
+"""Keys that `decided` adds."""
 
 
 class NotComparableError(Exception):
     """Why a pair has no test."""
 
 
-def paired(
-    records: Iterable[Record], answers: PredictionCache, shown: Callable[[Group], bool] = lambda group: True
-) -> Table:
-    """One row per pair of methods of an arena.
+def paired(evidence: Evidence, shown: Callable[[Group], bool] = lambda group: True) -> Table:
+    """One row per pair of methods of a comparison group.
 
-    The correction is over all pairs of an arena, however few of them have two experiments that are `shown`: a verdict
-    does not depend on the page it stands on.
+    The correction is over all pairs of the comparison group, however few of them have two experiments that are
+    `shown`: a verdict does not depend on the page it stands on.
     """
-    rows: list[dict[str, Any]] = []
-    for arena, members in arenas(groups(records)).items():
+    rows: list[Row] = []
+    for shared, members in evidence.comparisons.items():
         family = pairs(members)
-        told = [shown(first) and shown(second) for first, second in family]
-        if not any(told):
+        visible = [shown(first) and shown(second) for first, second in family]
+        if not any(visible):
             continue
         rivals = contestants(members)
-        named = labels(pd.DataFrame([group.names for group in rivals]))
-        name = dict(zip(map(id, rivals), named, strict=True))
-        place = {key: getattr(arena, key) for key in PLACE} | {"arena": str(arena)}
-        every = decided(
+        name = dict(zip(map(id, rivals), labels([group.names for group in rivals]), strict=True))
+        place = {key: getattr(shared, key) for key in ("dataset", "protocol", "backbone", "input", "epochs")}
+        tested = decided(
             [
-                {**place, "first": name[id(first)], "second": name[id(second)]}
-                | compared(answers.of(first), answers.of(second))
+                {**place, "arena": str(shared), "first": name[id(first)], "second": name[id(second)]}
+                | compared(evidence.predictions.of(first), evidence.predictions.of(second))
                 for first, second in family
             ]
         )
-        rows += [row for row, one in zip(every, told, strict=True) if one]
-    return Table("paired", "Paired comparison", pd.DataFrame(rows), columns.PAIRED_COLUMNS, columns.PAIRED_NOTE)
+        rows += [row for row, one in zip(tested, visible, strict=True) if one]
+    return Table("paired", "Paired comparison", rows, COLUMNS, NOTE, split=("arena",))
 
 
 def pairs(members: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """The pairs of an arena by which methods are compared, which are one family for the correction.
+    """The pairs of a comparison group by which methods are compared: one family for the correction.
 
     Variants of one method are compared in the table of ablations, where 28 of them make 27 rows instead of 378 pairs.
     """
@@ -67,7 +62,7 @@ def pairs(members: Sequence[Group]) -> list[tuple[Group, Group]]:
 
 
 def _are_variants(first: Group, second: Group) -> bool:
-    return first.names["method"] == second.names["method"] and first.names["variant"] != second.names["variant"]
+    return first.run.method == second.run.method and first.run.variant != second.run.variant
 
 
 def compared(first: Predictions, second: Predictions) -> dict[str, Any]:
@@ -88,7 +83,7 @@ def compared(first: Predictions, second: Predictions) -> dict[str, Any]:
         "difference_high": 100 * found.high if found else None,
         "p_per_seed": ", ".join(f"{p:.2g}" for p in p_values),
         "p": pooled_p(p_values, differences.tolist()),
-        # Where no image and no seed makes a difference to the difference, it is certain.
+        # Where neither images nor seeds vary, the difference is certain.
         "p_bootstrap": found.p if found else float(value == 0),
         "reason": None,
     }
@@ -107,14 +102,14 @@ def _common_seeds(first: Predictions, second: Predictions) -> list[int]:
     return seeds
 
 
-def decided(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`compared` pairs of one family, each with its names `first` and `second`, and with what the family makes of them.
+def decided(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Pairs of one family, as `compared` gives them with their names `first` and `second`, and the decision on each.
 
-    Adds the p values corrected for the `family`, which is the number of pairs with a test, and who is `better` by both;
-    pairs without a test take no part in the correction, and nobody is better.
+    Adds the p values corrected for the `family`, which is the number of pairs with a test, and which one is `better`
+    by both tests. Pairs without a test are not counted in the correction, and neither of the two is better.
     """
-    rows = [dict.fromkeys(("p_holm", "p_bootstrap_holm", "family", "better")) | row for row in rows]
-    tested = [row for row in rows if row["p"] is not None]
+    found: list[dict[str, Any]] = [dict.fromkeys(DECIDED) | dict(row) for row in rows]
+    tested = [row for row in found if row["p"] is not None]
     for key in ("p", "p_bootstrap"):
         for row, adjusted in zip(tested, holm([row[key] for row in tested]), strict=True):
             row[f"{key}_holm"] = adjusted
@@ -123,4 +118,40 @@ def decided(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         row["better"] = NEITHER
         if max(row["p_holm"], row["p_bootstrap_holm"]) < LEVEL and row["difference"] != 0:
             row["better"] = row["first"] if row["difference"] > 0 else row["second"]
-    return rows
+    return found
+
+
+def _better(row: Row) -> str:
+    """Which one is better, marked where one seed compares two models and not two methods."""
+    if row["better"] is None:
+        return cell_format.DASH
+    return f"{row['better']}{cell_format.alone(row['seeds']) if row['better'] != NEITHER else ''}"
+
+
+COLUMNS = (
+    cell_format.words("first", compact=True),
+    cell_format.words("second", compact=True),
+    cell_format.text("backbone", compact=True),
+    cell_format.size("input", "px", compact=True),
+    cell_format.size("epochs", "epochs", compact=True),
+    cell_format.number("seeds", "seeds", compact=True),
+    cell_format.number("images", "images"),
+    cell_format.headline(cell_format.signed("difference", "first − second", compact=True)),
+    cell_format.interval("difference", "95 % interval", compact=True),
+    cell_format.text("p_per_seed", "McNemar per seed"),
+    cell_format.probability("p", "p McNemar"),
+    cell_format.probability("p_holm", "p McNemar (Holm)", compact=True),
+    cell_format.probability("p_bootstrap", "p bootstrap"),
+    cell_format.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True),
+    cell_format.number("family", "pairs corrected for"),
+    Column("better at 5 %", _better, compact=True, align="left"),
+)
+NOTE = (
+    "Last-epoch top-1 on the same test images and the same seeds, in percentage points. McNemar asks whether the "
+    "trained models differ on these images: exact per seed, over seeds twice the mean (valid however the seeds depend "
+    "on each other; a seed that contradicts the mean counts as 2 − p). The bootstrap over images and seeds, which "
+    "gives the interval, asks whether the methods differ. Holm: corrected for all pairs of methods that share data, "
+    "recipe, backbone, input size and budget, including those that a page leaves out. Variants of a method that is "
+    "there as a whole are in the table of ablations. Better: by both tests; with one seed (n=1) this compares two "
+    "models, not two methods."
+)

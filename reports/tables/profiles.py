@@ -1,72 +1,72 @@
-"""Cells of profile Runs -> tables: what each costs, where the time of a step goes, and its costliest operations."""
+"""Profile Runs: rates and memory, where the time of a step goes, and its costliest operations."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import Column, percent
-from reports.contents import Table
-from reports.profile_cells import Cell, cells_of
-from reports.tables.head_to_head import sorted_frame
-from results.record import Record
+from reports.cell_format import Column, Row, percent
+from reports.contents import Table, sorted_rows
+from reports.evidence import Evidence
+from reports.measurements import Measurement
 
 ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "settings", "mode", "batch_size"]
 
 
-def profile(records: Iterable[Record]) -> Table:
-    """One row per cell and mode."""
-    rows = [_row(cell) for cell in cells_of(records).values()]
+def profile(evidence: Evidence) -> Table:
+    """One row per measurement and mode."""
+    rows = [_row(one) for one in evidence.measurements]
     best: dict[str, float] = {}
     for row in rows:
         best[_but_batch(row)] = max(row["images_per_s"] or 0.0, best.get(_but_batch(row), 0.0))
+    sizes = Counter(map(_but_batch, rows))
     plain = {_but_method(row): row for row in rows if (row["method"], row["variant"]) == PLAIN}
     for row in rows:
-        alone = sum(_but_batch(row) == _but_batch(other) for other in rows) == 1
-        rate = row["images_per_s"]
+        alone, rate = sizes[_but_batch(row)] == 1, row["images_per_s"]
         row["of_best"] = None if alone or rate is None else 100 * rate / best[_but_batch(row)]
         bare = None if (row["method"], row["variant"]) == PLAIN else plain.get(_but_method(row))
-        row.update(_of_plain(row, bare) if bare else dict.fromkeys(("of_plain", "of_plain_open")))
-    return Table("profile", "Profile", sorted_frame(rows, ORDER), COLUMNS, NOTE)
+        row.update(_of_plain(row, bare))
+    return Table("profile", "Profile", sorted_rows(rows, ORDER), COLUMNS, NOTE)
 
 
-def _row(cell: Cell) -> dict[str, Any]:
-    low, high = cell.noise or (None, None)
-    rates = [speed.images_per_s for speed in cell.speeds]
-    shares = cell.first("shares") or {}
-    memory = cell.first("memory") or {}
-    model = cell.records[0].model
+def _row(one: Measurement) -> dict[str, Any]:
+    low, high = one.noise or (None, None)
+    rates = [speed.images_per_s for speed in one.speeds]
+    shares = one.first("shares") or {}
+    memory = one.first("memory") or {}
+    model = one.records[0].model
     return (
-        cell.names
-        | {"images_per_s": cell.rate, "images_per_s_p10": low, "images_per_s_p90": high, "repeats": len(cell.records)}
-        | {"spread": 100 * (max(rates) - min(rates)) / cell.rate if cell.rate and len(rates) > 1 else None}
-        | {"exceeded": cell.exceeded, "peak_memory": cell.peak_memory}
-        | {field: cell.first(field) for field in FIELDS}
+        one.names
+        | {"images_per_s": one.rate, "images_per_s_p10": low, "images_per_s_p90": high, "repeats": len(one.records)}
+        | {"spread": 100 * (max(rates) - min(rates)) / one.rate if one.rate and len(rates) > 1 else None}
+        | {"exceeded": one.exceeded, "peak_memory": one.peak_memory}
+        | {field: one.first(field) for field in FIELDS}
         | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
-        | {"bound": _bound(shares), "conditions": cell.conditions}
+        | {"bound": _bound(shares), "conditions": one.conditions}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
-        | {"flops": cell.first("flops") or (model.get("flops") if cell.mode == "inference" else None)}
+        | {"flops": one.first("flops") or (model.get("flops") if one.mode == "inference" else None)}
     )
 
 
 def _bound(shares: Mapping[str, float]) -> str | None:
-    """The resource that takes half of the step or more; without one, which comes nearest."""
+    """The resource that takes half of the step or more; if there is none, the largest."""
     if len(shares) < 2:
-        return None  # of compiled code one share alone is known, which is no more than it is
+        return None  # of compiled code only one share is known
     most = max(shares, key=shares.__getitem__)
-    told = f"{100 * shares[most]:.0f} %"
-    return f"{most}, {told}" if shares[most] >= HALF else f"none ({most} {told})"
+    share = f"{100 * shares[most]:.0f} %"
+    return f"{most}, {share}" if shares[most] >= HALF else f"none ({most} {share})"
 
 
-def _of_plain(row: Mapping[str, Any], bare: Mapping[str, Any]) -> dict[str, Any]:
-    """The share, and whether it is open which of the two is faster: their ranges meet, or one was measured only once,
-    which tells no range of what the host does between measurements."""
-    both = (row, bare)
-    if not all(one["images_per_s"] for one in both):
+def _of_plain(row: Row, bare: Row | None) -> dict[str, Any]:
+    """The share of plain's rate, and whether it is open which of the two is faster: their ranges overlap, or one was
+    measured once and so has no range over repeats."""
+    if bare is None or not row["images_per_s"] or not bare["images_per_s"]:
         return dict.fromkeys(("of_plain", "of_plain_open"))
+    both = (row, bare)
     meet = max(one["images_per_s_p10"] for one in both) <= min(one["images_per_s_p90"] for one in both)
     once = min(one["repeats"] for one in both) == 1
     return {"of_plain": 100 * row["images_per_s"] / bare["images_per_s"], "of_plain_open": bool(meet or once)}
@@ -86,53 +86,53 @@ FIELDS = (
 )
 PHASES = ("weights", "gradients", "optimizer", "activations")
 HALF = 0.5
-"""Share of a step from which a resource is said to bound it."""
+"""Share of a step from which a resource bounds it."""
 PLAIN = ("plain", "paper")
-"""The backbone with a linear classifier, in whose share of speed the others are told."""
+"""The backbone with a linear classifier: the rates of the others are given as a share of its rate."""
 RESOURCES = ("arithmetic", "memory", "launches")
 
 
-def _but_batch(row: dict[str, Any]) -> str:
+def _but_batch(row: Row) -> str:
     return _names(row, "batch_size")
 
 
-def _but_method(row: dict[str, Any]) -> str:
+def _but_method(row: Row) -> str:
     return _names(row, "method", "variant")
 
 
-def _names(row: dict[str, Any], *left_out: str) -> str:
+def _names(row: Row, *left_out: str) -> str:
     return json.dumps([row[key] for key in ORDER if key not in left_out] + [row["hardware"]], default=str)
 
 
-def parts(records: Iterable[Record]) -> Table:
-    """One row per part of a step, for the cells that were looked into."""
+def parts(evidence: Evidence) -> Table:
+    """One row per part of a step, for Runs that measured a breakdown."""
     rows = []
-    for cell in cells_of(records).values():
-        found: dict[str, float] = cell.first("breakdown") or {}
+    for one in evidence.measurements:
+        found: dict[str, float] = one.first("breakdown") or {}
         total = sum(found.values())
         rows += [
-            cell.names | {"part": part, "milliseconds": spent, "share": 100 * spent / total}
+            one.names | {"part": part, "milliseconds": spent, "share": 100 * spent / total}
             for part, spent in found.items()
         ]
-    frame = sorted_frame(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
-    return Table("parts", "Where the time of a step goes", frame, PARTS_COLUMNS, PARTS_NOTE)
+    rows = sorted_rows(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
+    return Table("parts", "Where the time of a step goes", rows, PARTS_COLUMNS, PARTS_NOTE)
 
 
-def operations(records: Iterable[Record]) -> Table:
-    """One row per costly operation, for the cells that were looked into."""
+def operations(evidence: Evidence) -> Table:
+    """One row per costly operation, for Runs that measured operations."""
     rows = [
-        cell.names | operation.model_dump() | {"share": 100 * operation.share}
-        for cell in cells_of(records).values()
-        for operation in cell.first("operations") or ()
+        one.names | operation.model_dump() | {"share": 100 * operation.share}
+        for one in evidence.measurements
+        for operation in one.first("operations") or ()
     ]
-    frame = sorted_frame(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
-    return Table("operations", "The costliest operations of a step", frame, OPERATION_COLUMNS, OPERATION_NOTE)
+    rows = sorted_rows(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
+    return Table("operations", "The costliest operations of a step", rows, OPERATION_COLUMNS, OPERATION_NOTE)
 
 
 def _if_any(key: str, heading: str, digits: int, roughly: str = "") -> Column:
     """A number, blank where there is none, so that a table without repeats, or without a sweep, has no such column.
 
-    `roughly` names a truth value by which it is marked.
+    `roughly`: name of a truth value; where it is true the number is marked with ≈.
     """
 
     def show(row: cell_format.Row) -> str:
@@ -186,21 +186,21 @@ COLUMNS = (
     cell_format.number("views", "views"),
     cell_format.number("joules_per_image", "energy, J", 3),
     cell_format.number("compile_s", "compiling, s", 1),
-    cell_format.words("conditions", "held down by"),
+    cell_format.words("conditions", "throttling"),
     cell_format.text("hardware"),
 )
 NOTE = (
     "Median source images per second of compute alone, over blocks and repeats; p10 and p90 are the outermost of any "
-    "repeat, spread is how far apart the repeats lie, in % of their median. Passes through a backbone per image are "
-    "counted; FLOPs are those of all passes (training: with the backward pass). Latency is of one image alone. "
-    "Memory: CUDA tensors at their peak, or what the process grew by; > is what did not suffice. Bound by: the "
-    "resource for which the device, at its measured best, would need half of the step's time or more; none: there is "
-    "no such, and the nearest is named. Launches are of eager code. Traffic counts each operation by itself: caches "
-    "can bring it above 100 %, and a busy machine, whose ceilings are found too low, the others too. Of plain: of the "
-    "plain backbone's rate in the same cell, ≈ where neither is shown to be faster: the ranges from p10 to p90 meet, "
-    "or one of them was measured once. Of best batch: of the highest rate among the batch sizes of the same cell; a "
-    "sweep ends where two doublings add less than 5 % in both modes. Held down by: throttling while it worked, more "
-    "waiting processes than cores before it, or a rate that did not come to rest within the warm-up."
+    "repeat, spread is the range of the repeats in % of their median. Passes through a backbone per image are counted. "
+    "FLOPs are those of all passes (training: with the backward pass). Latency is of one image alone. Memory: CUDA "
+    "tensors at their peak, or what the process grew by; > is the memory that did not suffice. Bound by: the resource "
+    "for which the device, at its measured best, would need half of the step's time or more; none: there is no such "
+    "resource, and the largest is named. Launches are of eager code. Traffic counts each operation by itself: caches "
+    "can bring it above 100 %; a busy machine, whose ceilings are measured too low, can do so to all three. Of plain: "
+    "share of the plain backbone's rate under the same settings, ≈ where neither is shown to be faster: the ranges "
+    "from p10 to p90 overlap, or one of them was measured once. Of best batch: share of the highest rate among the "
+    "batch sizes; a sweep ends where two doublings add less than 5 % in both modes. Throttling: what may have lowered "
+    "the rate: the device's clocks, more running processes than cores, or a rate that was not steady after the warm-up."
 )
 PARTS_COLUMNS = (
     *NAMES,
@@ -209,7 +209,7 @@ PARTS_COLUMNS = (
     cell_format.number("share", "%", 1, compact=True),
     cell_format.text("hardware"),
 )
-PARTS_NOTE = "Median milliseconds of each part of a step. Input overlaps with the step where a feed reads ahead."
+PARTS_NOTE = "Median milliseconds of each part of a step. Input overlaps with the step where images are prefetched."
 OPERATION_COLUMNS = (
     *NAMES,
     cell_format.words("name", "operation", compact=True),
@@ -218,4 +218,4 @@ OPERATION_COLUMNS = (
     cell_format.number("calls", "calls", 0),
     cell_format.text("hardware"),
 )
-OPERATION_NOTE = "Milliseconds of one step in each kind of operation, by torch.profiler, whose own cost is in them."
+OPERATION_NOTE = "Milliseconds of one step in each kind of operation, by torch.profiler, whose own cost is included."

@@ -6,50 +6,59 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reports import cell_format
-from reports.contents import Table
+from reports.contents import Table, sorted_rows
+from reports.evidence import Evidence
 from reports.groups import Group, groups, selected
-from reports.tables import columns
-from reports.tables.head_to_head import HEADLINE, estimate, sorted_frame
+from reports.tables.accuracies import HEADLINE, NAMES, estimate
 from results.record import SELECTIONS, Record, Selection
+from results.settings import Run
 
 Subset = Mapping[str, Any]
 """The dataset options that make it."""
 
 
-def averages(records: Iterable[Record]) -> Table:
+def averages(evidence: Evidence) -> Table:
     """One row per experiment on such a dataset: top-1 on each subset and the mean over them.
 
-    Runs belong to one experiment that differ in nothing but the subset and the seed. Each seed's accuracies are
-    averaged over the subsets, so only seeds that all subsets have count; without any, `reason` says what is lacking.
+    Runs of one experiment differ only in the subset and the seed. Each seed's accuracies are averaged over the
+    subsets, so only seeds that all subsets have count; if there are none, `reason` says what is missing.
     """
-    records = list(records)
-    known = {str(record.run["dataset"]): record.split["subsets"] for record in records if record.split.get("subsets")}
-    on = {record.id: _subset_of(record, known.get(str(record.run.get("dataset")), ())) for record in records}
-    wholes = groups(_without(record, subset) for record in records if (subset := on[record.id]) is not None)
-    rows = [_row(whole, on, known[str(whole.records[0].run["dataset"])]) for whole in wholes]
-    labels = dict.fromkeys(_label(subset) for subsets in known.values() for subset in subsets)
+    subsets_of: dict[str, Sequence[Subset]] = {
+        record.run.dataset: record.split["subsets"]
+        for record in evidence.records
+        if isinstance(record.run, Run) and record.split.get("subsets")
+    }
+    subset_of: dict[str, Subset] = {}
+    wholes: list[Record] = []
+    for record in evidence.records:
+        if isinstance(record.run, Run) and (subset := _subset(record.run, subsets_of.get(record.run.dataset, ()))):
+            subset_of[record.id] = subset
+            wholes.append(_without(record, record.run, subset))
+    rows = [_row(whole, subset_of, subsets_of[whole.run.dataset]) for whole in groups(wholes)]
+    labels = dict.fromkeys(_label(subset) for subsets in subsets_of.values() for subset in subsets)
     accuracies = [cell_format.estimate(_column(label), f"{label}, %", compact=True) for label in labels]
     empty = {name: None for label in labels for name in estimate(_column(label), [])}
-    frame = sorted_frame([empty | row for row in rows], ["dataset", "protocol", "last_top1"], ["last_top1"])
-    shown = (*columns.AVERAGE_NAMES, *accuracies, *columns.AVERAGES)
-    return Table("averages", "Averages over subsets", frame, shown, columns.AVERAGE_NOTE)
+    rows = sorted_rows([empty | row for row in rows], ["dataset", "protocol", "last_top1"], ["last_top1"])
+    return Table("averages", "Averages over subsets", rows, (*_NAMES, *accuracies, *_MEANS), NOTE)
 
 
-def _subset_of(record: Record, subsets: Sequence[Subset]) -> Subset | None:
-    options = record.run.get("dataset_options") or {}
-    return next((one for one in subsets if all(options.get(key) == value for key, value in one.items())), None)
+def _subset(run: Run, subsets: Sequence[Subset]) -> Subset | None:
+    return next((one for one in subsets if one.items() <= run.dataset_options.items()), None)
 
 
-def _without(record: Record, subset: Subset) -> Record:
-    """The record as if the dataset were one: nothing in its settings tells the subset."""
-    options = {key: value for key, value in record.run["dataset_options"].items() if key not in subset}
-    run = {key: value for key, value in record.run.items() if key != "split_sha256"} | {"dataset_options": options}
-    return record.model_copy(update={"run": run})
+def _without(record: Record, run: Run, subset: Subset) -> Record:
+    """The record as if the dataset were one: nothing in its settings names the subset."""
+    options = {key: value for key, value in run.dataset_options.items() if key not in subset}
+    whole = run.model_copy(update={"split_sha256": "", "dataset_options": options})
+    same = {"hash": whole.hash, "experiment": whole.experiment}
+    if not record.current:
+        same = {key: f"{value} by other rules" for key, value in same.items()}
+    return record.model_copy(update={"run": whole, **same})
 
 
-def _row(whole: Group, on: Mapping[str, Subset | None], subsets: Sequence[Subset]) -> dict[str, Any]:
-    members = {_label(one): [record for record in whole.done if on[record.id] == one] for one in subsets}
-    by_seed = [{record.run["seed"]: record for record in several} for several in members.values()]
+def _row(whole: Group, subset_of: Mapping[str, Subset], subsets: Sequence[Subset]) -> dict[str, Any]:
+    members = {_label(one): [record for record in whole.done if subset_of[record.id] == one] for one in subsets}
+    by_seed = [{record.run.replicate: record for record in several} for several in members.values()]
     reason = _lacking(members)
     seeds = [] if reason else sorted(set.intersection(*(set(several) for several in by_seed)))
     row: dict[str, Any] = whole.names | {"seeds": len(seeds), "runs": " ".join(record.id for record in whole.records)}
@@ -81,3 +90,18 @@ def _label(subset: Subset) -> str:
 
 def _column(label: str) -> str:
     return f"{label}_top1"
+
+
+_NAMES = (cell_format.text("dataset", compact=True), cell_format.text("protocol", compact=True), *NAMES)
+_MEANS = (
+    cell_format.number("seeds", "seeds", compact=True),
+    cell_format.estimate("last_top1", "mean, %", compact=True),
+    cell_format.interval("last_top1", "95 % interval of the mean"),
+    cell_format.estimate("validation_top1", "mean, validation-selected, %", compact=True),
+    cell_format.estimate("best_on_test_top1", "mean, best on test, %", compact=True),
+)
+NOTE = (
+    "Top-1 on each subset, last epoch, over the seeds it has. Mean over the subsets, with equal weight however many "
+    "images they have, over the seeds that all of them have. The interval is for other seeds on these images "
+    "(Student-t, marked “seeds”)."
+)

@@ -1,30 +1,32 @@
-"""Every table there is, by its name: a report builds all of them, a README those it asks for."""
+"""Every table by its name: a report builds all of them, a README those it names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from reports.contents import Table
+from reports.evidence import Evidence
 from reports.groups import Group
-from reports.predictions import PredictionCache
-from reports.tables import head_to_head, profiles
+from reports.tables import profiles
 from reports.tables.ablation import ablation, steps
+from reports.tables.head_to_head import head_to_head
 from reports.tables.localisation import localisation, part_hits
 from reports.tables.missing import missing
 from reports.tables.paired import paired
-from reports.tables.provenance import provenance
+from reports.tables.provenance import provenance, runs
+from reports.tables.published import published
 from reports.tables.subset_means import averages
 from reports.tables.win_matrix import wins
-from results.record import Record
 
 
 class Tables:
-    """The tables of some records; each is built when it is first asked for."""
+    """The tables of some evidence; each is built when it is first used.
 
-    def __init__(
-        self, records: Sequence[Record], answers: PredictionCache, shown: Callable[[Group], bool] = lambda group: True
-    ) -> None:
-        self.records, self.answers, self.shown = records, answers, shown
+    Pairs are shown only of experiments that are `shown`.
+    """
+
+    def __init__(self, evidence: Evidence, shown: Callable[[Group], bool] = lambda group: True) -> None:
+        self.evidence, self.shown = evidence, shown
         self._built: dict[str, Table] = {}
 
     def __getitem__(self, name: str) -> Table:
@@ -35,25 +37,25 @@ class Tables:
 
 
 BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
-    "paper": lambda of: head_to_head.paper(of.records, of.answers),
-    "ablation": lambda of: ablation(of.records, of.answers),
-    "steps": lambda of: steps(of.records, of.answers),
-    "head_to_head": lambda of: head_to_head.head_to_head(of.records, of.answers),
-    "averages": lambda of: averages(of.records),
-    "wins": lambda of: wins(of["paired"]),
-    "paired": lambda of: paired(of.records, of.answers, of.shown),
-    "localisation": lambda of: localisation(of.records),
-    "part_hits": lambda of: part_hits(of.records),
-    "profile": lambda of: profiles.profile(of.records),
-    "parts": lambda of: profiles.parts(of.records),
-    "operations": lambda of: profiles.operations(of.records),
-    "missing": lambda of: missing(of.records, of["head_to_head"], of["paired"]),
-    "provenance": lambda of: provenance(of.records),
-    "runs": lambda of: head_to_head.runs(of.records),
+    "paper": lambda tables: published(tables.evidence),
+    "ablation": lambda tables: ablation(tables.evidence),
+    "steps": lambda tables: steps(tables.evidence),
+    "head_to_head": lambda tables: head_to_head(tables.evidence),
+    "averages": lambda tables: averages(tables.evidence),
+    "wins": lambda tables: wins(tables["paired"]),
+    "paired": lambda tables: paired(tables.evidence, tables.shown),
+    "localisation": lambda tables: localisation(tables.evidence),
+    "part_hits": lambda tables: part_hits(tables.evidence),
+    "profile": lambda tables: profiles.profile(tables.evidence),
+    "parts": lambda tables: profiles.parts(tables.evidence),
+    "operations": lambda tables: profiles.operations(tables.evidence),
+    "missing": lambda tables: missing(tables.evidence, tables["head_to_head"], tables["paired"], tables["averages"]),
+    "provenance": lambda tables: provenance(tables.evidence),
+    "runs": lambda tables: runs(tables.evidence),
 }
 
 
-def build_tables(records: Sequence[Record], answers: PredictionCache) -> dict[str, Table]:
+def build_tables(evidence: Evidence) -> dict[str, Table]:
     """All of them, in the order of reading."""
-    built = Tables(records, answers)
-    return {name: built[name] for name in BUILDERS}
+    tables = Tables(evidence)
+    return {name: tables[name] for name in BUILDERS}

@@ -1,68 +1,77 @@
-"""The paired comparison as a matrix: in a row what a method gains on each other one, and whether that is certain."""
+"""The paired comparison as a matrix: each row is a method's gain over every other one, and whether it is certain."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pandas as pd
-
 from reports import cell_format
-from reports.cell_format import Column
+from reports.cell_format import Column, Row
 from reports.contents import Table
-from reports.tables import columns
 
 _WORDS = {1: " better", -1: " worse", 0: " open"}
 
 
-def wins(pairs: Table) -> Table:
-    """From the table `paired`: a row per method and comparison, a column per opponent, the most wins first."""
-    if pairs.frame.empty:
-        return Table("wins", "Who beats whom", pd.DataFrame(), columns.WINS_COLUMNS, columns.WINS_NOTE)
-    rows = [row for _, arena in pairs.frame.groupby("arena", sort=False) for row in _rows(arena)]
+def wins(paired: Table) -> Table:
+    """From the table `paired`: a row per method and comparison group, a column per opponent, the most wins first."""
+    pairs: dict[str, list[Row]] = defaultdict(list)
+    for pair in paired.rows:
+        pairs[pair["arena"]].append(pair)
+    rows = [row for several in pairs.values() for row in _rows(several)]
     opponents = sorted({str(row["method"]) for row in rows})
     empty = {f"{what} {name}": None for name in opponents for what in ("minus", "against", "seeds")}
-    shown = (*columns.WINS_COLUMNS, *(_against(name) for name in opponents))
-    return Table("wins", "Who beats whom", pd.DataFrame([empty | row for row in rows]), shown, columns.WINS_NOTE)
+    columns = (*COLUMNS, *(_against(name) for name in opponents))
+    return Table("wins", "Win matrix", [empty | row for row in rows], columns, NOTE, split=("arena",))
 
 
-def _rows(arena: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    pairs = arena.to_dict("records")
-    rows: dict[str, dict[Any, Any]] = {}
-    counts: dict[str, Counter[Any]] = {}
+def _rows(pairs: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    counts: dict[str, Counter[int | None]] = defaultdict(Counter)
     for pair in pairs:
         for method, other, sign in ((pair["first"], pair["second"], 1), (pair["second"], pair["first"], -1)):
-            row = rows.setdefault(
-                method, {key: pair[key] for key in ("dataset", "protocol", "backbone", "arena")} | {"method": method}
-            )
+            shared = {key: pair[key] for key in ("dataset", "protocol", "backbone", "arena")}
+            row = rows.setdefault(method, shared | {"method": method})
             result = _result(pair, method)
             row[f"against {other}"] = result
-            row[f"minus {other}"] = None if cell_format.absent(pair["difference"]) else sign * pair["difference"]
+            row[f"minus {other}"] = None if pair["difference"] is None else sign * pair["difference"]
             row[f"seeds {other}"] = pair["seeds"]
-            counts.setdefault(method, Counter())[result] += 1
+            counts[method][result] += 1
     for method, row in rows.items():
         row["wins"], row["losses"], row["open"] = (counts[method][result] for result in (1, -1, 0))
         row["untested"] = counts[method][None]
     yield from sorted(rows.values(), key=lambda row: (row["losses"] - row["wins"], row["method"]))
 
 
-def _result(pair: dict[Any, Any], method: str) -> int | None:
+def _result(pair: Row, method: str) -> int | None:
     """1 if `method` is better, -1 if it is worse, 0 if it is open, None without a test."""
-    if cell_format.absent(pair["better"]):
+    if pair["better"] is None:
         return None
     return 0 if pair["better"] == cell_format.NEITHER else 1 if pair["better"] == method else -1
 
 
 def _against(name: str) -> Column:
-    def show(row: cell_format.Row) -> str:
+    def show(row: Row) -> str:
         if row["method"] == name:
             return "·"
         result = row[f"against {name}"]
-        if cell_format.absent(result):
-            # Of another comparison, or not testable: `arena` has its own opponents only.
+        if result is None:
+            # Not in this comparison group, or not testable.
             return cell_format.DASH if row["untested"] else ""
         alone = cell_format.alone(row[f"seeds {name}"]) if result else ""
-        return f"{cell_format.signed(f'minus {name}', '').show(row)}{_WORDS[int(result)]}{alone}"
+        return f"{cell_format.signed(f'minus {name}', '').show(row)}{_WORDS[result]}{alone}"
 
     return Column(name, show, compact=True)
+
+
+COLUMNS = (
+    cell_format.words("method", compact=True),
+    cell_format.number("wins", "better than", compact=True),
+    cell_format.number("losses", "worse than", compact=True),
+    cell_format.number("open", "open", compact=True),
+)
+NOTE = (
+    "Row minus column in percentage points of last-epoch top-1. Better and worse at 5 % by both tests of the paired "
+    "comparison, corrected for all pairs of methods in the table; (n=1): of two models; open: neither is shown to be "
+    "better, which is not a tie."
+)

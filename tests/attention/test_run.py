@@ -16,6 +16,7 @@ from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import execute
 from datasets.loading import augment
+from reports.evidence import Evidence
 from reports.render import markdown
 from reports.report import write_report
 from reports.tables.localisation import localisation, part_hits
@@ -173,7 +174,7 @@ def test_seeds_of_one_experiment_are_one_row_with_their_spread():
         )
 
     records = [fake_results.trained("plain", seed, localisation=one(value)) for seed, value in enumerate([0.5, 0.7])]
-    own, centre = localisation(records).frame.to_dict("records")
+    own, centre = localisation(Evidence(records)).rows
     assert own["peak_on_part"] == pytest.approx(60)
     assert own["peak_on_part_sd"] == pytest.approx(100 * 0.02**0.5)
     assert [own["peak_on_part_low"], own["peak_on_part_high"]] == pytest.approx([50, 70])
@@ -181,6 +182,6 @@ def test_seeds_of_one_experiment_are_one_row_with_their_spread():
     assert own["peak_on_part_elsewhere"] == pytest.approx(20)
     assert centre["method"] == "centre"
     assert centre["peak_on_part"] == pytest.approx(20)
-    text = markdown.markdown(localisation(records))
+    text = markdown.markdown(localisation(Evidence(records)))
     assert "60.0 ± 14.1" in text
-    assert part_hits(records).frame["on eye, %"].tolist() == pytest.approx([60, 25])
+    assert part_hits(Evidence(records)).frame["on eye, %"].tolist() == pytest.approx([60, 25])

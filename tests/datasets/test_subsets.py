@@ -14,13 +14,12 @@ from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
 from datasets import DatasetError
 from reports.cell_format import DASH, absent
-from reports.predictions import NOTHING_STORED
+from reports.evidence import Evidence
 from reports.render.readme_blocks import render_readme
 from reports.report import write_report
-from reports.tables import head_to_head
-from reports.tables.missing import missing
-from reports.tables.paired import paired
+from reports.tables.head_to_head import head_to_head
 from reports.tables.subset_means import averages
+from reports.tables.table_registry import Tables
 from results.record import Record
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
@@ -120,12 +119,12 @@ def on_all(seed: int, *top1: float, method: str = "plain", **changes: Any) -> li
 
 
 def shown(records: list[Record]) -> list[dict[str, str]]:
-    table = averages(records)
-    return [{column.heading: column.show(row) for column in table.columns} for row in table.frame.to_dict("records")]
+    table = averages(Evidence(records))
+    return [{column.heading: column.show(row) for column in table.columns} for row in table.rows]
 
 
 def test_the_mean_is_over_subsets_for_each_seed_and_then_over_seeds() -> None:
-    (row,) = averages(on_all(0, 0.70, 0.80, 0.90) + on_all(1, 0.76, 0.84, 0.95)).frame.to_dict("records")
+    (row,) = averages(Evidence(on_all(0, 0.70, 0.80, 0.90) + on_all(1, 0.76, 0.84, 0.95))).rows
     assert (row["bird_top1"], row["aircraft_top1"], row["car_top1"]) == pytest.approx((73, 82, 92.5))
     assert row["last_top1"] == pytest.approx((80 + 85) / 2)
     assert row["last_top1_sd"] == pytest.approx(5 / 2**0.5)
@@ -160,25 +159,27 @@ def test_without_all_subsets_there_is_a_dash_and_a_reason(records: list[Record],
     (row,) = shown(records)
     assert row["mean, %"] == DASH
     assert row["bird, %"] == "70.0 (n=1)"
-    told = missing(records, head_to_head.head_to_head(records), paired(records, NOTHING_STORED)).frame
-    assert told[told["value"] == "mean over subsets"]["reason"].str.contains(reason).tolist() == [True]
+    (absent_mean,) = Tables(Evidence(records))["missing"].where(value="mean over subsets").rows
+    assert reason in absent_mean["reason"]
 
 
 def test_a_selection_that_one_subset_lacks_has_no_mean() -> None:
     records = [*on_all(0, 0.7, 0.8, 0.9)[:2], on("car", 0, 0.9, metrics={"last": metrics(0.9)})]
-    (row,) = averages(records).frame.to_dict("records")
+    (row,) = averages(Evidence(records)).rows
     assert row["last_top1"] == pytest.approx(80)
     assert absent(row["validation_top1"])
 
 
 def test_experiments_that_differ_in_more_than_the_subset_are_averaged_apart() -> None:
     records = on_all(0, 0.7, 0.8, 0.9) + on_all(0, 0.1, 0.2, 0.3, recipe={"epochs": 2}) + on_all(0, 0, 0, 0, method="x")
-    found = {(row["method"], row["settings"]): row["last_top1"] for row in averages(records).frame.to_dict("records")}
+    found = {(row["method"], row["settings"]): row["last_top1"] for row in averages(Evidence(records)).rows}
     assert found == pytest.approx({("plain", "epochs=10"): 80, ("plain", "epochs=2"): 20, ("x", ""): 0})
 
 
 def test_datasets_that_are_one_whole_have_no_row() -> None:
-    assert averages([trained("plain"), trained("plain", dataset="cars", dataset_options={"subset": "car"})]).frame.empty
+    assert averages(
+        Evidence([trained("plain"), trained("plain", dataset="cars", dataset_options={"subset": "car"})])
+    ).frame.empty
 
 
 def test_subsets_are_never_in_one_table_and_their_mean_stands_after_them(tmp_path: Path) -> None:
@@ -188,16 +189,16 @@ def test_subsets_are_never_in_one_table_and_their_mean_stands_after_them(tmp_pat
     headings = [line for line in text.splitlines() if line.startswith("##")]
     compare = headings[headings.index("## Compare") : headings.index("## Profile")]
     sections = [f"#### webfg_496:{subset}, common recipe" for subset in sorted(CLASSES)]
-    arenas = [f"{section}, resnet50, 448 px, epochs: 10" for section in sections]
+    comparisons = [f"{section}, resnet50, 448 px, epochs: 10" for section in sections]
     assert compare == [
         "## Compare",
         "### Head to head",
         *sections,
         "### Averages over subsets",
-        "### Who beats whom",
-        *arenas,
+        "### Win matrix",
+        *comparisons,
         "### Paired comparison",
-        *arenas,
+        *comparisons,
     ]
     assert (
         "Averages over subsets" not in write_report(store, tmp_path / "two", "x", [trained("plain")]).page.read_text()
@@ -217,5 +218,5 @@ def test_a_readme_table_takes_one_subset_or_all(tmp_path: Path) -> None:
 
 
 def test_an_option_that_is_a_number_makes_no_other_task() -> None:
-    head = head_to_head.head_to_head([trained("plain", dataset_options={"classes": 3})]).frame
+    head = head_to_head(Evidence([trained("plain", dataset_options={"classes": 3})])).frame
     assert head["dataset"].tolist() == ["cub100"]

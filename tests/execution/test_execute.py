@@ -75,7 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, ResultStore,
 def test_a_run_leaves_a_whole_record(trained: tuple[Run, ResultStore, Record]) -> None:
     run, store, record = trained
     assert record.status == "done"
-    assert record.run == run.model_dump(mode="json")
+    assert record.run == run
     assert record.split["sha256"] == run.split_sha256
     assert (record.split["train"], record.split["validation"], record.split["test"]) == (18, 6, 12)
     assert set(record.metrics) == {"last", "validation", "best_on_test"}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from results.record import Metrics, Record, Selection, Speed
+from results.settings import AnyRun, ProfileRun, Run
 from results.store import ResultStore
 
 HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
@@ -21,25 +22,18 @@ def metrics(top1: float, epoch: int = 10) -> Metrics:
     return Metrics(epoch=epoch, top1=top1, top5=0.95, mean_class=top1, calibration_error=0.02, log_loss=0.5)
 
 
-def trained(
-    method: str, seed: int = 0, top1: float = 0.8, recipe: dict[str, Any] | None = None, **changes: Any
-) -> Record:
-    """A finished train Run; `changes` go to the record where it has such a field, else to its `run`."""
-    run = {
-        "job": "train",
+def trained(method: str, seed: int = 0, top1: float = 0.8, **changes: Any) -> Record:
+    """A finished train Run; `changes` go to the record where it has such a field, else to its settings or recipe."""
+    recipe = {"image_size": 448, "stored_size": 512, "epochs": 10, "batch_size": 32, "optimizer": {"lr": 0.01}}
+    settings = {
         "method": method,
         "variant": "paper",
-        "options": {},
         "dataset": "cub100",
-        "dataset_options": {},
         "split_sha256": SPLIT["sha256"],
         "backbone": "resnet50",
-        "backbone_options": {},
         "pretrained": "resnet50.safetensors",
-        "seed": seed,
         "protocol": "common",
-        "suite": "head",
-        "recipe": {"image_size": 448, "epochs": 10, "batch_size": 32} | (recipe or {}),
+        "seed": seed,
     }
     every: dict[Selection, Metrics] = {
         "last": metrics(top1),
@@ -47,13 +41,7 @@ def trained(
         "best_on_test": metrics(top1 + 0.02, 9),
     }
     fields: dict[str, Any] = {
-        "status": "done",
-        "started": WHEN,
         "seconds": 600.0,
-        "commit": "abc1234",
-        "clean": True,
-        "versions": {"torch": "2.8.0"},
-        "hardware": {"device": "cuda", "name": "NVIDIA H200"},
         "split": SPLIT,
         "weights": [{"backbone": "resnet50", "file": "resnet50.safetensors", "sha256": "6" * 64, "unfilled": []}],
         "model": {"parameters": 25_600_000, "flops": 16_500_000_000, "views": 1, "input": 448},
@@ -61,11 +49,26 @@ def trained(
         "training": {"images_per_s": 900.0, "seconds": 500.0, "peak_memory": 2.0**33},
     }
     fields |= {key: changes.pop(key) for key in list(changes) if key in Record.model_fields}
-    run |= changes
-    size, epochs = run["recipe"]["image_size"], run["recipe"]["epochs"]
-    name = f"{run['dataset']}-{run['protocol']}-{method}-{run['variant']}-{run['backbone']}-{size}-{epochs}-{seed}"
-    name = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in name)
-    return Record(**({"id": name, "hash": f"hash of {name}", "run": run} | fields))
+    run = Run.model_validate(settings | {"recipe": recipe | changes.pop("recipe", {})} | changes)
+    names = (run.dataset, run.protocol, method, run.variant, run.backbone, run.image_size, run.recipe.epochs, seed)
+    return _record(run, names, fields)
+
+
+def _record(run: AnyRun, names: tuple[object, ...], fields: dict[str, Any]) -> Record:
+    name = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in "-".join(map(str, names)))
+    common: dict[str, Any] = {
+        "id": name,
+        "hash": run.hash,
+        "experiment": run.experiment,
+        "run": run,
+        "status": "done",
+        "started": WHEN,
+        "commit": "abc1234",
+        "clean": True,
+        "versions": {"torch": "2.8.0"},
+        "hardware": {"device": "cuda", "name": "NVIDIA H200"},
+    }
+    return Record(**(common | fields))
 
 
 def failed(method: str, seed: int = 0, error: str = "CUDA out of memory", **changes: Any) -> Record:
@@ -85,10 +88,12 @@ def profiled(method: str, rate: float = 2000.0, batch_size: int = 64, **changes:
         )
         for mode, share in (("train", 0.3), ("inference", 1.0))
     }
-    own = {"image_size": 448, "batch_size": batch_size, "precision": "bf16", "device": "cuda", "dataset": "synthetic"}
-    changes = {"metrics": {}, "training": {}, "split": {}, "speed": speed} | own | changes
-    changes.setdefault("id", f"profile-{method}-{changes.get('variant', 'paper')}-{batch_size}")
-    return trained(method, job="profile", **changes)
+    settings = {"method": method, "variant": "paper", "backbone": "resnet50", "classes": SPLIT["classes"]}
+    settings |= {"image_size": 448, "batch_size": batch_size, "precision": "bf16", "device": "cuda"}
+    fields = {"speed": speed, "seconds": 60.0, "model": {"parameters": 25_600_000, "flops": 16_500_000_000, "views": 1}}
+    fields |= {key: changes.pop(key) for key in list(changes) if key in Record.model_fields}
+    run = ProfileRun.model_validate(settings | {"hardware": "NVIDIA H200"} | changes)
+    return _record(run, ("profile", method, run.variant, batch_size), fields)
 
 
 def history(seed: int = 0, epochs: int = 10, top1: float = 0.8) -> pd.DataFrame:
@@ -115,7 +120,8 @@ def fill(store: ResultStore, records: list[Record], images: int = 0) -> None:
         if last is None:
             store.write(record)
             continue
-        seed = int(record.run["seed"])
+        assert isinstance(record.run, Run)
+        seed = record.run.seed
         random = np.random.default_rng([seed, *record.id.encode()])
         table = predictions(random.random(images) < last.top1) if images else None
-        store.write(record, history(seed, record.run["recipe"]["epochs"], last.top1), table)
+        store.write(record, history(seed, record.run.recipe.epochs, last.top1), table)

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from reports.contents import Table
+from reports.evidence import Evidence
 from reports.figures.select import drawings
 from reports.predictions import PredictionCache
 from reports.tables.table_registry import build_tables
@@ -17,13 +18,13 @@ from results.store import ResultStore
 
 
 def only_row(table: Table) -> dict:
-    (row,) = table.frame.to_dict("records")
+    (row,) = table.rows
     return row
 
 
 def shown(table: Table, heading: str) -> list[str]:
     (column,) = [column for column in table.columns if column.heading == heading]
-    return [column.show(row) for row in table.frame.to_dict("records")]
+    return [column.show(row) for row in table.rows]
 
 
 def texts(figure: Figure) -> str:
@@ -36,8 +37,8 @@ def asked_of(store: ResultStore) -> dict[str, list]:
     """The drawings of the store's records, by kind."""
     records, answers = store.records(), PredictionCache(store.predictions)
     found: dict[str, list] = {}
-    built = build_tables(records, answers)
-    for drawing in drawings(records, built, answers, store.history):
+    evidence = Evidence(records, answers)
+    for drawing in drawings(evidence, build_tables(evidence), store.history):
         found.setdefault(drawing.kind, []).append(drawing)
     return found
 

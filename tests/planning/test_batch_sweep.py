@@ -197,7 +197,7 @@ def test_two_workers_measure_no_size_beyond_the_end(tmp_path: Path, monkeypatch:
         both = [pool.submit(execute.execute, runs, store, Environment(), QUIET, carry_out=slowly) for _ in range(2)]
     found = [one.result() for one in both]
     assert sorted(batches([*found[0].done, *found[1].done], runs)) == [1, 2, 4, 8, 16, 32]
-    assert {record.run["batch_size"] for record in store.records()} == {1, 2, 4, 8, 16, 32}
+    assert {record.run.batch_size for record in store.records()} == {1, 2, 4, 8, 16, 32}
 
 
 def test_a_cluster_gets_a_sweep_as_one_task() -> None:

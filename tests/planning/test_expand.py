@@ -258,8 +258,8 @@ def test_a_profile_needs_no_weights_but_a_file_that_is_named_has_to_be_there(her
 def test_the_committed_profiles_are_those_of_the_quick_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the next quick run would measure again what is committed, and the two would stand in two rows."""
     committed = ResultStore(REPOSITORY / "results" / "reference").records()
-    of_quick = [one for one in committed if one.run["job"] == "profile" and one.run["image_size"] == 96]
-    (hardware,) = {str(one.run["hardware"]) for one in of_quick}
+    of_quick = [one for one in committed if one.run.job == "profile" and one.run.image_size == 96]
+    (hardware,) = {str(one.run.hardware) for one in of_quick}
     monkeypatch.setattr("benchmarks.hardware.device_name", lambda _: hardware)
     planned = [run.id for run in expand.expand(suite.load("quick"), Environment()) if isinstance(run, ProfileRun)]
     assert sorted(one.id for one in of_quick) == sorted(planned)

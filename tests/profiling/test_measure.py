@@ -83,7 +83,7 @@ def test_what_is_measured_is_finite_and_ordered(tmp_path: Path) -> None:
     assert train.flops is not None
     assert 2 * record.model["flops"] < train.flops < 3 * record.model["flops"]  # images need no gradient
     assert train.memory["weights"] == inference.memory["weights"] >= 4 * record.model["parameters"]
-    network = timm.create_model("test_resnet", num_classes=record.run["classes"])
+    network = timm.create_model("test_resnet", num_classes=record.run.classes)
     assert record.model["parameters"] == sum(one.numel() for one in network.parameters())
     assert record.limits is not None
     assert set(record.state) == {"before", "inference", "train", "after"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reports.contents import Report
-from reports.predictions import NOTHING_STORED
+from reports.evidence import Evidence
 from reports.report import terminal_tables, write_report
 from reports.tables.table_registry import build_tables
 from results.store import ResultsError, ResultStore
@@ -16,7 +16,7 @@ from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
 
 
 def test_no_table_has_two_columns_of_one_name():
-    for name, table in build_tables([], NOTHING_STORED).items():
+    for name, table in build_tables(Evidence([])).items():
         headings = [column.heading for column in table.columns]
         assert sorted(set(headings)) == sorted(headings), name
 

@@ -7,12 +7,14 @@ import math
 import pytest
 
 from reports.cell_format import DASH, absent
+from reports.evidence import Evidence
 from reports.groups import groups
-from reports.predictions import NOTHING_STORED, PredictionCache
-from reports.tables import head_to_head, profiles
-from reports.tables.missing import missing
-from reports.tables.paired import paired
-from reports.tables.provenance import provenance
+from reports.predictions import PredictionCache
+from reports.tables import profiles
+from reports.tables.head_to_head import head_to_head
+from reports.tables.provenance import provenance, runs
+from reports.tables.published import published
+from reports.tables.table_registry import Tables
 from results.record import Record
 from results.store import ResultStore
 from tests.helpers.fake_results import failed, fill, metrics, profiled, trained
@@ -20,8 +22,7 @@ from tests.helpers.report_reader import only_row, shown
 
 
 def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:
-    table = missing(records, head_to_head.head_to_head(records), paired(records, NOTHING_STORED))
-    return {(row["where"], row["value"]): row["reason"] for row in table.frame.to_dict("records")}
+    return {(row["where"], row["value"]): row["reason"] for row in Tables(Evidence(records))["missing"].rows}
 
 
 # Head to head
@@ -29,7 +30,7 @@ def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:
 
 def test_accuracy_is_mean_sample_deviation_and_t_interval_over_seeds():
     row = only_row(
-        head_to_head.head_to_head([trained("plain", seed, top1) for seed, top1 in enumerate([0.80, 0.82, 0.87])])
+        head_to_head(Evidence([trained("plain", seed, top1) for seed, top1 in enumerate([0.80, 0.82, 0.87])]))
     )
     # Mean 83; squared deviations 9 + 1 + 16, sd = sqrt(13); t(0.975, 2) = 4.30265.
     half = 4.30265 * math.sqrt(13) / math.sqrt(3)
@@ -40,7 +41,7 @@ def test_accuracy_is_mean_sample_deviation_and_t_interval_over_seeds():
 
 
 def test_the_three_selections_are_never_mixed():
-    table = head_to_head.head_to_head([trained("plain", seed, 0.8 + seed / 100) for seed in range(2)])
+    table = head_to_head(Evidence([trained("plain", seed, 0.8 + seed / 100) for seed in range(2)]))
     assert shown(table, "top-1 last epoch, %") == ["80.5 ± 0.7"]
     assert shown(table, "validation-selected, %") == ["81.5 ± 0.7"]
     assert shown(table, "best on test, %") == ["82.5 ± 0.7"]
@@ -48,18 +49,18 @@ def test_the_three_selections_are_never_mixed():
 
 def test_where_one_epoch_was_evaluated_nothing_was_selected():
     once = trained("plain", recipe={"evaluate_every": 10})
-    table = head_to_head.head_to_head([once])
+    table = head_to_head(Evidence([once]))
     assert shown(table, "top-1 last epoch, %") == ["80.0 (n=1)"]
     assert shown(table, "validation-selected, %") == shown(table, "best on test, %") == [DASH]
-    assert shown(head_to_head.runs([once]), "best on test, %") == [DASH]
+    assert shown(runs(Evidence([once])), "best on test, %") == [DASH]
     told = [reason for (_, value), reason in missing_reasons([once]).items() if value.endswith(" top1")]
     assert told == ["one epoch was evaluated: nothing was selected"] * 2
-    twice = head_to_head.head_to_head([trained("plain", recipe={"evaluate_every": 5})])
+    twice = head_to_head(Evidence([trained("plain", recipe={"evaluate_every": 5})]))
     assert shown(twice, "best on test, %") == ["82.0 (n=1)"]
 
 
 def test_one_seed_has_neither_deviation_nor_interval():
-    table = head_to_head.head_to_head([trained("plain")])
+    table = head_to_head(Evidence([trained("plain")]))
     assert shown(table, "top-1 last epoch, %") == ["80.0 (n=1)"]
     assert shown(table, "95 % interval") == [DASH]
     assert all(absent(only_row(table)[f"last_top1_{name}"]) for name in ("sd", "low", "high"))
@@ -68,18 +69,14 @@ def test_one_seed_has_neither_deviation_nor_interval():
 
 def test_a_mean_over_fewer_seeds_than_the_row_has_says_so():
     records = [trained("plain", seed, metrics={"last": metrics(0.8)}) for seed in range(2)] + [trained("plain", 2)]
-    assert shown(head_to_head.head_to_head(records), "validation-selected, %") == ["81.0 (n=1)"]
+    assert shown(head_to_head(Evidence(records)), "validation-selected, %") == ["81.0 (n=1)"]
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_averaged():
     records = [trained("plain", 0, 0.8), trained("plain", 1, 0.4, recipe={"epochs": 2})]
-    table = head_to_head.head_to_head(records)
+    table = head_to_head(Evidence(records))
     assert sorted(table.frame["settings"]) == ["epochs=10", "epochs=2"]
     assert table.frame["last_top1_n"].tolist() == [1, 1]
-
-
-def test_the_suite_a_run_was_made_for_is_no_setting():
-    assert len(groups([trained("plain", 0, suite="quick"), trained("plain", 1, suite="head")])) == 1
 
 
 def test_accuracies_on_different_splits_are_not_averaged():
@@ -87,10 +84,10 @@ def test_accuracies_on_different_splits_are_not_averaged():
 
 
 def test_cost_comes_from_the_fastest_profile_of_the_same_network_and_size():
-    other_size = profiled("plain", 9000, image_size=224, recipe={"image_size": 224}, id="small")
+    other_size = profiled("plain", 9000, image_size=224, id="small")
     other_variant = profiled("plain", 8000, variant="released")
     records = [trained("plain"), profiled("plain", 1000, 8), profiled("plain", 2000, 64), other_size, other_variant]
-    row = only_row(head_to_head.head_to_head(records))
+    row = only_row(head_to_head(Evidence(records)))
     assert row["inference_images_per_s"] == 2000
     assert row["train_step_images_per_s"] == 600
     assert row["inference_peak_memory"] == 2**33
@@ -99,22 +96,22 @@ def test_cost_comes_from_the_fastest_profile_of_the_same_network_and_size():
 
 def test_cost_is_the_median_of_repeats_as_in_the_table_of_profiles():
     repeats = [profiled("plain", rate, repeat=place, id=f"profile-{place}") for place, rate in enumerate((10, 30, 20))]
-    table = head_to_head.head_to_head([trained("plain"), *repeats, profiled("plain", 19, 8)])
+    table = head_to_head(Evidence([trained("plain"), *repeats, profiled("plain", 19, 8)]))
     row = only_row(table)
     assert (row["inference_images_per_s"], row["train_step_images_per_s"]) == (20, 6)
     assert row["profile_runs"].split(" ") == [record.id for record in repeats]
-    assert profiles.profile(repeats).where(mode="inference").frame["images_per_s"].tolist() == [20]
+    assert profiles.profile(Evidence(repeats)).where(mode="inference").frame["images_per_s"].tolist() == [20]
 
 
 def test_cost_is_taken_from_the_device_that_most_profiles_ran_on():
     records = [trained("plain"), trained("sef"), profiled("sef", 900)]
     records += [profiled("plain", 1000), profiled("plain", 5000, 128, hardware={"name": "another GPU"})]
-    assert set(head_to_head.head_to_head(records).frame["profiled_on"]) == {"NVIDIA H200"}
+    assert set(head_to_head(Evidence(records)).frame["profiled_on"]) == {"NVIDIA H200"}
 
 
 def test_training_rates_of_different_devices_are_not_averaged():
     records = [trained("plain", 0), trained("plain", 1, hardware={"name": "Xeon"})]
-    assert absent(only_row(head_to_head.head_to_head(records))["training_images_per_s"])
+    assert absent(only_row(head_to_head(Evidence(records)))["training_images_per_s"])
     (reason,) = [reason for (_, value), reason in missing_reasons(records).items() if value == "training images per s"]
     assert "different devices" in reason
 
@@ -124,17 +121,17 @@ def test_training_rates_of_different_devices_are_not_averaged():
 
 def test_failed_runs_are_shown_with_their_error_and_a_dash():
     records = [failed("plain", error="CUDA out of memory")]
-    table = head_to_head.head_to_head(records)
+    table = head_to_head(Evidence(records))
     assert shown(table, "top-1 last epoch, %") == [DASH]
     assert (only_row(table)["seeds"], only_row(table)["failed"]) == (0, 1)
     reasons = missing_reasons(records)
     assert reasons[records[0].id, "the whole Run"] == "CUDA out of memory"
     assert "every Run failed (1)" in reasons.values()
-    assert head_to_head.runs(records).frame["status"].tolist() == ["failed"]
+    assert runs(Evidence(records)).frame["status"].tolist() == ["failed"]
 
 
 def test_a_failed_seed_stays_in_the_row_of_its_siblings():
-    row = only_row(head_to_head.head_to_head([trained("plain", 0), trained("plain", 1), failed("plain", 2)]))
+    row = only_row(head_to_head(Evidence([trained("plain", 0), trained("plain", 1), failed("plain", 2)])))
     assert (row["seeds"], row["failed"], row["last_top1_n"]) == (2, 1, 2)
 
 
@@ -146,7 +143,7 @@ def test_a_records_own_reason_is_given_for_the_dash():
 
 
 def test_an_unprofiled_method_has_dashes_and_a_reason():
-    table = head_to_head.head_to_head([trained("plain")])
+    table = head_to_head(Evidence([trained("plain")]))
     assert shown(table, "inference, images/s") == [DASH]
     assert "no finished profile Run of this network and input size" in missing_reasons([trained("plain")]).values()
 
@@ -155,7 +152,7 @@ def test_an_unprofiled_method_has_dashes_and_a_reason():
 
 
 def test_profile_has_a_row_per_record_and_mode():
-    frame = profiles.profile([profiled("plain", 1000), profiled("sef", 500)]).frame
+    frame = profiles.profile(Evidence([profiled("plain", 1000), profiled("sef", 500)])).frame
     assert list(zip(frame["method"], frame["mode"], frame["images_per_s"], strict=True)) == [
         ("plain", "inference", 1000),
         ("plain", "train", 300),
@@ -165,10 +162,10 @@ def test_profile_has_a_row_per_record_and_mode():
 
 
 def test_published_value_stands_beside_ours_with_difference_and_cover():
-    published = {"value": 82.0, "table": "Table 2", "source": "paper", "verified": True, "variant": "[D,D]"}
-    top5 = published | {"metric": "top5"}
-    records = [trained("plain", seed, top1, published=[published, top5]) for seed, top1 in enumerate([0.80, 0.81])]
-    row = only_row(head_to_head.paper(records))
+    row = {"value": 82.0, "table": "Table 2", "source": "paper", "verified": True, "variant": "[D,D]"}
+    top5 = row | {"metric": "top5"}
+    records = [trained("plain", seed, top1, published=[row, top5]) for seed, top1 in enumerate([0.80, 0.81])]
+    row = only_row(published(Evidence(records)))
     assert (row["published"], row["published_table"], row["published_verified"]) == (82.0, "Table 2", True)
     assert row["difference"] == pytest.approx(-1.5)
     assert row["best_difference"] == pytest.approx(0.5)
@@ -176,24 +173,24 @@ def test_published_value_stands_beside_ours_with_difference_and_cover():
 
 
 def test_paper_table_is_empty_where_nothing_was_published():
-    assert head_to_head.paper([trained("plain")]).frame.empty
+    assert published(Evidence([trained("plain")])).frame.empty
 
 
 def test_one_seed_neither_covers_nor_misses_the_published_value():
-    table = head_to_head.paper([trained("plain", published=[{"value": 82.0}])])
+    table = published(Evidence([trained("plain", published=[{"value": 82.0}])]))
     assert shown(table, "interval covers it") == [DASH]
 
 
 def test_provenance_tells_a_split_by_its_hash_and_sizes_not_by_its_class_names():
     split = {"sha256": "5" * 64, "test": 200, "class_names": ["Black footed Albatross"]}
-    values = provenance([trained("plain", split=split)]).frame["value"].tolist()
+    values = provenance(Evidence([trained("plain", split=split)])).frame["value"].tolist()
     assert f"sha256 {'5' * 64} (test 200)" in values
     assert not any("Albatross" in value for value in values)
 
 
 def test_provenance_counts_runs_per_fact_and_sums_up_what_always_changes():
     records = [trained("plain", seed, hardware={"name": "H200", "clock": seed}) for seed in range(9)]
-    facts = {(row["name"], row["value"]): row["runs"] for row in provenance(records).frame.to_dict("records")}
+    facts = {(row["name"], row["value"]): row["runs"] for row in provenance(Evidence(records)).rows}
     assert facts["name", "H200"] == 9
     assert facts["clock", "9 different values"] == 9
     assert facts["commit abc1234", "clean"] == 9
@@ -205,24 +202,24 @@ def test_provenance_counts_runs_per_fact_and_sums_up_what_always_changes():
 def test_with_predictions_the_interval_is_over_images_and_seeds(store: ResultStore):
     records = [trained("plain", seed) for seed in range(2)]
     fill(store, records, 200)
-    frame = head_to_head.head_to_head(records, PredictionCache(store.predictions)).frame
+    frame = head_to_head(Evidence(records, PredictionCache(store.predictions))).frame
     (row,) = frame.to_dict("records")
     assert row["last_top1_over"] == "images and seeds"
     # 200 images at 80 %: a standard error of 2.8 points.
     assert 5 < row["last_top1_high"] - row["last_top1_low"] < 20
-    assert DASH not in shown(head_to_head.head_to_head(records, PredictionCache(store.predictions)), "95 % interval")
+    assert DASH not in shown(head_to_head(Evidence(records, PredictionCache(store.predictions))), "95 % interval")
 
 
 def test_one_seed_has_an_interval_over_images_alone_in_a_column_of_its_own(store: ResultStore):
     fill(store, [trained("plain")], 200)
-    table = head_to_head.head_to_head(store.records(), PredictionCache(store.predictions))
+    table = head_to_head(Evidence(store.records(), PredictionCache(store.predictions)))
     assert shown(table, "95 % interval") == [DASH]
     assert DASH not in shown(table, "95 % over images alone")
 
 
 def test_without_predictions_the_interval_is_marked_as_one_over_seeds_alone():
     records = [trained("plain", seed, 0.8 + seed / 100) for seed in range(3)]
-    (cell,) = shown(head_to_head.head_to_head(records), "95 % interval")
+    (cell,) = shown(head_to_head(Evidence(records)), "95 % interval")
     assert cell.endswith("(seeds)")
     assert any("not stored" in reason for reason in missing_reasons(records).values())
 
@@ -231,28 +228,28 @@ def test_training_rate_tells_the_range_of_seeds_on_hosts_of_one_kind():
     rates = [{"images_per_s": rate} for rate in (30.0, 50.0)]
     host = {"device": "cpu", "name": "Xeon", "processor": "Xeon", "threads": 2}
     records = [trained("plain", seed, training=rate, hardware=host) for seed, rate in enumerate(rates)]
-    assert shown(head_to_head.head_to_head(records), "training, images/s") == ["40 (30 … 50)"]
-    assert shown(head_to_head.head_to_head(records[:1]), "training, images/s") == ["30"]
+    assert shown(head_to_head(Evidence(records)), "training, images/s") == ["40 (30 … 50)"]
+    assert shown(head_to_head(Evidence(records[:1])), "training, images/s") == ["30"]
 
 
 def test_known_deviations_stand_beside_the_published_value():
-    published = [{"value": 82.0, "table": "Table 2"}]
+    rows = [{"value": 82.0, "table": "Table 2"}]
     records = [
-        trained("plain", seed, published=published, deviations=["The paper names no weight decay."]) for seed in (0, 1)
+        trained("plain", seed, published=rows, deviations=["The paper names no weight decay."]) for seed in (0, 1)
     ]
-    assert shown(head_to_head.paper(records), "known deviations") == ["The paper names no weight decay."]
+    assert shown(published(Evidence(records)), "known deviations") == ["The paper names no weight decay."]
 
 
 def test_a_recipe_changed_by_hand_is_told_and_covers_no_published_value():
-    published, changed = [{"value": 82.0, "table": "Table 2"}], ["epochs: 2 in place of 160"]
-    records = [trained("plain", seed, top1=0.80 + seed / 25, published=published) for seed in range(2)]
-    assert shown(head_to_head.paper(records), "interval covers it") == ["yes"]
-    table = head_to_head.paper([record.model_copy(update={"changed": changed}) for record in records])
+    rows, changed = [{"value": 82.0, "table": "Table 2"}], ["epochs: 2 in place of 160"]
+    records = [trained("plain", seed, top1=0.80 + seed / 25, published=rows) for seed in range(2)]
+    assert shown(published(Evidence(records)), "interval covers it") == ["yes"]
+    table = published(Evidence([record.model_copy(update={"changed": changed}) for record in records]))
     assert (shown(table, "changed by hand"), shown(table, "interval covers it")) == (changed, ["–"])
 
 
 def test_an_interval_does_not_leave_the_scale(store: ResultStore):
     for seed, top1 in enumerate((0.99, 0.5)):
         fill(store, [trained("plain", seed, top1=top1)])
-    (row,) = head_to_head.head_to_head(store.records()).frame.to_dict("records")
+    (row,) = head_to_head(Evidence(store.records())).rows
     assert (row["last_top1_low"], row["last_top1_high"]) == (0, 100)

@@ -11,10 +11,11 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+from reports.evidence import Evidence
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import save, style
 from reports.figures.throughput import _front, accuracy_against_throughput
-from reports.tables import head_to_head
+from reports.tables.head_to_head import head_to_head
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, fill, profiled, trained
 from tests.helpers.report_reader import asked_of, texts
@@ -25,7 +26,7 @@ def crowded_rows() -> pd.DataFrame:
     for place, method in enumerate(("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")):
         records += [trained(method, seed, 0.85 + place / 1000 + seed / 500) for seed in range(3)]
         records.append(profiled(method, 1000 + 10 * place))
-    return head_to_head.head_to_head(records).frame
+    return head_to_head(Evidence(records)).frame
 
 
 def test_throughput_labels_do_not_collide():
@@ -42,7 +43,7 @@ def test_throughput_figure_says_what_it_measures_and_where():
     figure = accuracy_against_throughput(crowded_rows(), [], "cub100")
     assert figure is not None
     assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
-    unprofiled = accuracy_against_throughput(head_to_head.head_to_head([trained("plain")]).frame, [], "cub100")
+    unprofiled = accuracy_against_throughput(head_to_head(Evidence([trained("plain")])).frame, [], "cub100")
     assert unprofiled is not None
     assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
 
@@ -53,13 +54,13 @@ def test_a_point_keeps_its_whole_name_where_another_has_no_rate():
         trained("plain", variant="maps_8"),
         profiled("plain", variant="maps_4"),
     ]
-    figure = accuracy_against_throughput(head_to_head.head_to_head(records).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(records)).frame, [], "cub100")
     assert figure is not None
     assert "plain maps_4" in texts(figure)
 
 
 def test_throughput_figure_counts_the_rows_it_cannot_show():
-    frame = head_to_head.head_to_head([trained("plain"), profiled("plain"), trained("sef")]).frame
+    frame = head_to_head(Evidence([trained("plain"), profiled("plain"), trained("sef")])).frame
     figure = accuracy_against_throughput(frame, [], "cub100")
     assert figure is not None
     assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
@@ -69,7 +70,7 @@ def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
     records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
     records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
     records += [trained("sef", top1=0.3), profiled("sef", 10)]
-    figure = accuracy_against_throughput(head_to_head.head_to_head(records).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(records)).frame, [], "cub100")
     assert figure is not None
     named = {text.get_text() for text in figure.axes[0].texts}
     assert "plain v19" in named
@@ -87,8 +88,8 @@ def test_pareto_front_joins_rows_that_no_other_beats_in_both():
 
 def test_no_front_is_drawn_through_rates_of_trainings_or_through_noise():
     seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
-    trainings = head_to_head.head_to_head(seeds).frame
-    noisy = head_to_head.head_to_head([trained("plain"), profiled("plain")]).frame
+    trainings = head_to_head(Evidence(seeds)).frame
+    noisy = head_to_head(Evidence([trained("plain"), profiled("plain")])).frame
     steady = noisy.assign(inference_images_per_s_low=1990.0, inference_images_per_s_high=2010.0)
     reasons = []
     for frame in (trainings, noisy, steady):
@@ -113,7 +114,7 @@ def test_labels_keep_off_the_bars_of_rates():
 
 def test_a_rate_has_its_lowest_and_highest_as_a_bar():
     seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
-    figure = accuracy_against_throughput(head_to_head.head_to_head(seeds).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(seeds)).frame, [], "cub100")
     assert figure is not None
     bars = [path.vertices for one in figure.axes[0].collections for path in one.get_paths() if len(path.vertices) == 2]
     assert any(sorted(bar[:, 0]) == pytest.approx([10, 90]) for bar in bars)
@@ -126,7 +127,7 @@ def test_throughput_is_of_whole_methods(store: ResultStore):
 
 
 def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
-    frame = head_to_head.head_to_head([trained(HOSTILE)]).frame
+    frame = head_to_head(Evidence([trained(HOSTILE)])).frame
     drawn = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
@@ -141,7 +142,7 @@ def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path
 def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
     records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
     records += [profiled("plain", 1000), profiled("sef", 1000), profiled("dfl_cnn", 1000)]
-    frame = head_to_head.head_to_head(records).frame.sort_values("method")
+    frame = head_to_head(Evidence(records)).frame.sort_values("method")
     frame["inference_peak_memory"] = [np.nan, 2.0**33, 2.0**32]
     figure = accuracy_against_throughput(frame, [], "cub100")
     assert figure is not None
@@ -153,7 +154,7 @@ def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
 
 def test_rates_that_hardly_differ_are_not_spread_over_the_whole_width():
     records = [trained("plain"), trained("sef"), profiled("plain", 100), profiled("sef", 101)]
-    figure = accuracy_against_throughput(head_to_head.head_to_head(records).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(records)).frame, [], "cub100")
     assert figure is not None
     low, high = figure.axes[0].get_xlim()
     assert high - low > 30

@@ -6,13 +6,14 @@ import csv
 import io
 import re
 
-import pandas as pd
-
 from reports import cell_format
+from reports.evidence import Evidence
 from reports.groups import groups, hardware_name, labels
 from reports.render import markdown
 from reports.report import terminal_tables, write_report
-from reports.tables import head_to_head
+from reports.tables.head_to_head import head_to_head
+from reports.tables.provenance import runs
+from reports.tables.published import published
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
 
@@ -24,7 +25,7 @@ def test_zero_has_no_minus_sign():
 
 
 def test_hostile_names_stay_text_in_markdown():
-    text = markdown.markdown(head_to_head.head_to_head([trained(HOSTILE)]))
+    text = markdown.markdown(head_to_head(Evidence([trained(HOSTILE)])))
     heading, _, row = text.splitlines()
     assert "<script" not in text
     assert "\x1b" not in text
@@ -33,14 +34,14 @@ def test_hostile_names_stay_text_in_markdown():
 
 
 def test_csv_keeps_names_as_they_are_and_numbers_unrounded():
-    table = head_to_head.head_to_head([trained(HOSTILE, 0, 0.8), trained(HOSTILE, 1, 1 / 3)])
+    table = head_to_head(Evidence([trained(HOSTILE, 0, 0.8), trained(HOSTILE, 1, 1 / 3)]))
     (row,) = csv.DictReader(io.StringIO(markdown.csv(table)))
     assert row["method"] == HOSTILE
     assert float(row["last_top1"]) == 100 * (0.8 + 1 / 3) / 2
 
 
 def test_missing_numbers_are_empty_in_csv():
-    (row,) = csv.DictReader(io.StringIO(markdown.csv(head_to_head.head_to_head([trained("plain")]))))
+    (row,) = csv.DictReader(io.StringIO(markdown.csv(head_to_head(Evidence([trained("plain")])))))
     assert row["last_top1_sd"] == row["inference_images_per_s"] == ""
 
 
@@ -56,29 +57,28 @@ def test_terminal_tables_fit_and_carry_no_control_characters(store: ResultStore)
 
 
 def test_long_terminal_tables_say_how_many_rows_are_left_out():
-    table = head_to_head.runs([trained("plain", seed) for seed in range(50)])
+    table = runs(Evidence([trained("plain", seed) for seed in range(50)]))
     assert markdown.terminal(table).endswith("… 10 more in runs.csv")
 
 
 def test_labels_are_the_shortest_that_differ():
     records = [trained("plain"), trained("ws_dan"), trained("ws_dan", variant="released")]
-    frame = pd.DataFrame([group.names for group in groups(records)])
-    assert sorted(labels(frame)) == ["plain", "ws_dan paper", "ws_dan released"]
+    assert sorted(labels([group.names for group in groups(records)])) == ["plain", "ws_dan paper", "ws_dan released"]
 
 
 def test_empty_columns_are_left_out_except_the_one_that_the_table_is_about():
-    text = markdown.markdown(head_to_head.head_to_head([failed("plain")]))
+    text = markdown.markdown(head_to_head(Evidence([failed("plain")])))
     assert "top-1 last epoch" in text
     assert "best on test" not in text
-    assert "best on test" in markdown.markdown(head_to_head.head_to_head([failed("plain"), trained("sef")]))
-    assert "best_on_test_top1" in markdown.csv(head_to_head.head_to_head([failed("plain")])), (
+    assert "best on test" in markdown.markdown(head_to_head(Evidence([failed("plain"), trained("sef")])))
+    assert "best_on_test_top1" in markdown.csv(head_to_head(Evidence([failed("plain")]))), (
         "files for programs stay whole"
     )
 
 
 def test_tables_for_people_have_a_minus_and_csv_a_hyphen():
-    published = [{"metric": "top1", "value": 84.1, "table": "2", "source": "a paper", "verified": True}]
-    table = head_to_head.paper([trained("plain", published=published)])
+    rows = [{"metric": "top1", "value": 84.1, "table": "2", "source": "a paper", "verified": True}]
+    table = published(Evidence([trained("plain", published=rows)]))
     assert "−4.1" in markdown.markdown(table)
     assert "-4.0" in markdown.csv(table)
 

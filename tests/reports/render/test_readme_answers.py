@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reports.evidence import Evidence
 from reports.predictions import PredictionCache
 from reports.render import markdown
 from reports.render.readme_blocks import check_readme, render_readme, write_readme
@@ -80,7 +81,7 @@ def test_sentence_and_paired_table_have_the_same_numbers_and_verdict(store: Resu
     keep(store, "paper", 50, seeds=(1,), method="plain")
     keep(store, "paper", 90, seeds=(0,))
     keep(store, "paper", 58, seeds=(1,))
-    (row,) = paired(store.records(), PredictionCache(store.predictions)).frame.to_dict("records")
+    (row,) = paired(Evidence(store.records(), PredictionCache(store.predictions))).rows
     assert row["p"] < 0.05 < row["p_bootstrap"]
     assert row["better"] == "neither"
     said = answer(page, store, "first=plain:paper second=ws_dan:paper")
@@ -144,7 +145,7 @@ def test_the_correction_can_undo_a_verdict(store: ResultStore, page: Path):
 def test_a_pair_of_methods_is_corrected_for_all_comparable_pairs_as_in_the_table(store: ResultStore, page: Path):
     for method, right in {"plain": 80, "ws_dan": 74, "sef": 73}.items():
         keep(store, "paper", right, seeds=(0,), method=method)
-    frame = paired(store.records(), PredictionCache(store.predictions)).frame
+    frame = paired(Evidence(store.records(), PredictionCache(store.predictions))).frame
     (row,) = frame[(frame["first"] == "plain") & (frame["second"] == "ws_dan")].to_dict("records")
     p = max(row["p_holm"], row["p_bootstrap_holm"])
     said = answer(page, store, "first=ws_dan:paper second=plain:paper,ws_dan:no_crop").splitlines()
@@ -239,8 +240,8 @@ def test_methods_with_their_papers_own_epochs_are_comparable(store: ResultStore,
 def test_experiments_that_no_filter_separates_are_named_by_their_settings(store: ResultStore, page: Path):
     keep(store, "a", 90)
     keep(store, "b", 60)
-    keep(store, "a", 50, recipe={"lr": 0.5, "image_size": 448}, id="other")
-    with pytest.raises(ValueError, match=r"2 experiments of ws_dan:a match: they differ in .*lr=0\.5"):
+    keep(store, "a", 50, recipe={"clip_norm": 0.5}, id="other")
+    with pytest.raises(ValueError, match=r"2 experiments of ws_dan:a match: they differ in .*clip_norm=0\.5"):
         answer(page, store, "method=ws_dan first=a second=b")
 
 

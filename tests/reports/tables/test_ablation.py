@@ -7,14 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from reports.evidence import Evidence
 from reports.figures.select import drawings
-from reports.predictions import NOTHING_STORED, PredictionCache
-from reports.tables import head_to_head
+from reports.predictions import PredictionCache
 from reports.tables.ablation import ablation, steps
-from reports.tables.missing import condensed, missing
+from reports.tables.missing import condensed
 from reports.tables.paired import paired
-from reports.tables.sections import sections
-from reports.tables.table_registry import build_tables
+from reports.tables.table_registry import Tables, build_tables
 from results.store import ResultStore
 from tests.helpers.fake_results import predictions, trained
 
@@ -36,7 +35,7 @@ def variants(**changes: object) -> list:
 
 
 def test_each_variant_is_measured_against_the_whole_method():
-    rows = ablation(variants(), PredictionCache(stored)).frame.to_dict("records")
+    rows = ablation(Evidence(variants(), PredictionCache(stored))).rows
     assert [row["variant"] for row in rows] == ["paper", "no_drop", "no_crop"]
     assert pd.isna(rows[0]["difference"])
     assert [row["difference"] for row in rows[1:]] == pytest.approx([-5, -10])
@@ -45,45 +44,45 @@ def test_each_variant_is_measured_against_the_whole_method():
 
 def test_a_published_value_stands_beside_the_row_it_belongs_to():
     published = [{"value": 86.4, "table": "Table 3"}]
-    records = [record for record in variants() if record.run["variant"] == "paper"]
+    records = [record for record in variants() if record.run.variant == "paper"]
     records += [trained("ws_dan", 0, 0.8, variant="no_crop", published=published)]
-    rows = ablation(records, PredictionCache(stored)).frame.to_dict("records")
+    rows = ablation(Evidence(records, PredictionCache(stored))).rows
     assert pd.isna(rows[0]["published"])
     assert rows[1]["published"] == "86.4 (Table 3)"
 
 
 def test_without_predictions_there_is_no_difference_but_a_reason():
-    rows = ablation(variants(), NOTHING_STORED).frame.to_dict("records")
+    rows = ablation(Evidence(variants())).rows
     assert all(pd.isna(row["difference"]) for row in rows)
     assert rows[1]["reason"] == "no stored predictions of a finished Run"
 
 
 def test_without_the_whole_method_variants_stand_alone():
-    records = [record for record in variants() if record.run["variant"] != "paper"]
-    rows = ablation(records, PredictionCache(stored)).frame.to_dict("records")
+    records = [record for record in variants() if record.run.variant != "paper"]
+    rows = ablation(Evidence(records, PredictionCache(stored))).rows
     assert len(rows) == 2
     assert all(pd.isna(row["difference"]) for row in rows)
 
 
 def test_one_variant_is_no_ablation_and_methods_are_not_mixed():
     alone = [trained("ws_dan"), trained("sef", variant="no_crop")]
-    assert ablation(alone, PredictionCache(stored)).frame.empty
+    assert ablation(Evidence(alone, PredictionCache(stored))).frame.empty
 
 
 def test_variants_on_other_data_are_not_compared():
     elsewhere = [trained("ws_dan", 0, 0.8, variant="no_crop", dataset="cars")]
-    assert ablation([trained("ws_dan"), *elsewhere], PredictionCache(stored)).frame.empty
+    assert ablation(Evidence([trained("ws_dan"), *elsewhere], PredictionCache(stored))).frame.empty
 
 
 def test_pairs_of_variants_are_left_to_the_ablation():
     records = [*variants(), trained("sef"), trained("sef", 1)]
-    frame = paired(records, NOTHING_STORED).frame
+    frame = paired(Evidence(records)).frame
     assert list(zip(frame["first"], frame["second"], strict=True)) == [("sef", "ws_dan")]
 
 
 def test_without_the_whole_method_its_variants_are_paired_with_others_and_not_with_each_other():
-    records = [record for record in variants() if record.run["variant"] != "paper"]
-    frame = paired([*records, trained("sef"), trained("sef", 1)], NOTHING_STORED).frame
+    records = [record for record in variants() if record.run.variant != "paper"]
+    frame = paired(Evidence([*records, trained("sef"), trained("sef", 1)])).frame
     told = sorted(zip(frame["first"], frame["second"], strict=True))
     assert told == [("sef", "ws_dan no_crop"), ("sef", "ws_dan no_drop")]
 
@@ -93,19 +92,19 @@ def test_two_budgets_are_two_ablations(tmp_path: Path):
     short = variants(recipe={"epochs": 3})
     for record in [*variants(), *short]:
         store.write(record, predictions=stored(record.id))
-    answers = PredictionCache(stored)
-    built = build_tables(store.records(), answers)
-    headings = [heading for heading, _ in sections(built["ablation"])]
+    evidence = Evidence(store.records(), PredictionCache(stored))
+    built = build_tables(evidence)
+    headings = [heading for heading, _ in built["ablation"].parts()]
     assert sorted(heading.rpartition(", ")[2] for heading in headings) == ["epochs: 10", "epochs: 3"]
-    asked = drawings(store.records(), built, answers, store.history, None)
+    asked = drawings(evidence, built, store.history)
     drawn = [drawing for drawing in asked if drawing.kind == "ablation"]
     assert [len(drawing.arguments[0]) for drawing in drawn] == [3, 3]
 
 
 def test_what_is_missing_for_one_reason_is_one_row_on_the_terminal():
     records = variants(missing={"metrics.validation": "nothing held out"})
-    table = condensed(missing(records, head_to_head.head_to_head(records), paired(records, PredictionCache(stored))))
-    (row,) = [row for row in table.frame.to_dict("records") if row["value"] == "metrics.validation"]
+    table = condensed(Tables(Evidence(records, PredictionCache(stored)))["missing"])
+    (row,) = [row for row in table.rows if row["value"] == "metrics.validation"]
     assert row["where"] == f"6, first {records[0].id}"
 
 
@@ -134,7 +133,7 @@ def chain_answers(run_id: str) -> pd.DataFrame | None:
 
 
 def test_each_row_gains_on_the_row_before_where_one_option_sets_them_apart():
-    rows = steps(chained(), PredictionCache(chain_answers)).frame.to_dict("records")
+    rows = steps(Evidence(chained(), PredictionCache(chain_answers))).rows
     gains = {(row["from"], row["to"]): (row["option"], row["difference"]) for row in rows}
     assert gains == {
         ("only_pooling", "cropped"): ("crop", pytest.approx(10)),
@@ -146,14 +145,14 @@ def test_each_row_gains_on_the_row_before_where_one_option_sets_them_apart():
 
 
 def test_variants_that_differ_in_two_options_or_in_the_recipe_are_no_step():
-    assert steps(chained(("only_pooling", "paper")), PredictionCache(chain_answers)).frame.empty
-    other = [*chained(("cropped",)), *chained(("paper",), recipe={"lr": 0.1})]
-    assert steps(other, PredictionCache(chain_answers)).frame.empty
+    assert steps(Evidence(chained(("only_pooling", "paper")), PredictionCache(chain_answers))).frame.empty
+    other = [*chained(("cropped",)), *chained(("paper",), recipe={"batch_size": 64})]
+    assert steps(Evidence(other, PredictionCache(chain_answers))).frame.empty
 
 
 def test_of_several_values_neighbours_are_compared_upwards():
     records = [trained("ws_dan", 0, 0.8, variant=f"maps_{count}", options={"maps": count}) for count in (16, 4, 64, 8)]
-    rows = steps(records, NOTHING_STORED).frame.to_dict("records")
+    rows = steps(Evidence(records)).rows
     assert [(row["before"], row["after"]) for row in rows] == [("4", "8"), ("8", "16"), ("16", "64")]
     assert all(pd.isna(row["difference"]) for row in rows)
 
@@ -164,5 +163,5 @@ def test_values_of_options_are_said_in_words():
         trained("ws_dan", options={"stages": ["all"]}, variant="b"),
         trained("ws_dan", options={"crop": False}, variant="paper"),
     ]
-    frame = steps(records, NOTHING_STORED).frame
+    frame = steps(Evidence(records)).frame
     assert {*frame["before"], *frame["after"]} == {"no", "all", "the default"}

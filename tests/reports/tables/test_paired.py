@@ -1,4 +1,4 @@
-"""Methods are compared on the same images and seeds, within one arena, and corrected for all of its pairs."""
+"""Methods are compared on the same images and seeds, within one comparison group, and corrected for its pairs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import pandas as pd
 import pytest
 
 from reports.cell_format import DASH
-from reports.comparisons import arenas
-from reports.groups import groups
-from reports.predictions import NOTHING_STORED, PredictionCache
+from reports.evidence import Evidence
+from reports.predictions import PredictionCache
 from reports.statistics import holm
-from reports.tables import head_to_head
-from reports.tables.missing import missing
 from reports.tables.paired import paired
-from reports.tables.sections import sections
+from reports.tables.table_registry import Tables
 from reports.tables.win_matrix import wins
 from results.store import ResultStore
 from tests.helpers.fake_results import fill, predictions, trained
@@ -25,8 +22,8 @@ def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):
     records = [trained("plain", 0), trained("plain", 1), trained("sef", 1), trained("sef", 2)]
     right = {"plain": np.arange(100) < 70, "sef": np.arange(100) < 80}
     for record in records:
-        store.write(record, predictions=predictions(right[record.run["method"]]))
-    row = only_row(paired(records, PredictionCache(store.predictions)))
+        store.write(record, predictions=predictions(right[record.run.method]))
+    row = only_row(paired(Evidence(records, PredictionCache(store.predictions))))
     assert (row["seeds"], row["images"]) == (1, 100)
     assert row["difference"] == pytest.approx(-10)
     assert row["p"] == row["p_holm"] == pytest.approx(2 * 0.5**10)
@@ -38,7 +35,7 @@ def test_pairs_are_compared_by_image_not_by_place(store: ResultStore):
     table = predictions(np.arange(50) < 25)
     store.write(records[0], predictions=table)
     store.write(records[1], predictions=table.sample(frac=1, random_state=0))
-    row = only_row(paired(records, PredictionCache(store.predictions)))
+    row = only_row(paired(Evidence(records, PredictionCache(store.predictions))))
     assert (row["difference"], row["p"], row["better"]) == (0, 1, "neither")
 
 
@@ -47,7 +44,7 @@ def test_only_last_epoch_predictions_are_compared(store: ResultStore):
     last, best = predictions(np.zeros(20, bool)), predictions(np.ones(20, bool), "best_on_test")
     store.write(records[0], predictions=pd.concat([last, best]))
     store.write(records[1], predictions=last)
-    assert only_row(paired(records, PredictionCache(store.predictions)))["difference"] == 0
+    assert only_row(paired(Evidence(records, PredictionCache(store.predictions))))["difference"] == 0
 
 
 @pytest.mark.parametrize(
@@ -58,25 +55,25 @@ def test_pairs_that_cannot_be_tested_say_why(store: ResultStore, seed: int, imag
     records = [trained("plain"), trained("sef", seed)]
     fill(store, records[:1], 50)
     fill(store, records[1:], images)
-    table = paired(records, PredictionCache(store.predictions))
+    table = paired(Evidence(records, PredictionCache(store.predictions)))
     assert shown(table, "p McNemar (Holm)") == [DASH]
     assert reason in only_row(table)["reason"]
-    frame = missing(records, head_to_head.head_to_head(records), table).frame
-    assert only_row(table)["reason"] in frame[frame["value"] == "paired test"]["reason"].tolist()
+    rows = Tables(Evidence(records, PredictionCache(store.predictions)))["missing"].where(value="paired test").rows
+    assert only_row(table)["reason"] in [row["reason"] for row in rows]
 
 
 @pytest.mark.parametrize(
     "change", [{"dataset": "cars"}, {"backbone": "vgg16"}, {"protocol": "paper"}, {"recipe": {"epochs": 2}}]
 )
 def test_methods_under_different_conditions_are_not_paired(change: dict):
-    assert paired([trained("plain"), trained("sef", **change)], NOTHING_STORED).frame.empty
+    assert paired(Evidence([trained("plain"), trained("sef", **change)])).frame.empty
 
 
 def test_predictions_are_not_read_where_there_is_no_pair():
     def read(run_id: str) -> None:
         raise AssertionError(f"{run_id} was read")
 
-    assert paired([trained("plain", seed) for seed in range(3)], PredictionCache(read)).frame.empty
+    assert paired(Evidence([trained("plain", seed) for seed in range(3)], PredictionCache(read))).frame.empty
 
 
 def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
@@ -84,9 +81,9 @@ def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
     records = [trained(method, seed) for method in ("plain", "sef") for seed in range(2)]
     right = {("plain", 0): 90, ("sef", 0): 60, ("plain", 1): 61, ("sef", 1): 90}
     for record in records:
-        share = right[record.run["method"], record.run["seed"]]
+        share = right[record.run.method, record.run.seed]
         store.write(record, predictions=predictions(np.arange(100) < share))
-    row = only_row(paired(records, PredictionCache(store.predictions)))
+    row = only_row(paired(Evidence(records, PredictionCache(store.predictions))))
     assert (row["better"], row["p"]) == ("neither", 1)
     assert row["difference_low"] < 0 < row["difference_high"]
 
@@ -100,24 +97,24 @@ def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
         {"split_sha256": "other"},
     ],
 )
-def test_what_tells_two_arenas_apart_is_in_their_names(change: dict):
+def test_what_distinguishes_two_comparison_groups_is_in_their_names(change: dict):
     records = [trained("plain"), trained("sef", **change)]
-    assert paired(records, NOTHING_STORED).frame.empty
-    names = [str(arena) for arena in arenas(groups(records))]
+    assert paired(Evidence(records)).frame.empty
+    names = [str(shared) for shared in Evidence(records).comparisons]
     assert len(set(names)) == 2
     assert all(name.startswith("cub100, common recipe, resnet50, 448 px, epochs: 10, ") for name in names)
 
 
 def test_what_a_method_may_set_and_what_changes_no_result_keep_nobody_apart():
     recipe = {"lr_scale": {"head": 10.0}, "evaluate_every": 5, "clip_norm": None}
-    assert len(paired([trained("plain"), trained("sef", recipe=recipe)], NOTHING_STORED).frame) == 1
+    assert len(paired(Evidence([trained("plain"), trained("sef", recipe=recipe)])).frame) == 1
 
 
-def test_each_arena_is_corrected_for_its_own_pairs(store: ResultStore):
+def test_each_comparison_group_is_corrected_for_its_own_pairs(store: ResultStore):
     pair, three = ("plain", "sef"), ("plain", "sef", "dfl_cnn")
     records = [trained(method, dataset="cars") for method in pair] + [trained(method) for method in three]
     fill(store, records, 100)
-    frame = paired(records, PredictionCache(store.predictions)).frame
+    frame = paired(Evidence(records, PredictionCache(store.predictions))).frame
     assert frame.groupby("dataset")["family"].unique().map(list).to_dict() == {"cars": [1], "cub100": [3]}
     (row,) = frame[frame["dataset"] == "cars"].to_dict("records")
     assert row["p_holm"] == row["p"]
@@ -126,14 +123,14 @@ def test_each_arena_is_corrected_for_its_own_pairs(store: ResultStore):
 def test_with_one_seed_who_is_better_is_marked(store: ResultStore):
     records = [trained("plain"), trained("sef")]
     for record in records:
-        store.write(record, predictions=predictions(np.arange(100) < (90 if record.run["method"] == "sef" else 60)))
-    assert shown(paired(records, PredictionCache(store.predictions)), "better at 5 %") == ["sef (n=1)"]
+        store.write(record, predictions=predictions(np.arange(100) < (90 if record.run.method == "sef" else 60)))
+    assert shown(paired(Evidence(records, PredictionCache(store.predictions))), "better at 5 %") == ["sef (n=1)"]
 
 
 def test_both_tests_are_corrected_for_the_number_of_pairs(store: ResultStore):
     records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
     fill(store, records, 100)
-    frame = paired(records, PredictionCache(store.predictions)).frame
+    frame = paired(Evidence(records, PredictionCache(store.predictions))).frame
     for key in ("p", "p_bootstrap"):
         assert frame[f"{key}_holm"].tolist() == pytest.approx(holm(frame[key].tolist()))
 
@@ -142,14 +139,11 @@ def test_win_matrix_counts_wins_losses_and_what_is_open(store: ResultStore):
     records = [trained("plain"), trained("sef"), trained("dfl_cnn"), trained("ws_dan")]
     shares = {"plain": 60, "sef": 90, "dfl_cnn": 91}
     for record in records:
-        known = record.run["method"] in shares
-        table = predictions(np.arange(100) < shares[record.run["method"]]) if known else None
+        known = record.run.method in shares
+        table = predictions(np.arange(100) < shares[record.run.method]) if known else None
         store.write(record, predictions=table)
-    table = wins(paired(records, PredictionCache(store.predictions)))
-    counts = {
-        row["method"]: (row["wins"], row["losses"], row["open"], row["untested"])
-        for row in table.frame.to_dict("records")
-    }
+    table = wins(paired(Evidence(records, PredictionCache(store.predictions))))
+    counts = {row["method"]: (row["wins"], row["losses"], row["open"], row["untested"]) for row in table.rows}
     nothing = {"ws_dan": (0, 0, 0, 3)}
     assert counts == {"plain": (0, 2, 0, 1), "sef": (1, 0, 1, 1), "dfl_cnn": (1, 0, 1, 1)} | nothing
     methods = table.frame["method"].tolist()
@@ -161,6 +155,6 @@ def test_win_matrix_counts_wins_losses_and_what_is_open(store: ResultStore):
 def test_win_matrix_of_each_comparison_has_its_own_opponents(store: ResultStore):
     records = [trained(method, dataset=dataset) for method, dataset in (("a", "x"), ("b", "x"), ("a", "y"), ("c", "y"))]
     fill(store, records, 50)
-    parts = dict(sections(wins(paired(records, PredictionCache(store.predictions)))))
+    parts = dict(wins(paired(Evidence(records, PredictionCache(store.predictions)))).parts())
     headings = [[column.heading for column in part.columns] for part in parts.values()]
     assert [("b" in found, "c" in found) for found in headings] == [(True, False), (False, True)]

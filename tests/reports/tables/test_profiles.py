@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reports.evidence import Evidence
 from reports.render import markdown
 from reports.tables import profiles, regressions
 from results.record import Record
@@ -26,7 +27,7 @@ def repeats(*rates: float, noise: float = 0.05, **changes: Any) -> list[Record]:
 
 
 def row_of(table: Any, **wanted: Any) -> dict[str, Any]:
-    (row,) = table.where(**wanted).frame.to_dict("records")
+    (row,) = table.where(**wanted).rows
     return row
 
 
@@ -35,7 +36,7 @@ def verdict(before: list[Record], after: list[Record], mode: str = "inference") 
 
 
 def test_repeats_of_a_cell_are_one_row_with_their_spread() -> None:
-    row = row_of(profiles.profile(repeats(900, 1000, 1200)), mode="inference")
+    row = row_of(profiles.profile(Evidence(repeats(900, 1000, 1200))), mode="inference")
     assert row["images_per_s"] == 1000
     assert row["repeats"] == 3
     assert row["spread"] == pytest.approx(30)
@@ -44,36 +45,36 @@ def test_repeats_of_a_cell_are_one_row_with_their_spread() -> None:
 
 
 def test_one_measurement_has_no_spread() -> None:
-    assert profiles.profile(repeats(900)).frame["spread"].isna().all()
+    assert profiles.profile(Evidence(repeats(900))).frame["spread"].isna().all()
 
 
 def test_cells_of_the_same_name_say_in_which_settings_they_differ() -> None:
-    frame = profiles.profile([*repeats(900, classes=20), *repeats(800, classes=200)]).frame
+    frame = profiles.profile(Evidence([*repeats(900, classes=20), *repeats(800, classes=200)])).frame
     assert set(frame["settings"]) == {"classes=20", "classes=200"}
-    assert set(profiles.profile(repeats(900, classes=20)).frame["settings"]) == {""}
+    assert set(profiles.profile(Evidence(repeats(900, classes=20))).frame["settings"]) == {""}
 
 
 def test_what_can_not_be_compared_is_said() -> None:
     before, after = repeats(1000), repeats(900)
     assert regressions.alone(before, after) == []
-    gone = failed("plain", job="profile", id="plain-broken")
+    gone = profiled("plain", status="failed", speed={}, id="plain-broken")
     assert regressions.alone([*before, *repeats(5, batch_size=8)], [*after, gone]) == [
-        "2 cells are only before and not compared",
+        "2 measurements are only before and not compared",
         "failed after: plain-broken",
     ]
 
 
 def test_extras_make_no_other_cell_but_the_precision_does() -> None:
     records = [*repeats(900), *repeats(1000, extras=["breakdown"], memory_limit=5)]
-    assert len(profiles.profile(records).frame) == 2
-    assert len(profiles.profile([*records, *repeats(500, precision="fp32")]).frame) == 4
+    assert len(profiles.profile(Evidence(records)).frame) == 2
+    assert len(profiles.profile(Evidence([*records, *repeats(500, precision="fp32")])).frame) == 4
 
 
 def test_memory_that_did_not_suffice_is_shown_as_a_bound() -> None:
     (record,) = repeats(900)
     record.exceeded["train"] = 139 * 2**30
     del record.speed["train"]
-    table = profiles.profile([record])
+    table = profiles.profile(Evidence([record]))
     (memory,) = [column for column in table.columns if column.heading == "memory, GiB"]
     assert memory.show(row_of(table, mode="train")) == "> 139.00"
     assert memory.show(row_of(table, mode="inference")) == "8.00"
@@ -82,35 +83,35 @@ def test_memory_that_did_not_suffice_is_shown_as_a_bound() -> None:
 def test_the_largest_share_tells_what_a_step_is_bound_by() -> None:
     (record,) = repeats(900)
     record.speed["train"].shares = {"arithmetic": 0.2, "memory": 0.62, "launches": 0.1}
-    assert row_of(profiles.profile([record]), mode="train")["bound"] == "memory, 62 %"
+    assert row_of(profiles.profile(Evidence([record])), mode="train")["bound"] == "memory, 62 %"
     record.speed["train"].shares = {"arithmetic": 0.2, "memory": 0.26, "launches": 0.1}
-    assert row_of(profiles.profile([record]), mode="train")["bound"] == "none (memory 26 %)"
+    assert row_of(profiles.profile(Evidence([record])), mode="train")["bound"] == "none (memory 26 %)"
     record.speed["train"].shares = {"arithmetic": 0.2}  # compiled: what else it waits for is not known
-    assert row_of(profiles.profile([record]), mode="train")["bound"] is None
+    assert row_of(profiles.profile(Evidence([record])), mode="train")["bound"] is None
 
 
 def test_a_sweep_tells_how_near_each_batch_comes_to_the_best() -> None:
     records = [profiled("plain", rate, batch) for rate, batch in ((500, 8), (900, 64), (1000, 256))]
-    frame = profiles.profile(records).where(mode="inference").frame
+    frame = profiles.profile(Evidence(records)).where(mode="inference").frame
     assert dict(zip(frame["batch_size"], frame["of_best"], strict=True)) == {8: 50, 64: 90, 256: 100}
-    assert profiles.profile(records[:1]).frame["of_best"].isna().all()
+    assert profiles.profile(Evidence(records[:1])).frame["of_best"].isna().all()
 
 
 def test_a_table_without_repeats_or_a_sweep_has_no_column_for_them() -> None:
-    alone = markdown.terminal(profiles.profile(repeats(900)))
+    alone = markdown.terminal(profiles.profile(Evidence(repeats(900))))
     assert "best" not in alone
     assert "spread" not in alone
-    assert "spread" in markdown.terminal(profiles.profile(repeats(900, 1000)))
+    assert "spread" in markdown.terminal(profiles.profile(Evidence(repeats(900, 1000))))
     sweep = [profiled("plain", rate, batch) for rate, batch in ((500, 8), (1000, 256))]
-    assert "best" in markdown.terminal(profiles.profile(sweep)).splitlines()[1]
+    assert "best" in markdown.terminal(profiles.profile(Evidence(sweep))).splitlines()[1]
 
 
 def test_a_method_is_told_in_shares_of_the_plain_backbone_of_the_same_cell() -> None:
     records = [profiled("plain", 1000, 64), profiled("sef", 800, 64), profiled("sef", 500, 8)]
-    frame = profiles.profile(records).where(mode="inference").frame.set_index(["method", "batch_size"])
+    frame = profiles.profile(Evidence(records)).where(mode="inference").frame.set_index(["method", "batch_size"])
     assert frame["of_plain"]["sef", 64] == pytest.approx(80)
     assert frame["of_plain"].drop(("sef", 64)).isna().all()
-    assert "of plain" not in markdown.terminal(profiles.profile(records[::2]))
+    assert "of plain" not in markdown.terminal(profiles.profile(Evidence(records[::2])))
 
 
 def test_a_share_of_plain_is_marked_where_the_ranges_meet_or_a_rate_was_measured_once() -> None:
@@ -118,16 +119,16 @@ def test_a_share_of_plain_is_marked_where_the_ranges_meet_or_a_rate_was_measured
     rates = {"plain": 1000, "sef": 900, "dfl_cnn": 800}
     twice = [profiled(method, rate, id=f"{method}-{n}", repeat=n) for method, rate in rates.items() for n in (0, 1)]
     for records, dfl_cnn in ((twice, "80"), (twice[:-1], "≈ 80")):
-        table = profiles.profile(records)
+        table = profiles.profile(Evidence(records))
         (column,) = [column for column in table.columns if column.heading == "of plain, %"]
-        rows = table.where(mode="inference").frame.to_dict("records")
+        rows = table.where(mode="inference").rows
         assert {row["method"]: column.show(row) for row in rows} == {"plain": "", "sef": "≈ 90", "dfl_cnn": dfl_cnn}
 
 
 def test_rates_with_other_images_are_another_cell() -> None:
-    images = {"dataset": "cub100", "feed": "resident"}
+    images = {"dataset": "cub100", "feed": "resident", "stored_size": 512}
     both = [*repeats(900, input=images), *repeats(800, input=images | {"dataset": "synthetic"})]
-    frame = profiles.profile(both).where(mode="train").frame
+    frame = profiles.profile(Evidence(both)).where(mode="train").frame
     assert dict(zip(frame["settings"], frame["images_per_s"], strict=True)) == {
         "input=cub100, resident": pytest.approx(270),
         "input=synthetic, resident": pytest.approx(240),
@@ -136,10 +137,10 @@ def test_rates_with_other_images_are_another_cell() -> None:
 
 def test_what_held_a_rate_down_is_said() -> None:
     (record,) = repeats(900, hardware={"name": "NVIDIA H200", "device": "cuda", "cores": 2})
-    assert profiles.profile([record]).frame["conditions"].isna().all()
+    assert profiles.profile(Evidence([record])).frame["conditions"].isna().all()
     record.state = {"before": {"load": 3.5}, "train": {"throttled": ["power cap"]}}
     record.speed["inference"].steady = False
-    table = profiles.profile([record])
+    table = profiles.profile(Evidence([record]))
     assert row_of(table, mode="train")["conditions"] == "clocks: power cap, more work than cores"
     assert row_of(table, mode="inference")["conditions"] == "more work than cores, never steady"
 
@@ -148,11 +149,11 @@ def test_parts_and_operations_have_a_row_each_costliest_first() -> None:
     (record,) = repeats(900)
     record.speed["train"].breakdown = {"backbone": 10.0, "backward": 30.0}
     record.speed["train"].operations = [Operation(name="convolution", milliseconds=4.0, share=0.5, calls=53)]
-    parts = profiles.parts([record]).frame
+    parts = profiles.parts(Evidence([record])).frame
     assert list(parts["part"]) == ["backward", "backbone"]
     assert list(parts["share"]) == [75, 25]
-    assert list(profiles.operations([record]).frame["share"]) == [50]
-    assert profiles.parts(repeats(900)).frame.empty
+    assert list(profiles.operations(Evidence([record])).frame["share"]) == [50]
+    assert profiles.parts(Evidence(repeats(900))).frame.empty
 
 
 def test_slower_means_that_the_ranges_do_not_meet() -> None:
@@ -192,8 +193,7 @@ def test_only_the_same_cell_on_the_same_device_is_compared() -> None:
     assert regressions.worse(regressions.regressions(before, [])) == 0
 
 
-def test_records_from_before_compiling_was_a_setting_are_still_compared() -> None:
-    new = repeats(850, compile=False, optimizer="sgd", extras=[], repeats=1)
-    assert regressions.regressions(repeats(1000), new[:1]).frame.empty  # `repeats` is no setting
-    del new[0].run["repeats"]
-    assert verdict(repeats(1000), new) == regressions.SLOWER
+def test_measurements_of_other_rules_are_a_row_of_their_own_but_compared_before_and_after() -> None:
+    old = [record.model_copy(update={"hash": "by other rules"}) for record in repeats(1000)]
+    assert set(profiles.profile(Evidence([*old, *repeats(850)])).frame["settings"]) == {"rules=other", "rules=today's"}
+    assert verdict(old, repeats(850)) == regressions.SLOWER

@@ -1,0 +1,77 @@
+"""What tables of accuracies share: the columns that name an experiment, and its accuracy over seeds.
+
+Accuracies and their spreads are in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from reports import cell_format
+from reports.cell_format import percent
+from reports.evidence import Evidence
+from reports.groups import Group
+from reports.predictions import Predictions
+from reports.statistics import Interval, bootstrap, over_seeds
+from results.record import SELECTIONS, Selection
+
+HEADLINE: Selection = "last"
+NAMES = (
+    cell_format.text("method", compact=True),
+    cell_format.text("variant", compact=True),
+    cell_format.text("backbone", compact=True),
+    cell_format.printed(cell_format.text("pretrained")),
+    cell_format.size("input", "px", compact=True),
+    cell_format.text("settings", compact=True),
+)
+ACCURACIES = (
+    cell_format.headline(cell_format.estimate("last_top1", "top-1 last epoch, %", compact=True)),
+    cell_format.printed(cell_format.interval("last_top1", "95 % interval")),
+    cell_format.estimate("validation_top1", "validation-selected, %", compact=True),
+    cell_format.estimate("best_on_test_top1", "best on test, %", compact=True),
+)
+INTERVAL_NOTE = (
+    "The 95 % interval is for other test images and other seeds (bootstrap over both); where predictions are not "
+    "stored it is for other seeds on these images (Student-t, marked “seeds”); one seed has none."
+)
+
+
+def accuracies(group: Group, evidence: Evidence) -> dict[str, Any]:
+    """The three accuracies over the group's seeds: mean, spread, interval and number, and what the headline's interval
+    is over: images and seeds where predictions are stored, else seeds alone."""
+    values: dict[str, Any] = {}
+    for selection in SELECTIONS:
+        values |= estimate(f"{selection}_top1", [percent(metrics.top1) for metrics in group.metrics(selection)])
+    values["last_top1_over"] = None if values["last_top1_low"] is None else cell_format.SEEDS_ALONE
+    return values | _bootstrapped(values["last_top1_n"], evidence.predictions.of(group))
+
+
+def estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:
+    """The columns that show a value over seeds: mean, spread, interval, number."""
+    summary = over_seeds([percent for percent in percents if percent is not None])
+    spread = {f"{name}_{key}": getattr(summary, key) for key in ("sd", "n")}
+    # Student's interval of few seeds is so wide that it would leave the scale.
+    low, high = (None if end is None else min(max(end, 0.0), 100.0) for end in (summary.low, summary.high))
+    return {name: summary.mean, f"{name}_low": low, f"{name}_high": high} | spread
+
+
+def _bootstrapped(count: int, predictions: Predictions) -> dict[str, Any]:
+    """Intervals of the headline: of the method if there are several seeds, and of these very models."""
+    found: dict[str, Any] = {f"last_top1_images_{end}": None for end in ("low", "high")}
+    if predictions.images is None or len(predictions.seeds) != count:
+        return found
+    draws = predictions.draws(predictions.seeds)
+    top1 = predictions.right(predictions.seeds).mean(axis=0)
+    found |= _ends("last_top1_images", bootstrap(top1.mean(keepdims=True), draws.mean(axis=1, keepdims=True)))
+    over_both = bootstrap(top1, draws) if count > 1 else None
+    if over_both:
+        found |= _ends("last_top1", over_both) | {"last_top1_over": "images and seeds"}
+    return found
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    """The interval's columns, in percent and within the scale."""
+    ends = (interval.low, interval.high) if interval else (None, None)
+    low, high = (None if end is None else min(max(100 * end, 0.0), 100.0) for end in ends)
+    return {f"{name}_low": low, f"{name}_high": high}
