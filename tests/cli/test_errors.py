@@ -45,18 +45,20 @@ def written(folder: Path, text: str) -> str:
     return str(folder / "mine.yaml")
 
 
-def test_of_many_names_the_nearest_few_are_told() -> None:
+def test_of_many_names_only_the_nearest_few_are_listed() -> None:
     assert suggest("zzz", IDS).endswith("and 37 more")
     assert suggest("zzz", ["a", "b"]) == "there are: a, b"
     assert suggest(IDS[3].replace("seed3", "sed3"), IDS) == f"did you mean {IDS[3]!r}?"
 
 
-def test_a_beginning_that_many_runs_share_lists_a_few(many: ResultStore) -> None:
+def test_an_ambiguous_beginning_of_an_id_lists_a_few_runs(many: ResultStore) -> None:
     with pytest.raises(UserError, match=r"begins the ids of 14 Runs: .* and 2 more"):
         find_run(many, "plain")
 
 
-def test_a_run_that_is_not_there_is_not_looked_at(many: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_attention_of_an_unknown_run_is_refused_before_anything_is_printed(
+    many: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = StringIO()
     monkeypatch.setattr(terminal, "console", Console(file=said))
     with pytest.raises(UserError, match="there is no Run 'nosuch'"):
@@ -81,7 +83,7 @@ def test_a_run_that_is_not_there_is_not_looked_at(many: ResultStore, monkeypatch
     ],
     ids=str,
 )
-def test_a_fault_of_a_suite_is_told_as_it_is_written(text: str, said: str, tmp_path: Path) -> None:
+def test_a_fault_of_a_suite_is_named_as_it_is_written(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said):
         suite.load(written(tmp_path, text))
 
@@ -127,6 +129,6 @@ def test_a_folder_of_two_methods_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         method_checks.constructor_options("plain")
 
 
-def test_what_can_be_opened_is_told_beside_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_dataset_lists_the_nearest_and_all_that_can_be_opened(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"did you mean 'synthetic'\? \(what can be opened: synthetic\)$"):
         open_dataset("synthetik", tmp_path)

@@ -301,7 +301,7 @@ def test_one_subset_is_asked_for_by_name() -> None:
     assert (choice.name, choice.options) == ("webfg_496", {"subset": "bird"})
     with pytest.raises(ValidationError, match=r"no subset 'brid'; it has bird, aircraft, car"):
         DatasetChoice.model_validate({"name": "webfg_496:brid"})
-    with pytest.raises(ValidationError, match="it is one whole"):
+    with pytest.raises(ValidationError, match="it has none"):
         DatasetChoice.model_validate({"name": "nabirds:bird"})
 
 
