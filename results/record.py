@@ -45,7 +45,7 @@ class Metrics(RecordModel):
 class Record(RecordModel):
     """One Run: its settings, what became of it, and where the numbers come from."""
 
-    schema_version: int = SCHEMA
+    schema_version: int = Field(SCHEMA, le=SCHEMA)
     id: str
     """Folder name: readable parts and the first digits of `hash`."""
     hash: str

@@ -1,12 +1,17 @@
-"""The store of results by itself: files are written whole or not at all, and what can't be read is named."""
+"""Files of results are written whole or not at all, and a record that can't be used is named."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from results.store import ResultsError, ResultStore, write_whole
+from reports.report import write_report
+from results.errors import OtherSettingsError, ResultsError
+from results.record import SCHEMA, Record
+from results.store import ResultStore, write_whole
+from tests.helpers.fake_results import trained
 
 
 def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,4 +38,42 @@ def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pyte
 def test_a_record_that_cannot_be_read_is_named(text: str, what: str, store: ResultStore) -> None:
     (store.folder("broken") / "record.json").write_text(text, encoding="utf-8")
     with pytest.raises(ResultsError, match=f"{what}; move the folder broken away"):
+        store.records()
+
+
+def rewrite(store: ResultStore, record: Record, **values: object) -> None:
+    """Stores the record with other values in its file."""
+    store.write(record)
+    path = store.root / record.id / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+def test_a_record_keeps_its_settings_whole_and_gives_new_ones_their_defaults(store: ResultStore) -> None:
+    record = trained("plain")
+    stored = record.run.model_dump(mode="json")
+    assert record.model_dump(mode="json", exclude_none=True)["run"] == stored
+    del stored["revision"]  # as in records from before it was a setting
+    rewrite(store, record, run=stored)
+    (read,) = store.records()
+    assert read == record
+    assert read.current
+
+
+def test_a_record_of_settings_that_are_not_known_is_named_and_keeps_no_other_from_being_read(
+    store: ResultStore, tmp_path: Path
+) -> None:
+    foreign, record = trained("plain"), trained("sef")
+    store.write(record)
+    rewrite(store, foreign, run=foreign.run.model_dump(mode="json") | {"colour": "red"})
+    with pytest.raises(OtherSettingsError, match=r"does not know \(colour: .*commit abc1234.*move the folder"):
+        store.read(foreign.id)
+    report = write_report(store, tmp_path / "report", "x")
+    assert [row["run"] for row in report.tables["runs"].rows] == [record.id]
+    (row,) = report.tables["missing"].where(where=foreign.id).rows
+    assert "colour" in row["reason"]
+
+
+def test_a_record_of_a_newer_form_is_refused_with_what_to_do(store: ResultStore) -> None:
+    rewrite(store, trained("plain"), schema_version=SCHEMA + 1)
+    with pytest.raises(ResultsError, match=r"newer fgbench .*update this checkout"):
         store.records()
