@@ -266,7 +266,7 @@ def test_tables_and_figures_without_a_chapter_are_shown_too():
 
 def test_a_table_of_another_kind_is_rendered(store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     column = Column("what", lambda row: str(row["x"]), align="left", naming=True)
-    table = Table("odd", "Odd ones", pd.DataFrame({"x": ["<i>odd</i>"]}), (column,))
+    table = Table("odd", "Odd ones", [{"x": "<i>odd</i>"}], (column,))
     build = reporting.build_tables
     monkeypatch.setattr(reporting, "build_tables", lambda *given: build(*given) | {"odd": table})
     page = PageReader(write_report(store, tmp_path, "x").html)
