@@ -15,6 +15,8 @@ from results.augmentation import Augment
 RULES = 2
 """Version of the protocol's meaning. Raised when the same settings come to give another result with every method, as
 they do when a default is changed; part of every hash. Where one method alone is concerned: its `revision`."""
+MIXING_RULES = 2
+"""The same for Runs with mixup or CutMix alone: 1 drew a share for each image, 2 draws one for each batch."""
 
 
 FeedMode = Literal["auto", "resident", "pinned", "mapped", "streamed"]
@@ -161,6 +163,11 @@ class Run(RunSettings):
     revision: PositiveInt = 1
     """Of the method's code, as in its `recipe.yaml`: raised when the same settings come to give another result."""
     seed: NonNegativeInt
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        mixing = {"mixing_rules": MIXING_RULES} if self.recipe.augment.mixing.active else {}
+        return {**super().settings, **mixing}
 
     @property
     def replicate(self) -> int:

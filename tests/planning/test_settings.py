@@ -32,6 +32,14 @@ def test_equal_settings_have_equal_hashes_in_every_process() -> None:
     assert fixed.hash[:16] == FIXED_HASH, "a change of the hash orphans every stored result: raise RULES on purpose"
 
 
+def test_a_run_with_mixing_is_not_the_one_that_drew_a_share_per_image() -> None:
+    mixed = FIXED_RECIPE | {"augment": {"mixing": {"mixup": 0.2}}}
+    run = a_run(recipe=Recipe.model_validate(mixed))
+    assert run.hash[:16] != MIXED_PER_IMAGE_HASH
+    off = FIXED_RECIPE | {"augment": {"mixing": {"mixup": 0.2, "probability": 0}}}
+    assert "mixing_rules" not in a_run(recipe=Recipe.model_validate(off)).settings
+
+
 FIXED_RECIPE = {
     "image_size": 64,
     "stored_size": 64,
@@ -40,6 +48,7 @@ FIXED_RECIPE = {
     "optimizer": {"lr": 0.1},
 }
 FIXED_HASH = "1b5c514a46ecc439"
+MIXED_PER_IMAGE_HASH = "a77bb5b3ecbf5cd7"
 
 
 class LaterRecipe(Recipe):
