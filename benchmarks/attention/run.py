@@ -15,7 +15,7 @@ from benchmarks.attention.measures import MEASURES
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.training.device import numerics
-from benchmarks.training.inference import load_trained
+from benchmarks.training.trained_run import load_trained
 from results.localisation import Localisation
 from results.store import WEIGHTS, ResultStore, run_folder
 

@@ -40,7 +40,7 @@ def publish(
     """Copy finished Runs, without their weights, to results/reference/, which is committed."""
     from benchmarks.environment import Environment, choose_device
     from benchmarks.planning import expand, reference_runs
-    from benchmarks.training.inference import find_run
+    from benchmarks.training.trained_run import find_run
     from results.store import ResultStore
 
     store = ResultStore(results)
@@ -62,7 +62,7 @@ def predict(
 ) -> None:
     """Classify images with a trained Run."""
     from benchmarks.environment import choose_device
-    from benchmarks.training.inference import predict as predict_images
+    from benchmarks.training.trained_run import predict as predict_images
     from results.store import ResultStore
 
     predictions = predict_images(ResultStore(results), run_id, images, choose_device(device), top)
@@ -92,7 +92,7 @@ def attention(
     """Measure where trained Runs look, against annotated boxes and parts, and draw galleries."""
     from benchmarks.attention.run import measure_attention, score_rows, unmeasured
     from benchmarks.environment import Environment, choose_device
-    from benchmarks.training.inference import find_run
+    from benchmarks.training.trained_run import find_run
     from results.store import ResultStore
 
     store, environment = ResultStore(results), Environment(data_root, None, choose_device(device))

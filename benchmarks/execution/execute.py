@@ -223,7 +223,7 @@ class PlanExecutor:
                 return Attempt(record, False)
             record = blank(case, torch.device(self.environment.device))
             if of_memory and isinstance(case, ProfileRun):  # running out of memory is a result of a measurement
-                measure.killed(case, record)
+                measure.record_out_of_memory(case, record)
             else:
                 record.status, record.error = "failed", str(death)
             self.store.write(record)

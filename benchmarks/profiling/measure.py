@@ -57,7 +57,7 @@ def measure(run: ProfileRun, record: Record, environment: Environment, folder: P
         _find_largest_batches(run, record, free)
 
 
-def killed(run: ProfileRun, record: Record) -> None:
+def record_out_of_memory(run: ProfileRun, record: Record) -> None:
     """Records that the measuring process died for lack of memory. The mode is unknown and no measurement is left, so
     both modes count as too large."""
     free = memory.available(torch.device("cpu"), run.memory_limit if run.device == "cpu" else None)

@@ -13,8 +13,8 @@ from reports.tables.head_to_head import head_to_head
 from reports.tables.localisation import localisation, part_hits
 from reports.tables.missing import missing
 from reports.tables.paired import paired
-from reports.tables.provenance import provenance, runs
 from reports.tables.published import published
+from reports.tables.runs import provenance, runs
 from reports.tables.subset_means import averages
 from reports.tables.win_matrix import wins
 

@@ -22,7 +22,7 @@ from benchmarks.execution import cluster
 from benchmarks.execution.cluster_jobs import FOLDER
 from benchmarks.execution.worker import blank
 from benchmarks.planning import method_checks, suite
-from benchmarks.training.inference import find_run
+from benchmarks.training.trained_run import find_run
 from datasets import DatasetError, open_dataset
 from results.names import suggest
 from results.store import ResultsError, ResultStore

@@ -20,9 +20,9 @@ from benchmarks.planning import expand
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
 from benchmarks.training import checkpoint
-from benchmarks.training.inference import predict
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.train import Diverged, Trainer
+from benchmarks.training.trained_run import predict
 from methods.plain.model import Plain
 from results.record import Record
 from results.settings import AnyRun, Run

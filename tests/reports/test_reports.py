@@ -12,8 +12,8 @@ from reports.groups import groups
 from reports.predictions import PredictionCache
 from reports.tables import profiles
 from reports.tables.head_to_head import head_to_head
-from reports.tables.provenance import provenance, runs
 from reports.tables.published import published
+from reports.tables.runs import provenance, runs
 from reports.tables.table_registry import Tables
 from results.record import Record
 from results.store import ResultStore

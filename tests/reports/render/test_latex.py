@@ -15,8 +15,8 @@ from reports.render.latex import latex, latex_text, tabular
 from reports.tables.head_to_head import head_to_head
 from reports.tables.paired import paired
 from reports.tables.profiles import profile
-from reports.tables.provenance import runs
 from reports.tables.published import published
+from reports.tables.runs import runs
 from reports.tables.win_matrix import wins
 from tests.helpers.fake_results import profiled, trained
 

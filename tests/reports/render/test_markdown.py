@@ -12,8 +12,8 @@ from reports.groups import groups, hardware_name, labels
 from reports.render import markdown
 from reports.report import terminal_tables, write_report
 from reports.tables.head_to_head import head_to_head
-from reports.tables.provenance import runs
 from reports.tables.published import published
+from reports.tables.runs import runs
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
 

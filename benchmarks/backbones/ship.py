@@ -1,6 +1,6 @@
 """Turns a finished Run of `plain` into a weight file that comes with the project.
 
-`python run_all.py run pretrain`, then `python -m benchmarks.cli.ship_backbone RUN NAME` writes
+`python run_all.py run pretrain`, then `python -m benchmarks.backbones.ship RUN NAME` writes
 `methods/weights/NAME.safetensors`: the backbone's parameters in half precision under timm's names, with their origin.
 """
 
@@ -13,7 +13,7 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.training.inference import find_run
+from benchmarks.training.trained_run import find_run
 from methods.backbones import SHIPPED_WEIGHTS
 from results.settings import Run
 from results.store import WEIGHTS, ResultStore, run_folder, write_whole

@@ -1,4 +1,4 @@
-"""Every Run, and where the numbers come from: code, versions, hardware, splits and weight files."""
+"""Every Run with its accuracies, and provenance: code, versions, hardware, splits and weight files."""
 
 from __future__ import annotations
 
