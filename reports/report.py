@@ -40,7 +40,7 @@ def write_report(
 ) -> Report:
     """Writes the report on `records` (default: all of the store) into `folder`, which is made if need be.
 
-    Raises `results.store.ResultsError` if a record can't be read or a file can't be written. A history or predictions
+    Raises `results.errors.ResultsError` if a record can't be read or a file can't be written. A history or predictions
     that can't be read are missing, and so are Runs with settings that this version does not know: the table of what is
     missing names them.
     """

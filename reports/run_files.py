@@ -8,8 +8,9 @@ from functools import partial
 import pandas as pd
 
 from reports.predictions import COLUMNS, PredictionCache
+from results.errors import ResultsError
 from results.record import Record
-from results.store import HISTORY, PREDICTIONS, ResultsError, ResultStore
+from results.store import HISTORY, PREDICTIONS, ResultStore
 
 
 class RunFiles:

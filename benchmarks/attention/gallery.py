@@ -45,7 +45,7 @@ def write_galleries(
 
     `predictions`: a row per test image with `prediction` and `confidence`, in the order of the test rows. Shows up to
     `images` right and as many wrong ones, chosen by the hash of their paths: nobody selects them, and all methods show
-    nearly the same ones. Raises `results.store.ResultsError` if a file can't be written.
+    nearly the same ones. Raises `results.errors.ResultsError` if a file can't be written.
     """
     right = (predictions["prediction"] == predictions["label"]).to_numpy()
     order = _order([evaluator.dataset.paths[row] for row in evaluator.splits["test"]])

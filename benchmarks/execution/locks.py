@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from results.store import ResultsError
+from results.errors import ResultsError
 
 FILE = ".lock"
 

@@ -10,8 +10,9 @@ from typing import Any
 from benchmarks.execution import cluster_jobs, heartbeat
 from benchmarks.execution.display import format_time_left
 from benchmarks.execution.heartbeat import Heartbeat
+from results.errors import ResultsError
 from results.record import Record
-from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultsError, ResultStore
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultStore
 
 ORDER = ("running", "waiting", "interrupted", "failed", "unreadable", "done")
 

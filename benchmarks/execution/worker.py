@@ -26,9 +26,10 @@ from benchmarks.training.build_method import state_on_cpu
 from benchmarks.training.evaluate import metrics, prediction_table
 from benchmarks.training.listener import Listener
 from benchmarks.training.train import Trainer
+from results.errors import ResultsError
 from results.record import SELECTIONS, Record
 from results.settings import AnyRun, ProfileRun, Run
-from results.store import WEIGHTS, ResultsError, ResultStore, write_whole
+from results.store import WEIGHTS, ResultStore, write_whole
 
 PROFILE_WORK = 4000.0
 """Work of a profile Run in trained images, for estimates of the time left: a guess, it takes some 15 seconds."""

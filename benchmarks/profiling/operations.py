@@ -71,7 +71,7 @@ CALLERS = (
 def costliest(step: Callable[[], object], device: torch.device, trace: Path | None = None) -> list[Operation]:
     """The operations in which a step spends most time; `trace`: where to write the whole trace.
 
-    Raises `results.store.ResultsError` if the trace can't be written.
+    Raises `results.errors.ResultsError` if the trace can't be written.
     """
     cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]

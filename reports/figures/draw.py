@@ -29,7 +29,7 @@ def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[SavedF
     """Draws and saves the figures that show something; by kind, in the order given.
 
     A figure that an earlier call drew into `folder` from the same data and code is kept. Raises
-    `results.store.ResultsError`.
+    `results.errors.ResultsError`.
     """
     stem_of, code = _stems(), _code()
     tasks = [(drawing, stem_of(f"{drawing.kind} {drawing.heading}")) for drawing in drawings]

@@ -67,7 +67,7 @@ class PageTable:
 def write_page(report: Report, evidence: Evidence, files: RunFiles) -> None:
     """Writes the report to `report.html`, whole or not at all; the same records give the same bytes.
 
-    Figures are taken from the files that `report.figures` names. Raises `results.store.ResultsError`.
+    Figures are taken from the files that `report.figures` names. Raises `results.errors.ResultsError`.
     """
     html = render(report, evidence, files)
     write_whole(report.html, lambda file: file.write_text(html, encoding="utf-8"))

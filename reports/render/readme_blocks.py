@@ -85,7 +85,7 @@ def render_readme(readme: Path, store: ResultStore) -> str:
 
 
 def write_readme(readme: Path, store: ResultStore) -> None:
-    """Writes the rendered text to the file. Raises as `render_readme`, and `results.store.ResultsError`."""
+    """Writes the rendered text to the file. Raises as `render_readme`, and `results.errors.ResultsError`."""
     text = render_readme(readme, store)
     write_whole(readme, lambda file: file.write_text(text, encoding="utf-8"))
 

@@ -24,8 +24,9 @@ from benchmarks.execution.worker import blank
 from benchmarks.planning import method_checks, suite
 from benchmarks.training.trained_run import find_run
 from datasets import DatasetError, open_dataset
+from results.errors import ResultsError
 from results.names import suggest
-from results.store import ResultsError, ResultStore
+from results.store import ResultStore
 from tests.helpers.small_training import small_run
 
 IDS = [f"plain-paper-cub100-resnet50-seed{seed}-abcdef" for seed in range(40)]

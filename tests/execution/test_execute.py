@@ -24,9 +24,10 @@ from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.train import Diverged, Trainer
 from benchmarks.training.trained_run import predict
 from methods.plain.model import Plain
+from results.errors import ResultsError
 from results.record import Record
 from results.settings import AnyRun, Run
-from results.store import CHECKPOINT, WEIGHTS, ResultsError, ResultStore, write_whole
+from results.store import CHECKPOINT, WEIGHTS, ResultStore, write_whole
 
 SMALL = {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32}
 RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}

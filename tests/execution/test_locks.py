@@ -21,9 +21,10 @@ from benchmarks.execution import cluster_jobs, execute, heartbeat, locks, worker
 from benchmarks.planning import expand
 from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Listener
+from results.errors import ResultsError
 from results.record import Record
 from results.settings import AnyRun
-from results.store import ResultsError, ResultStore
+from results.store import ResultStore
 
 CPU = torch.device("cpu")
 FORK = multiprocessing.get_context("fork")

@@ -11,7 +11,8 @@ from reports.contents import Report
 from reports.evidence import Evidence
 from reports.report import terminal_tables, write_report
 from reports.tables.table_registry import build_tables
-from results.store import ResultsError, ResultStore
+from results.errors import ResultsError
+from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
 
 

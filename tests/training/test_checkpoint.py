@@ -13,7 +13,8 @@ from benchmarks.errors import UserError
 from benchmarks.training import checkpoint
 from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
-from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultsError
+from results.errors import ResultsError
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT
 from tests.helpers.small_training import Interrupts, equal, interrupted_after_the_epochs, outcome, small_run, train
 
 RUN = small_run()

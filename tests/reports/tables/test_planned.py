@@ -13,7 +13,8 @@ from benchmarks.planning.expand import NO_CHANGES
 from reports.render import markdown
 from reports.render.readme_blocks import check_readme, write_readme
 from reports.tables.missing import fitting, gaps, planned
-from results.store import REFERENCE, ResultsError, ResultStore
+from results.errors import ResultsError
+from results.store import REFERENCE, ResultStore
 from tests.helpers.fake_results import HOSTILE
 
 ROOT = Path(__file__).parents[3]
