@@ -128,7 +128,7 @@ def _report_plan(plan: FinishedPlan) -> None:
 
 def _compare(folders: TwoMeasurements) -> None:
     from reports.render import markdown
-    from reports.tables.regressions import alone, regressions, worse
+    from reports.tables.regressions import not_compared, regressions, worse
     from results.store import ResultStore
 
     both = ResultStore(folders.before).records(), ResultStore(folders.after).records()
@@ -137,7 +137,7 @@ def _compare(folders: TwoMeasurements) -> None:
         raise UserError(
             f"{folders.before} and {folders.after} have no profile Run of the same cell on the same device in common"
         )
-    lines([markdown.terminal(table), *alone(*both)])
+    lines([markdown.terminal(table), *not_compared(*both)])
     if worse(table):
         line(f"{worse(table)} of {len(table.frame)} cells became slower or no longer fit", style="red")
         raise typer.Exit(1)

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 DASH = "–"
-"""A value that is not there; the table of missing values says why."""
+"""A missing value; the table of missing values gives the reason."""
 GIB = 2.0**30
 """Bytes."""
 NEITHER = "neither"
-"""Who is better where no difference is shown."""
+"""The better one of a pair without a proven difference."""
 STEADY = 1.1
-"""Highest over lowest rate from which a rate is told with its range: the host had other work."""
+"""Highest over lowest rate above which a rate is shown with its range: the host had other work."""
 SEEDS_ALONE = "seeds alone"
-"""What an interval is over that knows no images."""
+"""What an interval is over if predictions are not stored."""
 
 Row = Mapping[str, Any]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -39,8 +39,8 @@ class Column:
     headline: bool = False
     """Whether the table is about it, so that it stays where no row has a value."""
 
-    def says(self, cells: Iterable[str]) -> bool:
-        """Whether it belongs into a table with these cells: a column of blanks and dashes takes room alone."""
+    def is_shown(self, cells: Iterable[str]) -> bool:
+        """Whether a table with these cells shows the column: one of blanks and dashes only takes up room."""
         cells = list(cells)
         return any(cell not in {"", DASH} for cell in cells) or (self.headline and any(cells))
 
@@ -66,7 +66,7 @@ def absent(value: object) -> bool:
 
 
 def percent(share: float | None) -> float | None:
-    """A share of 1 as tables hold it; nothing stays nothing."""
+    """A share of 1 in percent, as tables hold it; None stays None."""
     return None if share is None else 100 * share
 
 
@@ -76,7 +76,7 @@ def text(key: str, heading: str | None = None, compact: bool = False) -> Column:
 
 
 def words(key: str, heading: str | None = None, compact: bool = False) -> Column:
-    """Words that are said in every row, be they alike."""
+    """Text that is shown even if it is the same in every row."""
     return replace(text(key, heading, compact), naming=False)
 
 
@@ -126,7 +126,7 @@ def estimate(key: str, heading: str, seeds: str = "seeds", compact: bool = False
 
 
 def interval(key: str, heading: str, compact: bool = False) -> Column:
-    """`low … high`, in the unit of the value; marked where it is over seeds alone and knows nothing of other images."""
+    """`low … high`, in the unit of the value; marked if it is over seeds alone, on the same images."""
 
     def show(row: Row) -> str:
         low, high = row[f"{key}_low"], row[f"{key}_high"]
@@ -139,7 +139,7 @@ def interval(key: str, heading: str, compact: bool = False) -> Column:
 
 
 def alone(seeds: Any) -> str:
-    """The mark of what one seed says: it is of trained models, not of methods."""
+    """The mark of a result of one seed, which is about trained models, not about methods."""
     return " (n=1)" if seeds == 1 else ""
 
 
@@ -154,7 +154,7 @@ def minus(number: str) -> str:
 
 
 def rounded(value: float) -> float:
-    """To one digit; what is nothing then has no sign."""
+    """To one digit; zero has no sign."""
     return round(value, 1) + 0.0
 
 

@@ -16,9 +16,8 @@ from reports.render import markdown
 from reports.render.chapters import ALWAYS, GALLERIES, chapters
 from reports.render.html import write_page
 from reports.render.latex import latex
-from reports.run_files import RunFiles
+from reports.run_files import RunFiles, galleries
 from reports.tables.head_to_head import whole_methods
-from reports.tables.localisation import galleries
 from reports.tables.missing import condensed, with_unreadable
 from reports.tables.table_registry import build_tables
 from results.record import Record

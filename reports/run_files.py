@@ -1,16 +1,18 @@
-"""The files beside a report's records: each is read once, and a damaged one is named instead of stopping the report."""
+"""The files beside a report's records; a damaged table is named in the report and does not stop it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
 from reports.predictions import COLUMNS, PredictionCache
 from results.errors import ResultsError
 from results.record import Record
-from results.store import HISTORY, PREDICTIONS, ResultStore
+from results.store import GALLERY, HISTORY, PREDICTIONS, ResultStore
 
 
 class RunFiles:
@@ -36,3 +38,10 @@ class RunFiles:
         except ResultsError as error:
             self.damaged[run_id, file] = str(error)
             return None
+
+
+def galleries(records: Iterable[Record], store: ResultStore, folder: Path) -> Iterator[tuple[str, str]]:
+    """Name of each gallery of these Runs, and its path relative to `folder`."""
+    for record in records:
+        for path in sorted((store.root / record.id / GALLERY).glob("*.png")):
+            yield f"{record.id}: {path.stem}", Path(os.path.relpath(path, folder)).as_posix()

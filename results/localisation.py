@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from results.speed import RecordModel
 
+MEASURES = {
+    "peak_on_part": "the mean map's peak is on a visible part (pointing game)",
+    "maps_on_parts": "share of an image's maps whose own peak is on a visible part",
+    "own_part": "share of an image's maps whose peak is on the part that this map hits most often in other images",
+    "near_parts": "share of the mean map that is on visible parts",
+    "peak_in_box": "the mean map's peak is in the object's box (pointing game)",
+    "in_box": "share of the mean map that is in the object's box",
+    "crop_iou": "intersection over union of the object's box and the box around the thresholded mean map",
+}
+"""Name of each measure -> its description; higher is better."""
+
 
 class Estimate(RecordModel):
     """A mean over test images, with its 95 % percentile bootstrap interval over them."""
@@ -12,7 +23,7 @@ class Estimate(RecordModel):
     low: float
     high: float
     images: int
-    """That count for it."""
+    """Images that count."""
 
 
 class PartHits(RecordModel):
@@ -23,13 +34,13 @@ class PartHits(RecordModel):
     hit: float
     """Share of these whose mean map has its peak on the part."""
     centre: float
-    """Share of these on whose part the middle of the image lies."""
+    """Share of these in which the middle of the image is on the part."""
 
 
 class Localisation(RecordModel):
     """How well a method's attention fits annotated parts and boxes on the whole test set, by `run_all.py attention`.
 
-    The names of the measures are those of `benchmarks.attention.measures`; all are shares, higher is better.
+    `scores`, `centre`, `elsewhere` and `over_centre` have the names of `MEASURES`.
     """
 
     images: int
@@ -40,7 +51,7 @@ class Localisation(RecordModel):
     map_size: tuple[int, int]
     """Height and width of a map, cells."""
     ceiling: float | None = None
-    """Share of the images that a peak at the best of all cells could reach a part of; without parts, nothing."""
+    """Share of the images in which a peak at the best cell would be on a part; None without parts."""
     tolerance: float
     """Share of the object's longer side within which a point is on a part."""
     crop_threshold: float | None = None
@@ -49,9 +60,9 @@ class Localisation(RecordModel):
     """Mean share of the network's input that the boxes cover."""
     scores: dict[str, Estimate]
     centre: dict[str, Estimate]
-    """Of a Gaussian about the middle of the image: what can be had without looking."""
+    """Of a Gaussian about the middle of the image: what is reached without using the image."""
     elsewhere: dict[str, Estimate]
-    """Of the same maps, each judged by another test image's annotations: what owes nothing to the image itself."""
+    """Of the same maps, each scored against another test image's annotations: what is not due to the image itself."""
     over_centre: dict[str, Estimate]
     """Score minus that of the centre, image by image."""
     parts: dict[str, PartHits] = {}

@@ -30,6 +30,8 @@ WEIGHTS = "weights.safetensors"
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 """The one before, kept while a new one is written."""
+GALLERY = "gallery"
+"""The folder of a Run's galleries of test images."""
 PLANNED = "planned.json"
 """In `reference/`: the rows of the project's numbers that are not there, and why."""
 

@@ -25,15 +25,15 @@ HEAT = "inferno"
 OPACITY = 0.75
 """Opacity of the highest attention."""
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """(H, W, 3)"""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with a caption in its corner."""
+    """An image with a caption in its corner."""
 
-    picture: Picture
+    pixels: Pixels
     caption: str = ""
     framed: bool = False
     """Whether it has a frame, which marks a wrong prediction."""
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass
 class Marks:
-    """What is drawn on a tile; coordinates are shares of the picture's sides."""
+    """What is drawn on a tile; coordinates are shares of the image's sides."""
 
     box: Sequence[float] | None = None
     """left, top, right, bottom"""
@@ -58,7 +58,7 @@ class Marks:
     peak: Sequence[float] | None = None
 
 
-def heat(photo: Picture, attention: NDArray[np.float32]) -> Picture:
+def heat(photo: Pixels, attention: NDArray[np.float32]) -> Pixels:
     """A map `(h, w)` over a grey photo: transparent where it is 0, with opacity `OPACITY` at its maximum."""
     side = (photo.shape[1], photo.shape[0])
     grown = np.asarray(Image.fromarray(attention.astype(np.float32)).resize(side, Image.Resampling.BILINEAR))
@@ -69,7 +69,7 @@ def heat(photo: Picture, attention: NDArray[np.float32]) -> Picture:
     return (grey * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
-def marked(photo: Picture, marks: Marks) -> Picture:
+def marked(photo: Pixels, marks: Marks) -> Pixels:
     """The photo, resized to a tile, with its marks: boxes, crosses for parts, a ring for the peak."""
     image = Image.fromarray(photo).resize((TILE, TILE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
@@ -109,10 +109,10 @@ def sheet(heading: Sequence[str], rows: Sequence[Row], tile: int = TILE) -> Imag
 
 
 def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, side: int, corner: tuple[int, int]) -> None:
-    picture = Image.fromarray(tile.picture)
-    if picture.size != (side, side):
-        picture = picture.resize((side, side), Image.Resampling.BICUBIC)
-    image.paste(picture, corner)
+    own = Image.fromarray(tile.pixels)
+    if own.size != (side, side):
+        own = own.resize((side, side), Image.Resampling.BICUBIC)
+    image.paste(own, corner)
     x, y = corner
     if tile.caption:
         caption = next(_shortened(tile.caption, side - 6))

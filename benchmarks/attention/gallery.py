@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.attention.attention_maps import peaks
-from benchmarks.attention.drawing import Marks, Picture, Row, Tile, heat, marked, sheet
+from benchmarks.attention.drawing import Marks, Pixels, Row, Tile, heat, marked, sheet
 from benchmarks.attention.localise import AttentionEvaluator, AttentionScores
 from benchmarks.attention.measures import crop_boxes, enlarged
 from benchmarks.training.build_method import autocast
 from datasets.loading import augment
-from results.store import ResultStore, write_whole
+from results.store import GALLERY, ResultStore, write_whole
 
-FOLDER = "gallery"
-"""Folder in that of the Run."""
 MAPS = 4
 """Strongest maps of an image that are shown one by one."""
 PATCHES = 8
@@ -49,7 +47,7 @@ def write_galleries(
     """
     right = (predictions["prediction"] == predictions["label"]).to_numpy()
     order = _order([evaluator.dataset.paths[row] for row in evaluator.splits["test"]])
-    below = ResultStore(folder).folder(FOLDER)
+    below = ResultStore(folder).folder(GALLERY)
     sheets = []
     for name, wanted in (("right", right), ("wrong", ~right)):
         places = order[wanted[order]][:images]
@@ -75,7 +73,7 @@ def _order(paths: Sequence[str]) -> NDArray[np.int64]:
 
 def _legend(scores: AttentionScores) -> Iterator[str]:
     yield (
-        "The network's input, mean of all maps, strongest maps, the method's own pictures; "
+        "The network's input, mean of all maps, strongest maps, the method's own images; "
         "each map is scaled to its maximum"
     )
     marks = ["ring: peak"]
@@ -100,18 +98,18 @@ def _rows(
         with autocast(evaluator.device, evaluator.run.precision):
             maps, explained = evaluator.method.attention(images), evaluator.method.explain(images)
         assert maps is not None
-        pictures = {name: photos(one) for name, one in explained.items()}
+        explanations = {name: photos(one) for name, one in explained.items()}
         for number, (photo, own) in enumerate(zip(photos(images), maps.float().cpu(), strict=True)):
             place = next(shown)
             answer = predictions.iloc[place]
             answer_text = f"{classes[answer['prediction']]} ({100 * answer['confidence']:.0f} %)"
             label_text = classes[answer["label"]]
             words = answer_text if answer["prediction"] == answer["label"] else f"{answer_text}, but it is {label_text}"
-            tiles = [*_tiles(photo, own, scores, place), *(Tile(of[number], name) for name, of in pictures.items())]
+            tiles = [*_tiles(photo, own, scores, place), *(Tile(of[number], name) for name, of in explanations.items())]
             yield Row(words, tiles)
 
 
-def _tiles(photo: Picture, maps: Tensor, scores: AttentionScores, place: int) -> Iterator[Tile]:
+def _tiles(photo: Pixels, maps: Tensor, scores: AttentionScores, place: int) -> Iterator[Tile]:
     """The photo with its annotations; the mean map with its peak and crop; the strongest maps with their peaks."""
     frame, mean = scores.frame, maps.mean(dim=0)
     marks = Marks()
@@ -176,22 +174,22 @@ def _shown_classes(answers: NDArray[np.int64], count: int) -> list[int]:
     return [label for label in dict.fromkeys(answers.tolist()) if label in enough][:count]
 
 
-def _photos_of(evaluator: AttentionEvaluator, places: NDArray[np.int64]) -> dict[int, Picture]:
+def _photos_of(evaluator: AttentionEvaluator, places: NDArray[np.int64]) -> dict[int, Pixels]:
     """The network's inputs for some test images, by index."""
-    found: list[Picture] = []
+    found: list[Pixels] = []
     for batch in evaluator.feed(evaluator.splits["test"][places]).batches(epoch=0):
         found += photos(augment.test_batch(batch, evaluator.run.recipe.image_size))
     return dict(zip(places.tolist(), found, strict=True))
 
 
-def _patch(photo: Picture, centre: Sequence[float]) -> Picture:
+def _patch(photo: Pixels, centre: Sequence[float]) -> Pixels:
     """The square around a point, moved inside the photo."""
     side = max(1, round(PATCH_SIDE * len(photo)))
     left, top = (min(max(round(len(photo) * place - side / 2), 0), len(photo) - side) for place in centre)
     return photo[top : top + side, left : left + side]
 
 
-def photos(images: Tensor) -> list[Picture]:
+def photos(images: Tensor) -> list[Pixels]:
     """Reverts the normalisation of images `(B, 3, H, W)`: uint8 `(H, W, 3)` each."""
     mean, std = (torch.tensor(of, device=images.device)[:, None, None] for of in (augment.MEAN, augment.STD))
     pixels = (255 * (images.float() * std + mean)).round().clamp(0, 255).to(torch.uint8)

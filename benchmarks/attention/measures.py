@@ -20,17 +20,6 @@ CHUNK = 64
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Shares of a mean map's maximum from which a pixel belongs to the attention crop."""
 
-MEASURES = {
-    "peak_on_part": "the mean map's peak lies on a visible part (pointing game)",
-    "maps_on_parts": "share of an image's maps whose own peak lies on a visible part",
-    "own_part": "share of an image's maps whose peak lies on the part that this map hits most often in other images",
-    "near_parts": "share of the mean map that lies on visible parts",
-    "peak_in_box": "the mean map's peak lies in the object's box (pointing game)",
-    "in_box": "share of the mean map that lies in the object's box",
-    "crop_iou": "intersection over union of the object's box and the box around the thresholded mean map",
-}
-"""Name -> description."""
-
 
 def measure(attention: AttentionMaps, frame: Frame, threshold: float | None, same_maps: bool) -> dict[str, Tensor]:
     """Every measure that the annotations allow: name -> `(N,)`.

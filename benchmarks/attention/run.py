@@ -11,12 +11,11 @@ import torch
 
 from benchmarks.attention.gallery import write_galleries
 from benchmarks.attention.localise import AttentionEvaluator, score
-from benchmarks.attention.measures import MEASURES
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.training.device import numerics
 from benchmarks.training.trained_run import load_trained
-from results.localisation import Localisation
+from results.localisation import MEASURES, Localisation
 from results.store import WEIGHTS, ResultStore, run_folder
 
 

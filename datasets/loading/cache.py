@@ -14,7 +14,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from datasets.loading.store import FORMAT, default_cache
-from datasets.loading.store_writer import LOCK, UNFINISHED, beside, read_record
+from datasets.loading.store_writer import LOCK, UNFINISHED, read_record, sibling
 
 State = Literal["whole", "unfinished", "outdated"]
 STORE_FOLDER = re.compile(rf".+-\d+-(squash|short_side)-[0-9a-f]{{16}}({UNFINISHED})?")
@@ -33,7 +33,7 @@ class CachedStore:
     """UTC; the last time it was opened or written."""
 
     @property
-    def place(self) -> Path:
+    def complete_folder(self) -> Path:
         """The folder of the complete store, also if this one is unfinished."""
         return self.folder.with_name(self.folder.name.removesuffix(UNFINISHED))
 
@@ -84,9 +84,9 @@ def _state(folder: Path) -> State:
 
 
 def _removed(store: CachedStore) -> bool:
-    unfinished = beside(store.place, UNFINISHED)
+    unfinished = sibling(store.complete_folder, UNFINISHED)
     try:
-        with FileLock(beside(store.place, LOCK), timeout=0):
+        with FileLock(sibling(store.complete_folder, LOCK), timeout=0):
             if not store.folder.exists():  # its build has ended, or another process removed it
                 return False
             if store.folder != unfinished:  # removes the name at once, so that nobody opens half a store

@@ -59,10 +59,10 @@ def build(
     going to be full; the next build continues from what was written. After a `DatasetError` of `image` nothing is
     left, because repairing the image changes the key.
     """
-    with FileLock(beside(folder, LOCK)):
+    with FileLock(sibling(folder, LOCK)):
         if folder.exists():  # another process may have built it while this one waited
             return
-        unfinished = beside(folder, UNFINISHED)
+        unfinished = sibling(folder, UNFINISHED)
         if not _has_key(unfinished, key):
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
@@ -76,7 +76,7 @@ def build(
         unfinished.rename(folder)
 
 
-def beside(folder: Path, suffix: str) -> Path:
+def sibling(folder: Path, suffix: str) -> Path:
     """The path next to `folder` with `suffix` appended to its name."""
     return folder.with_name(folder.name + suffix)
 

@@ -58,7 +58,7 @@ def terminal(table: Table, width: int = WIDTH) -> str:
 def filled(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
     """The columns that have a value in some row, and the cells by row, each one line."""
     shown = [(column, [one_line(column.show(row)) for row in table.rows]) for column in columns]
-    kept = [(column, texts) for column, texts in shown if column.says(texts)]
+    kept = [(column, texts) for column, texts in shown if column.is_shown(texts)]
     return [column for column, _ in kept], list(map(list, zip(*(texts for _, texts in kept), strict=True)))
 
 

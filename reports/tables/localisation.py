@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from reports import cell_format
@@ -14,16 +12,11 @@ from reports.evidence import Evidence
 from reports.groups import NAMED, Group
 from reports.statistics import over_seeds
 from reports.tables.accuracies import NAMES
-from results.localisation import Estimate, Localisation
-from results.record import Record
-from results.store import ResultStore
+from results.localisation import MEASURES, Estimate, Localisation
 
 CENTRE = "centre"
 """Name of the row of a Gaussian about the middle of the image."""
-GALLERY = "gallery"
-"""Folder of a Run's galleries, below its own."""
 _SPLIT = ("dataset", "protocol")
-MEASURES = ("peak_on_part", "maps_on_parts", "own_part", "near_parts", "peak_in_box", "in_box", "crop_iou")
 COLUMNS = (
     cell_format.text("dataset"),
     *NAMES,
@@ -88,13 +81,6 @@ def part_hits(evidence: Evidence) -> Table:
     rows = [dict.fromkeys(map(_of, parts)) | row for row in rows] if parts else []
     columns = (cell_format.text("dataset"), *NAMES, *(_part_column(part) for part in parts))
     return Table("part_hits", "Which parts they point at", _distinct(rows), columns, PART_NOTE, _SPLIT)
-
-
-def galleries(records: Iterable[Record], store: ResultStore, folder: Path) -> Iterator[tuple[str, str]]:
-    """Name of each gallery of these Runs, and its path relative to `folder`."""
-    for record in records:
-        for path in sorted((store.root / record.id / GALLERY).glob("*.png")):
-            yield f"{record.id}: {path.stem}", Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _measured(evidence: Evidence) -> Iterator[tuple[Group, list[Localisation]]]:

@@ -28,7 +28,7 @@ def regressions(before: Iterable[Record], after: Iterable[Record]) -> Table:
     return Table("regressions", "Before and after", sorted_rows(rows, ["verdict", *ORDER]), COLUMNS, NOTE)
 
 
-def alone(before: Iterable[Record], after: Iterable[Record]) -> list[str]:
+def not_compared(before: Iterable[Record], after: Iterable[Record]) -> list[str]:
     """Sentences on what could not be compared: it was measured on one side only, or failed."""
     before, after = list(before), list(after)
     old, new = _by_settings(before), _by_settings(after)

@@ -13,6 +13,7 @@ from benchmarks.attention import measures
 from benchmarks.attention.attention_maps import AttentionMaps, peaks
 from benchmarks.attention.frame import Frame
 from benchmarks.attention.localise import Bootstrap, derangement
+from results.localisation import MEASURES
 from tests.helpers.host_waits import host_waits_forbidden
 
 SIZE = 24
@@ -100,7 +101,7 @@ def test_the_threshold_is_the_one_that_fits_best():
 def test_a_map_that_is_zero_everywhere_scores_nothing():
     frame = random_frame()
     found = measures.measure(attention_of(torch.zeros(5, 2, 4, 4)), frame, threshold=0.5, same_maps=True)
-    for name in measures.MEASURES:
+    for name in MEASURES:
         assert found[name].nan_to_num(0).tolist() == [0.0] * 5, name
 
 

@@ -26,7 +26,7 @@ from benchmarks.training.trained_run import find_run
 from datasets import DatasetError, open_dataset
 from results.errors import ResultsError
 from results.names import suggest
-from results.store import ResultStore
+from results.store import GALLERY, ResultStore
 from tests.helpers.small_training import small_run
 
 IDS = [f"plain-paper-cub100-resnet50-seed{seed}-abcdef" for seed in range(40)]
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_made_is_named(many: ResultStore) -> None:
     sight, answers = viewer, pd.DataFrame({"prediction": [], "label": []})
     for blocked, make in (
         (many.root / FOLDER, lambda: cluster.submit([], many, Environment(), "cpu", "local", cluster.Options())),
-        (many.root / gallery.FOLDER, lambda: gallery.write_galleries(many.root, viewer, sight, answers, 1)),
+        (many.root / GALLERY, lambda: gallery.write_galleries(many.root, viewer, sight, answers, 1)),
     ):
         blocked.write_text("", encoding="utf-8")
         with pytest.raises(ResultsError, match=f"{blocked.name}: can't be made"):

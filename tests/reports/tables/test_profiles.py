@@ -56,9 +56,9 @@ def test_cells_of_the_same_name_say_in_which_settings_they_differ() -> None:
 
 def test_what_can_not_be_compared_is_said() -> None:
     before, after = repeats(1000), repeats(900)
-    assert regressions.alone(before, after) == []
+    assert regressions.not_compared(before, after) == []
     gone = profiled("plain", status="failed", speed={}, id="plain-broken")
-    assert regressions.alone([*before, *repeats(5, batch_size=8)], [*after, gone]) == [
+    assert regressions.not_compared([*before, *repeats(5, batch_size=8)], [*after, gone]) == [
         "2 measurements are only before and not compared",
         "failed after: plain-broken",
     ]
