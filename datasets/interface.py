@@ -50,6 +50,8 @@ class Dataset(ABC):
     """Terms of use, in words."""
     folder: ClassVar[str | None] = None
     """Name of its folder below the data root, if fixed."""
+    marker: ClassVar[str] = ""
+    """A path in that folder by which `recognises` knows it."""
     archives: ClassVar[tuple[Archive, ...]] = ()
     """What `data fetch` downloads and unpacks; empty for drawn images and people's own folders."""
     by_hand: ClassVar[str] = ""
@@ -60,7 +62,7 @@ class Dataset(ABC):
     """What the official release holds: under default options for the class, under its own for an opened dataset."""
 
     name: str
-    """The name it was opened with."""
+    """The name it was opened with; set by `open_dataset`."""
     classes: tuple[str, ...]
     """Class names; the label is the position."""
     paths: tuple[str, ...]
@@ -78,7 +80,7 @@ class Dataset(ABC):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         """Whether `folder` has this reader's layout, judged by names alone."""
-        return False
+        return folder.name == cls.folder and (folder / cls.marker).exists()
 
     @abstractmethod
     def image(self, index: int) -> NDArray[np.uint8]:

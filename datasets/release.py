@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 
@@ -19,15 +19,13 @@ class Archive:
     """Used if no SHA-256 was published. With neither, the file can't be checked, and `fetch` reports that."""
     size: int | None = None
     """Bytes."""
-    into: str = ""
-    """Folder below the data root to unpack into; empty for an archive with its own top folder."""
-    gives: tuple[str, ...] = ()
-    """Paths below the data root that exist once the archive is unpacked; by default the plain file itself."""
+    gives: tuple[str, ...] = field(kw_only=True)
+    """Paths below the data root that exist once the archive is unpacked, all in one folder."""
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """`gives`, or the path of the plain file."""
-        return self.gives or (str(PurePosixPath(self.into, self.name)),)
+    def into(self) -> PurePosixPath:
+        """The folder below the data root to unpack into."""
+        return PurePosixPath(self.gives[0]).parent
 
 
 @dataclass(frozen=True)

@@ -257,16 +257,8 @@ def _assemble(scene: Scene) -> tuple[list[Layer], Polygon, float]:
     eye, crown, beak = on_head(_polygon((0.09, -0.02), (-0.04, -0.24), (0.2 + 0.16 * p, 0.03)))
     tail_point, wing, breast = on_body(_polygon((_TAIL_ROOT[0] - 0.18 * p, 0.04), (-0.12, 0.0), (0.32, 0.08)))
     shins = (hips[0] + hips[1]) * 0.5 + (0, 0.25)
-    points = {
-        "eye": eye,
-        "tail": tail_point,
-        "beak": beak,
-        "wing": wing,
-        "crown": crown,
-        "breast": breast,
-        "legs": shins,
-    }
-    return layers, np.stack([points[part] for part in PARTS]), ground
+    points = np.stack([eye, tail_point, beak, wing, crown, breast, shins])  # in the order of PARTS
+    return layers, points, ground
 
 
 def _blade(clutter: Clutter, size: int) -> Layer:

@@ -7,12 +7,11 @@ unpacked. After an interruption the same call resumes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from datasets.fetching.download import FetchError, MirrorError, Partial, download
 from datasets.fetching.unpack import finish, unpack
@@ -45,7 +44,7 @@ def fetch(name: str, reader: type[Dataset], root: Path, archive_folder: Path | N
     folders = [*([archive_folder] if archive_folder else []), root / DOWNLOADS, root]
     try:
         (root / DOWNLOADS).mkdir(parents=True, exist_ok=True)
-        with _lock(root / DOWNLOADS / f"{name}.lock", display):
+        with _locked(root / DOWNLOADS / f"{name}.lock", display):
             missing = [archive for archive in reader.archives if not _is_unpacked(archive, root)]
             files = {archive.name: _find(archive, folders, display) for archive in missing}
             _refuse_unobtainable(name, reader, [a for a in missing if not files[a.name]], folders)
@@ -57,24 +56,20 @@ def fetch(name: str, reader: type[Dataset], root: Path, archive_folder: Path | N
         ) from error
 
 
-@contextmanager
-def _lock(path: Path, display: Display) -> Iterator[None]:
-    file_lock = FileLock(str(path))
+def _locked(path: Path, display: Display) -> AcquireReturnProxy:
+    """The lock, acquired; leaving it as a context releases it."""
+    lock = FileLock(path)
     try:
-        file_lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         display.note("another process is fetching this dataset; waiting for it")
-        file_lock.acquire()
-    try:
-        yield
-    finally:
-        file_lock.release()
+        return lock.acquire()
 
 
 def _is_unpacked(archive: Archive, root: Path) -> bool:
     """Whether everything it gives is in place, once an interrupted move has been completed."""
     finish(archive.name, root / archive.into)
-    return all((root / path).exists() for path in archive.given)
+    return all((root / path).exists() for path in archive.gives)
 
 
 def _find(archive: Archive, folders: Sequence[Path], display: Display) -> Path | None:
@@ -139,6 +134,6 @@ def fault_of(file: Path, archive: Archive, display: Display) -> str | None:
 def _unpack(archive: Archive, file: Path, root: Path, display: Display) -> None:
     destination = root / archive.into
     unpack(file, destination, lambda done, total: display.bytes(f"unpacking {archive.name}", done, total))
-    for path in archive.given:
+    for path in archive.gives:
         if not (root / path).exists():
             raise FetchError(f"{file} was unpacked into {destination}, but {root / path} was not in it")

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.formats.decode import read_image
+from datasets.interface import Dataset, DatasetError
 
 IMAGE_SUFFIXES = frozenset(
     f".{kind}" for kind in ("jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "avif")
 )
 
 
-class ImageFiles:
-    """Mixin of a `Dataset` whose images are the files `paths` below `image_folder`."""
+class ImageFiles(Dataset):
+    """A dataset whose images are the files `paths` below `image_folder`."""
 
     image_folder: Path
-    paths: tuple[str, ...]
 
     @property
     def content_key(self) -> dict[str, Any]:
@@ -30,6 +30,20 @@ class ImageFiles:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         return read_image(self.image_folder / self.paths[index])
+
+
+def numbered_classes(images: Iterable[tuple[int, str]], source: Path) -> tuple[str, ...]:
+    """Class names by number, from the class number (from 1) and class name of each image in `source`.
+
+    Raises `DatasetError` if a number has two names or the numbers have a gap.
+    """
+    names: dict[int, str] = {}
+    for number, name in images:
+        if (known := names.setdefault(number, name)) != name:
+            raise DatasetError(f"{source}: class {number} is {known} and {name}; restore the lists")
+    if sorted(names) != list(range(1, len(names) + 1)):
+        raise DatasetError(f"{source}: the classes aren't 1 .. {len(names)}; restore the lists")
+    return tuple(names[number] for number in sorted(names))
 
 
 def file_stamp(folder: Path, paths: Iterable[str]) -> str:

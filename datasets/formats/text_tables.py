@@ -1,14 +1,14 @@
 """Text tables in the layout of CUB-200-2011: one file per kind of annotation, one line per image, joined by image id.
 
 `images.txt` (id, path below images/), `train_test_split.txt` (id, 1 for train), `bounding_boxes.txt` (id, x, y, width,
-height), `parts/parts.txt` (part, name) and `parts/part_locs.txt` (id, part, x, y, 1 if visible). An image id is any
-word; the lines of a file can be in any order.
+height), `image_class_labels.txt` (id, class id), `parts/parts.txt` (part, name) and `parts/part_locs.txt` (id, part, x,
+y, 1 if visible). An image id is any word; the lines of a file can be in any order.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,27 +95,19 @@ class ImageTables:
         self.folder = folder
         self._place, self.paths = _images(folder)
 
-    def of_images(self, file: str, fields: int) -> Iterator[tuple[int, Line]]:
-        """The lines of a table with exactly one line per image, each with the image's place in `paths`."""
-        seen = np.zeros(len(self.paths), dtype=bool)
-        for line in lines(self.folder / file, fields):
-            place = self._place_of(line)
-            if seen[place]:
-                raise line.error(f"image {line.fields[0]} is listed twice; remove one of the lines")
-            seen[place] = True
-            yield place, line
-        if not seen.all():
-            missing = int(np.flatnonzero(~seen)[0])
-            identity = next(identity for identity, place in self._place.items() if place == missing)
-            raise DatasetError(
-                f"{self.folder / file}: image {identity} ({self.paths[missing]}) has no line here; "
-                "add one or remove the image from images.txt"
-            )
+    def class_ids(self, known: Container[int]) -> NDArray[np.int64]:
+        """(N,) the class id of each image, one of those `known` from classes.txt."""
+        ids = np.zeros(len(self.paths), dtype=np.int64)
+        for place, line in self._of_images("image_class_labels.txt", 2):
+            ids[place] = line.integer(1)
+            if line.integer(1) not in known:
+                raise line.error(f"class {line.fields[1]} is not in classes.txt; correct it or add it there")
+        return ids
 
     def split(self) -> NDArray[np.bool_]:
         """(N,) True for training images."""
         is_train = np.zeros(len(self.paths), dtype=bool)
-        for place, line in self.of_images("train_test_split.txt", 2):
+        for place, line in self._of_images("train_test_split.txt", 2):
             if line.fields[1] not in ("0", "1"):
                 raise line.error(f"{line.fields[1]!r} should be 1 for train or 0 for test; correct the line")
             is_train[place] = line.fields[1] == "1"
@@ -126,7 +118,7 @@ class ImageTables:
         if not (self.folder / "bounding_boxes.txt").is_file():
             return None
         boxes = np.zeros((len(self.paths), 4), dtype=np.float32)
-        for place, line in self.of_images("bounding_boxes.txt", 5):
+        for place, line in self._of_images("bounding_boxes.txt", 5):
             boxes[place] = [line.real(position) for position in range(1, 5)]
         return boxes
 
@@ -147,6 +139,23 @@ class ImageTables:
             xy[place, part - first] = line.real(2), line.real(3)
             visible[place, part - first] = line.fields[4] == "1"
         return PartPoints(names, xy, visible)
+
+    def _of_images(self, file: str, fields: int) -> Iterator[tuple[int, Line]]:
+        """The lines of a table with exactly one line per image, each with the image's place in `paths`."""
+        seen = np.zeros(len(self.paths), dtype=bool)
+        for line in lines(self.folder / file, fields):
+            place = self._place_of(line)
+            if seen[place]:
+                raise line.error(f"image {line.fields[0]} is listed twice; remove one of the lines")
+            seen[place] = True
+            yield place, line
+        if not seen.all():
+            missing = int(np.flatnonzero(~seen)[0])
+            identity = next(identity for identity, place in self._place.items() if place == missing)
+            raise DatasetError(
+                f"{self.folder / file}: image {identity} ({self.paths[missing]}) has no line here; "
+                "add one or remove the image from images.txt"
+            )
 
     def _place_of(self, line: Line) -> int:
         identity = line.fields[0]

@@ -25,10 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from datasets.formats.decode import read_image
-from datasets.formats.image_files import file_stamp
+from datasets.formats.image_files import ImageFiles
 from datasets.formats.text_tables import lines
-from datasets.interface import Dataset, DatasetError
+from datasets.interface import DatasetError
 from datasets.release import Archive, Expected
 
 FOLDER = "fgvc-aircraft-2013b"
@@ -44,7 +43,7 @@ BANNER = 20
 """Height in pixels (README of the release)."""
 
 
-class FGVCAircraft(Dataset):
+class FGVCAircraft(ImageFiles):
     """Trains on the official training and validation images; with boxes.
 
     Args:
@@ -56,6 +55,7 @@ class FGVCAircraft(Dataset):
     title = "FGVC-Aircraft 2013b: 100 variants, 6 667 train (with validation) and 3 333 test photos"
     terms = "non-commercial research only; the photographers keep their rights"
     folder = FOLDER
+    marker = "data/variants.txt"
     # No reliable checksum of the archive was found.
     archives = (
         Archive(
@@ -65,7 +65,6 @@ class FGVCAircraft(Dataset):
         ),
     )
     expected = RELEASED["variant"]
-    image_folder: Path
 
     def __init__(self, folder: Path, level: str = "variant", banner: bool = False) -> None:
         if level not in CLASS_FILES:
@@ -74,7 +73,6 @@ class FGVCAircraft(Dataset):
             raise DatasetError(f"fgvc_aircraft: banner is {banner!r}; it is true or false")
         self.expected = RELEASED[level]
         self.title = self.title.replace("100 variants", f"{self.expected.classes} {CLASS_FILES[level].split('.')[0]}")
-        self.name = folder.name
         self.banner = banner
         self.data = folder / "data"
         self.image_folder = self.data / "images"
@@ -86,10 +84,6 @@ class FGVCAircraft(Dataset):
         label_of = {name: label for label, name in enumerate(self.classes)}
         self.labels = np.array([label_of[name] for name in (*train.values(), *test.values())], dtype=np.int64)
         self.is_train = np.arange(len(self.paths)) < len(train)
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return folder.name == cls.folder and (folder / "data" / CLASS_FILES["variant"]).is_file()
 
     @property
     def has_boxes(self) -> bool:
@@ -112,15 +106,16 @@ class FGVCAircraft(Dataset):
 
     @property
     def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.image_folder, self.paths), "banner": self.banner}
+        return super().content_key | {"banner": self.banner}
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        file = self.image_folder / self.paths[index]
-        image = read_image(file)
+        image = super().image(index)
         if self.banner:
             return image
         if len(image) <= BANNER:
-            raise DatasetError(f"{file} is only {len(image)} pixels high, less than its banner; restore the file")
+            raise DatasetError(
+                f"{self.file(index)} is only {len(image)} pixels high, less than its banner; restore the file"
+            )
         return image[:-BANNER]
 
     def _class_of_image(self, level: str, split: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.formats.image_files import IMAGE_SUFFIXES, ImageFiles
-from datasets.interface import Dataset, DatasetError
+from datasets.interface import DatasetError
 
 TABLE = "images.csv"
 BOX_COLUMNS = ("x", "y", "width", "height")
@@ -42,16 +42,14 @@ class Entry(NamedTuple):
     """x, y, width, height in pixels."""
 
 
-class Folder(ImageFiles, Dataset):
+class Folder(ImageFiles):
     """The split given by the folders or the table; boxes if the table has them."""
 
     title = "your own images: train/<class>/* and test/<class>/*, or an images.csv"
     terms = "yours to know"
-    image_folder: Path
 
     def __init__(self, folder: Path) -> None:
-        self.root = self.image_folder = folder
-        self.name = folder.name
+        self.image_folder = folder
         entries = _read_table(folder) if (folder / TABLE).is_file() else _walk(folder)
         self.classes = tuple(sorted({entry.label for entry in entries if entry.split == "train"}))
         label_of = {name: label for label, name in enumerate(self.classes)}

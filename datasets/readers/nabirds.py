@@ -1,7 +1,7 @@
 """NABirds (Van Horn et al., CVPR 2015): birds of North America, visual categories within species.
 
 Layout: the tables of `datasets.formats.text_tables`, plus `classes.txt` (class id, name with blanks) for all nodes of a
-class tree and `image_class_labels.txt` (image id, class id). Image ids are UUIDs; part ids start at 0.
+class tree. Image ids are UUIDs; part ids start at 0.
 
 The classes are the nodes that have images, i.e. the leaves. Their ids have gaps. Sorted as numbers they become the
 labels 0 .. K-1; released code often leaves this order to a Python set. Image folders are named after the same ids,
@@ -14,15 +14,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.formats.image_files import ImageFiles
 from datasets.formats.text_tables import ImageTables, names_by_id
-from datasets.interface import Dataset
 from datasets.release import Archive, Expected
 
 
-class NABirds(ImageFiles, Dataset):
+class NABirds(ImageFiles):
     """The official split, with boxes and part points if their files exist."""
 
     title = "NABirds: 555 kinds of North American birds, 23 929 train and 24 633 test photos"
@@ -31,17 +29,15 @@ class NABirds(ImageFiles, Dataset):
     archives = (Archive("nabirds.tar.gz", md5="df21a9e4db349a14e2b08adfd45873bd", gives=("nabirds",)),)
     by_hand = "fill in the form at https://dl.allaboutbirds.org/nabirds; it leads to nabirds.tar.gz"
     expected: Expected | None = Expected(classes=555, train=23_929, test=24_633)
-    image_folder: Path
 
     def __init__(self, folder: Path) -> None:
-        self.name = folder.name
         self.image_folder = folder / "images"
         if folder.name != self.folder:
             self.title, self.expected = f"{folder.name}: images in the layout of NABirds", None
         tables = ImageTables(folder)
         self.paths = tables.paths
         names = names_by_id(folder / "classes.txt", "class")
-        ids, self.labels = np.unique(_class_ids(tables, names), return_inverse=True)
+        ids, self.labels = np.unique(tables.class_ids(names), return_inverse=True)
         self.classes = tuple(names[identity] for identity in ids.tolist())
         self.is_train = tables.split()
         self.boxes = tables.boxes()
@@ -50,13 +46,3 @@ class NABirds(ImageFiles, Dataset):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return (folder / "images.txt").is_file() and (folder / "hierarchy.txt").is_file()
-
-
-def _class_ids(tables: ImageTables, names: dict[int, str]) -> NDArray[np.int64]:
-    """(N,) the class id of each image, as in the files."""
-    ids = np.zeros(len(tables.paths), dtype=np.int64)
-    for place, line in tables.of_images("image_class_labels.txt", 2):
-        ids[place] = line.integer(1)
-        if line.integer(1) not in names:
-            raise line.error(f"class {line.fields[1]} is not in classes.txt; correct it or add it there")
-    return ids

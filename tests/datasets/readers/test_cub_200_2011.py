@@ -52,8 +52,13 @@ def test_a_replaced_image_changes_the_content_key_and_not_the_split(cub: Path) -
 @pytest.mark.parametrize(
     ("table", "old", "new", "message"),
     [
-        ("image_class_labels.txt", "40 2", "40 4", r"image_class_labels.txt, line 3: class 4 is outside 1 .. 3"),
-        ("image_class_labels.txt", "40 2", "40 0", r"line 3: class 0 is outside 1 .. 3"),
+        (
+            "image_class_labels.txt",
+            "40 2",
+            "40 4",
+            r"image_class_labels.txt, line 3: class 4 is not in classes.txt",
+        ),
+        ("image_class_labels.txt", "40 2", "40 0", r"line 3: class 0 is not in classes.txt"),
         ("image_class_labels.txt", "40 2", "40 two", r"line 3: 'two' should be a whole number"),
         ("image_class_labels.txt", "40 2\n", "", r"image_class_labels.txt: image 40 \(002.*no line here"),
         ("train_test_split.txt", "40 1", "44 1", r"train_test_split.txt, line 3: image 44 is not in images.txt"),

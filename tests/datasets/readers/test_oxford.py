@@ -273,7 +273,7 @@ def test_pets_in_other_formats_than_jpeg_are_read(pets: Path) -> None:
         (
             "american_bulldog_10 2",
             "american_bulldog_10 1",
-            r"line 1: class 1 was Abyssinian before and is american bulldog here",
+            r"annotations: class 1 is Abyssinian and american bulldog; restore",
         ),
         ("american_bulldog_10 2", "pug_10 5", r"annotations: the classes aren't 1 .. 4"),
         ("american_bulldog_10 2 2", "american_bulldog_10 2", r"test.txt, line 1: 4 fields were expected, not 3"),
