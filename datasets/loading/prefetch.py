@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from contextlib import closing
+from itertools import islice, repeat
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,34 +15,30 @@ R = TypeVar("R")
 END: Any = object()
 
 
+def map_in_threads(work: Callable[[T], R], items: Iterable[T], threads: int, depth: int) -> Generator[R, None, None]:
+    """`work(item)` for each item, in order, computed in threads; while the consumer uses a result, `depth` are ahead.
+
+    An exception of `work` is raised in place of its result. Closing or dropping the generator ends the threads.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
+    try:
+        started = (pool.submit(work, item) for item in items)
+        pending = deque(islice(started, depth))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(islice(started, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def prefetch(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
     """The same items, with up to `depth` of them computed in a thread while the consumer uses an earlier one.
 
-    An exception of `items` is raised in place of its item. Closing or dropping the generator closes `items` and ends
-    the thread.
+    Closing or dropping the generator closes `items` as well.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
-        pending = deque(thread.submit(next, items, END) for _ in range(depth))
-        try:
-            while (item := pending.popleft().result()) is not END:
-                pending.append(thread.submit(next, items, END))
-                yield item
-        finally:
-            thread.shutdown(cancel_futures=True)
-            items.close()
-
-
-def map_in_threads(
-    work: Callable[[T], R], groups: Iterable[Sequence[T]], threads: int, depth: int
-) -> Generator[list[R], None, None]:
-    """`[work(item) for item in group]` for each group, in a pool of threads that works on `depth` groups at once."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    try:
-        mapped: Iterator[Iterator[R]] = (pool.map(work, group) for group in groups)
-        pending = deque(islice(mapped, depth))
-        while pending:
-            results = list(pending.popleft())
-            pending.extend(islice(mapped, 1))
-            yield results
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with closing(items), closing(map_in_threads(lambda _: next(items, END), repeat(None), 1, depth)) as ready:
+        for item in ready:
+            if item is END:
+                return
+            yield item

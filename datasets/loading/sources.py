@@ -17,6 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import joblib
@@ -117,11 +118,15 @@ class PrefetchedSource(Source):
                 yield on_device, sizes, arrived
 
     def _read(self, batches: Sequence[NDArray[np.int64]]) -> Generator[list[NDArray[np.uint8]], None, None]:
-        groups = (rows.tolist() for rows in batches)
-        if self.threads:
-            yield from map_in_threads(self.image, groups, self.threads, DEPTH)
-        else:
-            yield from ([self.image(row) for row in group] for group in groups)
+        rows = (row for batch in batches for row in batch.tolist())
+        images = (
+            map_in_threads(self.image, rows, self.threads, DEPTH * max(map(len, batches)))
+            if self.threads
+            else (self.image(row) for row in rows)
+        )
+        with closing(images):
+            for batch in batches:
+                yield list(islice(images, len(batch)))
 
 
 def padded(images: Sequence[NDArray[np.uint8]], pinned: bool = False) -> Images:
@@ -146,12 +151,7 @@ def resident(store: Store, device: torch.device) -> Source:
 
 def pinned(store: Store, device: torch.device) -> Source:
     """The store, prefetched."""
-
-    def image(row: int) -> NDArray[np.uint8]:
-        flat = store.pixels[store.offsets[row] : store.offsets[row + 1]].numpy()
-        return flat.reshape(3, *store.sizes[row])
-
-    return PrefetchedSource(image, len(store), device)
+    return PrefetchedSource(lambda row: store.image(row).numpy(), len(store), device)
 
 
 def streamed(dataset: Dataset, size: int, rule: ResizeRule, device: torch.device) -> Source:

@@ -68,6 +68,11 @@ class Store:
         """Whether all images have one size."""
         return bool((self.sizes == self.sizes[:1]).all())
 
+    def image(self, row: int) -> Tensor:
+        """Image `row` `(3, h, w)` uint8, without a copy."""
+        height, width = self.sizes[row].tolist()
+        return self.pixels[self.offsets[row] : self.offsets[row + 1]].view(3, height, width)
+
     def images(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images `(B, 3, H, W)` uint8 on the store's device, and their sizes (B, 2) height, width on the host.
 
@@ -79,7 +84,7 @@ class Store:
         images = self.pixels.new_zeros((len(rows), 3, *sizes.amax(0).tolist()))
         for place, row in enumerate(rows.tolist()):
             height, width = self.sizes[row].tolist()
-            images[place, :, :height, :width] = self._image(row)
+            images[place, :, :height, :width] = self.image(row)
         return images, sizes
 
     def to(self, device: torch.device | str, rows: NDArray[np.int64]) -> Store:
@@ -87,13 +92,13 @@ class Store:
         offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
         pixels = torch.empty(int(offsets[-1]), dtype=torch.uint8, device=device)
         for place, row in enumerate(rows.tolist()):  # one by one, to avoid a second copy of everything in host memory
-            pixels[offsets[place] : offsets[place + 1]] = self._image(row).flatten()
+            pixels[offsets[place] : offsets[place + 1]] = self.image(row).flatten()
         return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.folder)
 
     def verify(self, rows: NDArray[np.int64] | None = None) -> None:
         """Reads every pixel (of `rows`, or of all images); raises `DatasetError` naming the first damaged image."""
         for row in range(len(self)) if rows is None else rows.tolist():
-            if checksum(self._image(row).cpu().numpy()) != self.checksums[row]:
+            if checksum(self.image(row).cpu().numpy()) != self.checksums[row]:
                 raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be rebuilt")
 
     def _same_size_images(self, rows: NDArray[np.int64]) -> Tensor:
@@ -101,10 +106,6 @@ class Store:
         if images.device.type == "cpu":  # NumPy is as fast and starts no threads, which are costly on busy cores
             return torch.from_numpy(images.numpy()[rows])
         return images.index_select(0, torch.from_numpy(rows).to(images.device, non_blocking=True))
-
-    def _image(self, row: int) -> Tensor:
-        height, width = self.sizes[row].tolist()
-        return self.pixels[self.offsets[row] : self.offsets[row + 1]].view(3, height, width)
 
 
 def default_cache() -> Path:

@@ -17,12 +17,9 @@ import json
 import os
 import shutil
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import joblib
 import numpy as np
@@ -30,6 +27,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from datasets.interface import DatasetError, OnProgress
+from datasets.loading.prefetch import map_in_threads
 
 PIXELS, TABLE, RECORD = "pixels.bin", "table.bin", "store.json"
 ROW = np.dtype([("height", "<u4"), ("width", "<u4"), ("checksum", "<u4")])
@@ -40,8 +38,6 @@ AHEAD = 8
 """Decoded images per thread that may wait to be written: enough to keep threads busy, few enough to fit in memory."""
 SPACE_CHECK = 256
 """Images between two checks of the free space."""
-
-Result = TypeVar("Result")
 
 
 def build(
@@ -130,9 +126,17 @@ def _write_images(
     on_progress: OnProgress | None,
 ) -> None:
     """Appends the missing images and their rows of the table."""
+    threads = joblib.cpu_count()
+
+    def with_checksum(row: int) -> tuple[NDArray[np.uint8], int]:
+        decoded = image(row)
+        return decoded, checksum(decoded)
+
     with (unfinished / PIXELS).open("a+b") as pixels, (unfinished / TABLE).open("a+b") as table:
         first, written = _truncate_to_valid_images(pixels, table, count)
-        for row, (decoded, crc) in enumerate(_in_parallel(partial(_with_checksum, image), range(first, count)), first):
+        # Decoding, resizing and checksums release the interpreter lock, and pixels need no copy to a process.
+        images = map_in_threads(with_checksum, range(first, count), threads, AHEAD * threads - 1)
+        for row, (decoded, crc) in enumerate(images, first):
             if (row - first) % SPACE_CHECK == 0:
                 _check_space(unfinished, (count - row) * max(image_bytes, written // max(row, 1)))
             _append(pixels, decoded.data)
@@ -178,27 +182,3 @@ def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free")
-
-
-def _with_checksum(image: Callable[[int], NDArray[np.uint8]], row: int) -> tuple[NDArray[np.uint8], int]:
-    decoded = image(row)
-    return decoded, checksum(decoded)
-
-
-def _in_parallel(work: Callable[[int], Result], rows: range) -> Iterator[Result]:
-    """`work(row)` for each row, in order, on all usable cores.
-
-    In threads: decoding, resizing and checksums release the interpreter lock, and pixels need no copy to a process.
-    """
-    threads = joblib.cpu_count()
-    waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for row in rows:
-            waiting.append(pool.submit(work, row))
-            if len(waiting) == AHEAD * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

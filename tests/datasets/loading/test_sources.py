@@ -144,7 +144,7 @@ def test_a_resumed_epoch_is_augmented_alike(birds: Dataset, feed_mode: FeedMode,
 def test_an_abandoned_feed_ends_its_threads(birds: Dataset, feed_mode: FeedMode, end: str, tmp_path: Path) -> None:
     batches = feed_over(birds, feed_mode, "squash", CPU, tmp_path).batches(0)
     next(batches)
-    assert any(thread.name.startswith("prefetch") for thread in threading.enumerate())
+    assert any(thread.name.startswith("ahead") for thread in threading.enumerate())
     if end == "close":
         batches.close()
     del batches
@@ -198,16 +198,15 @@ def test_prefetched_items_are_ready_while_the_consumer_is_busy() -> None:
     assert list(numbers) == list(range(1, 10))
 
 
-def test_groups_are_processed_in_parallel_and_returned_in_order() -> None:
-    together = threading.Barrier(4, timeout=60)  # broken unless four calls, of two groups, are in flight at once
+def test_items_are_processed_in_parallel_and_returned_in_order() -> None:
+    together = threading.Barrier(4, timeout=60)  # broken unless four calls are in flight at once
 
     def work(number: int) -> int:
         if number < 4:
             together.wait()
         return -number
 
-    groups = [[0, 1], [2, 3], [4], [5, 6, 7]]
-    assert list(map_in_threads(work, groups, threads=4, depth=2)) == [[-0, -1], [-2, -3], [-4], [-5, -6, -7]]
+    assert list(map_in_threads(work, range(8), threads=4, depth=4)) == [-number for number in range(8)]
 
 
 def test_the_feed_mode_is_chosen_by_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
