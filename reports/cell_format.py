@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,11 @@ STEADY = 1.1
 SEEDS_ALONE = "seeds alone"
 """What an interval is over if predictions are not stored."""
 
+SOURCES = "sources"
+"""Key of a row's Runs: their ids, a tuple per experiment. The page links to them; no column or file shows them."""
+
 Row = Mapping[str, Any]
+"""Values by column name; None where there is no value."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -38,6 +41,8 @@ class Column:
     """Whether a printed page, which is wider than a terminal, shows it."""
     headline: bool = False
     """Whether the table is about it, so that it stays where no row has a value."""
+    source: int = 0
+    """Which of the row's `SOURCES` measured it."""
 
     def is_shown(self, cells: Iterable[str]) -> bool:
         """Whether a table with these cells shows the column: one of blanks and dashes only takes up room."""
@@ -55,14 +60,14 @@ def printed(column: Column) -> Column:
     return replace(column, printed=True)
 
 
+def profiled(column: Column) -> Column:
+    """The same column, measured by the profile Runs of a row about trained ones: its second source."""
+    return replace(column, source=1)
+
+
 def one_line(text: str) -> str:
     """Without line breaks and control characters, which would break a row or reach into the terminal."""
     return _CONTROL.sub(" ", text)
-
-
-def absent(value: object) -> bool:
-    """Whether a cell holds nothing: None, or the NaN that pandas puts for None."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def percent(share: float | None) -> float | None:
@@ -71,18 +76,18 @@ def percent(share: float | None) -> float | None:
 
 
 def text(key: str, heading: str | None = None, compact: bool = False) -> Column:
-    """Words as they are."""
-    return Column(heading or key, lambda row: DASH if absent(row[key]) else str(row[key]), compact, "left", True)
+    """Words as they are, which name the row."""
+    return replace(words(key, heading, compact), naming=True)
 
 
 def words(key: str, heading: str | None = None, compact: bool = False) -> Column:
-    """Text that is shown even if it is the same in every row."""
-    return replace(text(key, heading, compact), naming=False)
+    """Text that doesn't name the row: it keeps its column even if it is the same in every row."""
+    return Column(heading or key, _known(key, lambda row: str(row[key])), compact, "left")
 
 
 def number(key: str, heading: str, digits: int = 0, unit: float = 1.0, compact: bool = False) -> Column:
     """`value / unit` with a fixed number of digits behind the point."""
-    return Column(heading, lambda row: DASH if absent(row[key]) else f"{row[key] / unit:.{digits}f}", compact)
+    return Column(heading, _known(key, lambda row: f"{row[key] / unit:.{digits}f}"), compact)
 
 
 def size(key: str, heading: str, compact: bool = False) -> Column:
@@ -94,58 +99,51 @@ def rate(key: str, heading: str, compact: bool = False) -> Column:
     """A mean over seeds, with its range where the seeds differ by more than a tenth: the host had other work."""
 
     def show(row: Row) -> str:
-        if absent(row[key]):
-            return DASH
         low, high = row[f"{key}_low"], row[f"{key}_high"]
         return f"{row[key]:.0f}" + (f" ({low:.0f} … {high:.0f})" if high > STEADY * low else "")
 
-    return Column(heading, show, compact)
+    return Column(heading, _known(key, show), compact)
 
 
 def signed(key: str, heading: str, compact: bool = False) -> Column:
     """A difference in percentage points, with its sign."""
-    return Column(heading, lambda row: DASH if absent(row[key]) else minus(f"{rounded(row[key]):+.1f}"), compact)
+    return Column(heading, _known(key, lambda row: minus(f"{rounded(row[key]):+.1f}")), compact)
 
 
 def probability(key: str, heading: str, compact: bool = False) -> Column:
     """A p value; tiny ones are a bound rather than a row of zeros."""
-    return Column(heading, lambda row: DASH if absent(row[key]) else _probability(row[key]), compact)
+    return Column(heading, _known(key, lambda row: "< 0.001" if row[key] < 0.001 else f"{row[key]:.3f}"), compact)
 
 
-def estimate(key: str, heading: str, seeds: str = "seeds", compact: bool = False) -> Column:
+def estimate(key: str, heading: str, compact: bool = False) -> Column:
     """`mean ± sd` in percent. One seed is marked `n=1`, as is a mean over fewer seeds than the row has."""
 
     def show(row: Row) -> str:
-        if absent(row[key]):
-            return DASH
-        n = int(row[f"{key}_n"])
-        spread = "" if absent(row[f"{key}_sd"]) else f" ± {row[f'{key}_sd']:.1f}"
-        return f"{row[key]:.1f}{spread}" + (f" (n={n})" if n == 1 or n != row[seeds] else "")
+        sd, n = row[f"{key}_sd"], row[f"{key}_n"]
+        spread = "" if sd is None else f" ± {sd:.1f}"
+        return f"{row[key]:.1f}{spread}" + (f" (n={n})" if n == 1 or n != row["seeds"] else "")
 
-    return Column(heading, show, compact)
+    return Column(heading, _known(key, show), compact)
 
 
 def interval(key: str, heading: str, compact: bool = False) -> Column:
     """`low … high`, in the unit of the value; marked if it is over seeds alone, on the same images."""
 
     def show(row: Row) -> str:
-        low, high = row[f"{key}_low"], row[f"{key}_high"]
-        if absent(low) or absent(high):
-            return DASH
         seeds = " (seeds)" if row.get(f"{key}_over") == SEEDS_ALONE else ""
-        return minus(f"{rounded(low):.1f} … {rounded(high):.1f}") + seeds
+        return minus(f"{rounded(row[f'{key}_low']):.1f} … {rounded(row[f'{key}_high']):.1f}") + seeds
 
-    return Column(heading, show, compact)
+    return Column(heading, _known(f"{key}_low", show), compact)
+
+
+def yes_no(key: str, heading: str, compact: bool = False) -> Column:
+    """A truth value in a word."""
+    return Column(heading, _known(key, lambda row: "yes" if row[key] else "no"), compact, "left")
 
 
 def alone(seeds: Any) -> str:
     """The mark of a result of one seed, which is about trained models, not about methods."""
     return " (n=1)" if seeds == 1 else ""
-
-
-def yes_no(key: str, heading: str, compact: bool = False) -> Column:
-    """A truth value in a word."""
-    return Column(heading, lambda row: DASH if absent(row[key]) else ("yes" if row[key] else "no"), compact, "left")
 
 
 def minus(number: str) -> str:
@@ -158,5 +156,6 @@ def rounded(value: float) -> float:
     return round(value, 1) + 0.0
 
 
-def _probability(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _known(key: str, show: Callable[[Row], str]) -> Callable[[Row], str]:
+    """`show`, and a dash where the row has no such value."""
+    return lambda row: DASH if row[key] is None else show(row)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from reports.cell_format import Column, Row, absent
+from reports.cell_format import SOURCES, Column, Row
 
 HTML = "index.html"
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -24,7 +24,7 @@ class Table:
     """File stem, and its name in a README marker."""
     title: str
     rows: Sequence[Row]
-    """Unrounded values by column name, of which `columns` show some; None where there is no value."""
+    """Unrounded values by column name, of which `columns` show some."""
     columns: tuple[Column, ...]
     note: str = ""
     """What a reader must know to read the numbers right."""
@@ -34,8 +34,8 @@ class Table:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The rows, to group or to write as CSV; a missing number is NaN."""
-        return pd.DataFrame(self.rows)
+        """The rows without their `SOURCES`, to write as CSV; a missing number is NaN."""
+        return pd.DataFrame(self.rows).drop(columns=SOURCES, errors="ignore")
 
     def where(self, **values: object) -> Table:
         """The rows whose columns have these values."""
@@ -60,10 +60,10 @@ def sorted_rows(rows: Sequence[AnyRow], order: Sequence[str], descending: Sequen
     """Rows ordered by columns that may mix words and numbers; rows without a value come last."""
     ordered = list(rows)
     for key in reversed(order):
-        known = [row for row in ordered if not absent(row[key])]
+        known = [row for row in ordered if row[key] is not None]
         numeric = all(isinstance(row[key], int | float) for row in known)
         known.sort(key=lambda row: row[key] if numeric else str(row[key]), reverse=key in descending)
-        ordered = known + [row for row in ordered if absent(row[key])]
+        ordered = known + [row for row in ordered if row[key] is None]
     return ordered
 
 

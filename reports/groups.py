@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from reports.cell_format import one_line
+from reports.cell_format import SOURCES, one_line
 from results.record import Metrics, Record, Selection
 from results.settings import AnyRun, ProfileRun, Run, flat
 
@@ -49,7 +49,7 @@ def evaluated_once(record: Record) -> bool:
     return last is not None and isinstance(record.run, Run) and record.run.recipe.evaluate_every >= last.epoch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """The seeds of one experiment: train Runs on one split that differ in nothing but the seed."""
 
@@ -70,6 +70,16 @@ class Group:
         """The row's `NAMED` values and `settings`."""
         values = named(self.run)
         return {key: values[key] for key in NAMED} | {"settings": self.settings}
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the Runs."""
+        return tuple(record.id for record in self.records)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What a table's row about it begins with."""
+        return self.names | {SOURCES: (self.ids,)}
 
     @cached_property
     def done(self) -> tuple[Record, ...]:

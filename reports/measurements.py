@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reports.cell_format import SOURCES
 from reports.groups import Group, distinctions, hardware_name, rules
 from results.record import Record
 from results.settings import ProfileRun
@@ -86,8 +87,13 @@ class Measurement:
             "settings": self.settings,
             "mode": self.mode,
             "hardware": self.hardware,
-            "runs": " ".join(one.id for one in self.records),
         }
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What a table's row about it begins with."""
+        ids = tuple(record.id for record in self.records)
+        return self.names | {"runs": " ".join(ids), SOURCES: (ids,)}
 
     @property
     def conditions(self) -> str | None:
@@ -114,12 +120,12 @@ def measurements(records: Iterable[Record]) -> list[Measurement]:
     for record in records:
         if isinstance(record.run, ProfileRun) and record.status == "done":
             key = json.dumps(_settings(record, record.run), sort_keys=True)
-            for mode in dict.fromkeys([*record.speed, *record.exceeded]):
+            for mode in sorted({*record.speed, *record.exceeded}):
                 together[key, mode].append(record)
     namesakes: dict[str, list[Measurement]] = defaultdict(list)
     for (key, mode), members in together.items():
         found = Measurement(key, mode, tuple(sorted(members, key=lambda record: record.run.replicate)))
-        namesakes[json.dumps({**found.names, "runs": None})].append(found)
+        namesakes[json.dumps(found.names)].append(found)
     distinct = {
         (one.key, one.mode): replace(one, settings=settings)
         for alike in namesakes.values()

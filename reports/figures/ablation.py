@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from reports.cell_format import absent, alone, one_line
+from reports.cell_format import alone, one_line
 from reports.figures.style import DARK, SMALL, entitle, signed, style
 from reports.tables.paired import LEVEL
 
@@ -25,7 +25,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
     shown = [
         (row, "\n".join(map(one_line, name.splitlines())))
         for row, name in zip(rows, names, strict=True)
-        if not absent(row["difference"])
+        if row["difference"] is not None
     ]
     if not shown:
         return None
@@ -36,9 +36,9 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
         places = np.arange(len(shown))[::-1]
         for place, (row, _) in zip(places, shown, strict=True):
             low, high, value = row["difference_low"], row["difference_high"], row["difference"]
-            significant = not absent(low) and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
+            significant = low is not None and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
             axes.barh(place, value, 0.62, facecolor=_COLOR if significant else "white", edgecolor=_COLOR, linewidth=1)
-            if not absent(low):
+            if low is not None:
                 axes.errorbar(
                     value,
                     place,

@@ -85,8 +85,7 @@ def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
         budgets[row["dataset"], row["protocol"], row["epochs"] if row["protocol"] == "common" else 0].append(row)
     for (dataset, protocol, epochs), rows in sorted(budgets.items()):
         heading = f"{dataset}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
-        frame = pd.DataFrame(whole_methods(rows))
-        yield Drawing("throughput", heading, accuracy_against_throughput, (frame, order))
+        yield Drawing("throughput", heading, accuracy_against_throughput, (whole_methods(rows), order))
 
 
 def _ablations(ablation: Table, steps: Table) -> Iterator[Drawing]:
@@ -136,12 +135,12 @@ def _classes(comparison: str, whole: Sequence[Group], predictions: PredictionCac
     known = [(group, found) for group in whole if (found := predictions.of(group)).images is not None]
     if not known:
         return
-    accuracy = {id(group): found.right(found.seeds).mean() for group, found in known}
-    known.sort(key=lambda pair: -accuracy[id(pair[0])])
-    names = dict(zip(map(id, whole), labels([group.names for group in whole]), strict=True))
+    accuracy = {group: found.right(found.seeds).mean() for group, found in known}
+    known.sort(key=lambda pair: -accuracy[pair[0]])
+    names = dict(zip(whole, labels([group.names for group in whole]), strict=True))
     best, found = known[0]
     class_names = next((list(one) for record in best.done if (one := record.split.get("class_names"))), [])
-    yield Drawing("confused", f"{names[id(best)]}, {comparison}", most_confused, (confusions(found, class_names),))
+    yield Drawing("confused", f"{names[best]}, {comparison}", most_confused, (confusions(found, class_names),))
     others = [pair for pair in known[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
     # The sort is stable, so without a baseline the next in accuracy comes first.
     others.sort(key=lambda pair: pair[0].names["method"] != BASELINE)
@@ -149,7 +148,7 @@ def _classes(comparison: str, whole: Sequence[Group], predictions: PredictionCac
         second, other = others[0]
         seeds = sorted(set(found.seeds) & set(other.seeds))
         difference = found.right(seeds).mean(axis=1) - other.right(seeds).mean(axis=1)
-        methods = (names[id(best)], names[id(second)])
+        methods = (names[best], names[second])
         arguments = (difference, found.by_seed[seeds[0]].labels, class_names, methods)
         yield Drawing("per_class", comparison, per_class_difference, arguments)
 

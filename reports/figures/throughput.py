@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from statistics import multimode
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.cell_format import STEADY, absent, one_line
+from reports.cell_format import STEADY, Row, one_line
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, GREY, SMALL, Look, entitle, in_bytes, log_axis, looks_of, note, style
 from reports.groups import labels
@@ -29,7 +28,7 @@ _PLAIN = 64.0
 """Square points of a marker whose memory is unknown."""
 
 
-def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title: str) -> Figure | None:
+def accuracy_against_throughput(rows: Sequence[Row], order: Sequence[str], title: str) -> Figure | None:
     """Rows of the head-to-head table of one dataset and protocol -> a figure, or None without a point to show.
 
     y: last-epoch top-1 (%) with its 95 % interval, a bare point for one seed. x: inference images/s of profile Runs,
@@ -38,80 +37,80 @@ def accuracy_against_throughput(rows: pd.DataFrame, order: Sequence[str], title:
     as in `looks_of`.
     """
     rate, device, axis = _throughput(rows)
-    shown = rows.assign(label=labels(rows.to_dict("records")))  # names unique among all rows
-    shown = shown[shown[rate].notna() & shown["last_top1"].notna()]
-    if shown.empty:
+    named = [{**row, "label": name} for row, name in zip(rows, labels(rows), strict=True)]  # unique among all rows
+    shown: list[Row] = [row for row in named if row[rate] is not None and row["last_top1"] is not None]
+    if not shown:
         return None
-    hardware = shown[device].mode()
-    if len(hardware):
-        shown = shown[shown[device] == hardware[0]]
-        axis = f"{axis} on {hardware[0]}"
-    rates, accuracies = shown[rate].to_numpy(float), shown["last_top1"].to_numpy(float)
-    areas = _areas(shown["inference_peak_memory"] if rate == "inference_images_per_s" else None, len(shown))
+    if devices := [row[device] for row in shown if row[device] is not None]:
+        most_common = min(multimode(devices))
+        shown = [row for row in shown if row[device] == most_common]
+        axis = f"{axis} on {most_common}"
+    rates, accuracies = _values(shown, rate), _values(shown, "last_top1")
+    memory = _values(shown, "inference_peak_memory" if rate == "inference_images_per_s" else None)
+    areas = _areas(memory)
     with style():
         figure = Figure(figsize=(5.6, 4.0), layout="constrained")
         axes = figure.add_subplot(xlabel=one_line(axis), ylabel="top-1 of the last epoch, %")
         why_no_front = _why_no_front(shown, rate)
         front = _front(axes, rates, accuracies, drawn=why_no_front is None)
-        looks = looks_of([str(method) for method in shown["method"]], order)
+        looks = looks_of([str(row["method"]) for row in shown], order)
         some_known = bool(np.isfinite(areas).any())
         marks = [
-            _mark(axes, row, rate, look, area, some_known)
-            for row, look, area in zip(shown.to_dict("records"), looks, areas, strict=True)
+            _mark(axes, row, rate, look, area, some_known) for row, look, area in zip(shown, looks, areas, strict=True)
         ]
-        _scale(axes, shown[[rate, f"{rate}_low", f"{rate}_high"]].to_numpy(float))
+        _scale(axes, np.concatenate([_values(shown, key) for key in (rate, f"{rate}_low", f"{rate}_high")]))
         crowded = len(shown) > LABELS
-        methods = dict(zip(shown["method"], looks, strict=True)) if crowded else {}
-        _legend(figure, marks, methods, _sizes(shown, areas), why_no_front)
+        methods = {row["method"]: look for row, look in zip(shown, looks, strict=True)} if crowded else {}
+        _legend(figure, marks, methods, _sizes(memory), why_no_front)
         if left_out := len(rows) - len(shown):
             note(axes, f"{left_out} not shown: no such rate, or no accuracy")
-        named = [
-            pair
-            for pair, leads in zip(zip(marks, shown["label"], strict=True), front, strict=True)
-            if leads or not crowded
+        labelled = [
+            (mark, row["label"]) for mark, row, leads in zip(marks, shown, front, strict=True) if leads or not crowded
         ]
         entitle(figure, title)
-        place_labels(axes, *zip(*named, strict=True))
+        place_labels(axes, *zip(*labelled, strict=True))
     return figure
 
 
-def _throughput(rows: pd.DataFrame) -> tuple[str, str, str]:
+def _throughput(rows: Sequence[Row]) -> tuple[str, str, str]:
     """Columns of the rate and its device, and the words for the axis."""
-    if rows["inference_images_per_s"].notna().any():
+    if any(row["inference_images_per_s"] is not None for row in rows):
         return "inference_images_per_s", "profiled_on", "inference, images/s"
     return "training_images_per_s", "trained_on", "training end to end, images/s"
 
 
-def _why_no_front(shown: pd.DataFrame, rate: str) -> str | None:
+def _why_no_front(shown: Sequence[Row], rate: str) -> str | None:
     """Why the rates are too uncertain for a Pareto front; None if they are not."""
     if rate == "training_images_per_s":
         return "no Pareto front: rates of trainings, whose hosts may have had other work"
-    if (shown[f"{rate}_high"] > STEADY * shown[f"{rate}_low"]).any():
+    if any(row[f"{rate}_high"] > STEADY * row[f"{rate}_low"] for row in shown):
         return "no Pareto front: some rates vary by more than a tenth"
     return None
 
 
-def _areas(memory: pd.Series | None, count: int) -> NDArray[np.float64]:
-    """Square points per row, proportional to its memory; NaN where it is unknown."""
-    if memory is None:
-        return np.full(count, np.nan)
-    sizes = memory.to_numpy(float)
-    largest = np.nanmax(sizes, initial=0.0)
-    return np.maximum(_AREA * sizes / largest, _SMALLEST) if largest > 0 else np.full(count, np.nan)
+def _values(rows: Sequence[Row], key: str | None) -> NDArray[np.float64]:
+    """A column `(N,)`; NaN where there is no value, and everywhere without a key."""
+    return np.array([row[key] if key else None for row in rows], float)
 
 
-def _mark(axes: Axes, row: dict[Any, Any], rate: str, look: Look, area: float, some_known: bool) -> Mark:
+def _areas(memory: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Square points of each marker, proportional to its memory; NaN where it is unknown."""
+    largest = np.nanmax(memory, initial=0.0)
+    return np.maximum(_AREA * memory / largest, _SMALLEST) if largest > 0 else np.full_like(memory, np.nan)
+
+
+def _mark(axes: Axes, row: Row, rate: str, look: Look, area: float, some_known: bool) -> Mark:
     accuracy, color = row["last_top1"], look["color"]
     hollow = some_known and np.isnan(area)
     area = _PLAIN if np.isnan(area) else area
-    interval = not absent(row["last_top1_low"])
+    interval = row["last_top1_low"] is not None
     ends = (row["last_top1_low"], row["last_top1_high"]) if interval else (accuracy, accuracy)
     mark = Mark(row[rate], accuracy, *ends, radius=float(np.sqrt(area)) / 2)
     if interval:
         reach = [[mark.y - mark.low], [mark.high - mark.y]]
         axes.errorbar(mark.x, mark.y, reach, **_ENDS)
     slow, fast = row[f"{rate}_low"], row[f"{rate}_high"]
-    if not absent(slow) and fast > slow:
+    if fast > slow:
         mark = mark._replace(left=slow, right=fast)
         reach = [[max(mark.x - slow, 0)], [max(fast - mark.x, 0)]]
         axes.errorbar(mark.x, mark.y, xerr=reach, **_ENDS)
@@ -140,11 +139,11 @@ def _front(axes: Axes, rates: np.ndarray, accuracies: np.ndarray, drawn: bool = 
     return leads
 
 
-def _sizes(shown: pd.DataFrame, areas: NDArray[np.float64]) -> list[tuple[str, float]]:
+def _sizes(memory: NDArray[np.float64]) -> list[tuple[str, float]]:
     """Two round amounts of memory and their areas for the legend: the largest, and a quarter of it."""
-    if not np.isfinite(areas).any():
+    largest = float(np.nanmax(memory, initial=0.0))
+    if not largest:
         return []
-    largest = float(shown["inference_peak_memory"].max())
     unit, name = in_bytes(largest)
     amounts = dict.fromkeys(float(f"{share * largest / unit:.1g}") for share in (0.25, 1.0))
     return [(f"{amount:g} {name}", max(_AREA * amount * unit / largest, _SMALLEST)) for amount in amounts]

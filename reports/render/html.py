@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports.cell_format import DASH, Column, Row, one_line
+from reports.cell_format import DASH, SOURCES, Column, one_line
 from reports.contents import Report, SavedFigure, Table
 from reports.evidence import Evidence
 from reports.figures.select import KINDS
 from reports.groups import hardware_name
 from reports.render.chapters import ALWAYS, GALLERIES, Chapter, chapters
 from reports.render.html_figures import Embedder
-from reports.render.html_links import Sources, of_cell
 from reports.render.html_records import records_data
 from reports.render.markdown import common_columns, filled
 from reports.run_files import RunFiles
@@ -84,7 +84,7 @@ def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
     )
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     folder = report.html.parent
-    sources, embed = Sources(evidence), Embedder(folder)
+    embed, known = Embedder(folder), {record.id for record in evidence.records}
     tables = {name: table for name, table in report.tables.items() if name in ALWAYS or table.rows}
     figures = dict(report.figures)
     if report.galleries:
@@ -93,7 +93,7 @@ def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
         title=one_line(report.title),
         summary=[one_line(sentence) for sentence in report.summary],
         facts=list(_facts(evidence.records)),
-        chapters=[_chapter(each, tables, figures, sources, embed) for each in chapters(tables, figures)],
+        chapters=[_chapter(each, tables, figures, known, embed) for each in chapters(tables, figures)],
         missing="missing" in tables,
         data=records_data(evidence.records, files),
         script=script,
@@ -106,13 +106,13 @@ def _chapter(
     chapter: Chapter,
     tables: Mapping[str, Table],
     figures: Mapping[str, Sequence[SavedFigure]],
-    sources: Sources,
+    known: Collection[str],
     embed: Embedder,
 ) -> dict[str, Any]:
     shown = [tables[name] for name in chapter.tables if name in tables]
     return {
         "chapter": chapter,
-        "tables": [(table, [_page_table(*part, sources) for part in _parts(table)]) for table in shown],
+        "tables": [(table, [_page_table(*part, known) for part in _parts(table)]) for table in shown],
         "figures": [
             (KINDS.get(kind, kind.capitalize()), [embed(figure) for figure in figures[kind]])
             for kind in chapter.figures
@@ -128,23 +128,27 @@ def _parts(table: Table) -> Iterator[tuple[str, Table]]:
     return table.parts() if table.rows else iter(())
 
 
-def _page_table(heading: str, table: Table, sources: Sources) -> PageTable:
-    """The table's columns but for empty ones; those with one value in all rows come last."""
+def _page_table(heading: str, table: Table, known: Collection[str]) -> PageTable:
+    """The table's columns but for empty ones; those with one value in all rows come last.
+
+    Cells link to Runs, if they are `known`.
+    """
     columns, texts = filled(table, table.columns)
     common = [place for place in common_columns(columns, texts) if columns[place].compact and len(texts) > 1]
     order = sorted(range(len(columns)), key=lambda place: place in common)
     rows = []
     for row, cells in zip(table.rows, texts, strict=True):
-        runs = sources.of_row(row)
-        rows.append(([LinkedText(cells[at], _target(columns[at], cells[at], row, runs)) for at in order], runs))
+        sources = [[run_id for run_id in ids if run_id in known] for ids in row.get(SOURCES, ())]
+        links = [LinkedText(cells[at], _target(columns[at], cells[at], sources)) for at in order]
+        rows.append((links, list(chain.from_iterable(sources))))
     values = [f"{columns[at].heading} {texts[0][at]}" for at in common]
     return PageTable(heading, [columns[at] for at in order], rows, len(order) - len(common), values)
 
 
-def _target(column: Column, text: str, row: Row, runs: Sequence[str]) -> str | None:
+def _target(column: Column, text: str, sources: Sequence[Sequence[str]]) -> str | None:
     """The Run that a measured number links to; names, dashes and blanks link nowhere."""
     measured = column.align == "right" and not column.naming and text not in {"", DASH}
-    return of_cell(column, row, runs) if measured else None
+    return next(chain.from_iterable(sources[column.source :]), None) if measured else None
 
 
 def _facts(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:

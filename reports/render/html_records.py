@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.cell_format import DASH, absent
+from reports.cell_format import DASH
 from reports.groups import selected
 from reports.predictions import Answer
 from reports.run_files import RunFiles
@@ -141,7 +142,7 @@ def _numbered(value: Any) -> Any:
 def _history(history: pd.DataFrame, record: Record, epochs: int) -> Part:
     """The first and last epoch, the selected ones, and others at equal distances."""
     known = {name: history[name].to_numpy() for name in _HISTORY if name in history}
-    columns = [name for name, values in known.items() if not all(map(absent, values))]
+    columns = [name for name, values in known.items() if not pd.isna(values).all()]
     places = set(np.linspace(0, len(history) - 1, min(epochs, len(history))).round().astype(int).tolist())
     chosen = [metrics.epoch for metrics in record.metrics.values()]
     places |= set(np.flatnonzero(np.isin(known.get("epoch", ()), chosen)).tolist())
@@ -182,7 +183,7 @@ def _scaled(value: Any, unit: int) -> str:
 
 
 def _plain(value: object, digits: int = 6) -> str:
-    if absent(value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # of an epoch that was not evaluated
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from reports import cell_format
+from reports.cell_format import SOURCES
 from reports.comparisons import WHOLE, ComparisonGroup
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
@@ -65,7 +66,7 @@ def _rows(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) ->
         yield (
             dict.fromkeys(COMPARED)
             | difference
-            | group.names
+            | group.row
             | scores
             | {"rank": rank, "seeds": len(group.done), "published": _published(group)}
             | {"epochs": group.run.recipe.epochs, "arena": str(shared)}
@@ -86,6 +87,7 @@ def _steps(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -
                 if before != after:
                     yield (
                         {key: first.names[key] for key in _NAMED}
+                        | {SOURCES: (second.ids, first.ids)}
                         | {"epochs": first.run.recipe.epochs, "arena": str(shared)}
                         | {"from": first.run.variant, "to": second.run.variant}
                         | {"option": option, "before": _words(before), "after": _words(after)}

@@ -6,6 +6,7 @@ It is decided by the rule of the paired table, so page and table can't disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 from reports import cell_format
@@ -54,18 +55,15 @@ def _decided(
 ) -> list[dict[str, Any]]:
     """Pairs of methods among all pairs of their comparison group, as in the paired table; those of variants among
     each other."""
-    asked = [{id(chosen[name]) for name in (first, second) if name in chosen} for second in seconds]
+    asked = [{chosen[name] for name in (first, second) if name in chosen} for second in seconds]
     families = map(pairs, evidence.comparisons.values())
-    family = next((every for every in families if any({id(one), id(other)} in asked for one, other in every)), [])
-    rivals = [{id(one), id(other)} for one, other in family]
-    methods = [row for row, pair in zip(rows, asked, strict=True) if pair in rivals]
-    others = [pair for pair, ids in zip(family, rivals, strict=True) if ids not in asked]
+    family = next((every for every in families if any({*pair} in asked for pair in every)), [])
+    is_of_methods = [any(pair == {*rivals} for rivals in family) for pair in asked]
     nameless = {"first": "", "second": ""}
-    predictions = evidence.predictions
-    whole = [*methods, *(nameless | compared(predictions.of(one), predictions.of(other)) for one, other in others)]
-    among_methods = iter(decided(whole))
-    among_variants = iter(decided([row for row, pair in zip(rows, asked, strict=True) if pair not in rivals]))
-    return [next(among_methods if pair in rivals else among_variants) for pair in asked]
+    others = [nameless | compared(*map(evidence.predictions.of, pair)) for pair in family if {*pair} not in asked]
+    methods = iter(decided([*compress(rows, is_of_methods), *others]))
+    variants = iter(decided([row for row, of_methods in zip(rows, is_of_methods, strict=True) if not of_methods]))
+    return [next(methods if of_methods else variants) for of_methods in is_of_methods]
 
 
 def _matches(group: Group, name: Name) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import Row, percent
+from reports.cell_format import SOURCES, Row, percent
 from reports.comparisons import WHOLE
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
@@ -25,8 +25,8 @@ _COSTS: Mapping[Mode, str] = {"inference": "inference", "train": "train_step"}
 
 def head_to_head(evidence: Evidence) -> Table:
     """One row per experiment: the three accuracies over its seeds, and what it costs."""
-    comparison = {id(group): str(shared) for shared, members in evidence.comparisons.items() for group in members}
-    rows = [_row(group, evidence) | {"arena": comparison[id(group)]} for group in evidence.groups]
+    comparison = {group: str(shared) for shared, members in evidence.comparisons.items() for group in members}
+    rows = [_row(group, evidence) | {"arena": comparison[group]} for group in evidence.groups]
     rows = sorted_rows(rows, ["dataset", "protocol", "last_top1"], descending=["last_top1"])
     return Table("head_to_head", "Head to head", rows, COLUMNS, NOTE, split=("dataset", "protocol"))
 
@@ -39,6 +39,7 @@ def whole_methods(rows: Sequence[Row]) -> list[Row]:
 
 def _row(group: Group, evidence: Evidence) -> dict[str, Any]:
     cost = evidence.costs.of(group)
+    profiles = tuple(dict.fromkeys(record.id for one in cost.values() for record in one.records))
     last = {
         f"last_{name}": [percent(getattr(metrics, name)) for metrics in group.metrics(HEADLINE)]
         for name in ("top5", "mean_class", "calibration_error")
@@ -47,14 +48,16 @@ def _row(group: Group, evidence: Evidence) -> dict[str, Any]:
     model = {key: value for record in (*measured, *group.done[:1]) for key, value in record.model.items()}
     return (
         group.names
+        | {SOURCES: (group.ids, profiles)}
         | {"epochs": group.run.recipe.epochs}
         | {"seeds": len(group.done), "failed": len(group.records) - len(group.done)}
-        | {"runs": " ".join(record.id for record in group.records)}
+        | {"runs": " ".join(group.ids)}
         | accuracies(group, evidence)
         | {key: value for name, values in last.items() for key, value in estimate(name, values).items()}
         | {key: model.get(key) for key in ("views", "parameters", "flops")}
         | _training_rate(group)
         | _cost(cost)
+        | {"profile_runs": " ".join(profiles) or None}
     )
 
 
@@ -83,10 +86,10 @@ def _cost(cost: Cost) -> dict[str, Any]:
     measured = next(iter(cost.values()), None)
     columns["profiled_on"] = measured.hardware if measured else None
     columns["profiled_as"] = f"batch {measured.run.batch_size}, {measured.run.precision}" if measured else None
-    runs = dict.fromkeys(record.id for one in cost.values() for record in one.records)
-    return columns | {"profile_runs": " ".join(runs) or None}
+    return columns
 
 
+_MEMORY = cell_format.number("inference_peak_memory", "inference memory, GiB", 2, cell_format.GIB)
 COLUMNS = (
     *NAMES,
     cell_format.size("epochs", "epochs", compact=True),
@@ -100,10 +103,10 @@ COLUMNS = (
     cell_format.estimate("last_calibration_error", "calibration error, %"),
     cell_format.rate("training_images_per_s", "training, images/s"),
     cell_format.text("trained_on", "trained on"),
-    cell_format.number("inference_images_per_s", "inference, images/s", compact=True),
-    cell_format.number("train_step_images_per_s", "training step, images/s"),
-    cell_format.printed(cell_format.number("inference_peak_memory", "inference memory, GiB", 2, cell_format.GIB)),
-    cell_format.number("train_step_peak_memory", "training memory, GiB", 2, cell_format.GIB),
+    cell_format.profiled(cell_format.number("inference_images_per_s", "inference, images/s", compact=True)),
+    cell_format.profiled(cell_format.number("train_step_images_per_s", "training step, images/s")),
+    cell_format.profiled(cell_format.printed(_MEMORY)),
+    cell_format.profiled(cell_format.number("train_step_peak_memory", "training memory, GiB", 2, cell_format.GIB)),
     cell_format.printed(cell_format.number("parameters", "parameters, M", 1, 1e6)),
     cell_format.printed(cell_format.number("flops", "FLOPs, G", 1, 1e9)),
     cell_format.text("profiled_on", "profiled on"),

@@ -64,7 +64,7 @@ def localisation(evidence: Evidence) -> Table:
         scores = {key: value for name in MEASURES for key, value in _scores(found, name).items()}
         blank = sum(one.blank for one in found) / len(found)
         size = {"map": "×".join(map(str, first.map_size)), "maps": first.maps, "ceiling": percent(first.ceiling)}
-        rows.append(group.names | {"seeds": len(found), "blank": blank} | size | scores)
+        rows.append(group.row | {"seeds": len(found), "blank": blank} | size | scores)
         rows.append(_centre_names(group) | dict.fromkeys((*size, "blank")) | _centre_scores(first) | {"seeds": 0})
     return Table("localisation", "What methods attend to", _distinct(rows), COLUMNS, NOTE, _SPLIT)
 
@@ -76,7 +76,7 @@ def part_hits(evidence: Evidence) -> Table:
     for group, found in _measured(evidence):
         parts |= dict.fromkeys(found[0].parts)
         hits = {part: over_seeds([one.parts[part].hit for one in found]).mean for part in found[0].parts}
-        rows.append(group.names | {_of(part): percent(hit) for part, hit in hits.items()})
+        rows.append(group.row | {_of(part): percent(hit) for part, hit in hits.items()})
         rows.append(_centre_names(group) | {_of(part): percent(one.centre) for part, one in found[0].parts.items()})
     rows = [dict.fromkeys(map(_of, parts)) | row for row in rows] if parts else []
     columns = (cell_format.text("dataset"), *NAMES, *(_part_column(part) for part in parts))
@@ -134,7 +134,7 @@ def _of(part: str) -> str:
 def _part_column(part: str) -> Column:
     """Blank, not a dash, where the dataset has no such part: a column of blanks is not shown."""
     key = _of(part)
-    return Column(part, lambda row: "" if cell_format.absent(row[key]) else f"{row[key]:.1f}")
+    return Column(part, lambda row: "" if row[key] is None else f"{row[key]:.1f}")
 
 
 def _distinct(rows: list[dict[str, Any]]) -> list[Row]:

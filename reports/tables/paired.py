@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import NEITHER, Column, Row
+from reports.cell_format import NEITHER, SOURCES, Column, Row
 from reports.comparisons import contestants
 from reports.contents import Table
 from reports.evidence import Evidence
@@ -39,11 +39,12 @@ def paired(evidence: Evidence, shown: Callable[[Group], bool] = lambda group: Tr
         if not any(visible):
             continue
         rivals = contestants(members)
-        name = dict(zip(map(id, rivals), labels([group.names for group in rivals]), strict=True))
+        name = dict(zip(rivals, labels([group.names for group in rivals]), strict=True))
         place = {key: getattr(shared, key) for key in ("dataset", "protocol", "backbone", "input", "epochs")}
         tested = decided(
             [
-                {**place, "arena": str(shared), "first": name[id(first)], "second": name[id(second)]}
+                {**place, "arena": str(shared), "first": name[first], "second": name[second]}
+                | {SOURCES: (first.ids, second.ids)}
                 | compared(evidence.predictions.of(first), evidence.predictions.of(second))
                 for first, second in family
             ]

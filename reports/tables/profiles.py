@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +18,7 @@ ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "set
 def profile(evidence: Evidence) -> Table:
     """One row per measurement and mode."""
     rows = [_row(one) for one in evidence.measurements]
-    best: dict[str, float] = {}
+    best: dict[tuple[Any, ...], float] = {}
     for row in rows:
         best[_but_batch(row)] = max(row["images_per_s"] or 0.0, best.get(_but_batch(row), 0.0))
     sizes = Counter(map(_but_batch, rows))
@@ -39,7 +38,7 @@ def _row(one: Measurement) -> dict[str, Any]:
     memory = one.first("memory") or {}
     model = one.records[0].model
     return (
-        one.names
+        one.row
         | {"images_per_s": one.rate, "images_per_s_p10": low, "images_per_s_p90": high, "repeats": len(one.records)}
         | {"spread": 100 * (max(rates) - min(rates)) / one.rate if one.rate and len(rates) > 1 else None}
         | {"exceeded": one.exceeded, "peak_memory": one.peak_memory}
@@ -92,16 +91,16 @@ PLAIN = ("plain", "paper")
 RESOURCES = ("arithmetic", "memory", "launches")
 
 
-def _but_batch(row: Row) -> str:
+def _but_batch(row: Row) -> tuple[Any, ...]:
     return _names(row, "batch_size")
 
 
-def _but_method(row: Row) -> str:
+def _but_method(row: Row) -> tuple[Any, ...]:
     return _names(row, "method", "variant")
 
 
-def _names(row: Row, *left_out: str) -> str:
-    return json.dumps([row[key] for key in ORDER if key not in left_out] + [row["hardware"]], default=str)
+def _names(row: Row, *left_out: str) -> tuple[Any, ...]:
+    return tuple(row[key] for key in (*ORDER, "hardware") if key not in left_out)
 
 
 def parts(evidence: Evidence) -> Table:
@@ -111,7 +110,7 @@ def parts(evidence: Evidence) -> Table:
         found: dict[str, float] = one.first("breakdown") or {}
         total = sum(found.values())
         rows += [
-            one.names | {"part": part, "milliseconds": spent, "share": 100 * spent / total}
+            one.row | {"part": part, "milliseconds": spent, "share": 100 * spent / total}
             for part, spent in found.items()
         ]
     rows = sorted_rows(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
@@ -121,7 +120,7 @@ def parts(evidence: Evidence) -> Table:
 def operations(evidence: Evidence) -> Table:
     """One row per costly operation, for Runs that measured operations."""
     rows = [
-        one.names | operation.model_dump() | {"share": 100 * operation.share}
+        one.row | operation.model_dump() | {"share": 100 * operation.share}
         for one in evidence.measurements
         for operation in one.first("operations") or ()
     ]
@@ -135,16 +134,16 @@ def _if_any(key: str, heading: str, digits: int, roughly: str = "") -> Column:
     `roughly`: name of a truth value; where it is true the number is marked with ≈.
     """
 
-    def show(row: cell_format.Row) -> str:
-        if cell_format.absent(row[key]):
+    def show(row: Row) -> str:
+        if row[key] is None:
             return ""
         return ("≈ " if roughly and row[roughly] else "") + f"{row[key]:.{digits}f}"
 
     return Column(heading, show, compact=True)
 
 
-def _memory(row: cell_format.Row) -> str:
-    if not cell_format.absent(row["exceeded"]):
+def _memory(row: Row) -> str:
+    if row["exceeded"] is not None:
         return f"> {row['exceeded'] / cell_format.GIB:.2f}"
     return cell_format.number("peak_memory", "", 2, cell_format.GIB).show(row)
 

@@ -35,7 +35,7 @@ def _row(group: Group, row: Mapping[str, Any], evidence: Evidence) -> dict[str, 
     changed = _each_once(record.changed for record in group.records)
     low, high, last, best = (ours[key] for key in ("last_top1_low", "last_top1_high", "last_top1", "best_on_test_top1"))
     return (
-        group.names
+        group.row
         | {f"published_{key}": row.get(key) for key in ("variant", "input_size", "table", "source", "verified")}
         | {"published": value, "seeds": len(group.done)}
         | ours

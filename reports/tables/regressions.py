@@ -57,7 +57,7 @@ def _by_settings(records: Iterable[Record]) -> dict[tuple[str, str], Measurement
 
 def _row(old: Measurement, new: Measurement) -> dict[str, Any]:
     change = 100 * (new.rate / old.rate - 1) if new.rate and old.rate else None
-    return new.names | {
+    return new.row | {
         "before": old.rate,
         "after": new.rate,
         "change": change,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from reports import cell_format
-from reports.cell_format import percent
+from reports.cell_format import SOURCES, percent
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import NAMED, hardware_name, named, selected
@@ -23,7 +23,7 @@ def runs(evidence: Evidence) -> Table:
     for record in evidence.records:
         settings = named(record.run)
         rows.append(
-            {"run": record.id, "status": record.status, "job": record.run.job}
+            {SOURCES: ((record.id,),), "run": record.id, "status": record.status, "job": record.run.job}
             | {key: settings[key] for key in (*NAMED, "seed")}
             | {selection: percent(_top1(record, selection)) for selection in SELECTIONS}
             | {"minutes": record.seconds / 60, "resumed": record.resumed, "commit": record.commit}

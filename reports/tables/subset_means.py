@@ -61,7 +61,7 @@ def _row(whole: Group, subset_of: Mapping[str, Subset], subsets: Sequence[Subset
     by_seed = [{record.run.replicate: record for record in several} for several in members.values()]
     reason = _lacking(members)
     seeds = [] if reason else sorted(set.intersection(*(set(several) for several in by_seed)))
-    row: dict[str, Any] = whole.names | {"seeds": len(seeds), "runs": " ".join(record.id for record in whole.records)}
+    row: dict[str, Any] = whole.row | {"seeds": len(seeds), "runs": " ".join(whole.ids)}
     for label, several in members.items():
         row |= estimate(_column(label), list(_percents(several, HEADLINE)))
     for selection in SELECTIONS:

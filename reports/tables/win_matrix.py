@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import Column, Row
+from reports.cell_format import SOURCES, Column, Row
 from reports.contents import Table
 
 _WORDS = {1: " better", -1: " worse", 0: " open"}
@@ -29,9 +29,10 @@ def _rows(pairs: Sequence[Row]) -> Iterator[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     counts: dict[str, Counter[int | None]] = defaultdict(Counter)
     for pair in pairs:
-        for method, other, sign in ((pair["first"], pair["second"], 1), (pair["second"], pair["first"], -1)):
-            shared = {key: pair[key] for key in ("dataset", "protocol", "backbone", "arena")}
-            row = rows.setdefault(method, shared | {"method": method})
+        shared = {key: pair[key] for key in ("dataset", "protocol", "backbone", "arena")}
+        (first, second), (of_first, of_second) = (pair["first"], pair["second"]), pair[SOURCES]
+        for method, ids, other, sign in ((first, of_first, second, 1), (second, of_second, first, -1)):
+            row = rows.setdefault(method, shared | {"method": method, SOURCES: (ids,)})
             result = _result(pair, method)
             row[f"against {other}"] = result
             row[f"minus {other}"] = None if pair["difference"] is None else sign * pair["difference"]

@@ -13,7 +13,7 @@ from benchmarks.planning import expand, suite_builders
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
 from datasets import DatasetError
-from reports.cell_format import DASH, absent
+from reports.cell_format import DASH
 from reports.evidence import Evidence
 from reports.render.readme_blocks import render_readme
 from reports.report import write_report
@@ -167,7 +167,7 @@ def test_a_selection_that_one_subset_lacks_has_no_mean() -> None:
     records = [*on_all(0, 0.7, 0.8, 0.9)[:2], on("car", 0, 0.9, metrics={"last": metrics(0.9)})]
     (row,) = averages(Evidence(records)).rows
     assert row["last_top1"] == pytest.approx(80)
-    assert absent(row["validation_top1"])
+    assert row["validation_top1"] is None
 
 
 def test_experiments_that_differ_in_more_than_the_subset_are_averaged_apart() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+from reports.cell_format import Row
 from reports.evidence import Evidence
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import save, style
@@ -21,12 +21,12 @@ from tests.helpers.fake_results import HOSTILE, fill, profiled, trained
 from tests.helpers.report_reader import asked_of, texts
 
 
-def crowded_rows() -> pd.DataFrame:
+def crowded_rows() -> list[Row]:
     records = []
     for place, method in enumerate(("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")):
         records += [trained(method, seed, 0.85 + place / 1000 + seed / 500) for seed in range(3)]
         records.append(profiled(method, 1000 + 10 * place))
-    return head_to_head(Evidence(records)).frame
+    return list(head_to_head(Evidence(records)).rows)
 
 
 def test_throughput_labels_do_not_collide():
@@ -43,7 +43,7 @@ def test_throughput_figure_says_what_it_measures_and_where():
     figure = accuracy_against_throughput(crowded_rows(), [], "cub100")
     assert figure is not None
     assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
-    unprofiled = accuracy_against_throughput(head_to_head(Evidence([trained("plain")])).frame, [], "cub100")
+    unprofiled = accuracy_against_throughput(head_to_head(Evidence([trained("plain")])).rows, [], "cub100")
     assert unprofiled is not None
     assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
 
@@ -54,14 +54,14 @@ def test_a_point_keeps_its_whole_name_where_another_has_no_rate():
         trained("plain", variant="maps_8"),
         profiled("plain", variant="maps_4"),
     ]
-    figure = accuracy_against_throughput(head_to_head(Evidence(records)).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100")
     assert figure is not None
     assert "plain maps_4" in texts(figure)
 
 
 def test_throughput_figure_counts_the_rows_it_cannot_show():
-    frame = head_to_head(Evidence([trained("plain"), profiled("plain"), trained("sef")])).frame
-    figure = accuracy_against_throughput(frame, [], "cub100")
+    rows = head_to_head(Evidence([trained("plain"), profiled("plain"), trained("sef")])).rows
+    figure = accuracy_against_throughput(rows, [], "cub100")
     assert figure is not None
     assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
 
@@ -70,7 +70,7 @@ def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
     records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
     records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
     records += [trained("sef", top1=0.3), profiled("sef", 10)]
-    figure = accuracy_against_throughput(head_to_head(Evidence(records)).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100")
     assert figure is not None
     named = {text.get_text() for text in figure.axes[0].texts}
     assert "plain v19" in named
@@ -88,16 +88,16 @@ def test_pareto_front_joins_rows_that_no_other_beats_in_both():
 
 def test_no_front_is_drawn_through_rates_of_trainings_or_through_noise():
     seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
-    trainings = head_to_head(Evidence(seeds)).frame
-    noisy = head_to_head(Evidence([trained("plain"), profiled("plain")])).frame
-    steady = noisy.assign(inference_images_per_s_low=1990.0, inference_images_per_s_high=2010.0)
+    trainings = head_to_head(Evidence(seeds)).rows
+    noisy = head_to_head(Evidence([trained("plain"), profiled("plain")])).rows
+    steady = [{**row, "inference_images_per_s_low": 1990.0, "inference_images_per_s_high": 2010.0} for row in noisy]
     reasons = []
-    for frame in (trainings, noisy, steady):
-        figure = accuracy_against_throughput(frame, [], "cub100")
+    for rows in (trainings, noisy, steady):
+        figure = accuracy_against_throughput(rows, [], "cub100")
         assert figure is not None
         reasons.append(figure.legends[0].get_title().get_text())
         front = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
-        assert bool(front) == (frame is steady)
+        assert bool(front) == (rows is steady)
     assert "trainings" in reasons[0]
     assert "a tenth" in reasons[1]
 
@@ -114,7 +114,7 @@ def test_labels_keep_off_the_bars_of_rates():
 
 def test_a_rate_has_its_lowest_and_highest_as_a_bar():
     seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
-    figure = accuracy_against_throughput(head_to_head(Evidence(seeds)).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(seeds)).rows, [], "cub100")
     assert figure is not None
     bars = [path.vertices for one in figure.axes[0].collections for path in one.get_paths() if len(path.vertices) == 2]
     assert any(sorted(bar[:, 0]) == pytest.approx([10, 90]) for bar in bars)
@@ -123,15 +123,15 @@ def test_a_rate_has_its_lowest_and_highest_as_a_bar():
 def test_throughput_is_of_whole_methods(store: ResultStore):
     fill(store, [trained("sef"), trained("sef", variant="no_lmgm"), trained("ws_dan", variant="maps_4")], 20)
     (drawing,) = asked_of(store)["throughput"]
-    assert sorted(drawing.arguments[0]["variant"]) == ["maps_4", "paper"]
+    assert sorted(row["variant"] for row in drawing.arguments[0]) == ["maps_4", "paper"]
 
 
 def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
-    frame = head_to_head(Evidence([trained(HOSTILE)])).frame
+    rows = head_to_head(Evidence([trained(HOSTILE)])).rows
     drawn = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        figure = accuracy_against_throughput(frame, [], HOSTILE)
+        figure = accuracy_against_throughput(rows, [], HOSTILE)
         assert figure is not None
         (path,) = save(figure, folder, "figure", ["svg"])
         drawn.append(path.read_bytes())
@@ -142,9 +142,10 @@ def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path
 def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
     records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
     records += [profiled("plain", 1000), profiled("sef", 1000), profiled("dfl_cnn", 1000)]
-    frame = head_to_head(Evidence(records)).frame.sort_values("method")
-    frame["inference_peak_memory"] = [np.nan, 2.0**33, 2.0**32]
-    figure = accuracy_against_throughput(frame, [], "cub100")
+    memory = {"dfl_cnn": None, "plain": 2**33, "sef": 2**32}
+    rows = [{**row, "inference_peak_memory": memory[row["method"]]} for row in head_to_head(Evidence(records)).rows]
+    rows.sort(key=lambda row: row["method"])
+    figure = accuracy_against_throughput(rows, [], "cub100")
     assert figure is not None
     hollow, large, small = [one for one in figure.axes[0].collections if isinstance(one, PathCollection)][-3:]
     assert large.get_sizes()[0] == pytest.approx(2 * small.get_sizes()[0])
@@ -154,7 +155,7 @@ def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
 
 def test_rates_that_hardly_differ_are_not_spread_over_the_whole_width():
     records = [trained("plain"), trained("sef"), profiled("plain", 100), profiled("sef", 101)]
-    figure = accuracy_against_throughput(head_to_head(Evidence(records)).frame, [], "cub100")
+    figure = accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100")
     assert figure is not None
     low, high = figure.axes[0].get_xlim()
     assert high - low > 30

@@ -12,7 +12,7 @@ from benchmarks.planning import reference_runs
 from benchmarks.planning.expand import NO_CHANGES
 from reports.render import markdown
 from reports.render.readme_blocks import check_readme, write_readme
-from reports.tables.missing import fitting, gaps, planned
+from reports.tables.planned import fitting, gaps, planned
 from results.errors import ResultsError
 from results.store import REFERENCE, ResultStore
 from tests.helpers.fake_results import HOSTILE
