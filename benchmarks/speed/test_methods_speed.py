@@ -15,7 +15,7 @@ from torch import Tensor
 
 import methods
 from benchmarks.planning import method_files, recipes
-from benchmarks.profiling.counting import passes
+from benchmarks.profiling.counting import Counts, count
 from benchmarks.training.optim import take_steps
 from methods.backbones import TimmBackbones
 from methods.interface import Method
@@ -51,11 +51,10 @@ class Training:
             pass
         finish()
 
-    def backbone_passes(self) -> float:
-        """Images that go through the backbone in a step, per image of the batch."""
-        with passes(self.method) as images:
-            self.step()
-        return sum(images) / len(self.images)
+    def counts(self) -> Counts:
+        """The work of a step."""
+        self.step()  # the first one creates the optimiser's state
+        return count(self.method, self.step)
 
     def peak(self) -> int:
         """Most bytes on the GPU during a step, with this method's weights, gradients and momentum. CUDA only."""
@@ -80,21 +79,22 @@ def test_training_step_against_plain(benchmark: BenchmarkFixture, name: str, com
     network, pixels, size = setting(name)
     source, batch = TimmBackbones(network, pixels), random_batch(size, pixels, CLASSES)
     ours = Training(methods.load(name)(source, CLASSES), *batch)
-    passes_seen = ours.backbone_passes() if benchmark.enabled else 0  # before compiled code forgets the hooks
+    plain = Training(methods.load("plain")(source, CLASSES), *batch)
+    work = [one.counts() for one in (ours, plain)] if benchmark.enabled else []  # compiled code can't be counted
     if compiled:
         ours.compile()
+        plain.compile()
     benchmark.pedantic(ours.step, rounds=3, warmup_rounds=1)
     if not benchmark.enabled:
         return
-    plain = Training(methods.load("plain")(source, CLASSES), *batch)
-    if compiled:
-        plain.compile()
     times = seconds({"ours": ours.step, "plain": plain.step}, rounds=20 if CUDA else 5)
+    backbone_passes = work[0].backbone_images / size
     notes = {
         "images/s": size / times["ours"],
-        "backbone passes": passes_seen,
+        "backbone passes": backbone_passes,
         "time / plain's": times["ours"] / times["plain"],
-        "time / plain's on as many passes": times["ours"] / times["plain"] / passes_seen,
+        "time / plain's on as many passes": times["ours"] / times["plain"] / backbone_passes,
+        "FLOPs / plain's": work[0].flops / work[1].flops,
     }
     if not compiled:  # of compiled code it is not known
         held = [kept(one.first_loss, one.method.parameters()) for one in (ours, plain)]

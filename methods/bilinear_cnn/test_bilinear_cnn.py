@@ -12,7 +12,6 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional as F
 
-import methods
 from methods.backbones import TimmBackbones
 from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool
 from methods.bilinear_cnn.roots import FORMS, signed_sqrt
@@ -26,9 +25,9 @@ def maps(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def tiny(backbone: str = "test_resnet", classes: int = 3, **options: Any) -> BilinearCNN:
+def tiny(**options: Any) -> BilinearCNN:
     torch.manual_seed(0)
-    return BilinearCNN(TimmBackbones(backbone, 32), classes, **options)
+    return BilinearCNN(TimmBackbones("test_resnet", 32), 3, **options)
 
 
 # ---- operators --------------------------------------------------------------------------------------------------
@@ -44,14 +43,6 @@ def test_pooling_is_the_mean_of_the_outer_products_of_all_positions(b, c, d, h, 
             for image in range(b):
                 slow[image] += torch.outer(a[image, :, row, column].double(), other[image, :, row, column].double())
     torch.testing.assert_close(bilinear_pool(a, other).double(), slow.flatten(1) / (h * w), rtol=1e-5, atol=1e-5)
-
-
-def test_pooling_forgets_where_things_are():
-    """The descriptor is orderless (Section 3): shuffled positions give the same one."""
-    a, b = maps(0, 2, 4, 5, 5), maps(1, 2, 3, 5, 5)
-    order = torch.randperm(25, generator=torch.Generator().manual_seed(2))
-    shuffled = [x.flatten(2)[:, :, order].unflatten(2, (5, 5)) for x in (a, b)]
-    torch.testing.assert_close(bilinear_pool(*shuffled), bilinear_pool(a, b))
 
 
 def test_pooling_stays_float32_under_autocast():
@@ -90,19 +81,9 @@ def test_the_offset_form_is_the_replications(values: list[float]):
 @pytest.mark.parametrize("form", sorted(FORMS))
 def test_the_slope_is_that_of_the_square_root_and_never_infinite(form: str):
     x = torch.tensor([-9.0, -0.25, 0.0, 1e-12, 0.25, 9.0], dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(signed_sqrt(x, form, 1e-8).sum(), x)
-    torch.testing.assert_close(slope, 0.5 / (x.detach().abs() + 1e-8).sqrt())
-
-
-def test_gradients_of_the_whole_descriptor():
-    a = maps(0, 2, 3, 2, 2).double().requires_grad_()
-    b = maps(1, 2, 2, 2, 2).double().requires_grad_()
-
-    def descriptor(a: Tensor, b: Tensor) -> Tensor:
-        x = (a.flatten(2) @ b.flatten(2).transpose(1, 2) / 4).flatten(1)
-        return F.normalize(signed_sqrt(x, "bounded", 1e-3), dim=1)
-
-    assert torch.autograd.gradcheck(descriptor, (a, b))
+    weight = torch.arange(1.0, 7, dtype=torch.float64)
+    (slope,) = torch.autograd.grad((weight * signed_sqrt(x, form, 1e-8)).sum(), x)
+    torch.testing.assert_close(slope, weight * 0.5 / (x.detach().abs() + 1e-8).sqrt())
 
 
 # ---- the method -------------------------------------------------------------------------------------------------
@@ -121,23 +102,8 @@ def test_the_descriptor_has_length_one_and_its_normalisations_can_be_switched_of
     torch.testing.assert_close(z[True, True].norm(dim=1), torch.ones(2))
 
 
-def test_a_shared_network_gives_a_symmetric_descriptor():
-    """[D, D] (Section 3.2): one network serves as both, so the matrix is symmetric."""
-    matrix = tiny().eval().descriptor(maps(0, 1, 3, 32, 32)).view(192, 192)
-    torch.testing.assert_close(matrix, matrix.T)
-
-
-def test_stride_16_of_vgg16_is_relu5_3_and_stride_32_is_behind_pool5():
-    backbone = TimmBackbones("vgg16", 32).features([16, 32]).eval()
-    with torch.no_grad():
-        relu5_3, pool5 = backbone(maps(0, 1, 3, 32, 32))
-    assert relu5_3.shape == (1, 512, 2, 2)
-    assert (relu5_3 >= 0).all()
-    torch.testing.assert_close(pool5, F.max_pool2d(relu5_3, 2))
-
-
 def test_two_networks_whose_maps_differ_in_size():
-    method = tiny("test_resnet", second="test_convnext", second_tap=8)
+    method = tiny(second="test_convnext", second_tap=8)
     assert method.classifier.in_features == 192 * method.second.channels[0]
     images = maps(0, 2, 3, 32, 32)
     with torch.no_grad():
@@ -159,25 +125,6 @@ def test_the_first_phase_trains_the_classifier_alone():
 def test_an_option_that_means_nothing_is_refused(options: dict[str, Any]):
     with pytest.raises(ValueError, match="must be"):
         tiny(**options)
-
-
-@pytest.mark.parametrize("variant", methods.variants("bilinear_cnn"))
-def test_every_variant_makes_a_step_that_lowers_its_loss(variant: str):
-    torch.manual_seed(0)
-    method = BilinearCNN(TimmBackbones("test_resnet", 32), 3, **methods.variants("bilinear_cnn")[variant])
-    images, labels = maps(0, 4, 3, 32, 32), torch.tensor([0, 1, 2, 1])
-    before = method.losses(images, labels)["cross_entropy"]
-    before.backward()
-    gradients = [parameter.grad for parameter in method.parameters()]
-    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
-    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-    torch.optim.SGD(method.parameters(), lr=float(0.01 / norm**2)).step()
-    assert method.losses(images, labels)["cross_entropy"] < before
-
-
-@pytest.mark.parametrize("backbone", ["mobilenetv3_small_050", "test_convnext", "test_efficientnet"])
-def test_other_families_serve(backbone: str):
-    assert tiny(backbone).eval()(maps(0, 1, 3, 32, 32)).isfinite().all()
 
 
 # ---- the SVMs ---------------------------------------------------------------------------------------------------
@@ -223,7 +170,7 @@ def test_a_class_without_training_images_is_never_predicted():
 def test_finish_puts_the_svms_in_place_of_the_classifier():
     method = tiny(svm=True).eval()
     images, labels = maps(0, 12, 3, 32, 32), torch.arange(12) % 3
-    method.finish([(images[:5], labels[:5]), (images[5:], labels[5:])])
+    assert method.finish([(images[:5], labels[:5]), (images[5:], labels[5:])])
     with torch.no_grad():
         scores = method(images)
         views = [method.classifier(method.descriptor(view)) for view in (images, images.flip(3))]
@@ -237,5 +184,5 @@ def test_finish_puts_the_svms_in_place_of_the_classifier():
 def test_finish_leaves_a_softmax_classifier_alone():
     method = tiny().eval()
     before = method.classifier.weight.clone()
-    method.finish([(maps(0, 2, 3, 32, 32), torch.tensor([0, 1]))])
+    assert not method.finish([(maps(0, 2, 3, 32, 32), torch.tensor([0, 1]))])
     assert torch.equal(method.classifier.weight, before)

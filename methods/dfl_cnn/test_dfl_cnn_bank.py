@@ -50,30 +50,18 @@ def test_largest_responses_are_those_of_the_formula(b, c, h, w, f, chunk, seed):
     torch.testing.assert_close(found, there)
 
 
-@settings(max_examples=25, deadline=None)
-@given(b=sizes, c=sizes, h=sizes, w=sizes, f=st.integers(1, 9), chunk=st.integers(1, 4), seed=seeds)
-def test_gradients_are_those_of_convolution_and_pooling(b, c, h, w, f, chunk, seed):
-    features, filters = draw(b, c, h, w, seed=seed).requires_grad_(), draw(f, c, seed=seed + 1).requires_grad_()
+@settings(max_examples=40, deadline=None)
+@given(
+    b=sizes, c=sizes, h=sizes, w=sizes, f=st.integers(1, 9), chunk=st.integers(1, 4), seed=seeds,
+    layout=st.sampled_from([torch.contiguous_format, torch.channels_last]),
+)  # fmt: skip
+def test_gradients_are_those_of_convolution_and_pooling_in_any_layout(b, c, h, w, f, chunk, seed, layout):
+    features = draw(b, c, h, w, seed=seed).to(memory_format=layout).requires_grad_()
+    filters = draw(f, c, seed=seed + 1).requires_grad_()
     weight = draw(b, f, seed=seed + 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bank_module, "CHUNK", chunk)
         ours = torch.autograd.grad((max_response(features, filters)[0] * weight).sum(), (features, filters))
-    plain = torch.autograd.grad((plain_max_response(features, filters) * weight).sum(), (features, filters))
-    for left, right in zip(ours, plain, strict=True):
-        torch.testing.assert_close(left, right)
-
-
-def test_gradients_are_those_of_differences():
-    features, filters = draw(2, 3, 2, 3).requires_grad_(), draw(7, 3, seed=1).requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: max_response(a, b)[0], (features, filters))
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_more_filters_than_a_chunk_and_any_layout(layout):
-    features = draw(2, 6, 5, 4).to(memory_format=layout).requires_grad_()
-    filters = draw(2 * bank_module.CHUNK + 3, 6, seed=1).requires_grad_()
-    weight = draw(2, len(filters), seed=2)
-    ours = torch.autograd.grad((max_response(features, filters)[0] * weight).sum(), (features, filters))
     plain = torch.autograd.grad((plain_max_response(features, filters) * weight).sum(), (features, filters))
     for left, right in zip(ours, plain, strict=True):
         torch.testing.assert_close(left, right)
@@ -106,13 +94,6 @@ def test_side_branch_is_the_mean_over_the_filters_of_a_class(classes, k, seed):
     for label in range(classes):
         own = [response[:, label * k + number] for number in range(k)]
         torch.testing.assert_close(logits[:, label], sum(own) / k)
-
-
-def test_the_bank_finds_a_patch_wherever_it_is():
-    bank = FilterBank(8, 3, 2)
-    image = torch.zeros(1, 8, 5, 5)
-    image[0, :, 1, 1] = torch.randn(8)
-    torch.testing.assert_close(bank.detect(image), bank.detect(image.roll((2, 3), dims=(2, 3))))
 
 
 def test_evidence_peaks_at_the_detected_response():

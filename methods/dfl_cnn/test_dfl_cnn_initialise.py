@@ -13,13 +13,7 @@ from torch.nn import functional as F
 
 from methods.dfl_cnn import initialise
 from methods.dfl_cnn.test_dfl_cnn import CLASSES, SIZE, batch, build
-
-sizes = st.integers(1, 5)
-seeds = st.integers(0, 2**31)
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+from methods.dfl_cnn.test_dfl_cnn_bank import draw, seeds, sizes
 
 
 def slow_peaks(features: Tensor, count: int, window: float) -> list[list[tuple[int, int]]]:
@@ -157,18 +151,3 @@ def test_random_filters_stay_as_they_are():
     before = method.banks[0].filters.weight.clone()
     method.initialise([batch()])
     assert torch.equal(method.banks[0].filters.weight, before)
-
-
-def test_a_few_steps_lower_the_loss():
-    method = build(filters_per_class=3)
-    images, labels = coloured(4, seed=0)
-    method.eval().initialise([(images, labels)])
-    optimizer = torch.optim.SGD(method.train().parameters(), lr=0.01, momentum=0.9)
-    losses = []
-    for _ in range(8):
-        optimizer.zero_grad()
-        loss = sum(method.losses(images, labels).values())
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.7 * losses[0]

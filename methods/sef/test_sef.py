@@ -14,24 +14,15 @@ from methods.backbones import TimmBackbones
 from methods.interface import BackboneError
 from methods.sef import losses
 from methods.sef.model import SEF
-from methods.sef.test_sef_grouping import as_released, groups_of
+from methods.sef.test_sef_grouping import as_released, draw, groups_of, seeds
 
 VARIANTS = methods.variants("sef")
 CLASSES = 5
-seeds = st.integers(0, 2**31)
 
 
-class Fixed:
-    """A `BackboneSource` whose one map has `channels` channels and is cheap: a strided convolution."""
+class Fixed(nn.Module):
+    """A `BackboneSource` and its backbone: one cheap map of `channels` channels, from a strided convolution."""
 
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
-
-    def features(self, taps: object, name: str | None = None) -> nn.Module:
-        return FixedBackbone(self.channels)
-
-
-class FixedBackbone(nn.Module):
     is_backbone = True
 
     def __init__(self, channels: int) -> None:
@@ -39,22 +30,20 @@ class FixedBackbone(nn.Module):
         self.channels = (channels,)
         self.conv = nn.Conv2d(3, channels, 8, stride=8)
 
+    def features(self, taps: object, name: str | None = None) -> nn.Module:
+        return self
+
     def forward(self, images: Tensor) -> list[Tensor]:
         return [self.conv(images).relu()]
 
 
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def make(backbone: str = "test_resnet", image_size: int = 64, **options: object) -> SEF:
+def make(**options: object) -> SEF:
     torch.manual_seed(0)
-    return SEF(TimmBackbones(backbone, image_size), CLASSES, **options)
+    return SEF(TimmBackbones("test_resnet", 64), CLASSES, **options)
 
 
-def batch(size: int = 4, image_size: int = 64) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randn(size, 3, image_size, image_size, generator=generator)
+def batch(size: int = 4) -> tuple[Tensor, Tensor]:
+    images = torch.randn(size, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     return images, torch.arange(size) % CLASSES
 
 
@@ -110,16 +99,6 @@ def test_how_sure_a_prediction_is_wanted(classes):
 # --- the method -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_makes_a_finite_step_that_reaches_every_parameter(variant):
-    method = make(**VARIANTS[variant])
-    images, labels = batch()
-    sum(method.losses(images, labels).values()).backward()
-    for name, parameter in method.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
-
-
 @pytest.mark.parametrize("variant", ["paper", "released", "groups_3"])
 def test_losses_are_those_of_the_formulas(variant):
     method = make(**VARIANTS[variant]).eval()
@@ -164,57 +143,21 @@ def test_extra_parameters_are_those_the_paper_counts():
     assert 100 * extra[4] / 23_917_832 == pytest.approx(1.7, abs=0.05)  # ResNet-50 with a classifier of 200 classes
 
 
-@pytest.mark.parametrize(
-    ("backbone", "image_size"),
-    [
-        ("resnet18", 64),
-        ("vgg11", 64),
-        ("mobilenetv2_050", 64),
-        ("test_convnext", 64),
-        ("test_efficientnet", 64),
-        ("inception_v3", 96),
-        ("swin_tiny_patch4_window7_224", 64),
-    ],
-)
-def test_backbone_families(backbone, image_size):
-    method = make(backbone, image_size, groups=3)
-    images, labels = batch(2, image_size)
-    total = sum(method.losses(images, labels).values())
-    total.backward()
-    assert torch.isfinite(total)
-    assert all(parameter.grad is not None for parameter in method.parameters())
-    assert method(images).shape == (2, CLASSES)
-
-
 def test_backbone_with_fewer_channels_than_groups_is_refused():
     with pytest.raises(BackboneError, match="4 channels"):
         SEF(Fixed(4), CLASSES, groups=5)
 
 
-def test_a_batch_of_one_image():
-    method = SEF(Fixed(8), CLASSES)
-    images, labels = batch(1)
-    assert torch.isfinite(sum(method.losses(images, labels).values()))
+def test_attention_is_the_mean_activation_of_each_group():
+    method, (images, _) = make(groups=3).eval(), batch()
+    (features,) = method.backbone(images)
+    means = torch.stack([features[:, group].mean(dim=1) for group in groups_of(method.sizes)], dim=1)
+    torch.testing.assert_close(method.attention(images), means.clamp_min(0))
 
 
-def test_prediction_does_not_depend_on_the_batch():
-    method = make().eval()
-    images, _ = batch()
-    torch.testing.assert_close(method(images[:1]), method(images)[:1])
-
-
-def test_attention_is_one_map_a_group():
-    method = make(groups=3).eval()
-    maps = method.attention(batch()[0])
-    assert maps.shape[:2] == (4, 3)
-    assert (maps >= 0).all()
-
-
-@pytest.mark.parametrize("variant", ["released_groups_3", "frobenius"])
-def test_step_compiles_without_a_graph_break(variant):
-    method = make(**VARIANTS[variant])
-    images, labels = batch()
-    torch._dynamo.reset()
+def test_a_step_of_the_reconstruction_compiles_without_a_graph_break():
+    """`paper` is compiled with every method; `frobenius` is other code."""
+    method, (images, labels) = make(**VARIANTS["frobenius"]), batch()
     compiled = torch.compile(method.losses, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images, labels), method.losses(images, labels))
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from methods.swinfc.modules import (
     CrossSpaceAttention,
-    DoubleNorm,
     ExternalAttention,
     FeatureFusion,
     ParallelAttention,
@@ -54,11 +53,6 @@ def test_external_attention_is_two_shared_memories_and_a_residual(
         attention = (attention - mean) / (var + module.norm.eps).sqrt()
     expected = sequence + torch.einsum("bmn,cm->bcn", attention, module.w2.weight[:, :, 0])
     torch.testing.assert_close(module(features).flatten(2), expected)
-
-
-def test_double_norm_shares_every_position_out_among_the_memory() -> None:
-    attention = DoubleNorm()(random(2, 6, 9))
-    torch.testing.assert_close(attention.sum(dim=1), torch.ones(2, 9, dtype=torch.float64))
 
 
 @slow

@@ -1,4 +1,4 @@
-"""Backbones: what a Swin attends to, against formulas that spell it out."""
+"""Backbones: the maps they give, and what a Swin attends to, against formulas that spell it out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import set_fused_attn
 from torch import Tensor
+from torch.nn import functional as F
 
 from methods import interface
 from methods.backbones import Backbone, BackboneError, TimmBackbones
@@ -131,25 +132,26 @@ def test_attention_compiles_without_a_graph_break() -> None:
     torch.testing.assert_close(compiled(images), backbone(images))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv2_100"])
-def test_a_network_without_windows_is_refused_with_the_reason(name: str) -> None:
+@pytest.mark.parametrize(("name", "stride"), [("test_resnet", 16), ("test_convnext", 16), ("test_vit", 8)])
+def test_a_network_without_windows_is_refused_with_the_reason(name: str, stride: int) -> None:
+    """Also where it lacks the stride too, as a network of one resolution does."""
     with pytest.raises(BackboneError, match="is no Swin Transformer"):
-        TimmBackbones(name, 96).features([16, "attention"])
+        TimmBackbones(name, 96).features([stride, "attention"])
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "test_vit"])
-def test_a_network_of_one_resolution_is_refused_for_having_no_windows_rather_than_for_a_stride(name: str) -> None:
-    with pytest.raises(BackboneError, match="is no Swin Transformer"):
-        TimmBackbones(name, 96).features([8, "attention"])
-
-
-@pytest.mark.parametrize(
-    ("name", "taps"), [("crossvit_9_240", ["final"]), ("efficientformer_l1", ["final"]), ("coat_lite_mini", ["final"])]
-)
-def test_a_network_that_gives_no_maps_is_refused_in_one_line(name: str, taps: list[interface.Tap]) -> None:
+@pytest.mark.parametrize("name", ["crossvit_9_240", "efficientformer_l1", "coat_lite_mini"])
+def test_a_network_that_gives_no_maps_is_refused_in_one_line(name: str) -> None:
     """Whatever timm's code stumbles over: grids of two sizes, tables of another image size, features in a list."""
     with pytest.raises(BackboneError, match=r"gives no maps at \['final'\] of an image of \d+ px \(.*take another tap"):
-        TimmBackbones(name, 96).features(taps)
+        TimmBackbones(name, 96).features(["final"])
+
+
+def test_maps_of_vgg16_are_those_that_papers_name() -> None:
+    """Of each stride the deepest: relu4_3 before its pooling, relu5_3, pool5."""
+    maps = TimmBackbones("vgg16", 32).features([8, 16, 32]).eval()(torch.randn(1, 3, 32, 32))
+    assert [one.shape for one in maps] == [(1, 512, 4, 4), (1, 512, 2, 2), (1, 512, 1, 1)]
+    assert all((one >= 0).all() for one in maps)
+    torch.testing.assert_close(maps[2], F.max_pool2d(maps[1], 2))
 
 
 @pytest.mark.parametrize("name", ["levit_128s", "test_vit", "test_mambaout"])

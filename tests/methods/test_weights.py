@@ -17,12 +17,6 @@ def state(name: str = "test_resnet") -> dict[str, torch.Tensor]:
     return timm.create_model(name, num_classes=7).state_dict()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    save_file(state(), tmp_path / "test_resnet.safetensors")
-    return tmp_path
-
-
 def backbones(folder: Path, **options: object) -> TimmBackbones:
     return TimmBackbones("test_resnet", 64, **({"pretrained": "auto", "weights_root": folder} | options))
 
@@ -42,7 +36,7 @@ def test_half_precision_files_are_loaded_as_float32(tmp_path: Path) -> None:
     assert backbones(tmp_path).features([16]).net.conv1[0].weight.dtype == torch.float32
 
 
-def test_exactly_what_the_file_lacks_is_reported(tmp_path: Path) -> None:
+def test_exactly_what_the_file_lacks_is_reported_and_refused_before_the_tap_unless_allowed(tmp_path: Path) -> None:
     part = {key: value for key, value in state().items() if not key.startswith(("layer4.", "fc."))}
     save_file(part, tmp_path / "test_resnet_to_layer3.safetensors")
     source = backbones(tmp_path)
@@ -50,13 +44,8 @@ def test_exactly_what_the_file_lacks_is_reported(tmp_path: Path) -> None:
     _, unfilled = source.loaded["test_resnet"]
     assert unfilled
     assert all(name.startswith("layer4.") for name in unfilled)
-
-
-def test_an_unfilled_layer_before_the_tap_is_refused_unless_allowed(tmp_path: Path) -> None:
-    part = {key: value for key, value in state().items() if not key.startswith(("layer4.", "fc."))}
-    save_file(part, tmp_path / "test_resnet_to_layer3.safetensors")
     with pytest.raises(BackboneError, match=r"before the tap.*layer4"):
-        backbones(tmp_path).features(["final"])
+        source.features(["final"])
     backbones(tmp_path, allow_unfilled=True).features(["final"])
 
 
@@ -89,7 +78,9 @@ def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path, capsys: pyte
     assert "ran" not in capsys.readouterr().out
 
 
-def test_the_file_must_be_named_where_several_fit(folder: Path) -> None:
+def test_the_file_must_be_named_where_several_fit(tmp_path: Path) -> None:
+    folder = tmp_path
+    save_file(state(), folder / "test_resnet.safetensors")
     assert find_weights("test_resnet", "none", folder) is None
     found = find_weights("test_resnet", "auto", folder)
     assert found == WeightFile.of(folder / "test_resnet.safetensors")
@@ -98,10 +89,7 @@ def test_the_file_must_be_named_where_several_fit(folder: Path) -> None:
         find_weights("test_resnet", "auto", folder)
     with pytest.raises(BackboneError, match="not there"):
         find_weights("test_resnet", "elsewhere.pth", folder)
-
-
-def test_a_name_that_only_begins_alike_does_not_fit(folder: Path) -> None:
-    with pytest.raises(BackboneError, match="not there"):
+    with pytest.raises(BackboneError, match="not there"):  # that a name begins alike is not enough
         find_weights("test_res", "auto", folder)
 
 
