@@ -1,7 +1,7 @@
 """The signed square root, in the three forms that keep its infinite slope at 0 finite.
 
-They differ in value by at most sqrt(epsilon), and agree in their slope, 1 / (2·sqrt(|x| + epsilon)). It is written out
-here: autograd would make a dozen passes over the largest tensor of the method, and lose the slope at 0 itself.
+Their values differ by at most sqrt(epsilon), and they have the same slope, 1 / (2·sqrt(|x| + epsilon)). The slope is
+written out: autograd would make a dozen passes over the largest tensor of the method, and has no slope at 0.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from torch import Tensor
 
 
 def bounded(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
-    """sign(x)·(sqrt(|x| + epsilon) - sqrt(epsilon)), as the authors' PyTorch code; written without the cancellation."""
+    """sign(x)·(sqrt(|x| + epsilon) - sqrt(epsilon)), as in the authors' PyTorch code, without its cancellation."""
     return x / (root + epsilon**0.5)
 
 
 def exact(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
-    """sign(x)·sqrt|x|, as the paper and the authors' MATLAB code, which has the epsilon in the slope alone."""
+    """sign(x)·sqrt|x|, as in the paper and the authors' MATLAB code, which has the epsilon in the slope alone."""
     return x.abs().sqrt_().copysign_(x)
 
 
 def offset(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
-    """sqrt(x + epsilon), as most replications; continued oddly below 0, where theirs has no value."""
+    """sqrt(x + epsilon), as in most replications; its odd extension below 0, where theirs is undefined."""
     return root.copysign(x)
 
 

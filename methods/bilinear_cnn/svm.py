@@ -1,8 +1,8 @@
-"""One-vs-all linear SVMs on descriptors that are far longer than they are many.
+"""One-vs-all linear SVMs on n descriptors of far more than n numbers.
 
-An SVM depends on its samples only through their inner products. n descriptors of 262 144 numbers are therefore first
-replaced by n vectors of n numbers with the same inner products (the rows of a Cholesky factor of the Gram matrix): the
-same SVMs, of which scikit-learn then solves each on a matrix 20 times smaller (CUB: n = 11 988 with mirror images).
+An SVM depends on its samples only through their inner products. The descriptors of 262 144 numbers are therefore first
+replaced by vectors of n numbers with the same inner products (the rows of a Cholesky factor of the Gram matrix). The
+SVMs are the same, and scikit-learn solves each on a matrix 20 times smaller (CUB: n = 11 988 with mirror images).
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ BLOCK = 1024
 RIDGE = 1e-4
 """Added to the diagonal of the Gram matrix, relative to its mean, so that rounding can't make it indefinite.
 
-As if every descriptor had one more coordinate of its own, a hundredth of its length. It moves the score of a training
-sample by at most RIDGE·C.
+It acts like one more coordinate for each descriptor alone, a hundredth of its length, and moves the score of a
+training sample by at most RIDGE·C.
 """
 
 C = 1.0
 TOLERANCE = 1e-3
-"""Weight of the hinge losses and where the solver stops: as the authors' MATLAB code calls VLFeat (`model_train.m`)."""
+"""Weight of the hinge losses and tolerance of the solver, as the authors' MATLAB code passes them to VLFeat
+(`model_train.m`)."""
 
 
 def one_vs_all_svm(
@@ -32,9 +33,9 @@ def one_vs_all_svm(
 ) -> tuple[Tensor, Tensor]:
     """Descriptors `(n, d)` and labels `(n,)`, both on the host -> weight `(K, d)` and bias `(K,)`, float32, there too.
 
-    Hinge loss, the bias the weight of a constant feature 1. Each class is then calibrated as the authors do: the
-    medians of its own and of all other training scores go to 1 and 0. A class without a training image always scores
-    -1, one that has them all 1. The large products run on `device`.
+    Hinge loss; the bias is the weight of a constant feature 1. Each class is then calibrated as the authors do: the
+    medians of its own and of all other training scores become 1 and 0. A class without a training image always scores
+    -1, one that has all of them 1. The large products run on `device`.
     """
     gram = gram_matrix(descriptors, device)
     factor = torch.linalg.cholesky(gram)
@@ -74,5 +75,5 @@ def _fit(rows: NDArray[np.float64], own: NDArray[np.bool_], tolerance: float) ->
     svm.fit(rows, own)
     scores = svm.decision_function(rows)
     high, low = np.median(scores[own]), np.median(scores[~own])
-    gap = high - low if high > low else 1.0  # a class that scores no higher than the others has nothing to calibrate
+    gap = high - low if high > low else 1.0  # no gap, nothing to calibrate
     return svm.coef_[0] / gap, (svm.intercept_[0] - low) / gap

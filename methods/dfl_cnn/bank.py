@@ -1,10 +1,11 @@
-"""The bank of 1×1 filters with global max pooling, without ever holding all of its responses at once.
+"""The bank of 1×1 filters with global max pooling, without holding all of its responses at once.
 
-A 1×1 filter is a detector of patches: its response at a position says how much the patch there (one receptive field)
-looks like what it was trained to find. Only the largest response of each filter goes on (conv6 and pool6 of the
-paper), so only that one has a gradient. The plain form makes 2000 maps of 56 × 56 for one image of CUB at 448 px,
-keeps them for the backward pass and fills as many gradients with zeros. Here the filters are taken `CHUNK` at a time,
-what is kept is where each found its best patch, and the gradient touches those positions alone. Same numbers.
+A 1×1 filter detects patches: its response at a position says how much the patch there (one receptive field) looks like
+what the filter was trained to find. Only the largest response of each filter is used (conv6 and pool6 of the paper), so
+only that one has a gradient. Written as convolution and pooling, one image of CUB at 448 px makes 2000 maps of 56 × 56,
+keeps them for the backward pass and makes a gradient of that size that is almost all zeros. Here `CHUNK` filters are
+taken at a time, only the position of each maximum is kept, and the gradient touches only these positions. Values and
+gradients are the same.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 CHUNK = 256
-"""Filters whose responses exist at the same time; at 64 images of 448 px on VGG-16, 0.1 GB of bfloat16."""
+"""Filters whose responses exist at the same time: 0.1 GB of bfloat16 for 64 images of 448 px on VGG-16."""
 
 
 class _MaxResponse(torch.autograd.Function):
@@ -37,7 +38,7 @@ class _MaxResponse(torch.autograd.Function):
         batch, positions, channels = features.shape
         rows = features.reshape(-1, channels)
         where = where + positions * torch.arange(batch, device=where.device)[:, None]
-        # Many filters may share a position: their sum is kept in float32, as a convolution's own backward keeps it.
+        # Many filters may share a position: they are summed in float32, as in the backward pass of a convolution.
         sums = torch.promote_types(features.dtype, torch.float32)
         by_row = torch.zeros(rows.shape, dtype=sums, device=rows.device)
         by_filter = []
@@ -72,7 +73,7 @@ class FilterBank(nn.Module):
         self.classifier = nn.Linear(num_classes * filters_per_class, num_classes)
 
     def detect(self, features: Tensor) -> Tensor:
-        """conv6 and pool6: `(B, C, h, w)` -> `(B, K·k)`, how well each filter's patch was found anywhere."""
+        """conv6 and pool6: `(B, C, h, w)` -> `(B, K·k)`, the largest response of each filter in the image."""
         response, _ = max_response(features, self.filters.weight)
         return response + self.filters.bias
 

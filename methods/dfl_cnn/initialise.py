@@ -1,8 +1,8 @@
-"""Non-random initialisation of the filters (Section 3.3): the patches a class shows, grouped, are its first filters.
+"""Non-random initialisation of the filters (Section 3.3): each class's filters start as centres of its own patches.
 
-From random filters the side branch is prone to a poor minimum in which the filters of a class do not detect anything
-of that class. So the start is taken from the data: where a map of the pretrained network has much energy there is
-something to see, non-maximum suppression keeps one vector per place, k-means sums up what the class showed.
+From random filters the side branch is prone to a poor minimum in which the filters of a class detect nothing of that
+class. So the filters start from data: positions where a map of the pretrained network has much energy are candidates,
+non-maximum suppression keeps one vector per place, and k-means within each class gives the filters.
 
 What the sources leave open (number of peaks, window, whitening) is decided in the README.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 ITERATIONS = 100
-"""Most rounds of k-means; it ends earlier when nothing changes."""
+"""Upper limit of k-means' rounds; it ends earlier when nothing changes."""
 
 SHRINKAGE = 0.01
 """Added to the covariance, as a share of its mean variance, so that it can be inverted: 0.01 after Hariharan et al.,
@@ -47,7 +47,7 @@ def peaks(features: Tensor, count: int, window: float) -> tuple[Tensor, Tensor]:
 
 
 def kmeans(points: Tensor, count: int) -> Tensor:
-    """Centres of `count` clusters, `(N, C)` -> `(count, C)`: k-means++ seeding, then Lloyd's rounds to a standstill.
+    """Centres of `count` clusters, `(N, C)` -> `(count, C)`: k-means++ seeding, then Lloyd's rounds until none moves.
 
     Draws from torch's generator. With fewer different points than clusters, some centres are equal.
     """
@@ -63,7 +63,7 @@ def kmeans(points: Tensor, count: int) -> Tensor:
 
 
 def _spread(points: Tensor, count: int) -> Tensor:
-    """k-means++: each next centre is a point, drawn by its squared distance to the nearest centre so far."""
+    """k-means++: each centre is a point, drawn in proportion to its squared distance to the nearest earlier centre."""
     centres = points[torch.randint(len(points), (1,))]
     for _ in range(count - 1):
         squared = torch.cdist(points, centres).min(dim=1).values.square()
@@ -73,9 +73,9 @@ def _spread(points: Tensor, count: int) -> Tensor:
 
 
 def whiten(centres: Tensor, points: Tensor) -> Tensor:
-    """What tells `centres` `(F, C)` from all `points` `(N, C)`: covariance⁻¹ · (centre - mean) of the points.
+    """Linear discriminants of `centres` `(F, C)` against all `points` `(N, C)`: covariance⁻¹ · (centre - mean).
 
-    The mean and the covariance are those of every class's patches together, so what all classes share is taken out.
+    Mean and covariance are those of the patches of all classes together, so what the classes share is removed.
     """
     mean = points.mean(dim=0)
     covariance = (points - mean).t() @ (points - mean) / max(len(points) - 1, 1)
@@ -85,7 +85,7 @@ def whiten(centres: Tensor, points: Tensor) -> Tensor:
 
 
 def class_filters(points: Tensor, labels: Tensor, start: Tensor, shape: tuple[int, int], whitened: bool) -> Tensor:
-    """First filters `(K·k, C)`, class after class, each of length 1.
+    """Initial filters `(K·k, C)`, class after class, each of length 1.
 
     `points` `(N, C)` are the patches, `labels` `(N,)` their classes, `shape` is (K, k). A class without a patch keeps
     its rows of `start` `(K·k, C)`.
@@ -101,15 +101,15 @@ def class_filters(points: Tensor, labels: Tensor, start: Tensor, shape: tuple[in
 def calibrate(filters: Tensor, vectors: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
     """One factor for all filters and a bias for each, so that their largest responses have mean 0 and deviation 1.
 
-    `(F, C)` filters and the peaks of N images as `peaks` gives them -> scaled `(F, C)`, `(F,)`. A deviation: the
-    length of a network's features is arbitrary, and so are the responses to filters of length 1. On large ones, far
-    from 0, the P-stream's classifier diverges at the learning rate that suits it elsewhere.
+    `(F, C)` filters and the peaks of N images as `peaks` gives them -> scaled `(F, C)`, `(F,)`. This deviates from the
+    paper: a network's features have any length, and so have the responses of filters of length 1. If these are large,
+    the P-stream's classifier diverges at the learning rate that suits it on other networks.
     """
     images = zip(vectors.split(64), exists.split(64), strict=True)
     largest = torch.cat(
         [(found @ filters.t()).masked_fill(~there[:, :, None], -torch.inf).amax(dim=1) for found, there in images]
     )
     deviation = largest.std(dim=0, correction=0).mean()
-    alike = deviation <= 1e-3 * largest.abs().mean()  # a single image, or copies of one: they tell no scale
+    alike = deviation <= 1e-3 * largest.abs().mean()  # a single image, or copies of one, give no scale
     deviation = torch.where(alike, torch.ones_like(deviation), deviation)
     return filters / deviation, -largest.mean(dim=0) / deviation

@@ -1,4 +1,4 @@
-"""SEF: give groups of channels a meaning of their own, and make each of them predict like the whole.
+"""SEF: groups of channels that each stand for a part of the object and are each taught to predict like the whole.
 
 Luo, Zhang, Li, Wei, "Learning Semantically Enhanced Feature for Fine-Grained Image Classification", IEEE Signal
 Processing Letters 27 (2020), arXiv 2006.13457.
@@ -18,14 +18,14 @@ class SEF(Method):
     """Cross-entropy + LocalMaxGlobalMin - entropy + distillation from the whole feature into its groups.
 
     Semantic grouping: the last map's channels are cut into contiguous groups. No channel is moved; the grouping loss
-    teaches the filters to come in that order (the paper's permutation A·B = W, with W learned in place of A).
-    Feature enhancement: each group's pooled feature has a linear head of its own, trained only to predict as the whole
-    does. At test time only the whole is used: the backbone, pooling, one linear layer, nothing else.
+    makes the filters learn that order (the paper's permutation A·B = W, with W learned in place of A).
+    Feature enhancement: each group's pooled feature has a linear head of its own, trained only to predict what the
+    whole feature predicts. At test time only backbone, pooling and one linear layer are used.
 
     Options:
         groups: G. The authors' code takes 4 for CUB, 3 for Aircraft, 2 for Cars and Dogs.
-        lmgm, entropy, distillation: weights of the three terms; 0 leaves a term, and what only it needs, out.
-            Positive `entropy` rewards a flat prediction, which is the paper's; released MaxEnt baseline has -1.
+        lmgm, entropy, distillation: weights of the three terms; 0 leaves out the term and what only it needs. A
+            positive `entropy` rewards a flat prediction, as in the paper; the released MaxEnt baseline has -1.
         lmgm_form: see `LocalMaxGlobalMin`.
         tap: where the map is taken.
     """
@@ -51,7 +51,7 @@ class SEF(Method):
         self.lmgm, self.entropy, self.distillation = lmgm, entropy, distillation
         self.head = nn.Linear(channels, num_classes)
         self.grouping = LocalMaxGlobalMin(self.sizes, lmgm_form)
-        taught = self.sizes if distillation else []  # a head that nothing trains would be dead weight
+        taught = self.sizes if distillation else []  # nothing else trains these heads
         self.local_heads = nn.ModuleList(nn.Linear(size, num_classes) for size in taught)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -72,12 +72,12 @@ class SEF(Method):
         return losses
 
     def local_logits(self, pooled: Tensor) -> Tensor:
-        """What each group alone predicts: pooled features `(B, C)` -> `(G, B, K)`."""
+        """Logits of each group alone: pooled features `(B, C)` -> `(G, B, K)`."""
         parts = pooled.split(self.sizes, dim=1)
         return torch.stack([head(part) for head, part in zip(self.local_heads, parts, strict=True)])
 
     def attention(self, images: Tensor) -> Tensor:
-        """Mean activation of each group, negative ones cut off, `(B, G, h, w)`."""
+        """Mean activation of each group, negative values set to 0, `(B, G, h, w)`."""
         (features,) = self.backbone(images)
         maps = [part.mean(dim=1) for part in features.split(self.sizes, dim=1)]
         return torch.stack(maps, dim=1).clamp_min(0)

@@ -1,4 +1,4 @@
-"""SwinFC: Swin with branches at its stages that attend, fuse and select.
+"""SwinFC: a Swin whose stages get branches that attend and fuse, and whose last attention selects patches.
 
 Xiang Jianwen, Chen Minrong, Yang Baibing, "Fine-Grained Image Classification Combining Swin and Multi-Scale Feature
 Fusion", Computer Engineering and Applications 2023 (20), in Chinese; the title is translated. No code was released
@@ -21,14 +21,14 @@ from methods.swinfc.selection import chosen_patches, contrastive_loss, pool_sele
 STAGES: tuple[Tap, ...] = (8, 16, 32)
 """Strides of stages 2, 3 and 4 before the merging of patches; stage 1 gets no branch (Section 3.1)."""
 FADED = 0.15
-"""Of its contrast: what a picture of the selected patches leaves of the others."""
+"""Share of their contrast that the other patches keep where `explain` shows the selected ones."""
 
 
 class SwinFC(Method):
     """L_total = L_swin + Σ_i beta_i · L_stage^i + L_con (eq. 16). Stage i: EACA, FFM with the others, classifier.
 
     Options:
-        betas: weights of the losses of stages 2, 3, 4; none at all: no branches.
+        betas: weights of the losses of stages 2, 3, 4; empty: no branches.
         external, cross: the two attentions of EACA; without both there is no EACA.
         ffm: whether the stages are fused.
         fsm: whether patches are selected and contrasted.
@@ -41,7 +41,7 @@ class SwinFC(Method):
         fbsd_head: classify a stage with FBSD's two layers; default: one linear layer, as the backbone has.
         selected: how many patches are chosen over all heads; None: one by each head.
         rollout: choose by the attention through all blocks of the last stage; default: of its last block.
-        sum_heads: read out the sum of all classifiers' logits; default: the backbone's.
+        sum_heads: predict with the sum of all classifiers' logits; default: with the backbone's.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SwinFC(Method):
         self.betas = tuple(betas)
         self.fsm, self.margin, self.selected, self.sum_heads = fsm, margin, selected, sum_heads
         stages = STAGES if self.betas else ()
-        # Reading the attention takes the last stage's fused kernels away: only the selection is worth that.
+        # Reading the attention costs the last stage its fused kernels, so only the selection reads it.
         selector: list[Tap] = ["attention_rollout" if rollout else "attention"] if fsm else []
         self.backbone = backbones.features([*stages, "final", *selector])
         *channels, final = self.backbone.channels[: len(stages) + 1]
@@ -94,13 +94,13 @@ class SwinFC(Method):
             channels = [width] * len(channels)
         self.stage_heads = nn.ModuleList(stage_head(c, num_classes, fbsd_head) for c in channels)
 
-    def look(self, images: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
+    def maps(self, images: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
         """The maps `(B, C_i, h_i, w_i)` of the branches' stages, the last map `(B, C, h, w)`, and the attention
         `(B, heads, h, w)` that patches are selected by; without FSM there is none.
         """
-        maps = list(self.backbone(images))
-        attention = maps.pop() if self.fsm else None
-        *stages, final = maps
+        taps = list(self.backbone(images))
+        attention = taps.pop() if self.fsm else None
+        *stages, final = taps
         return stages, final, attention
 
     def stage_logits(self, stages: Sequence[Tensor]) -> list[Tensor]:
@@ -113,12 +113,12 @@ class SwinFC(Method):
         return [head(vector) for head, vector in zip(self.stage_heads, pooled, strict=True)]
 
     def forward(self, images: Tensor) -> Tensor:
-        stages, final, _ = self.look(images)
+        stages, final, _ = self.maps(images)
         logits = self.head(final.mean(dim=(2, 3)))
         return logits + sum(self.stage_logits(stages)) if self.sum_heads else logits
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        stages, final, attention = self.look(images)
+        stages, final, attention = self.maps(images)
         losses = {"swin": F.cross_entropy(self.head(final.mean(dim=(2, 3))), labels)}
         for stage, (beta, logits) in enumerate(zip(self.betas, self.stage_logits(stages), strict=True), start=2):
             losses[f"stage{stage}"] = beta * F.cross_entropy(logits, labels)
@@ -127,8 +127,8 @@ class SwinFC(Method):
         return losses
 
     def attention(self, images: Tensor) -> Tensor | None:
-        """What each patch of the last stage receives, one map per head: what the patches are selected by."""
-        return self.look(images)[2] if self.fsm else None
+        """The attention that each patch of the last stage receives, one map per head: what patches are selected by."""
+        return self.maps(images)[2] if self.fsm else None
 
     def explain(self, images: Tensor) -> dict[str, Tensor]:
         """The patches that the selection chooses; the others fade to `FADED` of their contrast."""
@@ -137,7 +137,7 @@ class SwinFC(Method):
             return {}
         chosen = chosen_patches(attention, self.selected)
         kept = torch.full_like(attention[:, 0], FADED).flatten(1).scatter(1, chosen, 1.0).view_as(attention[:, 0])
-        # Each pixel takes what its patch has, wherever the map's cells end.
+        # A pixel belongs to one patch, also where the image's size is no multiple of the map's.
         shown = F.interpolate(kept[:, None], size=images.shape[2:], mode="nearest-exact")
         return {"selected patches": images * shown}
 
