@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,10 @@ class RecordingDisplay:
 
     def bytes(self, what: str, done: int, total: int | None) -> None:
         self.steps.append((what, done, total))
+
+
+Get = Callable[..., RecordingDisplay]
+"""The fixture `get`: fetches a reader into the test's data root."""
 
 
 def mini(*urls: str, archive: bytes | None = GOOD, **facts: object) -> type[Folder]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,11 @@ import pytest
 from datasets.fetching import download
 from datasets.fetching.fetch import fetch
 from datasets.readers.folder import Folder
-from tests.helpers.fake_archives import RecordingDisplay
+from tests.helpers.fake_archives import Get, RecordingDisplay
 
 
 @pytest.fixture
-def get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RecordingDisplay]:
+def get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Get:
     """Fetches a reader into tmp_path/data, without pauses between attempts."""
     monkeypatch.setattr(download, "PAUSES", (0, 0, 0))
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from datasets.fetching import download
 from datasets.fetching.download import FetchError
-from tests.helpers.fake_archives import GOOD, OTHER, WRONG, RecordingDisplay, mini, sha256, whole
+from tests.helpers.fake_archives import GOOD, OTHER, WRONG, Get, mini, sha256, whole
 from tests.helpers.file_server import Answer, FileServer
 
 # Connections that break
 
 
-def test_dropped_connections_are_resumed(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_dropped_connections_are_resumed(tmp_path: Path, server: FileServer, get: Get) -> None:
     # More drops than attempts are allowed in a row: each brings new data.
     drops = [Answer(GOOD, sends=20_000)] * 6
     get(mini(server.serve("/mini", *drops, Answer(GOOD))))
@@ -26,18 +23,14 @@ def test_dropped_connections_are_resumed(
     assert server.ranges == [None, *(f"bytes={20_000 * number}-" for number in range(1, 7))]
 
 
-def test_a_missing_content_length_is_taken_from_the_archive(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_a_missing_content_length_is_taken_from_the_archive(tmp_path: Path, server: FileServer, get: Get) -> None:
     cut = Answer(GOOD, sends=50_000, says_length=False)
     get(mini(server.serve("/mini", cut, Answer(GOOD)), size=len(GOOD)))
     assert whole(tmp_path / "data")
     assert server.ranges == [None, "bytes=50000-"]
 
 
-def test_a_server_that_ignores_ranges_sends_everything_again(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_a_server_that_ignores_ranges_sends_everything_again(tmp_path: Path, server: FileServer, get: Get) -> None:
     get(mini(server.serve("/mini", Answer(GOOD, sends=50_000), Answer(GOOD, knows_ranges=False))))
     assert whole(tmp_path / "data")
     assert [status for _, _, status in server.requests] == [200, 200]
@@ -45,7 +38,7 @@ def test_a_server_that_ignores_ranges_sends_everything_again(
 
 @pytest.mark.parametrize("heeds_if_range", [True, False])
 def test_two_versions_of_a_file_are_never_mixed(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], heeds_if_range: bool
+    tmp_path: Path, server: FileServer, get: Get, heeds_if_range: bool
 ) -> None:
     old = Answer(OTHER, tag='"old"', sends=50_000)
     new = Answer(GOOD, tag='"new"', heeds_if_range=heeds_if_range)
@@ -56,16 +49,14 @@ def test_two_versions_of_a_file_are_never_mixed(
 
 @pytest.mark.parametrize("tag", ["", 'W/"weak"'])
 def test_a_file_of_unknown_version_is_downloaded_from_its_beginning(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], tag: str
+    tmp_path: Path, server: FileServer, get: Get, tag: str
 ) -> None:
     get(mini(server.serve("/mini", Answer(OTHER, tag=tag, sends=50_000), Answer(GOOD, tag=tag)), archive=None))
     assert whole(tmp_path / "data")
     assert server.ranges == [None, None]
 
 
-def test_attempts_without_progress_are_limited(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_attempts_without_progress_are_limited(tmp_path: Path, server: FileServer, get: Get) -> None:
     # Without ranges every try begins anew and ends no further: no progress, though bytes arrive.
     url = server.serve("/mini", Answer(GOOD, sends=1000, knows_ranges=False))
     with pytest.raises(FetchError, match=r"/mini: the connection was lost after 1000 of \d+ bytes \(4 attempts\)"):
@@ -74,15 +65,13 @@ def test_attempts_without_progress_are_limited(
     assert not (tmp_path / "data" / "mini").exists()
 
 
-def test_a_transient_server_error_is_retried(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_a_transient_server_error_is_retried(tmp_path: Path, server: FileServer, get: Get) -> None:
     get(mini(server.serve("/mini", Answer(status=503), Answer(status=429), Answer(GOOD))))
     assert whole(tmp_path / "data")
 
 
 def test_a_file_that_was_complete_when_the_process_ended_is_not_fetched_again(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
+    tmp_path: Path, server: FileServer, get: Get
 ) -> None:
     url = server.serve("/mini", Answer(GOOD))
     downloads = tmp_path / "data" / ".downloads"
@@ -98,9 +87,7 @@ def test_a_file_that_was_complete_when_the_process_ended_is_not_fetched_again(
 # Wrong files
 
 
-def test_a_wrong_file_is_named_removed_and_the_next_mirror_tried(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_a_wrong_file_is_named_removed_and_the_next_mirror_tried(tmp_path: Path, server: FileServer, get: Get) -> None:
     bad, good = server.serve("/bad", Answer(WRONG)), server.serve("/good", Answer(GOOD))
     notes = get(mini(bad, good))
     assert whole(tmp_path / "data")
@@ -111,7 +98,7 @@ def test_a_wrong_file_is_named_removed_and_the_next_mirror_tried(
     assert [path.name for path in (tmp_path / "data" / ".downloads").glob("*.part*")] == []
 
 
-def test_md5_is_used_without_a_sha256(server: FileServer, get: Callable[..., RecordingDisplay]) -> None:
+def test_md5_is_used_without_a_sha256(server: FileServer, get: Get) -> None:
     expected = hashlib.md5(GOOD).hexdigest()
     url = server.serve("/mini", Answer(WRONG))
     with pytest.raises(FetchError, match=f"MD5 {hashlib.md5(WRONG).hexdigest()}, {expected} was expected"):
@@ -120,15 +107,13 @@ def test_md5_is_used_without_a_sha256(server: FileServer, get: Callable[..., Rec
     get(mini(url, archive=None, md5=expected))
 
 
-def test_without_a_published_checksum_the_one_found_is_reported(
-    server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_without_a_published_checksum_the_one_found_is_reported(server: FileServer, get: Get) -> None:
     notes = get(mini(server.serve("/mini", Answer(GOOD)), archive=None))
     assert f"mini.tar.gz: no checksum is published; its SHA-256 is {sha256(GOOD)}" in notes.lines
 
 
 def test_a_file_of_another_size_is_refused_before_it_is_downloaded(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
+    tmp_path: Path, server: FileServer, get: Get
 ) -> None:
     url = server.serve("/mini", Answer(GOOD + b"more"))
     with pytest.raises(FetchError, match=rf"the file there has {len(GOOD) + 4} bytes, {len(GOOD)} were expected"):
@@ -144,16 +129,14 @@ def test_a_file_of_another_size_is_refused_before_it_is_downloaded(
     ],
 )
 def test_a_web_page_in_place_of_an_archive_is_refused_with_its_title(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], page: Answer
+    tmp_path: Path, server: FileServer, get: Get, page: Answer
 ) -> None:
     with pytest.raises(FetchError, match=r"/mini: a web page was sent instead of the file \(We have moved & gone\)"):
         get(mini(server.serve("/mini", page), archive=None))
     assert not (tmp_path / "data" / "mini").exists()
 
 
-def test_a_dead_mirror_is_skipped_and_redirects_are_followed(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_a_dead_mirror_is_skipped_and_redirects_are_followed(tmp_path: Path, server: FileServer, get: Get) -> None:
     server.serve("/there", Answer(GOOD, sends=50_000), Answer(GOOD))
     moved = server.serve("/moved", Answer(status=302, location="/there"))
     notes = get(mini(server.url + "/gone", moved))
@@ -162,7 +145,7 @@ def test_a_dead_mirror_is_skipped_and_redirects_are_followed(
     assert server.requests[-1] == ("/there", "bytes=50000-", 206), "a redirect keeps the range"
 
 
-def test_one_line_names_the_fault_of_every_mirror(server: FileServer, get: Callable[..., RecordingDisplay]) -> None:
+def test_one_line_names_the_fault_of_every_mirror(server: FileServer, get: Get) -> None:
     nobody = "http://127.0.0.1:9/mini"
     with pytest.raises(
         FetchError, match=r"mini.tar.gz can't be fetched: .*gone: HTTP 404.* \| .*no connection"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,11 @@ from datasets import DatasetError
 from datasets.fetching.fetch import fetch
 from datasets.readers.folder import Folder
 from datasets.release import Archive
-from tests.helpers.fake_archives import GOOD, WRONG, RecordingDisplay, mini, whole
+from tests.helpers.fake_archives import GOOD, WRONG, Get, RecordingDisplay, mini, whole
 from tests.helpers.file_server import Answer, FileServer
 
 
-def test_a_dataset_is_downloaded_checked_and_unpacked(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_a_dataset_is_downloaded_checked_and_unpacked(tmp_path: Path, server: FileServer, get: Get) -> None:
     reader = mini(server.serve("/mini", Answer(GOOD)), size=len(GOOD))
     notes = get(reader)
     assert whole(tmp_path / "data")
@@ -30,7 +27,7 @@ def test_a_dataset_is_downloaded_checked_and_unpacked(
 
 
 def test_an_unpacked_dataset_that_was_deleted_is_unpacked_again_without_a_download(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
+    tmp_path: Path, server: FileServer, get: Get
 ) -> None:
     reader = mini(server.serve("/mini", Answer(GOOD)))
     get(reader)
@@ -53,7 +50,7 @@ def test_a_plain_file_is_put_where_it_belongs(tmp_path: Path, server: FileServer
 
 
 @pytest.mark.parametrize("place", ["data", "data/.downloads", "usb"])
-def test_a_supplied_archive_is_used(tmp_path: Path, get: Callable[..., RecordingDisplay], place: str) -> None:
+def test_a_supplied_archive_is_used(tmp_path: Path, get: Get, place: str) -> None:
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / place / "mini.tar.gz").write_bytes(GOOD)
     notes = get(mini(), tmp_path / "usb" if place == "usb" else None)
@@ -62,9 +59,7 @@ def test_a_supplied_archive_is_used(tmp_path: Path, get: Callable[..., Recording
     assert (tmp_path / "data" / "mini" / "train" / "auk" / "1.png").exists()
 
 
-def test_a_wrong_supplied_archive_is_named_and_not_changed(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_a_wrong_supplied_archive_is_named_and_not_changed(tmp_path: Path, server: FileServer, get: Get) -> None:
     (tmp_path / "usb").mkdir()
     (tmp_path / "usb" / "mini.tar.gz").write_bytes(WRONG)
     notes = get(mini(server.serve("/mini", Answer(GOOD))), tmp_path / "usb")

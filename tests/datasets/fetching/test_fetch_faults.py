@@ -16,14 +16,14 @@ from textwrap import dedent
 import pytest
 
 from datasets.fetching.download import FetchError
-from tests.helpers.fake_archives import GOOD, PHOTOS, RecordingDisplay, mini, sha256, tar, whole
+from tests.helpers.fake_archives import GOOD, PHOTOS, Get, mini, sha256, tar, whole
 from tests.helpers.file_server import Answer, FileServer
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_too_little_space_is_reported_before_the_download(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: FileServer, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=2 * len(GOOD) - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
@@ -45,7 +45,7 @@ def largest_file() -> Iterator[Callable[[int | None], None]]:
 
 
 def test_a_download_resumes_after_the_disk_was_full(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], largest_file: Callable[[int | None], None]
+    tmp_path: Path, server: FileServer, get: Get, largest_file: Callable[[int | None], None]
 ) -> None:
     reader = mini(server.serve("/mini", Answer(GOOD)))
     largest_file(100_000)
@@ -60,7 +60,7 @@ def test_a_download_resumes_after_the_disk_was_full(
 
 
 def test_a_disk_that_fills_up_while_unpacking_leaves_the_root_as_it_was(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay], largest_file: Callable[[int | None], None]
+    tmp_path: Path, server: FileServer, get: Get, largest_file: Callable[[int | None], None]
 ) -> None:
     compressed = tar({**PHOTOS, "mini/zeros.bin": bytes(3_000_000)})
     reader = mini(server.serve("/mini", Answer(compressed)), archive=compressed)
@@ -113,7 +113,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_download_is_resumed(tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]) -> None:
+def test_a_killed_download_is_resumed(tmp_path: Path, server: FileServer, get: Get) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=200_000, stalls=True), Answer(GOOD))
     downloads = tmp_path / "data" / ".downloads"
     with child(url, tmp_path / "data") as process:
@@ -129,9 +129,7 @@ def test_a_killed_download_is_resumed(tmp_path: Path, server: FileServer, get: C
     assert int(second.removeprefix("bytes=").removesuffix("-")) > 100_000
 
 
-def test_two_processes_that_fetch_at_once_download_once(
-    tmp_path: Path, server: FileServer, get: Callable[..., RecordingDisplay]
-) -> None:
+def test_two_processes_that_fetch_at_once_download_once(tmp_path: Path, server: FileServer, get: Get) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=100_000, stalls=True))
     # Both finish their imports before one starts: it retries when the server has been silent for half a minute.
     with child(url, tmp_path / "data") as first, child(url, tmp_path / "data") as second:
