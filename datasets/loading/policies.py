@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,20 +19,6 @@ from results.augmentation import BINS, MAX_OPERATIONS, Policy
 
 DRAWS = 3 * MAX_OPERATIONS
 """Uniform numbers per sample: operation, magnitude and sign for each round."""
-
-
-class Limits(NamedTuple):
-    """The largest magnitudes of a policy."""
-
-    shear: float
-    translation: float
-    """Pixels."""
-    rotation: float
-    """Degrees."""
-    blend: float
-    """Largest change of a factor from 1."""
-    posterize: int
-    """Bits removed of 8."""
 
 
 def _rotate(images: Tensor, angles: Tensor) -> Tensor:
@@ -98,13 +83,13 @@ def magnitude_table(policy: str, size: int) -> Tensor:
     `size` is the side of the images in pixels.
     """
     if policy == "trivialaugment":
-        limits = Limits(shear=0.99, translation=32.0, rotation=135.0, blend=0.99, posterize=6)
+        shear, pixels_moved, degrees, blend, bits_removed = 0.99, 32.0, 135.0, 0.99, 6
     else:
-        limits = Limits(shear=0.3, translation=150 / 331 * size, rotation=30.0, blend=0.9, posterize=4)
-    blends = dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), limits.blend)
-    moves = dict.fromkeys(("TranslateX", "TranslateY"), limits.translation)
-    largest = {"ShearX": limits.shear, "ShearY": limits.shear, "Rotate": limits.rotation, **moves, **blends}
+        shear, pixels_moved, degrees, blend, bits_removed = 0.3, 150 / 331 * size, 30.0, 0.9, 4
+    largest = {"ShearX": shear, "ShearY": shear, "Rotate": degrees}
+    largest |= {"TranslateX": pixels_moved, "TranslateY": pixels_moved}
+    largest |= dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), blend)
     table = {name: torch.linspace(0, largest.get(name, 0), BINS) for name in OPERATIONS}
-    table["Posterize"] = (8 - torch.arange(BINS) / ((BINS - 1) / limits.posterize)).round()
+    table["Posterize"] = (8 - torch.arange(BINS) / ((BINS - 1) / bits_removed)).round()
     table["Solarize"] = torch.linspace(1, 0, BINS)
     return torch.stack(list(table.values())).double()

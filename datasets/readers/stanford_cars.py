@@ -99,7 +99,7 @@ class StanfordCars(Dataset):
         return read_image(self.file(index))
 
     def _read_separate(self) -> None:
-        self.classes = _class_names(_devkit(self.root, "cars_meta.mat"))
+        self.classes = _devkit(self.root, "cars_meta.mat").texts("class_names")  # with slashes: "Ram C/V …"
         annotations = {TRAIN: _devkit(self.root, "cars_train_annos.mat"), TEST: _test_labels(self.root)}
         images = [(split, name) for split, mat in annotations.items() for name in mat.texts("annotations", "fname")]
         deeper = {split: f"{split}/{split}" if (self.root / split / split).is_dir() else split for split in annotations}
@@ -111,7 +111,7 @@ class StanfordCars(Dataset):
 
     def _read_combined(self) -> None:
         mat = MatFile(self.root / "cars_annos.mat")
-        self.classes = _class_names(mat)
+        self.classes = mat.texts("class_names")
         self.paths = self._places = mat.texts("annotations", "relative_im_path")
         self.is_train = mat.integers("annotations", "test") == 0
         self.labels = _labels(mat, len(self.classes))
@@ -144,11 +144,6 @@ def _test_labels(root: Path) -> MatFile:
             f"{file} has no labels: it is the devkit's cars_test_annos.mat, renamed; get the labelled file from {ISSUE}"
         )
     return mat
-
-
-def _class_names(mat: MatFile) -> tuple[str, ...]:
-    """Class names by number. A name may contain a slash ("Ram C/V Cargo Van Minivan 2012")."""
-    return mat.texts("class_names")
 
 
 def _labels(mat: MatFile, classes: int) -> NDArray[np.int64]:

@@ -56,10 +56,6 @@ def styles_of(class_id: int) -> tuple[str, ...]:
     return tuple(styles[n % len(styles)] for n, styles in zip(changes, PARTS.values(), strict=True))
 
 
-def _class_name(class_id: int) -> str:
-    return f"{class_id:03d}.{'-'.join(styles_of(class_id))}"
-
-
 # ---- random draws -----------------------------------------------------------------------------------------------
 
 
@@ -193,7 +189,8 @@ class Synthetic(Dataset):
             raise DatasetError(f"synthetic: difficulty must be a number from 0 to 1, not {difficulty!r}")
         self.name = "synthetic"
         self.size, self.difficulty, self.seed, self.first_class = size, float(difficulty), seed, first_class
-        self.classes = tuple(_class_name(first_class + label) for label in range(classes))
+        ids = range(first_class, first_class + classes)
+        self.classes = tuple(f"{class_id:03d}.{'-'.join(styles_of(class_id))}" for class_id in ids)
         splits = [("train", n) for n in range(train_per_class)] + [("test", n) for n in range(test_per_class)]
         rows = [(split, label, n) for label in range(classes) for split, n in splits]
         self._numbers = tuple(n for _, _, n in rows)

@@ -69,7 +69,6 @@ def test_a_release_states_its_counts_and_where_it_comes_from(name: str) -> None:
     if reader.subsets:
         return  # each subset has counts of its own, which its test looks at
     expected = reader.expected
-    assert expected is not None
     assert 1 < expected.classes <= expected.train
     assert expected.test > 0
     assert expected.split_sha256 is None or re.fullmatch("[0-9a-f]{64}", expected.split_sha256)
@@ -100,7 +99,7 @@ def test_an_archive_goes_below_its_datasets_folder(reader: type[Dataset], archiv
 def test_an_absent_or_empty_release_is_told_in_one_line(name: str, tmp_path: Path) -> None:
     folder = tmp_path / str(READERS[name].folder)
     options = READERS[name].subsets[0] if READERS[name].subsets else {}
-    with pytest.raises(DatasetError, match=re.escape(str(folder))) as absent:
+    with pytest.raises(DatasetError, match=re.escape(f"{folder} is missing; put")) as absent:
         open_dataset(name, tmp_path, options)
     folder.mkdir()
     with pytest.raises(DatasetError, match=re.escape(str(folder))) as empty:
@@ -109,7 +108,13 @@ def test_an_absent_or_empty_release_is_told_in_one_line(name: str, tmp_path: Pat
 
 
 @releases
-def test_an_empty_folder_is_nobodys(name: str, tmp_path: Path) -> None:
+def test_a_release_is_known_by_its_marker_and_an_empty_folder_is_nobodys(name: str, tmp_path: Path) -> None:
+    def recognising() -> list[str]:
+        return [other for other, reader in READERS.items() if reader.recognises(folder)]
+
     folder = tmp_path / str(READERS[name].folder)
     folder.mkdir()
-    assert [other for other, reader in READERS.items() if reader.recognises(folder)] == []
+    assert recognising() == []
+    if READERS[name].marker:
+        (folder / READERS[name].marker).mkdir(parents=True)
+        assert recognising() == [name]

@@ -56,11 +56,6 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest(cub: Path) -> None:
         open_dataset("birds", None)
 
 
-def test_a_missing_fixed_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"CUB_200_2011 is missing; put"):
-        open_dataset("cub_200_2011", tmp_path)
-
-
 def test_a_folder_of_unknown_layout_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     with pytest.raises(DatasetError, match=r"odd has a layout that no reader knows; train/<class>"):
@@ -78,13 +73,6 @@ def test_an_unknown_option_names_the_nearest(cub: Path) -> None:
         open_dataset("synthetic", None, {"clases": 3})
     with pytest.raises(DatasetError, match=r"no option 'size'; it takes none"):
         open_dataset("birds", cub.parent, {"size": 3})
-
-
-def test_opening_checks_the_table(tmp_path: Path) -> None:
-    draw(tmp_path / "mine" / "train" / "a" / "1.png")
-    draw(tmp_path / "mine" / "test" / "b" / "1.png")
-    with pytest.raises(DatasetError, match="class 'b' has no training image"):
-        open_dataset("mine", tmp_path)
 
 
 @pytest.mark.parametrize(

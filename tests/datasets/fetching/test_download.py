@@ -15,45 +15,43 @@ from tests.helpers.file_server import Answer, FileServer
 # Connections that break
 
 
-def test_dropped_connections_are_resumed(tmp_path: Path, server: FileServer, get: Get) -> None:
+CUT = Answer(GOOD, sends=50_000)
+OLD = Answer(OTHER, tag='"old"', sends=50_000)
+REST = "bytes=50000-"
+UNRELIABLE = {
     # More drops than attempts are allowed in a row: each brings new data.
-    drops = [Answer(GOOD, sends=20_000)] * 6
-    get(mini(server.serve("/mini", *drops, Answer(GOOD))))
+    "drops": (
+        [*[Answer(GOOD, sends=20_000)] * 6, Answer(GOOD)],
+        [(None, 200), *((f"bytes={20_000 * number}-", 206) for number in range(1, 7))],
+    ),
+    "ranges are ignored": ([CUT, Answer(GOOD, knows_ranges=False)], [(None, 200), (REST, 200)]),
+    "another version": ([OLD, Answer(GOOD, tag='"new"')], [(None, 200), (REST, 200)]),
+    "another version, If-Range is ignored": (
+        [OLD, Answer(GOOD, tag='"new"', heeds_if_range=False)],
+        [(None, 200), (REST, 206), (None, 200)],
+    ),
+    "no version": ([Answer(OTHER, tag="", sends=50_000), Answer(GOOD, tag="")], [(None, 200)] * 2),
+    "weak version": ([Answer(OTHER, tag='W/"a"', sends=50_000), Answer(GOOD, tag='W/"a"')], [(None, 200)] * 2),
+    "busy": ([Answer(status=503), Answer(status=429), Answer(GOOD)], [(None, 503), (None, 429), (None, 200)]),
+}
+"""Answers of a server; Range header and status of each request that they lead to."""
+
+
+@pytest.mark.parametrize("case", UNRELIABLE)
+def test_a_download_is_resumed_or_begun_again_and_two_versions_are_never_mixed(
+    tmp_path: Path, server: FileServer, get: Get, case: str
+) -> None:
+    answers, requests = UNRELIABLE[case]
+    get(mini(server.serve("/mini", *answers), archive=None))  # no checksum would notice
     assert whole(tmp_path / "data")
-    assert server.ranges == [None, *(f"bytes={20_000 * number}-" for number in range(1, 7))]
+    assert [(asked, status) for _, asked, status in server.requests] == requests
 
 
 def test_a_missing_content_length_is_taken_from_the_archive(tmp_path: Path, server: FileServer, get: Get) -> None:
     cut = Answer(GOOD, sends=50_000, says_length=False)
     get(mini(server.serve("/mini", cut, Answer(GOOD)), size=len(GOOD)))
     assert whole(tmp_path / "data")
-    assert server.ranges == [None, "bytes=50000-"]
-
-
-def test_a_server_that_ignores_ranges_sends_everything_again(tmp_path: Path, server: FileServer, get: Get) -> None:
-    get(mini(server.serve("/mini", Answer(GOOD, sends=50_000), Answer(GOOD, knows_ranges=False))))
-    assert whole(tmp_path / "data")
-    assert [status for _, _, status in server.requests] == [200, 200]
-
-
-@pytest.mark.parametrize("heeds_if_range", [True, False])
-def test_two_versions_of_a_file_are_never_mixed(
-    tmp_path: Path, server: FileServer, get: Get, heeds_if_range: bool
-) -> None:
-    old = Answer(OTHER, tag='"old"', sends=50_000)
-    new = Answer(GOOD, tag='"new"', heeds_if_range=heeds_if_range)
-    get(mini(server.serve("/mini", old, new), archive=None))  # no checksum would notice
-    assert whole(tmp_path / "data")
-    assert [status for _, _, status in server.requests] == ([200, 200] if heeds_if_range else [200, 206, 200])
-
-
-@pytest.mark.parametrize("tag", ["", 'W/"weak"'])
-def test_a_file_of_unknown_version_is_downloaded_from_its_beginning(
-    tmp_path: Path, server: FileServer, get: Get, tag: str
-) -> None:
-    get(mini(server.serve("/mini", Answer(OTHER, tag=tag, sends=50_000), Answer(GOOD, tag=tag)), archive=None))
-    assert whole(tmp_path / "data")
-    assert server.ranges == [None, None]
+    assert server.ranges == [None, REST]
 
 
 def test_attempts_without_progress_are_limited(tmp_path: Path, server: FileServer, get: Get) -> None:
@@ -63,11 +61,6 @@ def test_attempts_without_progress_are_limited(tmp_path: Path, server: FileServe
         get(mini(url))
     assert len(server.requests) == 4, "one that brought something new, and one after each of three pauses"
     assert not (tmp_path / "data" / "mini").exists()
-
-
-def test_a_transient_server_error_is_retried(tmp_path: Path, server: FileServer, get: Get) -> None:
-    get(mini(server.serve("/mini", Answer(status=503), Answer(status=429), Answer(GOOD))))
-    assert whole(tmp_path / "data")
 
 
 def test_a_file_that_was_complete_when_the_process_ended_is_not_fetched_again(

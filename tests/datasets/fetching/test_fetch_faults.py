@@ -95,13 +95,11 @@ def child(url: str, root: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", dedent(CHILD), url, str(root), sha256(GOOD)]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=ROOT)
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 
 
 def go(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
 
@@ -125,7 +123,6 @@ def test_a_killed_download_is_resumed(tmp_path: Path, server: FileServer, get: G
     assert whole(tmp_path / "data")
     (_, first, _), (_, second, _) = server.requests
     assert first is None
-    assert second is not None
     assert int(second.removeprefix("bytes=").removesuffix("-")) > 100_000
 
 
@@ -136,7 +133,6 @@ def test_two_processes_that_fetch_at_once_download_once(tmp_path: Path, server: 
         go(first)
         wait_until(lambda: len(server.requests) == 1)
         go(second)
-        assert second.stdout is not None
         assert "waiting for it" in second.stdout.readline()
         assert len(server.requests) == 1
         server.serve("/mini", Answer(GOOD))

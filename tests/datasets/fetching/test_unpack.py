@@ -44,10 +44,11 @@ def plain(name: str, content: bytes = b"bird") -> tuple[tarfile.TarInfo, bytes]:
     return tarfile.TarInfo(name), content
 
 
-def zip_link(name: str, target: str) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name)
-    member.external_attr = (stat.S_IFLNK | 0o777) << 16
-    return member
+def zipped(file: Path, members: dict[str | zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return file
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -55,9 +56,10 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(
-    ("suffix", "mode"), [(".tgz", "w:gz"), (".tar", "w"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz")]
-)
+TARS = [(".tgz", "w:gz"), (".tar", "w"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz")]
+
+
+@pytest.mark.parametrize(("suffix", "mode"), TARS)
 def test_a_tar_archive_is_unpacked_and_nothing_else_is_left(tmp_path: Path, suffix: str, mode: str) -> None:
     file = tar(tmp_path / f"birds{suffix}", plain("images/a.jpg"), plain("images.txt", b"1 a.jpg"), mode=mode)
     reported = []
@@ -68,9 +70,7 @@ def test_a_tar_archive_is_unpacked_and_nothing_else_is_left(tmp_path: Path, suff
 
 
 def test_a_zip_archive_is_unpacked(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
-        archive.writestr("images/a.jpg", b"bird")
-    unpack(tmp_path / "birds.zip", tmp_path / "to", silent)
+    unpack(zipped(tmp_path / "birds.zip", {"images/a.jpg": b"bird"}), tmp_path / "to", silent)
     assert content(tmp_path / "to") == {"images/a.jpg": b"bird"}
 
 
@@ -103,48 +103,42 @@ def test_a_tar_archive_that_leads_out_is_refused_entirely(
     "name", ["../outside.txt", "a/../../outside.txt", "/outside.txt", "..\\outside.txt", "C:\\a.txt"]
 )
 def test_a_zip_archive_that_leads_out_is_refused_entirely(tmp_path: Path, name: str) -> None:
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
-        archive.writestr("good.txt", b"")
-        archive.writestr(name, b"")
+    file = zipped(tmp_path / "evil.zip", {"good.txt": b"", name: b""})
     with pytest.raises(FetchError, match="leads out of the folder"):
-        unpack(tmp_path / "evil.zip", tmp_path / "to", silent)
+        unpack(file, tmp_path / "to", silent)
     assert sorted(content(tmp_path)) == ["evil.zip"]
 
 
 def test_a_link_in_a_zip_archive_is_refused(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
-        archive.writestr(zip_link("images", "/etc"), "/etc")
+    member = zipfile.ZipInfo("images")
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    file = zipped(tmp_path / "evil.zip", {member: b"/etc"})
     with pytest.raises(FetchError, match="'images' is a link"):
-        unpack(tmp_path / "evil.zip", tmp_path / "to", silent)
+        unpack(file, tmp_path / "to", silent)
 
 
-@pytest.mark.parametrize("name", ["birds.tgz", "birds.tar", "birds.zip", "birds.tar.xz", "birds.tar.bz2"])
+@pytest.mark.parametrize(("suffix", "mode"), [*TARS, (".zip", None)])
 @pytest.mark.parametrize("damage", ["cut short", "no archive"])
-def test_a_damaged_archive_leaves_nothing(tmp_path: Path, name: str, damage: str) -> None:
-    file = tmp_path / name
-    if name == "birds.zip":
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("a.jpg", os.urandom(50_000))
+def test_a_damaged_archive_leaves_nothing(tmp_path: Path, suffix: str, mode: str | None, damage: str) -> None:
+    file = tmp_path / f"birds{suffix}"
+    if mode is None:
+        zipped(file, {"a.jpg": os.urandom(50_000)})
     else:
-        tar(
-            file,
-            plain("a.jpg", os.urandom(50_000)),
-            mode=f"w:{file.suffix[1:].replace('tgz', 'gz').replace('tar', '')}",
-        )
+        tar(file, plain("a.jpg", os.urandom(50_000)), mode=mode)
     file.write_bytes(file.read_bytes()[:20_000] if damage == "cut short" else b"not an archive at all" * 50)
-    with pytest.raises(FetchError, match=f"{name} is damaged or no archive .*; delete it and fetch again") as caught:
+    with pytest.raises(
+        FetchError, match=f"birds{suffix} is damaged or no archive .*; delete it and fetch again"
+    ) as caught:
         unpack(file, tmp_path / "to", silent)
     assert "\n" not in str(caught.value)
     assert content(tmp_path / "to") == {}
 
 
 def test_a_damaged_member_of_a_zip_archive_is_noticed(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
-        archive.writestr("a.jpg", b"bird" * 100)
-    data = (tmp_path / "birds.zip").read_bytes()
-    (tmp_path / "birds.zip").write_bytes(data.replace(b"birdbird", b"biRdbird", 1))
+    file = zipped(tmp_path / "birds.zip", {"a.jpg": b"bird" * 100})
+    file.write_bytes(file.read_bytes().replace(b"birdbird", b"biRdbird", 1))
     with pytest.raises(FetchError, match="damaged"):
-        unpack(tmp_path / "birds.zip", tmp_path / "to", silent)
+        unpack(file, tmp_path / "to", silent)
 
 
 def test_existing_files_are_kept_unless_the_archive_replaces_them(tmp_path: Path) -> None:
@@ -204,9 +198,7 @@ def test_a_kill_at_any_moment_leaves_nothing_or_everything(tmp_path: Path, name:
     members = {"birds/1.jpg": b"auk", "birds/2.jpg": b"coot", "devkit/meta/new.mat": b"1", "devkit/new.mat": b"2"}
     file = tmp_path / name
     if name.endswith(".zip"):
-        with zipfile.ZipFile(file, "w") as archive:
-            for member, data in members.items():
-                archive.writestr(member, data)
+        zipped(file, members)
     else:
         tar(file, *(plain(member, data) for member, data in members.items()))
     outcomes = []

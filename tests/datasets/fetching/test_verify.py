@@ -13,26 +13,29 @@ import pytest
 
 import datasets
 from datasets import Dataset, DatasetError
-from datasets.fetching.verify import verify
+from datasets.fetching.verify import Findings, verify
 from datasets.readers.cub_200_2011 import CUB
 from datasets.readers.folder import Folder
 from datasets.release import Expected
 from tests.helpers.small_folders import CUB_NAMES
 
 
-def opened(folder: Path, **options: object) -> Dataset:
-    return datasets.open_dataset("cub_200_2011", folder.parent, options, complete=False)
+def opened(folder: Path) -> Dataset:
+    return datasets.open_dataset("cub_200_2011", folder.parent, complete=False)
+
+
+def verified(dataset: Dataset) -> Findings:
+    return verify(dataset, lambda done, total: None)
 
 
 def faults(dataset: Dataset) -> list[tuple[str, str]]:
     """Kind and file name (or words) of each."""
-    found = verify(dataset, lambda done, total: None).faults
-    return [(fault.kind, fault.what) for fault in found]
+    return [(fault.kind, fault.what) for fault in verified(dataset).faults]
 
 
 def test_a_complete_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
-    found = verify(opened(cub), lambda done, total: None)
+    found = verified(opened(cub))
     assert found.faults == ()
     assert (found.images, found.classes, found.train, found.test) == (6, 3, 3, 3)
     assert found.reference == "no reference known"
@@ -42,7 +45,7 @@ def test_images_are_read_by_the_cores_this_process_may_use(cub: Path, monkeypatc
     readers: set[int] = set()
     monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
     monkeypatch.setattr(CUB, "image", lambda dataset, row: readers.add(threading.get_ident()))
-    verify(opened(cub), lambda done, total: None)
+    verified(opened(cub))
     assert len(readers) == 1
 
 
@@ -83,7 +86,7 @@ def test_images_missing_from_a_persons_own_table_are_no_fault(tmp_path: Path, cu
 
 def test_counts_and_split_are_compared_with_the_published_ones(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CUB, "expected", Expected(classes=200, train=3, test=4, split_sha256="0" * 64))
-    found = verify(opened(cub), lambda done, total: None)
+    found = verified(opened(cub))
     assert found.reference == "differs"
     assert [fault.what for fault in found.faults] == [
         "classes: 3, 200 were expected",
@@ -91,7 +94,7 @@ def test_counts_and_split_are_compared_with_the_published_ones(cub: Path, monkey
         f"split: SHA-256 {found.split_sha256}, {'0' * 64} was expected",
     ]
     monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3, split_sha256=found.split_sha256))
-    assert verify(opened(cub), lambda done, total: None).reference == "as published"
+    assert verified(opened(cub)).reference == "as published"
 
 
 def test_verify_prints_faults_as_lines_or_json_with_exit_code_1(

@@ -112,6 +112,7 @@ def test_a_padded_image_turns_about_its_own_centre() -> None:
         (colour.adjust_brightness, functional.adjust_brightness, [0.0, 0.6, 1.0, 1.9]),
         (colour.adjust_contrast, functional.adjust_contrast, [0.0, 0.6, 1.0, 1.9]),
         (colour.adjust_saturation, functional.adjust_saturation, [0.0, 0.6, 1.0, 1.9]),
+        (colour.adjust_sharpness, functional.adjust_sharpness, [0.0, 0.6, 1.0, 1.9]),
         (colour.adjust_hue, functional.adjust_hue, [-0.5, -0.1, 0.0, 0.37]),
     ],
 )

@@ -9,22 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from rich.console import Console
 from scipy.stats import kstest
 from torch import Tensor
 
 import methods
-from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.execution import execute
-from benchmarks.planning import expand
-from benchmarks.planning.expand import Changes
-from benchmarks.planning.suite import Suite
 from datasets.loading.mixup import mix
 from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
 from results.augmentation import Mixing
-from results.store import ResultStore
+from tests.helpers.small_training import small_run, train
 
 CLASSES = 7
 MIXUP, CUTMIX = Mixing(mixup=0.4), Mixing(cutmix=1.0)
@@ -187,58 +181,27 @@ def test_one_hot_labels_give_the_losses_of_class_labels(name: str) -> None:
         torch.testing.assert_close(soft[loss], hard[loss])
 
 
-SUITE = Suite.model_validate(
-    {
-        "about": "for tests",
-        "train": [
-            {
-                "methods": ["plain"],
-                "datasets": [
-                    {
-                        "name": "synthetic",
-                        "options": {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32},
-                    }
-                ],
-                "backbones": [{"name": "test_resnet", "pretrained": "none"}],
-                "seeds": 1,
-                "set": {
-                    "recipe": {
-                        "image_size": 32,
-                        "stored_size": 32,
-                        "batch_size": 6,
-                        "epochs": 2,
-                        "augment": {"mixing": {"mixup": 0.2, "cutmix": 1.0, "epochs": 1}},
-                    }
-                },
-            }
-        ],
-    }
-)
+MIXING = {"mixing": {"mixup": 0.2, "cutmix": 1.0, "epochs": 1}}
 
 
 def test_a_run_is_mixed_in_its_first_epochs_and_learns_from_labels_after(
-    here: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes = []
-    of_labels = Plain.losses
+    losses = Plain.losses
 
-    def noting(self: Plain, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def recorded(self: Plain, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         shapes.append(tuple(labels.shape))
-        return of_labels(self, images, labels)
+        return losses(self, images, labels)
 
-    monkeypatch.setattr(Plain, "losses", noting)
-    (run,) = expand.expand(SUITE, here)
-    summary = execute.execute([run], ResultStore(tmp_path), here, Console(quiet=True))
-    assert summary.done == [run.id]
+    monkeypatch.setattr(Plain, "losses", recorded)
+    train(small_run(augment=MIXING), tmp_path)
     first, second = shapes[: len(shapes) // 2], shapes[len(shapes) // 2 :]
-    assert first[0] == (6, 3)
+    assert first[0] == (5, 3)
     assert [(size, 3) for (size,) in second] == first
 
 
-def test_a_method_that_needs_one_class_per_image_is_not_trained_on_mixed_ones(here: Environment) -> None:
-    (training,) = SUITE.train
-    asked = SUITE.model_copy(update={"train": [training.model_copy(update={"methods": ["ws_dan"]})]})
+def test_a_method_that_needs_one_class_per_image_is_not_trained_on_mixed_ones() -> None:
     with pytest.raises(UserError, match=r"ws_dan needs one class per image.*augment.mixing.probability"):
-        expand.expand(asked, here)
-    unmixed = Changes(set={"recipe": {"augment": {"mixing": {"probability": 0}}}})
-    assert len(expand.expand(asked, here, unmixed)) == 1
+        small_run("ws_dan", augment=MIXING)
+    small_run("ws_dan", augment={"mixing": {**MIXING["mixing"], "probability": 0}})

@@ -17,9 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.environment import Environment
-from benchmarks.planning import expand
-from benchmarks.planning.expand import Changes
-from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Silent
 from benchmarks.training.train import Trainer
 from datasets import Dataset, DatasetError, open_dataset
@@ -32,6 +29,7 @@ from datasets.loading.sources import PrefetchedSource, choose_feed_mode, expecte
 from datasets.loading.store import ResizeRule, open_store
 from results.augmentation import Augment
 from results.settings import FeedMode
+from tests.helpers.small_training import equal, outcome, small_run
 
 CPU = torch.device("cpu")
 FEED_MODES: tuple[FeedMode, ...] = ("resident", "pinned", "mapped", "streamed")
@@ -39,16 +37,16 @@ DEVICES = [CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
 
 
 class Ragged(Dataset):
-    """Twelve images of random pixels, no two of one shape; counts how often it was asked for one."""
+    """Images of random pixels, no two of one shape, the twelfth damaged; counts how often it was asked for one."""
 
     title = "for tests"
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 12) -> None:
         self.name = "ragged"
         self.classes = ("a", "b")
-        self.paths = tuple(f"{row}.png" for row in range(12))
-        self.labels = np.arange(12) % 2
-        self.is_train = np.arange(12) < 8
+        self.paths = tuple(f"{row}.png" for row in range(count))
+        self.labels = np.arange(count) % 2
+        self.is_train = np.arange(count) < 8
         self.read = 0
         self.counting = threading.Lock()
 
@@ -89,16 +87,6 @@ def birds() -> Dataset:
     return open_dataset("synthetic", options={"classes": 3, "train_per_class": 5, "test_per_class": 2, "size": 40})
 
 
-@pytest.fixture
-def ragged(monkeypatch: pytest.MonkeyPatch) -> Ragged:
-    """Without its broken image."""
-    dataset = Ragged()
-    monkeypatch.setattr(dataset, "paths", dataset.paths[:11])
-    monkeypatch.setattr(dataset, "labels", dataset.labels[:11])
-    monkeypatch.setattr(dataset, "is_train", dataset.is_train[:11])
-    return dataset
-
-
 @pytest.mark.usefixtures("no_thread_left")
 @pytest.mark.parametrize("device", DEVICES, ids=str)
 @pytest.mark.parametrize("feed_mode", FEED_MODES)
@@ -110,9 +98,9 @@ def test_all_feed_modes_give_equal_bits(
     feed_mode: FeedMode,
     device: torch.device,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
+    birds: Dataset,
 ) -> None:
-    dataset = request.getfixturevalue(kind)
+    dataset = birds if kind == "birds" else Ragged(11)
     expected = list(feed_over(dataset, "mapped", rule, CPU, tmp_path).batches(3))
     feed = feed_over(dataset, feed_mode, rule, device, tmp_path)
     batches = list(feed.batches(3))
@@ -240,26 +228,13 @@ def test_images_that_fit_nowhere_are_streamed_without_a_store(
 
 
 def test_a_run_ends_with_the_same_weights_and_logits_in_every_feed_mode(tmp_path: Path) -> None:
-    birds = {"classes": 3, "train_per_class": 8, "test_per_class": 2, "size": 32}
-    recipe = {"image_size": 32, "stored_size": 36, "batch_size": 5, "epochs": 2, "validation": 0.25}
-    entry = {
-        "methods": ["plain"],
-        "datasets": [{"name": "synthetic", "options": birds}],
-        "backbones": [{"name": "test_resnet", "pretrained": "none"}],
-        "set": {"recipe": recipe},
-    }
-    suite = Suite.model_validate({"about": "for tests", "train": [entry]})
-    (run,) = expand.expand(suite, Environment(), Changes(seeds=1))
-    feed_modes: tuple[FeedMode, ...] = ("mapped", "streamed")
-    trained = []
-    for feed_mode in feed_modes:
+    run = small_run(stored_size=36)
+    outcomes = []
+    for feed_mode in ("mapped", "streamed"):
         (tmp_path / feed_mode).mkdir()
-        trainer = Trainer(run, Environment(feed=feed_mode), tmp_path / feed_mode, Silent())  # type: ignore[arg-type]
-        trained.append(trainer.train())
-    weights = [one.method.state_dict() for one in trained]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    logits = [one.state.chosen["last"].logits for one in trained]
-    assert torch.equal(*logits)
+        trainer = Trainer(run, Environment(feed=feed_mode), tmp_path / feed_mode, Silent())
+        outcomes.append(outcome(trainer.train()))
+    assert equal(*outcomes)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

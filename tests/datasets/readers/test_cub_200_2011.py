@@ -23,9 +23,7 @@ def test_cub_tables_are_joined_by_id_whatever_their_order(cub: Path) -> None:
     assert dataset.labels.tolist() == [0, 0, 1, 2, 2]
     assert dataset.is_train.tolist() == [True, False, True, True, False]
     assert dataset.classes[1] == "002.Coot_(black)"
-    assert dataset.boxes is not None
     assert dataset.boxes[:, 0].tolist() == [7.5, 3.5, 40.5, 41.5, 9.5]
-    assert dataset.parts is not None
     assert dataset.parts.names == ("beak", "left eye")
     assert dataset.parts.xy[2].tolist() == [[40.0, 1.5], [40.0, 2.5]]
     assert dataset.parts.visible[0].tolist() == [True, False]
