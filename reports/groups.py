@@ -132,6 +132,11 @@ def distinctions(several: Iterable[Mapping[str, Any]], letters: int = 20) -> lis
     ]
 
 
+def group_labels(several: Sequence[Group]) -> dict[Group, str]:
+    """The shortest names that distinguish the groups."""
+    return dict(zip(several, labels([group.names for group in several]), strict=True))
+
+
 def labels(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """The shortest names that distinguish the rows: the method, and what differs between rows of the same name."""
     names = [one_line(str(row["method"])) for row in rows]

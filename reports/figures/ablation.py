@@ -39,22 +39,14 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
             significant = low is not None and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
             axes.barh(place, value, 0.62, facecolor=_COLOR if significant else "white", edgecolor=_COLOR, linewidth=1)
             if low is not None:
-                axes.errorbar(
-                    value,
-                    place,
-                    xerr=[[value - low], [high - value]],
-                    fmt="none",
-                    ecolor=DARK,
-                    elinewidth=1,
-                    capsize=2.5,
-                )
+                reach = [[value - low], [high - value]]
+                axes.errorbar(value, place, xerr=reach, fmt="none", ecolor=DARK, elinewidth=1, capsize=2.5)
+            text = signed(value) + alone(row["seeds"])
+            axes.text(1.01, place, text, transform=axes.get_yaxis_transform(), va="center", size=8)
         axes.axvline(0, color=DARK, lw=0.8)
         axes.set_yticks(places, [name for _, name in shown])
         axes.set_ylim(-0.6, len(shown) - 0.4)
         axes.grid(visible=False, axis="y")
-        for place, (row, _) in zip(places, shown, strict=True):
-            difference = signed(row["difference"]) + alone(row["seeds"])
-            axes.text(1.01, place, difference, transform=axes.get_yaxis_transform(), va="center", size=8)
         kinds = {"significant in both tests, not corrected for several bars": _COLOR, "not shown to differ": "white"}
         handles = [Patch(facecolor=color, edgecolor=_COLOR, label=name) for name, color in kinds.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL + 1)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.figures.style import DARK, class_label, entitle, style
-from reports.predictions import Predictions
+from reports.predictions import Predictions, class_name, confused
 
 PAIRS = 10
 """Shown in one figure."""
@@ -35,8 +35,7 @@ def confusions(predictions: Predictions, class_names: Sequence[str]) -> list[Con
     truth = np.concatenate([run.labels for run in runs])
     guess = np.concatenate([run.predictions for run in runs])
     images = np.bincount(truth)
-    wrong = truth != guess
-    pairs, counts = np.unique(np.stack([truth[wrong], guess[wrong]], axis=1), axis=0, return_counts=True)
+    pairs, counts = confused(truth, guess)
     shares = counts / images[pairs[:, 0]]
     found = []
     for place in np.lexsort((-counts, -shares))[:PAIRS]:
@@ -45,11 +44,6 @@ def confusions(predictions: Predictions, class_names: Sequence[str]) -> list[Con
         of = int(images[label] // len(runs))
         found.append(Confusion(*names, float(shares[place]), counts[place] / len(runs), of))
     return found
-
-
-def class_name(class_names: Sequence[str], label: int) -> str:
-    """The name of a class, or its number if it has none."""
-    return class_names[label] if label < len(class_names) else f"class {label}"
 
 
 def most_confused(pairs: Sequence[Confusion], title: str) -> Figure | None:

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.cell_format import one_line
-from reports.figures.confused import class_name
 from reports.figures.style import DARK, GREY, class_label, entitle, style
+from reports.predictions import class_name
 
 SHUFFLES = 500
 """Random draws of the differences of equal methods."""

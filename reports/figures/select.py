@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -16,15 +17,15 @@ from reports.comparisons import contestants
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.figures.ablation import gain_bars
-from reports.figures.calibration import Confidences, reliability
+from reports.figures.calibration import reliability
 from reports.figures.confused import confusions, most_confused
-from reports.figures.curves import Curve, training_curves
+from reports.figures.curves import training_curves
 from reports.figures.per_class import per_class_difference
 from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.roofline import Work, roofline
 from reports.figures.style import CURVES
 from reports.figures.throughput import accuracy_against_throughput
-from reports.groups import Group, labels
+from reports.groups import Group, group_labels, labels
 from reports.measurements import Measurement
 from reports.predictions import PredictionCache
 from reports.tables.head_to_head import whole_methods
@@ -108,22 +109,19 @@ def _trainings(
     comparison: str, done: Sequence[Group], order: Sequence[str], predictions: PredictionCache, history: History
 ) -> Iterator[Drawing]:
     """Curves and calibration, `CURVES` experiments in a figure."""
-    all_names = labels([group.names for group in done])  # unique among all, not in one figure alone
+    name_of = group_labels(done)  # unique among all, not in one figure alone
     starts = range(0, len(done), CURVES)
     for number, start in enumerate(starts, 1):
-        some, names = done[start : start + CURVES], all_names[start : start + CURVES]
+        some = done[start : start + CURVES]
+        names = [name_of[group] for group in some]
         heading = comparison + (f" ({number} of {len(starts)})" if len(starts) > 1 else "")
-        methods = [str(group.names["method"]) for group in some]
+        methods = [group.run.method for group in some]
         keys = methods if len(set(methods)) == len(methods) else names
-        curves: list[Curve] = []
-        confidences: list[tuple[Confidences, str]] = []
-        for group, name, key in zip(some, names, keys, strict=True):
-            curves.append((name, [table for one in group.done if (table := history(one.id)) is not None]))
-            if seeds := [(run.confidence, run.right) for run in predictions.of(group).by_seed.values()]:
-                confidences.append(((name, seeds), key))
-        yield Drawing("curves", heading, training_curves, (curves, keys, order))
-        known = [[pair[place] for pair in confidences] for place in range(2)]
-        yield Drawing("calibration", heading, reliability, (*known, order))
+        histories = ([table for one in group.done if (table := history(one.id)) is not None] for group in some)
+        yield Drawing("curves", heading, training_curves, (list(zip(names, histories, strict=True)), keys, order))
+        seeds = [[(run.confidence, run.right) for run in predictions.of(group).by_seed.values()] for group in some]
+        confidences = list(compress(zip(names, seeds, strict=True), seeds))
+        yield Drawing("calibration", heading, reliability, (confidences, list(compress(keys, seeds)), order))
 
 
 def _classes(comparison: str, whole: Sequence[Group], predictions: PredictionCache) -> Iterator[Drawing]:
@@ -137,13 +135,13 @@ def _classes(comparison: str, whole: Sequence[Group], predictions: PredictionCac
         return
     accuracy = {group: found.right(found.seeds).mean() for group, found in known}
     known.sort(key=lambda pair: -accuracy[pair[0]])
-    names = dict(zip(whole, labels([group.names for group in whole]), strict=True))
+    names = group_labels(whole)
     best, found = known[0]
     class_names = next((list(one) for record in best.done if (one := record.split.get("class_names"))), [])
     yield Drawing("confused", f"{names[best]}, {comparison}", most_confused, (confusions(found, class_names),))
     others = [pair for pair in known[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
     # The sort is stable, so without a baseline the next in accuracy comes first.
-    others.sort(key=lambda pair: pair[0].names["method"] != BASELINE)
+    others.sort(key=lambda pair: pair[0].run.method != BASELINE)
     if others:
         second, other = others[0]
         seeds = sorted(set(found.seeds) & set(other.seeds))

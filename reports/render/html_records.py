@@ -13,7 +13,7 @@ import pandas as pd
 
 from reports.cell_format import DASH
 from reports.groups import selected
-from reports.predictions import Answer
+from reports.predictions import Answer, class_name, confused
 from reports.run_files import RunFiles
 from results.record import SELECTIONS, Record
 from results.settings import flat
@@ -156,10 +156,6 @@ def _history(history: pd.DataFrame, record: Record, epochs: int) -> Part:
 
 def _predictions(answer: Answer, names: Sequence[str]) -> Part:
     """How many are right, how confident the predictions are, and where the errors are."""
-
-    def name(number: int) -> str:
-        return str(names[number]) if number < len(names) else f"class {number}"
-
     labels, guesses, right = answer.labels, answer.predictions, answer.right
     rows = [["right", f"{right.sum()} of {len(right)} ({100 * right.mean():.1f} %)"]]
     for word, which in (("right", right), ("wrong", ~right)):
@@ -170,11 +166,11 @@ def _predictions(answer: Answer, names: Sequence[str]) -> Part:
     hits = np.bincount(labels[right], minlength=len(images))
     with_errors = np.flatnonzero(hits < images)
     lowest = with_errors[np.argsort(hits[with_errors] / images[with_errors], kind="stable")][:WORST]
-    rows += [[f"lowest: {name(one)}", f"{hits[one]} of {images[one]} right"] for one in lowest.tolist()]
-    pairs, counts = np.unique(np.stack([labels[~right], guesses[~right]], axis=1), axis=0, return_counts=True)
+    rows += [[f"lowest: {class_name(names, one)}", f"{hits[one]} of {images[one]} right"] for one in lowest.tolist()]
+    pairs, counts = confused(labels, guesses)
     for place in np.argsort(-counts, kind="stable")[:WORST]:
-        label, guess = pairs[place].tolist()
-        rows.append([f"confused: {name(label)}", f"with {name(guess)}, {counts[place]} times"])
+        label, guess = (class_name(names, number) for number in pairs[place].tolist())
+        rows.append([f"confused: {label}", f"with {guess}, {counts[place]} times"])
     return Part("Predictions of the last epoch", rows, note="predictions.parquet has one row per image.")
 
 

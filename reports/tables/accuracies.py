@@ -13,7 +13,7 @@ from reports.cell_format import percent
 from reports.evidence import Evidence
 from reports.groups import Group
 from reports.predictions import Predictions
-from reports.statistics import Interval, bootstrap, over_seeds
+from reports.statistics import bootstrap, over_seeds
 from results.record import SELECTIONS, Selection
 
 HEADLINE: Selection = "last"
@@ -52,8 +52,7 @@ def estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:
     summary = over_seeds([percent for percent in percents if percent is not None])
     spread = {f"{name}_{key}": getattr(summary, key) for key in ("sd", "n")}
     # Student's interval of few seeds is so wide that it would leave the scale.
-    low, high = (None if end is None else min(max(end, 0.0), 100.0) for end in (summary.low, summary.high))
-    return {name: summary.mean, f"{name}_low": low, f"{name}_high": high} | spread
+    return {name: summary.mean} | _ends(name, summary.low, summary.high) | spread
 
 
 def _bootstrapped(count: int, predictions: Predictions) -> dict[str, Any]:
@@ -63,15 +62,15 @@ def _bootstrapped(count: int, predictions: Predictions) -> dict[str, Any]:
         return found
     draws = predictions.draws(predictions.seeds)
     top1 = predictions.right(predictions.seeds).mean(axis=0)
-    found |= _ends("last_top1_images", bootstrap(top1.mean(keepdims=True), draws.mean(axis=1, keepdims=True)))
-    over_both = bootstrap(top1, draws) if count > 1 else None
-    if over_both:
-        found |= _ends("last_top1", over_both) | {"last_top1_over": "images and seeds"}
+    if over_images := bootstrap(top1.mean(keepdims=True), draws.mean(axis=1, keepdims=True)):
+        found |= _ends("last_top1_images", percent(over_images.low), percent(over_images.high))
+    if count > 1 and (over_both := bootstrap(top1, draws)):
+        found |= _ends("last_top1", percent(over_both.low), percent(over_both.high))
+        found |= {"last_top1_over": "images and seeds"}
     return found
 
 
-def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
-    """The interval's columns, in percent and within the scale."""
-    ends = (interval.low, interval.high) if interval else (None, None)
-    low, high = (None if end is None else min(max(100 * end, 0.0), 100.0) for end in ends)
-    return {f"{name}_low": low, f"{name}_high": high}
+def _ends(name: str, low: float | None, high: float | None) -> dict[str, float | None]:
+    """The columns of an interval in percent, cut to the scale."""
+    ends = {f"{name}_low": low, f"{name}_high": high}
+    return {key: None if end is None else min(max(end, 0.0), 100.0) for key, end in ends.items()}

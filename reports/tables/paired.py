@@ -11,7 +11,7 @@ from reports.cell_format import NEITHER, SOURCES, Column, Row
 from reports.comparisons import contestants
 from reports.contents import Table
 from reports.evidence import Evidence
-from reports.groups import Group, labels
+from reports.groups import Group, group_labels
 from reports.predictions import Predictions
 from reports.statistics import bootstrap, holm, mcnemar, pooled_p
 
@@ -38,8 +38,7 @@ def paired(evidence: Evidence, shown: Callable[[Group], bool] = lambda group: Tr
         visible = [shown(first) and shown(second) for first, second in family]
         if not any(visible):
             continue
-        rivals = contestants(members)
-        name = dict(zip(rivals, labels([group.names for group in rivals]), strict=True))
+        name = group_labels(contestants(members))
         place = {key: getattr(shared, key) for key in ("dataset", "protocol", "backbone", "input", "epochs")}
         tested = decided(
             [

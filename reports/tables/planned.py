@@ -17,7 +17,9 @@ SHARED = ("suite", "dataset", "protocol", "backbone", "px", "lacking", "why", "c
 
 def planned(experiments: Iterable[Row]) -> Table:
     """One row per planned experiment that has not all of its Runs."""
-    return Table("planned", "Planned and not there", list(map(_planned_row, experiments)), PLANNED_COLUMNS, NOTE)
+    return Table(
+        "planned", "Planned experiments that lack Runs", list(map(_planned_row, experiments)), PLANNED_COLUMNS, NOTE
+    )
 
 
 def gaps(experiments: Iterable[Row]) -> Table:
@@ -85,9 +87,9 @@ GAP_COLUMNS = (
     cell_format.number("experiments", "rows", compact=True),
     cell_format.words("lacking", "seeds", compact=True),
     cell_format.words("why", compact=True),
-    cell_format.words("command", "what fills it"),
+    cell_format.words("command", "command"),
 )
 NOTE = (
     "Runs and seeds: the missing ones, of three each; a row without seed 0 has been measured, with fewer seeds. A "
-    "dash: they can't be planned without the data."
+    "dash: the Runs can't be planned without the data."
 )
