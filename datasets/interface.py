@@ -71,8 +71,6 @@ class Dataset(ABC):
     """(N,) in 0 .. K-1"""
     is_train: NDArray[np.bool_]
     """(N,) the official split: True for train, False for test."""
-    image_folder: Path | None = None
-    """What `paths` are relative to; None if images aren't files or `file` is overridden."""
     boxes: NDArray[np.float32] | None = None
     """(N, 4) x, y, width, height in pixels of the original image."""
     parts: PartPoints | None = None
@@ -91,7 +89,7 @@ class Dataset(ABC):
 
         Readers leave it to `open_dataset` to report missing files, so that `verify` can name them all.
         """
-        return None if self.image_folder is None else self.image_folder / self.paths[index]
+        return None
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -28,8 +28,11 @@ class ImageFiles(Dataset):
     def content_key(self) -> dict[str, Any]:
         return {"files": file_stamp(self.image_folder, self.paths)}
 
+    def file(self, index: int) -> Path:
+        return self.image_folder / self.paths[index]
+
     def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.image_folder / self.paths[index])
+        return read_image(self.file(index))
 
 
 def numbered_classes(images: Iterable[tuple[int, str]], source: Path) -> tuple[str, ...]:

@@ -82,7 +82,6 @@ class StanfordCars(Dataset):
             self._read_combined()
         else:
             raise DatasetError(f"{folder} has neither {TRAIN}/ nor cars_annos.mat; {self.by_hand}")
-        self.image_folder = folder if self._places == self.paths else None
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

@@ -74,7 +74,7 @@ class WebFG496(Folder):
         try:
             return super().image(index)
         except DatasetError:
-            cut = _decode_cut_jpeg(self.image_folder / self.paths[index]) if self.is_train[index] else None
+            cut = _decode_cut_jpeg(self.file(index)) if self.is_train[index] else None
             if cut is None:
                 raise
             return cut

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 
 from datasets.fetching.download import FetchError
-from tests.helpers.fake_archives import GOOD, PHOTOS, Get, mini, sha256, tar, whole
+from datasets.fetching.fetch import fetch
+from tests.helpers.fake_archives import GOOD, PHOTOS, Get, mini, tar, whole
 from tests.helpers.file_server import Answer, FileServer
 
-ROOT = Path(__file__).parents[3]
+FORK = multiprocessing.get_context("fork")
+"""Real processes without the cost of imports."""
 
 
 def test_too_little_space_is_reported_before_the_download(
@@ -74,34 +75,13 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_the_root_as_it_was(
     assert len(server.requests) == 1
 
 
-CHILD = """
-    import sys
-    from pathlib import Path
-    from types import SimpleNamespace
-    from datasets.release import Archive
-    from datasets.fetching.fetch import fetch
-    url, root, checksum = sys.argv[1:]
-    reader = SimpleNamespace(archives=[Archive("mini.tar.gz", (url,), sha256=checksum, gives=("mini",))])
-    tells = SimpleNamespace(note=lambda text: print(text, flush=True), bytes=lambda what, done, total: None)
-    print("ready", flush=True)
-    input()
-    fetch("mini", reader, Path(root), None, tells)
-"""
-
-
-def child(url: str, root: Path) -> subprocess.Popen[str]:
-    """A process that has done its imports and starts fetching on `go`."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", dedent(CHILD), url, str(root), sha256(GOOD)]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=ROOT)
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def go(process: subprocess.Popen[str]) -> None:
-    process.stdin.write("\n")
-    process.stdin.flush()
+def start(url: str, root: Path) -> tuple[BaseProcess, Connection]:
+    """A process that fetches, and the notes it shows."""
+    notes, sender = FORK.Pipe(duplex=False)
+    display = SimpleNamespace(note=sender.send, bytes=lambda what, done, total: None)
+    process = FORK.Process(target=fetch, args=("mini", mini(url), root, None, display))
+    process.start()
+    return process, notes
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -114,29 +94,30 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_a_killed_download_is_resumed(tmp_path: Path, server: FileServer, get: Get) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=200_000, stalls=True), Answer(GOOD))
     downloads = tmp_path / "data" / ".downloads"
-    with child(url, tmp_path / "data") as process:
-        go(process)
-        wait_until(lambda: any(part.stat().st_size > 100_000 for part in downloads.glob("*.part")))
-        process.send_signal(signal.SIGKILL)
+    process, _ = start(url, tmp_path / "data")
+    wait_until(lambda: any(part.stat().st_size > 100_000 for part in downloads.glob("*.part")))
+    process.kill()
+    process.join()
     assert not (tmp_path / "data" / "mini").exists()
     get(mini(url))
     assert whole(tmp_path / "data")
-    (_, first, _), (_, second, _) = server.requests
+    first, second = server.ranges
     assert first is None
     assert int(second.removeprefix("bytes=").removesuffix("-")) > 100_000
 
 
-def test_two_processes_that_fetch_at_once_download_once(tmp_path: Path, server: FileServer, get: Get) -> None:
+def test_two_processes_that_fetch_at_once_download_once(tmp_path: Path, server: FileServer) -> None:
     url = server.serve("/mini", Answer(GOOD, sends=100_000, stalls=True))
-    # Both finish their imports before one starts: it retries when the server has been silent for half a minute.
-    with child(url, tmp_path / "data") as first, child(url, tmp_path / "data") as second:
-        go(first)
-        wait_until(lambda: len(server.requests) == 1)
-        go(second)
-        assert "waiting for it" in second.stdout.readline()
-        assert len(server.requests) == 1
-        server.serve("/mini", Answer(GOOD))
-        server.ended.set()
-        assert second.wait(60) == first.wait(60) == 0
+    first, _ = start(url, tmp_path / "data")
+    wait_until(lambda: len(server.requests) == 1)
+    second, notes = start(url, tmp_path / "data")
+    assert notes.poll(60)
+    assert "waiting for it" in notes.recv()
+    assert len(server.requests) == 1
+    server.serve("/mini", Answer(GOOD))
+    server.ended.set()
+    for process in (first, second):
+        process.join(60)
+        assert process.exitcode == 0
     assert len(server.requests) == 2, "one by the first process, and its second try"
     assert whole(tmp_path / "data")

@@ -98,6 +98,7 @@ def test_val_lines_of_a_table_are_the_test_set_only_without_test(table: Callable
     assert table(*lines, "test/pear/9.jpeg,p,test").paths == ("train/pear/1.jpg", "test/pear/9.jpeg")
 
 
+HEAD, BOXED = "path,label,split", "path,label,split,x,y,width,height"
 TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
 
 
@@ -106,34 +107,31 @@ TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
     [
         (["path,label", "train/pear/1.jpg,p"], r"images.csv has no column 'split'; it needs path, label, split"),
         (["path,label,split,x", "a,b,train,1"], r"no column 'y'"),
+        ([HEAD, "train/pear/1.jpg,p,trian"], r"images.csv, line 2: split 'trian' should be train or test"),
         (
-            ["path,label,split", "train/pear/1.jpg,p,trian"],
-            r"images.csv, line 2: split 'trian' should be train or test",
-        ),
-        (
-            ["path,label,split", "train/pear/8.jpg,p,train", "test/pear/9.jpeg,p,test"],
+            [HEAD, "train/pear/8.jpg,p,train", "test/pear/9.jpeg,p,test"],
             r"own/train/pear/8.jpg is not on disk; restore it or take it out of the dataset's table",
         ),
-        (["path,label,split", "train/pear/1.jpg,,train"], r"line 2: train/pear/1.jpg has no label"),
-        (["path,label,split", "../own/train/pear/1.jpg,p,train"], r"line 2: .* leads out of the folder"),
-        (["path,label,split", *["train/pear/1.jpg,p,train"] * 2], r"line 3: 'train/pear/1.jpg' is listed twice"),
-        (["path,label,split", "train/pear/1.jpg,p,train"], r"has no line with split test"),
-        (["path,label,split", "train/pear/1.jpg,p,test"], r"class 'p' has no training image"),
+        ([HEAD, "train/pear/1.jpg,,train"], r"line 2: train/pear/1.jpg has no label"),
+        ([HEAD, "../own/train/pear/1.jpg,p,train"], r"line 2: .* leads out of the folder"),
+        ([HEAD, *["train/pear/1.jpg,p,train"] * 2], r"line 3: 'train/pear/1.jpg' is listed twice"),
+        ([HEAD, "train/pear/1.jpg,p,train"], r"has no line with split test"),
+        ([HEAD, "train/pear/1.jpg,p,test"], r"class 'p' has no training image"),
         (
-            ["path,label,split,x,y,width,height", "train/pear/1.jpg,p,train,1,2,3,", "test/pear/9.jpeg,p,test,1,1,1,1"],
+            [BOXED, "train/pear/1.jpg,p,train,1,2,3,", "test/pear/9.jpeg,p,test,1,1,1,1"],
             r"line 2: '' should be a number \(column height\)",
         ),
         (
-            ["path,label,split,x,y,width,height", *(f"{path},p,{split},1,2,inf,3" for path, split in TWO)],
+            [BOXED, *(f"{path},p,{split},1,2,inf,3" for path, split in TWO)],
             r"line 2: 'inf' should be a number \(column width\)",
         ),
         (
-            ["path,label,split", *(f"{path},p,{split}," for path, split in TWO)],
+            [HEAD, *(f"{path},p,{split}," for path, split in TWO)],
             r"line 2: 4 fields, but the first line names 3 columns; correct the line",
         ),
-        (["path,label,split", "", " ", "train/pear/1.jpg,p,trian"], r"line 4: split 'trian'"),
+        ([HEAD, "", " ", "train/pear/1.jpg,p,trian"], r"line 4: split 'trian'"),
         (["path,label,split,label", "train/pear/1.jpg,p,train,q"], r"has the column 'label' twice"),
-        (["path,label,split", 'train/pear/1.jpg,"p'], r"can't be read as CSV"),
+        ([HEAD, 'train/pear/1.jpg,"p'], r"can't be read as CSV"),
         ([], r"can't be read as CSV"),
     ],
 )
