@@ -88,12 +88,23 @@ def numbered_names(file: Path, what: str, first: int = 1) -> tuple[str, ...]:
 class ImageTables:
     """The images of a folder in this layout and their annotations, in the order of `images.txt`.
 
-    All methods raise `DatasetError` naming file and line.
+    All methods raise `DatasetError` naming file and line. `open_dataset` checks that the images exist.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._place, self.paths = _images(folder)
+        self._place: dict[str, int] = {}  # of an image id in `paths`
+        paths: dict[str, None] = {}
+        for line in lines(folder / "images.txt", 2, text_at_end=True):
+            identity, path = line.fields
+            if identity in self._place or path in paths:
+                twice = identity if identity in self._place else path
+                raise line.error(f"{twice} is listed twice; remove one of the lines")
+            self._place[identity] = len(self._place)
+            paths[path] = None
+        if not paths:
+            raise DatasetError(f"{folder / 'images.txt'} lists no image; restore the file")
+        self.paths = tuple(paths)
 
     def class_ids(self, known: Container[int]) -> NDArray[np.int64]:
         """(N,) the class id of each image, one of those `known` from classes.txt."""
@@ -162,18 +173,3 @@ class ImageTables:
         if identity not in self._place:
             raise line.error(f"image {identity} is not in images.txt; remove the line or add the image there")
         return self._place[identity]
-
-
-def _images(folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Image id -> place in the table, and the paths. `open_dataset` checks that the files exist."""
-    place: dict[str, int] = {}
-    paths: dict[str, None] = {}
-    for line in lines(folder / "images.txt", 2, text_at_end=True):
-        identity, path = line.fields
-        if identity in place or path in paths:
-            raise line.error(f"{identity if identity in place else path} is listed twice; remove one of the lines")
-        place[identity] = len(place)
-        paths[path] = None
-    if not paths:
-        raise DatasetError(f"{folder / 'images.txt'} lists no image; restore the file")
-    return place, tuple(paths)
