@@ -6,7 +6,6 @@ On a CUDA GPU the sizes are the paper's (ResNet-50, 448 px, batch 32), on a CPU 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from methods.backbones import TimmBackbones
 from methods.sef import losses
 from methods.sef.model import SEF
+from methods.sef.test_sef_grouping import as_released
 from tests.helpers.speed import CUDA, DEVICE, compare, kept
 
 CLASSES = 200
@@ -37,17 +37,6 @@ def slow(features: Tensor, sizes: Sequence[int]) -> Tensor:
     return 0.5 * (torch.stack(within).mean() + torch.stack(between).mean())
 
 
-def released(features: Tensor, sizes: Sequence[int]) -> Tensor:
-    """As in the authors' code: all C × C cosines of an image, squared, then cut into blocks."""
-    flat = features.flatten(2)
-    unit = flat / (flat.norm(dim=2, keepdim=True) + torch.finfo(torch.float32).eps)
-    squares = (unit @ unit.mT).pow(2)
-    ends = torch.tensor([0, *sizes]).cumsum(0).tolist()
-    within = sum((1 - squares[:, a:b, a:b]).mean() for a, b in pairwise(ends))
-    between = sum(squares[:, a:b, :a].mean() for a, b in pairwise(ends) if a)
-    return 0.5 * (within / len(sizes) + between / (len(sizes) * (len(sizes) - 1) / 2))
-
-
 def ours(form: losses.Form) -> Callable[[Tensor, Sequence[int]], Tensor]:
     def loss(features: Tensor, sizes: Sequence[int]) -> Tensor:
         return losses.LocalMaxGlobalMin(sizes, form).to(DEVICE)(features)
@@ -61,14 +50,14 @@ def test_grouping_loss(benchmark, form, place):
     shape = MAPS[place]
     features = torch.rand(shape, device=DEVICE, requires_grad=True)
     sizes = losses.group_sizes(shape[1], GROUPS)
-    ways = {"ours": ours(form), "slow": slow, "released": released}
+    ways = {"ours": ours(form), "slow": slow, "released": as_released}
 
     def run(name: str) -> None:
         features.grad = None
         ways[name](features, sizes).backward()
 
     if form != "frobenius":
-        reference = {"union": released, "pairs": slow}[form]
+        reference = {"union": as_released, "pairs": slow}[form]
         with torch.no_grad():
             torch.testing.assert_close(ways["ours"](features, sizes), reference(features, sizes), rtol=1e-4, atol=1e-5)
     forward = {name: lambda way=way: way(features, sizes) for name, way in ways.items()}
