@@ -271,7 +271,7 @@ def test_its_attention_is_a_map_of_non_negative_weights(method: Method):
         assert (maps >= 0).all()
 
 
-def test_it_says_how_batches_are_drawn(method: Method):
+def test_how_its_batches_are_drawn_is_declared(method: Method):
     assert isinstance(method.sampling, Sampling)
 
 
