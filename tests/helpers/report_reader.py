@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,24 @@ from reports.evidence import Evidence
 from reports.figures.select import drawings
 from reports.predictions import PredictionCache
 from reports.tables.table_registry import build_tables
+from results.record import Record
 from results.store import ResultStore
+
+
+def evidence_of(store: ResultStore, records: Iterable[Record] | None = None) -> Evidence:
+    """The store's records, or these, with their predictions."""
+    return Evidence(store.records() if records is None else records, PredictionCache(store.predictions))
+
+
+def column(table: Table, key: str) -> list[Any]:
+    """The table's values below a column's name."""
+    return [row[key] for row in table.rows]
+
+
+def drawn(figure: Figure | None) -> Figure:
+    """The figure, which must be there."""
+    assert figure is not None
+    return figure
 
 
 def only_row(table: Table) -> dict:
@@ -35,9 +53,8 @@ def texts(figure: Figure) -> str:
 
 def asked_of(store: ResultStore) -> dict[str, list]:
     """The drawings of the store's records, by kind."""
-    records, answers = store.records(), PredictionCache(store.predictions)
     found: dict[str, list] = {}
-    evidence = Evidence(records, answers)
+    evidence = evidence_of(store)
     for drawing in drawings(evidence, build_tables(evidence), store.history):
         found.setdefault(drawing.kind, []).append(drawing)
     return found

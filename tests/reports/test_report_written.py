@@ -14,6 +14,7 @@ from reports.tables.table_registry import build_tables
 from results.errors import ResultsError
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
+from tests.helpers.report_reader import PageReader
 
 
 def test_no_table_has_two_columns_of_one_name():
@@ -66,9 +67,13 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
         write_report(ResultStore(tmp_path), tmp_path / "file" / "x", "x")
 
 
-def test_an_empty_store_says_that_there_is_nothing_yet(tmp_path: Path):
+def test_an_empty_store_says_that_there_is_nothing_yet_and_how_to_fill_it(tmp_path: Path):
     report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
+    page = PageReader(report.html).text
+    assert "There is nothing yet" in page
     assert "There is nothing yet" in report.page.read_text()
+    assert "run_all.py reproduce METHOD" in page
+    assert "run_all.py profile" in page
     assert "nothing yet" in terminal_tables(report)[0]
     assert report.figures == {}
 

@@ -9,7 +9,6 @@ import pytest
 from reports.cell_format import DASH
 from reports.evidence import Evidence
 from reports.groups import groups
-from reports.predictions import PredictionCache
 from reports.tables import profiles
 from reports.tables.head_to_head import head_to_head
 from reports.tables.published import published
@@ -18,7 +17,7 @@ from reports.tables.table_registry import Tables
 from results.record import Record
 from results.store import ResultStore
 from tests.helpers.fake_results import failed, fill, metrics, profiled, trained
-from tests.helpers.report_reader import only_row, shown
+from tests.helpers.report_reader import column, evidence_of, only_row, shown
 
 
 def missing_reasons(records: list[Record]) -> dict[tuple[str, str], str]:
@@ -76,7 +75,7 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_averaged():
     records = [trained("plain", 0, 0.8), trained("plain", 1, 0.4, recipe={"epochs": 2})]
     table = head_to_head(Evidence(records))
     assert sorted(table.frame["settings"]) == ["epochs=10", "epochs=2"]
-    assert table.frame["last_top1_n"].tolist() == [1, 1]
+    assert column(table, "last_top1_n") == [1, 1]
 
 
 def test_accuracies_on_different_splits_are_not_averaged():
@@ -100,7 +99,7 @@ def test_cost_is_the_median_of_repeats_as_in_the_table_of_profiles():
     row = only_row(table)
     assert (row["inference_images_per_s"], row["train_step_images_per_s"]) == (20, 6)
     assert row["profile_runs"].split(" ") == [record.id for record in repeats]
-    assert profiles.profile(Evidence(repeats)).where(mode="inference").frame["images_per_s"].tolist() == [20]
+    assert column(profiles.profile(Evidence(repeats)).where(mode="inference"), "images_per_s") == [20]
 
 
 def test_cost_is_taken_from_the_device_that_most_profiles_ran_on():
@@ -127,7 +126,7 @@ def test_failed_runs_are_shown_with_their_error_and_a_dash():
     reasons = missing_reasons(records)
     assert reasons[records[0].id, "the whole Run"] == "CUDA out of memory"
     assert "every Run failed (1)" in reasons.values()
-    assert runs(Evidence(records)).frame["status"].tolist() == ["failed"]
+    assert column(runs(Evidence(records)), "status") == ["failed"]
 
 
 def test_a_failed_seed_stays_in_the_row_of_its_siblings():
@@ -183,7 +182,7 @@ def test_one_seed_neither_covers_nor_misses_the_published_value():
 
 def test_provenance_tells_a_split_by_its_hash_and_sizes_not_by_its_class_names():
     split = {"sha256": "5" * 64, "test": 200, "class_names": ["Black footed Albatross"]}
-    values = provenance(Evidence([trained("plain", split=split)])).frame["value"].tolist()
+    values = column(provenance(Evidence([trained("plain", split=split)])), "value")
     assert f"sha256 {'5' * 64} (test 200)" in values
     assert not any("Albatross" in value for value in values)
 
@@ -202,17 +201,17 @@ def test_provenance_counts_runs_per_fact_and_sums_up_what_always_changes():
 def test_with_predictions_the_interval_is_over_images_and_seeds(store: ResultStore):
     records = [trained("plain", seed) for seed in range(2)]
     fill(store, records, 200)
-    frame = head_to_head(Evidence(records, PredictionCache(store.predictions))).frame
-    (row,) = frame.to_dict("records")
+    table = head_to_head(evidence_of(store))
+    row = only_row(table)
     assert row["last_top1_over"] == "images and seeds"
     # 200 images at 80 %: a standard error of 2.8 points.
     assert 5 < row["last_top1_high"] - row["last_top1_low"] < 20
-    assert DASH not in shown(head_to_head(Evidence(records, PredictionCache(store.predictions))), "95 % interval")
+    assert DASH not in shown(table, "95 % interval")
 
 
 def test_one_seed_has_an_interval_over_images_alone_in_a_column_of_its_own(store: ResultStore):
     fill(store, [trained("plain")], 200)
-    table = head_to_head(Evidence(store.records(), PredictionCache(store.predictions)))
+    table = head_to_head(evidence_of(store))
     assert shown(table, "95 % interval") == [DASH]
     assert DASH not in shown(table, "95 % over images alone")
 

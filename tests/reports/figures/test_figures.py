@@ -18,7 +18,7 @@ from reports.figures.style import CURVES, class_label, entitle, looks_of, style
 from results.speed import Limits
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, fill, history, predictions, profiled, trained
-from tests.helpers.report_reader import asked_of, texts
+from tests.helpers.report_reader import asked_of, drawn, texts
 
 # Training curves
 
@@ -26,8 +26,9 @@ from tests.helpers.report_reader import asked_of, texts
 def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
     records = [trained("plain", seed, 0.8) for seed in range(2)]
     fill(store, records)
-    figure = training_curves([("plain", [store.history(record.id) for record in records])], ["plain"], [], "cub100")
-    assert figure is not None
+    figure = drawn(
+        training_curves([("plain", [store.history(record.id) for record in records])], ["plain"], [], "cub100")
+    )
     mean = 100 * (history(0)["test_top1"] + history(1)["test_top1"]) / 2
     assert figure.axes[1].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
     assert len(figure.axes[1].collections) == 1
@@ -36,8 +37,7 @@ def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
 def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
     table = history()
     table.loc[[0, 2, 4], "test_top1"] = np.nan
-    figure = training_curves([("plain", [table])], ["plain"], [], "cub100")
-    assert figure is not None
+    figure = drawn(training_curves([("plain", [table])], ["plain"], [], "cub100"))
     assert len(figure.axes[1].lines[0].get_xdata()) == 7
     assert not figure.axes[1].collections
 
@@ -46,8 +46,7 @@ def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
 def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
     table = history(epochs=epochs)
     table.loc[: epochs - 2, "test_top1"] = np.nan
-    figure = training_curves([("plain", [table])], ["plain"], [], "cub100")
-    assert figure is not None
+    figure = drawn(training_curves([("plain", [table])], ["plain"], [], "cub100"))
     loss, accuracy = figure.axes
     assert loss.get_xlim() == accuracy.get_xlim()
     assert all(tick == round(tick) for tick in accuracy.get_xticks())
@@ -101,8 +100,7 @@ def test_per_class_difference_counts_classes_and_names_the_ends():
     labels = np.repeat(np.arange(20), 10)
     difference = np.where(labels == 3, 1.0, 0.0) - np.where(labels == 7, 0.5, 0.0)
     names = [f"bird {label}" for label in range(20)]
-    figure = per_class_difference(difference, labels, names, ("ws_dan", HOSTILE), "cub100")
-    assert figure is not None
+    figure = drawn(per_class_difference(difference, labels, names, ("ws_dan", HOSTILE), "cub100"))
     words = texts(figure)
     assert "ws_dan better in 1, a|b" in words
     assert "in 1, equal in 18" in words
@@ -114,8 +112,7 @@ def test_methods_that_differ_by_chance_stay_within_the_band_of_equal_ones():
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(50), 30)
     difference = random.integers(-1, 2, len(labels)).astype(float)
-    figure = per_class_difference(difference, labels, [], ("a", "b"), "x")
-    assert figure is not None
+    figure = drawn(per_class_difference(difference, labels, [], ("a", "b"), "x"))
     band, points = figure.axes[0].collections[:2]
     edges = band.get_paths()[0].vertices
     values = points.get_offsets()[:, 1]
@@ -159,9 +156,9 @@ def test_classes_are_those_of_whole_methods_and_not_of_the_variant_that_the_test
     fill(
         store, [trained("sef", top1=0.8), trained("sef", top1=0.95, variant="no_lmgm"), trained("plain", top1=0.5)], 99
     )
-    drawn = asked_of(store)
-    assert drawn["per_class"][0].arguments[3] == ("sef", "plain")
-    assert drawn["confused"][0].heading.startswith("sef, ")
+    asked = asked_of(store)
+    assert asked["per_class"][0].arguments[3] == ("sef", "plain")
+    assert asked["confused"][0].heading.startswith("sef, ")
 
 
 # Calibration
@@ -171,23 +168,20 @@ def test_calibration_error_in_the_legend_is_that_of_the_records():
     confidence = np.array([0.95] * 10 + [0.55] * 10, np.float32)
     right = np.array([True] * 9 + [False] + [True] * 8 + [False] * 2)
     # |0.9 - 0.95| and |0.8 - 0.55|, each of half of the images.
-    figure = reliability([("plain", [(confidence, right)] * 2)], ["plain"], [], "cub100")
-    assert figure is not None
+    figure = drawn(reliability([("plain", [(confidence, right)] * 2)], ["plain"], [], "cub100"))
     assert "plain (15.0 %)" in texts(figure)
 
 
 def test_bins_of_a_few_images_are_not_drawn():
     confidence = np.r_[np.full(50, 0.9), np.full(5, 0.2)]
-    figure = reliability([("plain", [(confidence, confidence > 0.5)])], ["plain"], [], "cub100")
-    assert figure is not None
+    figure = drawn(reliability([("plain", [(confidence, confidence > 0.5)])], ["plain"], [], "cub100"))
     assert len(figure.axes[0].lines[-1].get_xdata()) == 1
 
 
 def test_a_legend_of_long_names_stays_within_the_figure():
     confidence = np.linspace(0, 1, 50)
     names = [f"ws_dan a_variant_with_a_long_name_{place}" for place in range(7)]
-    figure = reliability([(name, [(confidence, confidence > 0.5)]) for name in names], names, [], "cub100")
-    assert figure is not None
+    figure = drawn(reliability([(name, [(confidence, confidence > 0.5)]) for name in names], names, [], "cub100"))
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
@@ -204,8 +198,7 @@ def test_a_bar_is_full_only_where_its_interval_excludes_zero_and_both_tests_say_
     with_zero, by_one_test = significant | {"difference_low": -1.0}, significant | {"p": 0.2}
     one_seed = significant | {"difference_low": None, "difference_high": None, "seeds": 1}
     untested = dict.fromkeys(significant) | {"seeds": 0}
-    figure = gain_bars([significant, with_zero, one_seed, untested, by_one_test], list("abcde"), "gain", "x")
-    assert figure is not None
+    figure = drawn(gain_bars([significant, with_zero, one_seed, untested, by_one_test], list("abcde"), "gain", "x"))
     bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
     assert full == [True, False, False, False]
@@ -231,8 +224,7 @@ def test_ablations_and_their_steps_have_figures_where_there_are_several_bars(sto
 
 def test_roofline_places_methods_below_the_measured_roof():
     works = [Work("plain", "plain", training, 1e9, 1e7, 500) for training in (False, True)]
-    figure = roofline(works, 1e12, 1e11, [], "H200")
-    assert figure is not None
+    figure = drawn(roofline(works, 1e12, 1e11, [], "H200"))
     roof, *points = figure.axes[0].lines
     assert max(roof.get_ydata()) == pytest.approx(1)  # TFLOP/s
     for point in points:
@@ -244,15 +236,13 @@ def test_a_sweep_needs_two_batch_sizes():
     one = {"inference": {"plain": [Rate(8, 100, 90, 110)]}}
     assert batch_sweep(one, [], "x") is None
     two = {"inference": {"plain": [Rate(8, 100, 90, 110), Rate(4, 80, 70, 90)]}, "train": {}}
-    figure = batch_sweep(two, [], "x")
-    assert figure is not None
+    figure = drawn(batch_sweep(two, [], "x"))
     assert figure.axes[0].lines[0].get_xdata().tolist() == [4, 8]
 
 
 def test_memory_is_stacked_up_to_the_peak():
     use = MemoryUse("plain", {"weights": 2**30, "activations": 3 * 2**30}, 5 * 2**30)
-    figure = memory_by_phase([use, MemoryUse("sef", {}, 2**30)], "x")
-    assert figure is not None
+    figure = drawn(memory_by_phase([use, MemoryUse("sef", {}, 2**30)], "x"))
     widths = [bar.get_width() for bar in figure.axes[0].patches if bar.get_width()]
     assert widths == pytest.approx([1, 3, 1])
     assert "sef" not in texts(figure)

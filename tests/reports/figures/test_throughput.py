@@ -18,7 +18,7 @@ from reports.figures.throughput import _front, accuracy_against_throughput
 from reports.tables.head_to_head import head_to_head
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, fill, profiled, trained
-from tests.helpers.report_reader import asked_of, texts
+from tests.helpers.report_reader import asked_of, drawn, texts
 
 
 def crowded_rows() -> list[Row]:
@@ -40,11 +40,9 @@ def test_throughput_labels_do_not_collide():
 
 
 def test_throughput_figure_says_what_it_measures_and_where():
-    figure = accuracy_against_throughput(crowded_rows(), [], "cub100")
-    assert figure is not None
+    figure = drawn(accuracy_against_throughput(crowded_rows(), [], "cub100"))
     assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
-    unprofiled = accuracy_against_throughput(head_to_head(Evidence([trained("plain")])).rows, [], "cub100")
-    assert unprofiled is not None
+    unprofiled = drawn(accuracy_against_throughput(head_to_head(Evidence([trained("plain")])).rows, [], "cub100"))
     assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
 
 
@@ -54,15 +52,13 @@ def test_a_point_keeps_its_whole_name_where_another_has_no_rate():
         trained("plain", variant="maps_8"),
         profiled("plain", variant="maps_4"),
     ]
-    figure = accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100")
-    assert figure is not None
+    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100"))
     assert "plain maps_4" in texts(figure)
 
 
 def test_throughput_figure_counts_the_rows_it_cannot_show():
     rows = head_to_head(Evidence([trained("plain"), profiled("plain"), trained("sef")])).rows
-    figure = accuracy_against_throughput(rows, [], "cub100")
-    assert figure is not None
+    figure = drawn(accuracy_against_throughput(rows, [], "cub100"))
     assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
 
 
@@ -70,8 +66,7 @@ def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
     records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
     records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
     records += [trained("sef", top1=0.3), profiled("sef", 10)]
-    figure = accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100")
-    assert figure is not None
+    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100"))
     named = {text.get_text() for text in figure.axes[0].texts}
     assert "plain v19" in named
     assert "sef" not in named
@@ -93,8 +88,7 @@ def test_no_front_is_drawn_through_rates_of_trainings_or_through_noise():
     steady = [{**row, "inference_images_per_s_low": 1990.0, "inference_images_per_s_high": 2010.0} for row in noisy]
     reasons = []
     for rows in (trainings, noisy, steady):
-        figure = accuracy_against_throughput(rows, [], "cub100")
-        assert figure is not None
+        figure = drawn(accuracy_against_throughput(rows, [], "cub100"))
         reasons.append(figure.legends[0].get_title().get_text())
         front = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
         assert bool(front) == (rows is steady)
@@ -114,8 +108,7 @@ def test_labels_keep_off_the_bars_of_rates():
 
 def test_a_rate_has_its_lowest_and_highest_as_a_bar():
     seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
-    figure = accuracy_against_throughput(head_to_head(Evidence(seeds)).rows, [], "cub100")
-    assert figure is not None
+    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(seeds)).rows, [], "cub100"))
     bars = [path.vertices for one in figure.axes[0].collections for path in one.get_paths() if len(path.vertices) == 2]
     assert any(sorted(bar[:, 0]) == pytest.approx([10, 90]) for bar in bars)
 
@@ -128,15 +121,14 @@ def test_throughput_is_of_whole_methods(store: ResultStore):
 
 def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
     rows = head_to_head(Evidence([trained(HOSTILE)])).rows
-    drawn = []
+    written = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        figure = accuracy_against_throughput(rows, [], HOSTILE)
-        assert figure is not None
+        figure = drawn(accuracy_against_throughput(rows, [], HOSTILE))
         (path,) = save(figure, folder, "figure", ["svg"])
-        drawn.append(path.read_bytes())
-    assert drawn[0] == drawn[1]
-    assert not [node for node in ElementTree.fromstring(drawn[0]).iter() if node.tag.endswith("script")]
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+    assert not [node for node in ElementTree.fromstring(written[0]).iter() if node.tag.endswith("script")]
 
 
 def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
@@ -145,8 +137,7 @@ def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
     memory = {"dfl_cnn": None, "plain": 2**33, "sef": 2**32}
     rows = [{**row, "inference_peak_memory": memory[row["method"]]} for row in head_to_head(Evidence(records)).rows]
     rows.sort(key=lambda row: row["method"])
-    figure = accuracy_against_throughput(rows, [], "cub100")
-    assert figure is not None
+    figure = drawn(accuracy_against_throughput(rows, [], "cub100"))
     hollow, large, small = [one for one in figure.axes[0].collections if isinstance(one, PathCollection)][-3:]
     assert large.get_sizes()[0] == pytest.approx(2 * small.get_sizes()[0])
     assert hollow.get_facecolor()[0][:3].tolist() == [1, 1, 1]
@@ -155,7 +146,6 @@ def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
 
 def test_rates_that_hardly_differ_are_not_spread_over_the_whole_width():
     records = [trained("plain"), trained("sef"), profiled("plain", 100), profiled("sef", 101)]
-    figure = accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100")
-    assert figure is not None
+    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100"))
     low, high = figure.axes[0].get_xlim()
     assert high - low > 30

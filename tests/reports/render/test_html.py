@@ -273,14 +273,6 @@ def test_a_table_of_another_kind_is_rendered(store: ResultStore, tmp_path: Path,
     assert page.rows["odd"] == [{"what": ("<i>odd</i>", "")}]
 
 
-def test_an_empty_store_says_how_to_fill_it(tmp_path: Path):
-    report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
-    text = PageReader(report.html).text
-    assert "There is nothing yet" in text
-    assert "run_all.py reproduce METHOD" in text
-    assert "run_all.py profile" in text
-
-
 def test_large_photos_are_shrunk_and_their_file_is_named(tmp_path: Path):
     noise = np.random.default_rng(0).integers(0, 256, (900, 2400, 3), dtype=np.uint8)
     (tmp_path / "run" / "gallery").mkdir(parents=True)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.evidence import Evidence
-from reports.predictions import PredictionCache
 from reports.render import markdown
 from reports.render.readme_blocks import check_readme, render_readme, write_readme
 from reports.statistics import holm
 from reports.tables.paired import paired
 from results.store import ResultStore
 from tests.helpers.fake_results import HOSTILE, failed, predictions, trained
+from tests.helpers.report_reader import evidence_of
 
 ALONE = " (1 seed: of these two models, not of the methods)"
 
@@ -81,7 +80,7 @@ def test_sentence_and_paired_table_have_the_same_numbers_and_verdict(store: Resu
     keep(store, "paper", 50, seeds=(1,), method="plain")
     keep(store, "paper", 90, seeds=(0,))
     keep(store, "paper", 58, seeds=(1,))
-    (row,) = paired(Evidence(store.records(), PredictionCache(store.predictions))).rows
+    (row,) = paired(evidence_of(store)).rows
     assert row["p"] < 0.05 < row["p_bootstrap"]
     assert row["better"] == "neither"
     said = answer(page, store, "first=plain:paper second=ws_dan:paper")
@@ -145,7 +144,7 @@ def test_the_correction_can_undo_a_verdict(store: ResultStore, page: Path):
 def test_a_pair_of_methods_is_corrected_for_all_comparable_pairs_as_in_the_table(store: ResultStore, page: Path):
     for method, right in {"plain": 80, "ws_dan": 74, "sef": 73}.items():
         keep(store, "paper", right, seeds=(0,), method=method)
-    frame = paired(Evidence(store.records(), PredictionCache(store.predictions))).frame
+    frame = paired(evidence_of(store)).frame
     (row,) = frame[(frame["first"] == "plain") & (frame["second"] == "ws_dan")].to_dict("records")
     p = max(row["p_holm"], row["p_bootstrap_holm"])
     said = answer(page, store, "first=ws_dan:paper second=plain:paper,ws_dan:no_crop").splitlines()

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reports.evidence import Evidence
-from reports.predictions import PredictionCache
 from reports.render.readme_blocks import check_readme, pages, render_readme, write_readme
 from reports.tables.paired import paired
 from results.store import ResultStore
 from tests.helpers.fake_results import fill, profiled, trained
+from tests.helpers.report_reader import evidence_of
 
 
 @pytest.fixture
@@ -115,7 +114,7 @@ def test_check_on_the_command_line_fails_for_pages_that_other_records_would_fill
 
 def test_a_page_that_shows_some_pairs_corrects_for_all_that_are_comparable(store: ResultStore, readme: Path):
     fill(store, [trained(method) for method in ("plain", "sef", "dfl_cnn")], 100)
-    whole = paired(Evidence(store.records(), PredictionCache(store.predictions))).frame
+    whole = paired(evidence_of(store)).frame
     (row,) = whole[(whole["first"] == "plain") & (whole["second"] == "sef")].to_dict("records")
     readme.write_text("<!-- table: paired method=[ps][le]* variant=paper -->\n<!-- /table -->\n")
     (line,) = [line for line in render_readme(readme, store).splitlines() if line.startswith("| plain")]

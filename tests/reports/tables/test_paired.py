@@ -15,7 +15,7 @@ from reports.tables.table_registry import Tables
 from reports.tables.win_matrix import wins
 from results.store import ResultStore
 from tests.helpers.fake_results import fill, predictions, trained
-from tests.helpers.report_reader import only_row, shown
+from tests.helpers.report_reader import column, evidence_of, only_row, shown
 
 
 def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):
@@ -23,7 +23,7 @@ def test_pairs_are_tested_on_the_seeds_they_share(store: ResultStore):
     right = {"plain": np.arange(100) < 70, "sef": np.arange(100) < 80}
     for record in records:
         store.write(record, predictions=predictions(right[record.run.method]))
-    row = only_row(paired(Evidence(records, PredictionCache(store.predictions))))
+    row = only_row(paired(evidence_of(store, records)))
     assert (row["seeds"], row["images"]) == (1, 100)
     assert row["difference"] == pytest.approx(-10)
     assert row["p"] == row["p_holm"] == pytest.approx(2 * 0.5**10)
@@ -35,7 +35,7 @@ def test_pairs_are_compared_by_image_not_by_place(store: ResultStore):
     table = predictions(np.arange(50) < 25)
     store.write(records[0], predictions=table)
     store.write(records[1], predictions=table.sample(frac=1, random_state=0))
-    row = only_row(paired(Evidence(records, PredictionCache(store.predictions))))
+    row = only_row(paired(evidence_of(store, records)))
     assert (row["difference"], row["p"], row["better"]) == (0, 1, "neither")
 
 
@@ -44,7 +44,7 @@ def test_only_last_epoch_predictions_are_compared(store: ResultStore):
     last, best = predictions(np.zeros(20, bool)), predictions(np.ones(20, bool), "best_on_test")
     store.write(records[0], predictions=pd.concat([last, best]))
     store.write(records[1], predictions=last)
-    assert only_row(paired(Evidence(records, PredictionCache(store.predictions))))["difference"] == 0
+    assert only_row(paired(evidence_of(store, records)))["difference"] == 0
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ def test_pairs_that_cannot_be_tested_say_why(store: ResultStore, seed: int, imag
     records = [trained("plain"), trained("sef", seed)]
     fill(store, records[:1], 50)
     fill(store, records[1:], images)
-    table = paired(Evidence(records, PredictionCache(store.predictions)))
+    table = paired(evidence_of(store, records))
     assert shown(table, "p McNemar (Holm)") == [DASH]
     assert reason in only_row(table)["reason"]
-    rows = Tables(Evidence(records, PredictionCache(store.predictions)))["missing"].where(value="paired test").rows
+    rows = Tables(evidence_of(store, records))["missing"].where(value="paired test").rows
     assert only_row(table)["reason"] in [row["reason"] for row in rows]
 
 
@@ -83,7 +83,7 @@ def test_a_pair_is_decided_only_if_both_tests_say_so(store: ResultStore):
     for record in records:
         share = right[record.run.method, record.run.seed]
         store.write(record, predictions=predictions(np.arange(100) < share))
-    row = only_row(paired(Evidence(records, PredictionCache(store.predictions))))
+    row = only_row(paired(evidence_of(store, records)))
     assert (row["better"], row["p"]) == ("neither", 1)
     assert row["difference_low"] < 0 < row["difference_high"]
 
@@ -114,7 +114,7 @@ def test_each_comparison_group_is_corrected_for_its_own_pairs(store: ResultStore
     pair, three = ("plain", "sef"), ("plain", "sef", "dfl_cnn")
     records = [trained(method, dataset="cars") for method in pair] + [trained(method) for method in three]
     fill(store, records, 100)
-    frame = paired(Evidence(records, PredictionCache(store.predictions))).frame
+    frame = paired(evidence_of(store, records)).frame
     assert frame.groupby("dataset")["family"].unique().map(list).to_dict() == {"cars": [1], "cub100": [3]}
     (row,) = frame[frame["dataset"] == "cars"].to_dict("records")
     assert row["p_holm"] == row["p"]
@@ -124,13 +124,13 @@ def test_with_one_seed_who_is_better_is_marked(store: ResultStore):
     records = [trained("plain"), trained("sef")]
     for record in records:
         store.write(record, predictions=predictions(np.arange(100) < (90 if record.run.method == "sef" else 60)))
-    assert shown(paired(Evidence(records, PredictionCache(store.predictions))), "better at 5 %") == ["sef (n=1)"]
+    assert shown(paired(evidence_of(store, records)), "better at 5 %") == ["sef (n=1)"]
 
 
 def test_both_tests_are_corrected_for_the_number_of_pairs(store: ResultStore):
     records = [trained(method) for method in ("plain", "sef", "dfl_cnn")]
     fill(store, records, 100)
-    frame = paired(Evidence(records, PredictionCache(store.predictions))).frame
+    frame = paired(evidence_of(store, records)).frame
     for key in ("p", "p_bootstrap"):
         assert frame[f"{key}_holm"].tolist() == pytest.approx(holm(frame[key].tolist()))
 
@@ -142,11 +142,11 @@ def test_win_matrix_counts_wins_losses_and_what_is_open(store: ResultStore):
         known = record.run.method in shares
         table = predictions(np.arange(100) < shares[record.run.method]) if known else None
         store.write(record, predictions=table)
-    table = wins(paired(Evidence(records, PredictionCache(store.predictions))))
+    table = wins(paired(evidence_of(store, records)))
     counts = {row["method"]: (row["wins"], row["losses"], row["open"], row["untested"]) for row in table.rows}
     nothing = {"ws_dan": (0, 0, 0, 3)}
     assert counts == {"plain": (0, 2, 0, 1), "sef": (1, 0, 1, 1), "dfl_cnn": (1, 0, 1, 1)} | nothing
-    methods = table.frame["method"].tolist()
+    methods = column(table, "method")
     against_plain = dict(zip(methods, shown(table, "plain"), strict=True))
     assert against_plain == {"plain": "·", "sef": "+30.0 better (n=1)", "dfl_cnn": "+31.0 better (n=1)", "ws_dan": DASH}
     assert dict(zip(methods, shown(table, "sef"), strict=True))["dfl_cnn"] == "+1.0 open"
@@ -155,6 +155,6 @@ def test_win_matrix_counts_wins_losses_and_what_is_open(store: ResultStore):
 def test_win_matrix_of_each_comparison_has_its_own_opponents(store: ResultStore):
     records = [trained(method, dataset=dataset) for method, dataset in (("a", "x"), ("b", "x"), ("a", "y"), ("c", "y"))]
     fill(store, records, 50)
-    parts = dict(wins(paired(Evidence(records, PredictionCache(store.predictions)))).parts())
+    parts = dict(wins(paired(evidence_of(store, records))).parts())
     headings = [[column.heading for column in part.columns] for part in parts.values()]
     assert [("b" in found, "c" in found) for found in headings] == [(True, False), (False, True)]
