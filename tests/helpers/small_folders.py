@@ -24,6 +24,13 @@ def draw(path: Path, size: tuple[int, int] = (12, 10), mode: str = "RGB", kind: 
     Image.new(mode, size, 90 if mode in ("L", "P") else "green").save(path, kind)
 
 
+def write_tables(folder: Path, tables: dict[str, list[str]]) -> None:
+    """Text files without a newline at the end, as in some copies."""
+    for name, lines in tables.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("\n".join(lines), encoding="utf-8")
+
+
 def change(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
@@ -57,9 +64,7 @@ def cub_like(folder: Path) -> Path:
         "parts/parts.txt": ["1 beak", "2 left eye"],
         "parts/part_locs.txt": [f"{key} {part} {key}.0 {part}.5 {part % 2}" for key, *_ in rows for part in (1, 2)],
     }
-    (folder / "parts").mkdir()
-    for name, lines in tables.items():
-        (folder / name).write_text("\n".join(lines))  # no newline at the end, as in some copies
+    write_tables(folder, tables)
     return folder
 
 
@@ -79,8 +84,7 @@ def small_cub(below: Path) -> Path:
         "train_test_split.txt": [f"{number} {number % 2}" for number in range(1, len(CUB_NAMES) + 1)],
         "classes.txt": ["1 001.Auk", "2 002.Coot", "3 003.Owl"],
     }
-    for name, lines in tables.items():
-        (folder / name).write_text("\n".join(lines), encoding="utf-8")
+    write_tables(folder, tables)
     return folder
 
 

@@ -157,14 +157,6 @@ def assert_uniform(counts: Tensor) -> None:
     assert ((counts - expected) ** 2 / expected).sum() < freedom + 4 * (2 * freedom) ** 0.5
 
 
-def test_unsigned_operations_have_no_negative_magnitude() -> None:
-    draws = draws_for(2000)[:, :3]
-    operations, magnitudes = policies.choose_operations(RAND, 224, draws)
-    directionless = torch.tensor([name not in policies.SIGNED for name in NAMES])[operations]
-    assert (magnitudes[directionless] >= 0).all()
-    assert (magnitudes[~directionless] < 0).any()
-
-
 def test_randaugment_applies_its_operations_in_sequence() -> None:
     images, draws = photos(6), draws_for(6)
     once = Policy(name="randaugment", operations=1, magnitude=20)

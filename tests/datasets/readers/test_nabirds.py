@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from datasets import available, open_dataset, reader_classes
-from tests.helpers.small_folders import change, fails
+from tests.helpers.small_folders import change, fails, write_tables
 
 NAMES = {
     0: "Birds",
@@ -51,9 +51,7 @@ def nabirds(tmp_path: Path) -> Path:
             for part in (1, 0)
         ],
     }
-    (folder / "parts").mkdir()
-    for name, lines in tables.items():
-        (folder / name).write_text("\n".join(lines) + "\n")
+    write_tables(folder, tables)
     return folder
 
 
