@@ -1,4 +1,4 @@
-"""Errors of methods and backbones. Apart from the tensor code, so that catching them does not load torch."""
+"""Errors of methods and backbones. Separate from the tensor code, so that catching them does not load torch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Results: one folder per Run, written whole or not at all, and an index derived from them."""
+"""The schema in which all parts meet: settings of Runs, their records, and the folder that stores them.
+
+It imports no other part, and no torch.
+"""

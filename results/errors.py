@@ -1,4 +1,4 @@
-"""The error of stored results. Apart from the store, which loads pandas, so that catching it does not."""
+"""Errors of stored results, separate from the store so that catching them does not load pandas."""
 
 from __future__ import annotations
 

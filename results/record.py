@@ -1,8 +1,8 @@
 """What is stored of one Run, field by field.
 
 `record.json` is one JSON object of this form. Rates are images per second of *source* images, memory is in bytes,
-times in seconds, accuracies in `[0, 1]`; tables show percent. A value that this Run should have and has not is absent,
-and its name stands in `missing` with the reason.
+times in seconds, accuracies in `[0, 1]`; tables show percent. A value that this Run should have and lacks is absent,
+and `missing` gives the reason under its name.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Record(RecordModel):
     seconds: float = 0.0
     """Wall time of the Run in this process, over all its resumed parts."""
     resumed: int = 0
-    """How many times it went on from a checkpoint."""
+    """How many times it was resumed from a checkpoint."""
 
     commit: str | None = None
     clean: bool | None = None
@@ -85,18 +85,18 @@ class Record(RecordModel):
     `processes`, and `micro_batch`, the images that one backward pass took at the most; on a GPU, `peak_memory` in bytes
     (a CPU's is measured by profile Runs, each alone in its process)."""
     notes: list[str] = []
-    """What happened on the way, in sentences: memory that ran out, what could not be compiled."""
+    """What happened during the Run, in sentences: memory that ran out, what could not be compiled."""
     speed: dict[Mode, Speed] = {}
     exceeded: dict[Mode, int] = {}
-    """Bytes there were for a mode that ran out of memory: it needs more."""
+    """Bytes that a mode had when it ran out of memory: it needs more."""
     limits: Limits | None = None
     """Of the device, measured by a profile Run."""
     state: dict[Literal["before", "after"] | Mode, dict[str, Any]] = {}
     """Clocks, temperature, throttling and load around the measurement of a profile Run, and while each mode worked."""
     localisation: Localisation | None = None
-    """None unless the Run was looked at (`run_all.py attention`)."""
+    """None until `run_all.py attention` measured it."""
     missing: dict[str, str] = {}
-    """Name of a value that is not there -> why."""
+    """Name of a missing value -> the reason."""
     published: list[dict[str, Any]] = []
     """The paper's rows that this Run answers, as in the method's `published.yaml`."""
     deviations: list[str] = []

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from results.augmentation import Augment
 
 RULES = 2
-"""Version of the protocol's meaning. Raised when the same settings come to give another result with every method, as
-they do when a default is changed; part of every hash. Where one method alone is concerned: its `revision`."""
+"""Version of the protocol's meaning, part of every hash. Raised when the same settings give another result with every
+method, for example after a default was changed. If that is so with one method alone, its `revision` is raised."""
 MIXING_RULES = 2
 """The same for Runs with mixup or CutMix alone: 1 drew a share for each image, 2 draws one for each batch."""
 
@@ -120,8 +120,8 @@ class RunSettings(Settings):
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting that is not at its default, and the version of the rules that give them their meaning, as JSON
-        has them. What is at its default is left out so that a setting that is new here, and changes nothing by
-        default, leaves earlier results and checkpoints as good as they were."""
+        has them. Defaults are left out, so a new setting that changes nothing by default keeps earlier results
+        and checkpoints valid."""
         return {"rules": RULES, **self.model_dump(mode="json", exclude_defaults=True)}
 
     @property
@@ -161,7 +161,7 @@ class Run(RunSettings):
     precision: Precision = "fp32"
     recipe: Recipe
     revision: PositiveInt = 1
-    """Of the method's code, as in its `recipe.yaml`: raised when the same settings come to give another result."""
+    """Of the method's code, as in its `recipe.yaml`: raised when the same settings give another result."""
     seed: NonNegativeInt
 
     @property
@@ -215,7 +215,7 @@ Extra = Literal["breakdown", "operations", "largest_batch", "trace"]
 
 
 class ProfileRun(RunSettings):
-    """One measurement of speed and memory; the weights' values do not matter to it, nor what the pictures show."""
+    """One measurement of speed and memory; neither the weights' values nor the images' content matter."""
 
     job: Literal["profile"] = "profile"
     classes: PositiveInt
@@ -228,17 +228,17 @@ class ProfileRun(RunSettings):
     input: Input | None = None
     """None: compute alone is measured, from random tensors."""
     extras: tuple[Extra, ...] = ()
-    """What is looked into besides; none of it changes another number."""
+    """What else is measured; none of it changes another number."""
     memory_limit: PositiveInt | None = None
-    """Bytes that it may take; None: all there are."""
+    """Bytes that it may take; None: no limit."""
     device: Literal["cpu", "cuda"]
     hardware: str
     """Name of the processor or GPU: a rate holds for one only."""
     repeat: NonNegativeInt = 0
     """Which of several measurements of the same: each is a Run of its own, in a process of its own."""
     in_sweep: bool = Field(False, exclude=True)
-    """Whether its batch size is one of a sweep, which ends before it where the device is full already (`sweep.end`).
-    Says why it is in a plan, not what is measured, so it is no part of its settings."""
+    """Whether its batch size is one of a sweep, which may end before it (`benchmarks.planning.batch_sweep.end`).
+    Not part of `settings`: it says why the Run is planned, not what is measured."""
 
     @property
     def replicate(self) -> int:

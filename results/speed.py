@@ -59,7 +59,7 @@ class Speed(RecordModel):
     latency_ms_p95: float | None = None
     latency_ms_p99: float | None = None
     compile_s: float | None = None
-    """Seconds that the first step took beyond a later one, of compiled code; no other number has them."""
+    """Seconds that compiling took: the first step of compiled code minus a later one; included in no other number."""
 
     input_images_per_s: float | None = None
     """Images brought to the device and augmented, nothing else; median over blocks."""
@@ -67,8 +67,8 @@ class Speed(RecordModel):
     """Input and compute together, as in training or evaluation; median over blocks."""
 
     peak_memory: int
-    """Bytes. CUDA: most memory allocated by tensors. CPU: what the process grew by at its peak, a
-    compiler apart."""
+    """Bytes. CUDA: most memory allocated by tensors. CPU: what the process grew by at its peak,
+    without a compiler's memory."""
     peak_reserved: int | None = None
     """Bytes that torch's allocator took from the GPU for it."""
     memory: dict[Phase, int] = {}

@@ -58,7 +58,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """What can't be read within is a `ResultsError`; pandas and pyarrow say so by `OSError`s and `ValueError`s."""
+    """Within, a file that can't be read raises `ResultsError`; pandas and pyarrow raise `OSError` or `ValueError`."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -68,7 +68,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path, option: str) -> Path:
-    """`path`, made if need be. Raises `ResultsError` that names the `option` of the command line by which to choose."""
+    """`path`, made if need be. Raises `ResultsError` that names the `option` that chooses another."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -186,7 +186,7 @@ class ResultStore:
         return (self.root if self.root.name == REFERENCE else self.root / REFERENCE) / PLANNED
 
     def plan(self, rows: Sequence[dict[str, Any]]) -> Path:
-        """Writes down which of the project's numbers are missing among the committed Runs."""
+        """Stores which of the project's reference results are missing among the committed Runs."""
         path = self._planned
         ResultStore(path.parent).prepare()
         write_whole(path, lambda file: file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8"))
@@ -218,26 +218,26 @@ class ResultStore:
 
 
 def _unreadable(path: Path, text: bytes, error: ValidationError) -> ResultsError:
-    """Why the `text` of a record is none of this version, and what to do."""
+    """Why this version can't read the `text` of a record, and what to do."""
     try:
         values = json.loads(text)
         schema, commit = values["schema_version"], values.get("commit")
     except (ValueError, LookupError, TypeError, AttributeError):
         schema, commit = None, None
     if isinstance(schema, int) and schema > SCHEMA:
-        told = f"was written by a newer fgbench (schema_version {schema}, known here: {SCHEMA}); update this checkout"
-        return ResultsError(f"{path}: {told}")
+        reason = f"was written by a newer fgbench (schema_version {schema}, known here: {SCHEMA}); update this checkout"
+        return ResultsError(f"{path}: {reason}")
     faults = error.errors()
     if all(fault["loc"][:1] == ("run",) for fault in faults):
-        fault = ".".join(map(str, faults[0]["loc"][2:]))
+        setting = ".".join(map(str, faults[0]["loc"][2:]))
         where = f"; commit {commit} made it" if commit else ""
-        told = f"has settings that this version does not know ({fault}: {faults[0]['msg']}){where}"
-        return OtherSettingsError(f"{path}: {told}; use that version, or move the folder {path.parent.name} away")
+        reason = f"has settings that this version does not know ({setting}: {faults[0]['msg']}){where}"
+        return OtherSettingsError(f"{path}: {reason}; use that version, or move the folder {path.parent.name} away")
     what = "is damaged" if faults[0]["type"] == "json_invalid" else "is not a record of this version"
     return ResultsError(f"{path}: {what}; move the folder {path.parent.name} away and run again")
 
 
 def run_folder(store: ResultStore, run_id: str) -> Path:
-    """Where the files of a Run lie: below the root, or among the committed ones."""
+    """The folder with the files of a Run: below the root, or among the committed ones."""
     own = store.root / run_id
     return own if own.is_dir() else store.root / REFERENCE / run_id

@@ -156,7 +156,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     try:
         summary = execute.execute(runs, store, environment, terminal.console, own_process, budget=budget)
     except KeyboardInterrupt:
-        terminal.line("\ninterrupted: the same command goes on from the last checkpoint", style="red")
+        terminal.line("\ninterrupted: the same command resumes from the last checkpoint", style="red")
         raise typer.Exit(130) from None
     ids = frozenset(run.id for run in runs)
     return FinishedPlan(title, request.results, ids, len(summary.failed), len(summary.unfinished))

@@ -40,7 +40,7 @@ def data_fetch(
     put_into: Annotated[Path | None, typer.Option("--from", help="Folder with archives you have already.")] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Download, check and unpack a dataset. After an interruption, the same command goes on."""
+    """Download, check and unpack a dataset. After an interruption, the same command resumes."""
     from benchmarks.cli import data_rows
     from benchmarks.cli.displays import FetchDisplay
 
@@ -48,7 +48,7 @@ def data_fetch(
         with FetchDisplay(terminal.console) as display:
             findings = data_rows.fetch(name, data_root, put_into, display)
     except KeyboardInterrupt:
-        line("\ninterrupted: the same command goes on from there", style="red")
+        line("\ninterrupted: the same command resumes the download", style="red")
         raise typer.Exit(130) from None
     _show_findings(findings, as_json=False)
 
@@ -74,7 +74,7 @@ def data_prepare(
     option: Options = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Decode every image once, so that training need not. After an interruption, the same command goes on."""
+    """Decode every image once, so that training need not. After an interruption, the same command resumes."""
     from benchmarks.cli.displays import CountDisplay
     from benchmarks.environment import Environment
     from datasets.loading.store import open_store

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from benchmarks.environment import Environment
+from benchmarks.environment import Environment, subsets
 from benchmarks.errors import UserError
 from datasets import DatasetError
 from datasets.fetching import fetch as fetching
@@ -19,13 +19,13 @@ from datasets.interface import Dataset, OnProgress
 def rows(environment: Environment) -> list[dict[str, Any]]:
     """A row for every dataset, here or not; one per subset for those that are scored subset by subset."""
     present = datasets.available(environment.data_root)
-    return [
-        row
-        for name in datasets.known(environment.data_root)
-        for row in (
-            [_row(name, options, environment) for options in _options(name)] if name in present else [_absent_row(name)]
-        )
-    ]
+    found = []
+    for name in datasets.known(environment.data_root):
+        if name in present:
+            found += [_row(name, options, environment) for options in subsets(name, {})]
+        else:
+            found.append(_absent_row(name))
+    return found
 
 
 def short_rows(full: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -104,12 +104,6 @@ def _how_to_get(row: Mapping[str, Any]) -> str:
     return f"no; data fetch {row['name']}{size}"
 
 
-def _options(name: str) -> Sequence[Mapping[str, Any]]:
-    """The options to open a dataset with: those of each subset, or none."""
-    reader = datasets.reader_classes().get(name)
-    return (reader.subsets if reader else ()) or ({},)
-
-
 def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching.Display) -> list[Findings]:
     """Downloads a dataset, opens it, and compares counts and split with the published ones; images aren't read.
 
@@ -122,7 +116,7 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
     name, reader = datasets.reader_of(name)
     fetching.fetch(name, reader, root, put_into, display)
     try:
-        return [verifying.findings(datasets.open_dataset(name, root, options)) for options in _options(name)]
+        return [verifying.findings(datasets.open_dataset(name, root, options)) for options in subsets(name, {})]
     except DatasetError as error:
         raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error
 
@@ -131,5 +125,5 @@ def verify(name: str, root: Path | None, options: Mapping[str, Any], on_progress
     """Reads every image of a dataset, or of each subset unless `options` name one."""
     return [
         verifying.verify(datasets.open_dataset(name, root, chosen, complete=False), on_progress)
-        for chosen in ([options] if options else _options(name))
+        for chosen in ([options] if options else subsets(name, {}))
     ]

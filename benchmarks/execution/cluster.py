@@ -4,8 +4,8 @@ On Slurm every Run is a task of one array; a sweep over batch sizes is one task,
 ends. On this machine each of `parallel` jobs gets the whole plan, and they share it by locking Runs. A job that is
 preempted, requeued or out of time is queued again, and its Run resumes from its checkpoint.
 
-`--cluster local` is the dry run of Slurm: the same pickled job, logs and `status`, and it goes on when the terminal is
-closed. `benchmarks.isolation` serves the opposite purpose: its process must end with its parent.
+`--cluster local` is the dry run of Slurm: the same pickled job, logs and `status`. Its jobs outlive the terminal;
+a process of `benchmarks.isolation`, on the contrary, must end with its parent.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from benchmarks.execution.heartbeat import Heartbeat
 
 LINE_SECONDS = 60.0
-"""Without a terminal, the longest time without a line while an epoch goes on."""
+"""Without a terminal, the longest time without a line within an epoch."""
 
 
 class ProgressBars(Progress):

@@ -1,4 +1,4 @@
-"""Carries out a plan: finished Runs are kept, failed ones are recorded, and the plan goes on."""
+"""Carries out a plan: finished Runs are kept, and failed ones are recorded and don't stop it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from statistics import median
 from types import FrameType
 from typing import Any
 
-from results.settings import AnyRun, Run
+from results.settings import AnyRun
 
 
 class TimeIsUp(KeyboardInterrupt):
@@ -72,6 +72,5 @@ class DurationEstimator:
 
 def _keys(run: AnyRun) -> list[tuple[Any, ...]]:
     """What Runs of similar cost have in common, the closest similarity first."""
-    size = run.recipe.image_size if isinstance(run, Run) else run.image_size
-    network = (run.job, run.backbone, size, run.precision)
+    network = (run.job, run.backbone, run.image_size, run.precision)
     return [(run.method, run.variant, *network), (run.method, *network), network]

@@ -179,12 +179,15 @@ def _expanded(
 
 
 def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
-    datasets = [entry.dataset] if isinstance(entry, Profiling) and entry.dataset else getattr(entry, "datasets", [])
+    if isinstance(entry, Training):
+        job, protocol, datasets = "train", entry.protocol, entry.datasets
+    else:
+        job, protocol, datasets = "profile", None, [entry.dataset] if entry.dataset else []
     needs = ", ".join([*(one.name for one in datasets), *(f"weights of {one.name}" for one in entry.backbones)])
     names = {
-        "job": "train" if isinstance(entry, Training) else "profile",
+        "job": job,
         "dataset": ", ".join(one.name for one in datasets) or None,
-        "protocol": getattr(entry, "protocol", None),
+        "protocol": protocol,
         "method": ", ".join(entry.methods),
         "backbone": ", ".join(one.name for one in entry.backbones) or None,
     }

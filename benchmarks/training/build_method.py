@@ -26,7 +26,7 @@ def build_method(
     """
     backbones = TimmBackbones(
         case.backbone,
-        case.recipe.image_size if isinstance(case, Run) else case.image_size,
+        case.image_size,
         case.pretrained if isinstance(case, Run) else "none",
         weights_root,
         case.backbone_options,

@@ -2,5 +2,5 @@
 
 A drawing function takes tables and plain arrays, returns a matplotlib figure or None, and writes nothing. Figures are
 drawn without pyplot, in one style (`fgbench.mplstyle`): colours that are distinct to colour-blind readers, with
-markers, dashes and hatches that are distinct in grey. The same data gives the same bytes. It may import tables.
+markers, dashes and hatches that are distinct in grey. The same data gives the same bytes. This room may import tables.
 """

@@ -156,7 +156,7 @@ def test_ctrl_c_loses_at_most_the_epoch_it_falls_into(tmp_path: Path) -> None:
                 break
         rest = run.stdout.read()
         assert run.wait() == 130
-    assert "goes on from the last checkpoint" in rest
+    assert "resumes from the last checkpoint" in rest
     done = int(re.findall(r"epoch (\d+)/20000", line + rest)[-1])
     again = fgbench(*words, "--dry-run")
     assert "to do" in again.stdout

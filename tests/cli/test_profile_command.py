@@ -76,7 +76,7 @@ def test_an_interrupted_profile_keeps_its_cells_and_goes_on_with_the_next(tmp_pa
         run.send_signal(signal.SIGINT)
         rest = run.stdout.read()
         assert run.wait() == 130
-    assert "the same command goes on" in rest
+    assert "the same command resumes" in rest
     assert not psutil.wait_procs(children, timeout=60)[1]
     assert ResultStore(tmp_path).records() == [done]
     again = in_own_process(*words, "2,4")

@@ -91,7 +91,7 @@ def test_after_ctrl_c_the_same_command_resumes(
     monkeypatch.setattr(FetchDisplay, "bytes", interrupted)
     code, said = fgbench("data", "fetch", "cub_200_2011", "--data", root)
     assert code == 130
-    assert "the same command goes on from there" in said
+    assert "the same command resumes the download" in said
     assert not (root / "CUB_200_2011").exists()
     assert fgbench("data", "fetch", "cub_200_2011", "--data", root)[0] == 0
     assert server.ranges[0] is None
