@@ -13,7 +13,7 @@ from results.record import Metrics, Record, Selection
 from results.settings import AnyRun, ProfileRun, Run, flat
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
-"""What a row of a table is named by. `dataset` is the task on it (`webfg_496:bird`), `input` the image size, pixels."""
+"""The values that name a row of a table. `dataset` is the task on it (`webfg_496:bird`), `input` the image size."""
 FILTERS = (*NAMED, "epochs", "seed")
 """Settings by which a page chooses records."""
 

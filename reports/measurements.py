@@ -78,7 +78,7 @@ class Measurement:
 
     @property
     def names(self) -> dict[str, Any]:
-        """What a row about it is named by."""
+        """The values that name its row."""
         run = self.run
         return {
             **{key: getattr(run, key) for key in ("method", "variant", "backbone", "precision", "batch_size")},
@@ -97,7 +97,7 @@ class Measurement:
 
     @property
     def conditions(self) -> str | None:
-        """What may have held the rate down, as any repeat tells; None if nothing is known to have."""
+        """What may have lowered the rate, according to any repeat; None if nothing is known."""
         found: dict[str, None] = {}
         for record in self.records:
             at_work = record.state.get(self.mode) or {}

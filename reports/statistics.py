@@ -1,4 +1,4 @@
-"""What may be said about accuracies: spread over seeds, intervals, paired tests on the same images, many pairs."""
+"""Statistics of accuracies: spread over seeds, intervals, paired tests on the same images, correction for pairs."""
 
 from __future__ import annotations
 

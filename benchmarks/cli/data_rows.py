@@ -1,4 +1,4 @@
-"""What `data list`, `data fetch` and `data verify` return. Needs no torch."""
+"""What the verbs `data list`, `data fetch` and `data verify` do, without their output. Needs no torch."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from results.store import REFERENCE, ResultStore
 __all__ = ["Summary", "execute"]
 
 POLL_SECONDS = 2.0
-"""Time between two looks at Runs that other processes work on."""
+"""Seconds between two checks of Runs that other processes work on."""
 
 
 @dataclass

@@ -97,7 +97,7 @@ KNOWN = frozenset(
     name
     for model in (Run, ProfileRun, Recipe)
     for name, field in model.model_fields.items()
-    if not field.exclude  # excluded fields say why a Run is planned, not what it is
+    if not field.exclude  # excluded fields give the reason for a Run, not its settings
 )
 """Settings that a Run has, or its recipe."""
 

@@ -1,7 +1,7 @@
 """The largest batch that fits into memory, found by bisection; each size is tried in a fresh process.
 
 Two others answer other questions: a sweep (`planning.batch_sweep`) measures every power of two until larger batches are
-no faster, and a training (`Engine.halve_micro_batch`) halves its batch after a lack of memory and continues.
+no faster, and a training (`training.engine.Engine.halve_micro_batch`) halves its batch after a lack of memory.
 """
 
 from __future__ import annotations

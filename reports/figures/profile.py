@@ -1,4 +1,4 @@
-"""What profile Runs measured: images per second over the batch size, and what a training step needs memory for."""
+"""What profile Runs measured: images per second over the batch size, and the memory of a training step by phase."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from reports.tables.accuracies import ACCURACIES, accuracies
 from reports.tables.paired import COMPARED, compared
 
 DEFAULT = "the default"
-"""Of an option that a variant leaves alone."""
+"""The value shown for an option that a variant does not set."""
 _NAMED = ("dataset", "protocol", "method", "backbone", "pretrained", "input")
 
 
