@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from reports import cell_format
 from reports.cell_format import Column, Row, percent
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.measurements import Measurement
+from results.speed import Phase, Resource
 
 ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "settings", "mode", "batch_size"]
 
@@ -83,12 +84,12 @@ FIELDS = (
     "joules_per_image",
     "compile_s",
 )
-PHASES = ("weights", "gradients", "optimizer", "activations")
+PHASES = get_args(Phase)
 HALF = 0.5
 """Share of a step from which a resource bounds it."""
 PLAIN = ("plain", "paper")
 """The backbone with a linear classifier: the rates of the others are given as a share of its rate."""
-RESOURCES = ("arithmetic", "memory", "launches")
+RESOURCES = get_args(Resource)
 
 
 def _but_batch(row: Row) -> tuple[Any, ...]:
