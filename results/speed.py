@@ -13,9 +13,10 @@ Phase = Literal["weights", "gradients", "optimizer", "activations"]
 
 
 class RecordModel(BaseModel):
-    """Part of a record: an unknown field is an error."""
+    """Part of a record: an unknown field is an error. What is not a number is written as NaN or Infinity; as null, the
+    record could not be read again."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
 
 class Operation(RecordModel):

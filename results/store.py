@@ -222,14 +222,14 @@ def _unreadable(path: Path, text: bytes, error: ValidationError) -> ResultsError
     try:
         values = json.loads(text)
         schema, commit = values["schema_version"], values.get("commit")
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         schema, commit = None, None
     if isinstance(schema, int) and schema > SCHEMA:
         reason = f"was written by a newer fgbench (schema_version {schema}, known here: {SCHEMA}); update this checkout"
         return ResultsError(f"{path}: {reason}")
     faults = error.errors()
     if all(fault["loc"][:1] == ("run",) for fault in faults):
-        setting = ".".join(map(str, faults[0]["loc"][2:]))
+        setting = ".".join(map(str, faults[0]["loc"][2:])) or "run"
         where = f"; commit {commit} made it" if commit else ""
         reason = f"has settings that this version does not know ({setting}: {faults[0]['msg']}){where}"
         return OtherSettingsError(f"{path}: {reason}; use that version, or move the folder {path.parent.name} away")

@@ -33,7 +33,7 @@ def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str
     """
     target = torch.device(device)
     record, run, method = load_trained(store, run_id, target)
-    names = record.split["class_names"]
+    names = _class_names(record)
     with numerics(run.precision):
         return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
 
@@ -50,12 +50,20 @@ def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple
     run = record.run
     assert isinstance(run, Run)
     untrained = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace the backbone's
-    method, _ = build_method(untrained, len(record.split["class_names"]), None, device)
+    method, _ = build_method(untrained, len(_class_names(record)), None, device)
     try:
         method.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{weights}: does not fit the current method, or is damaged; run it again") from error
     return record, run, method.eval()
+
+
+def _class_names(record: Record) -> list[str]:
+    """Of the dataset that the Run was trained on. Raises `UserError` where its record does not hold them."""
+    names = record.split.get("class_names")
+    if not isinstance(names, list) or not names:
+        raise UserError(f"{record.id}: its record does not name the classes; run it again to use it")
+    return names
 
 
 @torch.inference_mode()
@@ -83,8 +91,8 @@ def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:
     matches = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
     if len(matches) == 1:
         return known[matches[0]]
-    if run_id in store.foreign:
-        raise UserError(store.foreign[run_id])
     if matches:
         raise UserError(f"{run_id!r} begins the ids of {len(matches)} Runs: {shortened(matches)}")
+    if unusable := sorted(name for name in store.foreign if name.startswith(run_id)):
+        raise UserError(store.foreign[unusable[0]])
     raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, known)}")

@@ -22,11 +22,11 @@ from benchmarks.execution import cluster
 from benchmarks.execution.cluster_jobs import FOLDER
 from benchmarks.execution.worker import blank
 from benchmarks.planning import method_checks, suite
-from benchmarks.training.trained_run import find_run
+from benchmarks.training.trained_run import find_run, load_trained
 from datasets import DatasetError, open_dataset
 from results.errors import ResultsError
 from results.names import suggest
-from results.store import GALLERY, ResultStore
+from results.store import GALLERY, WEIGHTS, ResultStore
 from tests.helpers.small_training import small_run
 
 IDS = [f"plain-paper-cub100-resnet50-seed{seed}-abcdef" for seed in range(40)]
@@ -55,6 +55,15 @@ def test_of_many_names_only_the_nearest_few_are_listed() -> None:
 def test_an_ambiguous_beginning_of_an_id_lists_a_few_runs(many: ResultStore) -> None:
     with pytest.raises(UserError, match=r"begins the ids of 14 Runs: .* and 2 more"):
         find_run(many, "plain")
+
+
+def test_a_record_that_does_not_name_its_classes_is_refused(many: ResultStore) -> None:
+    record = many.own()[0]
+    (many.folder(record.id) / WEIGHTS).touch()
+    for split in ({}, {"class_names": 7}):
+        many.write(record.model_copy(update={"split": split}))
+        with pytest.raises(UserError, match="its record does not name the classes; run it again"):
+            load_trained(many, record.id, torch.device("cpu"))
 
 
 def test_the_attention_of_an_unknown_run_is_refused_before_anything_is_printed(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from benchmarks.errors import UserError
+from benchmarks.training.trained_run import find_run
 from reports.report import write_report
 from results.errors import OtherSettingsError, ResultsError
 from results.record import SCHEMA, Record
@@ -33,7 +36,9 @@ def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("text", "what"), [('{"id": "broken"}', "is not a record of this version"), ('{"id', "is damaged")]
+    ("text", "what"),
+    [('{"id": "broken"}', "is not a record of this version"), ('{"id', "is damaged"), ("[" * 100_000, "is damaged")],
+    ids=["other", "cut", "deep"],
 )
 def test_a_record_that_cannot_be_read_is_named(text: str, what: str, store: ResultStore) -> None:
     (store.folder("broken") / "record.json").write_text(text, encoding="utf-8")
@@ -71,6 +76,23 @@ def test_a_record_of_settings_that_are_not_known_is_named_and_keeps_no_other_fro
     assert [row["run"] for row in report.tables["runs"].rows] == [record.id]
     (row,) = report.tables["missing"].where(where=foreign.id).rows
     assert "colour" in row["reason"]
+
+
+def test_a_record_without_settings_is_found_by_the_beginning_of_its_id_and_says_so(store: ResultStore) -> None:
+    record = trained("plain")
+    rewrite(store, record, run=None)
+    with pytest.raises(UserError, match=r"does not know \(run: Input should be an object\).*move the folder"):
+        find_run(store, record.id[:-3])
+
+
+def test_what_is_not_a_number_is_read_as_it_was_written(store: ResultStore) -> None:
+    record = trained("plain")
+    record.metrics["last"].log_loss = math.inf
+    record.training["seconds"] = math.nan
+    store.write(record)
+    (read,) = store.records()
+    assert math.isinf(read.metrics["last"].log_loss)
+    assert math.isnan(read.training["seconds"])
 
 
 def test_a_record_of_a_newer_form_is_refused_with_what_to_do(store: ResultStore) -> None:
