@@ -146,7 +146,8 @@ def _compare(folders: TwoMeasurements) -> None:
 def main() -> None:
     """Runs the command line. A mistake of the user is one line and exit code 2; what can't be stored or fetched, 1."""
     # Of several processes under torchrun, only the first prints.
-    terminal.console.quiet = int(os.environ.get("RANK", "0")) > 0
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    terminal.console.quiet = several and int(os.environ.get("RANK", "0")) > 0
     try:
         app()
     except REFUSED as error:

@@ -64,8 +64,8 @@ def build(
     has timm download its own weights. Normalise images with the ImageNet mean and standard deviation, or as timm's
     weights ask. `image_size` in pixels matters to backbones of one fixed size. `options` override the variant's.
 
-    Raises `ValueError` for an unknown method or variant, `BackboneError` for a backbone or file that can't serve, and
-    what the method raises for an option it refuses.
+    Raises `ValueError` for an unknown method or variant and for numbers below 1, `BackboneError` for a backbone or file
+    that can't serve, and what the method raises for an option it refuses.
     """
     from methods.backbones import TimmBackbones
 
@@ -74,6 +74,9 @@ def build(
     known = variants(name)
     if variant not in known:
         raise ValueError(unknown(name, "variant", variant, known))
+    for what, number in {"num_classes": num_classes, "image_size": image_size}.items():
+        if number < 1:
+            raise ValueError(f"{what} is {number}; it must be 1 or more")
     source = TimmBackbones(backbone, image_size, **_weights(pretrained))
     return load(name)(source, num_classes, **{**known[variant], **options})
 

@@ -89,9 +89,14 @@ def find_weights(backbone: str, choice: str | Path, root: Path | None) -> Weight
 
 
 def check_name(name: str) -> None:
-    """Raises `BackboneError` with the nearest names if timm has no network `name`."""
+    """Raises `BackboneError` with the nearest names if timm has no network `name`, or no weights of its tag."""
     if not timm.is_model(name):
         raise BackboneError(unknown("timm", "network", name, timm.list_models()))
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # a network, but the tag after the dot names none of its weights
+        known = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+        raise BackboneError(unknown("timm", "network", name, known)) from error
 
 
 @dataclass

@@ -17,6 +17,8 @@ from benchmarks.errors import UserError
 TEMPLATE = methods.FOLDER / "_template"
 RESERVED = {"all"}
 """Names with another meaning on the command line."""
+LONGEST = 60
+"""Letters of a name: with dataset and backbone it is part of the names of folders, which have 255 at most."""
 
 app = typer.Typer(help="Writes the files of something new.", no_args_is_help=True)
 
@@ -68,10 +70,10 @@ def write_method(name: str, root: Path) -> Path:
 
 def check_name(name: str, root: Path) -> None:
     """Raises `UserError` unless `name` can be a Python package in `root` that nothing else is called."""
-    if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(f"[a-z][a-z0-9_]{{,{LONGEST - 1}}}", name) or keyword.iskeyword(name):
         raise UserError(
-            f"{name!r} can't be a method's name: use lower-case letters, digits and underscores, begin with a letter, "
-            "and avoid Python's keywords"
+            f"{name!r} can't be a method's name: use up to {LONGEST} lower-case letters, digits and underscores, begin "
+            "with a letter, and avoid Python's keywords"
         )
     if name in RESERVED or hasattr(methods, name) or (root / name).exists() or (root / f"{name}.py").exists():
         raise UserError(f"{name!r} is taken in methods/; choose another name")

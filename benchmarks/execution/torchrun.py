@@ -25,8 +25,8 @@ def world_size() -> int:
 
 
 def is_follower() -> bool:
-    """Whether this process is not rank 0."""
-    return int(os.environ.get("RANK", "0")) > 0
+    """Whether this process is one of several, and not rank 0."""
+    return world_size() > 1 and int(os.environ.get("RANK", "0")) > 0
 
 
 def refuse_measurements(runs: Iterable[AnyRun]) -> None:

@@ -60,6 +60,7 @@ def test_every_file_carries_the_new_name_alone(tmp_path: Path) -> None:
         ("7th", "can't be a method's name"),
         ("class", "can't be a method's name"),
         ("", "can't be a method's name"),
+        ("x" * 300, "up to 60 lower-case letters"),
         ("plain", "is taken"),
         ("interface", "is taken"),
         ("weights", "is taken"),

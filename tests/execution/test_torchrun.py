@@ -75,3 +75,5 @@ def test_ranks_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "3")
     monkeypatch.setitem(os.environ, "RANK", "2")
     assert (torchrun.world_size(), torchrun.is_follower()) == (3, True)
+    monkeypatch.delitem(os.environ, "WORLD_SIZE")  # a rank left over from elsewhere: this process is alone
+    assert (torchrun.world_size(), torchrun.is_follower()) == (1, False)

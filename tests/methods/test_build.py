@@ -63,7 +63,10 @@ def test_timms_own_weights_are_asked_of_timm(monkeypatch: pytest.MonkeyPatch) ->
         ({"variant": "maps_5"}, ValueError, "ws_dan has no variant 'maps_5'; nearest: maps_"),
         ({"backbone": "test_resnett"}, BackboneError, "no network 'test_resnett'; nearest: test_resnet"),
         ({"pretrained": "nowhere.pth"}, BackboneError, "nowhere.pth: weight file can't be read"),
+        ({"backbone": "test_resnet.x"}, BackboneError, r"no network 'test_resnet.x'; nearest: test_resnet.r160_in1k"),
         ({"mapps": 3}, TypeError, "mapps"),
+        ({"num_classes": 0}, ValueError, "num_classes is 0; it must be 1 or more"),
+        ({"image_size": -5}, ValueError, "image_size is -5; it must be 1 or more"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_the_nearest_name(
