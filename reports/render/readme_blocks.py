@@ -29,7 +29,7 @@ from reports.evidence import Evidence
 from reports.groups import FILTERS, named
 from reports.predictions import PredictionCache
 from reports.render import latex, markdown
-from reports.tables.comparison_sentences import Name, verdicts
+from reports.render.comparison_sentences import Name, verdicts
 from reports.tables.planned import fitting, gaps, planned
 from reports.tables.table_registry import BUILDERS, Tables
 from results.names import suggest

@@ -1,6 +1,6 @@
 """Turns a finished Run of `plain` into a weight file that comes with the project.
 
-`python run_all.py run pretrain`, then `python -m benchmarks.backbones.ship RUN NAME` writes
+`python run_all.py run pretrain`, then `python -m benchmarks.shipped_weights.ship RUN NAME` writes
 `methods/weights/NAME.safetensors`: the backbone's parameters in half precision under timm's names, with their origin.
 """
 

@@ -2,7 +2,7 @@
 
 From labels alone, a Swin learns nothing about the drawn birds within an hour on two cores (top-1 stays at chance: the
 marks are small, and it lacks the locality bias of convolutions). Trained to imitate the ResNet's maps, it learns within
-minutes. `python -m benchmarks.backbones.distil` trains it on the classes of the suite `pretrain` and writes
+minutes. `python -m benchmarks.shipped_weights.distil` trains it on the classes of the suite `pretrain` and writes
 `methods/weights/test_swin_birds.safetensors`; its network options belong in `known.yaml`.
 
 It has a loop of its own, since a Run's trainer trains methods by name and has no teacher.
@@ -17,9 +17,9 @@ import typer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from benchmarks.backbones.ship import write_backbone
 from benchmarks.config import read_yaml
 from benchmarks.planning.suite import FOLDER
+from benchmarks.shipped_weights.ship import write_backbone
 from benchmarks.training.optim import lr_factor
 from datasets import open_dataset
 from datasets.interface import Dataset
@@ -111,7 +111,7 @@ def main(name: str = "test_swin_birds", epochs: int = 12) -> None:
     model = Distillation(student, teacher, len(dataset.classes))
     train(model, store, dataset, epochs)
     typer.echo(f"top-1 on {int((~dataset.is_train).sum())} test images: {accuracy(model, store, dataset):.1f} %")
-    origin = {"made_by": "benchmarks.backbones.distil", "teacher": TEACHER_WEIGHTS, "epochs": str(epochs)}
+    origin = {"made_by": "benchmarks.shipped_weights.distil", "teacher": TEACHER_WEIGHTS, "epochs": str(epochs)}
     write_backbone(name, student.net.state_dict(), origin | {"dataset": "synthetic", "options": str(options)})
 
 
