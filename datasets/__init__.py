@@ -37,7 +37,11 @@ class UnknownDataset(DatasetError):  # noqa: N818 - clear without the suffix Err
 
     def __init__(self, name: str, choices: list[str], searched: Path | None) -> None:
         self.choices = choices
-        where = f"below {searched}" if searched is not None else "because no data folder was given (set FGBENCH_DATA)"
+        where = (
+            f"below {searched}"
+            if searched is not None
+            else "because no data folder was given: set FGBENCH_DATA or --data"
+        )
         super().__init__(
             f"there is no dataset {name!r} {where}{_nearest(name, choices)} (what can be opened: {', '.join(choices)})"
         )

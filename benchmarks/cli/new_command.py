@@ -30,12 +30,12 @@ def new() -> None:
 
 @app.command("method")
 def new_method(name: Annotated[str, typer.Argument(help="Lower-case letters, digits and underscores.")]) -> None:
-    """Writes methods/NAME: a working method to replace by your paper's."""
+    """Write methods/NAME: a working method, to be replaced by your paper's."""
     write_method(name, methods.FOLDER)
     lines(
         [
             f"methods/{name} is written. Replace what is marked TODO, then check it:",
-            f"    pytest tests/methods methods/{name} -k {name}",
+            f"    python -m pytest tests/methods methods/{name} -k {name}    # needs: pip install '.[test]'",
             "    python run_all.py list methods --check",
             f"    python run_all.py run quick --only method=plain,{name}",
         ]
@@ -45,7 +45,7 @@ def new_method(name: Annotated[str, typer.Argument(help="Lower-case letters, dig
 def write_method(name: str, root: Path) -> Path:
     """Writes the folder `root/name` whole or not at all. Raises `UserError` for a name that can't be one."""
     check_name(name, root)
-    class_name = "".join(part.capitalize() for part in name.split("_")) + "Method"
+    class_name = "".join(part.capitalize() for part in name.split("_")).removesuffix("Method") + "Method"
     names = {"methods._template": f"methods.{name}", '"_template"': f'"{name}"'}
     names |= {"TemplateMethod": class_name, "template_method": name}
 

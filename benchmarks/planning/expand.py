@@ -56,12 +56,17 @@ def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES
 
 
 def left_out(suite: Suite, changes: Changes = NO_CHANGES) -> list[str]:
-    """One line for each method that `methods: all` leaves out because it can't use one of the backbones."""
+    """One line for each method that `methods: all` leaves out because it can't use one of the backbones.
+
+    A method that the suite names elsewhere, on a backbone of its own, is not left out.
+    """
     entries: list[Training | Profiling] = [*suite.train, *suite.profile]
+    named = {name for entry in entries if not entry.skip_unsupported for name in entry.methods}
     faults = (
         _unsupported(entry, name, backbone, changes)
         for entry in entries
         for name in entry.methods
+        if name not in named
         for backbone in entry.backbones
     )
     return list(dict.fromkeys(fault for fault in faults if fault))

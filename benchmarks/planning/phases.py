@@ -39,8 +39,9 @@ def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
     shared = [phase for phase in phases if phase.name not in given]
     if shared and left < len(shared):
         raise UserError(
-            f"{recipe.epochs} epochs are too few for the phases {', '.join(phase.name for phase in phases)}; "
-            "each needs at least one"
+            f"epochs: {recipe.epochs} is too few for the phases of {type(method).__name__} "
+            f"({', '.join(phase.name for phase in phases)}), each at least one epoch; "
+            f"set epochs to {recipe.epochs - left + len(shared)} or more"
         )
     total = sum(phase.share for phase in shared)
     plans, due, used = [], 0.0, 0

@@ -61,9 +61,11 @@ def test_all_methods_are_those_that_can_use_the_backbone(here: Environment) -> N
     (line,) = expand.left_out(every)
     assert line.startswith("left out: swinfc on test_resnet: ResNet is no Swin")
     assert expand.left_out(SUITE) == []
-    named = entries[1] | {"methods": ["swinfc"], "skip_unsupported": False}
+    swin = entries[1] | {"methods": ["swinfc"], "skip_unsupported": False}
+    elsewhere = Suite.model_validate({"about": "", "train": [entries[0]], "profile": [swin]})
+    assert expand.left_out(elsewhere) == [], "it runs on another backbone"
     with pytest.raises(UserError, match="no Swin"):
-        expand.expand(Suite.model_validate({"about": "", "profile": [named]}), here)
+        expand.expand(Suite.model_validate({"about": "", "profile": [swin]}), here)
 
 
 def test_the_same_run_asked_for_twice_stands_once(here: Environment) -> None:
