@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-CONFIDENCE = 0.95
-DRAWS = 2000
-"""Of the bootstrap."""
+from results.resampling import CONFIDENCE, DRAWS, image_counts
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def accuracy_draws(right: NDArray[np.bool_]) -> NDArray[np.float32]:
 
     The draws depend on N alone: models on the same images, in the same order, are drawn alike and can be compared.
     """
-    return _image_weights(len(right)) @ right.astype(np.float32)
+    return image_counts(len(right)) @ right.astype(np.float32) / np.float32(len(right))
 
 
 def bootstrap(
@@ -131,14 +129,6 @@ def _student_quantile(freedom: float, share: float) -> float:
 
 def _student_tail(freedom: float, t: float) -> float:
     return float(special.ndtr(-t) if math.isinf(freedom) else special.stdtr(freedom, -t))
-
-
-@lru_cache(maxsize=1)
-def _image_weights(images: int) -> NDArray[np.float32]:
-    """Share of each image in each draw, `(DRAWS, images)`; experiments of one dataset come one after another."""
-    random = np.random.default_rng(images)
-    drawn = [np.bincount(random.integers(0, images, images), minlength=images) for _ in range(DRAWS)]
-    return np.array(drawn, np.float32) / np.float32(images)
 
 
 @lru_cache

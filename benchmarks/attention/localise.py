@@ -19,13 +19,11 @@ from datasets.loading.feed import Feed
 from datasets.loading.sources import Source, open_source
 from methods.interface import Method
 from results.localisation import Estimate, Localisation, PartHits
+from results.resampling import CONFIDENCE, image_counts
 from results.settings import Run
 
 BATCH = 64
 """Images per forward pass: does not affect the result."""
-DRAWS = 2000
-"""Resamples of the bootstrap."""
-CONFIDENCE = 0.95
 WHOLE_IMAGE = 0.9
 """Boxes that cover this share of the frame or more, on average, are useless: nearly everything is inside them."""
 THRESHOLD_IMAGES = 1000
@@ -178,9 +176,7 @@ class Bootstrap:
     """Means over images, with percentile intervals over resamples of the images; all measures share the resamples."""
 
     def __init__(self, images: int) -> None:
-        random = np.random.default_rng(images)
-        drawn = [np.bincount(random.integers(0, images, images), minlength=images) for _ in range(DRAWS)]
-        self.weights = np.array(drawn, np.float32)
+        self.weights = image_counts(images)
 
     def estimates(self, values: Mapping[str, NDArray[np.float64]]) -> dict[str, Estimate]:
         """Each measure's estimate from its values `(N,)`, without NaNs; measures that are all NaN are left out."""
