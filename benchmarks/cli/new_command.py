@@ -15,8 +15,8 @@ from benchmarks.cli.terminal import lines
 from benchmarks.errors import UserError
 
 TEMPLATE = methods.FOLDER / "_template"
-RESERVED = {"all"}
-"""Names with another meaning on the command line."""
+RESERVED = {"all", "null", "true", "false", "yes", "no", "on", "off"}
+"""Names with another meaning on the command line, or in YAML."""
 LONGEST = 60
 """Letters of a name: with dataset and backbone it is part of the names of folders, which have 255 at most."""
 

@@ -96,7 +96,10 @@ def attention(
     from results.store import ResultStore
 
     store, environment = ResultStore(results), Environment(data_root, None, choose_device(device))
-    for run_id in [find_run(store, asked, "train").id for asked in run_ids or ()] or unmeasured(store):
+    chosen = [find_run(store, asked, "train").id for asked in run_ids or ()] or unmeasured(store)
+    if not chosen:
+        line("nothing to measure: no finished Run has weights, or all are measured; name a RUN to measure it again")
+    for run_id in chosen:
         line(f"measuring the attention of {run_id}")
         report = measure_attention(store, run_id, environment, images)
         if table := score_rows(report):
