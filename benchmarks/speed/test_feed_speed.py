@@ -78,7 +78,7 @@ def peers_epoch(photos: Dataset, crop: list[Any]) -> Callable[[], None]:
     to_tensor = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     transform = v2.Compose([*crop, v2.RandomHorizontalFlip(), *to_tensor])
     loader = DataLoader(
-        ImageFolder(str(Path(photos.root) / "train"), transform),  # type: ignore[attr-defined]
+        ImageFolder(str(photos.image_folder / "train"), transform),  # type: ignore[attr-defined]
         BATCH,
         shuffle=True,
         num_workers=min(os.cpu_count() or 1, 16),
