@@ -28,6 +28,7 @@ from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
 from benchmarks.cli.terminal import line, lines
 from benchmarks.errors import REFUSED, UserError
+from benchmarks.execution import torchrun
 from datasets.fetching.download import FetchError
 from results.errors import ResultsError
 
@@ -146,8 +147,7 @@ def _compare(folders: TwoMeasurements) -> None:
 def main() -> None:
     """Runs the command line. A mistake of the user is one line and exit code 2; what can't be stored or fetched, 1."""
     # Of several processes under torchrun, only the first prints.
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    terminal.console.quiet = several and int(os.environ.get("RANK", "0")) > 0
+    terminal.console.quiet = torchrun.is_follower()
     try:
         app()
     except REFUSED as error:

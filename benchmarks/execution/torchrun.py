@@ -1,19 +1,21 @@
 """A plan on several processes started by torchrun: rank 0 goes through the plan and writes, all ranks train.
 
-torch is imported where it is needed: the command line asks `is_follower` before it computes anything.
+torch and pandas are imported where they are needed: the command line asks `is_follower` at its start.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
 from benchmarks.training.listener import Silent
 from results.settings import AnyRun, ProfileRun, Run
-from results.store import ResultStore
+
+if TYPE_CHECKING:  # which loads pandas
+    from results.store import ResultStore
 
 Next = Run | Literal["wait"] | None
 """The next Run; "wait" for another broadcast; None at the end of the plan."""
