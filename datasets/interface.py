@@ -113,6 +113,37 @@ class Dataset(ABC):
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    def departure(self) -> str | None:
+        """What differs from the official split, in words; None if nothing does, or none is known."""
+        if self.expected is None:
+            return None
+        train = int(self.is_train.sum())
+        counts = (
+            ("classes", len(self.classes), self.expected.classes),
+            ("training images", train, self.expected.train),
+            ("test images", len(self) - train, self.expected.test),
+        )
+        differing = [f"{found} {what} in place of {official}" for what, found, official in counts if found != official]
+        if not differing and self.expected.split_sha256 not in (None, self.split_hash):
+            differing = ["the counts agree, but paths, labels or splits of images don't"]
+        return ", ".join(differing) or None
+
+    def require_split(self, split_name: str | None) -> None:
+        """Checks that a Run says which split it uses: the official one without a name, any other by a name.
+
+        Raises `DatasetError` with what differs from the official split and what to do.
+        """
+        departure = self.departure()
+        if departure and split_name is None:
+            raise DatasetError(
+                f"{self.name} has not the official split: {departure}; restore its lists, "
+                "or name the split that you mean: --set split_name=NAME"
+            )
+        if split_name is not None and self.expected is not None and departure is None:
+            raise DatasetError(
+                f"{self.name} has the official split, which is not called {split_name!r}; leave split_name out"
+            )
+
     @property
     def content_key(self) -> dict[str, Any]:
         """What determines the pixels besides the split table: options of a drawn dataset, sizes and times of files."""

@@ -30,10 +30,16 @@ class Archive:
 
 @dataclass(frozen=True)
 class Expected:
-    """Counts of the official split as published, and the hash of its table if known."""
+    """Counts of the official split as published, and the hash of its table.
+
+    The hashes were computed from the tables of each dataset without its images; `tables` says where these came from.
+    """
 
     classes: int
     train: int
     test: int
     split_sha256: str | None = None
-    """None: no copy was available to compute it from. `verify` prints the hash it finds."""
+    """`Dataset.split_hash` of the official table. None: counts alone are compared."""
+    tables: str = ""
+    """What the hash was computed from: `original`, the dataset's own files; `derived`, lists of other projects that
+    agree with each other; in words where it is some of both."""

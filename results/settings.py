@@ -6,9 +6,18 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from results.augmentation import Augment
 
@@ -26,10 +35,26 @@ Precision = Literal["fp32", "tf32", "bf16"]
 """bf16: autocast to bfloat16. tf32: a GPU multiplies float32 with 10 bits of mantissa; fp32: with all of them."""
 
 
-def task(dataset: str, options: Mapping[str, Any]) -> str:
-    """What is to be learnt, in a word: `webfg_496:bird`. An option that is a word (a subset, a level of a hierarchy)
-    makes another task of a dataset; one that is a number does not."""
-    return ":".join([dataset, *(value for value in options.values() if isinstance(value, str))])
+def _check_split_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
+        raise ValueError(f"a split's name has letters, digits, dots, underscores and hyphens, 40 at most; not {name!r}")
+    if name.lower() == "official":
+        raise ValueError("the official split has no name; leave split_name out")
+    return name
+
+
+SplitName = Annotated[str, AfterValidator(_check_split_name)]
+"""A user's name of a split, safe in tables and in folder names."""
+
+
+def task(dataset: str, options: Mapping[str, Any], split_name: str | None = None) -> str:
+    """What is to be learnt, in a word: `webfg_496:bird`, and `fgvc_aircraft@half` on a split of the user's own.
+
+    An option that is a word (a subset, a level of a hierarchy) makes another task of a dataset; one that is a number
+    does not.
+    """
+    named = ":".join([dataset, *(value for value in options.values() if isinstance(value, str))])
+    return named if split_name is None else f"{named}@{split_name}"
 
 
 class Settings(BaseModel):
@@ -141,7 +166,7 @@ class RunSettings(Settings):
 
     def folder_name(self, *parts: object) -> str:
         """`parts` joined to something readable and safe as a folder name, and the first digits of the hash."""
-        words = [re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("_.") for part in parts]
+        words = [re.sub(r"[^A-Za-z0-9_.@]+", "_", str(part)).strip("_.") for part in parts]
         return "-".join([*words, self.hash[:10]])
 
 
@@ -152,6 +177,8 @@ class Run(RunSettings):
     dataset: str
     dataset_options: dict[str, Any] = {}
     split_sha256: str
+    split_name: SplitName | None = None
+    """The user's name of a split that isn't the official one. None: the official split, or a dataset without one."""
     pretrained: str
     """File name of the backbone's weights, or `none`."""
     weights_sha256: str | None = None
@@ -184,8 +211,8 @@ class Run(RunSettings):
 
     @property
     def task(self) -> str:
-        """The dataset, and which subset or level of it."""
-        return task(self.dataset, self.dataset_options)
+        """The dataset, which subset or level of it, and the split if it isn't the official one."""
+        return task(self.dataset, self.dataset_options, self.split_name)
 
     @property
     def id(self) -> str:

@@ -123,6 +123,7 @@ def _training(
         "dataset": opened.name,
         "dataset_options": options,
         "split_sha256": opened.split_hash,
+        "split_name": dataset.split_name,
         "backbone": backbone.name,
         "backbone_options": deep_merge(file.network_options if file else {}, backbone.options),
         "weights_sha256": file.sha256 if file else None,
@@ -137,6 +138,7 @@ def _training(
     run = parse(Run, deep_merge(resolved, overrides, fixed), name)
     # A Run that --only leaves out need not fit the settings requested for the others.
     if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
+        opened.require_split(run.split_name)
         _check_method(run)
         _check_recipe(run, overrides.get("recipe", {}))
     return run

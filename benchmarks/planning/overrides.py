@@ -68,6 +68,7 @@ OF_TRAINING = (
     "options",
     "backbone_options",
     "dataset_options",
+    "split_name",
     "pretrained",
     "allow_unfilled",
     "precision",

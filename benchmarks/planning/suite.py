@@ -13,7 +13,7 @@ from benchmarks.config import parse, read_yaml
 from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
-from results.settings import Extra, Precision, Settings
+from results.settings import Extra, Precision, Settings, SplitName
 
 FOLDER = Path(__file__).parents[1] / "suites"
 ALL = "all"
@@ -25,6 +25,8 @@ class DatasetChoice(Settings):
 
     name: str
     options: dict[str, Any] = {}
+    split_name: SplitName | None = None
+    """The user's name of its split, if that isn't the official one."""
 
     @model_validator(mode="before")
     @classmethod

@@ -98,7 +98,11 @@ def _choice(name: str) -> DatasetChoice:
 
 
 def _open(choice: DatasetChoice, changes: Mapping[str, Any], environment: Environment) -> list[Dataset]:
-    return environment.open_all(choice.name, deep_merge(choice.options, changes.get("dataset_options", {})))
+    """Each subset of the dataset, on the split that is asked for. Raises `DatasetError`."""
+    opened = environment.open_all(choice.name, deep_merge(choice.options, changes.get("dataset_options", {})))
+    for one in opened:
+        one.require_split(changes.get("split_name", choice.split_name))
+    return opened
 
 
 def _fault(attempt: Callable[[], object]) -> str | None:

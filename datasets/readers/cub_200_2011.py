@@ -28,7 +28,13 @@ class CUB(ImageFiles):
             gives=("CUB_200_2011",),
         ),
     )
-    expected: Expected | None = Expected(classes=200, train=5_994, test=5_794)
+    expected: Expected | None = Expected(
+        classes=200,
+        train=5_994,
+        test=5_794,
+        split_sha256="649fdaec3ac4b2b131bd749af25a8b835609705790a70145fdcb8c6d6ab680e3",
+        tables="original",
+    )
 
     def __init__(self, folder: Path) -> None:
         self.image_folder = folder / "images"

@@ -28,7 +28,13 @@ class NABirds(ImageFiles):
     folder = "nabirds"
     archives = (Archive("nabirds.tar.gz", md5="df21a9e4db349a14e2b08adfd45873bd", gives=("nabirds",)),)
     by_hand = "fill in the form at https://dl.allaboutbirds.org/nabirds; it leads to nabirds.tar.gz"
-    expected: Expected | None = Expected(classes=555, train=23_929, test=24_633)
+    expected: Expected | None = Expected(
+        classes=555,
+        train=23_929,
+        test=24_633,
+        split_sha256="ecc28e3105a4ff28ad0a7af08506910052d8916267e634e3d613e7145776fcbf",
+        tables="original",
+    )
 
     def __init__(self, folder: Path) -> None:
         self.image_folder = folder / "images"

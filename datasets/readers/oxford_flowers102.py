@@ -23,6 +23,15 @@ from datasets.release import Archive, Expected
 FOLDER = "flowers-102"
 SITE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 TRAINING = {"trainval": ("trnid", "valid"), "train": ("trnid",)}
+"""Sets of images by the option `train`."""
+RELEASED = {
+    train: Expected(classes=102, train=images, test=6_149, split_sha256=split_sha256, tables="original")
+    for train, images, split_sha256 in (
+        ("trainval", 2_040, "bfaa21b664df6fe86a88d3e5f94dc2c3a0043c6d2c65922621ecd549b625f132"),
+        ("train", 1_020, "943e9362f237400bbb34afc9b1c2ed6f4b8c9475fa357abb343cf372ac76238e"),
+    )
+}
+"""The same."""
 CLASSES = """
 pink primrose, hard-leaved pocket orchid, canterbury bells, sweet pea, english marigold, tiger lily, moon orchid, bird
 of paradise, monkshood, globe thistle, snapdragon, colt's foot, king protea, spear thistle, yellow iris, globe-flower,
@@ -72,14 +81,14 @@ class Flowers102(ImageFiles):
             gives=(f"{FOLDER}/setid.mat",),
         ),
     )
-    expected = Expected(classes=102, train=2_040, test=6_149)
+    expected = RELEASED["trainval"]
 
     def __init__(self, folder: Path, train: str = "trainval") -> None:
         if train not in TRAINING:
             raise DatasetError(f"oxford_flowers102: train is {train!r}; it is one of {', '.join(TRAINING)}")
+        self.expected = RELEASED[train]
         if train == "train":
             self.title = "Oxford 102 Flowers: 102 flowers, 1 020 train and 6 149 test photos"
-            self.expected = Expected(classes=102, train=1_020, test=6_149)
         self.root = folder
         self.image_folder = folder / "jpg"
         self.classes = tuple(" ".join(CLASSES.split()).split(", "))

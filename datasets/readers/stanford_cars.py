@@ -14,6 +14,7 @@ torchvision's reader supports only the first layout, opens one split at a time a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ FOLDER = "stanford_cars"
 TRAIN, TEST = "cars_train", "cars_test"
 TEST_LABELS = "cars_test_annos_withlabels.mat"
 ISSUE = "https://github.com/pytorch/vision/issues/7545"
+APART = Expected(
+    classes=196,
+    train=8_144,
+    test=8_041,
+    split_sha256="5f5966f8a9f524be6fd0a19f3e0736b0a1fce430dab4fd3087c3fd9e6b3fe10c",
+    tables="training list original, test labels derived",
+)
+"""The layout of two image folders."""
+TOGETHER = replace(
+    APART, split_sha256="8239f52f948c9574e96431ceab0291527f792eef237130a6f6388d56b10e86a9", tables="derived"
+)
+"""The layout of one."""
 ANNOTATIONS = ("devkit", ".", "car_devkit/devkit", "car_devkit")
 """Folders of the annotation files in the original, in copies, and in Kaggle's copy."""
 
@@ -72,7 +85,7 @@ class StanfordCars(Dataset):
         "the original site is gone: get the images from https://kaggle.com/datasets/jessicali9530/stanford-cars-dataset"
         f", the rest as {ISSUE} says, and put all into {FOLDER}/"
     )
-    expected = Expected(classes=196, train=8_144, test=8_041)
+    expected = APART
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
@@ -109,6 +122,7 @@ class StanfordCars(Dataset):
         self.boxes = np.concatenate([_boxes(mat) for mat in annotations.values()])
 
     def _read_combined(self) -> None:
+        self.expected = TOGETHER
         mat = MatFile(self.root / "cars_annos.mat")
         self.classes = mat.texts("class_names")
         self.paths = self._places = mat.texts("annotations", "relative_im_path")

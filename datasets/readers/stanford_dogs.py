@@ -58,7 +58,13 @@ class StanfordDogs(ImageFiles):
             gives=tuple(f"{FOLDER}/{name}" for name in LISTS),
         ),
     )
-    expected = Expected(classes=120, train=12_000, test=8_580)
+    expected = Expected(
+        classes=120,
+        train=12_000,
+        test=8_580,
+        split_sha256="f77955bb6dc8566b0a8358dd4920c1525ab829d8c9833c8be55ad95421aef6b2",
+        tables="derived",
+    )
 
     def __init__(self, folder: Path) -> None:
         self.root = folder

@@ -22,9 +22,12 @@ from datasets.readers.folder import Folder
 from datasets.release import Archive, Expected
 
 EXPECTED = {
-    "bird": Expected(classes=200, train=18_388, test=5_794),
-    "aircraft": Expected(classes=100, train=13_503, test=3_333),
-    "car": Expected(classes=196, train=21_448, test=8_041),
+    subset: Expected(classes, train, test, split_sha256, tables="derived")
+    for subset, classes, train, test, split_sha256 in (
+        ("bird", 200, 18_388, 5_794, "1d444c0f381d6621222f30dbd397dad74ef9bc9082d8093916b35919b9c4d983"),
+        ("aircraft", 100, 13_503, 3_333, "df39fc05cfa6430d30e67711b1e85e1bd63538126ead48e87c4e3fe769f29ed5"),
+        ("car", 196, 21_448, 8_041, "e5c2556d17b1bdff4f1de75366c38f3a56223781ecc4946c61fde950d9018302"),
+    )
 }
 """By subset."""
 

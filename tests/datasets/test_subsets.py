@@ -13,6 +13,8 @@ from benchmarks.planning import expand, suite_builders
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
 from datasets import DatasetError
+from datasets.readers import webfg_496
+from datasets.release import Expected
 from reports.cell_format import DASH
 from reports.evidence import Evidence
 from reports.render.readme_blocks import render_readme
@@ -30,8 +32,10 @@ CLASSES = {"bird": 3, "aircraft": 2, "car": 3}
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Environment:
-    """A machine with a small WebFG-496."""
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """A machine with a small WebFG-496, which passes for the official one."""
+    released = {subset: Expected(classes, 2 * classes, 2 * classes) for subset, classes in CLASSES.items()}
+    monkeypatch.setattr(webfg_496, "EXPECTED", released)
     for subset, classes in CLASSES.items():
         for split in ("train", "val"):
             for label in range(classes):
