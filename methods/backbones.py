@@ -1,5 +1,7 @@
 """Backbones: any timm network, cut at named taps and filled from a local weight file; unfilled layers are reported.
 
+`methods.networks` builds the whole network, `methods.weight_files` finds the file, `methods.checkpoints` reads it.
+
 Strides and `"final"` are read with timm's `forward_intermediates`, which every current timm family has; other modules
 (`"Mixed_7a"`) with timm's torch.fx feature extraction. The attention of a Swin (`"attention"`) is read in the same pass
 as the strides, by `methods.swin_attention`.
@@ -7,96 +9,32 @@ as the strides, by `methods.swin_attention`.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import timm
 import torch
-import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
 from methods import swin_attention
+from methods.checkpoints import weights_of
 from methods.errors import BackboneError, unknown
 from methods.interface import Tap
-
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
-"""Weight files of the project itself: small networks trained on its synthetic images."""
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """A weight file and the SHA-256 of its bytes."""
-
-    path: Path
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> WeightFile:
-        """Hashes the file. Raises `BackboneError` if it can't be read."""
-        try:
-            with path.open("rb") as file:
-                return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise BackboneError(f"{path}: weight file can't be read ({error.strerror})") from error
-
-    @property
-    def network_options(self) -> dict[str, Any]:
-        """timm options that this file needs to give right features (`weights/known.yaml`); empty for most files."""
-        known = yaml.safe_load((SHIPPED_WEIGHTS / "known.yaml").read_text(encoding="utf-8"))
-        return dict(known.get(self.sha256, {}).get("options", {}))
+from methods.networks import check_patches, create_network, is_fixed_size
+from methods.weight_files import Triple, WeightFile, find_weights
 
 
-def find_weights(backbone: str, choice: str | Path, root: Path | None) -> WeightFile | None:
-    """The weight file for a timm network.
+class Loaded(NamedTuple):
+    """What became of a weight file."""
 
-    `choice` is `"none"` (random weights), the name of a file in `root` or among the shipped ones, the path of any
-    file, or `"auto"`: the one file called `<backbone>.*` or `<backbone>_to_*`. Raises `BackboneError` unless exactly
-    one file fits.
-    """
-    if choice == "none":
-        return None
-    if isinstance(choice, Path):
-        return WeightFile.of(choice)
-    roots = [folder for folder in (root, SHIPPED_WEIGHTS) if folder is not None and folder.is_dir()]
-    files = [
-        file
-        for folder in roots
-        for file in sorted(folder.iterdir())
-        if file.suffix in {".safetensors", ".pth", ".pt", ".bin"}
-    ]
-    if choice == "auto":
-        fits = [file for file in files if file.stem == backbone or file.stem.startswith(f"{backbone}_to_")]
-        wanted = f"weights for {backbone}"
-    else:
-        fits = [file for file in files if choice in (file.name, file.stem)]
-        wanted = f"weight file {choice!r}"
-    if len(fits) != 1:
-        found = ", ".join(file.name for file in fits or files) or "nothing"
-        problem = "several fit" if fits else "not there"
-        raise BackboneError(
-            f"{wanted}: {problem} (found: {found}); put the file in the folder given by --weights, name it (without "
-            "its folder) with --set pretrained=FILE, or train from random weights with --set pretrained=none"
-        )
-    return WeightFile.of(fits[0])
-
-
-def check_name(name: str) -> None:
-    """Raises `BackboneError` with the nearest names if timm has no network `name`, or no weights of its tag."""
-    if not timm.is_model(name):
-        raise BackboneError(unknown("timm", "network", name, timm.list_models()))
-    try:
-        timm.get_pretrained_cfg(name)
-    except RuntimeError as error:  # a network, but the tag after the dot names none of its weights
-        known = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
-        raise BackboneError(unknown("timm", "network", name, known)) from error
+    file: WeightFile
+    unfilled: list[str]
+    """Parameters of the network that the file does not hold, before or after the taps."""
+    taken: str
+    """Where in the file the weights were, in words; empty for a plain state dict."""
 
 
 @dataclass
@@ -114,8 +52,11 @@ class TimmBackbones:
     """Whether layers before a tap may stay random if the file does not hold them."""
     from_timm: bool = False
     """Whether timm fills the networks with weights that it downloads; `pretrained` is then not looked at."""
-    loaded: dict[str, tuple[WeightFile, list[str]]] = field(default_factory=dict)
-    """By network: its file, and the parameters that the file did not hold, before or after the taps."""
+    scaling: tuple[Triple, Triple] | None = None
+    """Mean and standard deviation that the images are normalised with; None: not known. A second network must take them
+    too."""
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    """What became of the file of each network."""
 
     def features(self, taps: Sequence[Tap], name: str | None = None) -> Backbone:
         """See `methods.interface.BackboneSource.features`."""
@@ -125,60 +66,47 @@ class TimmBackbones:
         file = None if self.from_timm else find_weights(name, choice, self.weights_root)
         options = {**(file.network_options if file else {}), **(self.options if own else {})}
         net = create_network(name, self.image_size, options, self.from_timm)
-        missing = fill(net, file.path) if file else []
+        check_patches(name, net, self.image_size)
+        missing, taken = fill(net, file.path) if file else ([], "")
         backbone = Backbone(net, taps, self.image_size, is_fixed_size(name))
         if file:
-            self.loaded[name] = (file, missing)
-            used = sorted(set(missing) & backbone.parameter_names())
-            if used and not self.allow_unfilled:
-                raise BackboneError(
-                    f"{file.path.name} does not hold {len(used)} parameters of {name} before the tap "
-                    f"{list(taps)} (first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
-                    "with --set allow_unfilled=true"
-                )
+            self.loaded[name] = Loaded(file, missing, taken)
+            self._check_filled(name, backbone, taps)
+            self._check_scaling(name, file)
         return backbone
 
+    def _check_filled(self, name: str, backbone: Backbone, taps: Sequence[Tap]) -> None:
+        """Raises `BackboneError` if a layer before a tap is random, or not finite."""
+        file, missing, _ = self.loaded[name]
+        used = sorted(set(missing) & backbone.parameter_names())
+        if used and not self.allow_unfilled:
+            raise BackboneError(
+                f"{file.path.name} does not hold {len(used)} parameters of {name} before the tap "
+                f"{list(taps)} (first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
+                "with --set allow_unfilled=true"
+            )
+        broken = [key for key, value in backbone.net.state_dict().items() if not value.isfinite().all()]
+        if broken:
+            raise BackboneError(
+                f"{file.path.name}: {len(broken)} tensors of {name} hold NaN or infinite values (first: {broken[0]}); "
+                "the training that wrote them diverged, or the file is damaged: take another one"
+            )
 
-def is_fixed_size(name: str) -> bool:
-    """Whether the network is built for one image size (position tables, windows) rather than for any."""
-    return bool(timm.get_pretrained_cfg_value(name, "fixed_input_size"))
+    def _check_scaling(self, name: str, file: WeightFile) -> None:
+        if name != self.name and self.scaling is not None and file.scaling(name) != self.scaling:
+            raise BackboneError(
+                f"{file.path.name}: {name} takes images of mean and standard deviation {file.scaling(name)}, but this "
+                f"Run's images have {self.scaling}, as {self.name} takes them; take a second network that agrees"
+            )
 
 
-def create_network(name: str, image_size: int, options: Mapping[str, Any], from_timm: bool = False) -> nn.Module:
-    """A timm network without a classifier for square images of `image_size` pixels, its weights random or timm's."""
-    check_name(name)
-    options = dict(options)
-    if is_fixed_size(name):
-        options.setdefault("img_size", image_size)
-    try:
-        return timm.create_model(name, pretrained=from_timm, num_classes=0, **options)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
-    except (OSError, RuntimeError) as error:
-        if not from_timm:
-            raise
-        raise BackboneError(f"timm has no weights of {name} at hand ({error}); name a weight file instead") from error
+def fill(net: nn.Module, file: Path) -> tuple[list[str], str]:
+    """Loads a weight file into `net`.
 
-
-def fill(net: nn.Module, file: Path) -> list[str]:
-    """Loads a state dict (safetensors, or a pickle opened with `weights_only=True`) into `net`.
-
-    Returns the names that the file does not hold. Raises `BackboneError` for a file that can't be read or is of another
-    network.
+    Returns the names that the file does not hold, and where in the file the weights were (`methods.checkpoints`; empty
+    for a plain state dict). Raises `BackboneError` for a file that can't be read or is of another network.
     """
-    try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise BackboneError(f"{file}: is not a readable weight file; fetch it again") from error
-    except Exception as error:  # unpickling raises many types; all mean the same to the user
-        raise BackboneError(f"{file}: holds more than tensors and was not opened; save a plain state dict") from error
-    for key in ("state_dict", "model"):
-        state = state.get(key, state) if isinstance(state, dict) else None
-    if not isinstance(state, dict):
-        raise BackboneError(f"{file}: holds no state dict (names with tensors); save one with model.state_dict()")
-    convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
-    if convert is not None:  # timm's own: renames old checkpoints, resizes position tables
-        state = convert(state, net)
+    state, taken = weights_of(file, net)
     own = net.state_dict()
     common = {key for key in own if key in state}
     for key in sorted(common):
@@ -191,10 +119,11 @@ def fill(net: nn.Module, file: Path) -> list[str]:
     if len(common & weights) < len(weights) / 4:
         raise BackboneError(
             f"{file}: is of another network: it fills {len(common & weights)} of the {len(weights)} tensors of "
-            f"{type(net).__name__}"
+            f"{type(net).__name__} (it has names such as {next(iter(state))!r}, the network {next(iter(own))!r}); "
+            "take a file that timm wrote (docs/data.md#weights)"
         )
     net.load_state_dict({key: state[key] for key in common}, strict=False)
-    return sorted(weights - common)
+    return sorted(weights - common), taken
 
 
 class Backbone(nn.Module):

@@ -18,8 +18,9 @@ from benchmarks.planning.method_files import split_name
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, matches, none_fits
 from benchmarks.planning.phases import phase_plans
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
-from methods.backbones import check_name, find_weights
 from methods.errors import BackboneError
+from methods.networks import check_name
+from methods.weight_files import find_weights
 from results.settings import AnyRun, ProfileRun, Recipe, Run
 
 

@@ -20,9 +20,9 @@ from benchmarks.planning.method_files import method_file, published
 from benchmarks.planning.recipes import recipe_for
 from benchmarks.planning.suite import DatasetChoice
 from methods import swin_attention
-from methods.backbones import check_name
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
+from methods.networks import check_name
 
 
 def check(method: str) -> None:

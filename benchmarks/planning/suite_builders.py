@@ -13,8 +13,9 @@ from benchmarks.planning import method_files, recipes
 from benchmarks.planning.method_files import Answer, PublishedRow, split_name
 from benchmarks.planning.suite import ALL, BackboneChoice, DatasetChoice, Suite, Training
 from datasets import Dataset, DatasetError
-from methods.backbones import check_name, find_weights
 from methods.errors import BackboneError
+from methods.networks import check_name
+from methods.weight_files import find_weights
 from results.settings import Recipe
 
 

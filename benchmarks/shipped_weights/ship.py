@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.training.trained_run import find_run
-from methods.backbones import SHIPPED_WEIGHTS
+from methods.weight_files import SHIPPED_WEIGHTS
 from results.settings import Run
 from results.store import WEIGHTS, ResultStore, run_folder, write_whole
 

@@ -37,8 +37,9 @@ def build_method(
     except (TypeError, ValueError) as error:
         raise UserError(f"{case.label}: the method refuses its options: {error}") from error
     loaded = [
-        {"backbone": name, "file": file.path.name, "sha256": file.sha256, "unfilled": unfilled}
-        for name, (file, unfilled) in backbones.loaded.items()
+        {"backbone": name, "file": one.file.path.name, "sha256": one.file.sha256, "unfilled": one.unfilled}
+        | ({"taken": one.taken} if one.taken else {})
+        for name, one in backbones.loaded.items()
     ]
     # Convolutions are up to twice as fast in channels_last; where it does not help, it costs nothing.
     return method.to(device).to(memory_format=torch.channels_last), loaded

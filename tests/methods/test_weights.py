@@ -9,7 +9,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from methods.backbones import BackboneError, TimmBackbones, WeightFile, find_weights
+from methods.backbones import BackboneError, TimmBackbones
+from methods.weight_files import WeightFile, find_weights
 
 
 def state(name: str = "test_resnet") -> dict[str, torch.Tensor]:
@@ -41,7 +42,7 @@ def test_exactly_what_the_file_lacks_is_reported_and_refused_before_the_tap_unle
     save_file(part, tmp_path / "test_resnet_to_layer3.safetensors")
     source = backbones(tmp_path)
     source.features([16])
-    _, unfilled = source.loaded["test_resnet"]
+    unfilled = source.loaded["test_resnet"].unfilled
     assert unfilled
     assert all(name.startswith("layer4.") for name in unfilled)
     with pytest.raises(BackboneError, match=r"before the tap.*layer4"):

@@ -16,7 +16,8 @@ from benchmarks.planning import expand, overrides, suite, suite_builders
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import DatasetChoice, Suite
 from datasets import DatasetError
-from methods.backbones import SHIPPED_WEIGHTS, BackboneError
+from methods.errors import BackboneError
+from methods.weight_files import SHIPPED_WEIGHTS
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
 

@@ -1,0 +1,117 @@
+"""timm's networks: which names, options and image sizes they take, and how one is built."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from methods.errors import BackboneError, unknown
+
+NOT_OPTIONS = frozenset({"num_classes", "in_chans", "device", "dtype", "args", "kwargs"})
+"""Parameters of timm's network classes that are not for a Run to choose."""
+
+
+def check_name(name: str) -> None:
+    """Raises `BackboneError` with the nearest names if timm has no network `name`, or no weights of its tag."""
+    if not timm.is_model(name):
+        raise BackboneError(unknown("timm", "network", name, timm.list_models()))
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # a network, but the tag after the dot names none of its weights
+        known = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+        raise BackboneError(unknown("timm", "network", name, known)) from error
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raises `BackboneError` for an option that is not the network's own.
+
+    An option must be a parameter of one of the network classes in timm's module: it shapes the network. What timm does
+    with weights (`pretrained`, `checkpoint_path`, `pretrained_cfg` …) is none of them: an option never loads a file.
+    """
+    if not options:
+        return
+    module = sys.modules[timm.model_entrypoint(name.partition(".")[0]).__module__]
+    classes = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, nn.Module)]
+    networks = [one for one in classes if hasattr(one, "forward_features")]
+    known = {key for one in networks for key in inspect.signature(one).parameters} - NOT_OPTIONS
+    for key in options:
+        if key not in known:
+            raise BackboneError(unknown(name, "option", key, known))
+
+
+def is_fixed_size(name: str) -> bool:
+    """Whether the network is built for one image size (position tables, windows) rather than for any."""
+    return bool(timm.get_pretrained_cfg_value(name, "fixed_input_size"))
+
+
+def create_network(name: str, image_size: int, options: Mapping[str, Any], from_timm: bool = False) -> nn.Module:
+    """A timm network without a classifier for square images of `image_size` pixels, its weights random or timm's."""
+    check_name(name)
+    check_options(name, options)
+    options = dict(options)
+    if is_fixed_size(name):
+        options.setdefault("img_size", image_size)
+    try:
+        return timm.create_model(name, pretrained=from_timm, num_classes=0, **options)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        if not from_timm:
+            raise
+        raise BackboneError(f"timm has no weights of {name} at hand ({error}); name a weight file instead") from error
+
+
+def check_size(name: str, image_size: int, options: Mapping[str, Any]) -> None:
+    """Raises `BackboneError` if the network can't be built for such images, or would ignore some of their pixels.
+
+    For planning: the network is built without memory for its weights, once per process.
+    """
+    try:
+        net = _without_weights(name, image_size, json.dumps(dict(options), sort_keys=True))
+    except (RuntimeError, NotImplementedError):  # it can't be built without memory; it is checked when it is used
+        return
+    check_patches(name, net, image_size)
+
+
+@cache
+def _without_weights(name: str, image_size: int, options: str) -> nn.Module:
+    with torch.device("meta"):
+        return create_network(name, image_size, json.loads(options))
+
+
+def check_patches(name: str, net: nn.Module, image_size: int) -> None:
+    """Raises `BackboneError` if the network would ignore the last rows and columns of such images.
+
+    So do networks that cut an image into patches that don't overlap, at a size that is no multiple of the patch. One
+    whose first convolutions overlap or pad takes any size.
+    """
+    for patch in _patches(net):
+        if rest := image_size % patch:
+            lower = image_size - rest
+            sizes = f"{lower} or {lower + patch}" if lower else str(patch)
+            raise BackboneError(
+                f"{name} cuts images into patches of {patch} px: it would ignore the last {rest} rows and columns of "
+                f"{image_size} px; set image_size to {sizes}"
+            )
+
+
+def _patches(net: nn.Module) -> list[int]:
+    """Sides in pixels of the patches that the network cuts images into."""
+    if any(getattr(module, "dynamic_img_pad", False) for module in net.modules()):
+        return []
+    return [
+        module.stride[0]
+        for module in net.modules()
+        if type(module) is nn.Conv2d  # timm's own kinds pad by themselves
+        and module.in_channels == 3
+        and module.kernel_size == module.stride
+        and module.padding == (0, 0)
+    ]
