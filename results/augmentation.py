@@ -1,4 +1,4 @@
-"""The settings of augmentation in recipes and records. Zero switches an operation off."""
+"""How images become the network's input: the settings of augmentation and scaling in recipes and records."""
 
 from __future__ import annotations
 
@@ -12,6 +12,30 @@ BINS = 31
 
 MAX_OPERATIONS = 4
 """Largest number of operations of RandAugment. Random numbers for all of them are drawn for any settings."""
+
+
+def _positive(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    if min(values) <= 0:
+        raise ValueError("must be positive numbers")
+    return values
+
+
+Colour = tuple[float, float, float]
+"""Red, green, blue."""
+
+
+class InputScaling(BaseModel, frozen=True, extra="forbid"):
+    """What the network's input is normalised with: `(pixels - mean) / std`, RGB in 0 .. 1. It belongs to the weights.
+
+    The default is that of ImageNet's training images, as used by torchvision and timm.
+    """
+
+    mean: Colour = (0.485, 0.456, 0.406)
+    std: Annotated[Colour, AfterValidator(_positive)] = (0.229, 0.224, 0.225)
+
+    def __str__(self) -> str:
+        """For people: `mean 0.5 0.5 0.5, std 0.5 0.5 0.5`."""
+        return f"mean {' '.join(map(str, self.mean))}, std {' '.join(map(str, self.std))}"
 
 
 class Policy(BaseModel, frozen=True, extra="forbid"):

@@ -19,7 +19,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from results.augmentation import Augment
+from results.augmentation import Augment, InputScaling
 
 RULES = 2
 """Version of the protocol's meaning, part of every hash. Raised when the same settings give another result with every
@@ -108,6 +108,8 @@ class Recipe(Settings):
     """Pixels the images are resized to before the crop: both sides (`squash`) or the short one (`short_side`)."""
     resize: Literal["squash", "short_side"] = "squash"
     augment: Augment = Augment()
+    scaling: InputScaling | None = None
+    """In place of the scaling that the weights ask for."""
     batch_size: PositiveInt
     epochs: PositiveInt
     """Of the whole training; the phases share it unless `phases` gives each its own number."""
@@ -184,6 +186,8 @@ class Run(RunSettings):
     weights_sha256: str | None = None
     allow_unfilled: bool = False
     """Whether layers may start from random weights where the file does not hold them."""
+    scaling: InputScaling = InputScaling()
+    """Of the network's input: the recipe's, or else what the weights were trained with."""
     protocol: Literal["common", "paper"]
     precision: Precision = "fp32"
     recipe: Recipe

@@ -19,6 +19,7 @@ from benchmarks.attention.localise import AttentionEvaluator, AttentionScores
 from benchmarks.attention.measures import crop_boxes, enlarged
 from benchmarks.training.build_method import autocast
 from datasets.loading import augment
+from results.augmentation import InputScaling
 from results.store import GALLERY, ResultStore, write_whole
 
 MAPS = 4
@@ -92,14 +93,15 @@ def _rows(
 ) -> Iterator[Row]:
     """One row per image; `places` are indices into the test images."""
     classes, size = evaluator.dataset.classes, evaluator.run.recipe.image_size
+    scaling = evaluator.run.scaling
     shown = iter(places.tolist())
     for batch in evaluator.feed(evaluator.splits["test"][places]).batches(epoch=0):
-        images = augment.test_batch(batch, size)
+        images = augment.test_batch(batch, size, scaling)
         with autocast(evaluator.device, evaluator.run.precision):
             maps, explained = evaluator.method.attention(images), evaluator.method.explain(images)
         assert maps is not None
-        explanations = {name: photos(one) for name, one in explained.items()}
-        for number, (photo, own) in enumerate(zip(photos(images), maps.float().cpu(), strict=True)):
+        explanations = {name: photos(one, scaling) for name, one in explained.items()}
+        for number, (photo, own) in enumerate(zip(photos(images, scaling), maps.float().cpu(), strict=True)):
             place = next(shown)
             answer = predictions.iloc[place]
             answer_text = f"{classes[answer['prediction']]} ({100 * answer['confidence']:.0f} %)"
@@ -177,8 +179,9 @@ def _shown_classes(answers: NDArray[np.int64], count: int) -> list[int]:
 def _photos_of(evaluator: AttentionEvaluator, places: NDArray[np.int64]) -> dict[int, Pixels]:
     """The network's inputs for some test images, by index."""
     found: list[Pixels] = []
+    size, scaling = evaluator.run.recipe.image_size, evaluator.run.scaling
     for batch in evaluator.feed(evaluator.splits["test"][places]).batches(epoch=0):
-        found += photos(augment.test_batch(batch, evaluator.run.recipe.image_size))
+        found += photos(augment.test_batch(batch, size, scaling), scaling)
     return dict(zip(places.tolist(), found, strict=True))
 
 
@@ -189,8 +192,7 @@ def _patch(photo: Pixels, centre: Sequence[float]) -> Pixels:
     return photo[top : top + side, left : left + side]
 
 
-def photos(images: Tensor) -> list[Pixels]:
-    """Reverts the normalisation of images `(B, 3, H, W)`: uint8 `(H, W, 3)` each."""
-    mean, std = (torch.tensor(of, device=images.device)[:, None, None] for of in (augment.MEAN, augment.STD))
-    pixels = (255 * (images.float() * std + mean)).round().clamp(0, 255).to(torch.uint8)
+def photos(images: Tensor, scaling: InputScaling) -> list[Pixels]:
+    """A network's input `(B, 3, H, W)` as pictures: uint8 `(H, W, 3)` each."""
+    pixels = augment.original(images, scaling)
     return list(pixels.permute(0, 2, 3, 1).cpu().numpy())

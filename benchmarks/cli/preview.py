@@ -11,6 +11,7 @@ from benchmarks.planning import batch_sweep, method_files
 from benchmarks.planning.expand import epochs_of, images_to_process
 from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
+from results.augmentation import InputScaling
 from results.settings import AnyRun, Recipe, Run, flat
 from results.store import ResultStore
 
@@ -29,6 +30,9 @@ def _row(run: AnyRun, store: ResultStore, environment: Environment) -> dict[str,
             "protocol": run.protocol,
             "weights": run.pretrained,
             "px": run.recipe.image_size,
+        }
+        row |= {"scaling": str(run.scaling)} if run.scaling != InputScaling() else {}
+        row |= {
             "stored px": run.recipe.stored_size,
             "epochs": epochs_of(run.method, run.options, run.recipe),
             "trained": trained,

@@ -19,8 +19,9 @@ from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, mat
 from benchmarks.planning.phases import phase_plans
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from methods.errors import BackboneError
-from methods.networks import check_name
-from methods.weight_files import find_weights
+from methods.networks import check_name, check_options
+from methods.weight_files import WeightFile, find_weights
+from results.augmentation import InputScaling
 from results.settings import AnyRun, ProfileRun, Recipe, Run
 
 
@@ -135,7 +136,11 @@ def _training(
     }
     asked = (changed.get("recipe", {}) for changed in (entry.set, changes.set))
     recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.name, *asked)
-    fixed = {"recipe": recipe.model_dump(), "pretrained": file.path.name if file else "none"}
+    fixed = {
+        "recipe": recipe.model_dump(),
+        "pretrained": file.path.name if file else "none",
+        "scaling": (recipe.scaling or _scaling(backbone.name, file)).model_dump(),
+    }
     run = parse(Run, deep_merge(resolved, overrides, fixed), name)
     # A Run that --only leaves out need not fit the settings requested for the others.
     if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
@@ -143,6 +148,14 @@ def _training(
         _check_method(run)
         _check_recipe(run, overrides.get("recipe", {}))
     return run
+
+
+def _scaling(backbone: str, file: WeightFile | None) -> InputScaling:
+    """What images are normalised with for these weights; for random ones as ImageNet's."""
+    if file is None:
+        return InputScaling()
+    mean, std = file.scaling(backbone)
+    return InputScaling(mean=mean, std=std)
 
 
 def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,6 +167,7 @@ def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_method(run: AnyRun) -> None:
+    check_options(run.backbone, run.backbone_options)
     for option in run.options:
         require_known(f"option of {run.method}", option, method_checks.constructor_options(run.method))
     if fault := method_checks.missing_attention(run.label, run.method, run.options, run.backbone):

@@ -53,8 +53,8 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
 
 
 def of_recipe(key: str) -> bool:
-    """Whether only a recipe has this setting, so that `recipe.` may be omitted."""
-    return key not in Run.model_fields and key in Recipe.model_fields
+    """Whether a change of this key means the recipe's setting, so that `recipe.` may be omitted."""
+    return key not in OF_TRAINING and key in Recipe.model_fields
 
 
 def in_recipe(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[..., Te
     "equalize": (lambda images, _: functional.equalize(images), lambda image, _: functional.equalize(image), FACTORS),
     "normalise": (
         lambda images, _: normalise(images),
-        lambda image, _: functional.normalize(image / 255, list(augment.MEAN), list(augment.STD)),
+        lambda image, _: functional.normalize(image / 255, list(augment.IMAGENET.mean), list(augment.IMAGENET.std)),
         FACTORS,
     ),
     "erase": (
@@ -157,7 +157,7 @@ def transform_of(settings: Augment) -> v2.Compose:
     steps.append(v2.ToDtype(torch.float32, scale=True))
     if settings.jitters:
         steps.append(v2.ColorJitter(settings.brightness, settings.contrast, settings.saturation, settings.hue))
-    steps.append(v2.Normalize(augment.MEAN, augment.STD))
+    steps.append(v2.Normalize(augment.IMAGENET.mean, augment.IMAGENET.std))
     if settings.erase:
         steps.append(v2.RandomErasing(settings.erase))
     return v2.Compose(steps)

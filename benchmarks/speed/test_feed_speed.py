@@ -22,7 +22,7 @@ from torchvision.transforms import v2
 
 from benchmarks.training.optim import take_steps
 from datasets import Dataset, open_dataset
-from datasets.loading.augment import MEAN, STD, test_batch, train_batch
+from datasets.loading.augment import IMAGENET, test_batch, train_batch
 from datasets.loading.feed import Feed
 from datasets.loading.sampling import batch_generator
 from datasets.loading.sources import Source, StoreSource, open_source, pinned, resident
@@ -75,7 +75,7 @@ def peers(photos: Dataset) -> dict[str, Callable[[], None]]:
 
 
 def peers_epoch(photos: Dataset, crop: list[Any]) -> Callable[[], None]:
-    to_tensor = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    to_tensor = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET.mean, IMAGENET.std)]
     transform = v2.Compose([*crop, v2.RandomHorizontalFlip(), *to_tensor])
     loader = DataLoader(
         ImageFolder(str(photos.image_folder / "train"), transform),  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ class Batches:
                 total = min(total, len(feed.rows) - number * feed.batch_size)
             draws = batch_generator(self.run.seed, epoch, number)
             place = self.processes.share(total).start, total
-            images = augment.train_batch(batch, settings, size, draws, *place)
+            images = augment.train_batch(batch, settings, size, draws, *place, self.run.scaling)
             classes = len(self.dataset.classes)
             images, labels = mix(images, batch.labels, classes, settings.mixing, epoch, draws)
             yield TrainingBatch(number, images.contiguous(memory_format=torch.channels_last), labels, total)
@@ -87,7 +87,7 @@ class Batches:
     def unaugmented(self, batch_size: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         """All training images and labels, unaugmented, for what a method fits before or after its epochs."""
         for batch in self.evaluation_feed("train", batch_size).batches(epoch=0):
-            images = augment.test_batch(batch, self.recipe.image_size)
+            images = augment.test_batch(batch, self.recipe.image_size, self.run.scaling)
             yield images.contiguous(memory_format=torch.channels_last), batch.labels
 
     def labels(self, split: str) -> Tensor:

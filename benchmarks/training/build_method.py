@@ -31,6 +31,7 @@ def build_method(
         weights_root,
         case.backbone_options,
         allow_unfilled=case.allow_unfilled if isinstance(case, Run) else False,
+        scaling=(case.scaling.mean, case.scaling.std) if isinstance(case, Run) else None,
     )
     try:
         method = methods.load(case.method)(backbones, classes, **case.options)

@@ -24,6 +24,7 @@ from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.optim import select_trainable, take_steps
 from datasets.loading.feed import Feed
 from methods.interface import Method
+from results.augmentation import InputScaling
 from results.settings import Run
 
 EVALUATION_BATCH = 64
@@ -57,6 +58,13 @@ class Engine:
         if self.run.recipe.sync_batchnorm:
             self.processes.synchronise_norms(self.method)
         self.compiled = CompiledMethod(self.method) if self.execution.compile else None
+
+    @property
+    def about_input(self) -> list[str]:
+        """What a user should know of the weights and the network's input before the training, in sentences."""
+        taken = [f"{row['file']}: its weights are those of {row['taken']}" for row in self.weights if "taken" in row]
+        scaling = self.run.scaling
+        return [*taken, *([f"images are normalised with {scaling}"] if scaling != InputScaling() else [])]
 
     def steps(
         self, phase: PhasePlan, batch: TrainingBatch, optimizer: torch.optim.Optimizer | None
@@ -92,7 +100,7 @@ class Engine:
     def logits(self, feed: Feed, listener: Listener) -> Tensor:
         """Logits `(N, K)` float32 of the feed's images, on the host."""
         forward = self.compiled.forward if self.compiled else None
-        return evaluate.logits_of(self.method, feed, self.run.recipe.image_size, self.run.precision, listener, forward)
+        return evaluate.logits_of(self.method, feed, self.run, listener, forward)
 
     def logits_of_split(self, batches: Batches, split: str, listener: Listener) -> Tensor:
         """Logits `(N, K)` float32 of a whole split, on the host; each process computes a share of them."""

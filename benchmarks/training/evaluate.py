@@ -17,6 +17,7 @@ from datasets.loading import augment
 from datasets.loading.feed import Feed
 from methods.interface import Method
 from results.record import SELECTIONS, Metrics, Selection
+from results.settings import Run
 
 CALIBRATION_BINS = 15
 
@@ -25,12 +26,11 @@ CALIBRATION_BINS = 15
 def logits_of(
     method: Method,
     feed: Feed,
-    image_size: int,
-    precision: str,
+    run: Run,
     listener: Listener,
     forward: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Logits `(N, K)` float32 on the host, in the order of the feed's rows (the feed must not shuffle).
+    """Logits `(N, K)` float32 of a Run on the host, in the order of the feed's rows (the feed must not shuffle).
 
     `forward`: replaces the method's own, for instance by a compiled one.
     """
@@ -38,8 +38,9 @@ def logits_of(
     forward = forward or method
     parts = []
     for batch in feed.batches(epoch=0):
-        images = augment.test_batch(batch, image_size).contiguous(memory_format=torch.channels_last)
-        with autocast(feed.device, precision):
+        images = augment.test_batch(batch, run.recipe.image_size, run.scaling)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with autocast(feed.device, run.precision):
             parts.append(forward(images).float())
         listener.evaluated(len(batch))
     return torch.cat(parts).cpu()

@@ -47,6 +47,8 @@ class Trainer:
         self.dataset = environment.open(run.dataset, run.dataset_options)
         self.batches = Batches(run, self.dataset, self.processes)
         self.engine = Engine(run, environment, len(self.dataset.classes), self.processes)
+        for text in self.engine.about_input:
+            self.listener.note(text)
         # Opened after the network is built: where images are kept depends on the memory that is left.
         self.batches.source = open_source(
             self.dataset,

@@ -77,7 +77,7 @@ def _top(
         torch.zeros(1, dtype=torch.int64, device=device),
         np.zeros(1, dtype=np.int64),
     )
-    image = augment.test_batch(batch, run.recipe.image_size)
+    image = augment.test_batch(batch, run.recipe.image_size, run.scaling)
     with autocast(device, run.precision):  # as it was evaluated
         logits = method(image)
     probabilities = logits.float().softmax(dim=1)[0]

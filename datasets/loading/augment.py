@@ -15,11 +15,10 @@ from torch import Tensor
 
 from datasets.loading import colour, pixels, policies
 from datasets.loading.feed import Batch
-from results.augmentation import Augment
+from results.augmentation import Augment, InputScaling
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's training images, RGB in 0 .. 1, as used by torchvision and timm."""
+IMAGENET = InputScaling()
+"""Where nothing says what the network's weights were trained with."""
 
 ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
@@ -42,6 +41,7 @@ def train_batch(
     generator: torch.Generator,
     start: int = 0,
     whole: int | None = None,
+    scaling: InputScaling = IMAGENET,
 ) -> Tensor:
     """Augmented, normalised images `(B, 3, image_size, image_size)` float32 on the batch's device.
 
@@ -62,30 +62,37 @@ def train_batch(
         images = images.round() if images.is_floating_point() else images
         images = policies.apply(images.to(torch.uint8), settings.policy, policy_draws)
     if images.device.type != "cpu" or not settings.jitters:
-        return _finish(images, settings, order, draws)
+        return _finish(images, settings, order, draws, scaling)
     parts = zip(images.split(CPU_CHUNK), draws.split(CPU_CHUNK), strict=True)
-    return torch.cat([_finish(part, settings, order, part_draws) for part, part_draws in parts])
+    return torch.cat([_finish(part, settings, order, part_draws, scaling) for part, part_draws in parts])
 
 
-def test_batch(batch: Batch, image_size: int) -> Tensor:
+def test_batch(batch: Batch, image_size: int, scaling: InputScaling = IMAGENET) -> Tensor:  # noqa: PT028 - no test
     """The centre of each stored image, normalised: `(B, 3, image_size, image_size)` float32 on the batch's device.
 
     Raises `ValueError` if a stored image is smaller.
     """
     _check_size(batch.sizes, image_size)
     corners = _centre_corners(batch.sizes, image_size)
-    return normalise(pixels.crop(batch.images, corners, torch.zeros(len(batch), dtype=torch.bool), image_size))
+    crops = pixels.crop(batch.images, corners, torch.zeros(len(batch), dtype=torch.bool), image_size)
+    return normalise(crops, scaling)
 
 
 test_batch.__test__ = False  # type: ignore[attr-defined]  # keeps pytest from running it as a test
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 or float32 `(B, 3, H, W)`, 0 .. 255, to float32 with ImageNet's mean 0 and standard deviation 1."""
-    scale = torch.tensor([1 / (255 * std) for std in STD])
-    shift = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
+def normalise(images: Tensor, scaling: InputScaling = IMAGENET) -> Tensor:
+    """uint8 or float32 `(B, 3, H, W)`, 0 .. 255, to the float32 input of a network."""
+    scale = torch.tensor([1 / (255 * std) for std in scaling.std])
+    shift = torch.tensor([-mean / std for mean, std in zip(scaling.mean, scaling.std, strict=True)])
     scale, shift = (value.view(3, 1, 1).to(images.device, non_blocking=True) for value in (scale, shift))
     return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
+
+
+def original(images: Tensor, scaling: InputScaling) -> Tensor:
+    """Reverts `normalise`: uint8 `(B, 3, H, W)`."""
+    mean, std = (torch.tensor(of, device=images.device)[:, None, None] for of in (scaling.mean, scaling.std))
+    return (255 * (images.float() * std + mean)).round().clamp(0, 255).to(torch.uint8)
 
 
 def _crop_and_flip(images: Tensor, sizes: Tensor, settings: Augment, image_size: int, draws: Tensor) -> Tensor:
@@ -151,9 +158,9 @@ def resized_crop_boxes(sizes: Tensor, scale: tuple[float, float], ratio: tuple[f
     return torch.cat([corner, box_height, box_width], 1).long()
 
 
-def _finish(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
+def _finish(images: Tensor, settings: Augment, order: list[int], draws: Tensor, scaling: InputScaling) -> Tensor:
     """Jitters colours, normalises and erases images of levels 0 .. 255, uint8 or float."""
-    images = normalise(_jitter(images, settings, order, draws[:, 4:8]))
+    images = normalise(_jitter(images, settings, order, draws[:, 4:8]), scaling)
     return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
 
 
@@ -174,7 +181,7 @@ def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) 
 
 
 def _erase(images: Tensor, probability: float, draws: Tensor) -> Tensor:
-    """Erases with zero, the mean colour. `draws` (B, 5): whether, area, ratio, top, left."""
+    """Erases with zero, the mean colour of the scaling. `draws` (B, 5): whether, area, ratio, top, left."""
     size = images.shape[-1]
     area = size * size * _between(draws[:, 1], *ERASED_AREA)
     ratio = _between(draws[:, 2], math.log(ERASED_RATIO[0]), math.log(ERASED_RATIO[1])).exp()

@@ -15,11 +15,11 @@ from benchmarks.attention import measures
 from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, compute_attention
 from benchmarks.attention.frame import TOLERANCE, Frame, framed, original_sizes
 from datasets.interface import Dataset, PartPoints
-from datasets.loading import augment
 from datasets.loading.feed import Feed
 from datasets.loading.sources import open_source
 from datasets.loading.store import ResizeRule
 from methods.interface import Method
+from results.augmentation import InputScaling
 
 SIZE = 64
 SIZES = ((180, 240), (240, 160), (200, 200), (150, 300))
@@ -65,6 +65,9 @@ class Squares(Dataset):
         return {"squares": 1}
 
 
+SCALING = InputScaling(mean=(0.4, 0.5, 0.6), std=(0.5, 0.5, 0.5))
+
+
 class SeesWhite(Method):
     """Attends to bright pixels: its true location is known."""
 
@@ -72,7 +75,7 @@ class SeesWhite(Method):
         return images.new_zeros(len(images), 1)
 
     def attention(self, images: Tensor) -> Tensor:
-        return (images[:, :1] * augment.STD[0] + augment.MEAN[0]).clamp_min(0)
+        return (images[:, :1] * SCALING.std[0] + SCALING.mean[0]).clamp_min(0)
 
 
 STORES: list[tuple[int, ResizeRule]] = [(SIZE, "squash"), (80, "squash"), (SIZE, "short_side"), (81, "short_side")]
@@ -84,7 +87,8 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[AttentionMaps
     stored_size, rule = request.param
     dataset, rows = Squares(), np.arange(24)
     source = open_source(dataset, stored_size, rule, torch.device("cpu"), cache=tmp_path)
-    attention = compute_attention(SeesWhite(), Feed(source, rows, dataset.labels, 7, shuffle=False), SIZE, "fp32")
+    feed = Feed(source, rows, dataset.labels, 7, shuffle=False)
+    attention = compute_attention(SeesWhite(), feed, SIZE, "fp32", SCALING)
     assert attention is not None
     return attention, framed(dataset, rows, original_sizes(dataset, rows.tolist()), attention.stored, SIZE)
 

@@ -20,6 +20,7 @@ from reports.evidence import Evidence
 from reports.render import markdown
 from reports.report import write_report
 from reports.tables.localisation import localisation, part_hits
+from results.augmentation import InputScaling
 from results.localisation import Estimate, Localisation, PartHits
 from results.record import Record
 from results.store import ResultStore
@@ -115,9 +116,10 @@ def test_a_run_without_weights_is_refused(store: ResultStore):
         measure_attention(store, run_id, Environment(), images=0)
 
 
-def test_photos_are_the_images_before_normalisation():
+@pytest.mark.parametrize("scaling", [InputScaling(), InputScaling(mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))])
+def test_photos_are_the_images_before_normalisation(scaling: InputScaling):
     pixels = torch.randint(0, 256, (2, 3, 5, 5), dtype=torch.uint8)
-    for photo, one in zip(photos(augment.normalise(pixels)), pixels, strict=True):
+    for photo, one in zip(photos(augment.normalise(pixels, scaling), scaling), pixels, strict=True):
         assert torch.equal(torch.from_numpy(photo).permute(2, 0, 1), one)
 
 

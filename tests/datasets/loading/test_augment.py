@@ -11,8 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from datasets.loading import augment, colour, pixels
+from datasets.loading import colour, pixels
 from datasets.loading.augment import normalise, test_batch
+from results.augmentation import InputScaling
 from tests.helpers.small_photos import batch_of, photos
 
 
@@ -134,10 +135,11 @@ def test_erasing_is_torchvisions() -> None:
     assert torch.equal(erased[1], images[1])
 
 
-def test_normalisation_is_torchvisions_and_leaves_its_input_alone() -> None:
+@pytest.mark.parametrize("scaling", [InputScaling(), InputScaling(mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))])
+def test_normalisation_is_torchvisions_and_leaves_its_input_alone(scaling: InputScaling) -> None:
     images = photos()
-    expected = functional.normalize(images.float() / 255, list(augment.MEAN), list(augment.STD))
-    torch.testing.assert_close(normalise(images), expected, atol=1e-5, rtol=0)
+    expected = functional.normalize(images.float() / 255, list(scaling.mean), list(scaling.std))
+    torch.testing.assert_close(normalise(images, scaling), expected, atol=1e-5, rtol=0)
     given_floats = images.float()
     normalise(given_floats)
     assert torch.equal(given_floats, images.float())

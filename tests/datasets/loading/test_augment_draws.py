@@ -128,7 +128,7 @@ def test_all_crop_positions_and_flips_are_drawn() -> None:
     """A picture of its own coordinates shows what was drawn."""
     columns = torch.arange(10).expand(4000, 3, 8, 10).to(torch.uint8)
     result = train_batch(batch_of(columns), Augment(), 8, seeded())
-    left = (result[:, 0, 0, 0] * augment.STD[0] + augment.MEAN[0]).mul(255).round().long()
+    left = (result[:, 0, 0, 0] * augment.IMAGENET.std[0] + augment.IMAGENET.mean[0]).mul(255).round().long()
     counts = left.bincount()
     assert counts.nonzero().flatten().tolist() == [0, 1, 2, 7, 8, 9]  # three places, straight and mirrored
     assert counts[counts > 0].min() > 4000 / 6 * 0.85
