@@ -104,8 +104,9 @@ def read(file: Path) -> Any:
                 f"{file}: is a TorchScript archive, which holds code, and was not opened; if you trust it, save its "
                 "tensors alone: torch.save(torch.jit.load(FILE).state_dict(), NEW)"
             )
-        with torch.serialization.safe_globals([argparse.Namespace]):  # a plain record: the options of a training
-            return torch.load(file, "cpu", weights_only=True)
+        # A Namespace is a plain record: the options of a training. torch takes a path's suffix for what the file is.
+        with torch.serialization.safe_globals([argparse.Namespace]), file.open("rb") as opened:
+            return torch.load(opened, "cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BackboneError(_why_not_opened(file, str(error))) from error
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile) as error:

@@ -94,6 +94,60 @@ def test_the_file_must_be_named_where_several_fit(tmp_path: Path) -> None:
         find_weights("test_res", "auto", folder)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt", ".bin", ".pth.tar", ".ckpt"])
+def test_a_file_is_found_whatever_its_suffix(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"test_resnet{suffix}"
+    torch.save(state(), file)
+    for choice in ("auto", file.name, "test_resnet"):
+        found = find_weights("test_resnet", choice, tmp_path)
+        assert found is not None
+        assert found.path == file
+
+
+def test_a_file_named_with_timms_tag_is_found_unless_one_without_is_there(tmp_path: Path) -> None:
+    tagged, plain = tmp_path / "resnet18.tv_in1k.pth", tmp_path / "resnet18.pth"
+    tagged.touch()
+    assert find_weights("resnet18", "auto", tmp_path) == WeightFile.of(tagged)
+    assert find_weights("resnet18.tv_in1k", "auto", tmp_path) == WeightFile.of(tagged)
+    plain.touch()
+    assert find_weights("resnet18", "auto", tmp_path) == WeightFile.of(plain)
+
+
+HALF, IMAGENET = ((0.5,) * 3, (0.5,) * 3), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize(
+    ("file", "backbone", "expected"),
+    [
+        ("inception_v3.tf_in1k.pth", "inception_v3", HALF),
+        ("inception_v3.gluon_in1k_to_mixed_7a.pth", "inception_v3", IMAGENET),
+        ("any.pth", "inception_v3.gluon_in1k", IMAGENET),
+        ("inception_v3.mine.pth", "inception_v3", HALF),  # no tag of timm's: its default one
+        ("inception_v3.pth", "inception_v3", HALF),
+        ("resnet50.pth", "resnet50", IMAGENET),
+        ("inception_v3.tf_in1k.pth", "resnet50", IMAGENET),  # the name of another network says nothing
+    ],
+)
+def test_input_scaling_is_that_of_timms_tag(file: str, backbone: str, expected: object, tmp_path: Path) -> None:
+    (tmp_path / file).touch()
+    assert WeightFile.of(tmp_path / file).scaling(backbone) == expected
+
+
+def test_a_known_file_has_its_own_scaling(real_weights: Path) -> None:
+    """The shipped ResNet was trained by this project, the Inception-v3 has its scaling folded into the first layer."""
+    for backbone, choice in [("test_resnet", "test_resnet_birds"), ("inception_v3", "auto")]:
+        found = find_weights(backbone, choice, real_weights)
+        assert found is not None
+        assert found.scaling(backbone) == IMAGENET
+
+
+def test_a_second_network_that_wants_another_scaling_is_refused(tmp_path: Path) -> None:
+    save_file(state(), tmp_path / "test_resnet.r160_in1k.safetensors")
+    source = TimmBackbones("resnet18", 64, tmp_path / "other.pth", tmp_path, scaling=IMAGENET)
+    with pytest.raises(BackboneError, match=r"test_resnet takes images of mean.*0\.5.*0\.485"):
+        source.features([16], "test_resnet")
+
+
 def test_partial_real_weights_serve_up_to_where_they_go(real_weights: Path) -> None:
     source = TimmBackbones("resnet18", 64, "auto", real_weights)
     assert source.features([16]).channels == (256,)
