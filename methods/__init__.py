@@ -61,8 +61,9 @@ def build(
     """A method on any timm backbone, for use in your own code: images `(B, 3, H, W)` -> logits `(B, num_classes)`.
 
     `pretrained` fills the backbone: None leaves it random, a path names a weight file (its state dict), and `"timm"`
-    has timm download its own weights. Normalise images with the ImageNet mean and standard deviation, or as timm's
-    weights ask. `image_size` in pixels matters to backbones of one fixed size. `options` override the variant's.
+    has timm download its own weights. Normalise images as the weights ask: `WeightFile.of(path).scaling(backbone)` of
+    `methods.weight_files`, or the mean and std of timm's `pretrained_cfg`. `image_size` in pixels matters to backbones
+    of one fixed size. `options` override the variant's.
 
     Raises `ValueError` for an unknown method or variant and for numbers below 1, `BackboneError` for a backbone or file
     that can't serve, and what the method raises for an option it refuses.

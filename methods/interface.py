@@ -3,8 +3,8 @@
 A method sees tensors. It never opens a file, picks a split, reads a clock or computes a metric: the runner does, so
 all methods are measured alike, and a method's folder can be copied into another project unchanged.
 
-Images are float tensors `(B, 3, H, W)`, normalised with the ImageNet mean and standard deviation. Labels are int64
-`(B,)` in `0 .. K-1`, logits `(B, K)`.
+Images are float tensors `(B, 3, H, W)`, normalised as the backbone's weights ask; 0 is the mean colour. Labels are
+int64 `(B,)` in `0 .. K-1`, logits `(B, K)`.
 """
 
 from __future__ import annotations
