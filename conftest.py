@@ -50,6 +50,12 @@ def real_weights() -> Path:
     return _folder("FGBENCH_WEIGHTS")
 
 
+@pytest.fixture(scope="session")
+def metadata() -> Path:
+    """The folder of the published datasets' true tables."""
+    return _folder("FGBENCH_METADATA")
+
+
 @pytest.fixture
 def here() -> Environment:
     """A machine with neither data nor weights, computing on the CPU."""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from datasets.formats.decode import upright
 from datasets.interface import DatasetError
 from datasets.readers.folder import Folder
 from datasets.release import Archive, Expected
@@ -88,6 +89,6 @@ def _decode_cut_jpeg(file: Path) -> NDArray[np.uint8] | None:
     a setting of the whole process; None if nothing can be decoded."""
     try:
         with Image.open(io.BytesIO(file.read_bytes() + END_OF_JPEG), formats=["JPEG"]) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            return upright(np.array(image.convert("RGB")), image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

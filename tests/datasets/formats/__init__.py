@@ -1,1 +1,1 @@
-"""Tests of `datasets.loading`."""
+"""Tests of `datasets.formats`."""

@@ -86,7 +86,7 @@ def test_a_cut_train_image_is_what_pillow_makes_of_it_by_its_switch(
 
 def test_a_train_file_that_holds_no_image_is_named(webfg: Path) -> None:
     (webfg / "web-car" / "train" / AUDI / "10.jpg").write_text("<html>404</html>")
-    with pytest.raises(DatasetError, match=r"10.jpg is truncated or not an image"):
+    with pytest.raises(DatasetError, match=r"10.jpg is a web page and not an image"):
         car(webfg).image(0)
 
 
