@@ -1,12 +1,13 @@
 """Published datasets on disk: the true tables from `FGBENCH_METADATA`, and one small picture in place of every image.
 
-The archives there hold the tables that a release has as files. Where a release has MATLAB files or folders instead, they
-are written here from the lists in `derived/`.
+The archives there hold the tables that a release has as files. Where a release has MATLAB files or folders instead,
+they are written here from the lists in `derived/`.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 CARS_EDGES = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 
@@ -80,10 +81,6 @@ def _car(row: dict[str, str], **more: Any) -> dict[str, Any]:
 
 
 def _variables(mat: bytes) -> dict[str, Any]:
-    import io
-
-    from scipy.io import loadmat
-
     return {"class_names": loadmat(io.BytesIO(mat))["class_names"]}
 
 

@@ -1,4 +1,4 @@
-"""The readers give the official splits: read from the true tables of all eight datasets, each in its published layout."""
+"""The readers give the official splits, from the true tables of all eight datasets in their published layouts."""
 
 from __future__ import annotations
 
