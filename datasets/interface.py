@@ -136,7 +136,7 @@ class Dataset(ABC):
         departure = self.departure()
         if departure and split_name is None:
             raise DatasetError(
-                f"{self.name} has not the official split: {departure}; restore its lists, "
+                f"{self.name} is not on its official split: {departure}; restore its lists, "
                 "or name the split that you mean: --set split_name=NAME"
             )
         if split_name is not None and self.expected is not None and departure is None:

@@ -37,7 +37,7 @@ from datasets.loading.store_writer import (
     read_table,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Increase it when files, decoding or resizing change: old stores are then ignored and rebuilt."""
 CHECKED_IMAGES = 8
 """Images whose checksums are verified whenever a store is opened."""
