@@ -14,6 +14,7 @@ import pytest
 import datasets
 from datasets import Dataset, DatasetError
 from datasets.fetching.verify import Findings, verify
+from datasets.formats.decode import read_image
 from datasets.readers.cub_200_2011 import CUB
 from datasets.readers.folder import Folder
 from datasets.release import Expected
@@ -60,12 +61,14 @@ def test_every_missing_empty_damaged_and_extra_image_is_named(cub: Path, monkeyp
     (images / "003.Owl/z.PNG").write_bytes(b"")
     for other in ("._a.jpg", "notes.txt"):
         (images / "003.Owl" / other).write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"003.Owl/a.jpg is truncated or damaged") as damaged:
+        read_image(images / "003.Owl/a.jpg")
     assert faults(opened(cub)) == [
         ("missing", f"{images}/001.Auk/a.jpg is missing"),
         ("empty", f"{images}/001.Auk/b.jpg is empty"),
         ("missing", f"{images}/002.Coot/a.jpg is missing"),
         ("missing", f"{images}/002.Coot/b.jpg is missing"),
-        ("damaged", f"{images}/003.Owl/a.jpg is truncated or not an image; restore it or remove it from the dataset"),
+        ("damaged", str(damaged.value)),
         ("missing", f"{images}/003.Owl/b.jpg is missing"),
         ("extra", f"{images}/003.Owl/z.PNG is in no line of the table"),
     ]
