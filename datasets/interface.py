@@ -113,18 +113,29 @@ class Dataset(ABC):
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of `classes`, and of images in `train` and `test`: the names that `Expected` has."""
+        train = int(self.is_train.sum())
+        return {"classes": len(self.classes), "train": train, "test": len(self) - train}
+
+    def differing_counts(self) -> dict[str, tuple[int, int]]:
+        """Which of `counts` are not the official ones: what was found, and what is official."""
+        if self.expected is None:
+            return {}
+        official = vars(self.expected)
+        return {name: (found, official[name]) for name, found in self.counts.items() if found != official[name]}
+
+    def has_another_table(self) -> bool:
+        """Whether its table is not the official one, as far as the hash of that is known."""
+        return self.expected is not None and self.expected.split_sha256 not in (None, self.split_hash)
+
     def departure(self) -> str | None:
         """What differs from the official split, in words; None if nothing does, or none is known."""
-        if self.expected is None:
-            return None
-        train = int(self.is_train.sum())
-        counts = (
-            ("classes", len(self.classes), self.expected.classes),
-            ("training images", train, self.expected.train),
-            ("test images", len(self) - train, self.expected.test),
-        )
-        differing = [f"{found} {what} in place of {official}" for what, found, official in counts if found != official]
-        if not differing and self.expected.split_sha256 not in (None, self.split_hash):
+        words = {"train": "training images", "test": "test images"}
+        counts = self.differing_counts().items()
+        differing = [f"{found} {words.get(what, what)} in place of {official}" for what, (found, official) in counts]
+        if not differing and self.has_another_table():
             differing = ["the counts agree, but paths, labels or splits of images don't"]
         return ", ".join(differing) or None
 

@@ -114,7 +114,8 @@ def read(file: Path) -> Any:
 
 
 def _is_torchscript(file: Path) -> bool:
-    return any(Path(name).name == "constants.pkl" for name in zipfile.ZipFile(file).namelist())
+    with zipfile.ZipFile(file) as archive:
+        return any(Path(name).name == "constants.pkl" for name in archive.namelist())
 
 
 def _why_not_opened(file: Path, message: str) -> str:

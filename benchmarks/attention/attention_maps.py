@@ -11,7 +11,7 @@ from benchmarks.training.build_method import autocast
 from datasets.loading import augment
 from datasets.loading.feed import Feed
 from methods.interface import Method
-from results.augmentation import InputScaling
+from results.settings import Run
 
 PRIOR_CELLS = 64
 """Side of the centre prior's map, in cells."""
@@ -37,18 +37,17 @@ class AttentionMaps:
 
 
 @torch.inference_mode()
-def compute_attention(
-    method: Method, feed: Feed, image_size: int, precision: str, scaling: InputScaling
-) -> AttentionMaps | None:
-    """Attention on every image of the feed, in its order (it must not shuffle); None if the method has none.
+def compute_attention(method: Method, feed: Feed, run: Run) -> AttentionMaps | None:
+    """Attention of a Run on every image of the feed, in its order (it must not shuffle); None if the method has none.
 
     The tensors stay on the feed's device, and the host does not wait for it.
     """
     method.eval()
     found: list[tuple[Tensor, ...]] = []
     for batch in feed.batches(epoch=0):
-        images = augment.test_batch(batch, image_size, scaling).contiguous(memory_format=torch.channels_last)
-        with autocast(feed.device, precision):
+        images = augment.test_batch(batch, run.recipe.image_size, run.scaling)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with autocast(feed.device, run.precision):
             maps = method.attention(images)
         if maps is None:
             return None

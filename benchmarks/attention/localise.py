@@ -60,8 +60,7 @@ class AttentionEvaluator:
 
     def attention(self, rows: NDArray[np.int64]) -> AttentionMaps | None:
         """Attention on these rows; None if the method has none."""
-        run = self.run
-        return compute_attention(self.method, self.feed(rows), run.recipe.image_size, run.precision, run.scaling)
+        return compute_attention(self.method, self.feed(rows), self.run)
 
     def frame(self, rows: NDArray[np.int64], attention: AttentionMaps) -> Frame:
         """The annotations of these rows, on the device."""

@@ -54,9 +54,7 @@ def _row(name: str, options: Mapping[str, Any], environment: Environment) -> dic
         dataset = environment.open(name, options)
         return row | {
             "what": dataset.title,
-            "classes": len(dataset.classes),
-            "train": int(dataset.is_train.sum()),
-            "test": int((~dataset.is_train).sum()),
+            **dataset.counts,
             "boxes": dataset.has_boxes,
             "parts": len(dataset.part_names),
             "split_sha256": dataset.split_hash,

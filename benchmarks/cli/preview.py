@@ -30,9 +30,7 @@ def _row(run: AnyRun, store: ResultStore, environment: Environment) -> dict[str,
             "protocol": run.protocol,
             "weights": run.pretrained,
             "px": run.recipe.image_size,
-        }
-        row |= {"scaling": str(run.scaling)} if run.scaling != InputScaling() else {}
-        row |= {
+            **({"scaling": str(run.scaling)} if run.scaling != InputScaling() else {}),
             "stored px": run.recipe.stored_size,
             "epochs": epochs_of(run.method, run.options, run.recipe),
             "trained": trained,

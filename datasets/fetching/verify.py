@@ -51,15 +51,12 @@ def verify(dataset: Dataset, on_progress: OnProgress) -> Findings:
 
 def findings(dataset: Dataset, image_faults: Sequence[Fault] = ()) -> Findings:
     """Counts and split compared with the published ones, together with the faults of images."""
-    train = int(dataset.is_train.sum())
     reference = dataset.expected.split_sha256 if dataset.expected else None
     compared = "as published" if reference == dataset.split_hash else "differs"
     return Findings(
         name=dataset.name,
         images=len(dataset),
-        classes=len(dataset.classes),
-        train=train,
-        test=len(dataset) - train,
+        **dataset.counts,
         split_sha256=dataset.split_hash,
         reference="no reference known" if reference is None else compared,
         faults=(*_table_faults(dataset), *image_faults),
@@ -68,18 +65,13 @@ def findings(dataset: Dataset, image_faults: Sequence[Fault] = ()) -> Findings:
 
 def _table_faults(dataset: Dataset) -> list[Fault]:
     """Counts or split hash that differ from the published ones."""
-    expected = dataset.expected
-    if expected is None:
-        return []
-    train = int(dataset.is_train.sum())
-    found = {"classes": len(dataset.classes), "train": train, "test": len(dataset) - train}
     faults = [
-        Fault("count", f"{what}: {count}, {getattr(expected, what)} were expected")
-        for what, count in found.items()
-        if count != getattr(expected, what)
+        Fault("count", f"{what}: {found}, {official} were expected")
+        for what, (found, official) in dataset.differing_counts().items()
     ]
-    if expected.split_sha256 not in (None, dataset.split_hash):
-        faults.append(Fault("split", f"split: SHA-256 {dataset.split_hash}, {expected.split_sha256} was expected"))
+    if dataset.expected and dataset.has_another_table():
+        official = dataset.expected.split_sha256
+        faults.append(Fault("split", f"split: SHA-256 {dataset.split_hash}, {official} was expected"))
     return faults
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from datasets.formats.heads import CONVERT, ELSE, HEAD, fault_of
+from datasets.formats.heads import CONVERT, ELSE, HEAD, fault_of, openers
 from datasets.interface import DatasetError
 
 # Since 0.29 torchvision recommends the decoders of TorchCodec 0.16. They need torch 2.11, and we support 2.8.
@@ -158,11 +158,9 @@ def _reason(error: Exception, data: bytes, suffix: str) -> str:
 
 def _said_by_its_format(data: bytes) -> str:
     """What Pillow's `open` keeps to itself: why the format that the file begins like does not take it."""
-    Image.init()
-    for factory, accept in Image.OPEN.values():
-        if accept is not None and accept(data[:16].ljust(16, b"\0")) is True:
-            try:
-                factory(io.BytesIO(data), "").close()
-            except Exception as error:  # any of them is an answer
-                return (str(error).splitlines() or [type(error).__name__])[0]
+    for opener in openers(data):
+        try:
+            opener(io.BytesIO(data), "").close()
+        except Exception as error:  # any of them is an answer
+            return (str(error).splitlines() or [type(error).__name__])[0]
     return "its header can't be read"

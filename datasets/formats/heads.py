@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image, features
@@ -72,12 +73,16 @@ def _container_fault(head: bytes) -> str | None:
     return f"is a video or an image of an unknown kind; {CONVERT}"
 
 
-def _pillow_reads(head: bytes, suffix: str) -> bool:
-    """Whether a format of Pillow begins like this. Formats without such a mark are known by the suffix."""
+def openers(head: bytes) -> Iterator[Callable[..., Image.Image]]:
+    """Pillow's classes for the formats that begin like this."""
     Image.init()
     prefix = head[:16].ljust(16, b"\0")  # what Pillow itself looks at
-    for _, accept in Image.OPEN.values():
-        if accept is not None and accept(prefix) is True:
-            return True
+    return (opener for opener, accept in Image.OPEN.values() if accept is not None and accept(prefix) is True)
+
+
+def _pillow_reads(head: bytes, suffix: str) -> bool:
+    """Whether a format of Pillow begins like this. Formats without such a mark are known by the suffix."""
+    if any(openers(head)):
+        return True
     named = Image.registered_extensions().get(suffix.lower())
     return named in Image.OPEN and Image.OPEN[named][1] is None

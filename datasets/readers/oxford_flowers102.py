@@ -31,7 +31,7 @@ RELEASED = {
         ("train", 1_020, "943e9362f237400bbb34afc9b1c2ed6f4b8c9475fa357abb343cf372ac76238e"),
     )
 }
-"""The same."""
+"""By the option `train`."""
 CLASSES = """
 pink primrose, hard-leaved pocket orchid, canterbury bells, sweet pea, english marigold, tiger lily, moon orchid, bird
 of paradise, monkshood, globe thistle, snapdragon, colt's foot, king protea, spear thistle, yellow iris, globe-flower,

@@ -20,6 +20,7 @@ from datasets.loading.sources import open_source
 from datasets.loading.store import ResizeRule
 from methods.interface import Method
 from results.augmentation import InputScaling
+from tests.helpers.small_training import small_run
 
 SIZE = 64
 SIZES = ((180, 240), (240, 160), (200, 200), (150, 300))
@@ -88,7 +89,8 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[AttentionMaps
     dataset, rows = Squares(), np.arange(24)
     source = open_source(dataset, stored_size, rule, torch.device("cpu"), cache=tmp_path)
     feed = Feed(source, rows, dataset.labels, 7, shuffle=False)
-    attention = compute_attention(SeesWhite(), feed, SIZE, "fp32", SCALING)
+    run = small_run(image_size=SIZE, stored_size=SIZE, scaling=SCALING.model_dump())
+    attention = compute_attention(SeesWhite(), feed, run)
     assert attention is not None
     return attention, framed(dataset, rows, original_sizes(dataset, rows.tolist()), attention.stored, SIZE)
 

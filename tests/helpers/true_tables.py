@@ -132,9 +132,9 @@ def cells(texts: list[str], shape: tuple[int, int] | None = None) -> np.ndarray:
     return np.array(texts, dtype=object).reshape(shape or (len(texts), 1))
 
 
-def structs(rows: list[dict[str, Any]]) -> np.ndarray:
-    """A MATLAB 1 × N struct array whose numbers have the small types that the original files have."""
+def structs(rows: list[dict[str, Any]], kind: type[np.unsignedinteger[Any]] = np.uint16) -> np.ndarray:
+    """A MATLAB 1 × N struct array whose numbers have a small type, as in the original files."""
     array = np.zeros((1, len(rows)), dtype=[(name, object) for name in rows[0]])
     for place, row in enumerate(rows):
-        array[0, place] = tuple(np.uint16(value) if isinstance(value, int) else value for value in row.values())
+        array[0, place] = tuple(kind(value) if isinstance(value, int) else value for value in row.values())
     return array

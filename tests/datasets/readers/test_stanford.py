@@ -13,23 +13,11 @@ from scipy.io import savemat
 from datasets import DatasetError, available, open_dataset
 from datasets.formats.matlab import MatFile
 from tests.helpers.small_folders import draw, fails
+from tests.helpers.true_tables import cells, structs
 
 NAMES = ("AM General Hummer SUV 2000", "Ram C/V Cargo Van Minivan 2012 ", "Acura RL Sedan 2012")
 TRAIN = [("00001.jpg", 3), ("00002.jpg", 1), ("00003.jpg", 2)]
 TEST = [("00001.jpg", 2), ("00002.jpg", 3)]
-
-
-def cells(texts: list[str], shape: tuple[int, int]) -> np.ndarray:
-    """A MATLAB cell array."""
-    return np.array(texts, dtype=object).reshape(shape)
-
-
-def structs(rows: list[dict[str, Any]]) -> np.ndarray:
-    """A MATLAB 1 × N struct array whose numbers have the small types that the original files have."""
-    array = np.zeros((1, len(rows)), dtype=[(name, object) for name in rows[0]])
-    for place, row in enumerate(rows):
-        array[0, place] = tuple(np.uint8(value) if isinstance(value, int) else value for value in row.values())
-    return array
 
 
 def annotation(edges: int, label: int | None, **more: Any) -> dict[str, Any]:
@@ -52,7 +40,7 @@ def cars(tmp_path: Path) -> Path:
         ("cars_test_annos_withlabels.mat", TEST, True),
     ):
         annotated = [annotation(10 * i + 1, k if labelled else None, fname=name) for i, (name, k) in enumerate(rows)]
-        savemat(folder / file, {"annotations": structs(annotated)}, do_compression=True)
+        savemat(folder / file, {"annotations": structs(annotated, np.uint8)}, do_compression=True)
     return folder
 
 
@@ -72,7 +60,7 @@ def together(tmp_path: Path) -> Path:
     annotated = [annotation(3, label, test=test, relative_im_path=f"car_ims/{name}") for name, label, test in rows]
     savemat(
         folder / "cars_annos.mat",
-        {"annotations": structs(annotated), "class_names": cells(list(NAMES), (1, 3))},
+        {"annotations": structs(annotated, np.uint8), "class_names": cells(list(NAMES), (1, 3))},
         do_compression=True,
     )
     return folder
@@ -181,8 +169,8 @@ def dogs(tmp_path: Path) -> Path:
 def dog_list(rows: list[tuple[str, int]]) -> dict[str, np.ndarray]:
     paths = [path for path, _ in rows]
     return {
-        "file_list": cells(paths, (len(rows), 1)),
-        "annotation_list": cells([path.removesuffix(".jpg") for path in paths], (len(rows), 1)),
+        "file_list": cells(paths),
+        "annotation_list": cells([path.removesuffix(".jpg") for path in paths]),
         "labels": np.array([[label] for _, label in rows], dtype=np.uint8),
     }
 
