@@ -1,6 +1,7 @@
 """Unpacks archives into a hidden folder beside their destination and moves the content once it is complete.
 
-Nothing is written outside that folder: absolute paths, `..` and links that lead out are refused.
+Nothing is written outside that folder. Absolute paths and `..` are refused, and so is everything but plain files and
+folders: Python's own check of links can be deceived (CVE-2025-4517), and we know of no dataset's archive that has any.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from datasets.fetching.download import FetchError
 from datasets.interface import OnProgress
 
 TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+
+MOST_EXPANSION = 100
+"""How many times its own size an archive may become. Photographs hardly shrink in an archive, and tables of text to a
+tenth; a file of zeros, of which archives that fill the disk are made, to a thousandth."""
+ALWAYS_ALLOWED = 100 * 2**20
+"""Bytes that may be unpacked from however small an archive."""
 
 
 def unpack(file: Path, destination: Path, on_progress: OnProgress) -> None:
@@ -83,9 +90,15 @@ def _damaged(file: Path, error: Exception) -> FetchError:
 def _extract_tar(file: Path, folder: Path, on_progress: OnProgress) -> None:
     size = file.stat().st_size
     with file.open("rb") as raw, tarfile.open(fileobj=raw) as archive:
+        unpacked = 0
 
         def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+            nonlocal unpacked
             _refuse_outside(file, member.name)
+            if not (member.isreg() or member.isdir()):
+                raise _unsafe(file, member.name, "is a link" if member.islnk() or member.issym() else "is a device")
+            unpacked += member.size
+            _refuse_too_large(file, folder, member.size, unpacked)
             on_progress(raw.tell(), size)
             return tarfile.data_filter(member, path)
 
@@ -99,6 +112,8 @@ def _extract_zip(file: Path, folder: Path, on_progress: OnProgress) -> None:
             _refuse_outside(file, member.filename)
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise _unsafe(file, member.filename, "is a link")
+        whole = sum(member.file_size for member in members)
+        _refuse_too_large(file, folder, whole, whole)
         total, done = sum(member.compress_size for member in members), 0
         for member in members:
             archive.extract(member, folder)
@@ -110,6 +125,20 @@ def _refuse_outside(file: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")):
         raise _unsafe(file, name, "leads out of the folder")
+
+
+def _refuse_too_large(file: Path, folder: Path, size: int, whole: int) -> None:
+    """Before `size` more bytes are written, with which the archive has become `whole` bytes."""
+    if whole > ALWAYS_ALLOWED + MOST_EXPANSION * file.stat().st_size:
+        raise FetchError(
+            f"{file} would become more than {MOST_EXPANSION} times its size; "
+            "nothing was unpacked, don't trust this archive"
+        )
+    if size > (free := shutil.disk_usage(folder).free):
+        raise FetchError(
+            f"{file} needs {size / 1e9:.1f} GB more to be unpacked, and {folder.parent} has {free / 1e9:.1f} GB free; "
+            "free some space, and the same command resumes"
+        )
 
 
 def _unsafe(file: Path, member: str, why: str) -> FetchError:

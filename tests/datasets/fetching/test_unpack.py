@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,11 +85,14 @@ def test_a_zip_archive_is_unpacked(tmp_path: Path) -> None:
         link("images", "../.."),
         link("images", "/etc/passwd", tarfile.LNKTYPE),
         link("images", "../../outside.txt", tarfile.LNKTYPE),
+        link("images", "good.txt"),
+        link("images", "good.txt", tarfile.LNKTYPE),
         link("device", "", tarfile.CHRTYPE),
+        link("pipe", "", tarfile.FIFOTYPE),
     ],
     ids=lambda member: f"{member[0].name}->{member[0].linkname}",
 )
-def test_a_tar_archive_that_leads_out_is_refused_entirely(
+def test_a_tar_archive_that_leads_out_or_has_links_is_refused_entirely(
     tmp_path: Path, member: tuple[tarfile.TarInfo, bytes]
 ) -> None:
     file = tar(tmp_path / "evil.tgz", plain("good.txt"), member)
@@ -97,6 +101,58 @@ def test_a_tar_archive_that_leads_out_is_refused_entirely(
         unpack(file, tmp_path / "to", silent)
     assert "\n" not in str(caught.value)
     assert sorted(content(tmp_path)) == ["evil.tgz"]
+
+
+def test_links_too_long_for_the_resolver_lead_nowhere(tmp_path: Path) -> None:
+    """CVE-2025-4517: where a path is longer than the system resolves, `realpath` stops following its links."""
+    folder, step = "d" * 247, "abcdefghijklmnop"
+    members, path = [], ""
+    for letter in step:
+        deeper = tarfile.TarInfo(f"{path}{folder}")
+        deeper.type = tarfile.DIRTYPE
+        members += [(deeper, b""), link(f"{path}{letter}", folder)]
+        path += f"{folder}/"
+    short = "/".join(step)
+    members += [
+        link(f"{short}/{'l' * 254}", "../" * len(step)),
+        link("escape", f"{short}/{'l' * 254}/../../outside"),
+        plain("escape/victim.txt", b"overwritten"),
+    ]
+    victim = tmp_path / "outside" / "victim.txt"
+    victim.parent.mkdir()
+    victim.write_bytes(b"untouched")
+    file = tar(tmp_path / "evil.tar", *members, mode="w")
+    with pytest.raises(FetchError, match=r"is a link; nothing was unpacked, don't trust this archive"):
+        unpack(file, tmp_path / "to" / "data", silent)
+    assert content(tmp_path) == {"evil.tar": file.read_bytes(), "outside/victim.txt": b"untouched"}
+
+
+@pytest.mark.parametrize("name", ["zeros.tgz", "zeros.zip"])
+def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path, name: str) -> None:
+    file, zeros = tmp_path / name, bytes(150 * 2**20)
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("zeros.jpg", zeros)
+    else:
+        tar(file, plain("zeros.jpg", zeros))
+    with pytest.raises(FetchError, match="would become more than 100 times its size"):
+        unpack(file, tmp_path / "to", silent)
+    assert content(tmp_path / "to") == {}
+
+
+@pytest.mark.parametrize("name", ["birds.tar", "birds.zip"])
+def test_an_archive_is_refused_before_it_fills_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file = tmp_path / name
+    if name.endswith(".zip"):
+        zipped(file, {"a.jpg": bytes(3_000)})
+    else:
+        tar(file, plain("a.jpg", bytes(3_000)), mode="w")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(total=10_000, used=8_000, free=2_000))
+    with pytest.raises(FetchError, match=r"has 0\.0 GB free; free some space, and the same command resumes"):
+        unpack(file, tmp_path / "to", silent)
+    assert content(tmp_path / "to") == {}
 
 
 @pytest.mark.parametrize(
