@@ -103,7 +103,7 @@ def _receive(url: str, part: Partial, size: int | None, on_progress: OnProgress)
     if response is None:
         return
     with response:
-        total = _total(response)
+        total = _total(url, response)
         if size is not None and total not in (None, size):
             raise MirrorError(f"{url}: the file there has {total} bytes, {size} were expected")
         total = size if total is None else total
@@ -118,6 +118,8 @@ def _receive(url: str, part: Partial, size: int | None, on_progress: OnProgress)
             while (total is None or have < total) and (chunk := _read(response)):
                 if have == 0:
                     _refuse_page(url, response, chunk, part)
+                if total is None:
+                    _refuse_endless(url, have, part)
                 file.write(chunk)
                 have += len(chunk)
                 on_progress(have, total)
@@ -144,6 +146,8 @@ def _connect(url: str, part: Partial) -> HTTPResponse | None:
         if error.code in TRANSIENT:
             raise _Dropped(status) from error
         raise MirrorError(f"{url}: {status}") from error
+    except ValueError as error:  # raised for a redirect to something that is no address
+        raise MirrorError(f"{url}: redirected to a wrong address ({error})") from error
     except (OSError, HTTPException) as error:
         raise _Dropped(f"no connection ({getattr(error, 'reason', error) or type(error).__name__})") from error
     return response
@@ -156,12 +160,15 @@ def _read(response: HTTPResponse) -> bytes:
         raise _Dropped(f"the connection was lost ({error or type(error).__name__})") from error
 
 
-def _total(response: HTTPResponse) -> int | None:
+def _total(url: str, response: HTTPResponse) -> int | None:
     """Size of the whole file in bytes, if the server gives it."""
     if response.status == 206:
-        return int(found[1]) if (found := re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))) else None
-    length = response.headers.get("Content-Length")
-    return int(length) if length else None
+        stated = response.headers.get("Content-Range", "").rpartition("/")[2].replace("*", "")
+    else:
+        stated = response.headers.get("Content-Length", "")
+    if stated and not re.fullmatch(r"[0-9]{1,18}", stated):
+        raise MirrorError(f"{url}: the server gives {stated[:20]!r} as the file's size")
+    return int(stated) if stated else None
 
 
 def _validator(response: HTTPResponse) -> str:
@@ -186,6 +193,13 @@ def _require_space(folder: Path, needed: int) -> None:
             f"{folder}: the archive and its content need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
             "make room or name another folder with --data-root"
         )
+
+
+def _refuse_endless(url: str, have: int, part: Partial) -> None:
+    """Without a stated size, the file may grow until the rest of the disk could just hold its content."""
+    if have > shutil.disk_usage(part.data.parent).free:
+        part.discard()
+        raise MirrorError(f"{url}: no size was stated, and after {have / 1e9:.1f} GB the disk has no room for more")
 
 
 def _refuse_page(url: str, response: HTTPResponse, beginning: bytes, part: Partial) -> None:

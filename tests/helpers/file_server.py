@@ -28,6 +28,8 @@ class Answer:
     kind: str = "application/octet-stream"
     location: str = ""
     says_length: bool = True
+    length: str = ""
+    """What is stated as the size of the whole file; empty for the true one."""
 
 
 @dataclass
@@ -87,11 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.location:
             self.send_header("Location", answer.location)
         if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{answer.length or total}")
         if status == 416:
             self.send_header("Content-Range", f"bytes */{total}")
         elif answer.says_length:
-            self.send_header("Content-Length", str(total - start))
+            self.send_header("Content-Length", str(total - start) if status == 206 else answer.length or str(total))
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,35 @@ def test_one_line_names_the_fault_of_every_mirror(server: FileServer, get: Get) 
     ) as caught:
         get(mini(server.url + "/gone", nobody))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("length", ["abc", "²", "-5", "1" * 5_000, "12 \x1b[31m"])
+def test_a_size_that_is_no_number_is_named_and_the_next_mirror_tried(
+    tmp_path: Path, server: FileServer, get: Get, length: str
+) -> None:
+    resumed = [CUT, Answer(GOOD, length=length)]
+    odd, good = server.serve("/odd", Answer(GOOD, length=length)), server.serve("/good", *resumed, Answer(GOOD))
+    notes = get(mini(odd, good, server.serve("/last", Answer(GOOD))))
+    assert whole(tmp_path / "data")
+    for url in (odd, good):
+        assert f"{url}: the server gives {length[:20]!r} as the file's size" in notes.lines
+
+
+def test_a_redirect_to_something_that_is_no_address_is_a_dead_mirror(
+    tmp_path: Path, server: FileServer, get: Get
+) -> None:
+    astray = server.serve("/moved", Answer(status=302, location="http://[bad"))
+    notes = get(mini(astray, server.serve("/good", Answer(GOOD))))
+    assert whole(tmp_path / "data")
+    assert any(line.startswith(f"{astray}: redirected to a wrong address") for line in notes.lines)
+
+
+def test_a_file_without_a_stated_size_does_not_fill_the_disk(
+    tmp_path: Path, server: FileServer, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    endless = Answer(bytes(2**20), says_length=False)
+    with pytest.raises(FetchError, match=r"no size was stated, and after 0\.0 GB the disk has no room for more"):
+        get(mini(server.serve("/endless", endless), archive=None))
+    assert list((tmp_path / "data" / ".downloads").glob("*.part*")) == []
