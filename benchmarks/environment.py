@@ -27,7 +27,8 @@ class Execution:
     """Whether a GPU must give bit-identical results; an operation that can't is an error. A CPU always does."""
     micro_batch: int | Literal["auto"] | None = None
     """Most images of one backward pass; a larger batch is split and its gradients are summed. `auto`: as many as fit.
-    Batch norm computes its statistics on each part, so splitting a batch changes them."""
+    Batch norm computes its statistics on each part, so splitting a batch changes them: it is in the record, and a
+    resumed training keeps it."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints within an epoch; one more is written at the end of each epoch."""
     tensorboard: bool = False

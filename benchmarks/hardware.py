@@ -31,16 +31,17 @@ THROTTLING = {
 """Bits of `nvmlDeviceGetCurrentClocksEventReasons` that mean that the GPU runs below the clocks it could have."""
 
 
-def device_name(device: torch.device) -> str:
-    """Name of the GPU; or of the processor, the vector instructions that torch uses and the number of threads.
+def device_name(device: torch.device, threads: int | None = None) -> str:
+    """Name of the GPU; or of the processor, the vector instructions that torch uses and the number of threads, by
+    default torch's present one.
 
-    All of them affect a rate; the instructions also affect how sums are rounded.
+    All of them affect a rate; instructions and threads also affect how sums are rounded.
     """
     import torch
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
+    threads = threads or torch.get_num_threads()
     return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), {threads} thread{'s' * (threads != 1)}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from reports.cell_format import SOURCES, one_line
 from results.record import Metrics, Record, Selection
-from results.settings import AnyRun, ProfileRun, Run, flat
+from results.settings import AnyRun, ProfileRun, Run, flat, method_label
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
 """The values that name a row of a table. `dataset` is the task on it (`webfg_496:bird`), `input` the image size."""
@@ -49,6 +49,11 @@ def evaluated_once(record: Record) -> bool:
     return last is not None and isinstance(record.run, Run) and record.run.recipe.evaluate_every >= last.epoch
 
 
+CONDITIONS = {"micro_batch": "micro-batch", "processes": "processes"}
+"""What decides a training's result and is no setting: its key in `Record.training`, and its name. So do, on a CPU,
+`threads`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """The seeds of one experiment: train Runs on one split that differ in nothing but the seed."""
@@ -56,7 +61,7 @@ class Group:
     records: tuple[Record, ...]
     """Finished and failed ones, ordered by seed."""
     settings: str = ""
-    """What distinguishes this group from others with the same names; empty if nothing does."""
+    """What distinguishes this group from others with the same names, and `unlike`; empty if there is nothing."""
 
     @property
     def run(self) -> Run:
@@ -86,6 +91,15 @@ class Group:
         """The finished Runs."""
         return tuple(record for record in self.records if record.status == "done")
 
+    @cached_property
+    def unlike(self) -> str:
+        """What the finished seeds differ in besides the seed, although it is no setting: it changes bits, and batch
+        norm's statistics. Empty if nothing does; what an older record does not say is unknown, not different."""
+        values = {name: _known(self.done, key) for key, name in CONDITIONS.items()}
+        values["threads"] = _known([one for one in self.done if one.hardware.get("device") == "cpu"], "threads")
+        told = [f"{name}: {', '.join(map(str, known))}" for name, known in values.items() if len(known) > 1]
+        return f"seeds differ in {'; '.join(told)}" if told else ""
+
     def metrics(self, selection: Selection) -> list[Metrics]:
         """One per finished seed that has them."""
         return [found for record in self.done if (found := selected(record, selection))]
@@ -102,10 +116,24 @@ def groups(records: Iterable[Record]) -> list[Group]:
         group = Group(tuple(sorted(members, key=lambda record: (record.run.replicate, record.id))))
         namesakes[repr(list(group.names.values()))].append(group)
     return [
-        Group(group.records, settings)
+        Group(group.records, "; ".join(filter(None, (settings, group.unlike))))
         for _, alike in sorted(namesakes.items())
         for group, settings in zip(alike, distinctions(map(_settings, alike)), strict=True)
     ]
+
+
+def unlike_seeds(several: Iterable[Group]) -> str:
+    """A sentence for each group whose seeds are `unlike`, for tables that don't show its settings; begins with a space
+    unless there is none."""
+    found = [group for group in several if group.unlike]
+    return "".join(
+        f" {method_label(group.run.method, group.run.variant)} on {group.run.task}: {group.unlike}." for group in found
+    )
+
+
+def _known(records: Iterable[Record], key: str) -> list[int]:
+    """The distinct values of a key of `Record.training`, in the order of the seeds."""
+    return [int(value) for value in dict.fromkeys(record.training.get(key) for record in records) if value is not None]
 
 
 def _experiment(record: Record) -> str:

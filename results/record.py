@@ -83,8 +83,10 @@ class Record(RecordModel):
     metrics: dict[Selection, Metrics] = {}
     training: dict[str, float] = {}
     """`images_per_s` end to end, `seconds` of training alone, `compile_seconds` before it where something was compiled;
-    `processes`, and `micro_batch`, the images that one backward pass took at the most; on a GPU, `peak_memory` in bytes
-    (a CPU's is measured by profile Runs, each alone in its process)."""
+    `processes`, and `micro_batch`, the images that one backward pass took at the most; `threads` of torch in each
+    process, which decide how a CPU's sums are rounded, and on a GPU only what a method fits on the host (k-means, an
+    SVM); unknown where it is absent. On a GPU, `peak_memory` in bytes (a CPU's is measured by profile Runs, each alone
+    in its process)."""
     notes: list[str] = []
     """What happened during the Run, in sentences: memory that ran out, what could not be compiled."""
     speed: dict[Mode, Speed] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -29,10 +29,13 @@ def save(folder: Path, run: Run, state: dict[str, Any]) -> None:
     write_whole(folder / CHECKPOINT, write)
 
 
-def load(folder: Path, run: Run) -> tuple[dict[str, Any] | None, list[str]]:
+def load(
+    folder: Path, run: Run, micro_batch: int | Literal["auto"] | None = None
+) -> tuple[dict[str, Any] | None, list[str]]:
     """The last saved state, or the previous one if that is damaged, or None; and notes on damaged files.
 
-    Raises `UserError` if the checkpoint is of other settings, and shows the differences.
+    Raises `UserError` if the checkpoint is of other settings, and shows the differences; or if its training was begun
+    with another `micro_batch` than this one, where it is a number.
     """
     _remove_partial_files(folder)
     notes: list[str] = []
@@ -47,6 +50,8 @@ def load(folder: Path, run: Run) -> tuple[dict[str, Any] | None, list[str]]:
             continue
         if different := differences(run.settings, state["settings"]):
             raise UserError(f"{path} is of other settings ({'; '.join(different)}); move it away to train anew")
+        if isinstance(micro_batch, int):
+            _require_micro_batch(path, state, micro_batch)
         return state, notes
     return None, notes
 
@@ -56,6 +61,17 @@ def discard(folder: Path) -> None:
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         (folder / name).unlink(missing_ok=True)
     _remove_partial_files(folder)
+
+
+def _require_micro_batch(path: Path, state: dict[str, Any], asked: int) -> None:
+    if not (begun := state.get("begun")):  # of an older version, which did not keep it
+        return
+    if asked not in (begun["micro_batch"], state["limit"]):
+        how = "without --batch-size" if begun["micro_batch"] is None else f"with --batch-size {begun['micro_batch']}"
+        raise UserError(
+            f"{path} was begun {how}, and {asked} would give other results; leave --batch-size out to continue it, or "
+            "move it away to train anew"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -34,6 +34,25 @@ def numerics(precision: str, deterministic: bool = False) -> Iterator[None]:
         torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
 
 
+@contextlib.contextmanager
+def threads_restored() -> Iterator[None]:
+    """Within, the number of torch's threads may be set; afterwards it is as before."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def set_threads(count: int) -> str | None:
+    """Sets the number of torch's threads, which decides how a CPU's sums are rounded; a line if it was another."""
+    before = torch.get_num_threads()
+    if count == before:
+        return None
+    torch.set_num_threads(count)
+    return f"continues with {count} thread{'s' * (count != 1)}, as it was begun; this process would use {before}"
+
+
 def seed_epoch(seed: int, epoch: int, rank: int = 0) -> None:
     """Gives each epoch and each process its own stream of the random numbers that methods draw."""
     # A key that ends in 0 equals the key without it, and the key (number,) belongs to a batch.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.training.device import random_state, set_random_state
+from benchmarks.training.device import random_state, set_random_state, set_threads
 from benchmarks.training.engine import Engine
 from benchmarks.training.evaluate import Choice
 from methods.interface import Method
@@ -39,6 +39,8 @@ class Diverged(Exception):  # noqa: N818 - reads as what it is
         return cls(message, details)
 
 
+NAMES = {"cpu": "CPU", "cuda": "GPU"}
+"""Of devices, for people."""
 NEVER = 2**62
 """Number of a batch that does not come."""
 
@@ -89,6 +91,9 @@ class TrainingState:
     """How many times the training was resumed from a checkpoint."""
     notes: list[str] = field(default_factory=list)
     """What a reader of the result should know about how it came about, one line each."""
+    begun: dict[str, Any] = field(default_factory=dict)
+    """What the training was begun with that decides its bits and is no setting, as `begun_with` has it; empty if an
+    older version began it."""
 
     @property
     def total_images(self) -> int:
@@ -119,6 +124,8 @@ class TrainingResult:
     micro_batch: int
     """Images of the largest backward pass."""
     processes: int
+    threads: int | None
+    """Of torch, in each process; None if an older version began the training."""
     compile_seconds: float | None
     """Duration of the warm-up before training, included in no other time; None if nothing was compiled."""
     finished_by_method: bool
@@ -128,6 +135,15 @@ class TrainingResult:
     def notes(self) -> list[str]:
         """What a reader of the result should know about how it came about, one line each."""
         return self.state.notes
+
+
+def begun_with(engine: Engine) -> dict[str, Any]:
+    """For `TrainingState.begun` of a training that begins now."""
+    return {
+        "device": engine.device.type,
+        "threads": torch.get_num_threads(),
+        "micro_batch": engine.execution.micro_batch,
+    }
 
 
 def capture(engine: Engine, state: TrainingState, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -147,12 +163,18 @@ def capture(engine: Engine, state: TrainingState, optimizer: torch.optim.Optimiz
     }
 
 
-def restore(saved: Mapping[str, Any], engine: Engine) -> TrainingState:
-    """Restores method and random generators from what `capture` returned; each phase restores its own optimiser.
+def restore(saved: Mapping[str, Any], engine: Engine) -> tuple[TrainingState, list[str]]:
+    """Restores method, random generators, number of threads and micro-batch from what `capture` returned; each phase
+    restores its own optimiser. Also returns a line for each of them that this process would have chosen otherwise.
 
     Raises `RuntimeError` if the method has other weights; some of them may have been changed by then.
     """
     engine.method.load_state_dict(saved["method"])
+    begun, kept = saved.get("begun", {}), []  # missing in older checkpoints
+    if begun and (line := set_threads(begun["threads"])):
+        kept.append(line)
+    if engine.micro_batch_limit is None and saved["limit"] is not None:
+        kept.append(f"continues with at most {saved['limit']} images at a time, as before")
     limits = [limit for limit in (engine.micro_batch_limit, saved["limit"]) if limit is not None]
     micro_batch = saved.get("micro_batch", 0)  # missing in older checkpoints
     engine.micro_batch_limit = min(limits, default=None)
@@ -161,13 +183,16 @@ def restore(saved: Mapping[str, Any], engine: Engine) -> TrainingState:
     if len(processes) != world:
         notes.append(f"begun by {len(processes)} processes and continued by {world}")
         processes = _redistributed(processes, world)
+    if begun and begun["device"] != engine.device.type:
+        notes.append(f"begun on a {NAMES[begun['device']]} and continued on a {NAMES[engine.device.type]}")
     own = processes[engine.processes.rank]
     set_random_state(own["random"], engine.device)
-    state = TrainingState(**{name: saved[name] for name in TrainingState.__dataclass_fields__ if name != "losses"})
+    names = [name for name in TrainingState.__dataclass_fields__ if name != "losses" and name in saved]
+    state = TrainingState(**{name: saved[name] for name in names})
     state.chosen = {name: Choice(**choice) for name, choice in saved["chosen"].items()}
     state.losses = Losses({name: value.to(engine.device) for name, value in own["losses"].items()})
     state.resumed, state.notes = state.resumed + 1, notes
-    return state
+    return state, kept
 
 
 def _redistributed(processes: list[dict[str, Any]], world: int) -> list[dict[str, Any]]:

@@ -15,13 +15,13 @@ from benchmarks.planning.phases import PhasePlan, phase_plans
 from benchmarks.training import checkpoint
 from benchmarks.training.batches import Batches
 from benchmarks.training.build_method import autocast
-from benchmarks.training.device import gpu_ran_out_of_memory, numerics, seed_epoch
+from benchmarks.training.device import gpu_ran_out_of_memory, numerics, seed_epoch, threads_restored
 from benchmarks.training.distributed import Processes
 from benchmarks.training.engine import Engine
 from benchmarks.training.evaluate import Choice, choose
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.optim import build_optimizer, lr_factor, select_trainable
-from benchmarks.training.state import NEVER, Diverged, TrainingResult, TrainingState, capture, restore
+from benchmarks.training.state import NEVER, Diverged, TrainingResult, TrainingState, begun_with, capture, restore
 from benchmarks.training.tensorboard import TensorBoardLog
 from datasets.loading.feed import Feed
 from datasets.loading.sampling import batch_generator
@@ -60,7 +60,7 @@ class Trainer:
         )
         self.phases = phase_plans(self.method, run.recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
-        self.state = TrainingState()
+        self.state = TrainingState(begun=begun_with(self.engine))
         self.tensorboard = TensorBoardLog(None)
         self.mark = time.monotonic()
         self.next_save = self.mark + environment.execution.checkpoint_seconds
@@ -72,7 +72,7 @@ class Trainer:
 
     def train(self) -> TrainingResult:
         """Trains and evaluates. Raises `Diverged`, `UserError`, or whatever method and device raise."""
-        with numerics(self.run.precision, self.environment.execution.deterministic):
+        with threads_restored(), numerics(self.run.precision, self.environment.execution.deterministic):
             while (finished_by_method := self._attempt()) is None:
                 self._note(self.engine.halve_micro_batch(max(phase.batch_size for phase in self.phases)))
         self.tensorboard.close()
@@ -88,6 +88,7 @@ class Trainer:
             {name: len(rows) for name, rows in self.batches.rows.items()},
             self.engine.largest_micro_batch,
             self.processes.world,
+            self.state.begun.get("threads"),
             self.engine.compile_seconds if self.engine.compiled else None,
             finished_by_method,
         )
@@ -243,13 +244,13 @@ class Trainer:
     def _resume(self) -> dict[str, Any] | None:
         """Restores the last checkpoint and returns its content, of which the optimiser is restored later; else None."""
         notes = self.state.notes
-        self.state = TrainingState(notes=notes)
-        saved, found = checkpoint.load(self.folder, self.run)
+        self.state = TrainingState(notes=notes, begun=begun_with(self.engine))
+        saved, found = checkpoint.load(self.folder, self.run, self.environment.execution.micro_batch)
         for note in found:
             self._note(note)
         if saved is not None:
             try:
-                self.state = restore(saved, self.engine)
+                self.state, kept = restore(saved, self.engine)
             except RuntimeError:
                 self._note("the checkpoint is of other code")
                 self.engine.build()  # some weights may have been loaded
@@ -258,6 +259,8 @@ class Trainer:
             self.state.notes += [note for note in notes if note not in self.state.notes]
             batches = f" and {self.state.batch} batches" if self.state.batch else ""
             self.listener.note(f"resumes after epoch {self.state.epoch}{batches} of {self.epochs}")
+            for line in kept:
+                self.listener.note(line)
         elif notes:
             self.listener.note("training starts again from the beginning")
         self.tensorboard.close()

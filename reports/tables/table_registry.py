@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from reports.contents import Table
 from reports.evidence import Evidence
-from reports.groups import Group
+from reports.groups import Group, unlike_seeds
 from reports.tables import profiles
 from reports.tables.ablation import ablation, steps
 from reports.tables.head_to_head import head_to_head
@@ -32,7 +33,9 @@ class Tables:
     def __getitem__(self, name: str) -> Table:
         """Raises `KeyError` for a name that is not in `BUILDERS`."""
         if name not in self._built:
-            self._built[name] = BUILDERS[name](self)
+            built = BUILDERS[name](self)
+            note = unlike_seeds(self.evidence.groups) if name in WITHOUT_SETTINGS else ""
+            self._built[name] = replace(built, note=built.note + note)
         return self._built[name]
 
 
@@ -53,6 +56,10 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "provenance": lambda tables: provenance(tables.evidence),
     "runs": lambda tables: runs(tables.evidence),
 }
+
+
+WITHOUT_SETTINGS = ("steps", "wins", "paired")
+"""Tables over seeds whose rows don't show an experiment's settings: their notes say in what its seeds differ."""
 
 
 def build_tables(evidence: Evidence) -> dict[str, Table]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import methods
-from benchmarks.environment import Environment
+from benchmarks.environment import Environment, Execution
 from benchmarks.execution import execute, worker
 from benchmarks.planning import expand
 from benchmarks.planning.expand import Changes
@@ -28,6 +28,7 @@ from results.errors import ResultsError
 from results.record import Record
 from results.settings import AnyRun, Run
 from results.store import CHECKPOINT, WEIGHTS, ResultStore, write_whole
+from tests.helpers.small_training import Interrupts
 
 SMALL = {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32}
 RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 3, "validation": 0.25}
@@ -158,6 +159,23 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     rows = store.predictions(run.id)
     pd.testing.assert_frame_equal(rows, uninterrupted.predictions(run.id))
+
+
+def test_the_record_of_a_resumed_run_names_the_threads_that_it_was_begun_with(
+    here: Environment, store: ResultStore
+) -> None:
+    run, before = one_run(here), torch.get_num_threads()
+    interrupting = Environment(execution=Execution(checkpoint_seconds=0))
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(run, interrupting, store.folder(run.id), Interrupts(3)).train()
+        torch.set_num_threads(1)
+        record = worker.carry_out(run, store, here, Silent())
+    finally:
+        torch.set_num_threads(before)
+    assert (record.training["threads"], record.hardware["threads"]) == (2, 2)
+    assert record.hardware["name"].endswith(", 2 threads")
 
 
 def test_a_damaged_checkpoint_is_not_trusted(here: Environment, store: ResultStore) -> None:

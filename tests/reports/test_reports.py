@@ -46,6 +46,37 @@ def test_the_three_selections_are_never_mixed():
     assert shown(table, "best on test, %") == ["82.5 ± 0.7"]
 
 
+@pytest.mark.parametrize(
+    ("training", "told"),
+    [
+        ({"micro_batch": 16}, "seeds differ in micro-batch: 32, 16"),
+        ({"processes": 2}, "seeds differ in processes: 1, 2"),
+        ({"threads": 2}, "seeds differ in threads: 1, 2"),
+        ({"threads": 2, "micro_batch": 8}, "seeds differ in micro-batch: 32, 8; threads: 1, 2"),
+    ],
+)
+def test_seeds_that_differ_in_what_changes_bits_are_not_pooled_without_naming_it(
+    training: dict[str, float], told: str
+) -> None:
+    known = {"micro_batch": 32, "processes": 1, "threads": 1}
+    records = [trained("plain", 0, training=known, hardware={"device": "cpu"})]
+    records += [trained("plain", 1, training=known | training, hardware={"device": "cpu"})]
+    tables = Tables(Evidence(records))
+    assert shown(tables["head_to_head"], "settings") == [told]
+    assert tables["paired"].note.endswith(f" plain on cub100: {told}.")
+
+
+def test_seeds_of_which_an_older_record_does_not_say_the_threads_are_not_called_different() -> None:
+    old = trained("plain", 0, training={"micro_batch": 32}, hardware={"device": "cpu", "threads": 2})
+    new = trained("plain", 1, training={"micro_batch": 32, "threads": 1}, hardware={"device": "cpu"})
+    assert only_row(head_to_head(Evidence([old, new])))["settings"] == ""
+
+
+def test_threads_decide_no_bits_of_a_training_on_a_gpu() -> None:
+    records = [trained("plain", seed, training={"threads": 8 * (1 + seed)}) for seed in range(2)]
+    assert only_row(head_to_head(Evidence(records)))["settings"] == ""
+
+
 def test_where_one_epoch_was_evaluated_nothing_was_selected():
     once = trained("plain", recipe={"evaluate_every": 10})
     table = head_to_head(Evidence([once]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 import torch
 
 from benchmarks.environment import Environment, Execution
+from benchmarks.errors import UserError
 from benchmarks.training.listener import Silent
+from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
 from results.settings import Run
-from results.store import write_whole
+from results.store import CHECKPOINT, write_whole
 from tests.helpers.small_training import Interrupts, equal, outcome, small_run, train
 
 KILLS = 20
@@ -73,3 +76,71 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bits(tmp_path: Path) -> N
             process.join()
             assert process.exitcode in (0, -9)
         assert equal(torch.load(folder / "end.pt"), whole)
+
+
+def interrupted(run: Run, folder: Path, **execution: Any) -> None:
+    """Trains six of eight batches."""
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(run, Environment(execution=Execution(checkpoint_seconds=0, **execution)), folder, Interrupts(7)).train()
+
+
+def resumed(run: Run, folder: Path, **execution: Any) -> tuple[TrainingResult, list[str]]:
+    """The resumed training, and what it said."""
+    listener = Interrupts()
+    return Trainer(run, Environment(execution=Execution(**execution)), folder, listener).train(), listener.notes
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_a_run_begun_with_one_thread_and_resumed_by_a_process_with_two_keeps_one(
+    set_threads: Callable[[int], None], tmp_path: Path
+) -> None:
+    run = small_run(image_size=64, stored_size=64)
+    set_threads(2)
+    with_two = outcome(train(run, tmp_path / "two"))
+    set_threads(1)
+    whole = train(run, tmp_path / "one")
+    assert not equal(outcome(whole), with_two)  # else this test would show nothing
+    interrupted(run, tmp_path / "cut")
+    set_threads(2)
+    trained, said = resumed(run, tmp_path / "cut")
+    assert "continues with 1 thread, as it was begun; this process would use 2" in said
+    assert equal(outcome(trained), outcome(whole))
+    assert (trained.threads, trained.notes, torch.get_num_threads()) == (1, [], 2)
+
+
+def test_a_run_begun_with_a_micro_batch_keeps_it_when_the_resuming_command_asks_for_none(tmp_path: Path) -> None:
+    run = small_run()
+    whole = train(run, tmp_path / "pieces", micro_batch=2)
+    assert not equal(outcome(whole), outcome(train(run, tmp_path / "whole")))
+    interrupted(run, tmp_path / "cut", micro_batch=2)
+    trained, said = resumed(run, tmp_path / "cut")
+    assert "continues with at most 2 images at a time, as before" in said
+    assert equal(outcome(trained), outcome(whole))
+    assert trained.micro_batch == whole.micro_batch
+
+
+@pytest.mark.parametrize(("begun", "how"), [(2, "with --batch-size 2"), (None, "without --batch-size")])
+def test_a_resume_that_asks_for_another_micro_batch_is_refused(begun: int | None, how: str, tmp_path: Path) -> None:
+    run = small_run()
+    interrupted(run, tmp_path / "cut", micro_batch=begun)
+    with pytest.raises(UserError, match=f"begun {how}, and 3 would give other results; leave --batch-size out"):
+        resumed(run, tmp_path / "cut", micro_batch=3)
+    assert resumed(run, tmp_path / "cut", micro_batch=begun)[0].state.resumed == 1  # nothing was lost
+
+
+def test_a_checkpoint_of_an_older_version_is_continued_and_nothing_is_said_of_how_it_was_begun(tmp_path: Path) -> None:
+    run = small_run()
+    interrupted(run, tmp_path / "cut")
+    saved = torch.load(tmp_path / "cut" / CHECKPOINT)
+    del saved["begun"]
+    torch.save(saved, tmp_path / "cut" / CHECKPOINT)
+    trained, said = resumed(run, tmp_path / "cut", micro_batch=3)
+    assert said == ["resumes after epoch 1 and 2 batches of 2"]
+    assert trained.threads is None
