@@ -181,6 +181,10 @@ class Run(RunSettings):
     split_sha256: str
     split_name: SplitName | None = None
     """The user's name of a split that isn't the official one. None: the official split, or a dataset without one."""
+    images_sha256: str | None = None
+    """Of the images' files (`Dataset.images_sha256`). None: drawn images, or a Run from before this was checked."""
+    classes_sha256: str | None = None
+    """Of the class names in the order of their labels (`results.identity`). None: as for the images."""
     pretrained: str
     """File name of the backbone's weights, or `none`."""
     weights_sha256: str | None = None

@@ -18,9 +18,10 @@ import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
+from results import identity
 from results.errors import OtherSettingsError, ResultsError
 from results.record import SCHEMA, Record
-from results.settings import flat
+from results.settings import AnyRun, flat
 
 REFERENCE = "reference"
 """The folder of committed Runs, below the root."""
@@ -127,6 +128,10 @@ class ResultStore:
             raise ResultsError(f"{path}: is damaged; move the folder {run_id} away and run again") from error
         except ValidationError as error:
             raise _unreadable(path, text, error) from error
+
+    def answer(self, run: AnyRun) -> Record | None:
+        """The finished record that answers a Run (`identity.answer`), `reference/` left out. Raises as `read`."""
+        return identity.answer(run, lambda one: self.read(one.id))
 
     def own(self) -> list[Record]:
         """The records below the root without those in `reference/`, ordered by id.

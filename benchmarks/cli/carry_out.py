@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import typer
@@ -14,8 +14,9 @@ from benchmarks.environment import Environment, Execution, choose_device
 from benchmarks.errors import UserError
 from benchmarks.execution import execute, torchrun
 from benchmarks.execution.time_budget import TimeBudget
-from benchmarks.planning import expand, method_files, reference_runs, suite, suite_builders
+from benchmarks.planning import earlier_records, expand, method_files, reference_runs, suite, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
+from results.record import Record
 from results.settings import AnyRun
 from results.store import ResultStore
 
@@ -95,7 +96,9 @@ def _reproduce_all(request: Request) -> FinishedPlan | None:
     environment = environment_of(request)
     rows = reference_runs.experiments(environment, changes_of(request))
     if request.missing:
-        rows = reference_runs.missing(rows, ResultStore(request.results).records())
+        known = ResultStore(request.results).records()
+        _tell_of_earlier((run for row in rows for run in row.runs), known)
+        rows = reference_runs.missing(rows, known)
     device = "cuda" if request.cluster == "slurm" else environment.device
     if request.dry_run:
         title = "The project's reference results" + " that are missing" * request.missing
@@ -129,10 +132,18 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPla
     terminal.lines(expand.left_out(chosen, changes))
     runs = expand.expand(chosen, environment_of(request), changes)
     if request.missing:
-        runs = reference_runs.unanswered(runs, ResultStore(request.results).records())
+        known = ResultStore(request.results).records()
+        _tell_of_earlier(runs, known)
+        runs = reference_runs.unanswered(runs, known)
     if request.hours is not None:
         runs = reference_runs.in_order(runs)
     return _carry_out_runs(runs, request, title)
+
+
+def _tell_of_earlier(runs: Iterable[AnyRun], known: Iterable[Record]) -> None:
+    """Prints what the known records have to do with these Runs, beyond answering them."""
+    done = reference_runs.answered(known)
+    terminal.lines(earlier_records.unchecked(reference_runs.answer(run, done) for run in runs))
 
 
 def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> FinishedPlan | None:
@@ -142,6 +153,8 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     if request.missing and not runs:
         terminal.line("nothing is missing that can be run here")
         return None
+    if not request.missing:
+        terminal.lines(earlier_records.unchecked(map(store.answer, runs)))
     if request.dry_run:
         terminal.show(preview.rows(runs, store, environment), f"{len(runs)} Runs")
         return None
@@ -158,7 +171,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     except KeyboardInterrupt:
         terminal.line("\ninterrupted: the same command resumes from the last checkpoint", style="red")
         raise typer.Exit(130) from None
-    ids = frozenset(run.id for run in runs)
+    ids = frozenset(record.id if (record := store.answer(run)) else run.id for run in runs)
     return FinishedPlan(title, request.results, ids, len(summary.failed), len(summary.unfinished))
 
 

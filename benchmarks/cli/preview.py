@@ -22,7 +22,7 @@ def rows(plan: Sequence[AnyRun], store: ResultStore, environment: Environment) -
 
 
 def _row(run: AnyRun, store: ResultStore, environment: Environment) -> dict[str, Any]:
-    record = store.read(run.id)
+    record = store.answer(run) or store.read(run.id)
     row: dict[str, Any] = {"job": run.job, "run": run.label}
     if isinstance(run, Run):
         trained, evaluated = images_to_process(run, environment)

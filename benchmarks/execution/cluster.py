@@ -29,6 +29,7 @@ from benchmarks.execution import cluster_jobs, heartbeat
 from benchmarks.execution.cluster_jobs import FOLDER, Cluster, Submitted
 from benchmarks.execution.execute import execute
 from benchmarks.planning import batch_sweep
+from results import identity
 from results.settings import AnyRun, ProfileRun, Settings
 from results.store import ResultStore
 
@@ -104,9 +105,14 @@ def submit(
     store.folder(FOLDER)
     if cluster == "slurm":
         plan = [cluster_jobs.without_machine(case) for case in plan]
-    done = {name for record in store.own() if record.status == "done" for name in cluster_jobs.ids_of(record)}
+    finished = (record for record in store.own() if record.status == "done")
+    known = {name: record for record in finished for name in cluster_jobs.ids_of(record)}
     in_a_job = {run for job, _ in cluster_jobs.live_jobs(root) for run in job.runs}
-    to_do = [case for case in plan if case.id not in done | in_a_job]
+    to_do = [
+        case
+        for case in plan
+        if case.id not in in_a_job and identity.answer(case, lambda one: known.get(one.id)) is None
+    ]
     if not to_do:
         return []
     submit_jobs = _submit_to_slurm if cluster == "slurm" else _submit_to_this_machine

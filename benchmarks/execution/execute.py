@@ -100,6 +100,7 @@ class PlanExecutor:
         self.own_process, self.carry_out = own_process, carry_out
         self.budget, self.durations = budget, durations
         self.records_before = {case.id: store.read(case.id) for case in plan}
+        self.done_before = {case.id for case in plan if store.answer(case) is not None}
         self.work = {case.id: 0.0 if self._was_done(case) else work_of(case, environment) for case in plan}
         self.summary = Summary()
         self.locked: set[str] = set()
@@ -131,8 +132,7 @@ class PlanExecutor:
         return [case for case in self.plan if case.id not in ended]
 
     def _was_done(self, case: AnyRun) -> bool:
-        record = self.records_before[case.id]
-        return record is not None and record.status == "done"
+        return case.id in self.done_before
 
     def _try(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
         """Carries out a Run, or notes that another process has; False if its turn has not come yet."""

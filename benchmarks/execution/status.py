@@ -11,6 +11,7 @@ from benchmarks.execution import cluster_jobs, heartbeat
 from benchmarks.execution.display import format_time_left
 from benchmarks.execution.heartbeat import Heartbeat
 from results.errors import ResultsError
+from results.identity import PREDATES, predates_check
 from results.record import Record
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultStore
 
@@ -107,7 +108,7 @@ def _from_record(record: Record) -> Row:
         "epoch": last and last.epoch,
         "top1": last and last.top1,
         "images_per_s": record.training.get("images_per_s"),
-        "why": record.error,
+        "why": record.error or (PREDATES if record.status == "done" and predates_check(record.run) else None),
     }
 
 

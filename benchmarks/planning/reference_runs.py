@@ -19,6 +19,7 @@ from benchmarks.planning import batch_sweep, expand, method_files, suite, suite_
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.overrides import fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
+from results import identity
 from results.record import Record
 from results.settings import AnyRun, ProfileRun, Run, method_label
 from results.store import ResultStore
@@ -110,8 +111,13 @@ def unanswered(runs: Iterable[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
 
 
 def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
-    left = (run for run in runs if key(run) not in done)
+    left = (run for run in runs if answer(run, done) is None)
     return [run for run in left if batch_sweep.end(run, lambda smaller: done.get(key(smaller))) is None]
+
+
+def answer(run: AnyRun, done: Mapping[str, Record]) -> Record | None:
+    """Which of `answered` records answers a Run (`results.identity.answer`)."""
+    return identity.answer(run, lambda one: done.get(key(one)))
 
 
 def answered(records: Iterable[Record]) -> dict[str, Record]:
@@ -149,8 +155,9 @@ def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
 
 def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
     """Copies every finished Run of the reference results to the committed ones, and records what is still missing."""
-    wanted = {key(run) for row in rows for run in row.runs}
-    paths = [store.publish(record.id) for record in store.own() if answered([record]).keys() & wanted]
+    done = answered(store.own())
+    found = (answer(run, done) for row in rows for run in row.runs)
+    paths = [store.publish(run_id) for run_id in sorted({record.id for record in found if record is not None})]
     return [*paths, store.plan(planned(missing(rows, store.records())))]
 
 

@@ -74,6 +74,16 @@ def test_what_is_done_or_in_a_live_job_is_not_submitted(
     assert handed == [[first, second], [second, third]]
 
 
+def test_what_was_done_before_images_were_checked_is_not_submitted(
+    runs: list[AnyRun], here: Environment, tmp_path: Path, handed: list[list[str]]
+) -> None:
+    store = ResultStore(tmp_path)
+    store.write(blank(runs[0], torch.device("cpu")))
+    today = [run.model_copy(update={"images_sha256": "a" * 64}) for run in runs]
+    cluster.submit(today, store, here, "cpu", "slurm", Options())
+    assert handed == [[today[1].id, today[2].id]]
+
+
 def test_a_measurement_is_done_wherever_slurm_made_it(
     here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from benchmarks.planning.suite import Suite
 from results import settings
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
-from tests.helpers.small_training import IMAGES, RECIPE, RESNET
+from tests.helpers.small_training import IMAGES, RECIPE, RESNET, small_run
 
 CPU = torch.device("cpu")
 
@@ -82,6 +82,22 @@ def test_a_run_of_other_rules_is_missing_though_its_settings_are_the_same(monkey
     assert [row.seeds for row in reference_runs.missing(rows[:1], records)] == []
     monkeypatch.setattr(settings, "RULES", settings.RULES + 1)
     assert [row.seeds for row in reference_runs.missing(rows[:1], records)] == [[0, 1]]
+
+
+def test_a_run_is_not_missing_if_its_record_predates_the_check_of_its_data(tmp_path: Path) -> None:
+    old = small_run()
+    today = old.model_copy(update={"images_sha256": "a" * 64, "classes_sha256": "b" * 64})
+    store = ResultStore(tmp_path)
+    finish(old, store)
+    assert reference_runs.unanswered([today], store.records()) == []
+    row = Experiment("mine", {}, (today,), gpu=False)
+    assert reference_runs.missing([row], store.records()) == []
+    published, _ = reference_runs.publish([row], store)
+    assert published.name == old.id
+    others = today.model_copy(update={"images_sha256": "c" * 64})
+    finish(today, store)
+    (store.root / old.id / "record.json").unlink()
+    assert reference_runs.unanswered([today, others], store.own()) == [others]
 
 
 def test_what_needs_a_gpu_is_planned_on_a_cpu_but_not_done_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,56 @@
+"""What ties a Run to the content of its images and to its class names, and which stored record answers a planned Run.
+
+Runs that were planned before these were checked have None for both. Their records answer a Run of today whose other
+settings are equal, and are marked: what was not checked then can't be checked now, but for the class names that a
+record holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+
+from results.record import Record
+from results.settings import AnyRun, Run
+
+CHECKED = ("images_sha256", "classes_sha256")
+"""The settings that a Run on files has, and one from before the check has not."""
+DRAWN = frozenset({"synthetic"})
+"""Datasets without files: their settings say all about their images, and their classes follow from these."""
+PREDATES = "predates the check of images and class names"
+
+Find = Callable[[AnyRun], Record | None]
+"""The record of exactly this Run; None if there is none."""
+
+
+def hash_of_classes(names: Sequence[str]) -> str:
+    """SHA-256 of the class names in the order of their labels."""
+    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
+
+
+def predates_check(run: AnyRun) -> bool:
+    """Whether the Run is a training on files that was planned before their content was part of it."""
+    return isinstance(run, Run) and run.dataset not in DRAWN and run.images_sha256 is None
+
+
+def answer(run: AnyRun, find: Find) -> Record | None:
+    """The finished record of a Run: its own, or else that of the same Run from before the check.
+
+    A record that names other classes than the Run's is no answer.
+    """
+    if (own := _finished(find(run))) is not None or not isinstance(run, Run):
+        return own
+    before = run.model_copy(update=dict.fromkeys(CHECKED))
+    older = _finished(find(before)) if before != run else None
+    return older if older is not None and _names_the_classes(older, run) else None
+
+
+def _finished(record: Record | None) -> Record | None:
+    return record if record is not None and record.status == "done" else None
+
+
+def _names_the_classes(record: Record, run: Run) -> bool:
+    """Whether the class names in the record, if it has any, are the Run's."""
+    names = record.split.get("class_names")
+    return names is None or run.classes_sha256 in (None, hash_of_classes(names))
