@@ -170,7 +170,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     sizes = np.full((count, 2), size, dtype=np.int64)
     offsets = np.arange(count + 1, dtype=np.int64) * 3 * size * size
     pixels = torch.from_file(str(file), shared=True, size=int(offsets[-1]), dtype=torch.uint8)
-    return Store(pixels, offsets, sizes, np.zeros(count, dtype=np.uint32), file.parent)
+    checksums, unchecked = np.zeros(count, dtype=np.uint32), np.zeros(count, dtype=bool)
+    return Store(pixels, offsets, sizes, checksums, unchecked, [""] * count, file.parent)
 
 
 SOURCES: dict[str, Callable[[Store, torch.device], Source]] = {

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from datasets.loading.store import FORMAT, default_cache
-from datasets.loading.store_writer import LOCK, UNFINISHED, read_record, sibling
+from datasets.loading.store_writer import UNFINISHED, discard, read_record
 
 State = Literal["whole", "unfinished", "outdated"]
 STORE_FOLDER = re.compile(rf".+-\d+-(squash|short_side)-[0-9a-f]{{16}}({UNFINISHED})?")
@@ -31,11 +28,6 @@ class CachedStore:
     bytes: int
     last_used: datetime
     """UTC; the last time it was opened or written."""
-
-    @property
-    def complete_folder(self) -> Path:
-        """The folder of the complete store, also if this one is unfinished."""
-        return self.folder.with_name(self.folder.name.removesuffix(UNFINISHED))
 
 
 def stores(cache: Path | None = None) -> list[CachedStore]:
@@ -57,12 +49,8 @@ def superfluous(found: Iterable[CachedStore], unused: timedelta) -> list[CachedS
 
 
 def remove(chosen: Iterable[CachedStore]) -> list[CachedStore]:
-    """Removes stores and returns those removed; a store that is being built is kept.
-
-    A process with a store open can go on reading it: the system frees the pixels when it ends. Raises `OSError` if
-    a folder can't be removed.
-    """
-    return [store for store in chosen if _removed(store)]
+    """Removes stores and returns those removed; a store that is being built is kept. Raises as `discard`."""
+    return [store for store in chosen if discard(store.folder)]
 
 
 def _described(folder: Path) -> CachedStore:
@@ -81,18 +69,3 @@ def _state(folder: Path) -> State:
     if not current:
         return "outdated"
     return "unfinished" if folder.name.endswith(UNFINISHED) else "whole"
-
-
-def _removed(store: CachedStore) -> bool:
-    unfinished = sibling(store.complete_folder, UNFINISHED)
-    try:
-        with FileLock(sibling(store.complete_folder, LOCK), timeout=0):
-            if not store.folder.exists():  # its build has ended, or another process removed it
-                return False
-            if store.folder != unfinished:  # removes the name at once, so that nobody opens half a store
-                shutil.rmtree(unfinished, ignore_errors=True)
-                store.folder.rename(unfinished)
-            shutil.rmtree(unfinished)
-            return True
-    except Timeout:
-        return False

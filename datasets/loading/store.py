@@ -3,6 +3,9 @@
 A store is a folder that is either complete or absent (`store_writer` writes it). Its name contains a hash of everything
 that determines its content, so a changed image or resize rule leads to another folder.
 
+Each image is compared with its checksum when a process first reads it, so no damaged image is trained on or evaluated.
+A damaged store is removed: it can be made anew at any time.
+
 Stores are always decoded on the CPU. nvJPEG is faster (measured in `benchmarks/speed/test_storage_speed.py`), but its
 pixels differ from libjpeg's by a few levels: one recipe would see different images with and without a GPU. Decoding
 takes seconds to minutes once per dataset, so the gain is not worth that.
@@ -15,6 +18,7 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,15 +36,14 @@ from datasets.loading.store_writer import (
     RECORD,
     build,
     checksum,
+    discard,
     finished_record,
     read_record,
     read_table,
 )
 
-FORMAT = 3
-"""Increase it when files, decoding or resizing change: old stores are then ignored and rebuilt."""
-CHECKED_IMAGES = 8
-"""Images whose checksums are verified whenever a store is opened."""
+FORMAT = 4
+"""Increase it when files, key, decoding or resizing change: old stores are then ignored and rebuilt."""
 
 ResizeRule = Literal["squash", "short_side"]
 
@@ -57,6 +60,10 @@ class Store:
     """(N, 2) height, width"""
     checksums: NDArray[np.uint32]
     """(N,) CRC-32 of each image's pixels"""
+    unchecked: NDArray[np.bool_]
+    """(N,) Images that this process has not compared with their checksums yet."""
+    paths: Sequence[str]
+    """(N,) Of the images, as in the dataset."""
     folder: Path
     """The folder on disk."""
 
@@ -69,15 +76,18 @@ class Store:
         return bool((self.sizes == self.sizes[:1]).all())
 
     def image(self, row: int) -> Tensor:
-        """Image `row` `(3, h, w)` uint8, without a copy."""
-        height, width = self.sizes[row].tolist()
-        return self.pixels[self.offsets[row] : self.offsets[row + 1]].view(3, height, width)
+        """Image `row` `(3, h, w)` uint8, without a copy. Raises `DatasetError` if it is damaged."""
+        if self.unchecked[row]:
+            self._check(row)
+        return self._view(row)
 
     def images(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images `(B, 3, H, W)` uint8 on the store's device, and their sizes (B, 2) height, width on the host.
 
-        H and W are the largest of the batch; smaller images are in the upper left corner, padded with zeros.
+        H and W are the largest of the batch; smaller images are in the upper left corner, padded with zeros. Raises
+        `DatasetError` for a damaged image.
         """
+        self._check_first_reads(rows)
         sizes = torch.from_numpy(self.sizes[rows])
         if self.uniform:
             return self._same_size_images(rows), sizes
@@ -88,18 +98,34 @@ class Store:
         return images, sizes
 
     def to(self, device: torch.device | str, rows: NDArray[np.int64]) -> Store:
-        """A store of these rows (its row i is `rows[i]` of this one) with its pixels on `device`."""
+        """A store of these rows (its row i is `rows[i]` of this one) with its pixels on `device`.
+
+        Raises `DatasetError` for a damaged image.
+        """
         offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
         pixels = torch.empty(int(offsets[-1]), dtype=torch.uint8, device=device)
         for place, row in enumerate(rows.tolist()):  # one by one, to avoid a second copy of everything in host memory
             pixels[offsets[place] : offsets[place + 1]] = self.image(row).flatten()
-        return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.folder)
+        paths = [self.paths[row] for row in rows.tolist()]
+        return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.unchecked[rows], paths, self.folder)
 
-    def verify(self, rows: NDArray[np.int64] | None = None) -> None:
-        """Reads every pixel (of `rows`, or of all images); raises `DatasetError` naming the first damaged image."""
-        for row in range(len(self)) if rows is None else rows.tolist():
-            if checksum(self.image(row).cpu().numpy()) != self.checksums[row]:
-                raise DatasetError(f"{self.folder}: image {row} is damaged; delete this folder, it will be rebuilt")
+    def verify(self) -> None:
+        """Reads every pixel, again if need be; raises `DatasetError` naming the first damaged image."""
+        for row in range(len(self)):
+            self._check(row)
+
+    def _view(self, row: int) -> Tensor:
+        height, width = self.sizes[row].tolist()
+        return self.pixels[self.offsets[row] : self.offsets[row + 1]].view(3, height, width)
+
+    def _check_first_reads(self, rows: NDArray[np.int64]) -> None:
+        for row in rows[self.unchecked[rows]].tolist():
+            self._check(row)
+
+    def _check(self, row: int) -> None:
+        if checksum(self._view(row).cpu().numpy()) != self.checksums[row]:
+            raise _damaged(self.folder, f"its image of {self.paths[row]} is damaged")
+        self.unchecked[row] = False
 
     def _same_size_images(self, rows: NDArray[np.int64]) -> Tensor:
         images = self.pixels.view(len(self), 3, *self.sizes[0].tolist())
@@ -148,7 +174,7 @@ def open_store(
                 f"{cache}: the decoded images can't be written there ({error.strerror or error}); "
                 "free some space or name another folder in FGBENCH_CACHE"
             ) from error
-    return _open(folder, key)
+    return _open(folder, key, dataset.paths)
 
 
 def store_key(dataset: Dataset, size: int, rule: ResizeRule) -> dict[str, Any]:
@@ -174,22 +200,27 @@ def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(small.numpy()))  # NumPy is as fast and starts no threads
 
 
-def _open(folder: Path, key: dict[str, Any]) -> Store:
-    damaged = f"{folder} is damaged; delete this folder, it will be rebuilt"
+def _open(folder: Path, key: dict[str, Any], paths: Sequence[str]) -> Store:
     try:
         record, table = read_record(folder), read_table(folder)
         flat = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
     except (OSError, ValueError) as error:
-        raise DatasetError(damaged) from error
+        raise _damaged(folder, "a file of it is damaged") from error
     sizes = np.stack([table["height"], table["width"]], axis=1).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(3 * sizes.prod(axis=1))])
     if record != finished_record(key, table) or len(flat) != offsets[-1]:
-        raise DatasetError(damaged)
+        raise _damaged(folder, "its files do not fit together")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
         pixels = torch.from_numpy(flat)
-    store = Store(pixels, offsets, sizes, table["checksum"], folder)
-    store.verify(np.random.default_rng().choice(len(store), min(len(store), CHECKED_IMAGES), replace=False))
     with contextlib.suppress(OSError):  # a cache owned by others can be read, too
         os.utime(folder / RECORD)  # the time of last use
-    return store
+    return Store(pixels, offsets, sizes, table["checksum"], np.ones(len(sizes), dtype=bool), paths, folder)
+
+
+def _damaged(folder: Path, what: str) -> DatasetError:
+    """The error that says so, once the damaged store is removed."""
+    with contextlib.suppress(OSError):  # in a cache that belongs to others
+        discard(folder)
+    remedy = "delete this folder and run again" if folder.exists() else "it was removed: run again to make it anew"
+    return DatasetError(f"{folder}: {what}; {remedy}")

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import joblib
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from datasets.interface import DatasetError, OnProgress
@@ -70,6 +70,27 @@ def build(
             raise
         _write_record(unfinished, finished_record(key, read_table(unfinished)))
         unfinished.rename(folder)
+
+
+def discard(folder: Path) -> bool:
+    """Removes a complete or unfinished store; False if it is being built, or is gone.
+
+    A process with the store open can go on reading it: the system frees the pixels when it ends. Raises `OSError` if
+    the folder can't be removed.
+    """
+    complete = folder.with_name(folder.name.removesuffix(UNFINISHED))
+    unfinished = sibling(complete, UNFINISHED)
+    try:
+        with FileLock(sibling(complete, LOCK), timeout=0):
+            if not folder.exists():  # its build has ended, or another process removed it
+                return False
+            if folder != unfinished:  # removes the name at once, so that nobody opens half a store
+                shutil.rmtree(unfinished, ignore_errors=True)
+                folder.rename(unfinished)
+            shutil.rmtree(unfinished)
+            return True
+    except Timeout:
+        return False
 
 
 def sibling(folder: Path, suffix: str) -> Path:

@@ -25,7 +25,8 @@ def store_of(count: int, ragged: bool = False) -> Store:
     sizes = np.array([[2, 2 + row * ragged] for row in range(count)], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(3 * sizes.prod(axis=1))])
     pixels = torch.from_numpy(np.repeat(np.arange(count, dtype=np.uint8), np.diff(offsets)))
-    return Store(pixels, offsets, sizes, np.zeros(count, dtype=np.uint32), Path())
+    checksums, unchecked = np.zeros(count, dtype=np.uint32), np.zeros(count, dtype=bool)
+    return Store(pixels, offsets, sizes, checksums, unchecked, [""] * count, Path())
 
 
 def source_of(count: int, ragged: bool = False) -> Source:

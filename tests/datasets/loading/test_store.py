@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,10 @@ from torchvision.transforms.v2 import functional
 
 from datasets.interface import Dataset, DatasetError
 from datasets.loading import store
-from datasets.loading.store import default_cache, open_store
+from datasets.loading.feed import Feed
+from datasets.loading.sources import open_source
+from datasets.loading.store import ResizeRule, Store, default_cache, open_store
+from results.settings import FeedMode
 from tests.helpers.fake_dataset import Noise
 
 
@@ -125,38 +127,73 @@ def test_a_damaged_store_is_refused_with_what_to_do(
     path.unlink()
     if damaged is not None:
         path.write_bytes(damaged)
-    with pytest.raises(DatasetError, match=r"noise-8-squash-\w+ is damaged; delete this folder"):
+    with pytest.raises(DatasetError, match=r"noise-8-squash-\w+: .*it was removed: run again to make it anew"):
         open_store(Noise(), 8, "squash", tmp_path)
-    shutil.rmtree(path.parent)
     open_store(Noise(), 8, "squash", tmp_path).verify()
 
 
-def test_pixels_that_were_replaced_are_noticed_when_a_store_is_opened(tmp_path: Path) -> None:
-    pixels = open_store(Noise(40), 8, "squash", tmp_path).folder / "pixels.bin"
-    pixels.write_bytes(bytes(pixels.stat().st_size))
-    with pytest.raises(DatasetError, match=r"image \d+ is damaged; delete this folder"):
-        open_store(Noise(40), 8, "squash", tmp_path)
+def in_batches(store: Store) -> list[torch.Tensor]:
+    return [store.images(rows)[0] for rows in np.array_split(np.arange(len(store)), 3)]
 
 
-def test_each_opening_checks_other_images(tmp_path: Path) -> None:
-    """With 8 of 40 images checked, a damaged one is found in 100 openings (all miss it: 2e-10)."""
-    folder = open_store(Noise(40), 8, "squash", tmp_path).folder
-    change_a_bit(folder / "pixels.bin", 30 * 3 * 8 * 8)
-
-    def open_often() -> None:
-        for _ in range(100):
-            open_store(Noise(40), 8, "squash", tmp_path)
-
-    with pytest.raises(DatasetError, match="image 30 is damaged"):
-        open_often()
+READ: dict[str, Callable[[Store], object]] = {
+    "batches": in_batches,
+    "one by one": lambda store: [store.image(row) for row in range(len(store))],
+    "copied": lambda store: store.to("cpu", np.arange(len(store))),
+    "verified": Store.verify,
+}
 
 
-def test_verify_finds_one_changed_pixel(tmp_path: Path) -> None:
-    store = open_store(Noise(), 8, "squash", tmp_path)
-    store.verify()
-    change_a_bit(store.folder / "pixels.bin", 3 * 8 * 8 * 2 + 5)
-    with pytest.raises(DatasetError, match="image 2 is damaged; delete this folder"):
-        store.verify()
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+@pytest.mark.parametrize("rule", ["squash", "short_side"])
+@pytest.mark.parametrize("row", [0, 17, 39])
+def test_one_changed_bit_is_noticed_whichever_way_its_image_is_read(
+    tmp_path: Path, read: Callable[[Store], object], rule: ResizeRule, row: int
+) -> None:
+    whole = open_store(Noise(40), 8, rule, tmp_path)
+    change_a_bit(whole.folder / "pixels.bin", int(whole.offsets[row + 1]) - 1)
+    with pytest.raises(DatasetError, match=rf"its image of {row}\.png is damaged; it was removed: run again"):
+        read(open_store(Noise(40), 8, rule, tmp_path))
+    read(open_store(Noise(40), 8, rule, tmp_path))  # made anew
+
+
+@pytest.mark.parametrize("feed_mode", ["resident", "pinned", "mapped"])
+def test_no_feed_mode_trains_on_a_damaged_image(tmp_path: Path, feed_mode: FeedMode) -> None:
+    whole = open_store(Noise(40), 8, "squash", tmp_path)
+    change_a_bit(whole.folder / "pixels.bin", 23 * 3 * 8 * 8)
+
+    def train() -> None:
+        source = open_source(Noise(40), 8, "squash", torch.device("cpu"), feed_mode, tmp_path)
+        list(Feed(source, np.arange(40), Noise(40).labels, 4).batches(0))
+
+    with pytest.raises(DatasetError, match=r"its image of 23\.png is damaged"):
+        train()
+
+
+def test_an_image_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_store(Noise(40), 8, "squash", tmp_path)
+    checked: list[int] = []
+    checksum = store.checksum
+    monkeypatch.setattr(store, "checksum", lambda image: checked.append(len(image)) or checksum(image))
+    for _ in range(3):
+        in_batches(opened)
+        opened.to("cpu", np.arange(40)).image(7)
+    assert len(checked) == 40
+
+
+def test_a_damaged_store_in_a_cache_of_others_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_store(Noise(), 8, "squash", tmp_path)
+    change_a_bit(opened.folder / "pixels.bin", 0)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(store, "discard", refuse)
+    with pytest.raises(DatasetError, match=r"image of 0\.png is damaged; delete this folder and run again"):
+        opened.verify()
+    assert opened.folder.exists()
 
 
 def with_another_bit(content: bytes, byte: int) -> bytes:
