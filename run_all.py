@@ -85,10 +85,11 @@ def report(
     """Write tables and figures from stored results; nothing is measured."""
     from reports.render import readme_blocks
     from reports.report import write_report
+    from results.files import make_folder
     from results.store import REFERENCE, ResultStore
 
     if readme is None and not check:
-        _print(write_report(ResultStore(results), out or results / "report", "All results"))
+        _print(write_report(ResultStore(results), out or make_folder(results, "report", "--results"), "All results"))
         return
     store = ResultStore(results / REFERENCE)  # a committed page shows committed results only
     try:
@@ -114,11 +115,13 @@ def _print(written: Report) -> None:
 
 def _report_plan(plan: FinishedPlan) -> None:
     from reports.report import write_report
+    from results.files import make_folder
     from results.store import ResultStore
 
     store = ResultStore(plan.results)
     records = [record for record in store.records() if record.id in plan.runs]
-    _print(write_report(store, plan.results / "report", plan.title, records))
+    folder = make_folder(plan.results, "report", "--results")
+    _print(write_report(store, folder, plan.title, records))
     if plan.unfinished:
         left = f"{plan.unfinished} of {len(plan.runs)} Runs"
         line(f"the time is up, and {left} are not finished; the same command resumes them")

@@ -20,8 +20,9 @@ from reports.run_files import RunFiles, galleries
 from reports.tables.head_to_head import whole_methods
 from reports.tables.missing import condensed, with_unreadable
 from reports.tables.table_registry import build_tables
+from results.files import make_folder, write_whole
 from results.record import Record
-from results.store import ResultStore, make_folder, write_whole
+from results.store import ResultStore
 
 PAGE = "report.md"
 FIGURES = "figures"
@@ -44,7 +45,7 @@ def write_report(
     missing names them.
     """
     records = store.records() if records is None else records
-    make_folder(folder / FIGURES, "--out")
+    make_folder(folder, FIGURES, "--out")
     files = RunFiles(store, records)
     evidence = Evidence(records, files.predictions)
     tables = build_tables(evidence)

@@ -7,19 +7,18 @@ whole, one without is unfinished. The index is derived and can be rebuilt at any
 from __future__ import annotations
 
 import json
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
-from safetensors import SafetensorError
 
 from results import identity
 from results.errors import OtherSettingsError, ResultsError
+from results.files import make_folder, sweep, write_whole
 from results.record import SCHEMA, Record
 from results.settings import AnyRun, flat
 
@@ -37,44 +36,17 @@ PLANNED = "planned.json"
 """In `reference/`: the rows of the project's numbers that are not there, and why."""
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write(temporary path)` in the same folder, flushes to disk, and renames: `path` is whole or untouched."""
-    temporary = path
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        temporary = Path(name)
-        os.close(handle)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
-        reason = getattr(error, "strerror", None) or error
-        raise ResultsError(f"{path}: can't be written ({reason}); free space or choose --results") from error
-    finally:
-        if temporary != path:
-            temporary.unlink(missing_ok=True)
-
-
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Within, a file that can't be read raises `ResultsError`; pandas and pyarrow raise `OSError` or `ValueError`."""
     try:
         yield
+    except PermissionError as error:
+        raise ResultsError(f"{path}: can't be read ({error.strerror}); allow it, or choose other --results") from error
     except (OSError, ValueError) as error:
         raise ResultsError(
             f"{path}: is damaged; move the folder {path.parent.name} away and run again, or check the file out anew"
         ) from error
-
-
-def make_folder(path: Path, option: str) -> Path:
-    """`path`, made if need be. Raises `ResultsError` that names the `option` that chooses another."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{path}: can't be made ({error.strerror}); choose another {option}") from error
-    return path
 
 
 class ResultStore:
@@ -86,7 +58,7 @@ class ResultStore:
         """Run id -> why `records` and `own` left its record out: an `OtherSettingsError` as text."""
 
     def prepare(self) -> None:
-        """Makes the folder and proves that it can be written. Raises `ResultsError`."""
+        """Makes the folder, proves that it can be written, and sweeps it (`files.sweep`). Raises `ResultsError`."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -95,10 +67,11 @@ class ResultStore:
             raise ResultsError(
                 f"{self.root}: results can't be written there ({error.strerror}); choose another folder with --results"
             ) from error
+        sweep(self.root)
 
     def folder(self, run_id: str) -> Path:
-        """The Run's folder, made if need be."""
-        return make_folder(self.root / run_id, "--results")
+        """The Run's folder, made if need be. Raises `ResultsError`, also if it is a link."""
+        return make_folder(self.root, run_id, "--results")
 
     def write(
         self, record: Record, history: pd.DataFrame | None = None, predictions: pd.DataFrame | None = None
@@ -119,13 +92,12 @@ class ResultStore:
         can't be read.
         """
         path = self.root / run_id / "record.json"
-        if not path.is_file():
-            return None
-        try:
+        with _readable(path):
+            if not path.is_file():
+                return None
             text = path.read_bytes()
+        try:
             return Record.model_validate_json(text)
-        except OSError as error:
-            raise ResultsError(f"{path}: is damaged; move the folder {run_id} away and run again") from error
         except ValidationError as error:
             raise _unreadable(path, text, error) from error
 

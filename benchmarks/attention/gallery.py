@@ -20,7 +20,8 @@ from benchmarks.attention.measures import crop_boxes, enlarged
 from benchmarks.training.build_method import autocast
 from datasets.loading import augment
 from results.augmentation import InputScaling
-from results.store import GALLERY, ResultStore, write_whole
+from results.files import make_folder, write_whole
+from results.store import GALLERY
 
 MAPS = 4
 """Strongest maps of an image that are shown one by one."""
@@ -48,7 +49,7 @@ def write_galleries(
     """
     right = (predictions["prediction"] == predictions["label"]).to_numpy()
     order = _order([evaluator.dataset.paths[row] for row in evaluator.splits["test"]])
-    below = ResultStore(folder).folder(GALLERY)
+    below = make_folder(folder.parent, f"{folder.name}/{GALLERY}", "--results")
     sheets = []
     for name, wanted in (("right", right), ("wrong", ~right)):
         places = order[wanted[order]][:images]

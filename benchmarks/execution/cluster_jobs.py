@@ -12,9 +12,9 @@ from typing import Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from results.files import write_whole
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
-from results.store import write_whole
 
 FOLDER = "jobs"
 """Folder of all jobs below the root of the results: submitit's files, the logs, and one `Submitted` per job."""

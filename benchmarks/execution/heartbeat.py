@@ -9,12 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from results.errors import ResultsError
+from results.files import write_whole
 
 FILE = "progress.json"
 JOB_VARIABLE = "FGBENCH_JOB"
@@ -179,10 +183,9 @@ class HeartbeatWriter:
             self._write()
 
     def _write(self) -> None:
-        """Writes the file whole or not at all. It isn't flushed to disk, and a full disk is reported by whoever writes
-        results."""
-        heartbeat = self.heartbeat.model_copy(update={"updated": datetime.now(UTC)})
-        temporary = self.folder / f".{FILE}"  # a fixed name is safe: a Run has one process
-        with contextlib.suppress(OSError):
-            temporary.write_text(heartbeat.model_dump_json(indent=2, exclude_none=True), encoding="utf-8")
-            temporary.replace(self.folder / FILE)
+        """Writes the file. A full disk is reported by whoever writes results."""
+        text = self.heartbeat.model_copy(update={"updated": datetime.now(UTC)}).model_dump_json(
+            indent=2, exclude_none=True
+        )
+        with contextlib.suppress(ResultsError):
+            write_whole(self.folder / FILE, partial(Path.write_text, data=text, encoding="utf-8"), flush=False)

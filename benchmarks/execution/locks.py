@@ -24,8 +24,10 @@ FILE = ".lock"
 def run_lock(folder: Path) -> Iterator[bool]:
     """Locks the Run in `folder`, without waiting; yields whether this process got the lock.
 
-    Raises `ResultsError` if the file can't be locked at all.
+    Raises `ResultsError` if the file can't be locked at all, or is a link.
     """
+    if (folder / FILE).is_symlink():
+        raise ResultsError(f"{folder / FILE}: is a link, and a lock must be a file; remove it")
     lock = FileLock(folder / FILE)
     try:
         lock.acquire(blocking=False)

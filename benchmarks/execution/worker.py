@@ -27,9 +27,10 @@ from benchmarks.training.evaluate import metrics, prediction_table
 from benchmarks.training.listener import Listener
 from benchmarks.training.train import Trainer
 from results.errors import ResultsError
+from results.files import write_whole
 from results.record import SELECTIONS, Record
 from results.settings import AnyRun, ProfileRun, Run
-from results.store import WEIGHTS, ResultStore, write_whole
+from results.store import WEIGHTS, ResultStore
 
 PROFILE_WORK = 4000.0
 """Work of a profile Run in trained images, for estimates of the time left: a guess, it takes some 15 seconds."""

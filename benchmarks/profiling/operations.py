@@ -12,8 +12,8 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from results.files import write_whole
 from results.speed import Operation
-from results.store import write_whole
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler logs its start and stop to stderr
 

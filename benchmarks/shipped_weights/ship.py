@@ -15,8 +15,9 @@ from torch import Tensor
 
 from benchmarks.training.trained_run import find_run
 from methods.weight_files import SHIPPED_WEIGHTS
+from results.files import write_whole
 from results.settings import Run
-from results.store import WEIGHTS, ResultStore, run_folder, write_whole
+from results.store import WEIGHTS, ResultStore, run_folder
 
 PREFIX = "backbone.net."
 

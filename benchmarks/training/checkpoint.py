@@ -9,8 +9,9 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.errors import UserError
+from results.files import write_whole
 from results.settings import Run, differences
-from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, write_whole
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT
 
 
 class DamagedCheckpoint(Exception):  # noqa: N818 - reads as what it is

@@ -27,6 +27,7 @@ from datasets.loading.feed import Feed
 from datasets.loading.sampling import batch_generator
 from datasets.loading.sources import open_source
 from methods.interface import Method
+from results.files import make_folder
 from results.settings import Run
 
 CHECK_EVERY = 20
@@ -265,7 +266,8 @@ class Trainer:
             self.listener.note("training starts again from the beginning")
         self.tensorboard.close()
         enabled = self.environment.execution.tensorboard and self.processes.first
-        self.tensorboard = TensorBoardLog(self.folder / "tensorboard" if enabled else None, self.state.total_images)
+        folder = make_folder(self.folder, "tensorboard", "--results") if enabled else None
+        self.tensorboard = TensorBoardLog(folder, self.state.total_images)
         return saved
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from reports.contents import SavedFigure
 from reports.figures.select import Drawing
 from reports.figures.style import FORMATS, STYLE, save
-from results.store import write_whole
+from results.files import write_whole
 
 PER_PROCESS = 12
 """Figures that are worth another process, whose start takes as long as drawing some."""

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from reports.cell_format import minus, one_line, rounded
-from results.store import write_whole
+from results.files import write_whole
 
 STYLE = Path(__file__).with_name("fgbench.mplstyle")
 FORMATS = ("svg", "pdf", "png")

@@ -24,9 +24,9 @@ from reports.render.html_records import records_data
 from reports.render.markdown import common_columns, filled
 from reports.run_files import RunFiles
 from reports.tables.missing import condensed
+from results.files import write_whole
 from results.record import Record
 from results.settings import Run
-from results.store import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 

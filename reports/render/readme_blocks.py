@@ -32,9 +32,10 @@ from reports.render import latex, markdown
 from reports.render.comparison_sentences import Name, verdicts
 from reports.tables.planned import fitting, gaps, planned
 from reports.tables.table_registry import BUILDERS, Tables
+from results.files import write_whole
 from results.names import suggest
 from results.record import Record
-from results.store import ResultStore, write_whole
+from results.store import ResultStore
 
 PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planned": planned, "gaps": gaps}
 """Tables of what is not measured yet, from `results/reference/planned.json`."""

@@ -12,8 +12,9 @@ from benchmarks.errors import UserError
 from benchmarks.training.trained_run import find_run
 from reports.report import write_report
 from results.errors import OtherSettingsError, ResultsError
+from results.files import write_whole
 from results.record import SCHEMA, Record
-from results.store import ResultStore, write_whole
+from results.store import ResultStore
 from tests.helpers.fake_results import trained
 
 

@@ -16,8 +16,9 @@ from benchmarks.errors import UserError
 from benchmarks.training.listener import Silent
 from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
+from results.files import write_whole
 from results.settings import Run
-from results.store import CHECKPOINT, write_whole
+from results.store import CHECKPOINT
 from tests.helpers.small_training import Interrupts, equal, outcome, small_run, train
 
 KILLS = 20

@@ -1,0 +1,100 @@
+"""Files of a results folder: whole or not there, never written through a link, and swept if their writer was killed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from results.errors import ResultsError
+
+_UNFINISHED = re.compile(r"\..+(?P<suffix>\.\w+)\.[a-z0-9_]{8}(?P=suffix)")
+"""Names that `write_whole` gives to files that are not finished: `.history.csv.k3v9x_a1.csv`."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PROBE = bytes(1 << 20)
+"""Written to ask the system for its reason: more than a file has room for in its last block."""
+
+
+def write_whole(path: Path, write: Callable[[Path], object], flush: bool = True) -> None:
+    """Calls `write(temporary path)` in the same folder, flushes to disk, and renames: `path` is whole or untouched.
+
+    A link at `path` is replaced, and what it points to stays as it is. Without `flush`, a power cut may leave an empty
+    file. Raises `ResultsError` with the system's reason.
+    """
+    temporary = path
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        temporary = Path(name)
+        try:
+            with suppress(OSError):  # where files can't be locked, `sweep` leaves them alone
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            write(temporary)
+            if flush:
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            os.close(handle)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
+        number, reason = _reason(error, temporary)
+        advice = "free space or choose --results" if number in _FULL else "choose another folder with --results"
+        raise ResultsError(f"{path}: can't be written ({reason}); {advice}") from error
+    finally:
+        if temporary != path:
+            with suppress(OSError):  # or it would hide the first error
+                temporary.unlink(missing_ok=True)
+
+
+def make_folder(root: Path, name: str, option: str) -> Path:
+    """`root/name`, made if need be; `option` chooses another `root`, which may be a link itself.
+
+    Raises `ResultsError` if it can't be made, or if a link below `root` leads elsewhere.
+    """
+    path = root / name
+    try:
+        if path.resolve() != root.resolve() / name:
+            raise ResultsError(f"{path}: is a link, and nothing is written through one; move it away")
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise ResultsError(f"{path}: can't be made ({reason}); choose another {option}") from error
+    return path
+
+
+def sweep(root: Path) -> None:
+    """Removes the unfinished files below `root` whose writers are gone. Links are not followed."""
+    for path in _unfinished(root):
+        with suppress(OSError), path.open("rb") as file:  # a writer holds a lock, wherever it runs
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+
+
+def _unfinished(root: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(root):
+        for name in filter(_UNFINISHED.fullmatch, names):
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _reason(error: BaseException, unfinished: Path) -> tuple[int | None, str]:
+    """The system's error number and words for a file that could not be written; where a library keeps them to itself,
+    the system is asked again."""
+    found = error
+    if not isinstance(error, OSError):
+        try:
+            with unfinished.open("ab") as file:
+                file.write(_PROBE)
+                file.flush()
+        except OSError as asked:
+            found = asked
+    number = getattr(found, "errno", None)
+    return number, os.strerror(number) if number else str(error).strip().splitlines()[0]
