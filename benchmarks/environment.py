@@ -47,12 +47,20 @@ class Environment:
     execution: Execution = field(default_factory=Execution)
 
     def open(self, name: str, options: Mapping[str, Any]) -> Dataset:
-        """The dataset, opened once per process."""
-        return _open(name, self.data_root, yaml.safe_dump(dict(options)))
+        """The dataset, opened once per process however it is named."""
+        return _open(self.canonical(name), self.data_root, yaml.safe_dump(dict(options)))
 
     def open_all(self, name: str, options: Mapping[str, Any]) -> list[Dataset]:
         """The dataset alone, or each subset of one that is scored subset by subset."""
-        return [self.open(name, one) for one in subsets(name, options)]
+        return [self.open(name, one) for one in subsets(self.canonical(name), options)]
+
+    def canonical(self, name: str) -> str:
+        """The one name of a dataset; a subset after a colon is kept.
+
+        Raises `DatasetError` for a path that leads out of the data folder.
+        """
+        name, colon, subset = name.partition(":")
+        return datasets.canonical(name, self.data_root) + colon + subset
 
 
 @cache

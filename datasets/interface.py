@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.release import Archive, Expected
+from results.names import folded
 
 OnProgress = Callable[[int, int | None], None]
 """Called with what is done and the total, in images or bytes; the total is None where it is unknown."""
@@ -24,6 +25,14 @@ OnProgress = Callable[[int, int | None], None]
 
 class DatasetError(Exception):
     """A dataset can't be used as it is. The message is one line that names the file and says what to do."""
+
+
+class MissingAnnotation(DatasetError):  # noqa: N818 - clear without the suffix Error
+    """A file with annotations is not there; `open_dataset` adds the archive that it comes in."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file} is missing; restore it from the dataset's archive")
+        self.file = file
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,9 @@ class Dataset(ABC):
     folder: ClassVar[str | None] = None
     """Name of its folder below the data root, if fixed."""
     marker: ClassVar[str] = ""
-    """A path in that folder by which `recognises` knows it."""
+    """A path in that folder by which `has_layout` knows it."""
+    any_folder: ClassVar[bool] = False
+    """Whether folders of other names in its layout are datasets too."""
     archives: ClassVar[tuple[Archive, ...]] = ()
     """What `data fetch` downloads and unpacks; empty for drawn images and people's own folders."""
     by_hand: ClassVar[str] = ""
@@ -76,9 +87,25 @@ class Dataset(ABC):
     parts: PartPoints | None = None
 
     @classmethod
+    def goes_by(cls, name: str) -> bool:
+        """Whether `name` is that of the dataset or of its folder, whatever its case and punctuation."""
+        own = (cls.folder or "", cls.__module__.rpartition(".")[2])
+        return cls.folder is not None and folded(name) in map(folded, own)
+
+    @classmethod
+    def has_layout(cls, folder: Path) -> bool:
+        """Whether `folder` has this reader's layout, judged by names of files alone."""
+        return bool(cls.marker) and (folder / cls.marker).exists()
+
+    @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Whether `folder` has this reader's layout, judged by names alone."""
-        return folder.name == cls.folder and (folder / cls.marker).exists()
+        """Whether this reader reads `folder`, judged by names alone."""
+        return (cls.any_folder or cls.goes_by(folder.name)) and cls.has_layout(folder)
+
+    @classmethod
+    def mistaken(cls, folder: Path) -> str | None:
+        """What `folder` is, if people take it for this dataset and it is another; and what to do."""
+        return None
 
     @abstractmethod
     def image(self, index: int) -> NDArray[np.uint8]:

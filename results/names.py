@@ -1,4 +1,4 @@
-"""Answers to a name that does not exist, in words for the end of an error message."""
+"""Names that are alike, and answers to a name that does not exist, in words for the end of an error message."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     """`did you mean 'X'?`, or None if no choice is similar."""
     near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else None
+
+
+def folded(name: str) -> str:
+    """Letters and digits of a name in lower case: equal for names that differ in case and punctuation alone."""
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

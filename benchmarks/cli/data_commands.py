@@ -77,12 +77,16 @@ def data_prepare(
     """Decode every image once, so that training need not. After an interruption, the same command resumes."""
     from benchmarks.cli.displays import CountDisplay
     from benchmarks.environment import Environment
+    from datasets import split_subset
     from datasets.loading.store import open_store
 
-    dataset = Environment(data_root).open(name, _parsed(option))
-    with CountDisplay(terminal.console, f"decoding {name}") as display:
-        store = open_store(dataset, size, resize, on_progress=display)
-    show([{"folder": str(store.folder), "images": len(store), "bytes": int(store.offsets[-1])}], name)
+    name, chosen = split_subset(name)
+    rows = []
+    for dataset in Environment(data_root).open_all(name, {**chosen, **_parsed(option)}):
+        with CountDisplay(terminal.console, f"decoding {name}") as display:
+            store = open_store(dataset, size, resize, on_progress=display)
+        rows.append({"folder": str(store.folder), "images": len(store), "bytes": int(store.offsets[-1])})
+    show(rows, name)
 
 
 @app.command("cache")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from datasets.fetching import fetch as fetching
 from datasets.fetching import verify as verifying
 from datasets.fetching.verify import Findings
 from datasets.interface import Dataset, OnProgress
+from results.settings import task
 
 
 def rows(environment: Environment) -> list[dict[str, Any]]:
@@ -47,9 +49,6 @@ def _row(name: str, options: Mapping[str, Any], environment: Environment) -> dic
     """A dataset that is here. One that can't be opened has a `problem` and does not keep the others from the list."""
     reader = datasets.reader_classes().get(name)
     row = _facts(name, reader) | {"options": dict(options), "here": True}
-    folder = (
-        environment.data_root / (reader.folder if reader and reader.folder else name) if environment.data_root else None
-    )
     try:
         dataset = environment.open(name, options)
         return row | {
@@ -59,7 +58,7 @@ def _row(name: str, options: Mapping[str, Any], environment: Environment) -> dic
             "parts": len(dataset.part_names),
             "split_sha256": dataset.split_hash,
             "terms": dataset.terms,
-            "folder": str(folder) if folder and folder.is_dir() else None,
+            "folder": str(folder) if (folder := datasets.find(name, environment.data_root).folder) else None,
         }
     except DatasetError as error:  # some readers find a fault only when a property is read
         return row | {"problem": str(error)}
@@ -112,6 +111,9 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
     if put_into is not None and not put_into.is_dir():
         raise UserError(f"{put_into}: there is no such folder (--from)")
     name, reader = datasets.reader_of(name)
+    here, place = datasets.folder_of(reader, root), root / str(reader.folder)
+    if place not in (here, here.parent):
+        raise UserError(f"{here} is the folder of {name} under another name; rename it to {place.name} first")
     fetching.fetch(name, reader, root, put_into, display)
     try:
         return [verifying.findings(datasets.open_dataset(name, root, options)) for options in subsets(name, {})]
@@ -120,8 +122,12 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
 
 
 def verify(name: str, root: Path | None, options: Mapping[str, Any], on_progress: OnProgress) -> list[Findings]:
-    """Reads every image of a dataset, or of each subset unless `options` name one."""
+    """Reads every image of a dataset, or of each subset unless `name` or `options` name one."""
+    name, chosen = datasets.split_subset(name)
+    name = datasets.canonical(name, root)
     return [
-        verifying.verify(datasets.open_dataset(name, root, chosen, complete=False), on_progress)
-        for chosen in ([options] if options else subsets(name, {}))
+        replace(
+            verifying.verify(datasets.open_dataset(name, root, one, complete=False), on_progress), name=task(name, one)
+        )
+        for one in subsets(name, {**chosen, **options})
     ]

@@ -89,9 +89,10 @@ def _unsupported(entry: Training | Profiling, name: str, backbone: BackboneChoic
 def _trainings(entry: Training, environment: Environment, changes: Changes) -> Iterator[Run]:
     seeds = entry.seed_list() if changes.seeds is None else list(range(changes.seeds))
     chosen = [
-        choice.model_copy(update={"options": options})
+        choice.model_copy(update={"name": name, "options": options})
         for choice in entry.datasets
-        for options in subsets(choice.name, choice.options)
+        for name in [environment.canonical(choice.name)]
+        for options in subsets(name, choice.options)
     ]
     for dataset in chosen:
         for name in entry.methods:

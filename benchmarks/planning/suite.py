@@ -33,15 +33,11 @@ class DatasetChoice(Settings):
     def _subset(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        name, colon, word = str(values.get("name")).partition(":")
-        if not colon:
-            return values
-        reader = datasets.reader_classes().get(name)
-        subsets = {str(value): subset for subset in (reader.subsets if reader else ()) for value in subset.values()}
-        if word not in subsets:
-            known = f"it has {', '.join(subsets)}" if subsets else "it has none"
-            raise ValueError(f"{name} has no subset {word!r}; {known}")
-        return values | {"name": name, "options": {**subsets[word], **values.get("options", {})}}
+        try:
+            name, options = datasets.split_subset(str(values.get("name")))
+        except datasets.DatasetError as error:
+            raise ValueError(str(error)) from error
+        return values | {"name": name, "options": {**options, **values.get("options", {})}} if options else values
 
 
 class BackboneChoice(Settings):

@@ -60,6 +60,7 @@ def targets(
     """
     name, variant = split_name(method)
     if dataset:
+        dataset = environment.canonical(dataset)
         _open(_choice(dataset), changes, environment)
     if backbone:
         check_name(backbone)
@@ -146,6 +147,7 @@ def compare(
         if name != ALL:  # before the dataset is opened, which may take long
             split_name(name)
     check_name(backbone)
+    dataset = environment.canonical(dataset)
     opened = _open(_choice(dataset), changes, environment)
     profiled = {
         "methods": methods,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.interface import DatasetError
+from datasets.interface import DatasetError, MissingAnnotation
 
 
 class MatFile:
@@ -23,10 +23,12 @@ class MatFile:
     """
 
     def __init__(self, file: Path) -> None:
-        """Raises `DatasetError` if the file is missing or can't be read."""
+        """Raises `MissingAnnotation` if the file is not there, and `DatasetError` if it can't be read."""
         from scipy.io import loadmat  # only here: scipy is slow to import
 
         self.file = file
+        if not file.exists():  # scipy says "Reader needs file name or open file-like object"
+            raise MissingAnnotation(file)
         try:
             self._variables = loadmat(file, squeeze_me=True, appendmat=False)
         except OSError as error:

@@ -1,21 +1,26 @@
 """Text tables in the layout of CUB-200-2011: one file per kind of annotation, one line per image, joined by image id.
 
 `images.txt` (id, path below images/), `train_test_split.txt` (id, 1 for train), `bounding_boxes.txt` (id, x, y, width,
-height), `image_class_labels.txt` (id, class id), `parts/parts.txt` (part, name) and `parts/part_locs.txt` (id, part, x,
-y, 1 if visible). An image id is any word; the lines of a file can be in any order.
+height), `sizes.txt` (id, width, height), `image_class_labels.txt` (id, class id), `parts/parts.txt` (part, name) and
+`parts/part_locs.txt` (id, part, x, y, 1 if visible). An image id is any word; the lines of a file can be in any order.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.interface import DatasetError, PartPoints
+from datasets.formats.image_files import ImageFiles
+from datasets.interface import DatasetError, MissingAnnotation, PartPoints
+
+BOXES = "bounding_boxes.txt"
+PART_POINTS = "parts/part_locs.txt"
 
 
 class Line(NamedTuple):
@@ -50,10 +55,13 @@ class Line(NamedTuple):
 def lines(file: Path, fields: int, *, text_at_end: bool = False) -> Iterator[Line]:
     """The non-empty lines of a table. With `text_at_end` the last field may contain blanks.
 
-    Raises `DatasetError` if the file can't be read or a line has another number of fields.
+    A byte order mark, as editors on Windows write it, is left out. Raises `MissingAnnotation` if there is no file, and
+    `DatasetError` if it can't be read or a line has another number of fields.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise MissingAnnotation(file) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{file} can't be read ({error}); restore it from the dataset's archive") from error
     for number, content in enumerate(text.splitlines(), start=1):
@@ -124,21 +132,27 @@ class ImageTables:
             is_train[place] = line.fields[1] == "1"
         return is_train
 
-    def boxes(self) -> NDArray[np.float32] | None:
-        """(N, 4) x, y, width, height in pixels; None if there is no file."""
-        if not (self.folder / "bounding_boxes.txt").is_file():
+    def reals(self, file: str, columns: int) -> NDArray[np.float32] | None:
+        """(N, columns) the numbers of each image, as of `bounding_boxes.txt`; None if there is no such file."""
+        if not (self.folder / file).is_file():
             return None
-        boxes = np.zeros((len(self.paths), 4), dtype=np.float32)
-        for place, line in self._of_images("bounding_boxes.txt", 5):
-            boxes[place] = [line.real(position) for position in range(1, 5)]
-        return boxes
+        numbers = np.zeros((len(self.paths), columns), dtype=np.float32)
+        for place, line in self._of_images(file, 1 + columns):
+            numbers[place] = [line.real(position) for position in range(1, 1 + columns)]
+        return numbers
 
-    def parts(self, first: int = 1) -> PartPoints | None:
+    def part_names(self, first: int) -> tuple[str, ...]:
+        """Names of the parts, whose ids count from `first` on; empty if there is no file of part points."""
+        if not (self.folder / PART_POINTS).is_file():
+            return ()
+        return numbered_names(self.folder / "parts" / "parts.txt", "part", first)
+
+    def parts(self, first: int) -> PartPoints | None:
         """Part points, for part ids from `first` on; None if there is no file."""
-        file = self.folder / "parts" / "part_locs.txt"
+        file = self.folder / PART_POINTS
         if not file.is_file():
             return None
-        names = numbered_names(self.folder / "parts" / "parts.txt", "part", first)
+        names = self.part_names(first)
         last = first + len(names) - 1
         xy = np.zeros((len(self.paths), len(names), 2), dtype=np.float32)
         visible = np.zeros((len(self.paths), len(names)), dtype=bool)
@@ -173,3 +187,41 @@ class ImageTables:
         if identity not in self._place:
             raise line.error(f"image {identity} is not in images.txt; remove the line or add the image there")
         return self._place[identity]
+
+
+class AnnotatedFiles(ImageFiles):
+    """A dataset in this layout. Boxes and part points, most of the lines, are read when they are asked for."""
+
+    first_part: ClassVar[int] = 1
+    """The smallest id of a part."""
+
+    def __init__(self, folder: Path) -> None:
+        self.image_folder = folder / "images"
+        self.tables = ImageTables(folder)
+        self.paths = self.tables.paths
+        self.is_train = self.tables.split()
+
+    @property
+    def has_boxes(self) -> bool:
+        return (self.tables.folder / BOXES).is_file()
+
+    @cached_property
+    def boxes(self) -> NDArray[np.float32] | None:  # type: ignore[override]
+        """`(N, 4)` x, y, width, height, clipped to the image where `sizes.txt` states its size; None without a file."""
+        boxes, sizes = self.tables.reals(BOXES, 4), self.tables.reals("sizes.txt", 2)
+        return boxes if boxes is None or sizes is None else clipped(boxes, sizes)
+
+    @cached_property
+    def part_names(self) -> tuple[str, ...]:
+        return self.tables.part_names(self.first_part)
+
+    @cached_property
+    def parts(self) -> PartPoints | None:  # type: ignore[override]
+        """Points of all images; None without a file."""
+        return self.tables.parts(self.first_part)
+
+
+def clipped(boxes: NDArray[np.float32], sizes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The part within its image of each box `(N, 4)` x, y, width, height; `sizes` `(N, 2)` are widths and heights."""
+    starts, ends = (edges.clip(0, sizes) for edges in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:]))
+    return np.concatenate([starts, ends - starts], axis=1)

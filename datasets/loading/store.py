@@ -157,7 +157,7 @@ def open_store(
         raise ValueError(f"a store needs a size of at least 1 and a rule squash or short_side, not {size} and {rule!r}")
     cache = default_cache() if cache is None else cache
     key = store_key(dataset, size, rule)
-    folder = cache / f"{dataset.name}-{size}-{rule}-{_digest(key)[:16]}"
+    folder = cache / f"{dataset.name.replace('/', '_')}-{size}-{rule}-{_digest(key)[:16]}"
     if not folder.exists():
         try:
             cache.mkdir(parents=True, exist_ok=True)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets.formats.image_files import ImageFiles
-from datasets.formats.text_tables import ImageTables, numbered_names
+from datasets.formats.text_tables import AnnotatedFiles, numbered_names
 from datasets.release import Archive, Expected
 
 
-class CUB(ImageFiles):
+class CUB(AnnotatedFiles):
     """The official split, with boxes and part points if their files exist."""
 
     title = "Caltech-UCSD Birds-200-2011: 200 bird species, 5 994 train and 5 794 test photos"
     terms = "non-commercial research and education; the photographers keep their rights"
     folder = "CUB_200_2011"
+    any_folder = True
     archives = (
         Archive(
             "CUB_200_2011.tgz",
@@ -28,7 +28,7 @@ class CUB(ImageFiles):
             gives=("CUB_200_2011",),
         ),
     )
-    expected: Expected | None = Expected(
+    expected = Expected(
         classes=200,
         train=5_994,
         test=5_794,
@@ -37,18 +37,20 @@ class CUB(ImageFiles):
     )
 
     def __init__(self, folder: Path) -> None:
-        self.image_folder = folder / "images"
-        if folder.name != self.folder:
-            self.title, self.expected = f"{folder.name}: images in the layout of CUB-200-2011", None
-        tables = ImageTables(folder)
-        self.paths = tables.paths
+        super().__init__(folder)
         self.classes = numbered_names(folder / "classes.txt", "class")
-        self.labels = tables.class_ids(range(1, len(self.classes) + 1)) - 1
-        self.is_train = tables.split()
-        self.boxes = tables.boxes()
-        self.parts = tables.parts()
+        self.labels = self.tables.class_ids(range(1, len(self.classes) + 1)) - 1
 
     @classmethod
-    def recognises(cls, folder: Path) -> bool:
+    def has_layout(cls, folder: Path) -> bool:
         tables = all((folder / name).is_file() for name in ("images.txt", "train_test_split.txt"))
         return tables and not (folder / "hierarchy.txt").is_file()  # otherwise it is NABirds, whose class ids have gaps
+
+    @classmethod
+    def mistaken(cls, folder: Path) -> str | None:
+        if not (folder / "images").is_dir() or not (folder / "lists" / "train.txt").is_file():
+            return None
+        return (
+            "Caltech-UCSD Birds 200 of 2010, which has other images and another split than CUB-200-2011, the one that "
+            "papers use; get that: data fetch cub_200_2011"
+        )

@@ -2,7 +2,8 @@
 
 Layout, below `data/`: `images/0034309.jpg` …; one list per level and split such as `images_variant_trainval.txt`
 (image id, class name with blanks); `variants.txt`, `families.txt` and `manufacturers.txt`, whose order numbers the
-classes; `images_box.txt` (image id, then xmin, ymin, xmax, ymax: the first and last pixel inside, counted from 1).
+classes; `images_box.txt` (image id, then xmin, ymin, xmax, ymax: the first and last pixel inside). The README has
+them count from (1, 1), but boxes begin at 0, and end at 1023 and 1199, hardly ever at 1024 or 1200: they count from 0.
 Image ids start with zeros, so they are read as words. A class name may contain a slash (F/A-18).
 
 The README of the release describes an earlier state with 102 variants and 10 200 images; its files have 100 and 10 000.
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from datasets.formats.image_files import ImageFiles
-from datasets.formats.text_tables import lines
+from datasets.formats.text_tables import clipped, lines
 from datasets.interface import DatasetError
 from datasets.release import Archive, Expected
 
@@ -103,10 +104,10 @@ class FGVCAircraft(ImageFiles):
         for path in self.paths:
             if path.removesuffix(".jpg") not in edges:
                 raise DatasetError(f"{file} has no line for {path}; restore the file")
-        left, top, right, bottom = np.array([edges[path.removesuffix(".jpg")] for path in self.paths]).T
-        if not self.banner:
-            bottom = np.minimum(bottom, [_height(self.image_folder / path) - BANNER for path in self.paths])
-        return np.stack([left - 1, top - 1, right - left + 1, bottom - top + 1], axis=1).astype(np.float32)
+        ends = np.array([edges[path.removesuffix(".jpg")] for path in self.paths], dtype=np.float32)
+        sizes = np.array([_size(self.image_folder / path) for path in self.paths], dtype=np.float32)
+        sizes[:, 1] -= 0 if self.banner else BANNER
+        return clipped(np.concatenate([ends[:, :2], ends[:, 2:] - ends[:, :2] + 1], axis=1), sizes)
 
     @property
     def content_key(self) -> dict[str, Any]:
@@ -135,10 +136,10 @@ class FGVCAircraft(ImageFiles):
         return names
 
 
-def _height(file: Path) -> int:
-    """Height of an image in pixels, from its header."""
+def _size(file: Path) -> tuple[int, int]:
+    """Width and height of an image in pixels, from its header."""
     try:
         with Image.open(file) as image:
-            return image.height
+            return image.size
     except (OSError, UnidentifiedImageError) as error:
         raise DatasetError(f"{file} can't be read; restore it from the archive") from error

@@ -47,6 +47,7 @@ class Folder(ImageFiles):
 
     title = "your own images: train/<class>/* and test/<class>/*, or an images.csv"
     terms = "yours to know"
+    any_folder = True
 
     def __init__(self, folder: Path) -> None:
         self.image_folder = folder
@@ -66,7 +67,7 @@ class Folder(ImageFiles):
             self.boxes = np.array([entry.box for entry in entries], dtype=np.float32)
 
     @classmethod
-    def recognises(cls, folder: Path) -> bool:
+    def has_layout(cls, folder: Path) -> bool:
         return (folder / "train").is_dir() or (folder / TABLE).is_file()
 
 

@@ -5,8 +5,9 @@ class tree. Image ids are UUIDs; part ids start at 0.
 
 The classes are the nodes that have images, i.e. the leaves. Their ids have gaps. Sorted as numbers they become the
 labels 0 .. K-1; released code often leaves this order to a Python set. Image folders are named after the same ids,
-padded with zeros, but the labels come from the table. `hierarchy.txt`, `sizes.txt` and `photographers.txt` are not
-read.
+padded with zeros, but the labels come from the table. `hierarchy.txt` and `photographers.txt` are not read.
+
+201 boxes of the release end beyond their image, by up to 221 pixels; with `sizes.txt` (width, height) they are clipped.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.formats.image_files import ImageFiles
-from datasets.formats.text_tables import ImageTables, names_by_id
+from datasets.formats.text_tables import AnnotatedFiles, names_by_id
 from datasets.release import Archive, Expected
 
 
-class NABirds(ImageFiles):
+class NABirds(AnnotatedFiles):
     """The official split, with boxes and part points if their files exist."""
 
     title = "NABirds: 555 kinds of North American birds, 23 929 train and 24 633 test photos"
     terms = "non-commercial research under the Cornell Lab's terms of use; the photographers keep their rights"
     folder = "nabirds"
+    any_folder = True
+    first_part = 0
     archives = (Archive("nabirds.tar.gz", md5="df21a9e4db349a14e2b08adfd45873bd", gives=("nabirds",)),)
     by_hand = "fill in the form at https://dl.allaboutbirds.org/nabirds; it leads to nabirds.tar.gz"
-    expected: Expected | None = Expected(
+    expected = Expected(
         classes=555,
         train=23_929,
         test=24_633,
@@ -37,18 +39,11 @@ class NABirds(ImageFiles):
     )
 
     def __init__(self, folder: Path) -> None:
-        self.image_folder = folder / "images"
-        if folder.name != self.folder:
-            self.title, self.expected = f"{folder.name}: images in the layout of NABirds", None
-        tables = ImageTables(folder)
-        self.paths = tables.paths
+        super().__init__(folder)
         names = names_by_id(folder / "classes.txt", "class")
-        ids, self.labels = np.unique(tables.class_ids(names), return_inverse=True)
+        ids, self.labels = np.unique(self.tables.class_ids(names), return_inverse=True)
         self.classes = tuple(names[identity] for identity in ids.tolist())
-        self.is_train = tables.split()
-        self.boxes = tables.boxes()
-        self.parts = tables.parts(first=0)
 
     @classmethod
-    def recognises(cls, folder: Path) -> bool:
+    def has_layout(cls, folder: Path) -> bool:
         return (folder / "images.txt").is_file() and (folder / "hierarchy.txt").is_file()

@@ -97,8 +97,8 @@ class StanfordCars(Dataset):
             raise DatasetError(f"{folder} has neither {TRAIN}/ nor cars_annos.mat; {self.by_hand}")
 
     @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return folder.name == cls.folder and ((folder / TRAIN).is_dir() or (folder / "cars_annos.mat").is_file())
+    def has_layout(cls, folder: Path) -> bool:
+        return (folder / TRAIN).is_dir() or (folder / "cars_annos.mat").is_file()
 
     @property
     def content_key(self) -> dict[str, Any]:

@@ -100,11 +100,16 @@ def _labels(mat: MatFile) -> NDArray[np.int64]:
 
 
 def _largest_box(file: Path) -> tuple[float, float, float, float]:
-    """x, y, width, height of the largest object of a VOC annotation, taking its numbers as edges."""
+    """x, y, width, height of the largest object of a VOC annotation, taking its numbers as edges.
+
+    Clipped to the stated size of the image: two boxes of the release end beyond it.
+    """
     try:
-        objects = ElementTree.parse(file).iterfind("object/bndbox")
+        tree = ElementTree.parse(file)
+        width, height = (float(tree.findtext(f"size/{side}", "inf")) for side in ("width", "height"))
+        objects = tree.iterfind("object/bndbox")
         edges = [[float(box.findtext(edge, "")) for edge in ("xmin", "ymin", "xmax", "ymax")] for box in objects]
-        boxes = [(left, top, right - left, bottom - top) for left, top, right, bottom in edges]
+        boxes = [(x, y, min(right, width) - x, min(bottom, height) - y) for x, y, right, bottom in edges]
         return max(boxes, key=lambda box: box[2] * box[3])
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise DatasetError(f"{file} holds no box that can be read; restore it from annotation.tar") from error

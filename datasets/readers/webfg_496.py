@@ -52,22 +52,28 @@ class WebFG496(Folder):
         )
         for subset in ("bird", "aircraft", "car")
     )
+    any_folder = True
     subsets = tuple({"subset": subset} for subset in EXPECTED)
     expected: Expected | None = Expected(classes=496, train=53_339, test=17_168)
 
     def __init__(self, folder: Path, *, subset: str | None = None) -> None:
         if not isinstance(subset, str) or subset not in EXPECTED:
             fault = "no subset is named" if subset is None else f"there is no subset {subset!r}"
-            raise DatasetError(f"{self.folder}: {fault}; set the option subset to {', '.join(EXPECTED)}")
+            named = ", ".join(f"{self.folder}:{one}" for one in EXPECTED)
+            raise DatasetError(f"{self.folder}: {fault}; name one as {named}, or set the option subset")
         own = folder / f"web-{subset}"
         if not own.is_dir():
-            raise DatasetError(f"{self.folder}: the folder {own} is missing; unpack web-{subset}.tar.gz into {folder}")
+            here = [f"{self.folder}:{one}" for one in EXPECTED if (folder / f"web-{one}").is_dir()]
+            instead = f", or name a subset that is here: {', '.join(here)}" if here else ""
+            raise DatasetError(
+                f"{self.folder}: the folder {own} is missing; unpack web-{subset}.tar.gz into {folder}{instead}"
+            )
         super().__init__(own)
         self.title = f"WebFG-496, {subset}: web images with noisy labels to train on, clean ones to test"
         self.expected = EXPECTED[subset]
 
     @classmethod
-    def recognises(cls, folder: Path) -> bool:
+    def has_layout(cls, folder: Path) -> bool:
         return any((folder / f"web-{subset}").is_dir() for subset in EXPECTED)
 
     def image(self, index: int) -> NDArray[np.uint8]:

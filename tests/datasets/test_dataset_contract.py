@@ -105,6 +105,8 @@ def test_an_absent_or_empty_release_is_told_in_one_line(name: str, tmp_path: Pat
     with pytest.raises(DatasetError, match=re.escape(str(folder))) as empty:
         open_dataset(name, tmp_path, options)
     assert all(is_one_line(str(error.value)) for error in (absent, empty))
+    sources = [archive.name for archive in READERS[name].archives] + [READERS[name].by_hand]
+    assert any(source and source in str(empty.value) for source in sources), "where the missing file comes from"
 
 
 @releases

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,34 @@ def test_a_subset_that_is_not_here_is_named_before_anything_runs(environment: En
     bird = {"pretrained": "none", "dataset_options": {"subset": "bird"}}
     (target,) = suite_builders.targets("plain", environment, "webfg_496", "test_resnet", changes=bird)
     assert target.lacking is None
+
+
+# Commands for data
+
+
+def test_verify_names_each_subset_and_takes_one_by_name(
+    environment: Environment, fgbench: Callable[..., tuple[int, str]]
+) -> None:
+    code, said = fgbench("data", "verify", "WebFG-496", "--data", environment.data_root, "--json")
+    assert (code, [row["name"] for row in json.loads(said)]) == (0, [f"webfg_496:{subset}" for subset in CLASSES])
+    code, said = fgbench("data", "verify", "webfg_496:car", "--data", environment.data_root, "--json")
+    assert (code, [row["name"] for row in json.loads(said)]) == (0, ["webfg_496:car"])
+
+
+def test_prepare_decodes_each_subset_or_the_named_one(
+    environment: Environment, fgbench: Callable[..., tuple[int, str]]
+) -> None:
+    size = ("--size", "8", "--data", environment.data_root)
+    assert fgbench("data", "prepare", "webfg_496", *size)[1].count("webfg_496-8-squash") == 3
+    assert fgbench("data", "prepare", "webfg_496:bird", *size)[1].count("webfg_496-8-squash") == 1
+
+
+@pytest.mark.parametrize("verb", [("verify",), ("prepare", "--size", "8")])
+def test_a_subset_that_does_not_exist_is_answered_with_those_that_do(
+    environment: Environment, refused: Callable[..., tuple[int, str]], verb: tuple[str, ...]
+) -> None:
+    _, said = refused("data", *verb, "webfg_496:brid", "--data", environment.data_root)
+    assert "webfg_496 has no subset 'brid'; it has webfg_496:bird, webfg_496:aircraft, webfg_496:car" in said
 
 
 # Reports

@@ -302,7 +302,7 @@ def test_a_dry_reproduction_shows_value_recipe_and_what_is_needed(here: Environm
 def test_one_subset_is_asked_for_by_name() -> None:
     choice = DatasetChoice.model_validate({"name": "webfg_496:bird"})
     assert (choice.name, choice.options) == ("webfg_496", {"subset": "bird"})
-    with pytest.raises(ValidationError, match=r"no subset 'brid'; it has bird, aircraft, car"):
+    with pytest.raises(ValidationError, match="no subset 'brid'; it has webfg_496:bird, webfg_496:aircraft"):
         DatasetChoice.model_validate({"name": "webfg_496:brid"})
     with pytest.raises(ValidationError, match="it has none"):
         DatasetChoice.model_validate({"name": "nabirds:bird"})

@@ -69,10 +69,6 @@ def test_a_replaced_image_changes_the_content_key_and_not_the_split(cub: Path) -
         ("images.txt", "b.jpg", "a.jpg", r"images.txt, line 2: 001.Auk/a.jpg is listed twice"),
         ("classes.txt", "2 002", "5 002", r"classes.txt: class 2 of 1 .. 3 has no name"),
         ("classes.txt", "2 002", "1 002", r"classes.txt, line 2: class 1 is named twice"),
-        ("bounding_boxes.txt", "3.0 4.0", "3.0", r"bounding_boxes.txt, line 1: 5 fields were expected, not 4"),
-        ("bounding_boxes.txt", "7.5", "left", r"bounding_boxes.txt, line 1: 'left' should be a number"),
-        ("bounding_boxes.txt", "7.5", "nan", r"bounding_boxes.txt, line 1: 'nan' should be a finite number"),
-        ("parts/part_locs.txt", "7 2", "7 3", r"part_locs.txt, line 2: part 3 is outside 1 .. 2"),
     ],
 )
 def test_a_fault_in_a_cub_table_is_one_line_with_file_and_line(
@@ -82,12 +78,43 @@ def test_a_fault_in_a_cub_table_is_one_line_with_file_and_line(
     fails("birds", cub.parent, message)
 
 
+@pytest.mark.parametrize(
+    ("table", "old", "new", "message"),
+    [
+        ("bounding_boxes.txt", "3.0 4.0", "3.0", r"bounding_boxes.txt, line 1: 5 fields were expected, not 4"),
+        ("bounding_boxes.txt", "7.5", "left", r"bounding_boxes.txt, line 1: 'left' should be a number"),
+        ("bounding_boxes.txt", "7.5", "nan", r"bounding_boxes.txt, line 1: 'nan' should be a finite number"),
+        ("parts/part_locs.txt", "7 2", "7 3", r"part_locs.txt, line 2: part 3 is outside 1 .. 2"),
+    ],
+)
+def test_boxes_and_part_points_are_read_and_checked_when_they_are_asked_for(
+    cub: Path, table: str, old: str, new: str, message: str
+) -> None:
+    change(cub / table, old, new)
+    dataset = open_dataset("birds", cub.parent)
+    assert dataset.has_boxes
+    assert dataset.part_names == ("beak", "left eye")
+    with pytest.raises(DatasetError, match=message):
+        _ = (dataset.boxes, dataset.parts)
+
+
+def test_tables_may_begin_with_a_byte_order_mark(cub: Path) -> None:
+    plain = open_dataset("birds", cub.parent)
+    for table in cub.rglob("*.txt"):
+        table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    marked = open_dataset("birds", cub.parent)
+    assert marked.classes == plain.classes
+    assert marked.split_hash == plain.split_hash
+    assert marked.boxes.tolist() == plain.boxes.tolist()
+    assert marked.parts.names == plain.parts.names
+
+
 def test_a_missing_or_unreadable_cub_table_is_named(cub: Path) -> None:
     (cub / "classes.txt").write_bytes(b"1 \xff\xfe\n")
     with pytest.raises(DatasetError, match=r"classes.txt can't be read"):
         open_dataset("birds", cub.parent)
     (cub / "classes.txt").unlink()
-    with pytest.raises(DatasetError, match=r"classes.txt can't be read.*restore it"):
+    with pytest.raises(DatasetError, match=r"classes.txt is missing; images in the layout of CUB_200_2011 need it"):
         open_dataset("birds", cub.parent)
     (cub / "images.txt").write_text("\n")
     with pytest.raises(DatasetError, match=r"images.txt lists no image"):

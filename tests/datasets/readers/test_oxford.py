@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def planes(tmp_path: Path) -> Path:
         "variants.txt": ["737-700", "737-800", "F/A-18 "],
         "families.txt": ["Boeing 737", "F/A-18"],
         "manufacturers.txt": ["Boeing", "McDonnell Douglas"],
-        "images_box.txt": [f"{image} 1 11 80 {38 + 10 * (image in TEST)}" for image in reversed(PLANES)],
+        "images_box.txt": [f"{image} 0 10 79 {37 + 10 * (image in TEST)}" for image in reversed(PLANES)],
         "images_variant_train.txt": ["0034309 F/A-18"],
     }
     for position, level in enumerate(("variant", "family", "manufacturer")):
@@ -86,11 +87,27 @@ def test_the_banner_is_cut_off_unless_asked_for(planes: Path) -> None:
     assert kept.content_key != without.content_key, "or a store of one would pass for the other"
 
 
-def test_boxes_of_planes_count_from_0_and_end_above_the_banner(planes: Path) -> None:
+def test_boxes_of_planes_count_from_0_though_the_readme_says_1_and_end_above_the_banner(planes: Path) -> None:
     boxes = open_dataset("fgvc_aircraft", planes.parent).boxes
     assert boxes.tolist() == [[0, 10, 80, 28]] * 3 + [[0, 10, 80, 30]] * 2
     boxes = open_dataset("fgvc_aircraft", planes.parent, {"banner": True}).boxes
     assert boxes.tolist() == [[0, 10, 80, 28]] * 3 + [[0, 10, 80, 38]] * 2
+
+
+def test_original_boxes_of_planes_begin_within_the_image(metadata: Path, tmp_path: Path) -> None:
+    with tarfile.open(metadata / "fgvc_aircraft" / "metadata.tar.xz") as archive:
+        archive.extract("real_lines/images_box_last49.txt", tmp_path, filter="data")
+    lines = (tmp_path / "real_lines" / "images_box_last49.txt").read_text().splitlines()
+    data = tmp_path / "fgvc-aircraft-2013b" / "data"
+    images = [line.split()[0] for line in lines]
+    lists = {"images_variant_trainval.txt": images[:25], "images_variant_test.txt": images[25:]}
+    labelled = {name: [f"{image} A" for image in listed] for name, listed in lists.items()}
+    write_tables(data, labelled | {"variants.txt": ["A"], "images_box.txt": lines})
+    for image in images:
+        draw(data / "images" / f"{image}.jpg", (1600, 1200))
+    boxes = open_dataset("fgvc_aircraft", tmp_path).boxes.tolist()
+    assert boxes[lines.index("0784479 2 2 1022 670")] == [2, 2, 1021, 669]
+    assert boxes[lines.index("0329381 0 65 1023 523")] == [0, 65, 1024, 459], "one that the README's way begins at -1"
 
 
 def test_planes_without_a_box_file_have_no_boxes_and_a_missing_line_is_an_error(planes: Path) -> None:

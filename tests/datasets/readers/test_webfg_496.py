@@ -40,12 +40,14 @@ def car(webfg: Path):
 
 @pytest.mark.parametrize("options", [{}, {"subset": None}, {"subset": "dog"}, {"subset": ["car"]}])
 def test_a_subset_has_to_be_named(webfg: Path, options: dict) -> None:
-    with pytest.raises(DatasetError, match=r"webfg_496: .*set the option subset to bird, aircraft, car"):
+    with pytest.raises(
+        DatasetError, match=r"webfg_496: .*name one as webfg_496:bird, webfg_496:aircraft, webfg_496:car,"
+    ):
         open_dataset("webfg_496", webfg.parent, options)
 
 
 def test_a_subset_that_is_not_there_says_what_to_unpack(webfg: Path) -> None:
-    with pytest.raises(DatasetError, match=r"web-bird is missing; unpack web-bird.tar.gz into .*webfg_496$"):
+    with pytest.raises(DatasetError, match=r"web-bird is missing; unpack web-bird.tar.gz into .*here: webfg_496:car$"):
         open_dataset("webfg_496", webfg.parent, {"subset": "bird"})
 
 

@@ -1,0 +1,271 @@
+"""Which dataset a name means: its one name, the reader, and the folder on disk.
+
+A name is that of a reader, or the path of a folder relative to the data root. One dataset has one name, however it was
+asked for: `birds`, `birds/`, `./birds` and an absolute path below the root are all `birds`. The folder of a published
+dataset is known whatever its case and punctuation (`CUB-200-2011`), and if its archive was unpacked one level deeper.
+No name leads out of the data root.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pkgutil
+from collections.abc import Iterable
+from functools import cache
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from datasets.formats.image_files import IMAGE_SUFFIXES
+from datasets.interface import Dataset, DatasetError
+from results.names import nearest
+
+
+class UnknownDataset(DatasetError):  # noqa: N818 - clear without the suffix Error
+    """No reader and no folder has this name; `choices` are the names that can be opened."""
+
+    def __init__(self, name: str, choices: list[str], searched: Path | None) -> None:
+        self.choices = choices
+        where = (
+            f"below {searched}"
+            if searched is not None
+            else "because no data folder was given: set FGBENCH_DATA or --data"
+        )
+        super().__init__(
+            f"there is no dataset {name!r} {where}{_nearest(name, choices)} (what can be opened: {', '.join(choices)})"
+        )
+
+
+class Found(NamedTuple):
+    """What a name means."""
+
+    name: str
+    """The dataset's one name."""
+    reader: type[Dataset]
+    folder: Path | None
+    """None for drawn images."""
+
+    @property
+    def released(self) -> bool:
+        """Whether it is the published dataset of its reader, rather than another folder in the same layout."""
+        return self.reader.goes_by(self.name)
+
+
+@cache
+def reader_classes() -> dict[str, type[Dataset]]:
+    """Module name -> its `Dataset`. A module without one is ignored; one with several raises `TypeError`."""
+    found = {}
+    for module in pkgutil.iter_modules([str(Path(__file__).parent / "readers")]):
+        defined = _defined_datasets(importlib.import_module(f"datasets.readers.{module.name}"))
+        if len(defined) > 1:
+            raise TypeError(f"datasets/readers/{module.name}.py defines {len(defined)} datasets; one file, one dataset")
+        if defined:
+            found[module.name] = defined[0]
+    return found
+
+
+def available(root: Path | None) -> list[str]:
+    """Names that `find` finds: readers without files, then the folders below `root`."""
+    names = {name: None for name, reader in reader_classes().items() if not _needs_folder(reader)}
+    for folder in _folders(root):
+        own = _released(folder.name)
+        if _recognising(folder) or (own and _nested(reader_classes()[own], folder)):
+            names[own or folder.name] = None
+    return list(names)
+
+
+def known(root: Path | None) -> list[str]:
+    """All names: those of `available`, then the readers whose files are missing."""
+    there = available(root)
+    return there + [name for name, reader in reader_classes().items() if reader.folder and name not in there]
+
+
+def reader_of(name: str) -> tuple[str, type[Dataset]]:
+    """Name and reader of a dataset with a fixed folder, given its name or that of the folder.
+
+    Raises `DatasetError` with the nearest name for any other.
+    """
+    fixed = {key: reader for key, reader in reader_classes().items() if reader.folder}
+    if (own := _released(name)) is None:
+        raise DatasetError(
+            f"there is nothing to fetch for {name!r}{_nearest(name, fixed)}; there are: {', '.join(fixed)}"
+        )
+    return own, fixed[own]
+
+
+def canonical(name: str, root: Path | None) -> str:
+    """The one name of the dataset that `name` means, whether it exists or not.
+
+    Raises `DatasetError` for a path that leads out of `root`.
+    """
+    if name in reader_classes():
+        return name
+    path = PurePosixPath(_below(name, root))
+    if not path.parts or path.parts[0] == "..":
+        place = f"the data folder {root}" if root else "the data folder"
+        raise DatasetError(f"the dataset {name!r} is not a folder below {place}; name one, or another data folder")
+    own = _released(path.parts[0])
+    if own is not None and (len(path.parts) == 1 or (root and folder_of(reader_classes()[own], root) == root / path)):
+        return own
+    return str(path)
+
+
+def split_subset(name: str) -> tuple[str, dict[str, Any]]:
+    """`webfg_496:bird` -> the dataset's name and the options of that subset; any other name and no options.
+
+    Raises `DatasetError` with the dataset's subsets if it has no such one.
+    """
+    name, colon, word = name.partition(":")
+    if not colon:
+        return name, {}
+    own = _released(name) or name
+    reader = reader_classes().get(own)
+    subsets = {str(value): subset for subset in (reader.subsets if reader else ()) for value in subset.values()}
+    if word not in subsets:
+        has = ", ".join(f"{own}:{subset}" for subset in subsets) or "none"
+        raise DatasetError(f"{own} has no subset {word!r}; it has {has}")
+    return own, subsets[word]
+
+
+def find(name: str, root: Path | None) -> Found:
+    """What `name` means below `root`.
+
+    Raises `UnknownDataset` with the choices, and `DatasetError` for a folder that is missing or that no reader can
+    read, with what it seems to be and what to do.
+    """
+    own = canonical(name, root)
+    reader = reader_classes().get(own)
+    if reader is not None and not _needs_folder(reader):
+        return Found(own, reader, None)
+    if reader is not None and reader.folder is not None and root is not None:
+        return Found(own, reader, _released_folder(own, reader, root))
+    if root is None or not (root / own).is_dir():
+        raise UnknownDataset(name, available(root), root)
+    folder = root / own
+    recognising = _recognising(folder)
+    if len(recognising) > 1:
+        raise DatasetError(
+            f"{folder} has the layouts of {' and '.join(recognising)}, whose splits may differ; "
+            "move the files of one of them to another folder"
+        )
+    if not recognising:
+        raise DatasetError(f"{folder} {_unread(folder, root)}")
+    return Found(own, reader_classes()[recognising[0]], folder)
+
+
+def folder_of(reader: type[Dataset], root: Path) -> Path:
+    """The folder of a published dataset, whether it exists or not; the one below it if that alone has its layout.
+
+    Raises `DatasetError` if several folders go by its name.
+    """
+    named = [folder for folder in _folders(root) if reader.goes_by(folder.name)]
+    if len(named) > 1:
+        raise DatasetError(
+            f"{' and '.join(map(str, named))} both go by the name of one dataset; rename one of them, or move it away"
+        )
+    folder = named[0] if named else root / str(reader.folder)
+    return _nested(reader, folder) or folder
+
+
+def _below(name: str, root: Path | None) -> str:
+    """A relative path as it is, an absolute one relative to `root`; without `.`, inner `..` and slashes at the end."""
+    if not Path(name).is_absolute():
+        return os.path.normpath(name)
+    if root is not None:  # as typed, then with links followed: a folder of the root may be a link to another disk
+        typed, base = Path(os.path.normpath(name)), Path(os.path.abspath(root))  # noqa: PTH100 - resolve follows links
+        for place, above in ((typed, base), (typed.resolve(), base.resolve())):
+            if place.is_relative_to(above):
+                return str(place.relative_to(above))
+    raise DatasetError(
+        f"{name} is not below {root or 'a data folder'}; name the folder that holds it and the dataset apart: "
+        f"--data {Path(name).parent}, and as the dataset {Path(name).name}"
+    )
+
+
+def _released_folder(name: str, reader: type[Dataset], root: Path) -> Path:
+    folder = folder_of(reader, root)
+    if not folder.is_dir():
+        if reader.goes_by(root.resolve().name) and reader.has_layout(root):
+            raise DatasetError(f"{root} is the folder of {name} itself; name the one above it: --data {root / '..'}")
+        raise DatasetError(
+            f"{name}: the folder {folder} is missing; put the dataset's files there, or get them: data fetch {name}"
+        )
+    if reader.has_layout(folder):
+        return folder
+    if another := reader.mistaken(folder):
+        raise DatasetError(f"{folder} is {another}")
+    if classes := _class_folders(folder):
+        raise DatasetError(
+            f"{folder} is a folder of classes ({', '.join(classes)}) without the dataset's own tables, so its official "
+            f"split can't be known; rename it, e.g. to my_{name}, to use it as your own images, "
+            f"and get the dataset itself: data fetch {name}"
+        )
+    return folder
+
+
+def _unread(folder: Path, root: Path) -> str:
+    """Why no reader reads a folder, and what to do."""
+    for reader in reader_classes().values():
+        if another := reader.mistaken(folder):
+            return f"is {another}"
+    read = "train/<class>/* and test/<class>/*, or an images.csv, would be read"
+    deeper = [below for below in _folders(folder) if _recognising(below)]
+    if len(deeper) == 1:
+        return f"has a layout that no reader knows, but {deeper[0].relative_to(root).as_posix()} below it can be opened"
+    return f"has a layout that no reader knows; {read}"
+
+
+def _class_folders(folder: Path) -> list[str]:
+    """The first folders of images sorted by split and class, or by class alone; empty for any other folder."""
+    folders = _folders(folder)
+    split = [one.name for one in folders if one.name.lower() in ("train", "test", "val", "valid")]
+    filled = (one.name for one in folders if any(file.suffix.lower() in IMAGE_SUFFIXES for file in one.iterdir()))
+    classes = list(islice(filled, 3))
+    return split or (classes if len(classes) == 3 else [])
+
+
+def _nested(reader: type[Dataset], folder: Path) -> Path | None:
+    """The only folder in `folder` with the reader's layout, if `folder` itself hasn't it."""
+    deeper = [] if reader.has_layout(folder) else [below for below in _folders(folder) if reader.has_layout(below)]
+    return deeper[0] if len(deeper) == 1 else None
+
+
+def _folders(folder: Path | None) -> list[Path]:
+    """The folders in a folder that aren't hidden, sorted; empty if there is none."""
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+
+
+def _released(name: str) -> str | None:
+    """The reader of the published dataset that goes by this name."""
+    return next((own for own, reader in reader_classes().items() if reader.goes_by(name)), None)
+
+
+def _recognising(folder: Path) -> list[str]:
+    """Names of the readers that recognise this folder's layout."""
+    return [name for name, reader in reader_classes().items() if _needs_folder(reader) and reader.recognises(folder)]
+
+
+def _defined_datasets(module: ModuleType) -> list[type[Dataset]]:
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Dataset)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+
+
+def _needs_folder(reader: type[Dataset]) -> bool:
+    """A reader whose argument `folder` is optional draws its images itself."""
+    return inspect.signature(reader).parameters["folder"].default is inspect.Parameter.empty
+
+
+def _nearest(word: str, choices: Iterable[str]) -> str:
+    near = nearest(word, choices)
+    return f": {near}" if near else ""
