@@ -24,7 +24,7 @@ from methods.checkpoints import weights_of
 from methods.errors import BackboneError, unknown
 from methods.interface import Tap
 from methods.networks import check_patches, create_network, is_fixed_size
-from methods.weight_files import Triple, WeightFile, find_weights
+from methods.weight_files import Triple, WeightFile, find_weights, options_of_tag
 
 
 class Loaded(NamedTuple):
@@ -46,8 +46,9 @@ class TimmBackbones:
     pretrained: str | Path = "none"
     """The `choice` of `find_weights`; a second network takes `"auto"`, or `"none"` if this is `"none"`."""
     weights_root: Path | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """timm options of the Run's own network."""
+    options: Mapping[str, Any] | None = None
+    """All options of the Run's own network: timm's, and those of `methods.network_options`. None: those that its
+    weights need. A second network always takes those."""
     allow_unfilled: bool = False
     """Whether layers before a tap may stay random if the file does not hold them."""
     from_timm: bool = False
@@ -64,7 +65,9 @@ class TimmBackbones:
         own = name == self.name
         choice = self.pretrained if own or self.pretrained == "none" else "auto"
         file = None if self.from_timm else find_weights(name, choice, self.weights_root)
-        options = {**(file.network_options if file else {}), **(self.options if own else {})}
+        options = self.options if own else None
+        if options is None:
+            options = options_of_tag(name) if self.from_timm else file.network_options if file else {}
         net = create_network(name, self.image_size, options, self.from_timm)
         check_patches(name, net, self.image_size)
         missing, taken = fill(net, file.path) if file else ([], "")

@@ -13,6 +13,7 @@ import timm
 import torch
 from torch import nn
 
+from methods import network_options
 from methods.errors import BackboneError, unknown
 
 NOT_OPTIONS = frozenset({"num_classes", "in_chans", "device", "dtype", "args", "kwargs"})
@@ -31,7 +32,7 @@ def check_name(name: str) -> None:
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raises `BackboneError` for an option that is not the network's own.
+    """Raises `BackboneError` for an option that is neither the network's own nor one of `methods.network_options`.
 
     An option must be a parameter of one of the network classes in timm's module: it shapes the network. What timm does
     with weights (`pretrained`, `checkpoint_path`, `pretrained_cfg` …) is none of them: an option never loads a file.
@@ -42,6 +43,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     classes = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, nn.Module)]
     networks = [one for one in classes if hasattr(one, "forward_features")]
     known = {key for one in networks for key in inspect.signature(one).parameters} - NOT_OPTIONS
+    known |= set(network_options.OWN_OPTIONS)
     for key in options:
         if key not in known:
             raise BackboneError(unknown(name, "option", key, known))
@@ -56,17 +58,20 @@ def create_network(name: str, image_size: int, options: Mapping[str, Any], from_
     """A timm network without a classifier for square images of `image_size` pixels, its weights random or timm's."""
     check_name(name)
     check_options(name, options)
-    options = dict(options)
+    own = {key: value for key, value in options.items() if key in network_options.OWN_OPTIONS}
+    options = {key: value for key, value in options.items() if key not in own}
     if is_fixed_size(name):
         options.setdefault("img_size", image_size)
     try:
-        return timm.create_model(name, pretrained=from_timm, num_classes=0, **options)
+        net = timm.create_model(name, pretrained=from_timm, num_classes=0, **options)
     except (TypeError, ValueError, AssertionError) as error:
         raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
     except (OSError, RuntimeError) as error:
         if not from_timm:
             raise
         raise BackboneError(f"timm has no weights of {name} at hand ({error}); name a weight file instead") from error
+    network_options.apply(net, name, own)
+    return net
 
 
 def check_size(name: str, image_size: int, options: Mapping[str, Any]) -> None:

@@ -41,8 +41,8 @@ class WeightFile:
 
     @property
     def network_options(self) -> dict[str, Any]:
-        """timm options that this file needs to give right features (`weights/known.yaml`); empty for most files."""
-        return dict(_known().get(self.sha256, {}).get("options", {}))
+        """Options of the network that this file needs to give right features (`weights/known.yaml`); empty for most."""
+        return dict(self._known.get("options", {}))
 
     def scaling(self, name: str) -> tuple[Triple, Triple]:
         """Mean and standard deviation (RGB, 0 .. 1) to normalise images with for the network `name`.
@@ -50,12 +50,27 @@ class WeightFile:
         They are those of the file's entry in `weights/known.yaml`, or else those of timm's `pretrained_cfg` for the
         tag: of the file's name (`<model>.<tag>.safetensors`), of `name`, or timm's default tag of the network.
         """
-        if known := _known().get(self.sha256, {}).get("scaling"):
+        if known := self._known.get("scaling"):
             return _triple(known["mean"]), _triple(known["std"])
-        named = stem(self.path).partition("_to_")[0]
+        named = self._named
         cfg = _pretrained_cfg(named) if _model(named) == _model(name) else None
         cfg = cfg or _pretrained_cfg(name) or timm.models.PretrainedCfg()
         return _triple(cfg.mean), _triple(cfg.std)
+
+    @property
+    def _named(self) -> str:
+        """Network and tag by the file's name: `resnet50.a1_in1k`."""
+        return stem(self.path).partition("_to_")[0]
+
+    @property
+    def _known(self) -> Mapping[str, Any]:
+        """The file's entry in `weights/known.yaml`: by its bytes, or else by its tag."""
+        return _known().get(self.sha256) or _known().get(self._named, {})
+
+
+def options_of_tag(name: str) -> dict[str, Any]:
+    """Options of the network that timm's own weights `name` (`inception_v3.tf_in1k`) need; empty for most."""
+    return dict(_known().get(name, {}).get("options", {}))
 
 
 @cache

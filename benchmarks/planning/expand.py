@@ -128,7 +128,11 @@ def _training(
         "split_sha256": opened.split_hash,
         "split_name": dataset.split_name,
         "backbone": backbone.name,
-        "backbone_options": deep_merge(file.network_options if file else {}, backbone.options),
+        "backbone_options": deep_merge(
+            file.network_options if file else {},
+            recipes.backbone_options(method, variant, entry.protocol, backbone.name),
+            backbone.options,
+        ),
         "weights_sha256": file.sha256 if file else None,
         "allow_unfilled": backbone.allow_unfilled,
         "protocol": entry.protocol,

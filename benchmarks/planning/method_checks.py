@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import timm
@@ -22,7 +23,7 @@ from benchmarks.planning.suite import DatasetChoice
 from methods import swin_attention
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
-from methods.networks import check_name
+from methods.networks import check_name, check_options
 
 
 def check(method: str) -> None:
@@ -42,6 +43,9 @@ def check(method: str) -> None:
         require_known(f"dataset of {method} (recipe)", dataset, datasets.reader_classes())
     for network in (file.recipe.backbone, *file.recipe.backbones):
         _check_network(f"recipe of {method}", network)
+    for changes in (file.recipe.backbone_options, *(one.backbone_options for one in file.variants.values())):
+        for network, network_options in changes.items():
+            _check_network(f"recipe of {method}", network, network_options)
     for row in published(method):
         if row.answered_by:
             what = f"of {method} (published row {row.variant!r})"
@@ -63,9 +67,10 @@ def check_all() -> None:
         raise UserError("; ".join(faults))
 
 
-def _check_network(what: str, name: str) -> None:
+def _check_network(what: str, name: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
     try:
         check_name(name)
+        check_options(name, options)
     except BackboneError as error:
         raise UserError(f"{what}: {error}") from error
 

@@ -33,6 +33,8 @@ class Variant(Settings):
     options: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     """Changes to the paper's recipe."""
+    backbone_options: dict[str, dict[str, Any]] = {}
+    """Changes to those of the paper's recipe."""
 
 
 class CommonChanges(Settings):
@@ -57,6 +59,8 @@ class PaperRecipe(Settings):
     """Changes for each dataset."""
     backbones: dict[str, dict[str, Any]] = {}
     """Changes for each backbone."""
+    backbone_options: dict[str, dict[str, Any]] = {}
+    """Options of each timm network, whatever its tag; they go before those of the weight file."""
 
 
 class MethodFile(Settings):

@@ -36,7 +36,9 @@ def changed(run: Run) -> list[str]:
     recipe = recipes.recipe_for(run.method, run.variant, "paper", run.dataset, run.backbone, {})
     paper = run.model_copy(update={"recipe": recipe, **{name: Run.model_fields[name].default for name in DEFAULTS}})
     here, there = (one.model_dump(include={"recipe", *DEFAULTS}) for one in (run, paper))
-    found = differences(here, there, IN_PLACE)
+    network = recipes.backbone_options(run.method, run.variant, "paper", run.backbone)
+    here["backbone_options"] = {key: run.backbone_options.get(key, "timm's default") for key in network}
+    found = differences(here, there | {"backbone_options": network}, IN_PLACE)
     stem = Path(run.pretrained).stem
     if stem != run.backbone and not stem.startswith(f"{run.backbone}_to_"):
         found.append(f"pretrained: {IN_PLACE.format(run.pretrained, f'weights named after {run.backbone}')}")

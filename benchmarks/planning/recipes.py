@@ -38,6 +38,15 @@ def recipe_for(
     return parse(Recipe, values, where)
 
 
+def backbone_options(method: str, variant: str, protocol: str, backbone: str) -> dict[str, Any]:
+    """Options that the paper's recipe sets for its network. None under the common protocol: all methods share one."""
+    if protocol == "common":
+        return {}
+    file, network = method_file(method), backbone.partition(".")[0]
+    changes = (file.recipe.backbone_options, file.variants[variant].backbone_options)
+    return deep_merge(*(change.get(network, {}) for change in changes))
+
+
 def _stored_in_proportion(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, int]:
     """The `stored_size` for a new `image_size`, unless it is set as well: a 64 px crop of images stored for 224 px
     crops would show only a corner of each."""

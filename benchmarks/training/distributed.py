@@ -25,6 +25,7 @@ from torch import Tensor, distributed, nn
 
 from benchmarks.errors import UserError
 from datasets.loading.sampling import share
+from methods.network_options import fix_scales, free_scales
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,6 @@ class Processes:
             return
         if self.device.type != "cuda":
             raise UserError("sync_batchnorm needs GPUs: torch has none for CPUs; set sync_batchnorm to false")
+        fixed = free_scales(module)  # the conversion knows scales that are parameters only
         convert_sync_batchnorm(module)  # timm's own, because some of its norms include the activation
+        fix_scales(module, fixed)
