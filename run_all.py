@@ -34,6 +34,7 @@ from results.errors import ResultsError
 
 if TYPE_CHECKING:
     from reports.contents import Report
+    from results.record import Record
 
 ROOT = Path(__file__).parent
 
@@ -76,6 +77,9 @@ app.add_typer(new_command.app, name="new")
 def report(
     results: ExistingResults = OUR_RESULTS,
     out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report/ in the results.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Report on Runs with this setting alone: KEY=VALUE. Repeatable.")
+    ] = None,
     readme: Annotated[Path | None, typer.Option(help="Fill in the marked tables of this file instead.")] = None,
     check: Annotated[
         bool,
@@ -89,7 +93,9 @@ def report(
     from results.store import REFERENCE, ResultStore
 
     if readme is None and not check:
-        _print(write_report(ResultStore(results), out or make_folder(results, "report", "--results"), "All results"))
+        store, title = ResultStore(results), ", ".join(only or []) or "All results"
+        records = _with_settings(store.records(), only or [])
+        _print(write_report(store, out or make_folder(results, "report", "--results"), title, records))
         return
     store = ResultStore(results / REFERENCE)  # a committed page shows committed results only
     try:
@@ -103,6 +109,21 @@ def report(
     lines(f"{page}: its tables are out of date; run report --readme {page}" for page in stale)
     if stale:
         raise typer.Exit(1)
+
+
+def _with_settings(records: list[Record], only: list[str]) -> list[Record]:
+    """The records that fit `--only`. Profile Runs have no dataset; what they lack does not leave them out."""
+    from benchmarks.planning.overrides import matches, none_fits, parse_assignments
+
+    wanted = parse_assignments(only, "--only")
+    fits = []
+    for record in records:
+        known = {key: value for key, value in wanted.items() if record.run.job == "train" or hasattr(record.run, key)}
+        if matches(record.run, known):
+            fits.append(record)
+    if wanted and not fits:
+        raise UserError(none_fits((record.run.model_dump(mode="json") for record in records), wanted, "with a record"))
+    return fits
 
 
 def _print(written: Report) -> None:

@@ -11,9 +11,9 @@ from reports.cell_format import Row
 from reports.contents import Report, SavedFigure, Table
 from reports.evidence import Evidence
 from reports.figures.draw import draw_all
-from reports.figures.select import drawings
+from reports.figures.select import drawings, first_of_each_kind
 from reports.render import markdown
-from reports.render.chapters import ALWAYS, GALLERIES, chapters
+from reports.render.chapters import ALWAYS, GALLERIES, RUNS, chapters
 from reports.render.html import write_page
 from reports.render.latex import latex
 from reports.run_files import RunFiles, galleries
@@ -26,8 +26,8 @@ from results.store import ResultStore
 
 PAGE = "report.md"
 FIGURES = "figures"
-RUNS = "runs"
-"""The table that `report.md` names and does not show: it has a row per Run."""
+MOST = 12
+"""Figures of one kind. People look at no more, and each takes about half a second."""
 TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile")
 """Tables worth printing."""
 
@@ -51,9 +51,11 @@ def write_report(
     tables = build_tables(evidence)
     left_out = {(run_id, "record.json"): reason for run_id, reason in store.foreign.items()}
     tables["missing"] = with_unreadable(tables["missing"], left_out | files.damaged)
-    figures = draw_all(drawings(evidence, tables, files.history), folder / FIGURES)
-    shown = tuple(galleries(records, store, folder))
-    report = Report(title, folder / PAGE, tables, figures, tuple(_summary(records, tables)), shown)
+    possible = list(drawings(evidence, tables, files.history))
+    chosen = list(first_of_each_kind(possible, MOST))
+    figures = draw_all(chosen, folder / FIGURES)
+    summary = (*_summary(records, tables), *_left_out(len(possible) - len(chosen)))
+    report = Report(title, folder / PAGE, tables, figures, summary, tuple(galleries(records, store, folder)))
     for name, table in tables.items():
         _write(folder / f"{name}.csv", markdown.csv(table))
         _write(folder / f"{name}.tex", latex(table))
@@ -78,7 +80,7 @@ def _page(report: Report) -> Iterator[str]:
     yield "\n".join(f"- {markdown.markdown_text(sentence)}" for sentence in report.summary)
     for chapter in chapters(report.tables, [*report.figures, *([GALLERIES] if report.galleries else [])]):
         yield f"## {chapter.title}\n\n{chapter.question}"
-        for table in (report.tables[name] for name in chapter.tables if name != RUNS):
+        for table in (report.tables[name] for name in chapter.tables if name != RUNS):  # it has a row per Run
             if table.name in ALWAYS or table.rows:
                 yield from _table_parts(table, chapter.hint)
         yield from (_image(figure) for kind in chapter.figures for figure in report.figures.get(kind, []))
@@ -135,6 +137,14 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
         yield f"{untested} pair{'s' if untested > 1 else ''} could not be tested; the table of pairs says why."
     if reasons := len({row["reason"] for row in tables["missing"].rows}):
         yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."
+
+
+def _left_out(figures: int) -> Iterator[str]:
+    if figures:
+        yield (
+            f"{figures} more figures can be drawn; a report has at most {MOST} of a kind. "
+            "run_all.py report --only dataset=NAME draws those of some Runs."
+        )
 
 
 def _write(path: Path, text: str) -> None:

@@ -140,12 +140,12 @@ def _value(values: Any, path: Sequence[str]) -> Any:
     return values
 
 
-def none_fits(planned: Iterable[Mapping[str, Any]], only: Mapping[str, str]) -> str:
+def none_fits(settings: Iterable[Mapping[str, Any]], only: Mapping[str, str], of: str = "of the plan") -> str:
     """The message that `--only` leaves no Run, with the nearest value to one that no Run has."""
-    flat = [{**one.get("recipe", {}), **one} for one in planned]
+    flat = [{**one.get("recipe", {}), **one} for one in settings]
     for key, pattern in only.items():
         values = [value for one in flat if (value := _value(one, key.split("."))) is not ABSENT]
         if not any(fits(one, {key: pattern}) for one in flat):
             there = dict.fromkeys(str(value) for value in values if not isinstance(value, dict))
-            return f"no Run of the plan has {key}={pattern}; {suggest(pattern, there)}"
-    return f"no Run of the plan has {' and '.join(f'{key}={pattern}' for key, pattern in only.items())}"
+            return f"no Run {of} has {key}={pattern}; {suggest(pattern, there)}"
+    return f"no Run {of} has {' and '.join(f'{key}={pattern}' for key, pattern in only.items())}"

@@ -39,7 +39,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
             significant = low is not None and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
             axes.barh(place, value, 0.62, facecolor=_COLOR if significant else "white", edgecolor=_COLOR, linewidth=1)
             if low is not None:
-                reach = [[value - low], [high - value]]
+                reach = [[max(value - low, 0)], [max(high - value, 0)]]  # predictions may contradict the record
                 axes.errorbar(value, place, xerr=reach, fmt="none", ecolor=DARK, elinewidth=1, capsize=2.5)
             text = signed(value) + alone(row["seeds"])
             axes.text(1.01, place, text, transform=axes.get_yaxis_transform(), va="center", size=8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from statistics import median
@@ -77,6 +77,15 @@ def drawings(evidence: Evidence, tables: Mapping[str, Table], history: History) 
         yield from _trainings(str(shared), done, order, evidence.predictions, history)
         yield from _classes(str(shared), [group for group in contestants(members) if group.done], evidence.predictions)
     yield from _profiles(evidence.measurements, order)
+
+
+def first_of_each_kind(several: Iterable[Drawing], most: int) -> Iterator[Drawing]:
+    """The first `most` of each kind."""
+    count: Counter[str] = Counter()
+    for drawing in several:
+        count[drawing.kind] += 1
+        if count[drawing.kind] <= most:
+            yield drawing
 
 
 def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:

@@ -107,7 +107,7 @@ def _mark(axes: Axes, row: Row, rate: str, look: Look, area: float, some_known: 
     ends = (row["last_top1_low"], row["last_top1_high"]) if interval else (accuracy, accuracy)
     mark = Mark(row[rate], accuracy, *ends, radius=float(np.sqrt(area)) / 2)
     if interval:
-        reach = [[mark.y - mark.low], [mark.high - mark.y]]
+        reach = [[max(mark.y - mark.low, 0)], [max(mark.high - mark.y, 0)]]  # predictions may contradict the record
         axes.errorbar(mark.x, mark.y, reach, **_ENDS)
     slow, fast = row[f"{rate}_low"], row[f"{rate}_high"]
     if fast > slow:

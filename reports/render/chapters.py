@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 GALLERIES = "galleries"
 """The kind of figure that holds the galleries of test images."""
+RUNS = "runs"
+"""The table with a row per Run; `report.md` names it and does not show it."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 
 from reports.cell_format import DASH, SOURCES, Column, one_line
 from reports.contents import Report, SavedFigure, Table
 from reports.evidence import Evidence
 from reports.figures.select import KINDS
 from reports.groups import hardware_name
-from reports.render.chapters import ALWAYS, GALLERIES, Chapter, chapters
-from reports.render.html_figures import Embedder
+from reports.render.chapters import ALWAYS, GALLERIES, RUNS, Chapter, chapters
+from reports.render.html_figures import EmbeddedFigure, Embedder
 from reports.render.html_records import records_data
 from reports.render.markdown import common_columns, filled
 from reports.run_files import RunFiles
@@ -29,14 +30,18 @@ from results.record import Record
 from results.settings import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
+PAGE = 4_800_000
+"""Bytes of a page that figures may fill up."""
+FIGURES = 500_000
+"""Bytes that figures may have on any page, however large its tables are."""
 
 
 @dataclass(frozen=True)
 class LinkedText:
-    """The text of a table's cell, and the id of the Run whose record it links to."""
+    """The text of a table's cell, and the number of the Run whose record it links to."""
 
     text: str
-    run: str | None = None
+    run: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class PageTable:
     heading: str
     columns: list[Column]
     """The first names the rows."""
-    rows: list[tuple[list[LinkedText], list[str]]]
-    """Cells, and the ids of the row's Runs."""
+    rows: list[tuple[list[LinkedText], list[int]]]
+    """Cells, and the numbers of the row's Runs."""
     varying: int
     """How many columns differ between rows; the others come after them."""
     common: list[str]
@@ -83,43 +88,52 @@ def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
         lstrip_blocks=True,
     )
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    blocks: Any = environment.get_template("parts.html").module
     folder = report.html.parent
-    embed, known = Embedder(folder), {record.id for record in evidence.records}
+    numbers = {record.id: number for number, record in enumerate(evidence.records)}
     tables = {name: table for name, table in report.tables.items() if name in ALWAYS or table.rows}
     figures = dict(report.figures)
     if report.galleries:
         figures[GALLERIES] = [SavedFigure(name, (folder / path,)) for name, path in report.galleries]
+    shown = [(each, [tables[name] for name in each.tables if name in tables]) for each in chapters(tables, figures)]
+    written = {
+        table.name: blocks.table_block(table, [_page_table(*part, numbers) for part in _parts(table)], chapter.hint)
+        for chapter, members in shown
+        for table in members
+    }
+    data = htmlsafe_json_dumps(records_data(evidence.records, files))
+    embed = Embedder(folder, max(FIGURES, PAGE - len(data) - sum(map(len, written.values()))))
     return environment.get_template("page.html").render(
         title=one_line(report.title),
         summary=[one_line(sentence) for sentence in report.summary],
         facts=list(_facts(evidence.records)),
-        chapters=[_chapter(each, tables, figures, known, embed) for each in chapters(tables, figures)],
+        chapters=[
+            {
+                "chapter": chapter,
+                "tables": [written[table.name] for table in members],
+                "figures": _figures(chapter, figures, embed),
+                "empty": not any(table.rows for table in members),
+            }
+            for chapter, members in shown
+        ],
         missing="missing" in tables,
-        data=records_data(evidence.records, files),
+        runs=len(numbers),
+        data=data,
         script=script,
         style=style,
         policy=f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'",
     )
 
 
-def _chapter(
-    chapter: Chapter,
-    tables: Mapping[str, Table],
-    figures: Mapping[str, Sequence[SavedFigure]],
-    known: Collection[str],
-    embed: Embedder,
-) -> dict[str, Any]:
-    shown = [tables[name] for name in chapter.tables if name in tables]
-    return {
-        "chapter": chapter,
-        "tables": [(table, [_page_table(*part, known) for part in _parts(table)]) for table in shown],
-        "figures": [
-            (KINDS.get(kind, kind.capitalize()), [embed(figure) for figure in figures[kind]])
-            for kind in chapter.figures
-            if kind in figures
-        ],
-        "empty": not any(table.rows for table in shown),
-    }
+def _figures(
+    chapter: Chapter, figures: Mapping[str, Sequence[SavedFigure]], embed: Embedder
+) -> list[tuple[str, list[EmbeddedFigure]]]:
+    """Heading and figures of each kind."""
+    return [
+        (KINDS.get(kind, kind.capitalize()), [embed(figure) for figure in figures[kind]])
+        for kind in chapter.figures
+        if kind in figures
+    ]
 
 
 def _parts(table: Table) -> Iterator[tuple[str, Table]]:
@@ -128,25 +142,26 @@ def _parts(table: Table) -> Iterator[tuple[str, Table]]:
     return table.parts() if table.rows else iter(())
 
 
-def _page_table(heading: str, table: Table, known: Collection[str]) -> PageTable:
+def _page_table(heading: str, table: Table, numbers: Mapping[str, int]) -> PageTable:
     """The table's columns but for empty ones; those with one value in all rows come last.
 
-    Cells link to Runs, if they are `known`.
+    Cells link to Runs that have one of the `numbers`. In a table with a row per Run, the row's name alone does.
     """
     columns, texts = filled(table, table.columns)
     common = [place for place in common_columns(columns, texts) if columns[place].compact and len(texts) > 1]
     order = sorted(range(len(columns)), key=lambda place: place in common)
     rows = []
     for row, cells in zip(table.rows, texts, strict=True):
-        sources = [[run_id for run_id in ids if run_id in known] for ids in row.get(SOURCES, ())]
-        links = [LinkedText(cells[at], _target(columns[at], cells[at], sources)) for at in order]
+        sources = [[numbers[run_id] for run_id in ids if run_id in numbers] for ids in row.get(SOURCES, ())]
+        several = table.name != RUNS
+        links = [LinkedText(cells[at], _target(columns[at], cells[at], sources) if several else None) for at in order]
         rows.append((links, list(chain.from_iterable(sources))))
     values = [f"{columns[at].heading} {texts[0][at]}" for at in common]
     return PageTable(heading, [columns[at] for at in order], rows, len(order) - len(common), values)
 
 
-def _target(column: Column, text: str, sources: Sequence[Sequence[str]]) -> str | None:
-    """The Run that a measured number links to; names, dashes and blanks link nowhere."""
+def _target(column: Column, text: str, sources: Sequence[Sequence[int]]) -> int | None:
+    """The number of the Run that a measured number links to; names, dashes and blanks link nowhere."""
     measured = column.align == "right" and not column.naming and text not in {"", DASH}
     return next(chain.from_iterable(sources[column.source :]), None) if measured else None
 

@@ -23,8 +23,6 @@ LARGE = 200_000
 """Bytes above which a PNG is compressed anew."""
 SIDE = 1800
 """Longest side of what is compressed, in pixels; the file beside the page is complete."""
-ALL = 5_000_000
-"""Bytes of all figures on one page together, before base64 adds a third."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +37,22 @@ class EmbeddedFigure:
 
 
 class Embedder:
-    """Embeds the figures of a page in `folder`, until `ALL` bytes are used up."""
+    """Embeds the figures of a page in `folder`, until they would take more than `room` bytes of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room: int) -> None:
         self._folder = folder
-        self._left = ALL
+        self._left = room
 
     def __call__(self, figure: SavedFigure) -> EmbeddedFigure:
         """The figure's SVG, in which no script runs as long as it is an image, or another format that is smaller."""
         title = one_line(figure.title)
         files = {path.suffix[1:].upper(): quote(Path(relpath(path, self._folder)).as_posix()) for path in figure.paths}
         media_type, data = _smallest(figure.paths)
-        if not data or len(data) > self._left:
+        uri = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+        if not data or len(uri) > self._left:
             return EmbeddedFigure(title, None, files)
-        self._left -= len(data)
-        return EmbeddedFigure(title, f"data:{media_type};base64,{base64.b64encode(data).decode()}", files)
+        self._left -= len(uri)
+        return EmbeddedFigure(title, uri, files)
 
 
 def _smallest(paths: Sequence[Path]) -> tuple[str, bytes]:

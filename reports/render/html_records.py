@@ -54,17 +54,17 @@ class Part:
 
 
 def records_data(records: Sequence[Record], files: RunFiles) -> dict[str, Any]:
-    """`{"parts": [...], "runs": {id: {"label", "status", "parts": [places]}}}`, ready for JSON.
+    """`{"parts": [...], "runs": {id: {"number", "label", "status", "parts": [places]}}}`, ready for JSON.
 
     Parts that several Runs share (settings, versions, hardware, a split) are there once.
     """
     epochs = max(FEWEST, min(EPOCHS, EPOCHS_OF_ALL // max(1, len(records))))
     places: dict[str, int] = {}
     runs = {}
-    for record in records:
+    for number, record in enumerate(records):
         texts = [json.dumps(vars(part)) for part in _parts(record, files, epochs)]
         known = [places.setdefault(text, len(places)) for text in texts]
-        runs[record.id] = {"label": _label(record), "status": record.status, "parts": known}
+        runs[record.id] = {"number": number, "label": _label(record), "status": record.status, "parts": known}
     return {"parts": [json.loads(text) for text in places], "runs": runs}
 
 

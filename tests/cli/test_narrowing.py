@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+import run_all
 from benchmarks.config import parse
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
@@ -13,6 +17,8 @@ from benchmarks.planning import expand, overrides
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
 from results.settings import AnyRun, ProfileRun, Run
+from results.store import ResultStore
+from tests.helpers.fake_results import fill, profiled, trained
 
 TRAINING = {
     "methods": ["bilinear_cnn"],
@@ -139,3 +145,32 @@ def test_two_settings_behind_one_flag_are_refused_with_the_right_words(flag: str
     with pytest.raises(UserError, match=f"{flag} method=plain,sef {flag} job=train"):
         overrides.parse_assignments(["method=plain,sef,job=train"], flag)
     assert overrides.parse_assignments(["method=plain,sef"], flag) == {"method": "plain,sef"}
+
+
+@pytest.mark.parametrize(
+    ("only", "kept"),
+    [
+        (["dataset=cub"], {"plain cub", "sef cub", "profile"}),
+        (["dataset=cub", "method=sef"], {"sef cub"}),
+        (["seed=1"], {"plain cars", "profile"}),
+    ],
+)
+def test_a_report_may_be_on_some_runs_alone(tmp_path: Path, only: list[str], kept: set[str]) -> None:
+    store = ResultStore(tmp_path / "results")
+    records = [trained("plain", dataset="cub"), trained("sef", dataset="cub"), trained("plain", 1, dataset="cars")]
+    fill(store, [*records, profiled("plain")])
+    words = [word for one in only for word in ("--only", one)]
+    done = CliRunner().invoke(run_all.app, ["report", "--results", str(store.root), *words])
+    assert done.exit_code == 0, done.output
+    runs = pd.read_csv(store.root / "report" / "runs.csv")
+    named = runs["method"] + " " + runs["dataset"].astype(str)
+    assert set(named.where(runs["job"] == "train", "profile")) == kept
+
+
+def test_a_report_on_no_run_names_the_nearest_value(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    fill(store, [trained("plain", dataset="cub")])
+    done = CliRunner().invoke(run_all.app, ["report", "--results", str(tmp_path), "--only", "dataset=cup"])
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception) == "no Run with a record has dataset=cup; did you mean 'cub'?"
+    assert not (tmp_path / "report").exists()

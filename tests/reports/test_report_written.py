@@ -111,3 +111,27 @@ def test_report_on_chosen_records_leaves_out_the_others(store: ResultStore, tmp_
     fill(store, [trained("plain"), trained("sef")])
     report = write_report(store, tmp_path / "report", "One", [trained("plain")])
     assert "sef" not in report.page.read_text()
+
+
+def test_a_report_on_many_comparisons_draws_some_figures_of_each_kind_and_says_how_to_see_the_others(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(store, [trained("plain", seed, dataset=name) for name in ("cars", "cub") for seed in range(2)], 20)
+    monkeypatch.setattr("reports.report.MOST", 1)
+    report = write_report(store, tmp_path / "report", "x")
+    assert {"curves", "calibration"} <= report.figures.keys()
+    assert {len(figures) for figures in report.figures.values()} == {1}
+    (sentence,) = [sentence for sentence in report.summary if "more figures can be drawn" in sentence]
+    assert "run_all.py report --only dataset=NAME" in sentence
+
+
+def test_a_page_whose_tables_take_all_room_leaves_figures_out(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(store, [trained("plain", seed, dataset=name) for name in ("cars", "cub") for seed in range(2)], 20)
+    whole = write_report(store, tmp_path / "whole", "x").html.stat().st_size
+    monkeypatch.setattr("reports.render.html.FIGURES", 0)
+    monkeypatch.setattr("reports.render.html.PAGE", 0)
+    written = write_report(store, tmp_path / "small", "x")
+    assert "left out to keep this page small" in PageReader(written.html).text
+    assert written.html.stat().st_size < whole

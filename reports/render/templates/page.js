@@ -103,6 +103,8 @@ everywhere.addEventListener("input", () => {
 
 // Records: the Runs behind a number; the one that was measured opens first.
 const data = JSON.parse(one("#data").textContent);
+const ids = []; // by the numbers that the tables' links name, which are shorter
+for (const [id, run] of Object.entries(data.runs)) ids[run.number] = id;
 const dialog = one("#record");
 function plot(part, columns) {
   const svg = (tag, attributes, text = "") => {
@@ -174,12 +176,10 @@ function openRecord(id, ids) {
 }
 const runIn = (hash) => { try { return decodeURIComponent(hash).replace(/^#run-/, ""); } catch { return ""; } };
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href^='#run-']");
+  const link = event.target.closest("tr a[href^='#r']");
   if (!link || event.ctrlKey || event.metaKey) return;
-  const id = runIn(link.hash);
-  if (!Object.hasOwn(data.runs, id)) return;
   event.preventDefault();
-  openRecord(id, link.closest("tr").dataset.runs.split(" "));
+  openRecord(ids[link.hash.slice(2)], link.closest("tr").dataset.runs.split(" ").map((number) => ids[number]));
 });
 dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 if (Object.hasOwn(data.runs, runIn(location.hash))) openRecord(runIn(location.hash), [runIn(location.hash)]);
