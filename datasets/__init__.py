@@ -48,7 +48,7 @@ NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 def open_dataset(
     name: str, root: Path | None = None, options: Mapping[str, Any] = NO_OPTIONS, complete: bool = True
 ) -> Dataset:
-    """Opens a dataset and checks its table and, with `complete`, that all image files exist.
+    """Opens a dataset and checks its table and, with `complete`, that all image files and training images exist.
 
     `name` is a reader that needs no files or has a fixed folder below `root`, or any folder below `root` whose layout
     a reader recognises (`datasets.finding`). `options` are passed to the reader. Raises `UnknownDataset` with the
@@ -65,6 +65,7 @@ def open_dataset(
         dataset.title, dataset.expected = f"{found.name}: images in the layout of {found.reader.folder}", None
     dataset.check()
     if complete:
+        dataset.check_classes()
         _require_files(dataset)
     return dataset
 

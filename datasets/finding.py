@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from datasets.formats.class_folders import is_unsplit
 from datasets.formats.image_files import IMAGE_SUFFIXES
 from datasets.interface import Dataset, DatasetError
 from results.names import nearest
@@ -215,6 +216,9 @@ def _unread(folder: Path, root: Path) -> str:
     deeper = [below for below in _folders(folder) if _recognising(below)]
     if len(deeper) == 1:
         return f"has a layout that no reader knows, but {deeper[0].relative_to(root).as_posix()} below it can be opened"
+    if is_unsplit(folder):
+        name = folder.relative_to(root).as_posix()
+        return f"has class folders and no split; let test images be chosen: run_all.py data split {name} --test 0.3"
     return f"has a layout that no reader knows; {read}"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.release import Archive, Expected
-from results.names import folded
+from results.names import folded, nearest, shortened
 
 OnProgress = Callable[[int, int | None], None]
 """Called with what is done and the total, in images or bytes; the total is None where it is unknown."""
@@ -85,6 +85,8 @@ class Dataset(ABC):
     boxes: NDArray[np.float32] | None = None
     """(N, 4) x, y, width, height in pixels of the original image."""
     parts: PartPoints | None = None
+    remarks: tuple[str, ...] = ()
+    """What was put right or left out while reading, a sentence each; `data verify` shows them."""
 
     @classmethod
     def goes_by(cls, name: str) -> bool:
@@ -209,8 +211,7 @@ class Dataset(ABC):
         }
 
     def check(self) -> None:
-        """Raises `DatasetError` unless lengths agree, paths are unique, labels are in range and every class has a
-        training image."""
+        """Raises `DatasetError` unless lengths agree, paths are unique and labels are in range."""
         count = len(self.paths)
         if not (len(self.labels) == len(self.is_train) == count):
             raise DatasetError(f"{self.name}: {count} images, {len(self.labels)} labels, {len(self.is_train)} splits")
@@ -222,6 +223,20 @@ class Dataset(ABC):
             raise DatasetError(
                 f"{self.name}: {self.paths[row]} has label {self.labels[row]}, outside 0 .. {len(self.classes) - 1}"
             )
-        empty = np.flatnonzero(np.bincount(self.labels[self.is_train], minlength=len(self.classes)) == 0)
-        if len(empty):
-            raise DatasetError(f"{self.name}: class {self.classes[empty[0]]!r} has no training image")
+
+    def classes_without(self, *, train: bool) -> list[int]:
+        """The labels that no training image has, or no test image."""
+        counts = np.bincount(self.labels[self.is_train == train], minlength=len(self.classes))
+        return np.flatnonzero(counts == 0).tolist()
+
+    def check_classes(self) -> None:
+        """Raises `DatasetError` unless every class has a training image."""
+        untrained = [self.classes[label] for label in self.classes_without(train=True)]
+        if not untrained:
+            return
+        others = f" ({len(untrained)} classes have none: {shortened(untrained)})" if len(untrained) > 1 else ""
+        trained = [name for name in self.classes if name not in untrained]
+        raise DatasetError(
+            f"{self.name}: class {untrained[0]!r} has no training image{others}; "
+            f"{nearest(untrained[0], trained) or 'add some, or remove the class from the test images'}"
+        )

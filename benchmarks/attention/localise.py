@@ -14,6 +14,7 @@ from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, com
 from benchmarks.attention.frame import TOLERANCE, Frame, framed, original_sizes
 from benchmarks.attention.measures import best_threshold, ceiling, measure, on_parts
 from benchmarks.environment import Environment
+from datasets.curation.boxes import UnusableBoxes, require_usable
 from datasets.interface import Dataset
 from datasets.loading.feed import Feed
 from datasets.loading.sources import Source, open_source
@@ -38,7 +39,7 @@ class AttentionScores:
     frame: Frame
     crop_threshold: float | None
     localisation: Localisation | None
-    """None if the dataset has neither boxes nor parts."""
+    """None if the dataset has neither boxes nor parts, or boxes that are none."""
     missing: dict[str, str]
     """What could not be measured -> the reason."""
 
@@ -63,8 +64,9 @@ class AttentionEvaluator:
         return compute_attention(self.method, self.feed(rows), self.run)
 
     def frame(self, rows: NDArray[np.int64], attention: AttentionMaps) -> Frame:
-        """The annotations of these rows, on the device."""
+        """The annotations of these rows, on the device. Raises `UnusableBoxes`."""
         originals = original_sizes(self.dataset, rows.tolist())
+        require_usable(self.dataset, rows.tolist(), originals.tolist())
         frame = framed(self.dataset, rows, originals, attention.stored, self.run.recipe.image_size)
         return frame.to(self.device)
 
@@ -76,11 +78,23 @@ def score(evaluator: AttentionEvaluator) -> AttentionScores | None:
     attention = evaluator.attention(rows)
     if attention is None:
         return None
+    try:
+        return _scored(evaluator, rows, attention)
+    except UnusableBoxes as error:  # without them, how near to a part counts as on it is unknown, too
+        return _unscored(evaluator, attention, str(error))
+
+
+def _unscored(evaluator: AttentionEvaluator, attention: AttentionMaps, reason: str) -> AttentionScores:
+    """Attention without annotations."""
+    empty = Frame(evaluator.run.recipe.image_size, None, None, None, torch.zeros(len(attention), 2))
+    return AttentionScores(attention, empty, None, None, {"localisation": reason})
+
+
+def _scored(evaluator: AttentionEvaluator, rows: NDArray[np.int64], attention: AttentionMaps) -> AttentionScores:
+    """The attention on test images `rows` with their annotations."""
     dataset, missing = evaluator.dataset, dict[str, str]()
     if dataset.boxes is None and dataset.parts is None:
-        empty = Frame(evaluator.run.recipe.image_size, None, None, None, torch.zeros(len(rows), 2))
-        missing["localisation"] = f"{dataset.name} has neither boxes nor parts"
-        return AttentionScores(attention, empty, None, None, missing)
+        return _unscored(evaluator, attention, f"{dataset.name} has neither boxes nor parts")
     frame = evaluator.frame(rows, attention)
     if dataset.parts is None:
         missing["localisation.parts"] = f"{dataset.name} has no parts"

@@ -1,4 +1,4 @@
-"""The verbs of `run_all.py data`: list, fetch, verify, prepare, cache."""
+"""The verbs of `run_all.py data`: list, fetch, split, verify, prepare, cache."""
 
 from __future__ import annotations
 
@@ -50,18 +50,45 @@ def data_fetch(
     except KeyboardInterrupt:
         line("\ninterrupted: the same command resumes the download", style="red")
         raise typer.Exit(130) from None
-    _show_findings(findings, as_json=False)
+    _show_findings(findings)
 
 
 @app.command("verify")
-def data_verify(name: str, option: Options = None, as_json: AsJson = False, data_root: DataRoot = None) -> None:
-    """Read every image; name each that is missing, empty, damaged or not in the table; compare counts and split."""
+def data_verify(
+    name: str,
+    option: Options = None,
+    every: Annotated[bool, typer.Option("--all", help="Name every fault, not the first few of each kind.")] = False,
+    as_json: AsJson = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Read every image and say what is wrong: files, copies in train and test, classes, boxes, counts, split.
+
+    Exit code 1 if there is a fault; notes alone give 0.
+    """
     from benchmarks.cli import data_rows
     from benchmarks.cli.displays import CountDisplay
 
     with CountDisplay(Console(quiet=True) if as_json else terminal.console, f"verifying {name}") as display:
         findings = data_rows.verify(name, data_root, _parsed(option), display)
-    _show_findings(findings, as_json)
+    _show_findings(findings, as_json, every)
+
+
+@app.command("split")
+def data_split(
+    name: str,
+    test: Annotated[float, typer.Option(help="Share of each class's images to test on, between 0 and 1.")] = 0.3,
+    seed: Annotated[int, typer.Option(help="Another seed chooses other test images.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace images.csv if there is one.")] = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Split a folder of class folders: choose test images in each class and write images.csv."""
+    from benchmarks.cli import data_rows
+    from benchmarks.cli.displays import CountDisplay
+    from benchmarks.cli.findings import split_lines
+
+    with CountDisplay(terminal.console, f"reading {name}") as display:
+        done = data_rows.split(name, data_root, test, seed, display, force)
+    lines(split_lines(name, done))
 
 
 @app.command("prepare")
@@ -136,12 +163,14 @@ def _parsed(assignments: Sequence[str] | None) -> dict[str, Any]:
     return {key: yaml.safe_load(value) for key, value in pairs.items()}
 
 
-def _show_findings(findings: Sequence[Findings], as_json: bool) -> None:
-    """Each fault on a line, then the counts; exit code 1 if there are faults."""
+def _show_findings(findings: Sequence[Findings], as_json: bool = False, every: bool = False) -> None:
+    """A summary of each dataset or subset, or all of it as JSON; exit code 1 if there are faults."""
+    from benchmarks.cli.findings import show_findings
+
     if as_json:
         show([one.as_row for one in findings], "", as_json)
     else:
-        lines(fault.what for one in findings for fault in one.faults)
-        show([one.as_row | {"faults": len(one.faults)} for one in findings], findings[0].name)
+        for one in findings:
+            show_findings(terminal.console, one, every)
     if any(one.faults for one in findings):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What the verbs `data list`, `data fetch` and `data verify` do, without their output. Needs no torch."""
+"""What the verbs `data list`, `data fetch`, `data split` and `data verify` do, without their output. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import datasets
 from benchmarks.environment import Environment, subsets
 from benchmarks.errors import UserError
 from datasets import DatasetError
+from datasets.curation import split as splitting
+from datasets.curation import verify as verifying
+from datasets.curation.findings import Findings
+from datasets.curation.split import Split
 from datasets.fetching import fetch as fetching
-from datasets.fetching import verify as verifying
-from datasets.fetching.verify import Findings
 from datasets.interface import Dataset, OnProgress
 from results.settings import task
 
@@ -119,6 +121,23 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
         return [verifying.findings(datasets.open_dataset(name, root, options)) for options in subsets(name, {})]
     except DatasetError as error:
         raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error
+
+
+def split(name: str, root: Path | None, test: float, seed: int, on_progress: OnProgress, overwrite: bool) -> Split:
+    """Splits a person's own folder of classes; raises what `datasets.curation.split.split` raises, or `UserError`."""
+    if root is None:
+        raise UserError("no data folder was given: name it with --data-root FOLDER or FGBENCH_DATA")
+    name = datasets.canonical(name, root)
+    folder = root / name
+    if name in datasets.reader_classes():
+        raise UserError(f"{name} has a split of its own; only a folder of your own images can be split")
+    if other := next(
+        (one.folder for one in datasets.reader_classes().values() if one.folder and one.recognises(folder)), None
+    ):
+        raise UserError(f"{folder} has the layout of {other}, whose tables hold a split; change it there")
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; put the class folders there")
+    return splitting.split(folder, test, seed, on_progress, overwrite)
 
 
 def verify(name: str, root: Path | None, options: Mapping[str, Any], on_progress: OnProgress) -> list[Findings]:

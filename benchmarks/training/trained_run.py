@@ -70,7 +70,7 @@ def _class_names(record: Record) -> list[str]:
 def _top(
     method: torch.nn.Module, run: Run, path: Path, names: Sequence[str], device: torch.device, top: int
 ) -> list[tuple[str, float]]:
-    pixels = resized(read_image(path), run.recipe.stored_size, run.recipe.resize)
+    pixels = resized(read_image(path), run.recipe.stored_size, run.recipe.resize, path)
     batch = Batch(
         pixels[None].to(device),
         torch.tensor([pixels.shape[1:]]),

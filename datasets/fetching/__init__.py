@@ -1,4 +1,4 @@
-"""From archives on the web to a verified dataset folder: download, check, unpack, verify.
+"""From archives on the web to a dataset folder: download, check, unpack.
 
 It may import `datasets.formats` and the dataset contract.
 """

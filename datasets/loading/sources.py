@@ -29,7 +29,7 @@ from torch import Tensor
 
 from datasets.interface import Dataset, OnProgress
 from datasets.loading.prefetch import map_in_threads, prefetch
-from datasets.loading.store import ResizeRule, Store, open_store, resized
+from datasets.loading.store import ResizeRule, Store, open_store, stored_image
 from results.settings import FeedMode
 
 Images = tuple[Tensor, Tensor]
@@ -158,7 +158,7 @@ def streamed(dataset: Dataset, size: int, rule: ResizeRule, device: torch.device
     """The dataset decoded during use, to the same pixels as a store of this size and rule."""
 
     def image(row: int) -> NDArray[np.uint8]:
-        return resized(dataset.image(row), size, rule).numpy()
+        return stored_image(dataset, row, size, rule)
 
     return PrefetchedSource(image, len(dataset), device, threads=joblib.cpu_count())
 

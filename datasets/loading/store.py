@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from datasets.formats.aspect import thin
 from datasets.interface import Dataset, DatasetError, OnProgress
 from datasets.loading.store_writer import (
     PIXELS,
@@ -165,7 +166,7 @@ def open_store(
                 folder,
                 key,
                 len(dataset),
-                image=lambda row: resized(dataset.image(row), size, rule).numpy(),
+                image=lambda row: stored_image(dataset, row, size, rule),
                 image_bytes=3 * size * size,
                 on_progress=on_progress,
             )
@@ -193,8 +194,18 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule) -> Tensor:
-    """One decoded image `(H, W, 3)` as the store keeps it: uint8 `(3, h, w)`."""
+def stored_image(dataset: Dataset, row: int, size: int, rule: ResizeRule) -> NDArray[np.uint8]:
+    """Image `row` as the store keeps it: uint8 `(3, h, w)`. Raises `DatasetError` naming it if it can't be had."""
+    return resized(dataset.image(row), size, rule, dataset.file(row) or dataset.paths[row]).numpy()
+
+
+def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule, name: object) -> Tensor:
+    """One decoded image `(H, W, 3)` as the store keeps it: uint8 `(3, h, w)`.
+
+    Raises `DatasetError` beginning with `name` if it is too thin to be resized by its short side.
+    """
+    if rule == "short_side" and (fault := thin(*image.shape[:2])):
+        raise DatasetError(f"{name} {fault}")
     target = [size, size] if rule == "squash" else [size]
     small = functional.resize(torch.from_numpy(image).permute(2, 0, 1), target, antialias=True)
     return torch.from_numpy(np.ascontiguousarray(small.numpy()))  # NumPy is as fast and starts no threads

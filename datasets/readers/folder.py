@@ -1,45 +1,48 @@
 """People's own images: one folder per class, or one CSV table.
 
-Folders: `train/<class>/*` and `test/<class>/*`. The class is named after its folder.
+Folders: `train/<class>/*` and `test/<class>/*`. The class is named after its folder. `Train`, `training`, `testing` …
+mean the same.
 Table: `images.csv` with the columns `path` (relative to the folder), `label` (class name), `split` (train or test) and,
 if there are boxes, `x, y, width, height` in pixels. If both exist, the table is used.
 
-Without a `test` split, `val` is the test set. If both exist, images in `val` are ignored: a suite holds out its own
-validation images from train, in the same way for all datasets.
+Without a `test` split, `val` (or `valid`, `validation`) is the test set: nothing is chosen on it here, because a suite
+holds out its own validation images from train, in the same way for all datasets. If both exist, images in `val` are
+ignored. `remarks` says which it was.
 
-Classes are sorted by name. Hidden files and notes (.txt, .json, Thumbs.db …) beside the images are ignored. Any other
-file that isn't an image is an error, because it may be an image that would be missed silently.
+Classes are sorted by name. Names that differ only in spaces at their ends or in Unicode form (NFC, NFD) are one class;
+paths stay as they are written.
 """
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from datasets.formats.image_files import IMAGE_SUFFIXES, ImageFiles
+from datasets.formats.class_folders import class_folders, class_name, images_of, split_folders, split_named
+from datasets.formats.image_files import ImageFiles
+from datasets.formats.image_table import BOX_COLUMNS, TABLE, read_table
 from datasets.interface import DatasetError
-
-TABLE = "images.csv"
-BOX_COLUMNS = ("x", "y", "width", "height")
-NOTE_SUFFIXES = frozenset(
-    f".{kind}" for kind in ("txt", "md", "csv", "json", "xml", "yaml", "yml", "html", "db", "ini")
-)
-"""Files that are expected beside images and are not images."""
 
 
 class Entry(NamedTuple):
     """One image."""
 
     path: str
-    label: str
+    written: str
+    """The class's name as it is written."""
     split: str
+    """train, val or test"""
     box: tuple[float, ...] | None = None
     """x, y, width, height in pixels."""
+
+    @property
+    def label(self) -> str:
+        """The class's name."""
+        return class_name(self.written)
 
 
 class Folder(ImageFiles):
@@ -51,15 +54,11 @@ class Folder(ImageFiles):
 
     def __init__(self, folder: Path) -> None:
         self.image_folder = folder
-        entries = _read_table(folder) if (folder / TABLE).is_file() else _walk(folder)
-        self.classes = tuple(sorted({entry.label for entry in entries if entry.split == "train"}))
+        found, splits = _read_table(folder) if (folder / TABLE).is_file() else _walk(folder)
+        entries = _of_train_and_test(found)
+        self.remarks = (*_on_val(splits), *_spellings(entries))
+        self.classes = tuple(sorted({entry.label for entry in entries}))
         label_of = {name: label for label, name in enumerate(self.classes)}
-        for entry in entries:
-            if entry.label not in label_of:
-                raise DatasetError(
-                    f"{folder / entry.path}: class {entry.label!r} has no training image; "
-                    "add some, or remove the class from the test images"
-                )
         self.paths = tuple(entry.path for entry in entries)
         self.labels = np.array([label_of[entry.label] for entry in entries], dtype=np.int64)
         self.is_train = np.array([entry.split == "train" for entry in entries], dtype=bool)
@@ -68,125 +67,95 @@ class Folder(ImageFiles):
 
     @classmethod
     def has_layout(cls, folder: Path) -> bool:
-        return (folder / "train").is_dir() or (folder / TABLE).is_file()
+        try:
+            named = {split_named(entry.name) for entry in folder.iterdir() if entry.is_dir()}
+        except OSError:  # a folder of somebody else's
+            return False
+        return "train" in named or (folder / TABLE).is_file()
 
 
-def _walk(folder: Path) -> list[Entry]:
-    """Every image in the class folders."""
-    test = next((name for name in ("test", "val") if (folder / name).is_dir()), None)
-    if test is None:
-        raise DatasetError(f"{folder} has no test folder; put the test images into {folder / 'test'}/<class>/")
+def _of_train_and_test(entries: list[Entry]) -> list[Entry]:
+    """Without the images of `val`, or with those as the test set if there is no other."""
+    if any(entry.split == "test" for entry in entries):
+        return [entry for entry in entries if entry.split != "val"]
+    return [entry._replace(split="test") if entry.split == "val" else entry for entry in entries]
+
+
+def _on_val(splits: Mapping[str, str]) -> list[str]:
+    """What became of `val`, if it is among the splits (split -> as it is written)."""
+    if "val" not in splits:
+        return []
+    if "test" in splits:
+        return [f"{splits['val']} is not used: validation images are taken from the training images"]
+    return [f"{splits['val']} is the test set, since there is no test; nothing is chosen on it"]
+
+
+def _spellings(entries: Iterable[Entry]) -> list[str]:
+    """A sentence for each class whose name is written in several ways."""
+    written: dict[str, set[str]] = {}
+    for entry in entries:
+        written.setdefault(entry.label, set()).add(entry.written)
     return [
-        Entry(image.relative_to(folder).as_posix(), class_folder.name, split)
-        for name, split in (("train", "train"), (test, "test"))
-        for class_folder in _class_folders(folder / name)
-        for image in _images_of(class_folder)
+        f"class {name!r} is written in {len(ways)} ways, {', '.join(map(ascii, sorted(ways)))}, and read as one"
+        for name, ways in sorted(written.items())
+        if len(ways) > 1
     ]
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    entries = list(_visible(folder))
-    for entry in entries:
-        if entry.is_file() and not _is_note(entry):
-            raise DatasetError(f"{entry} lies outside the class folders; move it into one or remove it")
-    classes = [entry for entry in entries if entry.is_dir()]
-    if not classes:
-        raise DatasetError(f"{folder} has no class folder; put the images into {folder}/<class>/")
-    return classes
+def _walk(folder: Path) -> tuple[list[Entry], dict[str, str]]:
+    """Every image in the class folders, without those of an unused `val`; and split -> the name of its folder."""
+    folders = split_folders(folder)
+    if not folders.keys() & {"test", "val"}:
+        raise DatasetError(
+            f"{folder} has no test folder; put the test images into {folder / 'test'}/<class>/, "
+            f"or let some be chosen: run_all.py data split {folder.name} --test 0.3"
+        )
+    entries = [
+        Entry(image.relative_to(folder).as_posix(), one_class.name, split)
+        for split in ("train", "test" if "test" in folders else "val")
+        for one_class in class_folders(folders[split])
+        for image in images_of(one_class)
+    ]
+    return entries, {split: f"{one.name}/" for split, one in folders.items()}
 
 
-def _images_of(folder: Path) -> list[Path]:
-    entries = [entry for entry in _visible(folder) if not _is_note(entry)]
-    for entry in entries:
-        if entry.is_dir():
-            raise DatasetError(f"{entry} is a folder within a class; move its images up into {folder}")
-        if entry.suffix.lower() not in IMAGE_SUFFIXES:
-            raise DatasetError(f"{entry} is not an image that can be read; convert it or remove it")
-    if not entries:
-        raise DatasetError(f"{folder} holds no image; add some or remove the folder")
-    return entries
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    return (entry for entry in sorted(folder.iterdir()) if not entry.name.startswith("."))
-
-
-def _is_note(entry: Path) -> bool:
-    return entry.is_file() and entry.suffix.lower() in NOTE_SUFFIXES
-
-
-def _read_table(folder: Path) -> list[Entry]:
-    """The images of `images.csv`. Every line is checked, also those of an unused `val`."""
+def _read_table(folder: Path) -> tuple[list[Entry], dict[str, str]]:
+    """The images of `images.csv`, and which splits it has. Every line is checked, also those of an unused `val`."""
     file = folder / TABLE
-    columns, rows = _read_csv(file)
-    _check_columns(file, columns)
-    entries: dict[str, tuple[int, Entry, list[str]]] = {}
-    for line, fields in rows:
-        row = dict(zip(columns, fields, strict=True))
-        entry = Entry(row["path"].replace("\\", "/"), row["label"], row["split"])
-        _check_entry(folder, line, entry)
-        if entry.path in entries:
-            raise DatasetError(f"{file}, line {line}: {entry.path!r} is listed twice; remove one of the lines")
-        entries[entry.path] = line, entry, [row[column] for column in BOX_COLUMNS if column in row]
-    splits = {entry.split for _, entry, _ in entries.values()}
-    test = "test" if "test" in splits else "val"
-    if test not in splits:
+    entries: dict[PurePosixPath, tuple[int, Entry]] = {}
+    for line, row in read_table(file):
+        entry = _entry(f"{file}, line {line}", folder, row)
+        first, other = entries.setdefault(PurePosixPath(entry.path), (line, entry))
+        if first != line:
+            raise DatasetError(
+                f"{file}, line {line}: {entry.path!r} is listed twice, in line {first} for {other.split} "
+                f"and here for {entry.split}; remove one of the lines"
+            )
+    found = [entry for _, entry in entries.values()]
+    splits = {entry.split: f"the split {entry.split}" for entry in found}
+    if not splits.keys() & {"test", "val"}:
         raise DatasetError(f"{file} has no line with split test; name the test images there")
-    return [
-        entry._replace(split="train" if entry.split == "train" else "test", box=_box(file, line, box) if box else None)
-        for line, entry, box in entries.values()
-        if entry.split in ("train", test)
-    ]
+    return found, splits
 
 
-def _read_csv(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The column names, and the fields of each line with its number; empty lines are skipped."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, skipinitialspace=True, strict=True)
-            lines = [(reader.line_num, fields) for fields in reader if fields not in ([], [""])]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DatasetError(f"{file} can't be read as CSV: {error}") from error
-    if not lines:
-        raise DatasetError(f"{file} can't be read as CSV: it is empty")
-    (_, columns), *rows = lines
-    for line, fields in rows:
-        if len(fields) != len(columns):
-            raise DatasetError(
-                f"{file}, line {line}: {len(fields)} fields, but the first line names {len(columns)} columns; "
-                'correct the line, and quote names that contain a comma ("a, b")'
-            )
-    return columns, rows
+def _entry(where: str, folder: Path, row: dict[str, str]) -> Entry:
+    """One line of the table. Raises `DatasetError` beginning with `where`."""
+    split = split_named(row["split"])
+    path = row["path"].replace("\\", "/")
+    if split is None:
+        raise DatasetError(f"{where}: split {row['split']!r} should be train or test; correct the line")
+    if not class_name(row["label"]):
+        raise DatasetError(f"{where}: {path} has no label; fill it in or remove the line")
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise DatasetError(f"{where}: {path!r} leads out of the folder; give a path below {folder}")
+    return Entry(path, row["label"], split, _box(where, row) if BOX_COLUMNS[0] in row else None)
 
 
-def _check_columns(file: Path, columns: list[str]) -> None:
-    needed = ["path", "label", "split"]
-    if any(column in columns for column in BOX_COLUMNS):
-        needed += BOX_COLUMNS
-    for column in needed:
-        if columns.count(column) > 1:
-            raise DatasetError(f"{file} has the column {column!r} twice; remove one of them")
-        if column not in columns:
-            raise DatasetError(
-                f"{file} has no column {column!r}; it needs {', '.join(needed)} and has {', '.join(columns)}"
-            )
-
-
-def _check_entry(folder: Path, line: int, entry: Entry) -> None:
-    where = f"{folder / TABLE}, line {line}"
-    if entry.split not in ("train", "val", "test"):
-        raise DatasetError(f"{where}: split {entry.split!r} should be train or test; correct the line")
-    if not entry.label:
-        raise DatasetError(f"{where}: {entry.path} has no label; fill it in or remove the line")
-    if entry.path.startswith("/") or ".." in PurePosixPath(entry.path).parts:
-        raise DatasetError(f"{where}: {entry.path!r} leads out of the folder; give a path below {folder}")
-
-
-def _box(file: Path, line: int, fields: list[str]) -> tuple[float, ...]:
-    for column, field in zip(BOX_COLUMNS, fields, strict=True):
-        if not _is_finite(field):
-            raise DatasetError(f"{file}, line {line}: {field!r} should be a number (column {column})")
-    return tuple(map(float, fields))
+def _box(where: str, row: dict[str, str]) -> tuple[float, ...]:
+    for column in BOX_COLUMNS:
+        if not _is_finite(row[column]):
+            raise DatasetError(f"{where}: {row[column]!r} should be a number (column {column})")
+    return tuple(float(row[column]) for column in BOX_COLUMNS)
 
 
 def _is_finite(field: str) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
@@ -16,6 +19,7 @@ from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import execute
 from datasets.loading import augment
+from datasets.readers import synthetic
 from reports.evidence import Evidence
 from reports.render import markdown
 from reports.report import write_report
@@ -156,6 +160,28 @@ def test_without_annotations_there_are_galleries_and_a_reason(store: ResultStore
     assert report.missing == {"localisation": "synthetic has neither boxes nor parts"}
     assert report.galleries
     assert unmeasured(store) == []
+
+
+@pytest.mark.parametrize("box", [[0.1, 0.2, 0.5, 0.5], [0, 0, 0, 0], [10, 10, -3, 4], [900, 0, 5, 5]])
+def test_boxes_that_are_none_are_refused_with_a_reason(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch, box: list[float]
+):
+    run_id = trained(store, "plain")
+    original = synthetic.Synthetic.boxes.fget
+    assert original is not None
+
+    def boxes(dataset: synthetic.Synthetic) -> NDArray[np.float32]:
+        changed = original(dataset).copy()
+        changed[np.flatnonzero(~dataset.is_train)[1]] = box
+        return changed
+
+    monkeypatch.setattr(synthetic.Synthetic, "boxes", property(boxes))
+    report = measure_attention(store, run_id, Environment(), images=2)
+    assert report.localisation is None
+    assert re.match(
+        r"1 of \d+ boxes can't be used \(.*: box .*\); correct them: data verify", report.missing["localisation"]
+    )
+    assert report.galleries, "the maps are shown without them"
 
 
 def test_seeds_of_one_experiment_are_one_row_with_their_spread():

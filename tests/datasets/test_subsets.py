@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from benchmarks.environment import Environment, subsets
 from benchmarks.planning import expand, suite_builders
@@ -28,6 +27,7 @@ from results.record import Record
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
 from tests.helpers.fake_results import SPLIT, failed, fill, metrics, trained
+from tests.helpers.small_folders import draw_noise
 
 WEBFG = [{"subset": "bird"}, {"subset": "aircraft"}, {"subset": "car"}]
 CLASSES = {"bird": 3, "aircraft": 2, "car": 3}
@@ -42,9 +42,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         for split in ("train", "val"):
             for label in range(classes):
                 folder = tmp_path / "webfg_496" / f"web-{subset}" / split / f"{subset} {label}"
-                folder.mkdir(parents=True)
                 for number in range(2):
-                    Image.new("RGB", (9, 9)).save(folder / f"{number}.jpg")
+                    draw_noise(folder / f"{number}.jpg")
     return Environment(tmp_path)
 
 

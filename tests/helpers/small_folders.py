@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ def draw(path: Path, size: tuple[int, int] = (12, 10), mode: str = "RGB", kind: 
     """An image of one colour, in the format `kind` or that of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, 90 if mode in ("L", "P") else "green").save(path, kind)
+
+
+def draw_noise(path: Path, size: tuple[int, int] = (40, 30)) -> None:
+    """An image in which every pixel differs: another one for each path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(zlib.crc32(str(path).encode()))
+    Image.fromarray(generator.integers(0, 256, (*reversed(size), 3), dtype=np.uint8)).save(path)
 
 
 def write_tables(folder: Path, tables: dict[str, list[str]]) -> None:

@@ -108,6 +108,6 @@ def _test_images(name: str, root: Path, folder: str) -> Iterator[NDArray[np.uint
 
 
 def _centre(image: NDArray[np.uint8], size: int) -> Tensor:
-    stored = resized(image, 232, "short_side")
+    stored = resized(image, 232, "short_side", "x.png")
     top, left = ((side - size) // 2 for side in stored.shape[1:])
     return stored[:, top : top + size, left : left + size]

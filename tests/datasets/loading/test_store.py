@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional
 
 from datasets.interface import Dataset, DatasetError
@@ -217,3 +218,29 @@ def test_a_store_remembers_when_it_was_opened(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "utime", refuse)  # a cache that belongs to somebody else
     open_store(Noise(), 8, "squash", tmp_path).verify()
+
+
+class Thin(Noise):
+    """One of its images is 20 000 × 1 pixels."""
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        return np.zeros((1, 20_000, 3), dtype=np.uint8) if index == 3 else super().image(index)
+
+
+@pytest.mark.parametrize("feed", ["mapped", "streamed"])
+def test_an_image_too_thin_to_be_resized_is_named_before_memory_is_taken(tmp_path: Path, feed: FeedMode) -> None:
+    """By its short side it would take 16 GB."""
+
+    def read_all() -> None:
+        source = open_source(Thin(), 512, "short_side", torch.device("cpu"), feed, tmp_path)
+        list(source.batches([np.arange(6)]))
+
+    with pytest.raises(
+        DatasetError, match=r"3.png is 20000 × 1 pixels, its longer side more than 16 times .*; crop it"
+    ):
+        read_all()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def test_a_thin_image_can_be_squashed(tmp_path: Path) -> None:
+    assert open_store(Thin(), 8, "squash", tmp_path).image(3).shape == (3, 8, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def test_faults_of_a_folder_are_named(own: Path) -> None:
     fails("own", own.parent, r"train/fig holds no image; add some or remove the folder")
     (own / "train" / "fig").rmdir()
     draw(own / "test" / "fig" / "1.jpg")
-    fails("own", own.parent, r"test/fig/1.jpg: class 'fig' has no training image")
+    fails(
+        "own", own.parent, r"own: class 'fig' has no training image; add some, or remove the class from the test images"
+    )
     draw(own / "train" / "fig" / "deep" / "1.jpg")
     fails("own", own.parent, r"train/fig/deep is a folder within a class")
     (own / "train" / "fig" / "deep" / "1.jpg").rename(own / "train" / "fig" / "1.jpg")
@@ -149,3 +152,66 @@ def test_a_table_may_be_saved_by_a_spreadsheet(table: Callable[..., Dataset]) ->
         "\ufeffpath,label,split", "", 'train/pear/1.jpg,"red\npear",train', 'test/pear/9.jpeg,"red\npear",test'
     )
     assert dataset.classes == ("red\npear",)
+
+
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAIN", "TESTING"), ("training", "testing")])
+def test_splits_are_known_by_the_words_that_people_use(own: Path, train: str, test: str) -> None:
+    (own / "train").rename(own / train)
+    (own / "test").rename(own / test)
+    assert open_dataset("own", own.parent).counts == {"classes": 2, "train": 3, "test": 2}
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Valid"])
+def test_all_words_for_val_mean_the_same_and_what_became_of_it_is_remarked(own: Path, name: str) -> None:
+    draw(own / name / "apple" / "7.jpg")
+    dataset = open_dataset("own", own.parent)
+    assert dataset.counts["test"] == 2
+    assert dataset.remarks == (f"{name}/ is not used: validation images are taken from the training images",)
+    (own / "test").rename(own / "elsewhere")
+    dataset = open_dataset("own", own.parent)
+    assert dataset.counts["test"] == 1
+    assert dataset.remarks == (f"{name}/ is the test set, since there is no test; nothing is chosen on it",)
+
+
+def test_two_folders_of_one_split_are_refused(own: Path) -> None:
+    (own / "testing").mkdir()
+    fails("own", own.parent, r"own/test and testing both mean test; move the images of one into the other")
+
+
+def test_names_with_stray_spaces_or_of_another_unicode_form_are_one_class(own: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "Pájaro") for form in ("NFC", "NFD"))
+    draw(own / "train" / composed / "1.jpg")
+    draw(own / "test" / apart / "2.jpg")
+    (own / "train" / "apple").rename(own / "train" / "apple ")
+    dataset = open_dataset("own", own.parent)
+    assert dataset.classes == (composed, "apple", "pear")
+    assert f"test/{apart}/2.jpg" in dataset.paths, "paths are those on disk"
+    assert len(dataset.remarks) == 2
+
+
+def test_a_table_with_stray_spaces_has_as_many_classes_as_it_means(table: Callable[..., Dataset]) -> None:
+    dataset = table(
+        "path,label,split",
+        "train/apple/1.webp,apple,train",
+        "train/pear/1.jpg, pear ,Train",
+        "test/apple/3.bmp,apple ,test",
+    )
+    assert dataset.classes == ("apple", "pear")
+    assert dataset.remarks == ("class 'apple' is written in 2 ways, 'apple', 'apple ', and read as one",)
+
+
+def test_a_table_that_names_one_file_in_two_ways_is_refused(table: Callable[..., Dataset]) -> None:
+    with pytest.raises(
+        DatasetError, match=r"line 3: './train/pear//1.jpg' is listed twice, in line 2 for train and here"
+    ):
+        table("path,label,split", "train/pear/1.jpg,p,train", "./train/pear//1.jpg,p,test")
+
+
+def test_every_class_without_training_images_is_named_with_what_it_may_be(own: Path) -> None:
+    draw(own / "test" / "Pears" / "1.jpg")
+    draw(own / "test" / "Zucchini" / "1.jpg")
+    fails(
+        "own",
+        own.parent,
+        r"'Pears' has no training image \(2 classes have none: Pears, Zucchini\); did you mean 'pear'",
+    )

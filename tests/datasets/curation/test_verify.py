@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import datasets
 from datasets import Dataset, DatasetError
-from datasets.fetching.verify import Findings, verify
+from datasets.curation.findings import Findings
+from datasets.curation.verify import verify
 from datasets.formats.decode import read_image
 from datasets.readers.cub_200_2011 import CUB
 from datasets.readers.folder import Folder
@@ -45,7 +48,13 @@ def test_a_complete_dataset_has_no_fault(cub: Path, monkeypatch: pytest.MonkeyPa
 def test_images_are_read_by_the_cores_this_process_may_use(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readers: set[int] = set()
     monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
-    monkeypatch.setattr(CUB, "image", lambda dataset, row: readers.add(threading.get_ident()))
+    image = CUB.image
+
+    def noted(dataset: CUB, row: int) -> NDArray[np.uint8]:
+        readers.add(threading.get_ident())
+        return image(dataset, row)
+
+    monkeypatch.setattr(CUB, "image", noted)
     verified(opened(cub))
     assert len(readers) == 1
 
@@ -100,7 +109,7 @@ def test_counts_and_split_are_compared_with_the_published_ones(cub: Path, monkey
     assert verified(opened(cub)).reference == "as published"
 
 
-def test_verify_prints_faults_as_lines_or_json_with_exit_code_1(
+def test_verify_prints_a_summary_or_every_fault_or_json_with_exit_code_1(
     cub: Path, fgbench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CUB, "expected", Expected(classes=3, train=3, test=3))
@@ -110,7 +119,11 @@ def test_verify_prints_faults_as_lines_or_json_with_exit_code_1(
     (cub / "images" / CUB_NAMES[1]).write_bytes(b"")
     code, said = fgbench(*words)
     assert code == 1
-    assert f"{cub}/images/{CUB_NAMES[0]} is missing\n{cub}/images/{CUB_NAMES[1]} is empty\n" in said
+    assert "cub_200_2011: 2 faults in 6 images\n" in said
+    assert f" {CUB_NAMES[0]} is missing " in said, "below the dataset's folder"
+    code, said = fgbench(*words, "--all")
+    assert code == 1
+    assert f"missing: {cub}/images/{CUB_NAMES[0]} is missing\nempty: {cub}/images/{CUB_NAMES[1]} is empty\n" in said
     code, said = fgbench(*words, "--json")
     assert code == 1
     (row,) = json.loads(said)

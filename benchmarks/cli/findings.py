@@ -1,0 +1,89 @@
+"""What `data verify` and `data fetch` say of a dataset: a verdict, then one row for each kind of fault or note; and
+what `data split` has done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from datasets.curation.findings import Finding, Findings, by_kind
+from datasets.curation.split import Split
+from results.names import shortened
+
+WIDTH = 80
+"""Columns of a terminal that is always there."""
+EXAMPLES = 3
+"""Sentences shown of each kind."""
+
+
+def show_findings(console: Console, found: Findings, every: bool = False) -> None:
+    """Prints the verdict, a small table, and the split; with `every`, each fault and note on a line before them."""
+    if every:
+        for finding in (*found.faults, *found.notes):
+            _line(console, f"{finding.kind}: {finding.what}")
+    _line(console, verdict(found))
+    if found.faults or found.notes:
+        console.print(_table(found), width=min(WIDTH, console.width), markup=False)
+    _line(console, f"{spaced(found.classes)} classes, {spaced(found.train)} train, {spaced(found.test)} test")
+    _line(console, f"split {found.split_sha256[:16]}, {found.reference}")
+    kinds = by_kind((*found.faults, *found.notes)).values()
+    if not every and any(len(sentences) > EXAMPLES for sentences in kinds):
+        _line(console, f"all of them: run_all.py data verify {found.name} --all")
+
+
+def verdict(found: Findings) -> str:
+    """One line: ready or not, and how much was looked at."""
+    images = f"{spaced(found.images)} images"
+    notes = f", {_count(len(found.notes), 'note')}" if found.notes else ""
+    if not found.faults:
+        return f"{found.name}: ready{notes}; {images}"
+    return f"{found.name}: {_count(len(found.faults), 'fault')} in {images}{notes}"
+
+
+def split_lines(name: str, done: Split) -> list[str]:
+    """What `data split` has written, and what to do next."""
+    train, test = done.train.total(), done.test.total()
+    least, most = min(done.test.values()), max(done.test.values())
+    found = [
+        f"{done.table}: {_count(len(done.train), 'class', 'es')}, {spaced(train)} train, {spaced(test)} test "
+        f"({100 * test / (train + test):.1f} %; {least} to {most} of each class)"
+    ]
+    if done.copies:
+        found.append(f"{spaced(done.copies)} images are copies of each other; all copies of one are on the same side")
+    if done.in_two_classes:
+        shown = shortened(done.in_two_classes)
+        found.append(f"{_count(len(done.in_two_classes), 'image')} in two classes at once, kept for training: {shown}")
+    return [*found, f"next: run_all.py data verify {name}, then run_all.py compare --dataset {name} ..."]
+
+
+def spaced(number: int) -> str:
+    """5902 -> "5 902"."""
+    return f"{number:,}".replace(",", " ")
+
+
+def _table(found: Findings) -> Table:
+    table = Table("kind", Column("count", justify="right"), Column("for example", overflow="fold"))
+    for row in _rows(found.faults, found.folder):
+        table.add_row(*row)
+    if found.faults and found.notes:
+        table.add_section()
+    for row in _rows(found.notes, found.folder, "note: "):
+        table.add_row(*row)
+    return table
+
+
+def _rows(findings: Sequence[Finding], folder: str | None, prefix: str = "") -> Iterable[tuple[str, str, str]]:
+    """Kind, count and the first few sentences, with paths as below the dataset's folder."""
+    for kind, sentences in by_kind(findings).items():
+        shown = [one.replace(f"{folder}/", "") if folder else one for one in sentences[:EXAMPLES]]
+        yield f"{prefix}{kind}", spaced(len(sentences)), "\n".join(shown)
+
+
+def _count(number: int, word: str, plural: str = "s") -> str:
+    return f"{spaced(number)} {word}{'' if number == 1 else plural}"
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
