@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError, Tap
+from methods.precision import at_least_float32
 
 TAPS: tuple[Tap, ...] = ("attention", "attention_rollout")
 
@@ -48,7 +49,7 @@ def keep(net: nn.Module) -> None:
 
 
 def read(net: nn.Module, taps: Sequence[Tap], size: Sequence[int]) -> dict[Tap, Tensor]:
-    """The maps `(B, heads, h, w)`, float32, of the last forward pass; `size` is the last stage's (h, w).
+    """The maps `(B, heads, h, w)`, at least in float32, of the last forward pass; `size` is the last stage's (h, w).
 
     A map is the mean over all queries of the probabilities with which they attend to a position. It sums to 1, or to
     less where windows are padded and the padding received a share. The rollout is the same mean of the product of the
@@ -59,7 +60,8 @@ def read(net: nn.Module, taps: Sequence[Tap], size: Sequence[int]) -> dict[Tap, 
     maps: dict[Tap, Tensor] = {}
     for tap in taps:
         batch = kept[-1].shape[0] // _windows(blocks[-1], size)
-        flow = kept[-1].new_full((batch, kept[-1].shape[1], *size), 1 / (size[0] * size[1]), dtype=torch.float32)
+        shape = (batch, kept[-1].shape[1], *size)
+        flow = at_least_float32(kept[-1][:0]).new_full(shape, 1 / (size[0] * size[1]))
         first = 0 if tap == "attention_rollout" else len(blocks) - 1
         for block, probabilities in zip(reversed(blocks[first:]), reversed(kept[first:]), strict=True):
             flow = attend(flow, probabilities, block.window_size, block.shift_size)
@@ -81,7 +83,7 @@ def attend(flow: Tensor, probabilities: Tensor, window: tuple[int, int], shift: 
     rows, columns = flow.shape[2] // window[0], flow.shape[3] // window[1]
     tiles = flow.unflatten(3, (columns, window[1])).unflatten(2, (rows, window[0])).permute(0, 2, 4, 1, 3, 5)
     with torch.autocast(flow.device.type, enabled=False):
-        received = tiles.flatten(4).flatten(0, 2).unsqueeze(2) @ probabilities.float()
+        received = tiles.flatten(4).flatten(0, 2).unsqueeze(2) @ at_least_float32(probabilities)
     tiles = received.reshape(tiles.shape).permute(0, 3, 1, 4, 2, 5)
     flow = tiles.flatten(4, 5).flatten(2, 3)[:, :, :h, :w]
     return flow.roll(shift, dims=(2, 3))

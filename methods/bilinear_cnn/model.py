@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from methods.bilinear_cnn.roots import FORMS, signed_sqrt
 from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import BackboneSource, Method, Phase, Tap
+from methods.precision import at_least_float32
 
 STAGES = {
     "classifier": Phase("classifier", trains=("head",), share=0.3),
@@ -26,11 +27,11 @@ STAGES = {
 def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
     """Mean over positions of the outer product f_A(l)^T f_B(l) (Section 3, eq. 1 and 2).
 
-    `(B, C, h, w)` and `(B, D, h, w)` -> `(B, C·D)` in float32: the sum runs over 784 positions at 448 px. The paper
-    takes the sum instead of the mean; the L2 normalisation that follows makes them equal.
+    `(B, C, h, w)` and `(B, D, h, w)` -> `(B, C·D)`, at least in float32: the sum runs over 784 positions at 448 px.
+    The paper takes the sum instead of the mean; the L2 normalisation that follows makes them equal.
     """
     with torch.autocast(a.device.type, enabled=False):
-        a, b = a.float().flatten(2), b.float().flatten(2)
+        a, b = at_least_float32(a).flatten(2), at_least_float32(b).flatten(2)
         return (a @ b.transpose(1, 2)).div_(a.shape[2]).flatten(1)
 
 
@@ -81,13 +82,13 @@ class BilinearCNN(Method):
         nn.init.zeros_(self.classifier.bias)
 
     def descriptor(self, images: Tensor) -> Tensor:
-        """The normalised bilinear vector z (Section 3.1), float32 `(B, C·D)`."""
+        """The normalised bilinear vector z (Section 3.1), `(B, C·D)`, at least in float32."""
         (a,) = self.backbone(images)
         b = a
         if self.second is not None:
             (b,) = self.second(images)
             if b.shape[2:] != a.shape[2:]:
-                b = F.interpolate(b.float(), size=a.shape[2:], mode="bilinear", align_corners=False)
+                b = F.interpolate(at_least_float32(b), size=a.shape[2:], mode="bilinear", align_corners=False)
         x = bilinear_pool(a, b)
         y = signed_sqrt(x, self.root, self.epsilon) if self.sqrt else x
         return F.normalize(y, dim=1, eps=1e-10) if self.l2 else y

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from methods.precision import at_least_float32
+
 ITERATIONS = 100
 """Upper limit of k-means' rounds; it ends earlier when nothing changes."""
 
@@ -24,10 +26,10 @@ SHRINKAGE = 0.01
 def peaks(features: Tensor, count: int, window: float) -> tuple[Tensor, Tensor]:
     """Vectors at the strongest positions, none within the window around a stronger one (non-maximum suppression).
 
-    `(B, C, h, w)` -> `(B, count, C)` float32 and whether each exists, `(B, count)`: a small map may have fewer.
-    The energy of a position is the L2 norm over channels. `window` is the side of the window as a share of the map's.
+    `(B, C, h, w)` -> `(B, count, C)`, at least in float32, and whether each exists, `(B, count)`: a small map
+    may have fewer. The energy of a position is the L2 norm over channels. `window` is the side of the window as a share of the map's.
     """
-    features = features.float()
+    features = at_least_float32(features)
     height, width = features.shape[2:]
     row = torch.arange(height, device=features.device)[:, None]
     column = torch.arange(width, device=features.device)[None, :]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError
+from methods.precision import at_least_float32
 
 Form = Literal["pairs", "union", "frobenius"]
 """How the loss weighs the groups against each other; see `LocalMaxGlobalMin`."""
@@ -37,7 +38,7 @@ def normalised_channels(features: Tensor) -> Tensor:
 
     At least float32: bfloat16 is too coarse for a mean over a million cosines.
     """
-    flat = features.flatten(2).to(torch.promote_types(features.dtype, torch.float32))
+    flat = at_least_float32(features.flatten(2))
     return F.normalize(flat, dim=2, eps=torch.finfo(torch.float32).eps)
 
 

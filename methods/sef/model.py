@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
+from methods.precision import at_least_float32
 from methods.sef.losses import Form, LocalMaxGlobalMin, entropy, group_sizes, soft_cross_entropy
 
 
@@ -61,14 +62,15 @@ class SEF(Method):
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         (features,) = self.backbone(images)
         pooled = features.mean(dim=(2, 3))
-        logits = self.head(pooled).float()
+        logits = at_least_float32(self.head(pooled))
         losses = {"cross_entropy": F.cross_entropy(logits, labels)}
         if self.lmgm:
             losses["lmgm"] = self.lmgm * self.grouping(features)
         if self.entropy:
             losses["entropy"] = -self.entropy * entropy(logits)
         if self.distillation:
-            losses["distillation"] = self.distillation * soft_cross_entropy(logits, self.local_logits(pooled).float())
+            taught = at_least_float32(self.local_logits(pooled))
+            losses["distillation"] = self.distillation * soft_cross_entropy(logits, taught)
         return losses
 
     def local_logits(self, pooled: Tensor) -> Tensor:

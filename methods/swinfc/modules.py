@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.swinfc.numerics import BatchNorm, at_least_float32
+from methods.precision import at_least_float32
+from methods.swinfc.numerics import BatchNorm
 
 
 class DoubleNorm(nn.Module):
@@ -20,7 +21,7 @@ class DoubleNorm(nn.Module):
 
     def forward(self, attention: Tensor) -> Tensor:
         with torch.autocast(attention.device.type, enabled=False):
-            shares = attention.to(at_least_float32(attention)).softmax(dim=2)
+            shares = at_least_float32(attention).softmax(dim=2)
             return F.normalize(shares, p=1, dim=1, eps=1e-9)
 
 
@@ -123,7 +124,7 @@ def pooled_complements(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     - |M| <= 1, so exp(M) needs no shift by a maximum, and one matrix serves the softmaxes over both axes;
     - the mean of Y_a over S is b times the T shares that the S positions take of it, on average.
     """
-    dtype, sums = a.dtype, at_least_float32(a)
+    dtype, sums = a.dtype, torch.promote_types(a.dtype, torch.float32)
     with torch.autocast(a.device.type, enabled=False):
         unit_a, unit_b = (F.normalize(x.to(sums), dim=1).to(dtype) for x in (a, b))
         exponential = torch.exp(-unit_a.transpose(1, 2) @ unit_b)

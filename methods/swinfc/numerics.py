@@ -1,15 +1,9 @@
-"""Numerical details of the modules: precision of sums, and batch normalisation of a single value."""
+"""Numerical details of the modules: batch normalisation of a single value."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-
-def at_least_float32(x: Tensor) -> torch.dtype:
-    """The type to sum and take norms of `x` in: its own, or float32 if that is finer."""
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.swinfc.numerics import at_least_float32
+from methods.precision import at_least_float32
 
 
 def pool_selected(attention: Tensor, tokens: Tensor, selected: int | None) -> Tensor:
@@ -35,7 +35,7 @@ def contrastive_loss(vectors: Tensor, labels: Tensor, margin: float) -> Tensor:
     itself included: it adds nothing. TransFG's loss (He et al., AAAI 2022); never below float32.
     """
     with torch.autocast(vectors.device.type, enabled=False):
-        unit = F.normalize(vectors.to(at_least_float32(vectors)), dim=1)
+        unit = F.normalize(at_least_float32(vectors), dim=1)
         cosine = unit @ unit.T
         same = labels.unsqueeze(0) == labels.unsqueeze(1)
         return torch.where(same, 1 - cosine, (cosine - margin).clamp_min(0)).mean()

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from methods.precision import at_least_float32
+
 
 def choose_maps(attention: Tensor, uniform: Tensor, weighted: bool = True) -> Tensor:
     """One map per sample, drawn at random: `(B, M, h, w)` and `uniform` draws `(B, M)` in [0, 1) -> `(B, h, w)`.
@@ -18,7 +20,7 @@ def choose_maps(attention: Tensor, uniform: Tensor, weighted: bool = True) -> Te
     a race: with E_k exponential, the largest of p_k / E_k is that of k with probability p_k. Unlike a draw from the
     cumulative sum, it can't end on a map of weight 0, unless all have it.
     """
-    weights = attention.float().mean(dim=(2, 3)).sqrt()
+    weights = at_least_float32(attention).mean(dim=(2, 3)).sqrt()
     if not weighted:
         weights = torch.ones_like(weights)
     chosen = (weights / -uniform.log()).argmax(dim=1)
@@ -28,10 +30,10 @@ def choose_maps(attention: Tensor, uniform: Tensor, weighted: bool = True) -> Te
 def salient(maps: Tensor, size: tuple[int, int], threshold: Tensor | float) -> Tensor:
     """Where maps reach `threshold` of their maximum: `(B, h, w)` -> bool `(B, H, W)`, `size` being (H, W).
 
-    `threshold` is one number for all, or `(B,)`. Maps are resized bilinearly, each cell covering its stride, and in
-    float32: half precision would move the edges by pixels.
+    `threshold` is one number for all, or `(B,)`. Maps are resized bilinearly, each cell covering its stride, and at
+    least in float32: half precision would move the edges by pixels.
     """
-    maps = F.interpolate(maps.float()[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    maps = F.interpolate(at_least_float32(maps)[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
     if isinstance(threshold, Tensor):
         threshold = threshold[:, None, None]
     return maps >= threshold * maps.amax(dim=(1, 2), keepdim=True)
@@ -69,7 +71,8 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
     columns = left + (right - left) * torch.linspace(0, 1, width, device=boxes.device)
     places = torch.broadcast_tensors(columns[:, None, :], rows[:, :, None])
     grid = torch.stack(places, dim=3) * 2 - 1  # (B, H, W, 2), x before y, -1 .. 1 in the image
-    return F.grid_sample(images.float(), grid, "bilinear", "zeros", align_corners=True).to(images.dtype)
+    pixels = at_least_float32(images)
+    return F.grid_sample(pixels, grid.to(pixels.dtype), "bilinear", "zeros", align_corners=True).to(images.dtype)
 
 
 def drop(images: Tensor, region: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError, BackboneSource, Method, Tap
+from methods.precision import at_least_float32
 from methods.ws_dan import augment
 from methods.ws_dan.centres import Centres, Duplicates
 from methods.ws_dan.pooling import bilinear_attention_pool
@@ -185,12 +186,14 @@ class WSDAN(Method):
         refined = self.look(self.refine(images, attention))[0]
         if self.average == "logits":
             return (raw + refined) / 2
-        return torch.logaddexp(raw.float().log_softmax(1), refined.float().log_softmax(1)) - math.log(2)
+        return torch.logaddexp(*(at_least_float32(one).log_softmax(1) for one in (raw, refined))) - math.log(2)
 
     @torch.no_grad()
     def refine(self, images: Tensor, attention: Tensor) -> Tensor:
         """The images cropped to the object: where the mean A_m of all maps is salient."""
-        region = augment.salient(attention.float().mean(dim=1), (images.shape[2], images.shape[3]), OBJECT_THRESHOLD)
+        region = augment.salient(
+            at_least_float32(attention).mean(dim=1), (images.shape[2], images.shape[3]), OBJECT_THRESHOLD
+        )
         return augment.crop(images, augment.bounding_boxes(region, OBJECT_PADDING, self.clamp_boxes))
 
     def attention(self, images: Tensor) -> Tensor:
@@ -202,7 +205,7 @@ class WSDAN(Method):
         if self.maps == 0:
             return {}
         attention = self.look(images)[2]
-        strongest = attention.float().mean(dim=(2, 3)).argmax(dim=1)
+        strongest = at_least_float32(attention).mean(dim=(2, 3)).argmax(dim=1)
         part = attention[torch.arange(len(images), device=images.device), strongest]
         size = (images.shape[2], images.shape[3])
         region = augment.salient(part, size, sum(self.crop_threshold) / 2)

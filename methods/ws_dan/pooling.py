@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from methods.precision import at_least_float32
+
 EPSILON = 1e-12
 """Under the square root, as in the authors' code: bounds its slope at 0 by 5e5."""
 
@@ -13,11 +15,11 @@ EPSILON = 1e-12
 def bilinear_attention_pool(attention: Tensor, features: Tensor, maximum: bool = False) -> Tensor:
     """The feature matrix: part features f_k = g(A_k ⊙ F) of all maps, rooted and normalised together.
 
-    A `(B, M, h, w)` and F `(B, C, h, w)` -> `(B, M·C)` of length 1, in float32. g is global average pooling, or global
-    `maximum` pooling. The signed square root and the L2 norm over all of M·C are in the authors' code.
+    A `(B, M, h, w)` and F `(B, C, h, w)` -> `(B, M·C)` of length 1, at least in float32. g is global average pooling, or
+    global `maximum` pooling. The signed square root and the L2 norm over all of M·C are in the authors' code.
     """
     with torch.autocast(features.device.type, enabled=False):
-        attention, features = attention.float().flatten(2), features.float().flatten(2)
+        attention, features = (at_least_float32(one).flatten(2) for one in (attention, features))
         parts = maximum_parts(attention, features) if maximum else average_parts(attention, features)
         parts = parts.sign() * (parts.abs() + EPSILON).sqrt()
         return F.normalize(parts.flatten(1), dim=1)

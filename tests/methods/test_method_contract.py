@@ -222,6 +222,17 @@ def test_bfloat16_gives_nearly_the_same(subject: Subject):
     assert half_loss.dtype == torch.float32
 
 
+def test_in_float64_every_loss_and_every_logit_is_computed_so(subject: Subject):
+    """A loss cast to float32 has none of float64's digits: its gradient can't be checked against differences."""
+    images, labels = images_and_labels(BATCH)
+    method, images = subject.copy().double(), images.double()
+    with torch.no_grad():
+        method.eval().initialise([(images, labels)])
+    for losses in method.train().steps(images, labels):
+        assert {name: loss.dtype for name, loss in losses.items()} == dict.fromkeys(losses, torch.float64)
+    assert logits_of(method, images).dtype == torch.float64
+
+
 def test_compiled_it_gives_the_same_without_a_graph_break(subject: Subject):
     batch = images_and_labels(BATCH)
     plain, compiled = subject.copy().train(), subject.copy().train()
