@@ -68,6 +68,11 @@ def _open(name: str, root: Path | None, options: str) -> Dataset:
     return datasets.open_dataset(name, root, yaml.safe_load(options))
 
 
+def forget() -> None:
+    """Every dataset is opened anew when it is next asked for, as in a new process."""
+    _open.cache_clear()
+
+
 def subsets(name: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The options to open a dataset with: one set, or one per subset if it is scored subset by subset. `options` take
     precedence over a subset's own, so naming a subset leaves only that one."""

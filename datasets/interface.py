@@ -16,7 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets import file_hashes
 from datasets.release import Archive, Expected
+from results.identity import hash_of_classes
 from results.names import folded, nearest, shortened
 
 OnProgress = Callable[[int, int | None], None]
@@ -142,6 +144,34 @@ class Dataset(ABC):
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    @cached_property
+    def images_sha256(self) -> str | None:
+        """SHA-256 of the images' files as they were when it was first asked for: `hash_content` of their paths and
+        bytes. None if images aren't files. Raises `DatasetError` for a file that can't be read."""
+        hashes = self.hash_files()
+        return file_hashes.hash_content(hashes) if hashes else None
+
+    @property
+    def classes_sha256(self) -> str | None:
+        """SHA-256 of the class names in the order of their labels; None if images aren't files: drawn classes follow
+        from the settings."""
+        return None if self.file(0) is None else hash_of_classes(self.classes)
+
+    def hash_files(self) -> dict[str, str]:
+        """Path -> SHA-256 of each image file as it is now; empty if images aren't files. Only what has changed since
+        the last look is read. Raises `DatasetError` for a file that can't be read."""
+        files = {path: file for row, path in enumerate(self.paths) if (file := self.file(row)) is not None}
+        try:
+            return file_hashes.hash_files(files)
+        except OSError as error:
+            raise DatasetError(f"{error.filename}: can't be read ({error.strerror}); restore it") from error
+
+    def require_unchanged(self) -> None:
+        """Raises `DatasetError` if an image file is no longer what `images_sha256` was made of."""
+        hashes = self.hash_files()
+        if hashes and file_hashes.hash_content(hashes) != self.images_sha256:
+            raise DatasetError(f"images of {self.name} were replaced while they were read; give the command again")
+
     @property
     def counts(self) -> dict[str, int]:
         """Numbers of `classes`, and of images in `train` and `test`: the names that `Expected` has."""
@@ -186,7 +216,7 @@ class Dataset(ABC):
 
     @property
     def content_key(self) -> dict[str, Any]:
-        """What determines the pixels besides the split table: options of a drawn dataset, sizes and times of files."""
+        """What determines the pixels besides the split table: options of a drawn dataset, the bytes of files."""
         return {}
 
     def split(self, validation: float, seed: int = 0) -> dict[str, NDArray[np.int64]]:

@@ -53,4 +53,6 @@ def _finished(record: Record | None) -> Record | None:
 def _names_the_classes(record: Record, run: Run) -> bool:
     """Whether the class names in the record, if it has any, are the Run's."""
     names = record.split.get("class_names")
-    return names is None or run.classes_sha256 in (None, hash_of_classes(names))
+    if names is None or run.classes_sha256 is None:
+        return True
+    return isinstance(names, list) and hash_of_classes(names) == run.classes_sha256

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import run_all
+from benchmarks import environment
 from benchmarks.cli import terminal
 from results.store import ResultStore
 from tests.helpers.file_server import FileServer, file_server
@@ -45,9 +46,10 @@ def root(cub: Path, server: FileServer, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def fgbench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
-    """A command in this process: exit code, and what was printed."""
+    """A command in this process, which sees the datasets as a new one does: exit code, and what was printed."""
 
     def run(*words: object) -> tuple[int, str]:
+        environment.forget()
         stream = io.StringIO()
         console = Console(file=stream, width=120)
         monkeypatch.setattr(terminal, "console", console)

@@ -14,6 +14,7 @@ from benchmarks.attention.localise import AttentionEvaluator, score
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.training.device import numerics
+from benchmarks.training.identity import check_dataset
 from benchmarks.training.trained_run import load_trained
 from results.localisation import MEASURES, Localisation
 from results.store import WEIGHTS, ResultStore, run_folder
@@ -36,8 +37,7 @@ def measure_attention(store: ResultStore, run_id: str, environment: Environment,
     """
     record, run, method = load_trained(store, run_id, torch.device(environment.device))
     evaluator = AttentionEvaluator(run, method, environment)
-    if evaluator.dataset.split_hash != run.split_sha256:
-        raise UserError(f"{record.id}: {run.dataset} has other images or another split than it was trained on")
+    check_dataset(run, evaluator.dataset)
     known = store.predictions(record.id)
     if known is None:
         raise UserError(f"{record.id} keeps no predictions; run it again to measure its attention")

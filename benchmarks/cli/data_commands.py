@@ -127,6 +127,7 @@ def cache(
     as_json: AsJson = False,
 ) -> None:
     """List the decoded images on this machine with size and last use, or remove old ones."""
+    from datasets.cache_folder import default_cache
     from datasets.loading import cache as decoded
 
     stores = decoded.stores()
@@ -138,7 +139,7 @@ def cache(
         | {"last used": f"{store.last_used:%Y-%m-%d %H:%M}"}
         for store in stores
     ]
-    show(rows, f"decoded images in {decoded.default_cache()}", as_json)
+    show(rows, f"decoded images in {default_cache()}", as_json)
 
 
 def _remove(superfluous: Sequence[CachedStore]) -> None:

@@ -127,6 +127,8 @@ def _training(
         "dataset_options": options,
         "split_sha256": opened.split_hash,
         "split_name": dataset.split_name,
+        "images_sha256": opened.images_sha256,
+        "classes_sha256": opened.classes_sha256,
         "backbone": backbone.name,
         "backbone_options": deep_merge(
             file.network_options if file else {},

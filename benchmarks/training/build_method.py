@@ -11,6 +11,7 @@ import torch
 
 import methods
 from benchmarks.errors import UserError
+from benchmarks.training.identity import check_weights
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from results.settings import ProfileRun, Run
@@ -22,7 +23,7 @@ def build_method(
     """The method with its initial weights, and which weight files were loaded.
 
     Random weights come from torch's global generator: seed it first. Raises `BackboneError`, and `UserError` for
-    options that the method refuses.
+    options that the method refuses and for weights that are not those of the Run.
     """
     backbones = TimmBackbones(
         case.backbone,
@@ -42,6 +43,8 @@ def build_method(
         | ({"taken": one.taken} if one.taken else {})
         for name, one in backbones.loaded.items()
     ]
+    if isinstance(case, Run):
+        check_weights(case, loaded)
     # Convolutions are up to twice as fast in channels_last; where it does not help, it costs nothing.
     return method.to(device).to(memory_format=torch.channels_last), loaded
 

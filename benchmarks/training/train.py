@@ -19,6 +19,7 @@ from benchmarks.training.device import gpu_ran_out_of_memory, numerics, seed_epo
 from benchmarks.training.distributed import Processes
 from benchmarks.training.engine import Engine
 from benchmarks.training.evaluate import Choice, choose
+from benchmarks.training.identity import check_dataset
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.optim import build_optimizer, lr_factor, select_trainable
 from benchmarks.training.state import NEVER, Diverged, TrainingResult, TrainingState, begun_with, capture, restore
@@ -46,6 +47,7 @@ class Trainer:
         self.device = self.processes.device
         self.listener = listener if self.processes.first else Silent()
         self.dataset = environment.open(run.dataset, run.dataset_options)
+        check_dataset(run, self.dataset)
         self.batches = Batches(run, self.dataset, self.processes)
         self.engine = Engine(run, environment, len(self.dataset.classes), self.processes)
         for text in self.engine.about_input:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from datasets.loading.store import FORMAT, default_cache
+from datasets.cache_folder import default_cache
+from datasets.loading.store import FORMAT
 from datasets.loading.store_writer import UNFINISHED, discard, read_record
 
 State = Literal["whole", "unfinished", "outdated"]

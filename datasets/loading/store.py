@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from datasets.cache_folder import default_cache
 from datasets.formats.aspect import thin
 from datasets.interface import Dataset, DatasetError, OnProgress
 from datasets.loading.store_writer import (
@@ -135,15 +136,6 @@ class Store:
         return images.index_select(0, torch.from_numpy(rows).to(images.device, non_blocking=True))
 
 
-def default_cache() -> Path:
-    """The folder for stores: $FGBENCH_CACHE, else fgbench below $XDG_CACHE_HOME, else ~/.cache/fgbench."""
-    if folder := os.environ.get("FGBENCH_CACHE"):
-        return Path(folder)
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder) / "fgbench"
-    return Path.home() / ".cache" / "fgbench"
-
-
 def open_store(
     dataset: Dataset, size: int, rule: ResizeRule, cache: Path | None = None, on_progress: OnProgress | None = None
 ) -> Store:
@@ -169,6 +161,7 @@ def open_store(
                 image=lambda row: stored_image(dataset, row, size, rule),
                 image_bytes=3 * size * size,
                 on_progress=on_progress,
+                confirm=dataset.require_unchanged,
             )
         except OSError as error:
             raise DatasetError(

@@ -47,13 +47,15 @@ def build(
     image: Callable[[int], NDArray[np.uint8]],
     image_bytes: int,
     on_progress: OnProgress | None = None,
+    confirm: Callable[[], None] = lambda: None,
 ) -> None:
     """Writes `image(0)` … `image(count - 1)`, each uint8 `(3, h, w)`, to the store `folder`.
 
-    `image` is called from several threads. `image_bytes` is the minimum size of an image. A second process that builds
+    `image` is called from several threads. `image_bytes` is the minimum size of an image. `confirm` is called at the
+    end and raises `DatasetError` if the images are no longer those of the key. A second process that builds
     the same store waits for the first. Raises `OSError` if something can't be written, and beforehand if the disk is
-    going to be full; the next build continues from what was written. After a `DatasetError` of `image` nothing is
-    left, because repairing the image changes the key.
+    going to be full; the next build continues from what was written. After a `DatasetError` nothing is left,
+    because repairing the image changes the key.
     """
     with FileLock(sibling(folder, LOCK)):
         if folder.exists():  # another process may have built it while this one waited
@@ -65,6 +67,7 @@ def build(
             _write_record(unfinished, {"key": key})
         try:
             _write_images(unfinished, count, image, image_bytes, on_progress)
+            confirm()
         except DatasetError:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise

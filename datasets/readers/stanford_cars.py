@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.formats.decode import read_image
-from datasets.formats.image_files import file_stamp
 from datasets.formats.matlab import MatFile
 from datasets.interface import Dataset, DatasetError
 from datasets.release import Archive, Expected
@@ -102,7 +101,7 @@ class StanfordCars(Dataset):
 
     @property
     def content_key(self) -> dict[str, Any]:
-        return {"files": file_stamp(self.root, self._places)}
+        return {"files": self.images_sha256}
 
     def file(self, index: int) -> Path:
         return self.root / self._places[index]

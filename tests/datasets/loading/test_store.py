@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional
 
+from datasets.cache_folder import default_cache
 from datasets.interface import Dataset, DatasetError
 from datasets.loading import store
 from datasets.loading.feed import Feed
 from datasets.loading.sources import open_source
-from datasets.loading.store import ResizeRule, Store, default_cache, open_store
+from datasets.loading.store import ResizeRule, Store, open_store
 from results.settings import FeedMode
 from tests.helpers.fake_dataset import Noise
 
