@@ -62,7 +62,7 @@ def open_dataset(
         raise DatasetError(f"{error.file} is missing; {_source(error.file, found)}") from error
     dataset.name = found.name
     if found.reader.folder and not found.released:
-        dataset.title, dataset.expected = f"{found.name}: images in the layout of {found.reader.folder}", None
+        dataset.title, dataset.expected = f"{found.name}: images with {found.reader.layout}", None
     dataset.check()
     if complete:
         dataset.check_classes()
@@ -74,7 +74,7 @@ def _source(file: Path, found: Found) -> str:
     """Where a missing file with annotations comes from, and what to do."""
     reader, folder = found.reader, found.folder
     if not found.released or folder is None:
-        return f"images in the layout of {reader.folder} need it"
+        return f"it belongs to {reader.layout}"
     place = PurePosixPath(str(reader.folder), file.relative_to(folder))
     origins = [(archive, given) for archive in reader.archives for given in archive.gives]
     archive, given = next((origin for origin in origins if place.is_relative_to(origin[1])), (None, ""))

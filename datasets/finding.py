@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from datasets.formats.class_folders import is_unsplit
+from datasets.formats.class_folders import is_unsplit, split_named
 from datasets.formats.image_files import IMAGE_SUFFIXES
 from datasets.interface import Dataset, DatasetError
 from results.names import nearest
@@ -148,9 +148,9 @@ def find(name: str, root: Path | None) -> Found:
     folder = root / own
     recognising = _recognising(folder)
     if len(recognising) > 1:
+        layouts = "; and ".join(reader_classes()[one].layout for one in recognising)
         raise DatasetError(
-            f"{folder} has the layouts of {' and '.join(recognising)}, whose splits may differ; "
-            "move the files of one of them to another folder"
+            f"{folder} has two layouts, whose splits may differ: {layouts}; move the files of one to another folder"
         )
     if not recognising:
         raise DatasetError(f"{folder} {_unread(folder, root)}")
@@ -212,20 +212,19 @@ def _unread(folder: Path, root: Path) -> str:
     for reader in reader_classes().values():
         if another := reader.mistaken(folder):
             return f"is {another}"
-    read = "train/<class>/* and test/<class>/*, or an images.csv, would be read"
     deeper = [below for below in _folders(folder) if _recognising(below)]
     if len(deeper) == 1:
         return f"has a layout that no reader knows, but {deeper[0].relative_to(root).as_posix()} below it can be opened"
     if is_unsplit(folder):
         name = folder.relative_to(root).as_posix()
         return f"has class folders and no split; let test images be chosen: run_all.py data split {name} --test 0.3"
-    return f"has a layout that no reader knows; {read}"
+    return f"has a layout that no reader knows; {reader_classes()['folder'].layout}, would be read"
 
 
 def _class_folders(folder: Path) -> list[str]:
     """The first folders of images sorted by split and class, or by class alone; empty for any other folder."""
     folders = _folders(folder)
-    split = [one.name for one in folders if one.name.lower() in ("train", "test", "val", "valid")]
+    split = [one.name for one in folders if split_named(one.name)]
     filled = (one.name for one in folders if any(file.suffix.lower() in IMAGE_SUFFIXES for file in one.iterdir()))
     classes = list(islice(filled, 3))
     return split or (classes if len(classes) == 3 else [])

@@ -63,8 +63,8 @@ class Dataset(ABC):
     """Name of its folder below the data root, if fixed."""
     marker: ClassVar[str] = ""
     """A path in that folder by which `has_layout` knows it."""
-    any_folder: ClassVar[bool] = False
-    """Whether folders of other names in its layout are datasets too."""
+    layout: ClassVar[str] = ""
+    """In words, the files by which a folder of any name is read too; empty if only its own folder is."""
     archives: ClassVar[tuple[Archive, ...]] = ()
     """What `data fetch` downloads and unpacks; empty for drawn images and people's own folders."""
     by_hand: ClassVar[str] = ""
@@ -104,7 +104,7 @@ class Dataset(ABC):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         """Whether this reader reads `folder`, judged by names alone."""
-        return (cls.any_folder or cls.goes_by(folder.name)) and cls.has_layout(folder)
+        return (bool(cls.layout) or cls.goes_by(folder.name)) and cls.has_layout(folder)
 
     @classmethod
     def mistaken(cls, folder: Path) -> str | None:

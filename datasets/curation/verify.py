@@ -15,12 +15,13 @@ from datasets.interface import Dataset, DatasetError, OnProgress
 
 def verify(dataset: Dataset, on_progress: OnProgress) -> Findings:
     """Reads every image and goes on after each fault. `dataset` may have been opened with files missing."""
-    faults, boxed = [], False
-    try:
-        boxed = dataset.boxes is not None
-    except DatasetError as error:  # some readers read them only when they are asked for
-        faults.append(Finding("boxes", str(error)))
-    inspected = _inspect_all(dataset, boxed, on_progress)
+    faults, there = [], set()
+    for annotation in ("boxes", "parts"):
+        try:
+            there |= {annotation} if getattr(dataset, annotation) is not None else set()
+        except DatasetError as error:  # some readers read them only when they are asked for
+            faults.append(Finding(annotation, str(error)))
+    inspected = _inspect_all(dataset, "boxes" in there, on_progress)
     faults += [fault for one in inspected for fault in one.faults]
     if dataset.expected:  # people's own folders may contain images that are not used; a release does not
         faults += _extra_images(dataset)

@@ -18,7 +18,7 @@ class CUB(AnnotatedFiles):
     title = "Caltech-UCSD Birds-200-2011: 200 bird species, 5 994 train and 5 794 test photos"
     terms = "non-commercial research and education; the photographers keep their rights"
     folder = "CUB_200_2011"
-    any_folder = True
+    layout = "the tables of CUB-200-2011 (images.txt …)"
     archives = (
         Archive(
             "CUB_200_2011.tgz",

@@ -48,9 +48,9 @@ class Entry(NamedTuple):
 class Folder(ImageFiles):
     """The split given by the folders or the table; boxes if the table has them."""
 
-    title = "your own images: train/<class>/* and test/<class>/*, or an images.csv"
+    layout = "train/<class>/* and test/<class>/*, or an images.csv"
+    title = f"your own images: {layout}"
     terms = "yours to know"
-    any_folder = True
 
     def __init__(self, folder: Path) -> None:
         self.image_folder = folder

@@ -26,7 +26,7 @@ class NABirds(AnnotatedFiles):
     title = "NABirds: 555 kinds of North American birds, 23 929 train and 24 633 test photos"
     terms = "non-commercial research under the Cornell Lab's terms of use; the photographers keep their rights"
     folder = "nabirds"
-    any_folder = True
+    layout = "the tables of NABirds (images.txt, hierarchy.txt …)"
     first_part = 0
     archives = (Archive("nabirds.tar.gz", md5="df21a9e4db349a14e2b08adfd45873bd", gives=("nabirds",)),)
     by_hand = "fill in the form at https://dl.allaboutbirds.org/nabirds; it leads to nabirds.tar.gz"

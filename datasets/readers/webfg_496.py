@@ -52,7 +52,7 @@ class WebFG496(Folder):
         )
         for subset in ("bird", "aircraft", "car")
     )
-    any_folder = True
+    layout = "the folders of WebFG-496 (web-bird/ …)"
     subsets = tuple({"subset": subset} for subset in EXPECTED)
     expected: Expected | None = Expected(classes=496, train=53_339, test=17_168)
 

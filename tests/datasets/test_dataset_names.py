@@ -96,7 +96,7 @@ def test_a_copy_under_another_name_is_not_held_to_the_official_split(tmp_path: P
     cub_like(tmp_path / "my_cub")
     dataset = open_dataset("my_cub", tmp_path)
     assert dataset.expected is None
-    assert dataset.title == "my_cub: images in the layout of CUB_200_2011"
+    assert dataset.title == "my_cub: images with the tables of CUB-200-2011 (images.txt …)"
 
 
 def test_fetch_knows_a_published_dataset_by_all_of_its_names() -> None:
@@ -145,7 +145,11 @@ def test_class_folders_of_a_published_dataset_are_told_from_its_official_split(
 
 def test_tables_beside_class_folders_are_two_datasets(tmp_path: Path) -> None:
     own_images(cub_like(tmp_path / "my_cub"))
-    fails("my_cub", tmp_path, r"has the layouts of cub_200_2011 and folder, whose splits may differ; move the files")
+    fails(
+        "my_cub",
+        tmp_path,
+        r"two layouts, whose splits may differ: .*images.txt …\); and train/<class>.*; move the files of one",
+    )
 
 
 @pytest.mark.parametrize("folder", ["CUB_200", "CUB_200_2011"])

@@ -64,7 +64,7 @@ def test_a_folder_of_unknown_layout_is_refused_with_the_known_ones(tmp_path: Pat
 
 def test_a_folder_of_two_layouts_is_refused(cub: Path) -> None:
     draw(cub / "train" / "a" / "1.png")
-    with pytest.raises(DatasetError, match="layouts of cub_200_2011 and folder"):
+    with pytest.raises(DatasetError, match="two layouts, whose splits may differ: the tables of CUB-200-2011"):
         open_dataset("birds", cub.parent)
 
 

@@ -21,7 +21,7 @@ from datasets.formats.decode import read_image
 from datasets.readers.cub_200_2011 import CUB
 from datasets.readers.folder import Folder
 from datasets.release import Expected
-from tests.helpers.small_folders import CUB_NAMES
+from tests.helpers.small_folders import CUB_NAMES, change, cub_like
 
 
 def opened(folder: Path) -> Dataset:
@@ -81,6 +81,17 @@ def test_every_missing_empty_damaged_and_extra_image_is_named(cub: Path, monkeyp
         ("missing", f"{images}/003.Owl/b.jpg is missing"),
         ("extra", f"{images}/003.Owl/z.PNG is in no line of the table"),
     ]
+
+
+def test_faulty_tables_of_boxes_and_part_points_are_named(tmp_path: Path) -> None:
+    folder = cub_like(tmp_path / "birds")
+    change(folder / "bounding_boxes.txt", "7.5", "left")
+    change(folder / "parts" / "part_locs.txt", "7 2", "7 3")
+    found = {
+        kind: what for kind, what in faults(datasets.open_dataset("birds", tmp_path)) if kind in ("boxes", "parts")
+    }
+    assert "bounding_boxes.txt, line 1: 'left' should be a number" in found["boxes"]
+    assert "part_locs.txt, line 2: part 3 is outside 1 .. 2" in found["parts"]
 
 
 def test_images_missing_from_a_persons_own_table_are_no_fault(tmp_path: Path, cub: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_missing_or_unreadable_cub_table_is_named(cub: Path) -> None:
     with pytest.raises(DatasetError, match=r"classes.txt can't be read"):
         open_dataset("birds", cub.parent)
     (cub / "classes.txt").unlink()
-    with pytest.raises(DatasetError, match=r"classes.txt is missing; images in the layout of CUB_200_2011 need it"):
+    with pytest.raises(DatasetError, match=r"classes.txt is missing; it belongs to the tables of CUB-200-2011"):
         open_dataset("birds", cub.parent)
     (cub / "images.txt").write_text("\n")
     with pytest.raises(DatasetError, match=r"images.txt lists no image"):
