@@ -10,7 +10,8 @@ from results.names import suggest
 
 
 class UserError(Exception):
-    """The command can't be carried out as requested. The message is one line that says what to do."""
+    """The command can't be carried out as requested. The message is one line that says what to do, or, of a plan, one
+    for each of several faults."""
 
 
 REFUSED = (UserError, DatasetError, BackboneError)

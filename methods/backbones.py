@@ -20,7 +20,7 @@ from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
 from methods import swin_attention
-from methods.checkpoints import weights_of
+from methods.checkpoints import LEAST, weights_of
 from methods.errors import BackboneError, unknown
 from methods.interface import Tap
 from methods.networks import check_patches, create_network, is_fixed_size
@@ -107,7 +107,8 @@ def fill(net: nn.Module, file: Path) -> tuple[list[str], str]:
     """Loads a weight file into `net`.
 
     Returns the names that the file does not hold, and where in the file the weights were (`methods.checkpoints`; empty
-    for a plain state dict). Raises `BackboneError` for a file that can't be read or is of another network.
+    for a plain state dict). A network on the meta device has no values to fill: that the file fits is all that is found
+    out, and quickly. Raises `BackboneError` for a file that can't be read or is of another network.
     """
     state, taken = weights_of(file, net)
     own = net.state_dict()
@@ -119,13 +120,14 @@ def fill(net: nn.Module, file: Path) -> tuple[list[str], str]:
                 f"{tuple(own[key].shape)} in {type(net).__name__}"
             )
     weights = {key for key in own if not key.endswith("num_batches_tracked")}
-    if len(common & weights) < len(weights) / 4:
+    if len(common & weights) < LEAST * len(weights):
         raise BackboneError(
             f"{file}: is of another network: it fills {len(common & weights)} of the {len(weights)} tensors of "
             f"{type(net).__name__} (it has names such as {next(iter(state))!r}, the network {next(iter(own))!r}); "
             "take a file that timm wrote (docs/data.md#weights)"
         )
-    net.load_state_dict({key: state[key] for key in common}, strict=False)
+    if not any(value.is_meta for value in own.values()):
+        net.load_state_dict({key: state[key] for key in common}, strict=False)
     return sorted(weights - common), taken
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -28,6 +28,8 @@ State = dict[str, Tensor]
 TIMM_CONVERSIONS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
 """Names under which timm's modules have the function that renames the tensors of a network's other checkpoints."""
 
+LEAST = 0.25
+"""Share of a network's tensors that a file of its weights holds; a file that fills fewer is of another network."""
 DEPTH = 3
 """Dictionaries in dictionaries that are searched for tensors."""
 
@@ -59,10 +61,10 @@ def weights_of(file: Path, net: nn.Module) -> tuple[State, str]:
 
     They may lie in dictionaries (`state_dict`, `model` …), and have names with a prefix (`module.`, `model.backbone.`
     …); timm's own conversion of other names is applied. Where a moving average (EMA) lies beside the raw weights and
-    fills as much, it is taken, as timm does. Raises `BackboneError` for a file that can't be read, has no state dict,
-    or has several for this network.
+    fills as much, it is taken, as timm does. Of a network on the meta device, the tensors have shapes alone. Raises
+    `BackboneError` for a file that can't be read, has no state dict, or has several for this network.
     """
-    content = read(file)
+    content = read(file, next(iter(net.state_dict().values())).device.type)
     names = {key for key in net.state_dict() if not key.endswith("num_batches_tracked")}
     found = [
         Weights(converted(_without(prefix, state), net), keys, prefix)
@@ -79,22 +81,25 @@ def weights_of(file: Path, net: nn.Module) -> tuple[State, str]:
     best = [one for one, count in zip(found, filled, strict=True) if count == most]
     chosen = ([one for one in best if one.averaged] or best)[0]
     rivals = [one for one in best if one.averaged == chosen.averaged and not _equal(one, chosen, names)]
-    if rivals and most:
+    if rivals and most >= LEAST * len(names):
         places = ", ".join(one.place or "the file itself" for one in (chosen, *rivals))
         raise BackboneError(f"{file}: has several networks that fit ({places}); save one to a file of its own")
     beside = ", ".join(dict.fromkeys(one.place for one in best if one.averaged != chosen.averaged))
     return chosen.state, f"{chosen.place}, the moving average, not {beside}" if beside else chosen.place
 
 
-def read(file: Path) -> Any:
-    """What the file holds. Raises `BackboneError` with the reason if it is no file of tensors alone."""
+def read(file: Path, device: str = "cpu") -> Any:
+    """What the file holds; on the device `meta`, names and shapes alone.
+
+    Raises `BackboneError` with the reason if it is no file of tensors alone.
+    """
     try:
         with file.open("rb") as opened:
             head = opened.read(64)
         if not head:
             raise BackboneError(f"{file}: is empty; fetch it again")
         if head[8:9] == b"{":  # after the length of the header, which is JSON
-            return load_file(file)
+            return _shapes(file) if device == "meta" else load_file(file)
         if head.startswith(b"version https://git-lfs"):
             raise BackboneError(f"{file}: is a pointer of Git LFS, not the weights; run `git lfs pull` in its clone")
         if head.isascii() and "".join(head.decode().split()).isprintable():
@@ -106,11 +111,18 @@ def read(file: Path) -> Any:
             )
         # A Namespace is a plain record: the options of a training. torch takes a path's suffix for what the file is.
         with torch.serialization.safe_globals([argparse.Namespace]), file.open("rb") as opened:
-            return torch.load(opened, "cpu", weights_only=True)
+            return torch.load(opened, device, weights_only=True)
     except pickle.UnpicklingError as error:
         raise BackboneError(_why_not_opened(file, str(error))) from error
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise BackboneError(f"{file}: is not a readable weight file, or is cut off; fetch it again") from error
+
+
+def _shapes(file: Path) -> State:
+    """Of a safetensors file, whose head has them."""
+    with safe_open(file, "pt") as opened:
+        shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118 - it is no dict
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
 
 def _is_torchscript(file: Path) -> bool:
@@ -184,10 +196,11 @@ def converted(state: State, net: nn.Module) -> State:
 
 
 def _equal(one: Weights, other: Weights, names: set[str]) -> bool:
-    """Whether both hold the same tensors: one network under two names."""
+    """Whether both hold the same tensors: one network under two names. Tensors without values are taken to be equal."""
     common = names & one.state.keys()
     return common == names & other.state.keys() and all(
-        one.state[key] is other.state[key] or torch.equal(one.state[key], other.state[key]) for key in common
+        one.state[key] is other.state[key] or one.state[key].is_meta or torch.equal(one.state[key], other.state[key])
+        for key in common
     )
 
 

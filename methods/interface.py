@@ -77,6 +77,13 @@ class Sampling:
     classes: int | None = None
     images_per_class: int | None = None
 
+    @property
+    def groups(self) -> tuple[int, int] | None:
+        """Classes, and images of each, of a batch; None for a plain shuffle."""
+        if self.classes is None or self.images_per_class is None:
+            return None
+        return self.classes, self.images_per_class
+
 
 class Method(nn.Module, ABC):
     """One paper's network and losses. Subclasses take `(backbones: BackboneSource, num_classes: int, *, **options)`.

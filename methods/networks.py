@@ -77,19 +77,28 @@ def create_network(name: str, image_size: int, options: Mapping[str, Any], from_
 def check_size(name: str, image_size: int, options: Mapping[str, Any]) -> None:
     """Raises `BackboneError` if the network can't be built for such images, or would ignore some of their pixels.
 
-    For planning: the network is built without memory for its weights, once per process.
+    For planning, as `without_weights`.
     """
-    try:
-        net = _without_weights(name, image_size, json.dumps(dict(options), sort_keys=True))
-    except (RuntimeError, NotImplementedError):  # it can't be built without memory; it is checked when it is used
-        return
-    check_patches(name, net, image_size)
+    net = without_weights(name, image_size, options)
+    if net is not None:
+        check_patches(name, net, image_size)
+
+
+def without_weights(name: str, image_size: int, options: Mapping[str, Any]) -> nn.Module | None:
+    """The network with shapes and no values (on torch's meta device), in evaluation mode; built once per process.
+
+    None if it can't be built so. Raises `BackboneError` as `create_network`.
+    """
+    return _without_weights(name, image_size, json.dumps(dict(options), sort_keys=True))
 
 
 @cache
-def _without_weights(name: str, image_size: int, options: str) -> nn.Module:
-    with torch.device("meta"):
-        return create_network(name, image_size, json.loads(options))
+def _without_weights(name: str, image_size: int, options: str) -> nn.Module | None:
+    try:
+        with torch.device("meta"):
+            return create_network(name, image_size, json.loads(options)).eval()
+    except (RuntimeError, NotImplementedError):
+        return None
 
 
 def check_patches(name: str, net: nn.Module, image_size: int) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 from results.augmentation import Augment, InputScaling
@@ -63,6 +64,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Optimizer(Settings):
     """A torch optimizer."""
 
@@ -73,8 +77,14 @@ class Optimizer(Settings):
     """SGD only."""
     nesterov: bool = False
     """SGD only."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Adam and AdamW only."""
+
+    @model_validator(mode="after")
+    def _check_nesterov(self) -> Self:
+        if self.nesterov and self.name == "sgd" and not self.momentum:
+            raise ValueError("nesterov needs momentum: set momentum to 0.9, or nesterov to false")
+        return self
 
 
 class Schedule(Settings):

@@ -14,7 +14,7 @@ from benchmarks.environment import Environment, Execution, choose_device
 from benchmarks.errors import UserError
 from benchmarks.execution import execute, torchrun
 from benchmarks.execution.time_budget import TimeBudget
-from benchmarks.planning import earlier_records, expand, method_files, reference_runs, suite, suite_builders
+from benchmarks.planning import checks, earlier_records, expand, method_files, reference_runs, suite, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
 from results.record import Record
 from results.settings import AnyRun
@@ -100,12 +100,13 @@ def _reproduce_all(request: Request) -> FinishedPlan | None:
         _tell_of_earlier((run for row in rows for run in row.runs), known)
         rows = reference_runs.missing(rows, known)
     device = "cuda" if request.cluster == "slurm" else environment.device
+    runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     if request.dry_run:
+        _require_startable(runs, ResultStore(request.results), environment)
         title = "The project's reference results" + " that are missing" * request.missing
         terminal.show(preview.experiment_rows(rows, device), title)
         return None
     terminal.lines(preview.left_out(rows, device))
-    runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     return _carry_out_runs(reference_runs.in_order(runs), request, "The project's reference results")
 
 
@@ -153,6 +154,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     if request.missing and not runs:
         terminal.line("nothing is missing that can be run here")
         return None
+    _require_startable(runs, store, environment)
     if not request.missing:
         terminal.lines(earlier_records.unchecked(map(store.answer, runs)))
     if request.dry_run:
@@ -173,6 +175,13 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
         raise typer.Exit(130) from None
     ids = frozenset(record.id if (record := store.answer(run)) else run.id for run in runs)
     return FinishedPlan(title, request.results, ids, len(summary.failed), len(summary.unfinished))
+
+
+def _require_startable(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -> None:
+    """Raises `UserError` if some Run that is to do would fail at once."""
+    records = ((run, store.answer(run)) for run in runs)
+    to_do = [run for run, record in records if record is None or record.status != "done"]
+    checks.require_startable(to_do, environment, torchrun.world_size())
 
 
 def _submit(runs: Sequence[AnyRun], store: ResultStore, environment: Environment, request: Request) -> None:

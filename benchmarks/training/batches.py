@@ -14,7 +14,7 @@ from datasets.interface import Dataset
 from datasets.loading import augment
 from datasets.loading.feed import Feed
 from datasets.loading.mixup import mix
-from datasets.loading.sampling import batch_generator
+from datasets.loading.sampling import batch_generator, drops_last
 from datasets.loading.sources import Source
 from methods.interface import Sampling
 from results.settings import Run
@@ -49,19 +49,14 @@ class Batches:
     def training_feed(self, batch_size: int, sampling: Sampling) -> Feed:
         """Training batches before augmentation, sampled as the method requires."""
         rows, world = self.rows["train"], self.processes.world
-        last = len(rows) % batch_size
-        groups = None
-        if sampling.classes is not None and sampling.images_per_class is not None:
-            groups = sampling.classes, sampling.images_per_class
         return Feed(
             self._source,
             rows,
             self.dataset.labels,
             batch_size,
             seed=self.run.seed,
-            # Batch norm can't learn from one image with a 1 × 1 map: no process may get just one from the last batch.
-            drop_last=0 < last < 2 * world and len(rows) > batch_size,
-            sampling=groups,
+            drop_last=drops_last(len(rows), batch_size, world),
+            sampling=sampling.groups,
             part=(self.processes.rank, world),
         )
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.loading.sampling import Part, epoch_order, share
+from datasets.loading.sampling import Part, check_batches, epoch_order, share
 from datasets.loading.sources import Source
 
 
@@ -100,31 +100,10 @@ class Feed:
     def _check(self) -> None:
         if len(self.labels) != len(self.source):
             raise ValueError(f"{len(self.labels)} labels for a source of {len(self.source)} images")
-        if self.batch_size < 1:
-            raise ValueError(f"a batch has at least one image, not {self.batch_size}")
-        if len(self.rows) == 0:
-            raise ValueError("a feed needs at least one row")
-        self._check_part(*self.part)
-        if self.sampling is not None:
-            self._check_sampling(*self.sampling)
-
-    def _check_part(self, rank: int, world: int) -> None:
+        rank, world = self.part
         if not 0 <= rank < world:
             raise ValueError(f"ranks of {world} processes are 0 .. {world - 1}, not {rank}")
-        if self.batch_size < world:
-            raise ValueError(f"a batch of {self.batch_size} images can't be divided among {world} processes")
-        last = len(self.rows) % self.batch_size
-        kept = self.shuffle and self.sampling is None and not self.drop_last
-        if kept and 0 < last < world:
+        last = len(self.rows) % self.batch_size if self.batch_size else 0
+        check_batches(self.labels[self.rows], self.batch_size, self.sampling, world)
+        if self.shuffle and self.sampling is None and not self.drop_last and 0 < last < world:
             raise ValueError(f"the last batch of {last} images can't be divided among {world} processes; use drop_last")
-
-    def _check_sampling(self, classes: int, images_per_class: int) -> None:
-        if classes * images_per_class != self.batch_size:
-            raise ValueError(
-                f"{classes} classes with {images_per_class} images each make a batch of "
-                f"{classes * images_per_class}, not {self.batch_size}"
-            )
-        if (present := len(np.unique(self.labels[self.rows]))) < classes:
-            raise ValueError(f"batches of {classes} classes can't be drawn from {present} classes")
-        if classes % self.part[1]:
-            raise ValueError(f"batches of {classes} classes can't be divided among {self.part[1]} processes by class")

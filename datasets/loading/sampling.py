@@ -33,6 +33,35 @@ def batch_generator(seed: int, epoch: int, number: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 2))
 
 
+def check_batches(labels: NDArray[np.int64], batch_size: int, sampling: tuple[int, int] | None, processes: int) -> None:
+    """Raises `ValueError` unless batches can be drawn from images with these labels (N,) and divided among processes;
+    `sampling` as in `epoch_order`."""
+    if batch_size < 1:
+        raise ValueError(f"a batch has at least one image, not {batch_size}")
+    if len(labels) == 0:
+        raise ValueError("batches need at least one row")
+    if batch_size < processes:
+        raise ValueError(f"a batch of {batch_size} images can't be divided among {processes} processes")
+    if sampling is None:
+        return
+    classes, images_per_class = sampling
+    if classes * images_per_class != batch_size:
+        raise ValueError(
+            f"{classes} classes with {images_per_class} images each make a batch of {classes * images_per_class}, "
+            f"not {batch_size}"
+        )
+    if (present := len(np.unique(labels))) < classes:
+        raise ValueError(f"batches of {classes} classes can't be drawn from {present} classes")
+    if classes % processes:
+        raise ValueError(f"batches of {classes} classes can't be divided among {processes} processes by class")
+
+
+def drops_last(images: int, batch_size: int, processes: int) -> bool:
+    """Whether the last batch of an epoch is left out of a training, because some process would get one image of it, or
+    none: batch norm can't learn from one image with a 1 × 1 map. A batch that is the only one stays."""
+    return 0 < images % batch_size < 2 * processes and images > batch_size
+
+
 def share(length: int, part: Part) -> slice:
     """The part of a batch of `length` images that one process takes; the parts of all ranks in order are the batch.
 

@@ -1,0 +1,239 @@
+"""What would fail at once: found for all Runs of a plan together, before the first of them starts.
+
+A check is one function that yields the faults of one kind. What may be slow is done once per dataset, file or network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.util import find_spec
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import methods
+from benchmarks.environment import Environment
+from benchmarks.errors import UserError
+from benchmarks.planning import method_checks
+from benchmarks.planning.phases import PhasePlan, phase_plans
+from datasets.formats.heads import head_fault
+from datasets.interface import Dataset
+from datasets.loading.prefetch import map_in_threads
+from datasets.loading.sampling import check_batches, drops_last
+from methods.backbones import TimmBackbones, fill
+from methods.errors import BackboneError
+from methods.interface import Method
+from methods.networks import check_size, create_network, without_weights
+from methods.weight_files import find_weights
+from results.settings import AnyRun, Run
+
+READERS = 8
+"""Threads that look at images: a file system in a network answers several at once."""
+IMAGES_NAMED = 10
+"""Unreadable images of a dataset that are named; more are counted."""
+SMALL = 96
+"""Pixels below which an image may be too small for a network: most halve it five times, Inception-v3 needs 75."""
+
+
+def require_startable(runs: Iterable[AnyRun], environment: Environment, processes: int = 1) -> None:
+    """Raises `UserError` with a line for each reason why some of the Runs would fail at once.
+
+    `processes`: how many train each Run together.
+    """
+    experiments: dict[str, list[AnyRun]] = defaultdict(list)
+    for run in runs:
+        experiments[run.experiment].append(run)
+    found: dict[str, list[AnyRun]] = defaultdict(list)
+    for members in experiments.values():
+        for fault in dict.fromkeys(_faults(members[0], environment, processes)):
+            found[fault] += members
+    lines = [f"{fault} ({_named(members)})" for fault, members in found.items()]
+    if len(lines) == 1:
+        raise UserError(lines[0])
+    if lines:
+        raise UserError("\n".join([f"{len(lines)} faults; nothing was started", *lines]))
+
+
+def _named(runs: list[AnyRun]) -> str:
+    return runs[0].label if len(runs) == 1 else f"{len(runs)} Runs, the first: {runs[0].label}"
+
+
+def _faults(run: AnyRun, environment: Environment, processes: int) -> Iterator[str]:
+    yield from _size(run)
+    if isinstance(run, Run):
+        yield from _weights(run, environment)
+        yield from _batches(run, environment, processes)
+        yield from _tensorboard(environment)
+        yield from _images(environment.open(run.dataset, run.dataset_options))
+
+
+def _size(run: AnyRun) -> Iterator[str]:
+    """Images of a size that the network refuses, or that are too small for the maps that the method takes."""
+    network = run.backbone, run.image_size, _json(run.backbone_options)
+    fault = _refuses(*network)
+    if fault is None and run.image_size < SMALL and not _passes(*network):
+        fault = _gives_no_maps(run.method, _json(run.options), *network)
+    yield from [fault] if fault else []
+
+
+def _weights(run: Run, environment: Environment) -> Iterator[str]:
+    """A weight file of another network, or one that can't be read."""
+    if run.pretrained != "none":
+        file = _file(run.backbone, run.pretrained, environment.weights_root)
+        if fault := _does_not_fill(run.backbone, run.image_size, _json(run.backbone_options), file):
+            yield fault
+
+
+def _batches(run: Run, environment: Environment, processes: int) -> Iterator[str]:
+    """Batches that can't be formed of the dataset's training images, or from which nothing can be learnt."""
+    dataset = environment.open(run.dataset, run.dataset_options)
+    rows = _training_rows(dataset, run.recipe.validation)
+    options = _json(run.options)
+    method = _stand_in(run.method, options)
+    for phase in phase_plans(method, run.recipe):
+        try:
+            check_batches(dataset.labels[rows], phase.batch_size, method.sampling.groups, processes)
+        except ValueError as error:
+            yield f"{run.method} on {dataset.name}: {error}; set batch_size, or take a method that needs fewer classes"
+            continue
+        if phase.trains is None and _takes_one_image(run, environment, method, phase, len(rows), processes):
+            network = run.backbone, run.image_size, _json(run.backbone_options)
+            if why := _no_step_on_one_image(run.method, options, *network):
+                yield f"{why}; batches are cut into single images: set batch_size, accumulate or --batch-size for two"
+
+
+def _tensorboard(environment: Environment) -> Iterator[str]:
+    """Scalars that nothing here can write."""
+    if environment.execution.tensorboard and find_spec("tensorboard") is None:
+        yield "--tensorboard needs a package: pip install tensorboard, or leave it out"
+
+
+@cache
+def _images(dataset: Dataset) -> tuple[str, ...]:
+    """Files that can't be images, judged by their first bytes."""
+    files = [file for file in map(dataset.file, range(len(dataset))) if file is not None]
+    faults = [fault for fault in map_in_threads(head_fault, files, READERS, 8 * READERS) if fault]
+    more = len(faults) - IMAGES_NAMED
+    rest = [f"{more} more images of {dataset.name} can't be read: data verify {dataset.name} names them"]
+    return (*faults[:IMAGES_NAMED], *(rest if more > 0 else []))
+
+
+def _takes_one_image(
+    run: Run, environment: Environment, method: Method, phase: PhasePlan, images: int, processes: int
+) -> bool:
+    """Whether some pass of a training sees a single image: a batch, a process's share of it, or a piece of that."""
+    limit = environment.execution.micro_batch
+    piece = ceil(ceil(phase.batch_size / processes) / run.recipe.accumulate)
+    if 1 in (piece, limit):
+        return True
+    last = images % phase.batch_size
+    if method.sampling.groups is not None:
+        totals = [phase.batch_size]
+    elif images < phase.batch_size:
+        totals = [images]
+    else:
+        totals = [phase.batch_size, *([] if drops_last(images, phase.batch_size, processes) else [last])]
+    return any(total // processes == 1 for total in totals)
+
+
+# What is found out once. Options are JSON, since dictionaries have no hash.
+
+
+def _json(options: Mapping[str, Any]) -> str:
+    return json.dumps(dict(options), sort_keys=True)
+
+
+@cache
+def _training_rows(dataset: Dataset, validation: float) -> NDArray[np.int64]:
+    return dataset.split(validation)["train"]
+
+
+@cache
+def _stand_in(method: str, options: str) -> Method:
+    return method_checks.stand_in(method, method, json.loads(options))
+
+
+@cache
+def _file(backbone: str, pretrained: str, root: Path | None) -> Path:
+    found = find_weights(backbone, pretrained, root)
+    assert found is not None, "a Run with a file's name has a file"
+    return found.path
+
+
+@cache
+def _refuses(backbone: str, image_size: int, backbone_options: str) -> str | None:
+    """Why the network can't be built for images of this size, or would ignore some of their pixels."""
+    try:
+        check_size(backbone, image_size, json.loads(backbone_options))
+    except BackboneError as error:
+        return str(error)
+    return None
+
+
+@cache
+def _passes(backbone: str, image_size: int, backbone_options: str) -> bool:
+    """Whether images of this size pass through the whole network."""
+    net: Any = without_weights(backbone, image_size, json.loads(backbone_options))
+    if net is None:
+        return False
+    try:
+        with torch.no_grad():
+            net.forward_features(torch.empty(1, 3, image_size, image_size, device="meta"))
+    except Exception:  # networks raise all kinds of errors here, and some only without values
+        return False
+    return True
+
+
+@cache
+def _gives_no_maps(method: str, options: str, backbone: str, image_size: int, backbone_options: str) -> str | None:
+    """Why the method gets no maps of such images; it may take them from before the layer at which the network fails."""
+    try:
+        _build(method, options, backbone, image_size, backbone_options)
+    except BackboneError as error:
+        return str(error)
+    return None
+
+
+def _build(method: str, options: str, backbone: str, image_size: int, backbone_options: str) -> Method:
+    """The method on random weights, on the CPU. Raises what a Run of it would raise."""
+    backbones = TimmBackbones(backbone, image_size, options=json.loads(backbone_options))
+    return methods.load(method)(backbones, 2, **json.loads(options))
+
+
+@cache
+def _does_not_fill(backbone: str, image_size: int, backbone_options: str, file: Path) -> str | None:
+    """Why a weight file can't be loaded. First by names and shapes alone; if these seem wrong, for true: some
+    conversions of old checkpoints need the values."""
+    options = json.loads(backbone_options)
+    net = without_weights(backbone, image_size, options)
+    try:
+        if net is not None:
+            fill(net, file)
+            return None
+    except Exception:
+        pass
+    try:
+        fill(create_network(backbone, image_size, options), file)
+    except BackboneError as error:
+        return str(error)
+    return None
+
+
+@cache
+def _no_step_on_one_image(
+    method: str, options: str, backbone: str, image_size: int, backbone_options: str
+) -> str | None:
+    """Why a step on a single image fails, as batch norm does where a map has one pixel; None if it does not."""
+    built = _build(method, options, backbone, image_size, backbone_options).train()
+    try:
+        next(iter(built.steps(torch.zeros(1, 3, image_size, image_size), torch.zeros(1, dtype=torch.long))))
+    except Exception as error:  # whatever the method raises, the training would raise
+        return f"{method} on {backbone}: {error}".splitlines()[0]
+    return None
