@@ -179,8 +179,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
 
 def _require_startable(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -> None:
     """Raises `UserError` if some Run that is to do would fail at once."""
-    records = ((run, store.answer(run)) for run in runs)
-    to_do = [run for run, record in records if record is None or record.status != "done"]
+    to_do = [run for run in runs if store.answer(run) is None]
     checks.require_startable(to_do, environment, torchrun.world_size())
 
 
