@@ -27,7 +27,8 @@ def peaks(features: Tensor, count: int, window: float) -> tuple[Tensor, Tensor]:
     """Vectors at the strongest positions, none within the window around a stronger one (non-maximum suppression).
 
     `(B, C, h, w)` -> `(B, count, C)`, at least in float32, and whether each exists, `(B, count)`: a small map
-    may have fewer. The energy of a position is the L2 norm over channels. `window` is the side of the window as a share of the map's.
+    may have fewer. The energy of a position is the L2 norm over channels. `window` is the side of the window as a share
+    of the map's.
     """
     features = at_least_float32(features)
     height, width = features.shape[2:]

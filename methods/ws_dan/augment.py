@@ -78,8 +78,9 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
 def drop(images: Tensor, region: Tensor) -> Tensor:
     """Images `(B, 3, H, W)` with a bool region `(B, H, W)` of each set to 0.
 
-    A region that covers the whole image comes from a constant map, which holds no information: then nothing is
-    dropped. The authors' code leaves an empty image.
+    A region that covers the whole image drops nothing: no value of the map is below θ of its maximum, so it does not
+    say where the part is. So it is with a map that is the same everywhere, and with any other of min ≥ θ·max. The
+    authors' code leaves an empty image.
     """
     region = region & ~region.all(dim=2).all(dim=1)[:, None, None]
     return images.masked_fill(region[:, None], 0)

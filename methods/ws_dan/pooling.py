@@ -15,8 +15,9 @@ EPSILON = 1e-12
 def bilinear_attention_pool(attention: Tensor, features: Tensor, maximum: bool = False) -> Tensor:
     """The feature matrix: part features f_k = g(A_k ⊙ F) of all maps, rooted and normalised together.
 
-    A `(B, M, h, w)` and F `(B, C, h, w)` -> `(B, M·C)` of length 1, at least in float32. g is global average pooling, or
-    global `maximum` pooling. The signed square root and the L2 norm over all of M·C are in the authors' code.
+    A `(B, M, h, w)` and F `(B, C, h, w)` -> `(B, M·C)` of length 1, at least in float32. g is global average
+    pooling, or global `maximum` pooling. The signed square root and the L2 norm over all of M·C are in the authors'
+    code.
     """
     with torch.autocast(features.device.type, enabled=False):
         attention, features = (at_least_float32(one).flatten(2) for one in (attention, features))

@@ -187,6 +187,14 @@ def test_a_dropped_region_is_zero_and_the_rest_untouched(seed, count, height, wi
                 assert torch.equal(dropped[sample, :, row, column], expected)
 
 
+@pytest.mark.parametrize(("lowest", "kept"), [(0.0, False), (0.29, False), (0.31, True), (1.0, True)])
+def test_a_map_that_nowhere_falls_below_the_threshold_drops_nothing(lowest, kept):
+    """Whatever its shape: with min ≥ θ·max its region is the whole image, which says nothing about the part."""
+    images, maps = torch.ones(1, 3, 8, 8), torch.linspace(lowest, 1, 16).view(1, 4, 4)
+    dropped = augment.drop(images, augment.salient(maps, (8, 8), 0.3))
+    assert torch.equal(dropped, images) == kept
+
+
 # Centres
 
 
