@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from datasets.curation.boxes import box_fault
 from datasets.curation.findings import Finding
 from datasets.formats.aspect import thin
+from datasets.formats.image_files import missing
 from datasets.interface import Dataset, DatasetError
 
 LEVELS = 16
@@ -34,7 +35,7 @@ def inspect(dataset: Dataset, row: int, boxed: bool) -> Inspection:
     file = dataset.file(row)
     name = dataset.paths[row] if file is None else str(file)
     if file is not None and not file.is_file():
-        return Inspection((Finding("missing", f"{name} is missing"),))
+        return Inspection((Finding("missing", missing(file)),))
     if file is not None and file.stat().st_size == 0:
         return Inspection((Finding("empty", f"{name} is empty"),))
     try:

@@ -1,4 +1,4 @@
-"""How thin an image may be: a bound on what resizing it may allocate."""
+"""How thin an image may be: a bound on what resizing it may allocate, and on its distortion if it is squashed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ times as long as they are high."""
 
 
 def thin(height: int, width: int) -> str | None:
-    """Why an image of this size can't be resized by its shorter side, to follow its name; None if it can."""
+    """Why an image of this size is refused, to follow its name; None if it isn't."""
     if max(height, width) <= MOST * min(height, width):
         return None
     return (

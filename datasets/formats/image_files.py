@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ class ImageFiles(Dataset):
 
     def image(self, index: int) -> NDArray[np.uint8]:
         return read_image(self.file(index))
+
+
+def missing(file: Path) -> str:
+    """A sentence on an image file that isn't there, with the Unicode form in which it is, if that is the reason."""
+    for form in ("NFC", "NFD"):
+        if (other := Path(unicodedata.normalize(form, str(file)))) != file and other.is_file():
+            return f"{file} is missing; on disk the name has the Unicode form {form}, write it so in the table"
+    return f"{file} is missing"
 
 
 def numbered_classes(images: Iterable[tuple[int, str]], source: Path) -> tuple[str, ...]:

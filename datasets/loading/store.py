@@ -195,9 +195,9 @@ def stored_image(dataset: Dataset, row: int, size: int, rule: ResizeRule) -> NDA
 def resized(image: NDArray[np.uint8], size: int, rule: ResizeRule, name: object) -> Tensor:
     """One decoded image `(H, W, 3)` as the store keeps it: uint8 `(3, h, w)`.
 
-    Raises `DatasetError` beginning with `name` if it is too thin to be resized by its short side.
+    Raises `DatasetError` beginning with `name` if it is too thin.
     """
-    if rule == "short_side" and (fault := thin(*image.shape[:2])):
+    if fault := thin(*image.shape[:2]):
         raise DatasetError(f"{name} {fault}")
     target = [size, size] if rule == "squash" else [size]
     small = functional.resize(torch.from_numpy(image).permute(2, 0, 1), target, antialias=True)

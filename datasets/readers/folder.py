@@ -123,14 +123,21 @@ def _read_table(folder: Path) -> tuple[list[Entry], dict[str, str]]:
     """The images of `images.csv`, and which splits it has. Every line is checked, also those of an unused `val`."""
     file = folder / TABLE
     entries: dict[PurePosixPath, tuple[int, Entry]] = {}
+    faults = []
     for line, row in read_table(file):
-        entry = _entry(f"{file}, line {line}", folder, row)
+        try:
+            entry = _entry(f"{file}, line {line}", folder, row)
+        except DatasetError as error:
+            faults.append(str(error))
+            continue
         first, other = entries.setdefault(PurePosixPath(entry.path), (line, entry))
         if first != line:
-            raise DatasetError(
+            faults.append(
                 f"{file}, line {line}: {entry.path!r} is listed twice, in line {first} for {other.split} "
                 f"and here for {entry.split}; remove one of the lines"
             )
+    if faults:
+        raise DatasetError(faults[0] + (f" ({len(faults)} lines have faults)" if len(faults) > 1 else ""))
     found = [entry for _, entry in entries.values()]
     splits = {entry.split: f"the split {entry.split}" for entry in found}
     if not splits.keys() & {"test", "val"}:

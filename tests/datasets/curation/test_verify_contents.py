@@ -92,6 +92,17 @@ def test_two_spellings_that_were_read_as_one_class_are_a_note(noise: Draw) -> No
     assert note.what == ("class 'Pájaro' is written in 2 ways, " + r"'Pa\u0301jaro', 'P\xe1jaro'" + ", and read as one")
 
 
+def test_a_file_whose_name_has_another_unicode_form_than_the_table_says_is_missing_with_that_reason(
+    noise: Draw,
+) -> None:
+    composed, apart = (unicodedata.normalize(form, "Pájaro.png") for form in ("NFC", "NFD"))
+    own = noise(*FOUR, apart)
+    rows = [f"{path},{path.split('/')[1]},{path.split('/')[0]}" for path in FOUR]
+    (own / "images.csv").write_text("\n".join(["path,label,split", *rows, f"{composed},pear,train"]), encoding="utf-8")
+    (fault,) = faults(own)["missing"]
+    assert fault == f"{own}/{composed} is missing; on disk the name has the Unicode form NFD, write it so in the table"
+
+
 def test_twelve_bits_in_sixteen_are_nearly_constant(noise: Draw) -> None:
     own = noise(*FOUR)
     values = np.random.default_rng(0).integers(0, 2**12, (30, 40), dtype=np.uint16)

@@ -228,12 +228,15 @@ class Thin(Noise):
         return np.zeros((1, 20_000, 3), dtype=np.uint8) if index == 3 else super().image(index)
 
 
+@pytest.mark.parametrize("rule", ["short_side", "squash"])
 @pytest.mark.parametrize("feed", ["mapped", "streamed"])
-def test_an_image_too_thin_to_be_resized_is_named_before_memory_is_taken(tmp_path: Path, feed: FeedMode) -> None:
+def test_an_image_too_thin_to_be_resized_is_named_before_memory_is_taken(
+    tmp_path: Path, feed: FeedMode, rule: ResizeRule
+) -> None:
     """By its short side it would take 16 GB."""
 
     def read_all() -> None:
-        source = open_source(Thin(), 512, "short_side", torch.device("cpu"), feed, tmp_path)
+        source = open_source(Thin(), 512, rule, torch.device("cpu"), feed, tmp_path)
         list(source.batches([np.arange(6)]))
 
     with pytest.raises(
@@ -241,7 +244,3 @@ def test_an_image_too_thin_to_be_resized_is_named_before_memory_is_taken(tmp_pat
     ):
         read_all()
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
-
-
-def test_a_thin_image_can_be_squashed(tmp_path: Path) -> None:
-    assert open_store(Thin(), 8, "squash", tmp_path).image(3).shape == (3, 8, 8)

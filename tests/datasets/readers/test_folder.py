@@ -115,6 +115,10 @@ TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
             [HEAD, "train/pear/8.jpg,p,train", "test/pear/9.jpeg,p,test"],
             r"own/train/pear/8.jpg is not on disk; restore it or take it out of the dataset's table",
         ),
+        (
+            [HEAD, "a.jpg,p,trian", "b.jpg,,train", "c.jpg,p,train"],
+            r"line 2: split 'trian' .* \(2 lines have faults\)$",
+        ),
         ([HEAD, "train/pear/1.jpg,,train"], r"line 2: train/pear/1.jpg has no label"),
         ([HEAD, "../own/train/pear/1.jpg,p,train"], r"line 2: .* leads out of the folder"),
         ([HEAD, *["train/pear/1.jpg,p,train"] * 2], r"line 3: 'train/pear/1.jpg' is listed twice"),
