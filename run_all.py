@@ -25,6 +25,7 @@ import typer
 
 from benchmarks.cli import data_commands, list_commands, new_command, result_commands, run_commands, terminal
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
+from benchmarks.cli.inputs import path
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
 from benchmarks.cli.terminal import line, lines
 from benchmarks.errors import REFUSED, UserError
@@ -76,11 +77,15 @@ app.add_typer(new_command.app, name="new")
 @app.command()
 def report(
     results: ExistingResults = OUR_RESULTS,
-    out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report/ in the results.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=path("--out"), help="Folder of the report. Default: report/ in the results.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Report on Runs with this setting alone: KEY=VALUE. Repeatable.")
     ] = None,
-    readme: Annotated[Path | None, typer.Option(help="Fill in the marked tables of this file instead.")] = None,
+    readme: Annotated[
+        Path | None, typer.Option(parser=path("--readme"), help="Fill in the marked tables of this file instead.")
+    ] = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Write nothing; fail if --readme, or any committed page, is out of date."),

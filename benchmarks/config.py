@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from benchmarks import yaml_text
 from benchmarks.errors import UserError
 from results.names import suggest
+from results.text import shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -19,13 +20,15 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_yaml(path: Path) -> Any:
     """The YAML file's content. Raises `UserError` naming file and line."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            return yaml_text.read(file.read(yaml_text.LONGEST + 1))
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}:" if mark else ""
-        raise UserError(f"{path}:{line} is not valid YAML ({getattr(error, 'problem', error)})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not valid YAML (it is not text in UTF-8: {error.reason})") from error
+    except yaml_text.YamlTextError as fault:
+        line = f" line {fault.line}:" if fault.line else ""
+        raise UserError(f"{path}:{line} {fault}") from fault
 
 
 def parse(model: type[Model], values: Any, where: str) -> Model:
@@ -34,7 +37,7 @@ def parse(model: type[Model], values: Any, where: str) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         if not isinstance(values, Mapping):
-            found = "is empty" if values is None else f"is {values!r}"
+            found = "is empty" if values is None else f"is {shown(values)}"
             raise UserError(f"{where}: {found}; it takes settings by name, key: value") from error
         raise UserError(f"{where}: {_first(error.errors(), model, values)}") from error
 
@@ -71,7 +74,7 @@ def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if fault["type"] == "value_error":  # raised by our own validators
         return fault["msg"].removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
-        return f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (is {fault['input']!r})"
+        return f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (is {shown(fault['input'])})"
     *path, key = fault["loc"]
     return f"unknown key; {suggest(str(key), _keys_at(model, path))}"
 

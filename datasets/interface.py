@@ -260,7 +260,9 @@ class Dataset(ABC):
         return np.flatnonzero(counts == 0).tolist()
 
     def check_classes(self) -> None:
-        """Raises `DatasetError` unless every class has a training image."""
+        """Raises `DatasetError` unless there is a test image, and a training image of every class."""
+        if self.is_train.all():
+            raise DatasetError(f"{self.name}: its split has no test image, so nothing could be measured; add some")
         untrained = [self.classes[label] for label in self.classes_without(train=True)]
         if not untrained:
             return

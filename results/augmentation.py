@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field
+
+from results.numbers import Epochs, Finite, NonNegative, Positive, Share
 
 BINS = 31
 """Number of magnitudes of an operation, from none to its limit: torchvision's number."""
@@ -20,7 +22,7 @@ def _positive(values: tuple[float, float, float]) -> tuple[float, float, float]:
     return values
 
 
-Colour = tuple[float, float, float]
+Colour = tuple[Finite, Finite, Finite]
 """Red, green, blue."""
 
 
@@ -53,13 +55,13 @@ class Policy(BaseModel, frozen=True, extra="forbid"):
 class Mixing(BaseModel, frozen=True, extra="forbid"):
     """Whether images and labels are mixed. If both kinds are on, each batch uses either with equal probability."""
 
-    mixup: Annotated[float, Field(ge=0)] = 0.0
+    mixup: NonNegative = 0.0
     """An image keeps a share of itself, drawn from Beta(mixup, mixup) per batch; 0: no mixup (Zhang et al., 2018)."""
-    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: NonNegative = 0.0
     """Likewise for the share of its area; a box from another image covers the rest; 0: no CutMix (Yun et al., 2019)."""
-    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    probability: Share = 1.0
     """That a batch is mixed at all."""
-    epochs: PositiveInt | None = None
+    epochs: Epochs | None = None
     """Mix in the first epochs of a training only; None: in all."""
 
     @property
@@ -80,10 +82,7 @@ def _at_most_one(scale: tuple[float, float]) -> tuple[float, float]:
     return scale
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
 
 
 class Augment(BaseModel, frozen=True, extra="forbid"):
@@ -98,14 +97,14 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     """Of a `resized` crop: range of width / height."""
     flip: Share = 0.5
     """Probability of a horizontal flip."""
-    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    rotation: Annotated[NonNegative, Field(le=180)] = 0.0
     """Degrees: drawn from -rotation .. rotation, about the centre of the stored image; filled with black."""
-    brightness: Annotated[float, Field(ge=0)] = 0.0
-    contrast: Annotated[float, Field(ge=0)] = 0.0
-    saturation: Annotated[float, Field(ge=0)] = 0.0
+    brightness: NonNegative = 0.0
+    contrast: NonNegative = 0.0
+    saturation: NonNegative = 0.0
     """Factors are drawn from max(0, 1 - value) .. 1 + value. As in ColorJitter the order of the four colour
     operations is random, but drawn per batch, not per sample."""
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    hue: Annotated[NonNegative, Field(le=0.5)] = 0.0
     """Shift on the colour wheel, drawn from -hue .. hue; 0.5 is half a turn."""
     erase: Share = 0.0
     """Probability that a random rectangle is set to the mean colour."""

@@ -8,19 +8,21 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from results.augmentation import Augment, InputScaling
+from results.numbers import (
+    Batch,
+    Bytes,
+    Classes,
+    Decay,
+    Epochs,
+    NonNegative,
+    Pixels,
+    Positive,
+    Seed,
+    Share,
+)
 
 RULES = 2
 """Version of the protocol's meaning, part of every hash. Raised when the same settings give another result with every
@@ -64,20 +66,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
 class Optimizer(Settings):
     """A torch optimizer."""
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: PositiveFloat
-    weight_decay: NonNegativeFloat = 0.0
-    momentum: float = Field(0.9, ge=0, lt=1)
+    lr: Positive
+    weight_decay: NonNegative = 0.0
+    momentum: Decay = 0.9
     """SGD only."""
     nesterov: bool = False
     """SGD only."""
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Adam and AdamW only."""
 
     @model_validator(mode="after")
@@ -91,55 +90,55 @@ class Schedule(Settings):
     """Factor on the learning rate over a phase, after a linear warm-up."""
 
     name: Literal["constant", "cosine", "step"] = "cosine"
-    warmup_epochs: NonNegativeFloat = 0.0
-    every: PositiveInt = 1
+    warmup_epochs: NonNegative = 0.0
+    every: Epochs = 1
     """Step only: epochs between two steps."""
-    gamma: float = Field(0.1, gt=0, le=1)
+    gamma: Annotated[Positive, Field(le=1)] = 0.1
     """Step only: factor of each step."""
 
 
 class PhaseSettings(Settings):
     """What a phase of training does differently from the recipe; the phases are the method's own."""
 
-    epochs: PositiveInt | None = None
+    epochs: Epochs | None = None
     optimizer: Optimizer | None = None
     schedule: Schedule | None = None
-    batch_size: PositiveInt | None = None
-    lr_scale: dict[str, PositiveFloat] = {}
+    batch_size: Batch | None = None
+    lr_scale: dict[str, Positive] = {}
     """In place of the recipe's, group by group."""
 
 
 class Recipe(Settings):
     """How to train: everything that is neither the method, nor the data, nor the backbone."""
 
-    image_size: PositiveInt
+    image_size: Pixels
     """Pixels of the square the network sees."""
-    stored_size: PositiveInt
+    stored_size: Pixels
     """Pixels the images are resized to before the crop: both sides (`squash`) or the short one (`short_side`)."""
     resize: Literal["squash", "short_side"] = "squash"
     augment: Augment = Augment()
     scaling: InputScaling | None = None
     """In place of the scaling that the weights ask for."""
-    batch_size: PositiveInt
-    epochs: PositiveInt
+    batch_size: Batch
+    epochs: Epochs
     """Of the whole training; the phases share it unless `phases` gives each its own number."""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     phases: dict[str, PhaseSettings] = {}
-    lr_scale: dict[str, PositiveFloat] = {}
+    lr_scale: dict[str, Positive] = {}
     """Learning-rate factor of each of the method's parameter groups; 1 where none is given."""
     decay_norm_and_bias: bool = True
     """Whether weight decay also holds for biases and normalisation layers."""
-    clip_norm: PositiveFloat | None = None
+    clip_norm: Positive | None = None
     """Largest norm of the whole gradient."""
-    accumulate: PositiveInt = 1
+    accumulate: Batch = 1
     """Pieces that a batch is cut into, one backward pass each; their gradients are added, weighted by their images.
     Equal to the whole batch where losses are means over images; batch norm and losses of pairs see one piece."""
     sync_batchnorm: bool = False
     """Whether batch norm takes its statistics over all processes; else each takes them of its own share."""
-    validation: float = Field(0.1, ge=0, lt=1)
+    validation: Annotated[Share, Field(lt=1)] = 0.1
     """Share of each class's training images held out to select an epoch; 0: train on all, and select nothing."""
-    evaluate_every: PositiveInt = 1
+    evaluate_every: Epochs = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
 
 
@@ -205,9 +204,9 @@ class Run(RunSettings):
     protocol: Literal["common", "paper"]
     precision: Precision = "fp32"
     recipe: Recipe
-    revision: PositiveInt = 1
+    revision: Epochs = 1
     """Of the method's code, as in its `recipe.yaml`: raised when the same settings give another result."""
-    seed: NonNegativeInt
+    seed: Seed
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -248,7 +247,7 @@ class Input(Settings):
 
     dataset: str
     dataset_options: dict[str, Any] = {}
-    stored_size: PositiveInt
+    stored_size: Pixels
     """As a recipe's, and so are the next two."""
     resize: Literal["squash", "short_side"] = "squash"
     augment: Augment = Augment()
@@ -263,9 +262,9 @@ class ProfileRun(RunSettings):
     """One measurement of speed and memory; neither the weights' values nor the images' content matter."""
 
     job: Literal["profile"] = "profile"
-    classes: PositiveInt
-    image_size: PositiveInt
-    batch_size: PositiveInt
+    classes: Classes
+    image_size: Pixels
+    batch_size: Batch
     precision: Precision = "fp32"
     compile: bool = False
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -274,12 +273,12 @@ class ProfileRun(RunSettings):
     """None: compute alone is measured, from random tensors."""
     extras: tuple[Extra, ...] = ()
     """What else is measured; none of it changes another number."""
-    memory_limit: PositiveInt | None = None
+    memory_limit: Bytes | None = None
     """Bytes that it may take; None: no limit."""
     device: Literal["cpu", "cuda"]
     hardware: str
     """Name of the processor or GPU: a rate holds for one only."""
-    repeat: NonNegativeInt = 0
+    repeat: Seed = 0
     """Which of several measurements of the same: each is a Run of its own, in a process of its own."""
     in_sweep: bool = Field(False, exclude=True)
     """Whether its batch size is one of a sweep, which may end before it (`benchmarks.planning.batch_sweep.end`).

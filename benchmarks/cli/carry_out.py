@@ -16,9 +16,11 @@ from benchmarks.execution import execute, torchrun
 from benchmarks.execution.time_budget import TimeBudget
 from benchmarks.planning import checks, earlier_records, expand, method_files, reference_runs, suite, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
+from results.numbers import BATCH
 from results.record import Record
 from results.settings import AnyRun
 from results.store import ResultStore
+from results.text import shown
 
 
 def environment_of(request: Request) -> Environment:
@@ -39,9 +41,10 @@ def environment_of(request: Request) -> Environment:
 def _micro_batch(asked: str | None) -> int | Literal["auto"] | None:
     if asked is None or asked == "auto":
         return "auto" if asked else None
-    if not asked.isdecimal() or int(asked) == 0:
-        raise UserError(f"--batch-size takes one number, 1 or more, or auto; not {asked!r}")
-    return int(asked)
+    try:
+        return BATCH.whole(asked)
+    except ValueError as error:
+        raise UserError(f"--batch-size takes one number, 1 or more, or auto; not {shown(asked)}") from error
 
 
 def changes_of(request: Request) -> expand.Changes:

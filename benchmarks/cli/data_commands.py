@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 from rich.console import Console
 
 from benchmarks.cli import terminal
+from benchmarks.cli.inputs import path, whole
 from benchmarks.cli.options import AsJson, DataRoot
 from benchmarks.cli.terminal import line, lines, show
 from benchmarks.errors import UserError
+from results.numbers import DAYS, PIXELS
 
 if TYPE_CHECKING:
     from benchmarks.cli.data_rows import Findings
@@ -37,7 +38,9 @@ def data_list(as_json: AsJson = False, data_root: DataRoot = None) -> None:
 @app.command("fetch")
 def data_fetch(
     name: str,
-    put_into: Annotated[Path | None, typer.Option("--from", help="Folder with archives you have already.")] = None,
+    put_into: Annotated[
+        Path | None, typer.Option("--from", parser=path("--from"), help="Folder with archives you have already.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Download, check and unpack a dataset. After an interruption, the same command resumes."""
@@ -94,7 +97,7 @@ def data_split(
 @app.command("prepare")
 def data_prepare(
     name: str,
-    size: Annotated[int, typer.Option(min=1, help="Size in pixels.")],
+    size: Annotated[int, typer.Option(parser=whole(PIXELS, "--size"), help="Size in pixels.")],
     resize: Annotated[
         Literal["squash", "short_side"], typer.Option(help="Resize both sides to this size, or only the shorter one.")
     ] = "squash",
@@ -121,7 +124,9 @@ def cache(
     remove_unused: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="DAYS", help="Remove stores not opened for DAYS days, and those no longer readable."
+            parser=whole(DAYS, "--remove-unused"),
+            metavar="DAYS",
+            help="Remove stores not opened for DAYS days, and those no longer readable.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -158,10 +163,10 @@ def _remove(superfluous: Sequence[CachedStore]) -> None:
 
 def _parsed(assignments: Sequence[str] | None) -> dict[str, Any]:
     """`["subset=bird"]` -> `{"subset": "bird"}`, values read as YAML."""
-    from benchmarks.planning.overrides import parse_assignments
+    from benchmarks.planning.overrides import parse_assignments, yaml_value
 
     pairs = parse_assignments(assignments or [], "--option")
-    return {key: yaml.safe_load(value) for key, value in pairs.items()}
+    return {key: yaml_value(value, f"--option {key}") for key, value in pairs.items()}
 
 
 def _show_findings(findings: Sequence[Findings], as_json: bool = False, every: bool = False) -> None:

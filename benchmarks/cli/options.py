@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from benchmarks.cli.inputs import number, path, whole
 from benchmarks.errors import UserError
+from results.numbers import BATCH, HOURS, REPLICATES
 from results.settings import FeedMode, Precision
 
 OUR_RESULTS = Path(__file__).parents[2] / "results"
@@ -26,12 +28,19 @@ def existing(results: Path) -> Path:
 
 
 DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", "--data", envvar="FGBENCH_DATA", help="Folder of the datasets.")
+    Path | None,
+    typer.Option(
+        "--data-root", "--data", parser=path("--data-root"), envvar="FGBENCH_DATA", help="Folder of the datasets."
+    ),
 ]
-Weights = Annotated[Path | None, typer.Option(help="Folder of weight files.", envvar="FGBENCH_WEIGHTS")]
+Weights = Annotated[
+    Path | None, typer.Option(parser=path("--weights"), help="Folder of weight files.", envvar="FGBENCH_WEIGHTS")
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to compute on.")]
-Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
-ExistingResults = Annotated[Path, typer.Option("--results", help="Folder of the results.", callback=existing)]
+Results = Annotated[Path, typer.Option("--results", parser=path("--results"), help="Folder of the results.")]
+ExistingResults = Annotated[
+    Path, typer.Option("--results", parser=path("--results"), help="Folder of the results.", callback=existing)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 NOT_OF_PROFILE = (
     "seeds",
@@ -67,17 +76,21 @@ class Request:
             "--set",
         ),
     ] = None
-    seeds: Annotated[int | None, _option("Number of seeds.", min=1)] = None
+    seeds: Annotated[int | None, _option("Number of seeds.", parser=whole(REPLICATES, "--seeds"))] = None
     precision: Annotated[Precision | None, _option("Same as --set precision=PRECISION.")] = None
-    accumulate: Annotated[int | None, _option("Same as --set accumulate=N: split each batch into N pieces.", min=1)] = (
-        None
-    )
+    accumulate: Annotated[
+        int | None,
+        _option("Same as --set accumulate=N: split each batch into N pieces.", parser=whole(BATCH, "--accumulate")),
+    ] = None
     missing: Annotated[
         bool, _option("Skip Runs that have a finished record, here or in results/reference.", "--missing")
     ] = False
     hours: Annotated[
         float | None,
-        _option("Stop after this many hours. The first seed of every experiment is run before any second.", min=0.001),
+        _option(
+            "Stop after this many hours. The first seed of every experiment is run before any second.",
+            parser=number(HOURS, "--hours"),
+        ),
     ] = None
     dry_run: Annotated[bool, _option("Print the plan and stop.", "--dry-run")] = False
     device: Device = "auto"

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.cli.inputs import whole
 from benchmarks.cli.options import OUR_RESULTS, AsJson, DataRoot, Device, ExistingResults, Weights
 from benchmarks.cli.terminal import line, lines, show
+from results.numbers import COUNT, COUNT_OR_NONE
 
 app = typer.Typer()
 
@@ -55,7 +57,7 @@ def publish(
 def predict(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of a Run, or its beginning.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    top: Annotated[int, typer.Option(min=1, help="Number of classes per image.")] = 5,
+    top: Annotated[int, typer.Option(parser=whole(COUNT, "--top"), help="Number of classes per image.")] = 5,
     as_json: AsJson = False,
     device: Device = "auto",
     results: ExistingResults = OUR_RESULTS,
@@ -84,7 +86,9 @@ def attention(
         list[str] | None,
         typer.Argument(metavar="RUN...", help="Ids of Runs, or their beginnings. Default: all not measured yet."),
     ] = None,
-    images: Annotated[int, typer.Option(min=0, help="Right and wrong images each in the galleries.")] = 12,
+    images: Annotated[
+        int, typer.Option(parser=whole(COUNT_OR_NONE, "--images"), help="Right and wrong images each in the galleries.")
+    ] = 12,
     device: Device = "auto",
     data_root: DataRoot = None,
     results: ExistingResults = OUR_RESULTS,

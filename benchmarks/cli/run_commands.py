@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
+from benchmarks.cli.inputs import number, whole, whole_numbers, words
 from benchmarks.cli.options import NOT_OF_PROFILE, DataRoot, Request, existing, with_request
-from benchmarks.cli.terminal import whole_numbers, words
 from benchmarks.errors import UserError
+from results.numbers import BATCH, CLASSES, GIB, PIXELS, REPLICATES
 
 app = typer.Typer()
 Methods = Annotated[str, typer.Option(help="Methods separated by commas, each METHOD or METHOD:VARIANT; or all.")]
@@ -70,12 +71,18 @@ def profile(
     ] = "32",
     precision: Annotated[str, typer.Option(help="Any of fp32, tf32, bf16, separated by commas.")] = "fp32",
     compiled: Annotated[Literal["no", "yes", "both"], typer.Option("--compile", help="Use torch.compile.")] = "no",
-    repeats: Annotated[int, typer.Option(min=1, help="Measure each cell this many times, for the spread.")] = 1,
+    repeats: Annotated[
+        int,
+        typer.Option(parser=whole(REPLICATES, "--repeats"), help="Measure each cell this many times, for the spread."),
+    ] = 1,
     dataset: Annotated[
         str | None, typer.Option(help="Dataset of the input pipeline; none: don't measure it. Default: drawn images.")
     ] = None,
     classes: Annotated[
-        int | None, typer.Option(min=1, help="Number of classes. Default: those of --dataset, or 200.")
+        int | None,
+        typer.Option(
+            parser=whole(CLASSES, "--classes"), help="Number of classes. Default: those of --dataset, or 200."
+        ),
     ] = None,
     detail: Annotated[
         bool, typer.Option("--detail/--brief", help="Also time the parts of a step and the costliest operations.")
@@ -86,7 +93,9 @@ def profile(
     largest_batch: Annotated[
         bool, typer.Option("--largest-batch", help="Find the largest batch that fits into memory.")
     ] = False,
-    memory_limit: Annotated[float | None, typer.Option(help="GiB that a Run may use. Default: all.")] = None,
+    memory_limit: Annotated[
+        float | None, typer.Option(parser=number(GIB, "--memory-limit"), help="GiB that a Run may use. Default: all.")
+    ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="BEFORE AFTER", help="Compare two results folders: which cells became slower."),
@@ -100,9 +109,9 @@ def profile(
         raise UserError(
             "name what to measure, --methods and --backbone; or two results folders, --compare BEFORE AFTER"
         )
-    sizes = whole_numbers(image_size, "--image-size")
+    sizes = whole_numbers(image_size, "--image-size", PIXELS)
     batches: Literal["sweep"] | list[int] = (
-        "sweep" if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size")
+        "sweep" if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size", BATCH)
     )
     from benchmarks.cli import carry_out
 

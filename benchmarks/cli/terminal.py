@@ -1,4 +1,4 @@
-"""Reading words and numbers from the command line, and printing lines and tables."""
+"""Printing lines and tables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
-
-from benchmarks.errors import UserError
 
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 """Tables fold to the width of the terminal, or to COLUMNS; in a file or a pipe they are 160 characters wide."""
@@ -43,19 +41,3 @@ def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> N
 
 def _cell(value: Any) -> str:
     return "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
-
-
-def words(text: str) -> list[str]:
-    """`"a, b"` -> `["a", "b"]`."""
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def whole_numbers(text: str, flag: str) -> list[int]:
-    """`"1,2"` -> `[1, 2]`, at least one. Raises `UserError` naming the flag."""
-    try:
-        numbers = [int(word) for word in words(text)]
-    except ValueError:
-        numbers = []
-    if not numbers:
-        raise UserError(f"{flag} takes numbers separated by commas, not {text!r}")
-    return numbers

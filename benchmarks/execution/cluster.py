@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from rich.console import Console
 
 from benchmarks import hardware
@@ -30,6 +30,7 @@ from benchmarks.execution.cluster_jobs import FOLDER, Cluster, Submitted
 from benchmarks.execution.execute import execute
 from benchmarks.planning import batch_sweep
 from results import identity
+from results.numbers import Positive
 from results.settings import AnyRun, ProfileRun, Settings
 from results.store import ResultStore
 
@@ -56,7 +57,7 @@ class Options(Settings):
     """Minutes after which a job is queued again."""
     gpus: NonNegativeInt = 0
     cpus: PositiveInt | None = None
-    memory: PositiveFloat | None = None
+    memory: Positive | None = None
     """GB"""
     parallel: PositiveInt | None = None
     """Jobs at a time: 64 on Slurm and one on this machine by default; here each has its own GPU if possible."""

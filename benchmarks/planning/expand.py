@@ -16,7 +16,7 @@ from benchmarks.errors import UserError, require_known
 from benchmarks.planning import batch_sweep, method_checks, method_files, recipes
 from benchmarks.planning.method_files import split_name
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, matches, none_fits
-from benchmarks.planning.phases import phase_plans
+from benchmarks.planning.phases import phase_plans, require_groups
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from methods.errors import BackboneError
 from methods.networks import check_name, check_options
@@ -183,7 +183,11 @@ def _check_method(run: AnyRun) -> None:
 
 def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
     recipe = run.recipe
-    names = [phase.name for phase in phase_plans(method_checks.stand_in(run.label, run.method, run.options), recipe)]
+    method = method_checks.stand_in(run.label, run.method, run.options)
+    plans = phase_plans(method, recipe)
+    for plan in plans:
+        require_groups(plan, method.parameter_groups())
+    names = [plan.name for plan in plans]
     if "epochs" in asked and all(name in recipe.phases and recipe.phases[name].epochs for name in names):
         raise UserError(
             f"{run.label}: this recipe gives every phase its own epochs; "

@@ -6,11 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, Field, PositiveInt, field_validator
 
 import methods
 from benchmarks.config import parse, read_yaml
 from benchmarks.errors import require_known
+from results.numbers import Positive
 from results.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -40,7 +41,7 @@ class Variant(Settings):
 class CommonChanges(Settings):
     """All that a method may change in the common recipe."""
 
-    lr_scale: dict[str, PositiveFloat] = {}
+    lr_scale: dict[str, Positive] = {}
 
     @field_validator("lr_scale")
     @classmethod

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_origin
 
-import yaml
-
+from benchmarks import yaml_text
 from benchmarks.config import deep_merge, fault_in
 from benchmarks.errors import UserError
 from results.names import suggest
 from results.settings import AnyRun, ProfileRun, Recipe, Run
+from results.text import shown
 
 
 def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
@@ -39,10 +39,7 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
         path = dotted.split(".")
         if of_recipe(path[0]):
             path = ["recipe", *path]
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {dotted}: {text!r} is not a YAML value") from error
+        value = yaml_value(text, f"--set {dotted}")
         if isinstance(value, str):
             with contextlib.suppress(ValueError):  # YAML 1.1 reads 1e-5 as a string
                 value = float(value)
@@ -50,6 +47,14 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
             value = {key: value}
         result = deep_merge(result, value)
     return result
+
+
+def yaml_value(text: str, where: str) -> Any:
+    """The value of an assignment. Raises `UserError`, whose message begins with `where`."""
+    try:
+        return yaml_text.read(text)
+    except yaml_text.YamlTextError as fault:
+        raise UserError(f"{where}: {shown(text)} is not a YAML value ({fault})") from fault
 
 
 def of_recipe(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import UserError, require_known
@@ -55,3 +56,13 @@ def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
             used += epochs
         plans.append(PhasePlan(phase, epochs, recipe))
     return plans
+
+
+def require_groups(plan: PhasePlan, groups: Collection[str]) -> None:
+    """Raises `UserError` for a learning-rate factor of a parameter group that the method does not have.
+
+    Factors of `backbone` and `head` are always accepted: recipes give them for every method.
+    """
+    for name in plan.lr_scale:
+        if name not in ("backbone", "head"):
+            require_known("parameter group in lr_scale", name, groups)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 import datasets
 from benchmarks.config import parse, read_yaml
 from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
+from results.numbers import Batch, Bytes, Classes, Pixels, Replicates, Seed
 from results.settings import Extra, Precision, Settings, SplitName
 
 FOLDER = Path(__file__).parents[1] / "suites"
 ALL = "all"
 """In place of a list of methods: every one."""
+LARGEST = 20_000
+"""Runs of one entry."""
 
 
 class DatasetChoice(Settings):
@@ -69,6 +73,17 @@ class Entry(Settings):
             return values | {"methods": every_method(), "skip_unsupported": True}
         return values
 
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if (count := self.combinations) > LARGEST:
+            raise ValueError(f"asks for {count} Runs, more than {LARGEST}; divide it")
+        return self
+
+    @property
+    def combinations(self) -> int:
+        """How many Runs it stands for; a dataset that is scored subset by subset counts once."""
+        raise NotImplementedError
+
     @field_validator("datasets", "backbones", mode="before", check_fields=False)
     @classmethod
     def _name_alone(cls, values: Any) -> Any:
@@ -80,10 +95,10 @@ class Entry(Settings):
 class Training(Entry):
     """The product of methods, datasets, backbones and seeds, trained under one protocol."""
 
-    datasets: list[DatasetChoice]
+    datasets: list[DatasetChoice] = Field(min_length=1)
     backbones: list[BackboneChoice] = []
     """Empty: the backbone of each method's paper (only under the paper protocol)."""
-    seeds: PositiveInt | list[NonNegativeInt] = 3
+    seeds: Replicates | Annotated[list[Seed], Field(min_length=1)] = 3
     """How many (0, 1, …), or which."""
     protocol: Literal["common", "paper"] = "common"
 
@@ -91,6 +106,10 @@ class Training(Entry):
     @classmethod
     def _changes(cls, values: dict[str, Any]) -> dict[str, Any]:
         return _checked(in_recipe(values), OF_TRAINING)
+
+    @property
+    def combinations(self) -> int:
+        return len(self.methods) * len(self.datasets) * max(len(self.backbones), 1) * len(self.seed_list())
 
     def seed_list(self) -> list[int]:
         """The seeds in their order."""
@@ -101,24 +120,30 @@ class Profiling(Entry):
     """The product of methods, backbones, sizes, precisions and compilation, measured for speed and memory."""
 
     backbones: list[BackboneChoice] = Field(min_length=1)
-    image_sizes: list[PositiveInt]
-    batch_sizes: list[PositiveInt] | Literal["sweep"] = [32]
+    image_sizes: list[Pixels] = Field(min_length=1)
+    batch_sizes: Annotated[list[Batch], Field(min_length=1)] | Literal["sweep"] = [32]
     """`sweep`: 1, 2, 4 … until larger batches bring nothing or don't fit."""
     precisions: list[Precision] = Field(["fp32"], min_length=1)
     compile: list[bool] = Field([False], min_length=1)
-    repeats: PositiveInt = 1
+    repeats: Replicates = 1
     """How many times each is measured, for the spread."""
-    classes: PositiveInt = 200
+    classes: Classes = 200
     dataset: DatasetChoice | None = None
     """The input pipeline to measure along, augmented by the common recipe; None: computation alone."""
     extras: list[Extra] = []
-    memory_limit: PositiveInt | None = None
+    memory_limit: Bytes | None = None
     """Bytes; see `ProfileRun`."""
 
     @field_validator("set")
     @classmethod
     def _changes(cls, values: dict[str, Any]) -> dict[str, Any]:
         return _checked(values, OF_PROFILE)
+
+    @property
+    def combinations(self) -> int:
+        batches = 1 if self.batch_sizes == "sweep" else len(self.batch_sizes)
+        lists: list[Sized] = [self.methods, self.backbones, self.image_sizes, self.precisions, self.compile]
+        return math.prod(map(len, lists)) * batches * self.repeats
 
 
 def _checked(changes: dict[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
@@ -149,4 +174,7 @@ def load(name: str) -> Suite:
         path = FOLDER / f"{require_known('suite', name, available())}.yaml"
     elif not path.is_file():
         raise UserError(f"{path}: there is no such suite file; the project's own are: {', '.join(available())}")
-    return parse(Suite, read_yaml(path), str(path))
+    suite = parse(Suite, read_yaml(path), str(path))
+    if not suite.train and not suite.profile:
+        raise UserError(f"{path}: names nothing to do; list trainings below train, or measurements below profile")
+    return suite

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.errors import require_known
-from benchmarks.planning.phases import PhasePlan
+from benchmarks.planning.phases import PhasePlan, require_groups
 from benchmarks.training.build_method import autocast
 from methods.interface import Method
 from results.settings import Optimizer, Recipe, Schedule
@@ -34,9 +34,7 @@ def build_optimizer(method: Method, plan: PhasePlan, recipe: Recipe) -> torch.op
     """An optimiser over the learning parameters, each group with its own learning rate and weight decay."""
     settings = plan.optimizer
     groups = method.parameter_groups()
-    for name in plan.lr_scale:
-        if name not in groups and name not in ("backbone", "head"):
-            require_known("parameter group in lr_scale", name, groups)
+    require_groups(plan, groups)
     param_groups = []
     for name, parameters in groups.items():
         learning = [parameter for parameter in parameters if parameter.requires_grad]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from benchmarks.cli.carry_out import environment_of
+from benchmarks.cli.inputs import whole_numbers
 from benchmarks.cli.options import Request
-from benchmarks.cli.terminal import whole_numbers
 from benchmarks.errors import UserError
+from results.numbers import BATCH
 
 
 @pytest.mark.parametrize("wrong", ["8,16", "0", "-4", "", "many", "1.5"])
@@ -24,5 +27,29 @@ def test_images_at_once_come_into_the_execution(asked: str | None, known: object
 @pytest.mark.parametrize("wrong", [",", "", "1,x"])
 def test_a_list_of_numbers_has_one_at_the_least(wrong: str) -> None:
     with pytest.raises(UserError, match="--batch-size takes numbers"):
-        whole_numbers(wrong, "--batch-size")
-    assert whole_numbers("1, 2", "--batch-size") == [1, 2]
+        whole_numbers(wrong, "--batch-size", BATCH)
+    assert whole_numbers("1, 2", "--batch-size", BATCH) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "quick", "--hours", "inf"), "--hours takes a number from 0.001 to 8784, not 'inf'"),
+        (("run", "quick", "--seeds", "100000000"), "--seeds takes a whole number from 1 to 1000, not '100000000'"),
+        (("run", "quick", "--seeds", "9" * 5000), "--seeds takes a whole number from 1 to 1000, not '999"),
+        (("profile", "--memory-limit", "nan"), "--memory-limit takes a number from"),
+        (("data", "prepare", "synthetic", "--size", "100000"), "--size takes a whole number from 8 to 8192"),
+        (("run", "quick", "--results", ""), "--results is empty"),
+        (("status", "--results", ""), "--results is empty"),
+        (("data", "list", "--data-root", ""), "--data-root is empty"),
+        (("run", "quick", "--weights", " "), "--weights is empty"),
+        (("report", "--out", ""), "--out is empty"),
+    ],
+    ids=range(10),
+)
+def test_numbers_and_folders_that_nobody_means_are_named(
+    words: tuple[str, ...], said: str, refused: Callable[..., tuple[int, str]]
+) -> None:
+    code, line = refused(*words)
+    assert (code, said in line) == (2, True)
+    assert len(line) < 300

@@ -1,0 +1,54 @@
+"""Text from outside, such as names of files and classes and what servers say, made fit to be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST_LINE = 1000
+"""Characters of an error's line."""
+LONGEST_VALUE = 100
+"""Characters of a value that a message repeats."""
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that change the direction of the text around them."""
+
+
+def visible(text: str) -> str:
+    r"""`text` in which everything that a terminal would obey, rather than show, is written as an escape: `\x1b`.
+
+    These are control characters but for line feed and tab, marks of text direction, line separators, and halves of
+    surrogate pairs, as which Python reads file names that are not UTF-8.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or (character.isprintable() and character not in _BIDI):
+        return character
+    if unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"} or character in _BIDI:
+        return character.encode("unicode_escape").decode()
+    return character
+
+
+def one_line(text: str, longest: int = LONGEST_LINE) -> str:
+    """`text` as one line of at most so many characters that is safe on a terminal; of a longer one, begin and end."""
+    whole = cut(" ".join(text.split()) if "\n" in text or "\r" in text else text, longest)
+    return cut(visible(whole).replace("\t", " "), longest)
+
+
+def cut(text: str, longest: int) -> str:
+    """`text`, or its begin and end with `…` between them if it has more than `longest` characters."""
+    if len(text) <= longest:
+        return text
+    head = (longest - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (longest - 1 - head) :]}"
+
+
+def shown(value: object) -> str:
+    """`value` as Python writes it, cut to what a message can hold."""
+    if isinstance(value, str):
+        return cut(repr(cut(value, LONGEST_VALUE)), LONGEST_VALUE)
+    try:
+        return cut(repr(value), LONGEST_VALUE)
+    except ValueError:  # a number of more digits than Python writes
+        return f"a {type(value).__name__} too long to write"

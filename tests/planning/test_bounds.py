@@ -1,0 +1,110 @@
+"""Settings that no training could mean are refused while it is planned, not hours later and not in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.environment import Environment
+from benchmarks.errors import UserError
+from benchmarks.planning import expand, suite
+from benchmarks.planning.overrides import nested
+from datasets.interface import DatasetError
+from results.numbers import BATCH, HOURS, SEED
+from tests.helpers.fake_dataset import Noise
+from tests.helpers.small_training import small_run
+
+TRAIN = "{methods: [plain], datasets: [synthetic], backbones: [{name: test_resnet, pretrained: none}]%s}"
+PROFILE = "{methods: [plain], backbones: [test_resnet], image_sizes: [32]%s}"
+
+
+def loaded(text: str, folder: Path) -> suite.Suite:
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    return suite.load(str(folder / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "image_size=1",
+        "image_size=100000",
+        "stored_size=1000000",
+        "epochs=0",
+        "epochs=true",
+        "epochs=100000000",
+        "batch_size=10000000",
+        "optimizer.lr=1e999",
+        "optimizer.lr=inf",
+        "optimizer.betas=[-1, 2]",
+        "optimizer.betas=[0.9, 1]",
+        "optimizer.momentum=nan",
+        "schedule.warmup_epochs=inf",
+        "augment.brightness=1e999",
+        "augment.mixing.mixup=inf",
+        "augment.ratio=[0.5, 1e999]",
+        "validation=nan",
+        "clip_norm=inf",
+        "lr_scale.hed=10",
+        "phases.all.lr_scale.nonesuch=10",
+        "scaling={mean: [0, 0, 1e999], std: [1, 1, 1]}",
+    ],
+)
+def test_a_recipe_out_of_bounds_is_refused_by_the_name_of_the_setting(setting: str, tmp_path: Path) -> None:
+    chosen = loaded(f"{{about: x, train: [{TRAIN % ''}]}}", tmp_path)
+    name, _, value = setting.partition("=")
+    with pytest.raises(UserError) as refused:
+        expand.expand(chosen, Environment(), expand.Changes(set=nested({name: value})))
+    said = str(refused.value)
+    assert name.partition("=")[0].rpartition(".")[2].removeprefix("lr_") in said
+    assert len(said.splitlines()) == 1
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{about: x}", "mine.yaml: names nothing to do"),
+        ("{about: x, train: []}", "mine.yaml: names nothing to do"),
+        (f"{{about: x, train: [{TRAIN % ', seeds: []'}]}}", "train.0.seeds"),
+        (f"{{about: x, train: [{TRAIN % ', seeds: 100000000'}]}}", "train.0.seeds"),
+        (f"{{about: x, train: [{TRAIN % f', seeds: [{2**63}]'}]}}", "train.0.seeds"),
+        (f"{{about: x, train: [{TRAIN % ', seeds: yes'}]}}", "train.0.seeds"),
+        ("{about: x, train: [{methods: [plain], datasets: []}]}", "train.0.datasets"),
+        ("{about: x, profile: [{methods: [plain], backbones: [test_resnet], image_sizes: []}]}", "image_sizes"),
+        (f"{{about: x, profile: [{PROFILE % ', batch_sizes: []'}]}}", "batch_sizes"),
+        (f"{{about: x, profile: [{PROFILE % ', repeats: 100000'}]}}", "repeats"),
+        (f"{{about: x, train: [{TRAIN % f', seeds: {[*range(900)]}'}]}}".replace("[plain]", f"[{'plain, ' * 23}]"), ""),
+    ],
+    ids=range(11),
+)
+def test_a_suite_that_asks_for_nothing_or_too_much_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said or "asks for 20700 Runs, more than 20000; divide it"):
+        loaded(text, tmp_path)
+
+
+def test_a_split_without_test_images_is_refused() -> None:
+    dataset = Noise()
+    with pytest.raises(DatasetError, match="no test image"):
+        dataset.check_classes()
+
+
+def test_every_seed_that_is_accepted_can_be_trained_with() -> None:
+    assert small_run().model_copy(update={"seed": SEED.high}).seed == 2**63 - 1
+    with pytest.raises(ValueError, match="seed"):
+        type(small_run()).model_validate(small_run().model_dump() | {"seed": 2**63})
+
+
+@pytest.mark.parametrize("wrong", ["", "nan", "inf", "1e3", "0x10", "²", "9" * 5000, "-1", "1.0", "1_000"])
+def test_a_whole_number_is_written_in_digits_within_bounds(wrong: str) -> None:
+    with pytest.raises(ValueError, match="a whole number from 1 to 1048576, not"):
+        BATCH.whole(wrong)
+    assert BATCH.whole(" 7 ") == 7
+
+
+@pytest.mark.parametrize("wrong", ["", "nan", "inf", "-inf", "x", "0", "9" * 5000])
+def test_a_number_is_finite_and_within_bounds(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"a number from 0\.001 to 8784, not"):
+        HOURS.number(wrong)
+    assert HOURS.number("1e1") == 10
