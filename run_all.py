@@ -32,6 +32,7 @@ from benchmarks.errors import REFUSED, UserError
 from benchmarks.execution import torchrun
 from datasets.fetching.download import FetchError
 from results.errors import ResultsError
+from results.text import one_line
 
 if TYPE_CHECKING:
     from reports.contents import Report
@@ -180,10 +181,10 @@ def main() -> None:
     try:
         app()
     except REFUSED as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
+        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(2)
     except (ResultsError, FetchError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the program's answer
+        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(1)
 
 

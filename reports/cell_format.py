@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from results.text import visible
+
 DASH = "–"
 """A missing value; the table of missing values gives the reason."""
 GIB = 2.0**30
@@ -66,8 +68,9 @@ def profiled(column: Column) -> Column:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and control characters, which would break a row or reach into the terminal."""
-    return _CONTROL.sub(" ", text)
+    """Without line breaks and control characters, which would break a row or reach into the terminal; marks of text
+    direction, which would turn the row round, are shown."""
+    return visible(_CONTROL.sub(" ", text))
 
 
 def percent(share: float | None) -> float | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from pydantic import ValidationError
 
 from results import identity
@@ -34,6 +35,19 @@ GALLERY = "gallery"
 """The folder of a Run's galleries of test images."""
 PLANNED = "planned.json"
 """In `reference/`: the rows of the project's numbers that are not there, and why."""
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""With which a cell begins that a spreadsheet reads as a formula."""
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before each text, and name of a column, that a spreadsheet would compute."""
+
+    def as_text(value: Any) -> Any:
+        return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
+
+    words = {name: table[name].map(as_text) for name in table.columns if not is_numeric_dtype(table[name])}
+    return table.assign(**words).rename(columns=as_text) if words else table.rename(columns=as_text)
 
 
 @contextmanager
@@ -145,7 +159,7 @@ class ResultStore:
     def index(self) -> pd.DataFrame:
         """Rebuilds `index.csv`, a flat row per record, and returns it."""
         index = pd.DataFrame([flat(record.model_dump(mode="json")) for record in self.records()])
-        write_whole(self.root / "index.csv", lambda path: index.to_csv(path, index=False))
+        write_whole(self.root / "index.csv", lambda path: without_formulas(index).to_csv(path, index=False))
         return index
 
     def publish(self, run_id: str) -> Path:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 import run_all
 from benchmarks import environment
 from benchmarks.cli import terminal
+from benchmarks.console import PlainConsole
 from results.store import ResultStore
 from tests.helpers.file_server import FileServer, file_server
 from tests.helpers.small_folders import serve_cub, small_cub
@@ -51,7 +51,7 @@ def fgbench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     def run(*words: object) -> tuple[int, str]:
         environment.forget()
         stream = io.StringIO()
-        console = Console(file=stream, width=120)
+        console = PlainConsole(file=stream, width=120)
         monkeypatch.setattr(terminal, "console", console)
         done = CliRunner().invoke(run_all.app, [str(word) for word in words])
         if done.exception is not None and not isinstance(done.exception, SystemExit):

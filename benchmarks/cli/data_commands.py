@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from benchmarks.cli import terminal
 from benchmarks.cli.inputs import path, whole
 from benchmarks.cli.options import AsJson, DataRoot
 from benchmarks.cli.terminal import line, lines, show
+from benchmarks.console import PlainConsole
 from benchmarks.errors import UserError
 from results.numbers import DAYS, PIXELS
 
@@ -71,7 +71,7 @@ def data_verify(
     from benchmarks.cli import data_rows
     from benchmarks.cli.displays import CountDisplay
 
-    with CountDisplay(Console(quiet=True) if as_json else terminal.console, f"verifying {name}") as display:
+    with CountDisplay(PlainConsole(quiet=True) if as_json else terminal.console, f"verifying {name}") as display:
         findings = data_rows.verify(name, data_root, _parsed(option), display)
     _show_findings(findings, as_json, every)
 

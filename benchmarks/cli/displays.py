@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from benchmarks.execution.display import ProgressBars, format_time_left
@@ -22,11 +21,11 @@ class FetchDisplay(ProgressBars):
 
     def bytes(self, what: str, done: int, total: int | None) -> None:
         """Updates the bar of `what`, which replaces the bar of anything else."""
-        if not self.tasks or self.tasks[-1].description != escape(what):
+        if not self.tasks or self.tasks[-1].description != what:
             for task in self.task_ids:
                 self.remove_task(task)
             # Bytes of an earlier, interrupted download count as done, but not for the rate.
-            self.add_task(escape(what), completed=done, total=total)
+            self.add_task(what, completed=done, total=total)
         self.update(self.task_ids[-1], completed=done, total=total)
 
 
@@ -36,7 +35,7 @@ class CountDisplay(ProgressBars):
     def __init__(self, console: Console, what: str) -> None:
         super().__init__(console, MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
         self.what = what
-        self._images = self.add_task(escape(what), total=None, rate="")
+        self._images = self.add_task(what, total=None, rate="")
         self._began, self._before, self._done = time.monotonic(), 0, 0
         """Time of the beginning, images that were done before it (a resumed build begins with them), and by now."""
 

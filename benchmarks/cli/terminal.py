@@ -8,16 +8,18 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+from benchmarks.console import PlainConsole
+from results.text import visible
+
+console = PlainConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 """Tables fold to the width of the terminal, or to COLUMNS; in a file or a pipe they are 160 characters wide."""
 
 
 def line(text: object, style: str | None = None) -> None:
-    """Prints text as it is: no markup, no line breaks."""
-    console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
+    """Prints text as it is: no markup, no line breaks but its own, no control characters."""
+    console.print(str(text), style=style, soft_wrap=True)
 
 
 def lines(texts: Iterable[object]) -> None:
@@ -36,8 +38,16 @@ def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> N
     table = Table(*(Column(column, overflow="fold") for column in columns), title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table, markup=False)
+    console.print(table)
 
 
 def _cell(value: Any) -> str:
-    return "–" if value is None else "yes" if value is True else "no" if value is False else str(value)
+    return (
+        "–"
+        if value is None
+        else "yes"
+        if value is True
+        else "no"
+        if value is False
+        else visible(str(value)).replace("\n", "\\n")
+    )

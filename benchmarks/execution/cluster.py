@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
-from rich.console import Console
 
 from benchmarks import hardware
 from benchmarks.config import parse
+from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment, choose_device
 from benchmarks.errors import UserError
 from benchmarks.execution import cluster_jobs, heartbeat
@@ -85,7 +85,7 @@ class Job(Checkpointable):
         os.environ[heartbeat.JOB_VARIABLE] = submitit.JobEnvironment().job_id
         environment = replace(self.environment, device=choose_device(self.device))
         cases = [on_this_machine(case, environment) for case in self.cases]
-        execute(cases, ResultStore(self.root), environment, Console(), own_process=True)
+        execute(cases, ResultStore(self.root), environment, PlainConsole(), own_process=True)
 
 
 def submit(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn
 
+from benchmarks.console import PlainTextColumn
 from benchmarks.execution.heartbeat import Heartbeat
 
 LINE_SECONDS = 60.0
@@ -19,7 +19,7 @@ class ProgressBars(Progress):
 
     def __init__(self, console: Console, *columns: ProgressColumn) -> None:
         super().__init__(
-            TextColumn("{task.description}"),
+            PlainTextColumn("{task.description}"),
             BarColumn(bar_width=24),
             *columns,
             console=console,
@@ -30,14 +30,14 @@ class ProgressBars(Progress):
 
     def note(self, text: str) -> None:
         """Prints a line above the bars."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
 
 class PlanDisplay(ProgressBars):
     """Progress of a plan of `runs` Runs, `work` in trained images: a bar for the current Run and one for the plan."""
 
     def __init__(self, console: Console, runs: int, work: float) -> None:
-        super().__init__(console, TextColumn("{task.fields[left]}"))
+        super().__init__(console, PlainTextColumn("{task.fields[left]}"))
         self.runs, self.work = runs, work
         self.ended_runs = 0
         self.ended_work = self.ended_work_here = 0.0
@@ -53,7 +53,7 @@ class PlanDisplay(ProgressBars):
     def run_begins(self, number: int, label: str) -> None:
         """Names the current Run, the `number`th of the plan."""
         self.label, self.heartbeat = f"[{number}/{self.runs}] {label}", None
-        self.reset(self._run, description=escape(self.label), total=1, left="")
+        self.reset(self._run, description=self.label, total=1, left="")
 
     def run_ends(self, outcome: str, work: float, here: bool = True) -> None:
         """Prints how the Run ended. All its `work` counts as done from now on, even if another process did it."""
@@ -82,9 +82,7 @@ class PlanDisplay(ProgressBars):
         self.heartbeat = message
         text = " · ".join([self.label, *format_heartbeat(message)])
         left = format_time_left(message.seconds_left)
-        self.update(
-            self._run, description=escape(text), total=max(message.work, 1e-9), completed=message.done, left=left
-        )
+        self.update(self._run, description=text, total=max(message.work, 1e-9), completed=message.done, left=left)
         self._update_plan()
         overdue = message.loss is not None and time.monotonic() - self._last_line > LINE_SECONDS
         if not self.console.is_terminal and (new_epoch or overdue):

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from reports.cell_format import Column, one_line
 from reports.contents import Table
+from results.store import without_formulas
 
 NOTHING = "Nothing yet."
 WIDTH = 120
@@ -40,8 +41,8 @@ def sentences(texts: Sequence[str]) -> str:
 
 
 def csv(table: Table) -> str:
-    """Every number unrounded, under the frame's column names; missing ones are empty."""
-    return table.frame.to_csv(index=False)
+    """Every number unrounded, under the frame's column names; missing ones are empty. No text is a formula."""
+    return without_formulas(table.frame).to_csv(index=False)
 
 
 def terminal(table: Table, width: int = WIDTH) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from rich.console import Console
 
 import methods
 from benchmarks.attention import gallery
 from benchmarks.cli import result_commands, terminal
+from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import cluster
@@ -70,7 +70,7 @@ def test_the_attention_of_an_unknown_run_is_refused_before_anything_is_printed(
     many: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = StringIO()
-    monkeypatch.setattr(terminal, "console", Console(file=said))
+    monkeypatch.setattr(terminal, "console", PlainConsole(file=said))
     with pytest.raises(UserError, match="there is no Run 'nosuch'"):
         result_commands.attention(["nosuch"], results=many.root)
     assert said.getvalue() == ""

@@ -6,9 +6,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from benchmarks.cli import preview, terminal
+from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from benchmarks.planning import method_files, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
@@ -42,7 +42,7 @@ def test_rows_of_the_numbers_can_be_told_apart() -> None:
 
 def test_names_too_long_for_their_column_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     said = StringIO()
-    monkeypatch.setattr(terminal, "console", Console(file=said, width=60))
+    monkeypatch.setattr(terminal, "console", PlainConsole(file=said, width=60))
     terminal.show([{"method": f"bilinear_cnn:a_long_variant_{number}", "why": "x " * 90} for number in (1, 2)], "rows")
     assert "…" not in said.getvalue()
 

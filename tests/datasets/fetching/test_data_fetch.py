@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import datasets
 from benchmarks.cli.displays import FetchDisplay
+from benchmarks.console import PlainConsole
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected
 from tests.helpers.file_server import Answer, FileServer
@@ -99,7 +99,7 @@ def test_after_ctrl_c_the_same_command_resumes(
 
 
 def test_the_bar_shows_one_thing_at_a_time() -> None:
-    display = FetchDisplay(Console(file=io.StringIO(), force_terminal=True))
+    display = FetchDisplay(PlainConsole(file=io.StringIO(), force_terminal=True))
     with display:
         display.bytes("a[b].tgz", 500, 1000)
         display.bytes("a[b].tgz", 700, 1000)
