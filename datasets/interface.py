@@ -201,8 +201,10 @@ class Dataset(ABC):
     def require_split(self, split_name: str | None) -> None:
         """Checks that a Run says which split it uses: the official one without a name, any other by a name.
 
-        Raises `DatasetError` with what differs from the official split and what to do.
+        Raises `DatasetError` with what differs from the official split and what to do, or if it has no test image.
         """
+        if self.is_train.all():
+            raise DatasetError(f"{self.name}: its split has no test image, so nothing could be measured; add some")
         departure = self.departure()
         if departure and split_name is None:
             raise DatasetError(
@@ -260,9 +262,7 @@ class Dataset(ABC):
         return np.flatnonzero(counts == 0).tolist()
 
     def check_classes(self) -> None:
-        """Raises `DatasetError` unless there is a test image, and a training image of every class."""
-        if self.is_train.all():
-            raise DatasetError(f"{self.name}: its split has no test image, so nothing could be measured; add some")
+        """Raises `DatasetError` unless there is a training image of every class."""
         untrained = [self.classes[label] for label in self.classes_without(train=True)]
         if not untrained:
             return

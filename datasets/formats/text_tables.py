@@ -16,8 +16,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.formats.encoded_text import read_text
 from datasets.formats.image_files import ImageFiles
-from datasets.interface import DatasetError, MissingAnnotation, PartPoints
+from datasets.interface import DatasetError, PartPoints
 
 BOXES = "bounding_boxes.txt"
 PART_POINTS = "parts/part_locs.txt"
@@ -55,16 +56,10 @@ class Line(NamedTuple):
 def lines(file: Path, fields: int, *, text_at_end: bool = False) -> Iterator[Line]:
     """The non-empty lines of a table. With `text_at_end` the last field may contain blanks.
 
-    A byte order mark, as editors on Windows write it, is left out. Raises `MissingAnnotation` if there is no file, and
-    `DatasetError` if it can't be read or a line has another number of fields.
+    Raises `MissingAnnotation` if there is no file, and `DatasetError` if it can't be read or a line has another number
+    of fields.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise MissingAnnotation(file) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file} can't be read ({error}); restore it from the dataset's archive") from error
-    for number, content in enumerate(text.splitlines(), start=1):
+    for number, content in enumerate(read_text(file).splitlines(), start=1):
         if not content.strip():
             continue
         line = Line(file, number, content.strip().split(maxsplit=fields - 1 if text_at_end else -1))

@@ -87,7 +87,7 @@ def test_a_suite_that_asks_for_nothing_or_too_much_is_refused(text: str, said: s
 def test_a_split_without_test_images_is_refused() -> None:
     dataset = Noise()
     with pytest.raises(DatasetError, match="no test image"):
-        dataset.check_classes()
+        dataset.require_split(None)
 
 
 def test_every_seed_that_is_accepted_can_be_trained_with() -> None:

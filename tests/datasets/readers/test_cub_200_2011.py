@@ -98,10 +98,11 @@ def test_boxes_and_part_points_are_read_and_checked_when_they_are_asked_for(
         _ = (dataset.boxes, dataset.parts)
 
 
-def test_tables_may_begin_with_a_byte_order_mark(cub: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_may_begin_with_a_byte_order_mark(cub: Path, encoding: str) -> None:
     plain = open_dataset("birds", cub.parent)
     for table in cub.rglob("*.txt"):
-        table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+        table.write_text(table.read_text(), encoding=encoding)
     marked = open_dataset("birds", cub.parent)
     assert marked.classes == plain.classes
     assert marked.split_hash == plain.split_hash
@@ -110,8 +111,8 @@ def test_tables_may_begin_with_a_byte_order_mark(cub: Path) -> None:
 
 
 def test_a_missing_or_unreadable_cub_table_is_named(cub: Path) -> None:
-    (cub / "classes.txt").write_bytes(b"1 \xff\xfe\n")
-    with pytest.raises(DatasetError, match=r"classes.txt can't be read"):
+    (cub / "classes.txt").write_bytes(b"1 001.Auk\n2 002.H\xe4her\n")
+    with pytest.raises(DatasetError, match=r"classes.txt, line 2: is not UTF-8 but probably Windows-1252.*H\xe4her"):
         open_dataset("birds", cub.parent)
     (cub / "classes.txt").unlink()
     with pytest.raises(DatasetError, match=r"classes.txt is missing; it belongs to the tables of CUB-200-2011"):
