@@ -6,11 +6,20 @@ shape that depends on the data. Only the chosen map of each sample is resized to
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from methods.precision import at_least_float32
+
+Maximum = Literal["resized", "cells"]
+"""Of which a threshold is a share: of the map as resized to the image, or of its own cells, which may be higher."""
+
+Bounds = Literal["shares", "pixels", "floored_padding"]
+"""How a box is rounded. `shares`: not at all. The others are whole pixels inside the image, the last one excluded:
+`pixels` cuts the padded bounds to integers, `floored_padding` only the padding."""
 
 
 def choose_maps(attention: Tensor, uniform: Tensor, weighted: bool = True) -> Tensor:
@@ -27,36 +36,66 @@ def choose_maps(attention: Tensor, uniform: Tensor, weighted: bool = True) -> Te
     return attention[torch.arange(len(chosen), device=chosen.device), chosen]
 
 
-def salient(maps: Tensor, size: tuple[int, int], threshold: Tensor | float) -> Tensor:
+def salient(
+    maps: Tensor,
+    size: tuple[int, int],
+    threshold: Tensor | float,
+    align_corners: bool = False,
+    maximum_of: Maximum = "resized",
+) -> Tensor:
     """Where maps reach `threshold` of their maximum: `(B, h, w)` -> bool `(B, H, W)`, `size` being (H, W).
 
-    `threshold` is one number for all, or `(B,)`. Maps are resized bilinearly, each cell covering its stride, and at
-    least in float32: half precision would move the edges by pixels.
+    `threshold` is one number for all, or `(B,)`. Maps are resized bilinearly, each cell covering its stride or, with
+    `align_corners`, the outer cells' centres on the outer pixels'; at least in float32: half precision would move the
+    edges by pixels. A region is never empty.
     """
-    maps = F.interpolate(at_least_float32(maps)[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    maps = at_least_float32(maps)
+    resized = F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=align_corners)[:, 0]
     if isinstance(threshold, Tensor):
         threshold = threshold[:, None, None]
-    return maps >= threshold * maps.amax(dim=(1, 2), keepdim=True)
+    highest = resized.amax(dim=(1, 2), keepdim=True)
+    if maximum_of == "resized":
+        return resized >= threshold * highest
+    return resized >= (threshold * maps.amax(dim=(1, 2), keepdim=True)).minimum(highest)
 
 
-def bounding_boxes(region: Tensor, padding: float, clamp: bool = False) -> Tensor:
+def bounding_boxes(region: Tensor, padding: float, clamp: bool = False, bounds: Bounds = "shares") -> Tensor:
     """Smallest boxes around bool regions `(B, H, W)`, widened by `padding` of the image's sides on every side.
 
-    Returns `(B, 4)`: top, left, bottom, right, as shares of the image's sides; beyond 0 .. 1 unless `clamp`.
+    Returns `(B, 4)`: top, left, bottom, right, as shares of the image's sides; with the bounds `shares` beyond 0 .. 1
+    unless `clamp`.
     """
-    top, bottom = _first_and_last(region.any(dim=2))
-    left, right = _first_and_last(region.any(dim=1))
-    boxes = torch.stack([top - padding, left - padding, bottom + padding, right + padding], dim=1)
+    rows, columns = region.any(dim=2), region.any(dim=1)
+    if bounds == "shares":
+        (top, bottom), (left, right) = (_padded_shares(hits, padding) for hits in (rows, columns))
+    else:
+        (top, bottom), (left, right) = (_whole_pixels(hits, padding, bounds) for hits in (rows, columns))
+    boxes = torch.stack([top, left, bottom, right], dim=1)
     return boxes.clamp(0, 1) if clamp else boxes
 
 
+def _padded_shares(hits: Tensor, padding: float) -> tuple[Tensor, Tensor]:
+    """First and last true place in each row of `(B, N)`, as shares of N, padded."""
+    first, last = _first_and_last(hits)
+    return first / hits.shape[1] - padding, last / hits.shape[1] + padding
+
+
+def _whole_pixels(hits: Tensor, padding: float, bounds: Bounds) -> tuple[Tensor, Tensor]:
+    """First and last pixel of the padded span, as shares for `crop`: 0 is the first pixel and 1 the last."""
+    length = hits.shape[1]
+    first, last = (place.double() for place in _first_and_last(hits))
+    pixels = float(int(padding * length)) if bounds == "floored_padding" else padding * length
+    start = (first - pixels).trunc().clamp(min=0)
+    end = (last + pixels).trunc().clamp(max=length)  # excluded
+    end = end.maximum(start + 1)
+    return start / max(length - 1, 1), (end - 1) / max(length - 1, 1)
+
+
 def _first_and_last(hits: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last true place in each row of `(B, N)`, as shares of N."""
+    """First and last true place in each row of `(B, N)`."""
     length = hits.shape[1]
     places = torch.arange(length, device=hits.device)
-    first = torch.where(hits, places, length).amin(dim=1)
-    last = torch.where(hits, places, -1).amax(dim=1)
-    return first / length, last / length
+    return torch.where(hits, places, length).amin(dim=1), torch.where(hits, places, -1).amax(dim=1)
 
 
 def crop(images: Tensor, boxes: Tensor) -> Tensor:

@@ -8,9 +8,6 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-RATE = 0.05
-"""β of the moving average; 1 - 0.95 in the authors' code."""
-
 Duplicates = Literal["all", "last"]
 
 
@@ -20,15 +17,25 @@ class Centres(nn.Module):
     They start at 0. `normalised`: c is scaled to length 1 whenever it is read, in the loss and in the update; a
     replication (wvinzh's) measured about two points less on CUB without it. `duplicates`: which samples of one class
     in a batch move the centre: `all`, or only the `last`, as in PyTorch code that writes `centers[labels] += ...`.
+    `rate` is β of the moving average; 1 - 0.95 in the authors' code.
     """
 
     centres: Tensor
 
-    def __init__(self, num_classes: int, length: int, normalised: bool = True, duplicates: Duplicates = "all") -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        length: int,
+        normalised: bool = True,
+        duplicates: Duplicates = "all",
+        rate: float = 0.05,
+    ) -> None:
         super().__init__()
+        if not 0 <= rate <= 1:
+            raise ValueError(f"centre_rate is {rate}; it must be from 0 to 1")
         if duplicates not in ("all", "last"):
             raise ValueError(f"duplicates is {duplicates!r}; it must be 'all' or 'last'")
-        self.normalised, self.duplicates = normalised, duplicates
+        self.normalised, self.duplicates, self.rate = normalised, duplicates, rate
         self.register_buffer("centres", torch.zeros(num_classes, length))
 
     def read(self, labels: Tensor) -> Tensor:
@@ -45,7 +52,7 @@ class Centres(nn.Module):
 
         If several processes share a batch, each contributes its samples and all end with the same centres.
         """
-        change = RATE * (features - self.read(labels))
+        change = self.rate * (features - self.read(labels))
         if self.duplicates == "last":
             same = labels[:, None] == labels
             change = change * ~same.triu(diagonal=1).any(dim=1, keepdim=True)

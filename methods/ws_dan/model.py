@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -31,13 +31,6 @@ AUTHORS_FAN_IN = 32 * 768
 matrix has length 100 whatever its size, so the scale is fixed here. Scaled by its own size, 4 maps of a narrow network
 would start with logits 8 times too large, and a short training would measure how fast that is unlearnt."""
 
-CROP_PADDING = 0.1
-"""Share of the image's side added around a part."""
-OBJECT_THRESHOLD = 0.1
-"""Share of the mean map's maximum above which a pixel belongs to the object."""
-OBJECT_PADDING = 0.05
-"""Share of the image's side added around the object."""
-
 
 class WSDAN(Method):
     """Bilinear attention pooling, attention regularisation, attention cropping and dropping, and a second look.
@@ -52,11 +45,15 @@ class WSDAN(Method):
         scale: of the feature matrix, before the classifier.
         bias: of the classifier.
         regularisation: weight of the centre loss; with 0 there are no centres.
-        normalised_centres, duplicates: see `Centres`.
+        normalised_centres, duplicates, centre_rate: see `Centres`; the last is β.
         crop, drop: whether each batch is also seen cropped to a part, and with a part hidden.
         crop_threshold, drop_threshold: ranges of θ_c and θ_d, from which each sample draws its own.
+        object_threshold: θ of the second look, a share of the mean map's maximum.
+        crop_padding, object_padding: shares of the image's sides added around a part and around the object.
+        align_corners, maximum_of: how maps are resized, and of which maximum θ is a share; see `augment.salient`.
         weighted_draw: draw a part in proportion to the strength of its map, or uniformly.
         clamp_boxes: cut boxes off at the image's edge instead of filling the outside with 0.
+        bounds: how boxes are rounded; see `augment.Bounds`.
         two_views: at test time, also look at the object found by the mean map, and average.
         average: whether the two views' `"probabilities"` or their `"logits"` are averaged.
     """
@@ -75,18 +72,32 @@ class WSDAN(Method):
         regularisation: float = 1.0,
         normalised_centres: bool = True,
         duplicates: Duplicates = "all",
+        centre_rate: float = 0.05,
         crop: bool = True,
         drop: bool = True,
         crop_threshold: Sequence[float] = (0.4, 0.6),
         drop_threshold: Sequence[float] = (0.2, 0.5),
+        object_threshold: float = 0.1,
+        crop_padding: float = 0.1,
+        object_padding: float = 0.05,
+        align_corners: bool = False,
+        maximum_of: augment.Maximum = "resized",
         weighted_draw: bool = True,
         clamp_boxes: bool = False,
+        bounds: augment.Bounds = "shares",
         two_views: bool = True,
         average: Literal["probabilities", "logits"] = "probabilities",
     ) -> None:
         super().__init__()
         if average not in ("probabilities", "logits"):
             raise ValueError(f"average is {average!r}; it must be 'probabilities' or 'logits'")
+        for name, chosen, known in (("maximum_of", maximum_of, augment.Maximum), ("bounds", bounds, augment.Bounds)):
+            if chosen not in get_args(known):
+                raise ValueError(f"{name} is {chosen!r}; it must be one of {', '.join(get_args(known))}")
+        shares = {"object_threshold": object_threshold, "crop_padding": crop_padding, "object_padding": object_padding}
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}; it must be a share, from 0 to 1")
         if maps < 0 or (maps == 0 and (regularisation or crop or drop or two_views)):
             raise ValueError(f"maps is {maps}; it must be 1 or more, or 0 where nothing asks for attention")
         inception = backbones.name.split(".")[0] == "inception_v3"
@@ -107,13 +118,19 @@ class WSDAN(Method):
         nn.init.normal_(self.classifier.weight, std=math.sqrt(2 / fan_in))
         if bias:
             nn.init.zeros_(self.classifier.bias)
-        self.centres = Centres(num_classes, maps * channels, normalised_centres, duplicates) if regularisation else None
+        self.centres = None
+        if regularisation:
+            self.centres = Centres(num_classes, maps * channels, normalised_centres, duplicates, centre_rate)
         self.seen: tuple[Tensor, Tensor] | None = None
         """Feature matrices and labels of the raw images since the last `after_step`."""
         self.maps, self.maximum, self.scale, self.regularisation = maps, maximum, scale, regularisation
         self.crop, self.crop_threshold = crop, checked_range(crop_threshold)
         self.drop, self.drop_threshold = drop, checked_range(drop_threshold)
-        self.weighted_draw, self.clamp_boxes, self.average = weighted_draw, clamp_boxes, average
+        self.object_threshold = object_threshold
+        self.crop_padding, self.object_padding = crop_padding, object_padding
+        self.align_corners, self.maximum_of = align_corners, maximum_of
+        self.clamp_boxes, self.bounds = clamp_boxes, bounds
+        self.weighted_draw, self.average = weighted_draw, average
         self.views = 2 if two_views else 1
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,15 +173,23 @@ class WSDAN(Method):
     @torch.no_grad()
     def augmented(self, images: Tensor, attention: Tensor) -> dict[str, Tensor]:
         """The images cropped to one part and with another dropped, each sample with its own draws."""
-        size, views = (images.shape[2], images.shape[3]), {}
+        views = {}
         if self.crop:
-            region = augment.salient(self.draw_map(attention), size, draw_threshold(images, self.crop_threshold))
-            boxes = augment.bounding_boxes(region, CROP_PADDING, self.clamp_boxes)
-            views["crop"] = augment.crop(images, boxes)
+            region = self.region(images, self.draw_map(attention), draw_threshold(images, self.crop_threshold))
+            views["crop"] = self.cropped(images, region, self.crop_padding)
         if self.drop:
-            region = augment.salient(self.draw_map(attention), size, draw_threshold(images, self.drop_threshold))
+            region = self.region(images, self.draw_map(attention), draw_threshold(images, self.drop_threshold))
             views["drop"] = augment.drop(images, region)
         return views
+
+    def region(self, images: Tensor, maps: Tensor, threshold: Tensor | float) -> Tensor:
+        """Where a map `(B, h, w)` of each image is salient, bool `(B, H, W)`."""
+        size = (images.shape[2], images.shape[3])
+        return augment.salient(maps, size, threshold, self.align_corners, self.maximum_of)
+
+    def cropped(self, images: Tensor, region: Tensor, padding: float) -> Tensor:
+        """The images cropped to the padded boxes around their regions."""
+        return augment.crop(images, augment.bounding_boxes(region, padding, self.clamp_boxes, self.bounds))
 
     def draw_map(self, attention: Tensor) -> Tensor:
         """One attention map of each sample: `(B, M, h, w)` -> `(B, h, w)`."""
@@ -191,10 +216,8 @@ class WSDAN(Method):
     @torch.no_grad()
     def refine(self, images: Tensor, attention: Tensor) -> Tensor:
         """The images cropped to the object: where the mean A_m of all maps is salient."""
-        region = augment.salient(
-            at_least_float32(attention).mean(dim=1), (images.shape[2], images.shape[3]), OBJECT_THRESHOLD
-        )
-        return augment.crop(images, augment.bounding_boxes(region, OBJECT_PADDING, self.clamp_boxes))
+        region = self.region(images, at_least_float32(attention).mean(dim=1), self.object_threshold)
+        return self.cropped(images, region, self.object_padding)
 
     def attention(self, images: Tensor) -> Tensor:
         """The attention maps A, `(B, M, h, w)`."""
@@ -207,14 +230,13 @@ class WSDAN(Method):
         attention = self.look(images)[2]
         strongest = at_least_float32(attention).mean(dim=(2, 3)).argmax(dim=1)
         part = attention[torch.arange(len(images), device=images.device), strongest]
-        size = (images.shape[2], images.shape[3])
-        region = augment.salient(part, size, sum(self.crop_threshold) / 2)
-        boxes = augment.bounding_boxes(region, CROP_PADDING, self.clamp_boxes)
-        dropped = augment.salient(part, size, sum(self.drop_threshold) / 2)
+        region, hidden = (
+            self.region(images, part, sum(span) / 2) for span in (self.crop_threshold, self.drop_threshold)
+        )
         return {
             "second look": self.refine(images, attention),
-            "part cropped": augment.crop(images, boxes),
-            "part dropped": augment.drop(images, dropped),
+            "part cropped": self.cropped(images, region, self.crop_padding),
+            "part dropped": augment.drop(images, hidden),
         }
 
 

@@ -124,7 +124,39 @@ def test_all_three_looks_count_for_batch_norm():
     assert method.backbone.stem[1].num_batches_tracked == 3
 
 
-@pytest.mark.parametrize("options", [{"maximum": True}, {"duplicates": "last"}, {"weighted_draw": False}])
+@pytest.mark.parametrize(
+    ("option", "value", "default"),
+    [
+        ("crop_padding", 0.3, 0.1),
+        ("crop_threshold", [0.9, 0.9], [0.4, 0.6]),
+        ("drop_threshold", [0.9, 0.9], [0.2, 0.5]),
+        ("align_corners", True, False),
+        ("maximum_of", "cells", "resized"),
+        ("bounds", "pixels", "shares"),
+    ],
+)
+def test_what_is_cropped_and_dropped_follows_each_option(option, value, default):
+    torch.manual_seed(3)
+    images, attention = torch.randn(4, 3, 32, 32), torch.rand(4, 4, 5, 5).pow(4)
+    views = {}
+    for chosen in (None, default, value):
+        method = tiny(maps=4, **({} if chosen is None else {option: chosen}))
+        torch.manual_seed(0)
+        views[str(chosen)] = torch.stack(list(method.augmented(images, attention).values()))
+    assert torch.equal(views["None"], views[str(default)])
+    assert not torch.equal(views["None"], views[str(value)])
+
+
+@pytest.mark.parametrize(("option", "value"), [("object_threshold", 0.6), ("object_padding", 0.2)])
+def test_what_the_second_look_sees_follows_each_option(option, value):
+    images, attention = torch.randn(4, 3, 32, 32), torch.rand(4, 4, 5, 5).pow(4)
+    assert not torch.equal(tiny(**{option: value}).refine(images, attention), tiny().refine(images, attention))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"maximum": True}, {"duplicates": "last"}, {"weighted_draw": False}, {"bounds": "pixels", "maximum_of": "cells"}],
+)
 def test_no_option_makes_the_host_wait(options, monkeypatch):
     method, (images, labels) = tiny(**options), batch()
     with host_waits_forbidden("cpu", monkeypatch):
@@ -196,6 +228,11 @@ def test_the_first_logits_are_of_one_size_however_many_maps_there_are(maps):
         ({"average": "votes"}, ValueError, "average is 'votes'"),
         ({"crop_threshold": [0.6, 0.4]}, ValueError, "two numbers"),
         ({"duplicates": "first"}, ValueError, "duplicates is 'first'"),
+        ({"centre_rate": 1.5}, ValueError, "centre_rate is 1.5"),
+        ({"object_threshold": 2}, ValueError, "object_threshold is 2; it must be a share"),
+        ({"crop_padding": -0.1}, ValueError, "crop_padding is -0.1; it must be a share"),
+        ({"bounds": "floor"}, ValueError, "bounds is 'floor'; it must be one of shares, pixels"),
+        ({"maximum_of": "max"}, ValueError, "maximum_of is 'max'; it must be one of resized, cells"),
         ({"maps": 0}, ValueError, "maps is 0"),
         ({"maps": 0, "regularisation": 0, "crop": False, "drop": False}, ValueError, "maps is 0"),
         ({"maps": -1, "regularisation": 0, "crop": False, "drop": False, "two_views": False}, ValueError, "maps is -1"),

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from methods.ws_dan import augment
-from methods.ws_dan.centres import RATE, Centres
+from methods.ws_dan.centres import Centres
 from methods.ws_dan.pooling import average_parts, bilinear_attention_pool, maximum_parts
 
 SIZES = st.integers(1, 6)
@@ -132,6 +133,75 @@ def test_salient_regions_and_their_boxes(seed, count, rows, columns, height, wid
     torch.testing.assert_close(inside, boxes.clamp(0, 1))
 
 
+def slow_aligned_upsample(one: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear, the centres of the outer cells on those of the outer pixels."""
+    out = np.zeros((height, width))
+    for row in range(height):
+        for column in range(width):
+            y, x = row * (one.shape[0] - 1) / (height - 1), column * (one.shape[1] - 1) / (width - 1)
+            y0, x0 = int(y), int(x)
+            y1, x1 = min(y0 + 1, one.shape[0] - 1), min(x0 + 1, one.shape[1] - 1)
+            upper = one[y0, x0] * (x0 + 1 - x) + one[y0, x1] * (x - x0)
+            lower = one[y1, x0] * (x0 + 1 - x) + one[y1, x1] * (x - x0)
+            out[row, column] = upper * (y0 + 1 - y) + lower * (y - y0)
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, SIZES, SIZES, st.integers(6, 14), st.integers(6, 14), st.booleans())
+def test_maps_with_aligned_corners_against_a_share_of_their_highest_cell(seed, rows, columns, height, width, aligned):
+    """As in GuYuc's code: no pixel need be as high as the cell, since few pixels fall on a cell's centre."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.rand(2, rows, columns, generator=generator)
+    threshold = 0.6 * torch.rand(2, generator=generator)
+    region = augment.salient(maps, (height, width), threshold, aligned, "cells")
+    for sample in range(2):
+        cells = maps[sample].double().numpy()
+        slow = (slow_aligned_upsample if aligned else slow_upsample)(cells, height, width)
+        lowest = min(float(threshold[sample]) * cells.max(), slow.max())
+        clear = np.abs(slow - lowest) > 1e-5
+        assert (region[sample].numpy() == (slow >= lowest))[clear].all()
+
+
+def test_a_region_is_never_empty():
+    maps = torch.tensor([[[0.0, 1.0, 0.0]] * 3])  # resized to 4 columns, its middle falls between two pixels
+    for maximum_of in ("resized", "cells"):
+        assert augment.salient(maps, (4, 4), 1.0, False, maximum_of).any()
+
+
+def literal_crop(image: Tensor, region: Tensor, padding: float, bounds: augment.Bounds) -> Tensor:
+    """Cuts out whole pixels and enlarges them: GuYuc's code rounds the padded bounds, wvinzh's the padding."""
+    sides = []
+    for axis, length in enumerate(region.shape):
+        places = region.nonzero()[:, axis].tolist()
+        if bounds == "pixels":
+            start, end = int(min(places) - padding * length), int(max(places) + padding * length)
+        else:
+            start, end = min(places) - int(padding * length), max(places) + int(padding * length)
+        start, end = max(start, 0), min(end, length)
+        sides.append(slice(start, max(end, start + 1)))  # theirs fails where nothing is left
+    return F.interpolate(image[None, :, sides[0], sides[1]], region.shape, mode="bilinear", align_corners=True)[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    SEEDS,
+    st.integers(4, 12),
+    st.integers(4, 12),
+    st.sampled_from([0.0, 0.05, 0.1, 0.3]),
+    st.sampled_from(["pixels", "floored_padding"]),
+)
+def test_boxes_of_whole_pixels_are_cut_out_as_released(seed, height, width, padding, bounds):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(3, 3, height, width, generator=generator)
+    region = torch.rand(3, height, width, generator=generator) < 0.1
+    region[:, height // 2, width // 3] = True
+    fast = augment.crop(images, augment.bounding_boxes(region, padding, bounds=bounds))
+    for sample in range(3):
+        slow = literal_crop(images[sample], region[sample], padding, bounds)
+        torch.testing.assert_close(fast[sample], slow, atol=1e-4, rtol=1e-4)
+
+
 def slow_crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     """TensorFlow's crop_and_resize, but fading to 0 over the first pixel outside."""
     channels, height, width = image.shape
@@ -203,12 +273,14 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 
 @settings(max_examples=30, deadline=None)
-@given(SEEDS, st.integers(1, 8), st.integers(1, 4), SIZES, st.booleans(), st.sampled_from(["all", "last"]))
-def test_centres_move_sample_by_sample(seed, count, classes, length, normalised, duplicates):
+@given(
+    SEEDS, st.integers(1, 8), st.integers(1, 4), SIZES, st.booleans(), st.sampled_from(["all", "last"]), st.floats(0, 1)
+)
+def test_centres_move_sample_by_sample(seed, count, classes, length, normalised, duplicates, rate):
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(count, length, generator=generator)
     labels = torch.randint(classes, (count,), generator=generator)
-    centres = Centres(classes, length, normalised, duplicates)
+    centres = Centres(classes, length, normalised, duplicates, rate)
     centres.centres.copy_(torch.randn(classes, length, generator=generator))
     before = centres.centres.double().numpy().copy()
     read = [unit(before[label]) if normalised else before[label] for label in labels]
@@ -217,6 +289,6 @@ def test_centres_move_sample_by_sample(seed, count, classes, length, normalised,
     after = before.copy()
     for feature, label, old in zip(features.double().numpy(), labels, read, strict=True):
         start = after if duplicates == "all" else before
-        after[label] = start[label] + RATE * (feature - old)
+        after[label] = start[label] + rate * (feature - old)
     centres.update(features, labels)
     np.testing.assert_allclose(centres.centres.numpy(), after, atol=1e-5)

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.ws_dan import augment
-from methods.ws_dan.centres import RATE, Centres
-from methods.ws_dan.model import CROP_PADDING
+from methods.ws_dan.centres import Centres
 from methods.ws_dan.pooling import bilinear_attention_pool
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 SIZE, BATCH, CLASSES, MAPS, CHANNELS, CELLS = (448, 32, 200, 32, 768, 26) if CUDA else (160, 4, 50, 32, 768, 8)
+PADDING = 0.1
 
 
 # ---- pooling ----------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def augment_in_batch(images: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]
         chosen = augment.choose_maps(attention, torch.rand(attention.shape[:2], device=images.device))
         threshold = low + (high - low) * torch.rand(len(images), device=images.device)
         regions.append(augment.salient(chosen, size, threshold))
-    cropped = augment.crop(images, augment.bounding_boxes(regions[0], CROP_PADDING))
+    cropped = augment.crop(images, augment.bounding_boxes(regions[0], PADDING))
     return cropped, augment.drop(images, regions[1])
 
 
@@ -75,10 +75,10 @@ def augment_one_by_one(images: Tensor, attention: Tensor) -> tuple[Tensor, Tenso
     for image, one, weight in zip(images, maps, weights, strict=True):
         first, second = np.random.default_rng().choice(len(one), 2, p=weight / weight.sum())
         rows, columns = torch.nonzero(one[first] >= 0.5 * one[first].max()).unbind(1)
-        top = max(int(rows.min()) - int(CROP_PADDING * height), 0)
-        left = max(int(columns.min()) - int(CROP_PADDING * width), 0)
-        part = image[None, :, top : int(rows.max()) + int(CROP_PADDING * height), left:]
-        part = part[..., : int(columns.max()) + int(CROP_PADDING * width) - left]
+        top = max(int(rows.min()) - int(PADDING * height), 0)
+        left = max(int(columns.min()) - int(PADDING * width), 0)
+        part = image[None, :, top : int(rows.max()) + int(PADDING * height), left:]
+        part = part[..., : int(columns.max()) + int(PADDING * width) - left]
         crops.append(F.interpolate(part, size=(height, width), mode="bilinear", align_corners=True))
         drops.append(image * (one[second] < 0.35 * one[second].max()))
     return torch.cat(crops), torch.stack(drops)
@@ -104,6 +104,6 @@ def test_centres(benchmark: BenchmarkFixture):
 
     def one_by_one() -> None:
         for feature, label, old in zip(features, labels.tolist(), table[labels], strict=True):
-            table[label] += RATE * (feature - F.normalize(old, dim=0))
+            table[label] += 0.05 * (feature - F.normalize(old, dim=0))
 
     compare(benchmark, {"ours": lambda: centres.update(features, labels), "one by one": one_by_one})
