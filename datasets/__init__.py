@@ -80,7 +80,7 @@ def _source(file: Path, found: Found) -> str:
     archive, given = next((origin for origin in origins if place.is_relative_to(origin[1])), (None, ""))
     if archive is None:
         return "restore it from the dataset's archive"
-    source = f"it comes {'as' if archive.name == file.name else 'in'} {archive.name}"
+    source = "it is a download of its own" if archive.name == file.name else f"it comes in {archive.name}"
     if not archive.urls:
         return f"{source}; {reader.by_hand}"
     within = folder / PurePosixPath(given).relative_to(str(reader.folder))

@@ -144,9 +144,9 @@ def verify(name: str, root: Path | None, options: Mapping[str, Any], on_progress
     """Reads every image of a dataset, or of each subset unless `name` or `options` name one."""
     name, chosen = datasets.split_subset(name)
     name = datasets.canonical(name, root)
+    asked = subsets(name, {**chosen, **options})
+    opened = [datasets.open_dataset(name, root, one, complete=False) for one in asked]  # before images are read
     return [
-        replace(
-            verifying.verify(datasets.open_dataset(name, root, one, complete=False), on_progress), name=task(name, one)
-        )
-        for one in subsets(name, {**chosen, **options})
+        replace(verifying.verify(dataset, on_progress), name=task(name, one))
+        for dataset, one in zip(opened, asked, strict=True)
     ]

@@ -177,7 +177,7 @@ def test_images_one_folder_deeper_are_named(tmp_path: Path) -> None:
     ("name", "image", "options", "message"),
     [
         ("stanford_dogs", "Images/a/1.jpg", {}, r"train_list.mat is missing; it comes in lists.tar; run: data fetch"),
-        ("oxford_flowers102", "jpg/1.jpg", {}, r"setid.mat is missing; it comes as setid.mat; run: data fetch"),
+        ("oxford_flowers102", "jpg/1.jpg", {}, r"setid.mat is missing; it is a download of its own; run: data fetch"),
         ("stanford_cars", "cars_train/1.jpg", {}, r"devkit/cars_meta.mat is missing; unpack car_devkit.tgz"),
         (
             "oxford_pets",
