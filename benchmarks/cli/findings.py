@@ -75,9 +75,10 @@ def _table(found: Findings) -> Table:
 
 
 def _rows(findings: Sequence[Finding], folder: str | None, prefix: str = "") -> Iterable[tuple[str, str, str]]:
-    """Kind, count and the first few sentences, with paths as below the dataset's folder."""
+    """Kind, count and the first few sentences, with paths as below the dataset's folder; what to do is said once."""
     for kind, sentences in by_kind(findings).items():
         shown = [one.replace(f"{folder}/", "") if folder else one for one in sentences[:EXAMPLES]]
+        shown[1:] = [one.partition("; ")[0] for one in shown[1:]]
         yield f"{prefix}{kind}", spaced(len(sentences)), "\n".join(shown)
 
 
