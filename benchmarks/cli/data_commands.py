@@ -15,7 +15,7 @@ from benchmarks.cli.options import AsJson, DataRoot
 from benchmarks.cli.terminal import line, lines, show
 from benchmarks.console import PlainConsole
 from benchmarks.errors import UserError
-from results.numbers import DAYS, PIXELS
+from results.numbers import DAYS, PIXELS, SEED
 
 if TYPE_CHECKING:
     from benchmarks.cli.data_rows import Findings
@@ -80,7 +80,9 @@ def data_verify(
 def data_split(
     name: str,
     test: Annotated[float, typer.Option(help="Share of each class's images to test on, between 0 and 1.")] = 0.3,
-    seed: Annotated[int, typer.Option(help="Another seed chooses other test images.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=whole(SEED, "--seed"), help="Another seed chooses other test images.")
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace images.csv if there is one.")] = False,
     data_root: DataRoot = None,
 ) -> None:
@@ -177,6 +179,6 @@ def _show_findings(findings: Sequence[Findings], as_json: bool = False, every: b
         show([one.as_row for one in findings], "", as_json)
     else:
         for one in findings:
-            show_findings(terminal.console, one, every)
+            show_findings(one, every)
     if any(one.faults for one in findings):
         raise typer.Exit(1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks.cli import terminal
+from benchmarks.cli.terminal import line
 from datasets.curation.findings import Finding, Findings, by_kind
 from datasets.curation.split import Split
 from results.names import shortened
@@ -18,19 +19,19 @@ EXAMPLES = 3
 """Sentences shown of each kind."""
 
 
-def show_findings(console: Console, found: Findings, every: bool = False) -> None:
+def show_findings(found: Findings, every: bool = False) -> None:
     """Prints the verdict, a small table, and the split; with `every`, each fault and note on a line before them."""
     if every:
         for finding in (*found.faults, *found.notes):
-            _line(console, f"{finding.kind}: {finding.what}")
-    _line(console, verdict(found))
+            line(f"{finding.kind}: {finding.what}")
+    line(verdict(found))
     if found.faults or found.notes:
-        console.print(_table(found), width=min(WIDTH, console.width), markup=False)
-    _line(console, f"{spaced(found.classes)} classes, {spaced(found.train)} train, {spaced(found.test)} test")
-    _line(console, f"split {found.split_sha256[:16]}, {found.reference}")
+        terminal.console.print(_table(found), width=min(WIDTH, terminal.console.width))
+    line(f"{spaced(found.classes)} classes, {spaced(found.train)} train, {spaced(found.test)} test")
+    line(f"split {found.split_sha256[:16]}, {found.reference}")
     kinds = by_kind((*found.faults, *found.notes)).values()
     if not every and any(len(sentences) > EXAMPLES for sentences in kinds):
-        _line(console, f"all of them: run_all.py data verify {found.name} --all")
+        line(f"all of them: run_all.py data verify {found.name} --all")
 
 
 def verdict(found: Findings) -> str:
@@ -77,14 +78,11 @@ def _table(found: Findings) -> Table:
 def _rows(findings: Sequence[Finding], folder: str | None, prefix: str = "") -> Iterable[tuple[str, str, str]]:
     """Kind, count and the first few sentences, with paths as below the dataset's folder; what to do is said once."""
     for kind, sentences in by_kind(findings).items():
-        shown = [one.replace(f"{folder}/", "") if folder else one for one in sentences[:EXAMPLES]]
+        shown = [one.replace("\n", "\\n") for one in sentences[:EXAMPLES]]
+        shown = [one.replace(f"{folder}/", "") if folder else one for one in shown]
         shown[1:] = [one.partition("; ")[0] for one in shown[1:]]
         yield f"{prefix}{kind}", spaced(len(sentences)), "\n".join(shown)
 
 
 def _count(number: int, word: str, plural: str = "s") -> str:
     return f"{spaced(number)} {word}{'' if number == 1 else plural}"
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
