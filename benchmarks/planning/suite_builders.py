@@ -161,7 +161,7 @@ def compare(
     return parse(Suite, {"about": about, "train": [trained], "profile": profiles}, "compare")
 
 
-DRAWN = {"name": "synthetic", "options": {"train_per_class": 8, "test_per_class": 1}}
+DRAWN: dict[str, Any] = {"name": "synthetic", "options": {"train_per_class": 8, "test_per_class": 1}}
 """Images of a profiled input pipeline when no dataset is named."""
 CLASSES = 200
 """Of a profiled method when no dataset is named; as many as CUB-200-2011 has."""
@@ -186,10 +186,15 @@ def profile(
 
 
 def profiled_input(name: str | None, classes: int | None, environment: Environment) -> dict[str, Any]:
-    """`dataset` and `classes` of a `Profiling`: drawn images (None), no input pipeline (`none`), or a named dataset."""
+    """`dataset` and `classes` of a `Profiling`: drawn images (None), no input pipeline (`none`), or a named dataset.
+
+    Images are drawn of no more classes than are asked for.
+    """
     if name == "none":
         return {"classes": classes or CLASSES}
     if name is None:
-        return {"dataset": DRAWN, "classes": classes or CLASSES}
+        drawn = len(environment.open(DRAWN["name"], DRAWN["options"]).classes)
+        fewer = {"classes": classes} if classes is not None and classes < drawn else {}
+        return {"dataset": {**DRAWN, "options": {**DRAWN["options"], **fewer}}, "classes": classes or CLASSES}
     choice = parse(DatasetChoice, {"name": name}, "dataset")
     return {"dataset": choice, "classes": classes or len(environment.open(choice.name, choice.options).classes)}

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.execution import locks
+from results.settings import ProfileRun
 from results.store import ResultStore
 from tests.cli.test_command_line import ROOT
 from tests.cli.test_command_line import fgbench as in_own_process
@@ -27,6 +28,17 @@ def test_every_combination_is_planned(fgbench: Command, refused: Command) -> Non
     code, said = fgbench(*words, "--dataset", "none", "--device", "cpu")
     assert code == 0
     assert f"{2 * 2 * 2 * 2 * 2} Runs" in said
+
+
+def test_images_are_drawn_of_no_more_classes_than_are_asked_for(fgbench: Command, tmp_path: Path) -> None:
+    words = ["profile", "--methods", "plain", "--backbone", "test_resnet", "--image-size", "32", "--batch-size", "2"]
+    code, said = fgbench(*words, "--classes", "10", "--device", "cpu", "--results", tmp_path)
+    assert code == 0, said
+    (record,) = ResultStore(tmp_path).records()
+    assert isinstance(record.run, ProfileRun)
+    assert record.run.input is not None
+    assert (record.run.classes, record.run.input.dataset_options["classes"]) == (10, 10)
+    assert all(record.speed[mode].images_per_s > 0 for mode in ("inference", "train"))
 
 
 def test_what_became_slower_is_named_and_ends_in_exit_code_1(tmp_path: Path, fgbench: Command) -> None:
