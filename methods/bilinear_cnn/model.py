@@ -35,6 +35,19 @@ def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
         return (a @ b.transpose(1, 2)).div_(a.shape[2]).flatten(1)
 
 
+def maximum_pool(a: Tensor, b: Tensor) -> Tensor:
+    """Maximum over positions of each entry of the outer product, in place of its mean; shapes as in `bilinear_pool`.
+
+    First where the maxima are, one channel of `a` after the other and without a gradient, then only their values: what
+    the gradient needs is C·D places instead of C·D·h·w products.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        a, b = at_least_float32(a).flatten(2), at_least_float32(b).flatten(2)
+        with torch.no_grad():
+            where = torch.stack([(one[:, None] * b).argmax(dim=2) for one in a.unbind(1)], dim=1)
+        return (a.gather(2, where) * b.gather(2, where.transpose(1, 2)).transpose(1, 2)).flatten(1)
+
+
 class BilinearCNN(Method):
     """B = (f_A, f_B, P, C) (Section 3): two feature maps, bilinear pooling, signed square root, L2, linear classifier.
 
@@ -42,6 +55,7 @@ class BilinearCNN(Method):
         tap: where f_A ends; stride 16 is relu5_3 in VGG-16.
         second: timm name of another network for f_B ([D, M] of the paper); None shares one network ([D, D]).
         second_tap: where f_B ends; its map is resized to f_A's if their sizes differ.
+        maximum: pool the outer products by their maximum over positions instead of their mean.
         sqrt, l2: the two normalisations of Section 3.1; the paper's ablation switches them off.
         root, epsilon: how the slope of the square root at 0 is kept finite, else fine-tuning collapses (`roots.py`).
         stages: which of the two steps of training are done, in order.
@@ -59,6 +73,7 @@ class BilinearCNN(Method):
         tap: Tap = 16,
         second: str | None = None,
         second_tap: Tap = 16,
+        maximum: bool = False,
         sqrt: bool = True,
         l2: bool = True,
         root: str = "bounded",
@@ -73,6 +88,7 @@ class BilinearCNN(Method):
             raise ValueError(f"stages are {list(stages)}; they must be among {', '.join(STAGES)}")
         self.backbone = backbones.features([tap])
         self.second = backbones.features([second_tap], second) if second else None
+        self.pool = maximum_pool if maximum else bilinear_pool
         self.sqrt, self.l2, self.root, self.epsilon = sqrt, l2, root, epsilon
         self.stages, self.svm = tuple(stages), svm
         self.views = 2 if svm else 1
@@ -89,7 +105,7 @@ class BilinearCNN(Method):
             (b,) = self.second(images)
             if b.shape[2:] != a.shape[2:]:
                 b = F.interpolate(at_least_float32(b), size=a.shape[2:], mode="bilinear", align_corners=False)
-        x = bilinear_pool(a, b)
+        x = self.pool(a, b)
         y = signed_sqrt(x, self.root, self.epsilon) if self.sqrt else x
         return F.normalize(y, dim=1, eps=1e-10) if self.l2 else y
 

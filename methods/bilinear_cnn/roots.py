@@ -1,4 +1,4 @@
-"""The signed square root, in the three forms that keep its infinite slope at 0 finite.
+"""The signed square root, in the four forms that keep its infinite slope at 0 finite.
 
 Their values differ by at most sqrt(epsilon), and they have the same slope, 1 / (2·sqrt(|x| + epsilon)). The slope is
 written out: autograd would make a dozen passes over the largest tensor of the method, and has no slope at 0.
@@ -28,7 +28,17 @@ def offset(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
     return root.copysign(x)
 
 
-FORMS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"bounded": bounded, "exact": exact, "offset": offset}
+def signed(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
+    """sign(x)·sqrt(|x| + epsilon), as in dasguptar's replication and in tutorials: 0 at 0, beside which it jumps."""
+    return root * x.sign()
+
+
+FORMS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "bounded": bounded,
+    "exact": exact,
+    "offset": offset,
+    "signed": signed,
+}
 
 
 class _SignedRoot(torch.autograd.Function):

@@ -12,8 +12,9 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional as F
 
+import methods
 from methods.backbones import TimmBackbones
-from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool
+from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool, maximum_pool
 from methods.bilinear_cnn.roots import FORMS, signed_sqrt
 from methods.bilinear_cnn.svm import gram_matrix, one_vs_all_svm
 
@@ -43,6 +44,29 @@ def test_pooling_is_the_mean_of_the_outer_products_of_all_positions(b, c, d, h, 
             for image in range(b):
                 slow[image] += torch.outer(a[image, :, row, column].double(), other[image, :, row, column].double())
     torch.testing.assert_close(bilinear_pool(a, other).double(), slow.flatten(1) / (h * w), rtol=1e-5, atol=1e-5)
+
+
+@given(sizes, sizes, sizes, sizes, sizes, st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_maximum_pooling_is_the_largest_of_the_outer_products_of_all_positions(b, c, d, h, w, seed):
+    a, other = maps(seed, b, c, h, w), maps(seed + 100, b, d, h, w)
+    slow = torch.full((b, c, d), -torch.inf)
+    for image in range(b):
+        for row in range(h):
+            for column in range(w):
+                product = torch.outer(a[image, :, row, column], other[image, :, row, column])
+                slow[image] = slow[image].maximum(product)
+    torch.testing.assert_close(maximum_pool(a, other), slow.flatten(1))
+
+
+def test_maximum_pooling_has_the_right_gradient_and_reaches_the_descriptor():
+    a, b = (maps(seed, 2, 3, 2, 2).double().requires_grad_() for seed in (0, 1))
+    assert torch.autograd.gradcheck(maximum_pool, (a, b))
+    method, images = tiny(maximum=True, sqrt=False, l2=False).eval(), maps(2, 2, 3, 64, 64)
+    with torch.no_grad():
+        (features,) = method.backbone(images)
+        torch.testing.assert_close(method.descriptor(images), maximum_pool(features, features))
+        assert not torch.allclose(method.descriptor(images), bilinear_pool(features, features))
 
 
 def test_pooling_stays_float32_under_autocast():
@@ -78,6 +102,24 @@ def test_the_offset_form_is_the_replications(values: list[float]):
     torch.testing.assert_close(signed_sqrt(x, "offset", 1e-5), (x + 1e-5).sqrt())
 
 
+@given(st.lists(signed, min_size=1, max_size=8))
+@settings(deadline=None)
+def test_the_signed_form_is_the_tutorials(values: list[float]):
+    x = torch.tensor(values, dtype=torch.float64)
+    slow = torch.tensor([((v > 0) - (v < 0)) * (abs(v) + 1e-10) ** 0.5 for v in values], dtype=torch.float64)
+    torch.testing.assert_close(signed_sqrt(x, "signed", 1e-10), slow)
+
+
+def test_the_tutorials_variant_is_their_formula_on_the_last_map():
+    method, images = tiny(**methods.variants("bilinear_cnn")["tutorial_resnet18"]).eval(), maps(0, 2, 3, 64, 64)
+    with torch.no_grad():
+        (features,) = method.backbone(images)
+        assert features.shape[2:] == (2, 2)
+        x = torch.stack([(one.flatten(1) @ one.flatten(1).T / 4).flatten() for one in features])
+        y = x.sign() * (x.abs() + 1e-10).sqrt()
+        torch.testing.assert_close(method.descriptor(images), y / y.norm(dim=1, keepdim=True))
+
+
 @pytest.mark.parametrize("form", sorted(FORMS))
 def test_the_slope_is_that_of_the_square_root_and_never_infinite(form: str):
     x = torch.tensor([-9.0, -0.25, 0.0, 1e-12, 0.25, 9.0], dtype=torch.float64, requires_grad=True)
@@ -91,10 +133,10 @@ def test_the_slope_is_that_of_the_square_root_and_never_infinite(form: str):
 
 def test_the_descriptor_has_length_one_and_its_normalisations_can_be_switched_off():
     images = maps(0, 2, 3, 32, 32)
-    methods = {(sqrt, l2): tiny(sqrt=sqrt, l2=l2).eval() for sqrt in (True, False) for l2 in (True, False)}
+    built = {(sqrt, l2): tiny(sqrt=sqrt, l2=l2).eval() for sqrt in (True, False) for l2 in (True, False)}
     with torch.no_grad():
-        z = {key: method.descriptor(images) for key, method in methods.items()}
-        (a,) = methods[True, True].backbone(images)
+        z = {key: method.descriptor(images) for key, method in built.items()}
+        (a,) = built[True, True].backbone(images)
     x = bilinear_pool(a, a)
     torch.testing.assert_close(z[False, False], x)
     torch.testing.assert_close(z[True, False], signed_sqrt(x, "bounded", 1e-5))
