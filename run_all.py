@@ -17,6 +17,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 TUNABLES = "mmap_threshold=33554432", "trim_threshold=4294967296", "hugetlb=1"
 os.environ.setdefault("GLIBC_TUNABLES", ":".join(f"glibc.malloc.{each}" for each in TUNABLES))
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback until `watch` is there
+
+from benchmarks import interruption, output
+
+if __name__ == "__main__":  # not in a process of a Run, which imports this file too
+    output.tolerate()
+    interruption.watch()
+
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -175,7 +186,9 @@ def _compare(folders: TwoMeasurements) -> None:
 
 
 def main() -> None:
-    """Runs the command line. A mistake of the user is one line and exit code 2; what can't be stored or fetched, 1."""
+    """Runs the command line. A mistake of the user is one line and exit code 2; what can't be stored, fetched or
+    printed is one line and exit code 1."""
+    interruption.loaded()
     # Of several processes under torchrun, only the first prints.
     terminal.console.quiet = torchrun.is_follower()
     try:
@@ -186,6 +199,13 @@ def main() -> None:
     except (ResultsError, FetchError) as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(1)
+    finally:
+        if interruption.happened():
+            sys.stdout.flush()
+            interruption.end()
+        if reason := output.lost():
+            print(f"error: some of the output could not be written ({reason})", file=sys.stderr)  # noqa: T201
+            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,21 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import psutil
+
+from benchmarks import output
+
 GRACE_SECONDS = 10.0
-"""How long an interrupted process may take to end by itself."""
+"""How long a process may take to end after its result."""
+INTERRUPTED_SECONDS = 1.0
+"""How long an interrupted process may take to end by itself: a person waits, and it has nothing to save."""
 
 Send = Callable[[Any], None]
 
@@ -36,14 +43,13 @@ def run_isolated(fn: Callable[..., Any], *args: Any, on_message: Callable[[Any],
     """`fn(*args, send)` in a fresh process; `on_message(message)` is called here for each `send(message)` there.
 
     `fn`, its arguments, messages and result are pickled. Returns what `fn` returns and raises what it raises; raises
-    `WorkerDied` if the process dies, and `KeyboardInterrupt` if the process receives SIGTERM. The process never
-    outlives this one, even if this one is killed.
+    `WorkerDied` if the process dies, also by SIGTERM. The process never outlives this one, even if this one is killed.
     """
     receiver, sender = _context().Pipe(duplex=False)
     process = _context().Process(target=_run, args=(sender, fn, args))
-    process.start()
-    sender.close()
     try:
+        _start(process)
+        sender.close()
         return _receive(receiver, process, on_message)
     finally:
         _stop(process)
@@ -59,6 +65,42 @@ def _context() -> ForkServerContext:
     return context
 
 
+def _start(process: BaseProcess) -> None:
+    """Starts the process. The first one waits some seconds for the fork server to load, and can be interrupted.
+
+    Raises `WorkerDied` if the fork server dies meanwhile.
+    """
+    errors: list[Exception] = []
+
+    def start() -> None:
+        resource_tracker.ensure_running()  # first, since it resets the mask
+        # The server inherits the mask: while it loads, Ctrl-C would end it with a traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        except (OSError, EOFError) as error:
+            errors.append(error)
+
+    starter = threading.Thread(target=start, daemon=True)  # the main thread alone hears signals
+    starter.start()
+    try:
+        starter.join()
+    except KeyboardInterrupt:
+        if process.pid is None:
+            _kill_server()
+            starter.join()
+        raise
+    if errors:
+        raise WorkerDied(f"its process could not be started ({errors[0] or type(errors[0]).__name__})") from errors[0]
+
+
+def _kill_server() -> None:
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("multiprocessing.forkserver" in word for word in child.cmdline()):
+                child.kill()
+
+
 def _receive(pipe: connection.Connection, process: BaseProcess, on_message: Callable[[Any], None]) -> Any:
     """Passes messages on until the result arrives."""
     while True:
@@ -66,24 +108,43 @@ def _receive(pipe: connection.Connection, process: BaseProcess, on_message: Call
             kind, content = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
-            death = WorkerDied(_describe_exit(process.exitcode))
-            death.signal = -process.exitcode if process.exitcode and process.exitcode < 0 else None
-            raise death from None
+            code = process.exitcode
+            raise (
+                _death(-code)
+                if code and code < 0
+                else WorkerDied(f"its process ended with exit code {code} and no result")
+            ) from None
         if kind == "message":
             on_message(content)
             continue
         process.join(GRACE_SECONDS)
+        if kind == "terminated":
+            raise _death(-signal.SIGTERM)
         if kind == "error":
             raise content
         return content
 
 
-def _describe_exit(exit_code: int | None) -> str:
-    if exit_code == -signal.SIGKILL:
-        return "its process was killed (SIGKILL); if nobody did that, memory ran out: take a smaller batch_size"
-    if exit_code is not None and exit_code < 0:
-        return f"its process died of {signal.Signals(-exit_code).name}"
-    return f"its process ended with exit code {exit_code} and no result"
+def _death(exit_code: int | None) -> WorkerDied:
+    number = -exit_code if exit_code is not None and exit_code < 0 else None
+    if number == signal.SIGKILL:
+        how = "was killed (SIGKILL); if nobody did that, memory ran out: take a smaller batch_size"
+    elif number == signal.SIGTERM:
+        how = "was asked to end (SIGTERM)"
+    elif number is not None:
+        how = f"died of {_name(number)}"
+    else:
+        how = f"ended with exit code {exit_code} and no result"
+    death = WorkerDied(f"its process {how}")
+    death.signal = number
+    return death
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
 
 
 def _stop(process: BaseProcess) -> None:
@@ -91,7 +152,7 @@ def _stop(process: BaseProcess) -> None:
     try:
         if process.is_alive():
             process.terminate()
-            process.join(GRACE_SECONDS)
+            process.join(INTERRUPTED_SECONDS)
     finally:  # also after a second Ctrl-C
         if process.is_alive():
             process.kill()
@@ -104,15 +165,20 @@ def _run(pipe: connection.Connection, fn: Callable[..., Any], args: Sequence[Any
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm's preemption signal reaches both, too
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    output.tolerate()
     outcome: tuple[str, Any]
     try:
         outcome = "result", fn(*args, lambda message: pipe.send(("message", message)))
-    except (Exception, KeyboardInterrupt) as error:
+    except KeyboardInterrupt:
+        outcome = "terminated", None
+    except Exception as error:
         outcome = "error", error
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe.send(outcome)
 
 
 def _interrupt(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already
     raise KeyboardInterrupt
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-import typer
-
 from benchmarks.cli import preview, terminal
 from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
@@ -174,8 +172,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     try:
         summary = execute.execute(runs, store, environment, terminal.console, own_process, budget=budget)
     except KeyboardInterrupt:
-        terminal.line("\ninterrupted: the same command resumes from the last checkpoint", style="red")
-        raise typer.Exit(130) from None
+        terminal.interrupted("the same command resumes from the last checkpoint")
     ids = frozenset(record.id if (record := store.answer(run)) else run.id for run in runs)
     return FinishedPlan(title, request.results, ids, len(summary.failed), len(summary.unfinished))
 

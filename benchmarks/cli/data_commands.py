@@ -12,7 +12,7 @@ import typer
 from benchmarks.cli import terminal
 from benchmarks.cli.inputs import path, whole
 from benchmarks.cli.options import AsJson, DataRoot
-from benchmarks.cli.terminal import line, lines, show
+from benchmarks.cli.terminal import lines, show
 from benchmarks.console import PlainConsole
 from benchmarks.errors import UserError
 from results.numbers import DAYS, PIXELS, SEED
@@ -51,8 +51,7 @@ def data_fetch(
         with FetchDisplay(terminal.console) as display:
             findings = data_rows.fetch(name, data_root, put_into, display)
     except KeyboardInterrupt:
-        line("\ninterrupted: the same command resumes the download", style="red")
-        raise typer.Exit(130) from None
+        terminal.interrupted("the same command resumes the download")
     _show_findings(findings)
 
 

@@ -6,10 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+import typer
 from rich.table import Column, Table
 
+from benchmarks import interruption
 from benchmarks.console import PlainConsole
 from results.text import visible
 
@@ -26,6 +28,13 @@ def lines(texts: Iterable[object]) -> None:
     """Prints each text as a `line`."""
     for text in texts:
         line(text)
+
+
+def interrupted(advice: str) -> NoReturn:
+    """Says how to go on after a Ctrl-C, and ends the command."""
+    line(f"\ninterrupted: {advice}", style="red")
+    interruption.answered()
+    raise typer.Exit(interruption.EXIT_CODE) from None
 
 
 def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:

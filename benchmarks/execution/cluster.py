@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
-from benchmarks import hardware
+from benchmarks import hardware, output
 from benchmarks.config import parse
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment, choose_device
@@ -82,6 +82,7 @@ class Job(Checkpointable):
     device: str
 
     def __call__(self) -> None:
+        output.tolerate()
         os.environ[heartbeat.JOB_VARIABLE] = submitit.JobEnvironment().job_id
         environment = replace(self.environment, device=choose_device(self.device))
         cases = [on_this_machine(case, environment) for case in self.cases]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
@@ -211,6 +212,8 @@ class PlanExecutor:
         try:
             attempt: Attempt = isolation.run_isolated(worker.attempt, *arguments, on_message=display.on_message)
         except isolation.WorkerDied as death:
+            if death.signal == signal.SIGTERM and heartbeat.JOB_VARIABLE in os.environ:
+                raise KeyboardInterrupt from None  # Slurm asks every process of a job to end
             killed = death.signal == signal.SIGKILL and hardware.memory_kills() > kills
             return self._record_death(case, death, killed or _died_at_its_limit(case, death))
         return attempt

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import signal
+import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -351,6 +353,18 @@ def kill_the_first_and_fill_the_disk_at_the_third(
     return record
 
 
+def end_the_first(
+    how: signal.Signals, case: AnyRun, store: ResultStore, environment: Environment, listener: Listener
+) -> Record:
+    assert isinstance(case, Run)
+    if case.seed == 0:
+        os.kill(os.getpid(), how)
+        time.sleep(60)
+    record = worker.blank(case, torch.device("cpu"))
+    store.write(record)
+    return record
+
+
 def test_a_run_killed_in_its_own_process_fails_alone_and_a_full_disk_there_stops_the_plan(
     here: Environment, store: ResultStore
 ) -> None:
@@ -365,6 +379,20 @@ def test_a_run_killed_in_its_own_process_fails_alone_and_a_full_disk_there_stops
     assert done.status == "done"
     assert unwritten is None
     assert untouched is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSEGV])
+def test_a_run_whose_process_a_signal_ends_has_failed_and_its_neighbours_go_on(
+    how: signal.Signals, here: Environment, store: ResultStore
+) -> None:
+    first, second = runs_of(here, seeds=2)
+    summary = execute.execute([first, second], store, here, QUIET, True, partial(end_the_first, how))
+    assert (summary.failed, summary.done) == ([first.id], [second.id])
+    record = store.read(first.id)
+    assert record is not None
+    assert how.name in (record.error or "")
+    again = execute.execute([first, second], store, here, QUIET, True)
+    assert (again.done, again.skipped) == ([first.id], [second.id])
 
 
 def test_a_run_in_its_own_process_gives_the_same_weights_and_reports_its_progress(
