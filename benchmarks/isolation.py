@@ -108,12 +108,7 @@ def _receive(pipe: connection.Connection, process: BaseProcess, on_message: Call
             kind, content = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
-            code = process.exitcode
-            raise (
-                _death(-code)
-                if code and code < 0
-                else WorkerDied(f"its process ended with exit code {code} and no result")
-            ) from None
+            raise _death(process.exitcode) from None
         if kind == "message":
             on_message(content)
             continue

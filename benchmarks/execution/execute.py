@@ -23,9 +23,11 @@ from benchmarks.execution.worker import Attempt, CarryOut, blank, work_of
 from benchmarks.planning import batch_sweep
 from benchmarks.profiling import measure
 from benchmarks.profiling.max_batch import OUT_OF_MEMORY
+from benchmarks.training import checkpoint
+from results.errors import ResultsError
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
-from results.store import REFERENCE, ResultStore
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, REFERENCE, ResultStore
 
 __all__ = ["Summary", "execute"]
 
@@ -69,6 +71,7 @@ def execute(
     kept, and the current one resumes from its last checkpoint the next time.
     """
     store.prepare()
+    _discard_left_checkpoints(store)
     known = store.records()  # an unreadable record is reported now, not after hours of training
     durations = _known_durations(known, environment) if budget else DurationEstimator()
     executor = PlanExecutor(plan, store, environment, own_process, carry_out, budget, durations)
@@ -82,6 +85,17 @@ def execute(
             executor.summary.unfinished = [case.id for case in executor.open_runs()]
     store.index()
     return executor.summary
+
+
+def _discard_left_checkpoints(store: ResultStore) -> None:
+    """Those of Runs that were killed after their record was written, and before they had removed them."""
+    names = (CHECKPOINT, PREVIOUS_CHECKPOINT, heartbeat.FILE)
+    for folder in {path.parent for name in names for path in store.root.glob(f"*/{name}")}:
+        with locks.run_lock(folder) as locked, suppress(ResultsError):
+            record = store.read(folder.name) if locked else None
+            if record is not None and record.status == "done":
+                checkpoint.discard(folder)
+                (folder / heartbeat.FILE).unlink(missing_ok=True)
 
 
 class PlanExecutor:

@@ -143,10 +143,9 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     }
     record.training = {"images_per_s": trained.images_per_s, "seconds": trained.training_seconds}
     record.training |= {"micro_batch": trained.micro_batch, "processes": trained.processes}
-    if trained.threads is not None:  # a resumed training keeps those it was begun with
-        record.training["threads"] = trained.threads
-        name = hardware.device_name(trainer.device, trained.threads)
-        record.hardware |= {"name": name, "threads": trained.threads}
+    # A resumed training keeps the threads it was begun with.
+    record.training["threads"] = trained.threads
+    record.hardware |= {"name": hardware.device_name(trainer.device, trained.threads), "threads": trained.threads}
     if trained.compile_seconds is not None:
         record.training["compile_seconds"] = trained.compile_seconds
     record.notes = trained.notes

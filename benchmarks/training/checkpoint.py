@@ -1,28 +1,36 @@
-"""Checkpoint files: written whole, with the previous one kept, and verified before they are used."""
+"""Checkpoint files: written whole, with the previous one kept, and used only if complete and of this version."""
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from benchmarks.errors import UserError
-from results.files import write_whole
+from results.errors import ResultsError
+from results.files import sweep, write_whole
 from results.settings import Run, differences
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT
 
+VERSION = 2
+"""Of what a checkpoint holds. Raised when `capture` of `benchmarks.training.state` returns anything else, or what it
+returns means anything else: a checkpoint of another version is not used. The first version did not write its number."""
 
-class DamagedCheckpoint(Exception):  # noqa: N818 - reads as what it is
-    """A checkpoint can't be read, or does not contain what was written."""
+
+class UnusableCheckpoint(Exception):  # noqa: N818 - reads as what it is
+    """A checkpoint can't be read, is of another version, or does not contain what was written."""
 
 
 def save(folder: Path, run: Run, state: dict[str, Any]) -> None:
     """Replaces the Run's checkpoint. Raises `ResultsError` if it can't be written; the previous one then stays."""
 
     def write(temporary: Path) -> None:
-        torch.save({"settings": run.settings, **state}, temporary)
+        content = {"version": VERSION, "settings": run.settings, **state}
+        torch.save({**content, "outline": _outline(content)}, temporary)
         # Until the new one is renamed there is no checkpoint.pt; `load` then takes the previous one.
         if (folder / CHECKPOINT).is_file():
             (folder / CHECKPOINT).replace(folder / PREVIOUS_CHECKPOINT)
@@ -33,12 +41,12 @@ def save(folder: Path, run: Run, state: dict[str, Any]) -> None:
 def load(
     folder: Path, run: Run, micro_batch: int | Literal["auto"] | None = None
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """The last saved state, or the previous one if that is damaged, or None; and notes on damaged files.
+    """The last saved state, or the previous one if that can't be used, or None; and a note on each that can't.
 
     Raises `UserError` if the checkpoint is of other settings, and shows the differences; or if its training was begun
-    with another `micro_batch` than this one, where it is a number.
+    with another `micro_batch` than this one, where it is a number. Raises `ResultsError` if a file may not be read.
     """
-    _remove_partial_files(folder)
+    sweep(folder)
     notes: list[str] = []
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         path = folder / name
@@ -46,7 +54,7 @@ def load(
             continue
         try:
             state = _read(path)
-        except DamagedCheckpoint as error:
+        except UnusableCheckpoint as error:
             notes.append(str(error))
             continue
         if different := differences(run.settings, state["settings"]):
@@ -61,12 +69,10 @@ def discard(folder: Path) -> None:
     """Removes the checkpoints of a finished Run."""
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         (folder / name).unlink(missing_ok=True)
-    _remove_partial_files(folder)
 
 
 def _require_micro_batch(path: Path, state: dict[str, Any], asked: int) -> None:
-    if not (begun := state.get("begun")):  # of an older version, which did not keep it
-        return
+    begun = state["begun"]
     if asked not in (begun["micro_batch"], state["limit"]):
         how = "without --batch-size" if begun["micro_batch"] is None else f"with --batch-size {begun['micro_batch']}"
         raise UserError(
@@ -76,22 +82,46 @@ def _require_micro_batch(path: Path, state: dict[str, Any], asked: int) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The state in a file. Raises `DamagedCheckpoint`."""
+    """The state in a file. Raises `UnusableCheckpoint`."""
     try:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():  # checks checksums; torch.load does not
-                raise DamagedCheckpoint(f"{path} is damaged (wrong checksum of {damaged})")
+                raise UnusableCheckpoint(f"{path} is damaged (wrong checksum of {damaged})")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except DamagedCheckpoint:
+    except UnusableCheckpoint:
         raise
+    except PermissionError as error:  # hours of training that are still there
+        raise ResultsError(
+            f"{path}: can't be read ({error.strerror}); allow it, or move it away to train anew"
+        ) from error
     except Exception as error:  # a truncated or overwritten file raises errors of many types
-        raise DamagedCheckpoint(f"{path} can't be read ({type(error).__name__})") from error
-    if not isinstance(state, dict) or "settings" not in state:
-        raise DamagedCheckpoint(f"{path} is no checkpoint of this version")
+        raise UnusableCheckpoint(f"{path} can't be read ({type(error).__name__})") from error
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise UnusableCheckpoint(f"{path} is not used: another version of fgbench wrote it")
+    outline = state.pop("outline", None)
+    if outline != _outline(state):
+        raise UnusableCheckpoint(f"{path} is not used: it is incomplete")
     return state
 
 
-def _remove_partial_files(folder: Path) -> None:
-    """Removes partial files of a process that was killed while it wrote."""
-    for half_written in folder.glob(f".{CHECKPOINT}.*"):
-        half_written.unlink(missing_ok=True)
+def _outline(content: Mapping[str, Any]) -> str:
+    """SHA-256 of all that `content` holds, except the numbers in tensors, which have checksums in the file."""
+    digest = hashlib.sha256()
+    for line in _lines(content, ""):
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
+
+
+def _lines(value: Any, place: str) -> Iterator[str]:
+    if isinstance(value, torch.Tensor):
+        yield f"{place}: {value.dtype} {tuple(value.shape)}"
+    elif isinstance(value, Mapping):
+        yield f"{place}: {len(value)} names"
+        for name, one in value.items():
+            yield from _lines(one, f"{place}.{name!r}")
+    elif isinstance(value, list | tuple):
+        yield f"{place}: {len(value)} in order"
+        for number, one in enumerate(value):
+            yield from _lines(one, f"{place}.{number}")
+    else:
+        yield f"{place}: {value!r}"

@@ -92,8 +92,7 @@ class TrainingState:
     notes: list[str] = field(default_factory=list)
     """What a reader of the result should know about how it came about, one line each."""
     begun: dict[str, Any] = field(default_factory=dict)
-    """What the training was begun with that decides its bits and is no setting, as `begun_with` has it; empty if an
-    older version began it."""
+    """What the training was begun with that decides its bits and is no setting, as `begun_with` has it."""
 
     @property
     def total_images(self) -> int:
@@ -124,8 +123,8 @@ class TrainingResult:
     micro_batch: int
     """Images of the largest backward pass."""
     processes: int
-    threads: int | None
-    """Of torch, in each process; None if an older version began the training."""
+    threads: int
+    """Of torch, in each process."""
     compile_seconds: float | None
     """Duration of the warm-up before training, included in no other time; None if nothing was compiled."""
     finished_by_method: bool
@@ -147,7 +146,7 @@ def begun_with(engine: Engine) -> dict[str, Any]:
 
 
 def capture(engine: Engine, state: TrainingState, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """A training between two batches as containers, numbers and tensors, for a checkpoint.
+    """A training between two batches as containers, numbers and tensors, for a checkpoint (see `checkpoint.VERSION`).
 
     All processes must call it, and must have the buffers of the first one.
     """
@@ -170,25 +169,23 @@ def restore(saved: Mapping[str, Any], engine: Engine) -> tuple[TrainingState, li
     Raises `RuntimeError` if the method has other weights; some of them may have been changed by then.
     """
     engine.method.load_state_dict(saved["method"])
-    begun, kept = saved.get("begun", {}), []  # missing in older checkpoints
-    if begun and (line := set_threads(begun["threads"])):
+    begun, kept = saved["begun"], []
+    if line := set_threads(begun["threads"]):
         kept.append(line)
     if engine.micro_batch_limit is None and saved["limit"] is not None:
         kept.append(f"continues with at most {saved['limit']} images at a time, as before")
     limits = [limit for limit in (engine.micro_batch_limit, saved["limit"]) if limit is not None]
-    micro_batch = saved.get("micro_batch", 0)  # missing in older checkpoints
     engine.micro_batch_limit = min(limits, default=None)
-    engine.largest_micro_batch = min([micro_batch, *limits])
+    engine.largest_micro_batch = min([saved["micro_batch"], *limits])
     processes, world, notes = saved["processes"], engine.processes.world, list(saved["notes"])
     if len(processes) != world:
         notes.append(f"begun by {len(processes)} processes and continued by {world}")
         processes = _redistributed(processes, world)
-    if begun and begun["device"] != engine.device.type:
+    if begun["device"] != engine.device.type:
         notes.append(f"begun on a {NAMES[begun['device']]} and continued on a {NAMES[engine.device.type]}")
     own = processes[engine.processes.rank]
     set_random_state(own["random"], engine.device)
-    names = [name for name in TrainingState.__dataclass_fields__ if name != "losses" and name in saved]
-    state = TrainingState(**{name: saved[name] for name in names})
+    state = TrainingState(**{name: saved[name] for name in TrainingState.__dataclass_fields__ if name != "losses"})
     state.chosen = {name: Choice(**choice) for name, choice in saved["chosen"].items()}
     state.losses = Losses({name: value.to(engine.device) for name, value in own["losses"].items()})
     state.resumed, state.notes = state.resumed + 1, notes

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.environment import Environment
+from benchmarks.errors import UserError
 from benchmarks.planning.phases import PhasePlan, phase_plans
 from benchmarks.training import checkpoint
 from benchmarks.training.batches import Batches
@@ -30,6 +31,7 @@ from datasets.loading.sources import open_source
 from methods.interface import Method
 from results.files import make_folder
 from results.settings import Run
+from results.store import CHECKPOINT
 
 CHECK_EVERY = 20
 """Batches between two checks of a GPU's losses: each makes the host wait. On a CPU every batch is checked."""
@@ -91,7 +93,7 @@ class Trainer:
             {name: len(rows) for name, rows in self.batches.rows.items()},
             self.engine.largest_micro_batch,
             self.processes.world,
-            self.state.begun.get("threads"),
+            self.state.begun["threads"],
             self.engine.compile_seconds if self.engine.compiled else None,
             finished_by_method,
         )
@@ -150,7 +152,7 @@ class Trainer:
         optimizer = build_optimizer(self.method, phase, self.recipe)
         base = [group["lr"] for group in optimizer.param_groups]
         if saved is not None and (state.epoch, state.batch) > (first, 0):
-            optimizer.load_state_dict(saved["optimizer"])
+            self._restore_optimizer(optimizer, saved)
         feed = self.batches.training_feed(phase.batch_size, self.method.sampling)
         while state.epoch < first + phase.epochs:
             row = self._train_epoch(phase, state.epoch - first, optimizer, base, feed)
@@ -254,7 +256,7 @@ class Trainer:
         if saved is not None:
             try:
                 self.state, kept = restore(saved, self.engine)
-            except RuntimeError:
+            except (RuntimeError, LookupError, TypeError, ValueError):
                 self._note("the checkpoint is of other code")
                 self.engine.build()  # some weights may have been loaded
                 saved = None
@@ -271,6 +273,14 @@ class Trainer:
         folder = make_folder(self.folder, "tensorboard", "--results") if enabled else None
         self.tensorboard = TensorBoardLog(folder, self.state.total_images)
         return saved
+
+    def _restore_optimizer(self, optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+        """Raises `UserError` if the method now groups its parameters in another way."""
+        try:
+            optimizer.load_state_dict(saved["optimizer"])
+        except ValueError as error:
+            path = self.folder / CHECKPOINT
+            raise UserError(f"{path} is of other code ({error}); move the checkpoints away to train anew") from error
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         self._elapsed()

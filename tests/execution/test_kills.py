@@ -1,6 +1,6 @@
 """Killed at any moment and started again, a plan ends with the bits of one that was never killed, and leaves nothing.
 
-30 kills in every run of the tests; `pytest -m kills -s` makes 1 000. FGBENCH_KILLS and FGBENCH_SEED set number and seed.
+30 kills among the other tests, 1 000 with `pytest -m kills -n 0`; FGBENCH_KILLS and FGBENCH_SEED set number and seed.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def require_whole(runs: list[AnyRun], root: Path, undisturbed: Path) -> None:
 
 
 @pytest.mark.kills
+@pytest.mark.timeout(0)  # for 1 000
 def test_kills_change_no_bit_and_leave_nothing(
     tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,4 +78,4 @@ def test_kills_change_no_bit_and_leave_nothing(
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, after kill {len(kills)} of {number}: {kills[-9:]}") from error
     with capsys.disabled():
-        print(f"\n{len(kills)} kills of {plans} plans, seed {seed}")
+        print(f"\n{len(kills)} kills of {plans} plans, seed {seed}")  # noqa: T201 - asked for

@@ -27,9 +27,10 @@ POINTS = ("replace", "fsync", "unlink")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
 
-def carry_out(runs: list[AnyRun], root: Path, arm: Callable[[], None] = lambda: None) -> None:
+def carry_out(runs: list[AnyRun], root: Path, arm: Callable[[], None] | None = None) -> None:
     """All of the plan, in this process; `arm` may see to it that the process is killed meanwhile."""
-    arm()
+    if arm is not None:
+        arm()
     execute.execute(runs, ResultStore(root), HERE, QUIET)
 
 
@@ -58,7 +59,7 @@ class DieAt:
         return f"SIGKILL {'before' if self.before else 'after'} {self.point} {self.number}"
 
 
-def in_own_process(runs: list[AnyRun], root: Path, arm: Callable[[], None] = lambda: None) -> BaseProcess:
+def in_own_process(runs: list[AnyRun], root: Path, arm: Callable[[], None] | None = None) -> BaseProcess:
     """A process that carries out the plan as the command itself."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.execution.worker"])

@@ -66,6 +66,65 @@ def test_if_both_are_damaged_training_starts_again(tmp_path: Path) -> None:
     assert equal(outcome(trained), outcome(train(RUN, tmp_path / "whole")))
 
 
+def lacks_a_key(state: dict[str, Any]) -> None:
+    del state["limit"]
+
+
+def lacks_the_optimizers_state(state: dict[str, Any]) -> None:
+    state["optimizer"]["state"] = {}
+
+
+def is_of_an_older_version(state: dict[str, Any]) -> None:
+    del state["version"]
+
+
+def is_of_a_newer_version(state: dict[str, Any]) -> None:
+    state["version"] += 1
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lacks_a_key, "incomplete"),
+        (lacks_the_optimizers_state, "incomplete"),
+        (is_of_an_older_version, "another version"),
+        (is_of_a_newer_version, "another version"),
+    ],
+)
+def test_a_checkpoint_that_is_incomplete_or_of_another_version_is_not_used(
+    edit: Any, said: str, tmp_path: Path
+) -> None:
+    begun(tmp_path)
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        state = torch.load(tmp_path / name, weights_only=True)
+        edit(state)
+        torch.save(state, tmp_path / name)
+    trained, notes = resume(tmp_path)
+    assert [said in note for note in notes] == [True, True, False]
+    assert notes[2] == "training starts again from the beginning"
+    assert equal(outcome(trained), outcome(train(RUN, tmp_path / "whole")))
+
+
+def test_of_two_checkpoints_the_complete_one_is_used(tmp_path: Path) -> None:
+    state = torch.load(begun(tmp_path) / CHECKPOINT, weights_only=True)
+    lacks_the_optimizers_state(state)
+    torch.save(state, tmp_path / CHECKPOINT)
+    _, notes = resume(tmp_path)
+    assert "incomplete" in notes[0]
+    assert notes[1] == "resumes after epoch 1 and 1 batches of 2"
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_trained_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, RUN, {"number": 1})
+
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoint.zipfile, "ZipFile", denied)
+    with pytest.raises(ResultsError, match=r"Permission denied.*; allow it"):
+        checkpoint.load(tmp_path, RUN)
+
+
 def test_every_flipped_byte_of_a_tensor_is_detected(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, RUN, {"weights": torch.full((50,), 0.5, dtype=torch.float64)})
     content = (tmp_path / CHECKPOINT).read_bytes()
@@ -108,7 +167,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(
 def test_a_process_killed_between_the_two_renamings_loses_nothing(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, RUN, {"number": 1})
     (tmp_path / CHECKPOINT).rename(tmp_path / PREVIOUS_CHECKPOINT)
-    (tmp_path / f".{CHECKPOINT}.x1.pt").write_bytes(b"half")
+    (tmp_path / f".{CHECKPOINT}.abcd1234.pt").write_bytes(b"half")
     state, notes = checkpoint.load(tmp_path, RUN)
     assert state is not None
     assert (state["number"], notes) == (1, [])

@@ -18,7 +18,6 @@ from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
 from results.files import write_whole
 from results.settings import Run
-from results.store import CHECKPOINT
 from tests.helpers.small_training import Interrupts, equal, outcome, small_run, train
 
 KILLS = 20
@@ -134,14 +133,3 @@ def test_a_resume_that_asks_for_another_micro_batch_is_refused(begun: int | None
     with pytest.raises(UserError, match=f"begun {how}, and 3 would give other results; leave --batch-size out"):
         resumed(run, tmp_path / "cut", micro_batch=3)
     assert resumed(run, tmp_path / "cut", micro_batch=begun)[0].state.resumed == 1  # nothing was lost
-
-
-def test_a_checkpoint_of_an_older_version_is_continued_and_nothing_is_said_of_how_it_was_begun(tmp_path: Path) -> None:
-    run = small_run()
-    interrupted(run, tmp_path / "cut")
-    saved = torch.load(tmp_path / "cut" / CHECKPOINT)
-    del saved["begun"]
-    torch.save(saved, tmp_path / "cut" / CHECKPOINT)
-    trained, said = resumed(run, tmp_path / "cut", micro_batch=3)
-    assert said == ["resumes after epoch 1 and 2 batches of 2"]
-    assert trained.threads is None
