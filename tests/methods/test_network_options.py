@@ -187,7 +187,7 @@ def test_without_padding_features_of_tensorflows_weights_vary_as_in_their_traini
 ) -> None:
     """The variance of what goes into the norms after the pools, over the one that the file has, should be 1."""
     opened = Environment(real_data).open("cub100", {})
-    photos = [resized(opened.image(row), 299, "squash") for row in range(0, len(opened), 400)]
+    photos = [resized(opened.image(row), 299, "squash", "photo") for row in range(0, len(opened), 400)]
     mean, std = (one[:, None, None] for one in IMAGENET)
     images = (torch.stack(photos) / 255 - mean) / std
     left_out = _variances(TimmBackbones("inception_v3", 299, "auto", real_weights), images)
