@@ -156,6 +156,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
         terminal.line("nothing is missing that can be run here")
         return None
     _require_startable(runs, store, environment)
+    terminal.lines(preview.remarks(runs, environment))
     if not request.missing:
         terminal.lines(earlier_records.unchecked(map(store.answer, runs)))
     if request.dry_run:

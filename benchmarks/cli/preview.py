@@ -15,6 +15,9 @@ from results.augmentation import InputScaling
 from results.settings import AnyRun, Recipe, Run, flat
 from results.store import ResultStore
 
+REMARKS = 3
+"""Sentences on one dataset."""
+
 
 def rows(plan: Sequence[AnyRun], store: ResultStore, environment: Environment) -> list[dict[str, Any]]:
     """A row per Run of a plan: what it is, how many images it trains on and evaluates, and whether it is done."""
@@ -38,6 +41,19 @@ def _row(run: AnyRun, store: ResultStore, environment: Environment) -> dict[str,
         }
     to_do = "to do until full" if batch_sweep.member(run) else "to do"
     return row | {"state": record.status if record else to_do}
+
+
+def remarks(plan: Sequence[AnyRun], environment: Environment) -> list[str]:
+    """What was put right or left out in reading the datasets of a plan: the first few sentences on each."""
+    opened = {
+        dataset.name: dataset.remarks
+        for run in plan
+        if isinstance(run, Run) and (dataset := environment.open(run.dataset, run.dataset_options)).remarks
+    }
+    more = {name: len(found) - REMARKS for name, found in opened.items() if len(found) > REMARKS}
+    return [f"{name}: {remark}" for name, found in opened.items() for remark in found[:REMARKS]] + [
+        f"{name}: {count} more remarks, in: data verify {name}" for name, count in more.items()
+    ]
 
 
 def experiment_rows(rows: Sequence[Experiment], device: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from benchmarks.planning import method_files, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
 from benchmarks.planning.reference_runs import ANY_GPU, Experiment, _names
 from results.settings import ProfileRun
+from tests.helpers.small_folders import draw_noise
 from tests.helpers.small_training import small_run
 
 CELL = ProfileRun(
@@ -38,6 +39,17 @@ def test_rows_of_the_numbers_can_be_told_apart() -> None:
         ("batch 64, fp32", "repeat 0"),
         ("batch 64, bf16, compiled", "repeat 0, 1"),
     ]
+
+
+def test_what_a_reader_put_right_is_remarked_once_for_each_dataset(tmp_path: Path) -> None:
+    for name in "abcde":
+        for path in (f"train/{name}/0.png", f"valid/{name} /1.png"):
+            draw_noise(tmp_path / "own" / path)
+    plan = [small_run().model_copy(update={"dataset": "own", "dataset_options": {}, "seed": seed}) for seed in (0, 1)]
+    found = preview.remarks([*plan, CELL, small_run()], Environment(tmp_path))
+    assert found[0] == "own: valid/ is the test set, since there is no test; nothing is chosen on it"
+    assert found[1] == "own: class 'a' is written in 2 ways, 'a', 'a ', and read as one"
+    assert found[3:] == ["own: 3 more remarks, in: data verify own"]
 
 
 def test_names_too_long_for_their_column_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
