@@ -23,6 +23,7 @@ from datasets.formats.class_folders import is_unsplit, split_named
 from datasets.formats.image_files import IMAGE_SUFFIXES
 from datasets.interface import Dataset, DatasetError
 from results.names import nearest
+from results.text import can_be_path
 
 
 class UnknownDataset(DatasetError):  # noqa: N818 - clear without the suffix Error
@@ -137,6 +138,8 @@ def find(name: str, root: Path | None) -> Found:
     Raises `UnknownDataset` with the choices, and `DatasetError` for a folder that is missing or that no reader can
     read, with what it seems to be and what to do.
     """
+    if not can_be_path(name):
+        raise UnknownDataset(name, available(root), root)
     own = canonical(name, root)
     reader = reader_classes().get(own)
     if reader is not None and not _needs_folder(reader):

@@ -243,7 +243,7 @@ class Dataset(ABC):
         }
 
     def check(self) -> None:
-        """Raises `DatasetError` unless lengths agree, paths are unique and labels are in range."""
+        """Raises `DatasetError` unless lengths agree, paths are unique, labels are in range and names are UTF-8."""
         count = len(self.paths)
         if not (len(self.labels) == len(self.is_train) == count):
             raise DatasetError(f"{self.name}: {count} images, {len(self.labels)} labels, {len(self.is_train)} splits")
@@ -255,6 +255,11 @@ class Dataset(ABC):
             raise DatasetError(
                 f"{self.name}: {self.paths[row]} has label {self.labels[row]}, outside 0 .. {len(self.classes) - 1}"
             )
+        for name in (*self.classes, *self.paths):
+            if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise DatasetError(
+                    f"{self.name}: the name {name!r} is not UTF-8, which records and tables are; rename it"
+                )
 
     def classes_without(self, *, train: bool) -> list[int]:
         """The labels that no training image has, or no test image."""

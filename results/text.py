@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 LONGEST_LINE = 1000
@@ -42,6 +43,15 @@ def cut(text: str, longest: int) -> str:
         return text
     head = (longest - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (longest - 1 - head) :]}"
+
+
+def can_be_path(text: str) -> bool:
+    """Whether a file can have this path: Linux has 255 bytes for each name and 4096 for all of it, and none is zero.
+
+    Asking the system whether a longer one exists raises an `OSError`.
+    """
+    path = os.fsencode(text)
+    return b"\0" not in path and len(path) < 4096 and max(map(len, path.split(b"/"))) <= 255
 
 
 def shown(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from benchmarks.errors import UserError
 from results.numbers import Bounds
+from results.text import can_be_path, shown
 
 Number = TypeVar("Number", int, float)
 
@@ -40,6 +41,8 @@ def path(option: str) -> Callable[[Any], Path]:
     def reader(value: Any) -> Path:
         if not str(value).strip():
             raise UserError(f"{option} is empty; name a folder or file, or leave the option out")
+        if not can_be_path(str(value)):
+            raise UserError(f"{option} {shown(str(value))} is longer than a path can be")
         return Path(value)
 
     reader.__name__ = "path"

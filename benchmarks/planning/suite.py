@@ -16,6 +16,7 @@ from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
 from results.numbers import Batch, Bytes, Classes, Pixels, Replicates, Seed
 from results.settings import Extra, Precision, Settings, SplitName
+from results.text import can_be_path
 
 FOLDER = Path(__file__).parents[1] / "suites"
 ALL = "all"
@@ -172,7 +173,7 @@ def load(name: str) -> Suite:
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
         path = FOLDER / f"{require_known('suite', name, available())}.yaml"
-    elif not path.is_file():
+    elif not can_be_path(name) or not path.is_file():
         raise UserError(f"{path}: there is no such suite file; the project's own are: {', '.join(available())}")
     suite = parse(Suite, read_yaml(path), str(path))
     if not suite.train and not suite.profile:

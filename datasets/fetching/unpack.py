@@ -6,9 +6,11 @@ folders: Python's own check of links can be deceived (CVE-2025-4517), and we kno
 
 from __future__ import annotations
 
+import errno
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -22,6 +24,13 @@ TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 MOST_EXPANSION = 100
 """How many times its own size an archive may become. Photographs hardly shrink in an archive, and tables of text to a
 tenth; a file of zeros, of which archives that fill the disk are made, to a thousandth."""
+UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, RuntimeError, ValueError, LookupError, ArithmeticError),
+)
+"""What the libraries raise for bytes that they don't expect."""
+IMPOSSIBLE_NAMES = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
+"""What the system says of members that can't be files of one folder."""
 ALWAYS_ALLOWED = 100 * 2**20
 """Bytes that may be unpacked from however small an archive."""
 
@@ -75,10 +84,11 @@ def _extract(file: Path, folder: Path, on_progress: OnProgress) -> None:
             shutil.copyfile(file, folder / file.name)
     except tarfile.FilterError as error:
         raise FetchError(f"{file}: {_one_line(error)}; nothing was unpacked, don't trust this archive") from error
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise _damaged(file, error) from error
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 raise it for damaged content; faults of the disk have a number
+        # gzip and bz2 raise it without a number for damaged content; the others are faults of the disk.
+        if error.errno in (None, *IMPOSSIBLE_NAMES):
             raise _damaged(file, error) from error
         raise
 
