@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -12,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from results.errors import ResultsError
 from results.files import write_whole
@@ -41,11 +42,11 @@ class Heartbeat(BaseModel):
     run: str
     label: str
     host: str
-    pid: int
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
     job: str | None = None
     """Id of the cluster job."""
-    started: datetime
-    updated: datetime
+    started: AwareDatetime
+    updated: AwareDatetime
     epoch: int = 0
     """Completed epochs."""
     epochs: int | None = None
@@ -56,10 +57,10 @@ class Heartbeat(BaseModel):
     test_epoch: int | None = None
     images_per_s: float | None = None
     """Training rate since the last completed epoch."""
-    work: float
+    work: FiniteFloat
     """All work of this Run."""
-    done: float = 0.0
-    done_here: float = 0.0
+    done: FiniteFloat = 0.0
+    done_here: FiniteFloat = 0.0
     """The part of `done` since `started`; a Run that resumes from a checkpoint starts with `done` above 0."""
     memory: int | None = None
     """Peak of the bytes reserved on the GPU."""
@@ -67,8 +68,10 @@ class Heartbeat(BaseModel):
     @property
     def seconds_left(self) -> float | None:
         """At the rate so far; None before the first step."""
-        seconds = (self.updated - self.started).total_seconds()
-        return seconds * max(self.work - self.done, 0) / self.done_here if self.done_here > 0 else None
+        if self.done_here <= 0:
+            return None
+        left = (self.updated - self.started).total_seconds() * max(self.work - self.done, 0) / self.done_here
+        return left if math.isfinite(left) else None
 
     @property
     def share_left(self) -> float:

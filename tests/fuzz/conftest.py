@@ -20,6 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent.name == "fuzz":
             item.add_marker(pytest.mark.fuzz)
             item.add_marker(pytest.mark.timeout(7200))
+            item.add_marker(pytest.mark.filterwarnings("ignore"))  # decoders warn of damaged bytes
 
 
 @pytest.fixture(scope="session")

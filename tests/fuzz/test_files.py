@@ -96,7 +96,6 @@ def _zip(draw: Random) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "made"), [("archive.tar.gz", _tar), ("archive.zip", _zip)])
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_an_archive_is_unpacked_inside_or_refused(
     kind: str, made: Callable[[Random], bytes], fuzz: Fuzz, tmp_path: Path
 ) -> None:
