@@ -7,10 +7,10 @@ import subprocess
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from results.files import write_whole
 from results.record import Record
@@ -27,7 +27,8 @@ class Submitted(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    job: str
+    job: Annotated[str, Field(pattern=r"^[0-9]{1,10}(_[0-9]{1,10})?$")]
+    """Slurm's id, of an array with the task; on this machine the process's."""
     cluster: Cluster
     runs: tuple[str, ...]
     """Their ids."""
@@ -74,7 +75,7 @@ def state_of(job: Submitted, queue: dict[str, str] | None) -> str:
     """Slurm's name of the state, such as `running` or `pending`; `gone` if the job no longer exists, `submitted` if
     Slurm can't be asked."""
     if job.cluster == "local":
-        return "running" if psutil.pid_exists(int(job.job)) else "gone"
+        return "running" if job.job.isdecimal() and psutil.pid_exists(min(int(job.job), 2**31 - 1)) else "gone"
     return "submitted" if queue is None else queue.get(job.job, "gone")
 
 

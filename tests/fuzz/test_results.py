@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.execution import heartbeat, status
+from benchmarks.execution import cluster_jobs, heartbeat, status
 from benchmarks.training.trained_run import find_run, load_trained
 from reports.evidence import Evidence
 from reports.render import markdown
@@ -123,6 +123,17 @@ def test_a_heartbeat_is_shown_or_left_out(fuzz: Fuzz, filled: ResultStore) -> No
         status.summary(rows)
         status.short_rows(rows)
         json.dumps(rows)
+
+
+def test_a_submitted_job_is_shown_or_left_out(fuzz: Fuzz, filled: ResultStore) -> None:
+    (filled.root / cluster_jobs.FOLDER).mkdir()
+    file = filled.root / cluster_jobs.FOLDER / "7.json"
+    job = {"job": "7", "cluster": "local", "runs": ["x", "y"]}
+    for draw in fuzz.draws("submitted job", 100):
+        file.write_text(json.dumps(damaged_values(job, draw)), encoding="utf-8")
+        rows = fuzz.attempt(lambda: status.rows(filled))
+        assert rows is not None
+        status.short_rows(rows)
 
 
 def test_a_hostile_results_folder_predicts_or_refuses(fuzz: Fuzz, filled: ResultStore) -> None:
