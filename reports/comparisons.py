@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from reports.groups import Group, distinctions, rules
+from results.identity import UNCHECKED, contents
 
 WHOLE = "paper"
 """The variant that is the method as published."""
@@ -28,21 +29,28 @@ class ComparisonGroup(NamedTuple):
     recipe: str | None
     """The rest of the common recipe, without what methods may set of it, and the precision; JSON. None as `epochs`."""
     split: str
+    images: str
+    """The beginning of their hash, or `unchecked`."""
     rules: str
+    in_part: bool = False
+    """Whether the images of some of the experiments are unchecked."""
     distinction: str = ""
     """What distinguishes it from others with the same name."""
 
     def __str__(self) -> str:
         budget = f", epochs: {self.epochs}" if self.epochs is not None else ""
         distinction = f", {self.distinction}" if self.distinction else ""
-        return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}{distinction}"
+        images = ", images in part unchecked" if self.in_part else ""
+        return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}{images}{distinction}"
 
 
 def comparison_groups(groups: Iterable[Group]) -> dict[ComparisonGroup, list[Group]]:
     """The experiments by what they share. No two comparison groups have the same name."""
     together: dict[ComparisonGroup, list[Group]] = defaultdict(list)
-    for group in groups:
-        together[_shared(group)].append(group)
+    shared_by = {group: _shared(group) for group in groups}
+    joined = _joined(set(shared_by.values()))
+    for group, shared in shared_by.items():
+        together[joined.get(shared, shared)].append(group)
     namesakes: dict[str, list[ComparisonGroup]] = defaultdict(list)
     for shared in together:
         namesakes[str(shared)].append(shared)
@@ -52,6 +60,20 @@ def comparison_groups(groups: Iterable[Group]) -> dict[ComparisonGroup, list[Gro
         for shared, distinction in zip(alike, distinctions(map(_differing, alike), letters=60), strict=True)
     }
     return {distinct[shared]: members for shared, members in together.items()}
+
+
+def _joined(every: Iterable[ComparisonGroup]) -> dict[ComparisonGroup, ComparisonGroup]:
+    """What is compared in part on trust: experiments from before images were checked, and those on the same split whose
+    images were, if all of these have the same images."""
+    alike: dict[ComparisonGroup, list[ComparisonGroup]] = defaultdict(list)
+    for shared in every:
+        alike[shared._replace(images=UNCHECKED)].append(shared)
+    found: dict[ComparisonGroup, ComparisonGroup] = {}
+    for rest, several in alike.items():
+        checked = [one for one in several if one != rest]
+        if len(checked) == 1 and rest in several:
+            found |= dict.fromkeys(several, checked[0]._replace(in_part=True))
+    return found
 
 
 def contestants(members: Sequence[Group]) -> list[Group]:
@@ -77,6 +99,7 @@ def _shared(group: Group) -> ComparisonGroup:
         epochs=run.recipe.epochs if common else None,
         recipe=json.dumps(recipe) if common else None,
         split=run.split_sha256,
+        images=contents(run)["images"],
         rules=rules(group.records[0])["rules"],
     )
 
@@ -84,4 +107,5 @@ def _shared(group: Group) -> ComparisonGroup:
 def _differing(shared: ComparisonGroup) -> dict[str, Any]:
     """What its name does not say."""
     recipe = json.loads(shared.recipe or "{}")
-    return {"pretrained": shared.pretrained, "split": shared.split[:10], "rules": shared.rules, "recipe": recipe}
+    shown = {"pretrained": shared.pretrained, "split": shared.split[:10], "images": shared.images}
+    return shown | {"rules": shared.rules, "recipe": recipe}

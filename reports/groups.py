@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from reports.cell_format import SOURCES, one_line
+from results import identity
 from results.record import Metrics, Record, Selection
 from results.settings import AnyRun, ProfileRun, Run, flat, method_label
 
@@ -142,7 +143,8 @@ def _experiment(record: Record) -> str:
 
 
 def _settings(group: Group) -> dict[str, Any]:
-    return group.run.model_dump(mode="json", exclude={"seed"}) | rules(group.records[0])
+    settings = group.run.model_dump(mode="json", exclude={"seed", *identity.CHECKED})
+    return settings | identity.contents(group.run) | rules(group.records[0])
 
 
 def rules(record: Record) -> dict[str, str]:

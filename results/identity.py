@@ -18,6 +18,8 @@ CHECKED = ("images_sha256", "classes_sha256")
 """The settings that a Run on files has, and one from before the check has not."""
 DRAWN = frozenset({"synthetic"})
 """Datasets without files: their settings say all about their images, and their classes follow from these."""
+UNCHECKED = "unchecked"
+"""In place of a hash, where none was taken."""
 PREDATES = "predates the check of images and class names"
 
 Find = Callable[[AnyRun], Record | None]
@@ -27,6 +29,16 @@ Find = Callable[[AnyRun], Record | None]
 def hash_of_classes(names: Sequence[str]) -> str:
     """SHA-256 of the class names in the order of their labels."""
     return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
+
+
+def contents(run: Run) -> dict[str, str]:
+    """The beginnings of the hashes of the Run's images and class names, for people."""
+    return {"images": short(run.images_sha256), "classes": short(run.classes_sha256)}
+
+
+def short(sha256: str | None) -> str:
+    """The beginning of a hash, or `UNCHECKED`."""
+    return UNCHECKED if sha256 is None else sha256[:10]
 
 
 def predates_check(run: AnyRun) -> bool:

@@ -10,12 +10,11 @@ from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
 from benchmarks.environment import Environment, Execution, choose_device
 from benchmarks.errors import UserError
-from benchmarks.execution import execute, torchrun
+from benchmarks.execution import earlier_records, execute, torchrun
 from benchmarks.execution.time_budget import TimeBudget
-from benchmarks.planning import checks, earlier_records, expand, method_files, reference_runs, suite, suite_builders
+from benchmarks.planning import checks, expand, method_files, reference_runs, suite, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
 from results.numbers import BATCH
-from results.record import Record
 from results.settings import AnyRun
 from results.store import ResultStore
 from results.text import shown
@@ -96,10 +95,9 @@ def _reproduce_all(request: Request) -> FinishedPlan | None:
     """Everything the project publishes; what can't run on this machine is listed with what it needs."""
     environment = environment_of(request)
     rows = reference_runs.experiments(environment, changes_of(request))
+    _tell_of_earlier((run for row in rows for run in row.runs), request)
     if request.missing:
-        known = ResultStore(request.results).records()
-        _tell_of_earlier((run for row in rows for run in row.runs), known)
-        rows = reference_runs.missing(rows, known)
+        rows = reference_runs.missing(rows, ResultStore(request.results).records())
     device = "cuda" if request.cluster == "slurm" else environment.device
     runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     if request.dry_run:
@@ -133,19 +131,17 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPla
     changes = changes_of(request)
     terminal.lines(expand.left_out(chosen, changes))
     runs = expand.expand(chosen, environment_of(request), changes)
+    _tell_of_earlier(runs, request)
     if request.missing:
-        known = ResultStore(request.results).records()
-        _tell_of_earlier(runs, known)
-        runs = reference_runs.unanswered(runs, known)
+        runs = reference_runs.unanswered(runs, ResultStore(request.results).records())
     if request.hours is not None:
         runs = reference_runs.in_order(runs)
     return _carry_out_runs(runs, request, title)
 
 
-def _tell_of_earlier(runs: Iterable[AnyRun], known: Iterable[Record]) -> None:
-    """Prints what the known records have to do with these Runs, beyond answering them."""
-    done = reference_runs.answered(known)
-    terminal.lines(earlier_records.unchecked(reference_runs.answer(run, done) for run in runs))
+def _tell_of_earlier(runs: Iterable[AnyRun], request: Request) -> None:
+    """Prints what stored results have to do with these Runs, beyond answering them."""
+    terminal.lines(earlier_records.notes(runs, ResultStore(request.results), committed=request.missing))
 
 
 def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> FinishedPlan | None:
@@ -157,8 +153,6 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
         return None
     _require_startable(runs, store, environment)
     terminal.lines(preview.remarks(runs, environment))
-    if not request.missing:
-        terminal.lines(earlier_records.unchecked(map(store.answer, runs)))
     if request.dry_run:
         terminal.show(preview.rows(runs, store, environment), f"{len(runs)} Runs")
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,14 @@ def load(
             _require_micro_batch(path, state, micro_batch)
         return state, notes
     return None, notes
+
+
+def settings_in(folder: Path) -> dict[str, Any] | None:
+    """The settings of the training that was interrupted there; None without a checkpoint that can be read."""
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        with suppress(Exception):  # a damaged file raises errors of many types; `load` tells of it
+            return dict(torch.load(folder / name, map_location="cpu", mmap=True, weights_only=True)["settings"])
+    return None
 
 
 def discard(folder: Path) -> None:

@@ -15,6 +15,7 @@ from reports.cell_format import DASH
 from reports.groups import selected
 from reports.predictions import Answer, class_name, confused
 from reports.run_files import RunFiles
+from results.identity import PREDATES, predates_check
 from results.record import SELECTIONS, Record
 from results.settings import flat
 
@@ -95,6 +96,7 @@ def _outcome(record: Record) -> dict[str, Any]:
     values |= record.run.model_dump(include=_OF_THE_RUN)
     values |= {"started": f"{record.started:%Y-%m-%d %H:%M} UTC", "minutes": f"{record.seconds / 60:.1f}"}
     values |= {"times resumed": record.resumed, "hash": record.hash}
+    values |= {"note": PREDATES} if predates_check(record.run) else {}
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -15,6 +15,7 @@ from reports.evidence import Evidence
 from reports.groups import Group
 from reports.tables.accuracies import ACCURACIES, accuracies
 from reports.tables.paired import COMPARED, compared
+from results.identity import CHECKED
 
 DEFAULT = "the default"
 """The value shown for an option that a variant does not set."""
@@ -96,9 +97,9 @@ def _steps(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -
 
 
 def _all_but(group: Group, option: str) -> str:
-    """All settings that distinguish the group from others, without this option and the variant's name."""
+    """All settings that the group's comparison does not share, without this option and the variant's name."""
     options = {key: value for key, value in group.run.options.items() if key != option}
-    rest = group.run.model_dump(exclude={"seed", "variant", "options"})
+    rest = group.run.model_dump(exclude={"seed", "variant", "options", *CHECKED})
     return repr([sorted(options.items()), rest])
 
 

@@ -10,6 +10,7 @@ from reports.cell_format import SOURCES, percent
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import NAMED, hardware_name, named, selected
+from results.identity import DRAWN, PREDATES
 from results.record import SELECTIONS, Record, Selection
 from results.settings import Run, flat
 
@@ -58,6 +59,9 @@ def _facts(record: Record) -> Iterator[tuple[str, str, str]]:
     if record.split and isinstance(record.run, Run):
         sizes = ", ".join(f"{key} {value}" for key, value in record.split.items() if isinstance(value, int))
         yield "split", record.run.dataset, f"sha256 {record.split.get('sha256', 'unknown')} ({sizes})"
+    if isinstance(record.run, Run) and record.run.dataset not in DRAWN:
+        sha256 = record.run.images_sha256
+        yield "images", record.run.task, PREDATES if sha256 is None else f"sha256 {sha256}"
     for name, sha256 in {str(weight.get("file")): str(weight.get("sha256")) for weight in record.weights}.items():
         yield "weights", name, f"sha256 {sha256}"
 

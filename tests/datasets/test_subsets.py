@@ -165,6 +165,13 @@ def test_the_mean_is_over_subsets_for_each_seed_and_then_over_seeds() -> None:
     assert (row["dataset"], row["seeds"], row["settings"]) == ("webfg_496", 2, "")
 
 
+def test_subsets_have_images_of_their_own_and_are_one_experiment() -> None:
+    digits = {"bird": "1", "aircraft": "2", "car": "3"}
+    records = [on(subset, images_sha256=digit * 64, classes_sha256=digit * 64) for subset, digit in digits.items()]
+    (row,) = averages(Evidence(records)).rows
+    assert (row["last_top1"], row["settings"]) == (pytest.approx(80), "")
+
+
 def test_the_means_interval_is_marked_as_one_over_seeds() -> None:
     (row,) = shown(on_all(0, 0.70, 0.80, 0.90) + on_all(1, 0.71, 0.81, 0.91))
     assert row["95 % interval of the mean"].endswith("(seeds)")
@@ -185,6 +192,10 @@ def test_only_seeds_that_all_subsets_have_count_for_the_mean() -> None:
         (
             [*on_all(0, 0.7, 0.8, 0.9), on("car", 1, split=SPLIT | {"sha256": "new", "subsets": WEBFG})],
             "different splits of car",
+        ),
+        (
+            [*on_all(0, 0.7, 0.8, 0.9), on("car", 1, images_sha256="b" * 64)],
+            "different images of car",
         ),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.environment import Environment, forget
+from benchmarks.environment import Environment, Execution, forget
 from benchmarks.errors import UserError
 from benchmarks.execution import worker
 from benchmarks.planning import expand
@@ -123,8 +124,10 @@ def test_a_finished_run_is_reused_and_one_on_other_images_of_the_same_names_is_n
     assert train()[0] == 0
     assert store.own() == [first]
     draw(data / "my_birds", seed=1)
-    assert "to do" in train("--dry-run")[1]
-    assert train()[0] == 0
+    for words in ("--dry-run",), ():
+        code, said = train(*words)
+        assert code == 0
+        assert "not reused, but kept: 1 finished Run with other images (my_birds: images " in said
     assert len(store.own()) == 2
     draw(data / "my_birds")
     assert "done" in train("--dry-run")[1], "the first images are back"
@@ -133,8 +136,7 @@ def test_a_finished_run_is_reused_and_one_on_other_images_of_the_same_names_is_n
 def test_renamed_classes_are_another_run(train: Command, store: ResultStore, data: Path) -> None:
     train()
     relabel(data)
-    assert "to do" in train("--dry-run")[1]
-    train()
+    assert "not reused, but kept: 1 finished Run with other class names (my_birds: " in train()[1]
     assert [record.split["class_names"][0] for record in store.own()].count("Albatross") == 1
 
 
@@ -169,6 +171,8 @@ def test_records_from_before_the_check_are_used_and_marked(train: Command, store
     said = train("--dry-run")[1]
     assert "to do" in said
     assert "predates" not in said
+    assert "not reused, but kept: 1 finished Run with other images and class names" in said
+    assert "images unchecked then" in said
 
 
 # Loading: what has changed since it was planned is told
@@ -213,15 +217,16 @@ def test_weights_that_were_replaced_after_planning_are_not_trained_on(
     assert "the weights in test_resnet.safetensors changed since this Run was planned" in (record.error or "")
 
 
-def test_a_training_does_not_resume_on_other_images(store: ResultStore, data: Path) -> None:
+def test_a_training_does_not_resume_on_other_images(train: Command, store: ResultStore, data: Path) -> None:
     run, here = planned(data)
     folder = store.folder(run.id)
     with pytest.raises(KeyboardInterrupt):
-        Trainer(run, here, folder, Interrupts(batches=1)).train()
+        Trainer(run, replace(here, execution=Execution(checkpoint_seconds=0)), folder, Interrupts(batches=2)).train()
     draw(data / "my_birds", seed=1)
+    assert "not continued, but kept: 1 interrupted Run with other images (my_birds: " in train("--dry-run")[1]
     forget()
     with pytest.raises(UserError, match="the images of my_birds changed since this Run was planned"):
         Trainer(run, here, folder, Silent())
     draw(data / "my_birds")
     forget()
-    assert Trainer(run, here, folder, Silent()).train().state.epoch == 1
+    assert Trainer(run, here, folder, Silent()).train().state.resumed == 1

@@ -113,6 +113,14 @@ def test_accuracies_on_different_splits_are_not_averaged():
     assert len(groups([trained("plain", 0), trained("plain", 1, split_sha256="other")])) == 2
 
 
+def test_seeds_on_other_images_or_class_names_are_told_apart_and_not_averaged():
+    seeds = [trained("plain"), trained("plain", 1, images_sha256="a" * 64), trained("plain", 2, images_sha256="b" * 64)]
+    table = head_to_head(Evidence(seeds))
+    assert sorted(table.frame["settings"]) == ["images=aaaaaaaaaa", "images=bbbbbbbbbb", "images=unchecked"]
+    named = [trained("plain", seed, images_sha256="a" * 64, classes_sha256=str(seed) * 64) for seed in range(2)]
+    assert sorted(head_to_head(Evidence(named)).frame["settings"]) == ["classes=0000000000", "classes=1111111111"]
+
+
 def test_cost_comes_from_the_fastest_profile_of_the_same_network_and_size():
     other_size = profiled("plain", 9000, image_size=224, id="small")
     other_variant = profiled("plain", 8000, variant="released")
@@ -216,6 +224,15 @@ def test_provenance_tells_a_split_by_its_hash_and_sizes_not_by_its_class_names()
     values = column(provenance(Evidence([trained("plain", split=split)])), "value")
     assert f"sha256 {'5' * 64} (test 200)" in values
     assert not any("Albatross" in value for value in values)
+
+
+def test_provenance_tells_images_by_their_hash_or_that_it_was_not_taken():
+    runs_on = [trained("plain"), trained("plain", images_sha256="a" * 64), trained("plain", dataset="synthetic")]
+    rows = [row for row in provenance(Evidence(runs_on)).rows if row["kind"] == "images"]
+    assert sorted((row["name"], row["value"]) for row in rows) == [
+        ("cub100", "predates the check of images and class names"),
+        ("cub100", f"sha256 {'a' * 64}"),
+    ]
 
 
 def test_provenance_counts_runs_per_fact_and_sums_up_what_always_changes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional
 
+from datasets import open_dataset
 from datasets.cache_folder import default_cache
 from datasets.interface import Dataset, DatasetError
 from datasets.loading import store
@@ -20,6 +22,7 @@ from datasets.loading.sources import open_source
 from datasets.loading.store import ResizeRule, Store, open_store
 from results.settings import FeedMode
 from tests.helpers.fake_dataset import Noise
+from tests.helpers.small_folders import small_cub
 
 
 def resized(dataset: Dataset, index: int, size: list[int]) -> torch.Tensor:
@@ -91,6 +94,39 @@ def test_anything_that_determines_the_pixels_leads_to_another_store(
     monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
     stores.append(open_store(Noise(), 8, "squash", tmp_path))
     assert len({store.folder for store in stores}) == len(stores)
+
+
+def test_a_store_belongs_to_the_bytes_of_the_images_not_to_their_names_times_or_root(tmp_path: Path) -> None:
+    small_cub(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for file in (tmp_path / "b").rglob("*.jpg"):
+        os.utime(file, (0, 0))
+
+    def store_of(root: str) -> Store:
+        return open_store(open_dataset("cub_200_2011", tmp_path / root), 8, "squash", tmp_path / "cache")
+
+    first = store_of("a")
+    assert store_of("b").folder == first.folder
+    image, other = sorted((tmp_path / "b").rglob("*.jpg"))[:2]
+    shutil.copy2(other, image)
+    assert store_of("b").folder != first.folder
+    assert not torch.equal(store_of("b").image(0), first.image(0))
+
+
+def test_images_that_are_replaced_while_they_are_decoded_leave_no_store(tmp_path: Path) -> None:
+    dataset = open_dataset("cub_200_2011", small_cub(tmp_path).parent)
+    first, second = sorted(tmp_path.rglob("*.jpg"))[:2]
+    progress: list[int] = []
+
+    def replace(done: int, total: int | None) -> None:
+        progress.append(done)
+        if done == 1:
+            shutil.copy(second, first)
+
+    with pytest.raises(DatasetError, match="images of cub_200_2011 were replaced while they were read"):
+        open_store(dataset, 8, "squash", tmp_path / "cache", replace)
+    assert progress[-1] == len(dataset)
+    assert not list((tmp_path / "cache").glob("cub*squash*[0-9a-f]"))
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,26 @@ def test_what_distinguishes_two_comparison_groups_is_in_their_names(change: dict
     assert all(name.startswith("cub100, common recipe, resnet50, 448 px, epochs: 10, ") for name in names)
 
 
+def test_predictions_of_other_images_under_the_same_names_are_not_paired(store: ResultStore):
+    records = [trained("plain", images_sha256="a" * 64), trained("sef", images_sha256="b" * 64)]
+    fill(store, records, 100)
+    found = evidence_of(store, records)
+    assert paired(found).frame.empty
+    endings = sorted(str(shared).rpartition(", ")[2] for shared in found.comparisons)
+    assert endings == ["images=aaaaaaaaaa", "images=bbbbbbbbbb"]
+
+
+def test_runs_from_before_images_were_checked_are_compared_under_a_name_that_says_so(store: ResultStore):
+    records = [trained("plain"), trained("sef", images_sha256="a" * 64)]
+    fill(store, records, 100)
+    row = only_row(paired(evidence_of(store, records)))
+    assert row["images"] == 100
+    assert row["arena"].endswith(", images in part unchecked")
+    others = [*records, trained("dfl_cnn", images_sha256="b" * 64)]
+    fill(store, others, 100)
+    assert paired(evidence_of(store, others)).frame.empty, "nobody knows which of the two it had"
+
+
 def test_what_a_method_may_set_and_what_changes_no_result_keep_nobody_apart():
     recipe = {"lr_scale": {"head": 10.0}, "evaluate_every": 5, "clip_norm": None}
     assert len(paired(Evidence([trained("plain"), trained("sef", recipe=recipe)])).frame) == 1
