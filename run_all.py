@@ -103,7 +103,10 @@ def report(
         typer.Option("--check", help="Write nothing; fail if --readme, or any committed page, is out of date."),
     ] = False,
 ) -> None:
-    """Write tables and figures from stored results; nothing is measured."""
+    """Write tables and figures from stored results; nothing is measured.
+
+    Exit code 1 if a stored file can't be read or trusted: it is named and left out.
+    """
     from reports.render import readme_blocks
     from reports.report import write_report
     from results.files import make_folder
@@ -112,7 +115,10 @@ def report(
     if readme is None and not check:
         store, title = ResultStore(results), ", ".join(only or []) or "All results"
         records = _with_settings(store.records(), only or [])
-        _print(write_report(store, out or make_folder(results, "report", "--results"), title, records))
+        written = write_report(store, out or make_folder(results, "report", "--results"), title, records)
+        _print(written)
+        if written.left_out:
+            raise typer.Exit(1)
         return
     store = ResultStore(results / REFERENCE)  # a committed page shows committed results only
     try:
@@ -149,6 +155,7 @@ def _print(written: Report) -> None:
 
     lines(f"\n{text}" for text in terminal_tables(written))
     line(f"\nReport: {written.html} (or {written.page})")
+    lines(written.left_out.values(), style="red")
 
 
 def _report_plan(plan: FinishedPlan) -> None:
@@ -159,12 +166,14 @@ def _report_plan(plan: FinishedPlan) -> None:
     store = ResultStore(plan.results)
     records = [record for record in store.records() if record.id in plan.runs]
     folder = make_folder(plan.results, "report", "--results")
-    _print(write_report(store, folder, plan.title, records))
+    written = write_report(store, folder, plan.title, records)
+    _print(written)
     if plan.unfinished:
         left = f"{plan.unfinished} of {len(plan.runs)} Runs"
         line(f"the time is up, and {left} are not finished; the same command resumes them")
     if plan.failed:
         line(f"{plan.failed} of {len(plan.runs)} Runs failed; their records say why", style="red")
+    if plan.failed or any(run_id in plan.runs for run_id, _ in written.left_out):
         raise typer.Exit(1)
 
 
@@ -173,7 +182,9 @@ def _compare(folders: TwoMeasurements) -> None:
     from reports.tables.regressions import not_compared, regressions, worse
     from results.store import ResultStore
 
-    both = ResultStore(folders.before).records(), ResultStore(folders.after).records()
+    stores = ResultStore(folders.before), ResultStore(folders.after)
+    both = stores[0].records(), stores[1].records()
+    lines((reason for store in stores for reason in store.left_out.values()), style="red")
     table = regressions(*both)
     if table.frame.empty:
         raise UserError(

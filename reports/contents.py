@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +89,9 @@ class Report:
     """Sentences, plain text."""
     galleries: tuple[tuple[str, str], ...] = ()
     """Name of each gallery of what a Run attends to, and its path as seen from the page's folder."""
+
+    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Run and file of it that can't be read or trusted -> the reason, which names the file."""
 
     @property
     def html(self) -> Path:

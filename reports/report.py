@@ -21,6 +21,7 @@ from reports.tables.head_to_head import whole_methods
 from reports.tables.missing import condensed, with_unreadable
 from reports.tables.table_registry import build_tables
 from results.files import make_folder, write_whole
+from results.integrity import RECORD
 from results.record import Record
 from results.store import ResultStore
 
@@ -40,22 +41,22 @@ def write_report(
 ) -> Report:
     """Writes the report on `records` (default: all of the store) into `folder`, which is made if need be.
 
-    Raises `results.errors.ResultsError` if a record can't be read or a file can't be written. A history or predictions
-    that can't be read are missing, and so are Runs with settings that this version does not know: the table of what is
-    missing names them.
+    Raises `results.errors.ResultsError` if a file can't be written. A record, history or predictions that can't be read
+    or trusted are left out: the table of what is missing names them, and so does `Report.left_out`.
     """
     records = store.records() if records is None else records
     make_folder(folder, FIGURES, "--out")
     files = RunFiles(store, records)
     evidence = Evidence(records, files.predictions)
     tables = build_tables(evidence)
-    left_out = {(run_id, "record.json"): reason for run_id, reason in store.foreign.items()}
-    tables["missing"] = with_unreadable(tables["missing"], left_out | files.damaged)
+    left_out = {(run_id, RECORD): reason for run_id, reason in store.left_out.items()} | files.damaged
+    tables["missing"] = with_unreadable(tables["missing"], left_out)
     possible = list(drawings(evidence, tables, files.history))
     chosen = list(first_of_each_kind(possible, MOST))
     figures = draw_all(chosen, folder / FIGURES)
     summary = (*_summary(records, tables), *_left_out(len(possible) - len(chosen)))
-    report = Report(title, folder / PAGE, tables, figures, summary, tuple(galleries(records, store, folder)))
+    shown = tuple(galleries(records, store, folder))
+    report = Report(title, folder / PAGE, tables, figures, summary, shown, left_out)
     for name, table in tables.items():
         _write(folder / f"{name}.csv", markdown.csv(table))
         _write(folder / f"{name}.tex", latex(table))

@@ -45,7 +45,7 @@ class Metrics(RecordModel):
 class Record(RecordModel):
     """One Run: its settings, what became of it, and where the numbers come from."""
 
-    schema_version: int = Field(SCHEMA, le=SCHEMA)
+    schema_version: int = Field(SCHEMA, ge=1, le=SCHEMA)
     id: str
     """Folder name: readable parts and the first digits of `hash`."""
     hash: str
@@ -107,6 +107,9 @@ class Record(RecordModel):
     depart from what was published."""
     changed: list[str] = []
     """Of a Run by its paper's recipe, each setting that was changed by hand: `epochs: 2 in place of 160`."""
+    checksums: dict[str, str] = {}
+    """File -> SHA-256 of what was written together with this record; under `record.json` that of the record itself but
+    for this entry (`results.integrity`). The store fills it in; records from before that have none."""
 
     @field_serializer("run")
     def _whole_run(self, run: AnyRun) -> dict[str, Any]:

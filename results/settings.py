@@ -142,6 +142,11 @@ class Recipe(Settings):
     """Epochs between two evaluations; the last epoch is always evaluated."""
 
 
+def hash_of(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of settings as JSON has them, whatever their order."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
 class RunSettings(Settings):
     """What a training Run and a profile Run share: a method on a backbone."""
 
@@ -163,7 +168,7 @@ class RunSettings(Settings):
     @property
     def hash(self) -> str:
         """SHA-256 of the settings: equal exactly if all are equal."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        return hash_of(self.settings)
 
     @property
     def replicate(self) -> int:

@@ -6,21 +6,22 @@ whole, one without is unfinished. The index is derived and can be rebuilt at any
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
-from pydantic import ValidationError
 
-from results import identity
-from results.errors import OtherSettingsError, ResultsError
+from results import identity, integrity
+from results.errors import ResultsError
 from results.files import make_folder, sweep, write_whole
-from results.record import SCHEMA, Record
+from results.integrity import RECORD, readable
+from results.record import Record
 from results.settings import AnyRun, flat
 
 REFERENCE = "reference"
@@ -31,6 +32,8 @@ WEIGHTS = "weights.safetensors"
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 """The one before, kept while a new one is written."""
+PREVIOUS_RECORD = "record.previous.json"
+"""Of an attempt that failed, kept until the next one has ended."""
 GALLERY = "gallery"
 """The folder of a Run's galleries of test images."""
 PLANNED = "planned.json"
@@ -50,26 +53,13 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**words).rename(columns=as_text) if words else table.rename(columns=as_text)
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Within, a file that can't be read raises `ResultsError`; pandas and pyarrow raise `OSError` or `ValueError`."""
-    try:
-        yield
-    except PermissionError as error:
-        raise ResultsError(f"{path}: can't be read ({error.strerror}); allow it, or choose other --results") from error
-    except (OSError, ValueError) as error:
-        raise ResultsError(
-            f"{path}: is damaged; move the folder {path.parent.name} away and run again, or check the file out anew"
-        ) from error
-
-
 class ResultStore:
     """Reads and writes Runs below `root`. Creating one writes nothing; `prepare()` makes the folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.foreign: dict[str, str] = {}
-        """Run id -> why `records` and `own` left its record out: an `OtherSettingsError` as text."""
+        self.left_out: dict[str, str] = {}
+        """Folder -> why `records` or `own` left its record out the last time: a `ResultsError` as text."""
 
     def prepare(self) -> None:
         """Makes the folder, proves that it can be written, and sweeps it (`files.sweep`). Raises `ResultsError`."""
@@ -88,32 +78,48 @@ class ResultStore:
         return make_folder(self.root, run_id, "--results")
 
     def write(
-        self, record: Record, history: pd.DataFrame | None = None, predictions: pd.DataFrame | None = None
+        self,
+        record: Record,
+        history: pd.DataFrame | None = None,
+        predictions: pd.DataFrame | None = None,
+        with_it: Sequence[str] = (),
     ) -> None:
-        """Stores a Run, its record last. `history`: a row per epoch; `predictions`: per selection and image."""
+        """Stores a Run, its record last. `history`: a row per epoch; `predictions`: per selection and image.
+
+        The record gets the checksums of these, of the files `with_it`, which are in the folder already, and of itself.
+        """
         folder = self.folder(record.id)
         if history is not None:
             write_whole(folder / HISTORY, lambda path: history.to_csv(path, index=False))
         if predictions is not None:
             write_whole(folder / PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
-        text = record.model_dump_json(indent=2, exclude_none=True)
-        write_whole(folder / "record.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+        written = [HISTORY] * (history is not None) + [PREDICTIONS] * (predictions is not None)
+        files = {name: integrity.file_checksum(folder / name) for name in (*written, *with_it)}
+        record.checksums = {**record.checksums, **files}
+        record.checksums[RECORD] = integrity.own_checksum(_text(record))
+        write_whole(folder / RECORD, lambda path: path.write_text(_text(record) + "\n", encoding="utf-8"))
+        (folder / PREVIOUS_RECORD).unlink(missing_ok=True)
+
+    def begin_again(self, run_id: str) -> None:
+        """Puts the record of a failed attempt aside: until the new one has ended, the Run has no record.
+
+        Raises `ResultsError`.
+        """
+        path = self.root / run_id / RECORD
+        try:
+            path.replace(path.with_name(PREVIOUS_RECORD))
+        except OSError as error:
+            raise ResultsError(f"{path}: can't be renamed ({error.strerror}); choose another --results") from error
 
     def read(self, run_id: str) -> Record | None:
         """The Run's record, or None if it has none.
 
-        Raises `OtherSettingsError` for settings that this version does not know, `ResultsError` for a record that
-        can't be read.
+        Raises `ResultsError` for a record that can't be read or trusted (`results.integrity`).
         """
-        path = self.root / run_id / "record.json"
-        with _readable(path):
-            if not path.is_file():
-                return None
-            text = path.read_bytes()
-        try:
-            return Record.model_validate_json(text)
-        except ValidationError as error:
-            raise _unreadable(path, text, error) from error
+        path = self.root / run_id / RECORD
+        with readable(path):
+            there = path.is_file()
+        return integrity.read_record(path) if there else None
 
     def answer(self, run: AnyRun) -> Record | None:
         """The finished record that answers a Run (`identity.answer`), `reference/` left out. Raises as `read`."""
@@ -122,54 +128,72 @@ class ResultStore:
     def own(self) -> list[Record]:
         """The records below the root without those in `reference/`, ordered by id.
 
-        Those with settings that this version does not know are left out and noted in `foreign`.
+        Those that `read` refuses are left out and noted in `left_out`.
         """
-        return [record for run_id in sorted(self._ids()) if (record := self._read_known(run_id)) is not None]
+        found: list[Record] = []
+        self.left_out = {}
+        for folder in sorted(path.parent.name for path in self.root.glob(f"[!.]*/{RECORD}")):
+            try:
+                found.append(integrity.read_record(self.root / folder / RECORD))
+            except ResultsError as error:
+                self.left_out[folder] = str(error)
+        return found
 
     def records(self) -> list[Record]:
         """All records below the root, `reference/` included, ordered by id. Leaves out the same as `own`.
 
         Of two with one id the root's own counts, unless it failed and the other did not.
         """
-        reference = ResultStore(self.root / REFERENCE)
-        found = {record.id: record for record in reference.own()}
+        found = {record.id: record for record in self._committed.own()}
         found |= {record.id: record for record in self.own() if record.status == "done" or record.id not in found}
-        self.foreign |= reference.foreign
+        self.left_out = self._committed.left_out | self.left_out
         return [found[run_id] for run_id in sorted(found)]
 
+    def file(self, run_id: str, name: str) -> Path | None:
+        """A file that was stored with a Run, here or in `reference/`; None if there is none.
+
+        Raises `ResultsError` if a record says that there is one.
+        """
+        paths = [store.root / run_id / name for store in (self, self._committed)]
+        for path in paths:
+            if path.is_file():
+                return path
+        for path in paths:
+            if name in integrity.checksums_in(path.parent):
+                raise integrity.missing_file(path)
+        return None
+
     def history(self, run_id: str) -> pd.DataFrame | None:
-        """A row per epoch, or None. Raises `ResultsError` for a file that can't be read."""
-        path = self._file(run_id, HISTORY)
+        """A row per epoch, or None. Raises `ResultsError` for a file that can't be read or trusted."""
+        path = self.file(run_id, HISTORY)
         if path is None:
             return None
-        with _readable(path):
-            table = pd.read_csv(path)
+        content = io.BytesIO(integrity.read_file(path))
+        with readable(path):
+            table = pd.read_csv(content)
             if not {"epoch", "loss", "test_top1"} <= set(table.columns):
                 raise ValueError("its columns are not those of a history")
             return table
 
     def predictions(self, run_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
         """A row per selection and test image, or None; with `columns`, only these are read. Raises as `history`."""
-        path = self._file(run_id, PREDICTIONS)
+        path = self.file(run_id, PREDICTIONS)
         if path is None:
             return None
-        with _readable(path):
-            return pd.read_parquet(path, columns=list(columns) if columns else None)
+        content = io.BytesIO(integrity.read_file(path))
+        with readable(path):
+            return pd.read_parquet(content, columns=list(columns) if columns else None)
 
     def index(self) -> pd.DataFrame:
         """Rebuilds `index.csv`, a flat row per record, and returns it."""
-        index = pd.DataFrame([flat(record.model_dump(mode="json")) for record in self.records()])
+        rows = [record.model_dump(mode="json", exclude={"checksums"}) for record in self.records()]
+        index = pd.DataFrame(list(map(flat, rows)))
         write_whole(self.root / "index.csv", lambda path: without_formulas(index).to_csv(path, index=False))
         return index
 
-    def publish(self, run_id: str) -> Path:
-        """Copies a finished Run, without its weights, to `reference/`: the part of the results that is committed."""
-        record = self.read(run_id)
-        if record is None or record.status != "done":
-            raise ResultsError(f"{self.root / run_id}: is no finished Run, so there is nothing to publish")
-        reference = ResultStore(self.root / REFERENCE)
-        reference.write(record, self.history(run_id), self.predictions(run_id))
-        return reference.folder(run_id)
+    @cached_property
+    def _committed(self) -> ResultStore:
+        return ResultStore(self.root / REFERENCE)
 
     @property
     def _planned(self) -> Path:
@@ -191,41 +215,9 @@ class ResultStore:
         except (OSError, ValueError) as error:
             raise ResultsError(f"{path}: can't be read; write it anew with: run_all.py publish all") from error
 
-    def _read_known(self, run_id: str) -> Record | None:
-        try:
-            return self.read(run_id)
-        except OtherSettingsError as error:
-            self.foreign[run_id] = str(error)
-            return None
 
-    def _ids(self) -> Iterator[str]:
-        yield from (path.parent.name for path in self.root.glob("*/record.json"))
-
-    def _file(self, run_id: str, name: str) -> Path | None:
-        for root in (self.root, self.root / REFERENCE):
-            if (path := root / run_id / name).is_file():
-                return path
-        return None
-
-
-def _unreadable(path: Path, text: bytes, error: ValidationError) -> ResultsError:
-    """Why this version can't read the `text` of a record, and what to do."""
-    try:
-        values = json.loads(text)
-        schema, commit = values["schema_version"], values.get("commit")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        schema, commit = None, None
-    if isinstance(schema, int) and schema > SCHEMA:
-        reason = f"was written by a newer fgbench (schema_version {schema}, known here: {SCHEMA}); update this checkout"
-        return ResultsError(f"{path}: {reason}")
-    faults = error.errors()
-    if all(fault["loc"][:1] == ("run",) for fault in faults):
-        setting = ".".join(map(str, faults[0]["loc"][2:])) or "run"
-        where = f"; commit {commit} made it" if commit else ""
-        reason = f"has settings that this version does not know ({setting}: {faults[0]['msg']}){where}"
-        return OtherSettingsError(f"{path}: {reason}; use that version, or move the folder {path.parent.name} away")
-    what = "is damaged" if faults[0]["type"] == "json_invalid" else "is not a record of this version"
-    return ResultsError(f"{path}: {what}; move the folder {path.parent.name} away and run again")
+def _text(record: Record) -> str:
+    return record.model_dump_json(indent=2, exclude_none=True)
 
 
 def run_folder(store: ResultStore, run_id: str) -> Path:

@@ -39,18 +39,33 @@ def publish(
     weights: Weights = None,
     results: ExistingResults = OUR_RESULTS,
 ) -> None:
-    """Copy finished Runs, without their weights, to results/reference/, which is committed."""
+    """Copy finished Runs, without their weights, to results/reference/, which is committed.
+
+    Exit code 1 if what is stored of a Run does not fit together: it is not copied.
+    """
     from benchmarks.environment import Environment, choose_device
     from benchmarks.planning import expand, reference_runs
     from benchmarks.training.trained_run import find_run
+    from results.publish import publish as publish_one
     from results.store import ResultStore
 
     store = ResultStore(results)
     if run_ids == [reference_runs.ALL]:
         rows = reference_runs.experiments(Environment(data_root, weights, choose_device("auto")), expand.NO_CHANGES)
-        lines(reference_runs.publish(rows, store))
+        written, refused = reference_runs.publish(rows, store)
+        lines(map(_with_what_is_unknown, written))
+        lines(refused, style="red")
+        if refused:
+            raise typer.Exit(1)
     else:
-        lines(store.publish(find_run(store, run_id).id) for run_id in run_ids)
+        lines(_with_what_is_unknown(publish_one(store, find_run(store, run_id).id)) for run_id in run_ids)
+
+
+def _with_what_is_unknown(written: Path) -> str:
+    """What was published, and whether its record is older than checksums."""
+    from results.integrity import PREDATES, checksums_in
+
+    return f"{written} {PREDATES}" if written.is_dir() and not checksums_in(written) else str(written)
 
 
 @app.command()

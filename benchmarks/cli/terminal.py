@@ -24,10 +24,10 @@ def line(text: object, style: str | None = None) -> None:
     console.print(str(text), style=style, soft_wrap=True)
 
 
-def lines(texts: Iterable[object]) -> None:
+def lines(texts: Iterable[object], style: str | None = None) -> None:
     """Prints each text as a `line`."""
     for text in texts:
-        line(text)
+        line(text, style)
 
 
 def interrupted(advice: str) -> NoReturn:

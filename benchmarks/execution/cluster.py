@@ -107,6 +107,8 @@ def submit(
     store.folder(FOLDER)
     if cluster == "slurm":
         plan = [cluster_jobs.without_machine(case) for case in plan]
+    for case in plan:
+        store.read(case.id)  # one that can't be read or trusted is reported here, not by its job
     finished = (record for record in store.own() if record.status == "done")
     known = {name: record for record in finished for name in cluster_jobs.ids_of(record)}
     in_a_job = {run for job, _ in cluster_jobs.live_jobs(root) for run in job.runs}

@@ -72,7 +72,7 @@ def execute(
     """
     store.prepare()
     _discard_left_checkpoints(store)
-    known = store.records()  # an unreadable record is reported now, not after hours of training
+    known = store.records()
     durations = _known_durations(known, environment) if budget else DurationEstimator()
     executor = PlanExecutor(plan, store, environment, own_process, carry_out, budget, durations)
     with (
@@ -114,6 +114,7 @@ class PlanExecutor:
         self.plan, self.store, self.environment = plan, store, environment
         self.own_process, self.carry_out = own_process, carry_out
         self.budget, self.durations = budget, durations
+        # A record of the plan that can't be read or trusted is reported now, not after hours of training.
         self.records_before = {case.id: store.read(case.id) for case in plan}
         self.done_before = {case.id for case in plan if store.answer(case) is not None}
         self.work = {case.id: 0.0 if self._was_done(case) else work_of(case, environment) for case in plan}

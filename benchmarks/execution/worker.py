@@ -63,6 +63,8 @@ def attempt(
         known = store.read(case.id)  # another process may have finished it just before we got the lock
         if known is not None and (known.status == "done" or known.started != before):
             return Attempt(known, False)
+        if known is not None:
+            store.begin_again(case.id)  # why it failed before is not its state any more
         with HeartbeatWriter(folder, case.id, case.label, work_of(case, environment), send) as listener:
             return Attempt(carry_out(case, store, environment, listener), True)
 
@@ -167,6 +169,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
         record,
         history=pd.DataFrame(progress.history),
         predictions=prediction_table(trainer.dataset, trained.test_rows, logits),
+        with_it=[WEIGHTS],
     )
     checkpoint.discard(folder)
 

@@ -20,6 +20,8 @@ from benchmarks.planning.expand import Changes
 from benchmarks.planning.overrides import fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
 from results import identity
+from results.errors import ResultsError
+from results.publish import publish as publish_one
 from results.record import Record
 from results.settings import AnyRun, ProfileRun, Run, method_label
 from results.store import ResultStore
@@ -153,12 +155,20 @@ def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
     ]
 
 
-def publish(rows: Sequence[Experiment], store: ResultStore) -> list[Path]:
-    """Copies every finished Run of the reference results to the committed ones, and records what is still missing."""
+def publish(rows: Sequence[Experiment], store: ResultStore) -> tuple[list[Path], list[str]]:
+    """Copies every finished Run of the reference results to the committed ones, and records what is still missing.
+
+    Returns what was written, and why other Runs were not: what is stored of them does not fit together.
+    """
     done = answered(store.own())
     found = (answer(run, done) for row in rows for run in row.runs)
-    paths = [store.publish(run_id) for run_id in sorted({record.id for record in found if record is not None})]
-    return [*paths, store.plan(planned(missing(rows, store.records())))]
+    paths, refused = [], list(store.left_out.values())
+    for run_id in sorted({record.id for record in found if record is not None}):
+        try:
+            paths.append(publish_one(store, run_id))
+        except ResultsError as error:
+            refused.append(str(error))
+    return [*paths, store.plan(planned(missing(rows, store.records())))], refused
 
 
 def _of_suite(name: str, whole: Suite, environment: Environment, seeds: int | None) -> Iterator[Experiment]:

@@ -19,6 +19,8 @@ from datasets.loading import augment
 from datasets.loading.feed import Batch
 from datasets.loading.store import resized
 from methods.interface import Method
+from results import integrity
+from results.errors import ResultsError
 from results.names import shortened, suggest
 from results.record import Record
 from results.settings import Run
@@ -41,12 +43,14 @@ def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str
 def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple[Record, Run, Method]:
     """A trained Run's record and settings, and its method after the last epoch, in evaluation mode on the device.
 
-    `run_id` may be the beginning of an id. Raises `UserError` for a Run without weights.
+    `run_id` may be the beginning of an id. Raises `UserError` for a Run without weights, and `ResultsError` for stored
+    files that can't be trusted.
     """
     record = find_run(store, run_id, "train")
     weights = run_folder(store, record.id) / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to use it")
+    integrity.check_file(weights)
     run = record.run
     assert isinstance(run, Run)
     untrained = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace the backbone's
@@ -86,13 +90,15 @@ def _top(
 
 
 def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:
-    """The record with this id, or the only one whose id begins with it. Raises `UserError` and suggests the nearest."""
+    """The record with this id, or the only one whose id begins with it. Raises `UserError` and suggests the nearest;
+    `ResultsError` for a record that can't be trusted.
+    """
     known = {record.id: record for record in store.records() if job in (None, record.run.job)}
     matches = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
     if len(matches) == 1:
         return known[matches[0]]
     if matches:
         raise UserError(f"{run_id!r} begins the ids of {len(matches)} Runs: {shortened(matches)}")
-    if unusable := sorted(name for name in store.foreign if name.startswith(run_id)):
-        raise UserError(store.foreign[unusable[0]])
+    if unusable := sorted(name for name in store.left_out if name.startswith(run_id)):
+        raise ResultsError(store.left_out[unusable[0]])
     raise UserError(f"there is no Run {run_id!r} below {store.root}; {suggest(run_id, known)}")

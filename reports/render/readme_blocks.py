@@ -32,6 +32,7 @@ from reports.render import latex, markdown
 from reports.render.comparison_sentences import Name, verdicts
 from reports.tables.planned import fitting, gaps, planned
 from reports.tables.table_registry import BUILDERS, Tables
+from results.errors import ResultsError
 from results.files import write_whole
 from results.names import suggest
 from results.record import Record
@@ -65,9 +66,12 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     """The text of `readme` with all tables and answers rendered; the file is not written.
 
     Raises `ValueError`, which names file and block, for a table or filter that does not exist, an answer that fits
-    several experiments, and a block without an end.
+    several experiments, and a block without an end; `ResultsError` for a stored file that can't be trusted.
     """
-    known = Known(store.records(), PredictionCache(store.predictions), store.planned())
+    records = store.records()
+    if store.left_out:  # a page that lacks a record would be out of date, or wrong
+        raise ResultsError(next(iter(store.left_out.values())))
+    known = Known(records, PredictionCache(store.predictions), store.planned())
     opening, closing = _COMMENT[_kind(readme)]
     block = _block(readme)
 
@@ -86,7 +90,7 @@ def render_readme(readme: Path, store: ResultStore) -> str:
 
 
 def write_readme(readme: Path, store: ResultStore) -> None:
-    """Writes the rendered text to the file. Raises as `render_readme`, and `results.errors.ResultsError`."""
+    """Writes the rendered text to the file. Raises as `render_readme`, and `ResultsError` if it can't be written."""
     text = render_readme(readme, store)
     write_whole(readme, lambda file: file.write_text(text, encoding="utf-8"))
 

@@ -17,6 +17,7 @@ from benchmarks.planning.expand import NO_CHANGES, Changes
 from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite import Suite
 from results import settings
+from results.publish import publish
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
 from tests.helpers.small_training import IMAGES, RECIPE, RESNET, small_run
@@ -60,7 +61,7 @@ def test_what_is_done_is_not_missing_and_committed_results_count(
     for run in plain.runs:
         finish(run, store)
     finish(sef.runs[0], store)
-    store.publish(sef.runs[0].id)
+    publish(store, sef.runs[0].id)
     (tmp_path / sef.runs[0].id / "record.json").unlink()
     (left,) = reference_runs.missing(rows, store.records())
     assert (left.names["method"], left.seeds) == ("sef", [1])
@@ -92,7 +93,7 @@ def test_a_run_is_not_missing_if_its_record_predates_the_check_of_its_data(tmp_p
     assert reference_runs.unanswered([today], store.records()) == []
     row = Experiment("mine", {}, (today,), gpu=False)
     assert reference_runs.missing([row], store.records()) == []
-    published, _ = reference_runs.publish([row], store)
+    (published, _), _ = reference_runs.publish([row], store)
     assert published.name == old.id
     others = today.model_copy(update={"images_sha256": "c" * 64})
     finish(today, store)
@@ -181,7 +182,7 @@ def test_publishing_commits_what_is_done_and_writes_down_what_is_not(
     rows, store = reference_runs.experiments(Environment(), NO_CHANGES), ResultStore(tmp_path)
     finish(rows[0].runs[0], store)
     finish(rows[0].runs[0].model_copy(update={"seed": 7}), store)  # not one of the numbers
-    *published, planned = reference_runs.publish(rows, store)
+    (*published, planned), _ = reference_runs.publish(rows, store)
     assert [path.name for path in published] == [rows[0].runs[0].id]
     assert [(row["method"], row["seeds"]) for row in store.planned()] == [("plain", [1]), ("sef", [0, 1])]
     assert planned.name == "planned.json"
@@ -194,11 +195,11 @@ def test_publishing_passes_over_a_run_that_failed_here_and_is_committed_as_done(
     rows, store = reference_runs.experiments(Environment(), NO_CHANGES), ResultStore(tmp_path)
     run = rows[0].runs[0]
     finish(run, store)
-    store.publish(run.id)
+    publish(store, run.id)
     record = blank(run, CPU)
     record.status, record.error = "failed", "out of luck"
     store.write(record)
-    (planned,) = reference_runs.publish(rows, store)
+    (planned,), _ = reference_runs.publish(rows, store)
     assert planned.name == "planned.json"
 
 

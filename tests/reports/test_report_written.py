@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -47,12 +48,14 @@ def test_pairs_without_a_test_count_as_none(store: ResultStore, tmp_path: Path):
 def test_one_damaged_file_leaves_the_report_whole_and_is_named(store: ResultStore, tmp_path: Path, file: str):
     records = [trained("plain"), trained("sef")]
     fill(store, records, 20)
-    damaged = store.root / records[0].id / file
+    record = store.root / records[0].id / "record.json"  # from before checksums, which would tell
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"checksums": {}}))
+    damaged = record.with_name(file)
     damaged.write_bytes(
         damaged.read_bytes()[: damaged.stat().st_size // 2] if file.endswith("parquet") else b"\xff\x00"
     )
     read = store.predictions if file.endswith("parquet") else store.history
-    with pytest.raises(ResultsError, match=rf"{file}: is damaged; move"):
+    with pytest.raises(ResultsError, match=rf"{file}: is damaged; restore it, or move"):
         read(records[0].id)
     report = write_report(store, tmp_path / "report", "x")
     rows = report.tables["missing"].frame
