@@ -28,9 +28,12 @@ def available() -> list[str]:
 
 @cache
 def load(name: str) -> type[Method]:
-    """The one `Method` that `methods/<name>/model.py` defines. Raises `NotOneMethod` if that is not exactly one."""
+    """The one `Method` that `methods/<name>/model.py` defines. Raises `NotOneMethod` if that is not exactly one, and
+    `ValueError` for a name that is no method's: it may come from a record, and importing a module runs it."""
     from methods.interface import Method
 
+    if name not in available():
+        raise ValueError(unknown("methods/", "method", name, available()))
     module = importlib.import_module(f"methods.{name}.model")
     found = [
         value
@@ -70,8 +73,7 @@ def build(
     """
     from methods.backbones import TimmBackbones
 
-    if name not in available():
-        raise ValueError(unknown("methods/", "method", name, available()))
+    method = load(name)
     known = variants(name)
     if variant not in known:
         raise ValueError(unknown(name, "variant", variant, known))
@@ -79,7 +81,7 @@ def build(
         if number < 1:
             raise ValueError(f"{what} is {number}; it must be 1 or more")
     source = TimmBackbones(backbone, image_size, **_weights(pretrained))
-    return load(name)(source, num_classes, **{**known[variant], **options})
+    return method(source, num_classes, **{**known[variant], **options})
 
 
 def _weights(pretrained: Path | str | None) -> dict[str, Any]:

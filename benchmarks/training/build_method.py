@@ -23,8 +23,12 @@ def build_method(
     """The method with its initial weights, and which weight files were loaded.
 
     Random weights come from torch's global generator: seed it first. Raises `BackboneError`, and `UserError` for
-    options that the method refuses and for weights that are not those of the Run.
+    a method that is not here, for options that it refuses, and for weights that are not those of the Run.
     """
+    try:
+        kind = methods.load(case.method)
+    except ValueError as error:
+        raise UserError(f"{case.label}: {error}; use the version of fgbench that has it") from error
     backbones = TimmBackbones(
         case.backbone,
         case.image_size,
@@ -35,7 +39,7 @@ def build_method(
         scaling=(case.scaling.mean, case.scaling.std) if isinstance(case, Run) else None,
     )
     try:
-        method = methods.load(case.method)(backbones, classes, **case.options)
+        method = kind(backbones, classes, **case.options)
     except (TypeError, ValueError) as error:
         raise UserError(f"{case.label}: the method refuses its options: {error}") from error
     loaded = [

@@ -18,7 +18,7 @@ from reports.tables.table_registry import build_tables
 from results.record import Record
 from results.store import HISTORY, PREDICTIONS, WEIGHTS, ResultStore
 from tests.helpers.fake_results import fill, profiled, trained
-from tests.helpers.fuzzing import Fuzz, damaged, damaged_text, damaged_values
+from tests.helpers.fuzzing import NASTY, Fuzz, damaged, damaged_text, damaged_values
 
 
 @pytest.fixture
@@ -143,7 +143,9 @@ def test_a_hostile_results_folder_predicts_or_refuses(fuzz: Fuzz, filled: Result
     content["split"]["class_names"] = ["a", "b"]
     for draw in fuzz.draws("trained Run", 60):
         (file.parent / WEIGHTS).write_bytes(draw.choice((b"", b"x", draw.randbytes(200))))
-        changed = damaged_values(content["run"], draw) if draw.randrange(2) else content["run"]
+        changed = damaged_values(content["run"], draw) if draw.randrange(2) else dict(content["run"])
+        if draw.randrange(3) == 0:
+            changed |= {draw.choice(("method", "variant", "backbone", "job")): str(draw.choice(NASTY))}
         file.write_text(json.dumps(content | {"run": changed}), encoding="utf-8")
         run_id = file.parent.name
 

@@ -75,3 +75,9 @@ def test_what_does_not_exist_is_refused_with_the_nearest_name(
     asked = {"name": "ws_dan", "backbone": "test_resnet", "num_classes": 3} | wrong
     with pytest.raises(error, match=message):
         methods.build(**asked)
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "", "..plain", "plain.model", "_template", "../plain", "a" * 5000])
+def test_only_methods_are_imported(name: str) -> None:
+    with pytest.raises(ValueError, match="has no method"):
+        methods.load(name)
