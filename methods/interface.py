@@ -155,6 +155,14 @@ class Method(nn.Module, ABC):
         """Non-negative maps `(B, M, h, w)` of where the method looks, or None if it has none."""
         return None
 
+    def branches(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits `(B, K)` of each classifier that the method trains beside its prediction, by name (SEF's groups …).
+
+        The runner measures how accurate each is alone, once, on the test images and with the last weights. Called in
+        evaluation mode. Default: none.
+        """
+        return {}
+
     def explain(self, images: Tensor) -> dict[str, Tensor]:
         """Named images `(B, 3, H, W)` that the paper shows besides attention maps (crops, selected patches …).
 

@@ -81,6 +81,9 @@ class Record(RecordModel):
     """`parameters`, `flops` (forward, one image), `views`, `input` (pixels)."""
 
     metrics: dict[Selection, Metrics] = {}
+    branches: dict[str, float] = {}
+    """Top-1 on the test set of each classifier that the method trains beside its prediction (SEF's groups, DFL-CNN's
+    streams), alone and with the last epoch's weights; empty for methods without, and in records from before 0.2.0."""
     training: dict[str, float] = {}
     """`images_per_s` end to end, `seconds` of training alone, `compile_seconds` before it where something was compiled;
     `processes`, and `micro_batch`, the images that one backward pass took at the most; `threads` of torch in each

@@ -113,6 +113,16 @@ class Engine:
             logits[rows] = evaluate.checked(found, rows.stop - rows.start, self.classes)
         return self.processes.sum(logits.to(self.device)).cpu() if self.processes.world > 1 else logits
 
+    def branch_accuracies(self, batches: Batches, split: str) -> dict[str, float]:
+        """Top-1 of each of the method's branches alone on a split, by name; each process computes a share of it."""
+        images = len(batches.rows[split])
+        rows = self.processes.share(images)
+        feed = batches.evaluation_feed(split, self.evaluation_batch, rows)
+        hits = evaluate.branch_hits(self.method, feed, self.run) if rows.stop > rows.start else {}
+        parts = self.processes.gather(hits)
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {name: sum(part.get(name, 0) for part in parts) / images for name in names}
+
     def warm_up(self, phases: Sequence[PhasePlan], batches: Batches, epoch: int) -> str | None:
         """Takes a step and computes some logits in each phase, and reverts all effects; returns what was not compiled.
 

@@ -80,6 +80,7 @@ class Trainer:
         with threads_restored(), numerics(self.run.precision, self.environment.execution.deterministic):
             while (finished_by_method := self._attempt()) is None:
                 self._note(self.engine.halve_micro_batch(max(phase.batch_size for phase in self.phases)))
+            branches = self.engine.branch_accuracies(self.batches, "test")
         self.tensorboard.close()
         seconds = sum(row["seconds"] for row in self.state.history)
         return TrainingResult(
@@ -96,6 +97,7 @@ class Trainer:
             self.state.begun["threads"],
             self.engine.compile_seconds if self.engine.compiled else None,
             finished_by_method,
+            branches,
         )
 
     def _attempt(self) -> bool | None:

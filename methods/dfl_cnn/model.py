@@ -17,6 +17,9 @@ from methods.dfl_cnn.bank import FilterBank
 from methods.dfl_cnn.initialise import calibrate, class_filters, peaks
 from methods.interface import BackboneError, BackboneSource, Method, Tap
 
+FADED = 0.15
+"""Share of their contrast that pixels keep outside the patches that `explain` shows."""
+
 
 class DFLCNN(Method):
     """Two asymmetric streams on one backbone (Section 3.1); a side branch supervises the filters (Section 3.2).
@@ -132,12 +135,53 @@ class DFLCNN(Method):
             bank.filters.weight.copy_(filters)
             bank.filters.bias.copy_(bias)
 
+    def branches(self, images: Tensor) -> dict[str, Tensor]:
+        """What each stream and side branch predicts alone; those of several scales are numbered. One alone is none."""
+        found = self.streams(self.backbone(images))
+        if len(found) == 1:
+            return {}
+        kinds = [kind for kind, _ in found]
+        names = [
+            f"{kind} {kinds[: place + 1].count(kind)}" if kinds.count(kind) > 1 else kind
+            for place, kind in enumerate(kinds)
+        ]
+        return dict(zip(names, (logits for _, logits in found), strict=True))
+
     def attention(self, images: Tensor) -> Tensor | None:
         """Positive responses of the predicted class's own k filters, `(B, k, h, w)`; None without a P-stream."""
         if not self.banks:
             return None
         maps = self.backbone(images)
         return self.banks[0].evidence(maps[0], self.combined(maps).argmax(dim=1)).clamp_min(0)
+
+    def explain(self, images: Tensor) -> dict[str, Tensor]:
+        """The patches that the predicted class's own filters select; the rest fades to `FADED` of its contrast.
+
+        A patch is a square around the position of a filter's largest response, as wide as the `window` in which the
+        initialisation keeps one patch. What the filter sees, its receptive field, is larger in most networks.
+        """
+        if not self.banks:
+            return {}
+        maps = self.backbone(images)
+        classes = self.combined(maps).argmax(dim=1)
+        kept = torch.zeros_like(images[:, 0], dtype=torch.bool)
+        for bank, features in zip(self.banks, maps, strict=False):
+            kept |= patches(bank.evidence(features, classes), images.shape[2:], self.window)
+        return {"selected patches": images * torch.where(kept, 1.0, FADED)[:, None]}
+
+
+def patches(responses: Tensor, size: Sequence[int], side: float) -> Tensor:
+    """Squares around the largest response of each map: `(B, k, h, w)` -> bool `(B, H, W)`, `size` being (H, W).
+
+    `side` is theirs, as a share of the image's.
+    """
+    rows, columns = responses.shape[2:]
+    place = responses.flatten(2).argmax(dim=2)
+    near = [
+        ((torch.arange(length, device=place.device) + 0.5) / length - (at[..., None] + 0.5) / cells).abs() <= side / 2
+        for length, at, cells in ((size[0], place // columns, rows), (size[1], place % columns, columns))
+    ]
+    return (near[0][..., :, None] & near[1][..., None, :]).any(dim=1)
 
 
 def last_but_one(backbones: BackboneSource) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.backbones import TimmBackbones
-from methods.dfl_cnn.model import DFLCNN, last_but_one
+from methods.dfl_cnn.model import DFLCNN, FADED, last_but_one
 from methods.interface import BackboneError
 
 CLASSES = 5
@@ -97,3 +97,30 @@ def test_attention_shows_the_filters_of_the_predicted_class():
     own = method.banks[0].evidence(method.backbone(images)[0], method(images).argmax(dim=1))
     torch.testing.assert_close(shown, own.clamp_min(0))
     assert build(patch_stream=False).attention(images) is None
+
+
+def test_it_explains_an_image_by_the_patches_that_the_predicted_classs_filters_select():
+    method, (images, _) = build(filters_per_class=3, window=0.3).eval(), batch(2)
+    shown = method.explain(images)["selected patches"]
+    (features, *_), classes = method.backbone(images), method(images).argmax(dim=1)
+    responses = method.banks[0].evidence(features, classes)  # (B, 3, 4, 4): a cell covers 16 px
+    for image, own, seen in zip(images, responses, shown, strict=True):
+        for row in range(SIZE):
+            for column in range(SIZE):
+                kept = False
+                for one in own:
+                    y, x = divmod(int(one.argmax()), 4)
+                    near_y, near_x = abs(row + 0.5 - 16 * (y + 0.5)), abs(column + 0.5 - 16 * (x + 0.5))
+                    kept |= max(near_y, near_x) <= 0.3 * SIZE / 2
+                expected = image[:, row, column] * (1 if kept else FADED)
+                torch.testing.assert_close(seen[:, row, column], expected)
+    assert build(patch_stream=False).explain(images) == {}
+
+
+def test_its_branches_are_the_streams_and_the_side_branch():
+    method, (images, _) = build().eval(), batch(2)
+    found, streams = method.branches(images), dict(method.streams(method.backbone(images)))
+    assert list(found) == ["global", "patch", "side"]
+    assert all(torch.equal(found[kind], logits) for kind, logits in streams.items())
+    assert list(build(scales=2, patch_tap=8).branches(images)) == ["global", "patch 1", "side 1", "patch 2", "side 2"]
+    assert build(patch_stream=False).branches(images) == {}  # the prediction itself

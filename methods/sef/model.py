@@ -78,6 +78,14 @@ class SEF(Method):
         parts = pooled.split(self.sizes, dim=1)
         return torch.stack([head(part) for head, part in zip(self.local_heads, parts, strict=True)])
 
+    def branches(self, images: Tensor) -> dict[str, Tensor]:
+        """What each group of channels predicts alone; nothing if no local heads are taught."""
+        if not self.local_heads:
+            return {}
+        (features,) = self.backbone(images)
+        groups = self.local_logits(features.mean(dim=(2, 3)))
+        return {f"group {number}": logits for number, logits in enumerate(groups, 1)}
+
     def attention(self, images: Tensor) -> Tensor:
         """Mean activation of each group, negative values set to 0, `(B, G, h, w)`."""
         (features,) = self.backbone(images)

@@ -139,6 +139,19 @@ def test_local_heads_are_not_used_at_test_time():
     assert torch.equal(method(images), before)
 
 
+def test_its_branches_are_what_each_group_of_channels_predicts():
+    method, (images, _) = make(groups=3).eval(), batch()
+    (features,) = method.backbone(images)
+    found = method.branches(images)
+    assert list(found) == ["group 1", "group 2", "group 3"]
+    start = 0
+    for head, size, logits in zip(method.local_heads, method.sizes, found.values(), strict=True):
+        expected = head(features[:, start : start + size].mean(dim=(2, 3)))
+        torch.testing.assert_close(logits, expected)
+        start += size
+    assert make(distillation=0.0).branches(images) == {}  # nothing teaches the heads
+
+
 def test_extra_parameters_are_those_the_paper_counts():
     extra = {
         groups: sum(p.numel() for p in SEF(Fixed(2048), 200, groups=groups).local_heads.parameters())

@@ -10,6 +10,7 @@ from reports.evidence import Evidence
 from reports.groups import Group, unlike_seeds
 from reports.tables import profiles
 from reports.tables.ablation import ablation, steps
+from reports.tables.branches import branches
 from reports.tables.head_to_head import head_to_head
 from reports.tables.localisation import localisation, part_hits
 from reports.tables.missing import missing
@@ -44,6 +45,7 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "ablation": lambda tables: ablation(tables.evidence),
     "steps": lambda tables: steps(tables.evidence),
     "head_to_head": lambda tables: head_to_head(tables.evidence),
+    "branches": lambda tables: branches(tables.evidence),
     "averages": lambda tables: averages(tables.evidence),
     "wins": lambda tables: wins(tables["paired"]),
     "paired": lambda tables: paired(tables.evidence, tables.shown),

@@ -282,6 +282,16 @@ def test_its_attention_is_a_map_of_non_negative_weights(method: Method):
         assert (maps >= 0).all()
 
 
+def test_its_branches_are_named_logits_of_the_same_classes(method: Method):
+    images, _ = images_and_labels(3)
+    with torch.no_grad():
+        branches, again = method.eval().branches(images), method.branches(images)
+    for name, logits in branches.items():
+        assert logits.shape == (3, CLASSES)
+        assert logits.isfinite().all()
+        assert torch.equal(logits, again[name])
+
+
 def test_how_its_batches_are_drawn_is_declared(method: Method):
     assert isinstance(method.sampling, Sampling)
 

@@ -92,6 +92,18 @@ def test_with_batch_norm_of_their_own_all_processes_end_with_the_same_method(tmp
     assert equal(first, second | {"reported": first["reported"]})
 
 
+def branches_of(folder: Path, run: Run) -> dict[str, float]:
+    return Trainer(run, Environment(), folder, Silent()).train().branches
+
+
+def test_branches_are_scored_on_every_test_image_once(tmp_path: Path) -> None:
+    run = small_run("sef", backbone=SWIN, **SGD, epochs=1)
+    alone = train(run, tmp_path / "alone").branches
+    assert list(alone) == ["group 1", "group 2", "group 3", "group 4"]
+    for found in together(2, branches_of, tmp_path / "two", run):
+        assert found == pytest.approx(alone, abs=1.1 / 15)  # sums in another order may turn an answer
+
+
 def moved_centres(folder: Path, features: Tensor, labels: Tensor, duplicates: Any) -> Tensor:
     processes = Processes.join("cpu")
     centres = Centres(4, features.shape[1], duplicates=duplicates)

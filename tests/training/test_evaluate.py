@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,9 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from benchmarks.environment import Environment
 from benchmarks.training import evaluate
 from benchmarks.training.evaluate import CALIBRATION_BINS, Choice, choose, metrics, top1
+from datasets.loading import augment
+from datasets.loading.store import resized
 from results.record import Selection
+from tests.helpers.small_training import small_run, train
 
 
 @given(st.integers(1, 40), st.integers(2, 9), st.integers(0, 1000))
@@ -55,6 +61,28 @@ def test_mean_class_accuracy_weighs_classes_not_images() -> None:
     found = metrics(logits, torch.tensor([0, 0, 0, 1]), epoch=1)
     assert found.top1 == pytest.approx(0.75)
     assert found.mean_class == pytest.approx(0.5)
+
+
+def test_branches_are_scored_alone_with_the_last_weights(tmp_path: Path) -> None:
+    run = small_run("sef", image_size=64, stored_size=64)
+    trained = train(run, tmp_path)
+    dataset = Environment().open(run.dataset, run.dataset_options)
+    hits: dict[str, list[bool]] = {}
+    for row in trained.test_rows:
+        pixels = resized(dataset.image(int(row)), 64, "squash", "image")[None]
+        with torch.no_grad():
+            found = trained.method.eval().branches(augment.normalise(pixels, run.scaling))
+        for name, logits in found.items():
+            hits.setdefault(name, []).append(int(logits.argmax()) == dataset.labels[row])
+    assert len(hits) == 4
+    assert trained.branches == {name: sum(right) / 15 for name, right in hits.items()}
+
+
+def test_a_method_without_branches_makes_no_further_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate.augment, "test_batch", Mock(wraps=augment.test_batch))
+    trained = train(small_run(), tmp_path)
+    assert trained.branches == {}
+    assert evaluate.augment.test_batch.call_count == 2 * 2  # a batch of test and one of validation images, two epochs
 
 
 def test_logits_of_another_shape_than_the_contracts_are_named() -> None:
