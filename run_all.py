@@ -39,7 +39,7 @@ from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
 from benchmarks.cli.inputs import path
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
 from benchmarks.cli.terminal import line, lines
-from benchmarks.errors import REFUSED, UserError
+from benchmarks.errors import REFUSED, PlanError, UserError
 from benchmarks.execution import torchrun
 from datasets.fetching.download import FetchError
 from results.errors import ResultsError
@@ -197,15 +197,16 @@ def _compare(folders: TwoMeasurements) -> None:
 
 
 def main() -> None:
-    """Runs the command line. A mistake of the user is one line and exit code 2; what can't be stored, fetched or
-    printed is one line and exit code 1."""
+    """Runs the command line. A mistake of the user is one line and exit code 2, several of a plan a line each; what
+    can't be stored, fetched or printed is one line and exit code 1."""
     interruption.loaded()
     # Of several processes under torchrun, only the first prints.
     terminal.console.quiet = torchrun.is_follower()
     try:
         app()
     except REFUSED as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - the program's answer
+        faults = error.lines if isinstance(error, PlanError) else (str(error),)
+        print("error: " + "\n".join(map(one_line, faults)), file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(2)
     except (ResultsError, FetchError) as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - the program's answer

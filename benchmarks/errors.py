@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from datasets import DatasetError
 from methods.errors import BackboneError
@@ -10,8 +10,15 @@ from results.names import suggest
 
 
 class UserError(Exception):
-    """The command can't be carried out as requested. The message is one line that says what to do, or, of a plan, one
-    for each of several faults."""
+    """The command can't be carried out as requested. The message is one line that says what to do."""
+
+
+class PlanError(UserError):
+    """Several faults of a plan, each one line."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.lines = (f"{len(faults)} faults; nothing was started", *faults)
+        super().__init__("\n".join(self.lines))
 
 
 REFUSED = (UserError, DatasetError, BackboneError)

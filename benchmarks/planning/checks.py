@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import methods
 from benchmarks.environment import Environment
-from benchmarks.errors import UserError
+from benchmarks.errors import PlanError, UserError
 from benchmarks.planning import method_checks
 from benchmarks.planning.phases import PhasePlan, phase_plans
 from datasets.formats.heads import head_fault
@@ -58,7 +58,7 @@ def require_startable(runs: Iterable[AnyRun], environment: Environment, processe
     if len(lines) == 1:
         raise UserError(lines[0])
     if lines:
-        raise UserError("\n".join([f"{len(lines)} faults; nothing was started", *lines]))
+        raise PlanError(lines)
 
 
 def _named(runs: list[AnyRun]) -> str:
