@@ -6,7 +6,6 @@ whole, one without is unfinished. The index is derived and can be rebuilt at any
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from results.files import make_folder, sweep, write_whole
 from results.integrity import RECORD, readable
 from results.record import Record
 from results.settings import AnyRun, flat
+from results.stored_tables import read_history, read_predictions
 
 REFERENCE = "reference"
 """The folder of committed Runs, below the root."""
@@ -168,21 +168,18 @@ class ResultStore:
         path = self.file(run_id, HISTORY)
         if path is None:
             return None
-        content = io.BytesIO(integrity.read_file(path))
+        content = integrity.read_file(path)
         with readable(path):
-            table = pd.read_csv(content)
-            if not {"epoch", "loss", "test_top1"} <= set(table.columns):
-                raise ValueError("its columns are not those of a history")
-            return table
+            return read_history(content)
 
     def predictions(self, run_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
         """A row per selection and test image, or None; with `columns`, only these are read. Raises as `history`."""
         path = self.file(run_id, PREDICTIONS)
         if path is None:
             return None
-        content = io.BytesIO(integrity.read_file(path))
+        content = integrity.read_file(path)
         with readable(path):
-            return pd.read_parquet(content, columns=list(columns) if columns else None)
+            return read_predictions(content, columns)
 
     def index(self) -> pd.DataFrame:
         """Rebuilds `index.csv`, a flat row per record, and returns it."""
