@@ -95,9 +95,10 @@ class Heartbeat(BaseModel):
 
 
 def read(folder: Path) -> Heartbeat | None:
-    """The last heartbeat of the Run in `folder`, or None."""
+    """The last heartbeat of the Run in `folder`; None if there is none, or none that makes sense."""
+    path = folder / FILE
     try:
-        return Heartbeat.model_validate_json((folder / FILE).read_bytes())
+        return Heartbeat.model_validate_json(path.read_bytes()) if path.is_file() else None  # a pipe would wait
     except (OSError, ValidationError):
         return None
 

@@ -46,11 +46,18 @@ def short_rows(found: list[Row]) -> list[Row]:
             "top-1": f"{100 * row['top1']:.1f} %" if row.get("top1") is not None else None,
             "images/s": f"{row['images_per_s']:.0f}" if row.get("images_per_s") is not None else None,
             "left": format_time_left(row["seconds_left"]).removesuffix(" left") if row.get("seconds_left") else None,
-            "since": f"{datetime.fromisoformat(row['since']).astimezone():%m-%d %H:%M}" if row.get("since") else None,
+            "since": _local(row["since"]) if row.get("since") else None,
             "who and why": ": ".join(row[key] for key in ("by", "why") if row.get(key)) or None,
         }
         for row in found
     ]
+
+
+def _local(time: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(time).astimezone():%m-%d %H:%M}"
+    except OverflowError:  # the first or last hours of all years
+        return time
 
 
 def summary(found: list[Row]) -> str:
@@ -63,7 +70,11 @@ def _folders(root: Path) -> Iterator[Path]:
     """The folders of all Runs that were started."""
     files = {"record.json", heartbeat.FILE, CHECKPOINT, PREVIOUS_CHECKPOINT}
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.is_dir() and any((folder / name).is_file() for name in files):
+        try:
+            started = folder.is_dir() and any((folder / name).is_file() for name in files)
+        except PermissionError:  # which its row tells
+            started = True
+        if started:
             yield folder
 
 
@@ -78,7 +89,8 @@ def _row(store: ResultStore, folder: Path) -> tuple[Row, set[str]]:
         return {"run": folder.name, "state": "unreadable", "why": str(error)}, set()
     if record is not None:
         return _from_record(record), cluster_jobs.ids_of(record)
-    row: Row = {"run": folder.name, "state": "interrupted", "why": "the same command resumes it"}
+    unreadable = f"its {heartbeat.FILE} can't be read; " if beat is None and (folder / heartbeat.FILE).exists() else ""
+    row: Row = {"run": folder.name, "state": "interrupted", "why": f"{unreadable}the same command resumes it"}
     if beat:
         row |= {"by": f"was {beat.owner}", **_from_heartbeat(beat), "seconds_left": None}
     return row, set()

@@ -66,7 +66,8 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     """The text of `readme` with all tables and answers rendered; the file is not written.
 
     Raises `ValueError`, which names file and block, for a table or filter that does not exist, an answer that fits
-    several experiments, and a block without an end; `ResultsError` for a stored file that can't be trusted.
+    several experiments, and a block without an end, also for a file without any block, or that is no text;
+    `ResultsError` for a stored file that can't be trusted.
     """
     records = store.records()
     if store.left_out:  # a page that lacks a record would be out of date, or wrong
@@ -74,6 +75,8 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     known = Known(records, PredictionCache(store.predictions), store.planned())
     opening, closing = _COMMENT[_kind(readme)]
     block = _block(readme)
+    if not block.search(_text(readme)):
+        raise ValueError(f"{readme}: has no block such as {opening}table: NAME{closing} to be filled in")
 
     def rendered(found: re.Match[str]) -> str:
         begin = f"{opening}{found['kind']}: {found['query']}{closing}"
@@ -92,7 +95,9 @@ def render_readme(readme: Path, store: ResultStore) -> str:
 def write_readme(readme: Path, store: ResultStore) -> None:
     """Writes the rendered text to the file. Raises as `render_readme`, and `ResultsError` if it can't be written."""
     text = render_readme(readme, store)
-    write_whole(readme, lambda file: file.write_text(text, encoding="utf-8"))
+    newline = "\r\n" if b"\r\n" in readme.read_bytes() else "\n"
+    if text != _text(readme):
+        write_whole(readme, lambda file: file.write_text(text, encoding="utf-8", newline=newline))
 
 
 def check_readme(readme: Path, store: ResultStore) -> bool:
@@ -105,7 +110,10 @@ def _kind(path: Path) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is no text in UTF-8 ({error})") from error
 
 
 def _block(path: Path) -> re.Pattern[str]:

@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from safetensors.torch import load_file
 
 import methods
 from benchmarks.environment import Environment, Execution
-from benchmarks.execution import execute, heartbeat, locks, worker
+from benchmarks.execution import execute, worker
 from benchmarks.planning import expand
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
@@ -31,7 +30,7 @@ from results.errors import ResultsError
 from results.files import write_whole
 from results.record import Record
 from results.settings import AnyRun, Run
-from results.store import CHECKPOINT, HISTORY, PREDICTIONS, PREVIOUS_CHECKPOINT, WEIGHTS, ResultStore
+from results.store import CHECKPOINT, WEIGHTS, ResultStore
 from tests.helpers.small_training import Interrupts
 
 SMALL = {"classes": 3, "train_per_class": 8, "test_per_class": 4, "size": 32}
@@ -306,36 +305,6 @@ def test_a_results_folder_that_cannot_be_written_stops_before_any_work(here: Env
     blocked.write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(ResultsError, match="--results"):
         execute.execute(runs_of(here), ResultStore(blocked), here, QUIET)
-
-
-def test_links_in_a_runs_folder_lead_nowhere(here: Environment, store: ResultStore, tmp_path: Path) -> None:
-    run = one_run(here)
-    victim = tmp_path / "victim.txt"
-    victim.write_text("precious", encoding="utf-8")
-    names = {CHECKPOINT, PREVIOUS_CHECKPOINT, WEIGHTS, HISTORY, PREDICTIONS, heartbeat.FILE, f".{heartbeat.FILE}"}
-    for name in names:
-        (store.folder(run.id) / name).symlink_to(victim)
-    (store.root / "index.csv").symlink_to(victim)
-    assert execute.execute([run], store, here, QUIET).done == [run.id]
-    assert victim.read_text(encoding="utf-8") == "precious"
-    assert not any((store.root / run.id / name).is_symlink() for name in names - {f".{heartbeat.FILE}"})
-
-
-@pytest.mark.parametrize("name", ["", locks.FILE, "tensorboard"])
-def test_a_linked_folder_or_lock_stops_the_plan_with_its_name(
-    name: str, here: Environment, store: ResultStore, tmp_path: Path
-) -> None:
-    run = one_run(here)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    store.prepare()
-    link = store.root / run.id / name
-    link.parent.mkdir(exist_ok=True)
-    link.symlink_to(elsewhere)
-    here = replace(here, execution=replace(here.execution, tensorboard=True))
-    with pytest.raises(ResultsError, match=f"{link.name}: is a link"):
-        execute.execute([run], store, here, QUIET)
-    assert list(elsewhere.iterdir()) == []
 
 
 def kill_the_first_and_fill_the_disk_at_the_third(

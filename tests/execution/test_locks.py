@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import resource
 import time
 from collections import Counter
 from multiprocessing.process import BaseProcess
@@ -153,6 +154,29 @@ def test_three_processes_killed_at_random_do_every_run_once(runs: list[AnyRun], 
         begins = [number for number, line in enumerate(lines) if line == f"{run.id} began"]
         assert len(ends) <= 1  # none at all where the kill fell between the record and the journal
         assert not ends or max(begins) < ends[0], f"{run.id} was begun again after it was done"
+
+
+def store_on_a_full_disk(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    record = worker.blank(case, CPU)
+    store.write(record)
+    return record
+
+
+def test_one_on_a_full_disk_and_one_that_is_killed_lose_no_run_and_double_none(
+    runs: list[AnyRun], store: ResultStore
+) -> None:
+    full, doomed, other = start(runs, store, store_on_a_full_disk), start(runs, store, never_end), start(runs, store)
+    full.join(60)
+    while not (store.root / "journal.txt").exists():
+        time.sleep(0.005)
+    doomed.kill()
+    other.join(60)
+    assert (full.exitcode, other.exitcode) == (1, 0)
+    records = [store.read(run.id) for run in runs]
+    assert [record.status for record in records if record] == ["done"] * 8
+    counts = Counter(line for line in journal(store) if "ended" in line or "collided" in line)
+    assert counts == {f"{run.id} ended": 1 for run in runs}
 
 
 def test_undisturbed_they_share_the_runs_and_each_counts_what_the_others_did(

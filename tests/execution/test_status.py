@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -86,6 +88,46 @@ def test_another_hosts_run_is_believed_to_live_for_as_long_as_it_is_heard_of() -
     beat = Heartbeat(run="r", label="r", host="elsewhere", pid=1, started=now, updated=now, work=1.0)
     assert beat.alive
     assert not beat.model_copy(update={"updated": now - 2 * heartbeat.STALE_AFTER}).alive
+
+
+NOW = datetime.now(UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pid": -1},
+        {"pid": 2**70},
+        {"started": "2026-01-01T00:00:00"},
+        {"started": "9999-12-31T23:59:59-12:00"},
+        {"started": "0001-01-01T00:00:00+14:00"},
+        {"work": 1e308, "done_here": 1e-300},
+    ],
+    ids=str,
+)
+def test_a_heartbeat_that_makes_no_sense_is_a_line_of_status(
+    changes: dict[str, object], store: ResultStore, fgbench: Callable[..., tuple[int, str]]
+) -> None:
+    beat = {"run": "r", "label": "r", "host": heartbeat.socket.gethostname(), "pid": 1, "work": 1.0}
+    text = json.dumps(beat | {"started": NOW, "updated": NOW} | changes)
+    (store.folder("hostile") / heartbeat.FILE).write_text(text, encoding="utf-8")
+    fake_results.fill(store, [fake_results.trained("plain", id="done")])
+    code, said = fgbench("status", "--results", store.root)
+    assert code == 0
+    assert "1 done" in said
+    assert "hostile" in said
+
+
+def test_a_pipe_in_the_place_of_a_heartbeat_is_not_waited_for(store: ResultStore) -> None:
+    os.mkfifo(store.folder("hostile") / heartbeat.FILE)
+    assert status.rows(store) == []
+
+
+def test_a_job_of_a_process_that_cannot_be_is_gone(store: ResultStore) -> None:
+    (store.root / "jobs").mkdir()
+    for job in ("-1", "x", "9" * 40):
+        Submitted(job=job, cluster="local", runs=("r",)).write(store.root)
+    assert status.rows(store) == []
 
 
 def test_a_process_id_that_was_given_away_again_is_not_taken_for_the_runs() -> None:

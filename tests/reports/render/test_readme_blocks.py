@@ -51,6 +51,31 @@ def test_readme_check_fails_until_the_table_is_what_the_records_give(store: Resu
     assert not check_readme(readme, store)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"my own notes\r\n", "has no block such as"), (b"\xff\xfe", "is no text in UTF-8")]
+)
+def test_a_page_without_blocks_is_named_and_not_touched(
+    content: bytes, said: str, store: ResultStore, tmp_path: Path
+) -> None:
+    page = tmp_path / "notes.md"
+    page.write_bytes(content)
+    before = page.stat()
+    with pytest.raises(ValueError, match=rf"notes\.md: {said}"):
+        write_readme(page, store)
+    assert page.read_bytes() == content
+    assert page.stat().st_ino == before.st_ino
+
+
+def test_a_page_keeps_its_ends_of_lines(store: ResultStore, tmp_path: Path) -> None:
+    fill(store, [trained("plain")])
+    page = tmp_path / "page.md"
+    page.write_bytes(b"before\r\n<!-- table: runs -->\r\n<!-- /table -->\r\nafter\r\n")
+    write_readme(page, store)
+    written = page.read_bytes()
+    assert written.endswith(b"<!-- /table -->\r\nafter\r\n")
+    assert written.count(b"\n") == written.count(b"\r\n")
+
+
 def test_tables_in_latex_files_are_rendered_between_their_comments(store: ResultStore, tmp_path: Path):
     fill(store, [trained("plain")])
     page = tmp_path / "paper.tex"
