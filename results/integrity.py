@@ -80,7 +80,8 @@ def read_file(path: Path) -> bytes:
 
 def check_file(path: Path) -> None:
     """The same for a file that is too large to be read at once."""
-    _compare(path, lambda: file_checksum(path))
+    with readable(path):
+        _compare(path, lambda: file_checksum(path))
 
 
 def _compare(path: Path, found: Callable[[], str]) -> None:

@@ -27,7 +27,7 @@ from benchmarks.training import checkpoint
 from results.errors import ResultsError
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
-from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, REFERENCE, ResultStore
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, PREVIOUS_RECORD, REFERENCE, ResultStore
 
 __all__ = ["Summary", "execute"]
 
@@ -71,7 +71,7 @@ def execute(
     kept, and the current one resumes from its last checkpoint the next time.
     """
     store.prepare()
-    _discard_left_checkpoints(store)
+    _remove_what_kills_left(store)
     known = store.records()
     durations = _known_durations(known, environment) if budget else DurationEstimator()
     executor = PlanExecutor(plan, store, environment, own_process, carry_out, budget, durations)
@@ -87,15 +87,16 @@ def execute(
     return executor.summary
 
 
-def _discard_left_checkpoints(store: ResultStore) -> None:
-    """Those of Runs that were killed after their record was written, and before they had removed them."""
-    names = (CHECKPOINT, PREVIOUS_CHECKPOINT, heartbeat.FILE)
+def _remove_what_kills_left(store: ResultStore) -> None:
+    """Files of Runs that were killed after their record was written, and before they had removed them."""
+    names = (CHECKPOINT, PREVIOUS_CHECKPOINT, PREVIOUS_RECORD, heartbeat.FILE)
     for folder in {path.parent for name in names for path in store.root.glob(f"*/{name}")}:
         with locks.run_lock(folder) as locked, suppress(ResultsError):
             record = store.read(folder.name) if locked else None
             if record is not None and record.status == "done":
                 checkpoint.discard(folder)
-                (folder / heartbeat.FILE).unlink(missing_ok=True)
+                for name in (PREVIOUS_RECORD, heartbeat.FILE):
+                    (folder / name).unlink(missing_ok=True)
 
 
 class PlanExecutor:

@@ -57,8 +57,6 @@ def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple
     method, _ = build_method(untrained, len(_class_names(record)), None, device)
     try:
         method.load_state_dict(load_file(weights))
-    except PermissionError as error:
-        raise UserError(f"{weights}: can't be read ({error.strerror}); allow it to use the Run") from error
     except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(f"{weights}: does not fit the current method, or is damaged; run it again") from error
     return record, run, method.eval()
