@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from methods import backbones
 from methods._template.model import TemplateMethod
-from methods.backbones import TimmBackbones
 
 
 def test_logits_are_a_linear_map_of_the_mean_feature() -> None:
-    method = TemplateMethod(TimmBackbones("test_resnet", 64), 5).eval()
+    method = TemplateMethod(backbones.TimmBackbones("test_resnet", 64), 5).eval()
     images = torch.randn(2, 3, 64, 64)
     (features,) = method.backbone(images)
     slow = torch.stack([method.head.weight @ one.flatten(1).mean(dim=1) + method.head.bias for one in features])
