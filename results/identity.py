@@ -49,13 +49,14 @@ def predates_check(run: AnyRun) -> bool:
 def answer(run: AnyRun, find: Find) -> Record | None:
     """The finished record of a Run: its own, or else that of the same Run from before the check.
 
-    A record that names other classes than the Run's is no answer.
+    A record that names other classes than the Run's, or other weights of a second network, is no answer.
     """
     if (own := _finished(find(run))) is not None or not isinstance(run, Run):
         return own
-    before = run.model_copy(update=dict.fromkeys(CHECKED))
+    before = run.model_copy(update=dict.fromkeys(CHECKED) | {"second_weights": {}})
     older = _finished(find(before)) if before != run else None
-    return older if older is not None and _names_the_classes(older, run) else None
+    fits = older is not None and _names_the_classes(older, run) and _took_the_weights(older, run)
+    return older if fits else None
 
 
 def _finished(record: Record | None) -> Record | None:
@@ -68,3 +69,9 @@ def _names_the_classes(record: Record, run: Run) -> bool:
     if names is None or run.classes_sha256 is None:
         return True
     return isinstance(names, list) and hash_of_classes(names) == run.classes_sha256
+
+
+def _took_the_weights(record: Record, run: Run) -> bool:
+    """Whether the weight files of further networks in the record are the Run's."""
+    then = {file.get("backbone"): file.get("sha256") for file in record.weights}
+    return all(then.get(name, sha256) == sha256 for name, sha256 in run.second_weights.items())

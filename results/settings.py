@@ -202,6 +202,8 @@ class Run(RunSettings):
     pretrained: str
     """File name of the backbone's weights, or `none`."""
     weights_sha256: str | None = None
+    second_weights: dict[str, str] = {}
+    """Of the method's further networks, such as Bilinear CNN's second: timm name -> SHA-256 of the weight file."""
     allow_unfilled: bool = False
     """Whether layers may start from random weights where the file does not hold them."""
     scaling: InputScaling = InputScaling()

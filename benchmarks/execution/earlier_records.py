@@ -14,7 +14,7 @@ from benchmarks.training import checkpoint
 from results import identity
 from results.errors import ResultsError
 from results.record import Record
-from results.settings import AnyRun, Run
+from results.settings import AnyRun, Run, flat
 from results.store import REFERENCE, ResultStore
 
 DATA = {
@@ -22,6 +22,7 @@ DATA = {
     "classes_sha256": "class names",
     "split_sha256": "split",
     "weights_sha256": "weights",
+    "second_weights": "weights of the second network",
 }
 """Settings that say what a Run rests on -> the same in words."""
 
@@ -109,11 +110,13 @@ def _settings(store: ResultStore, name: str) -> tuple[bool, dict[str, Any]] | No
 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Of `DATA`; none if anything else differs too."""
-    differing = {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
-    if not differing <= DATA.keys():
+    before, after = flat(dict(then)), flat(dict(now))
+    differing = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+    kind_of = {key: key.partition(".")[0] for key in differing}
+    if not set(kind_of.values()) <= DATA.keys():
         return ()
+    ordered = sorted(differing, key=lambda key: (list(DATA).index(kind_of[key]), key))
     return tuple(
-        Difference(name, identity.short(then.get(key)), identity.short(now.get(key)))
-        for key, name in DATA.items()
-        if key in differing
+        Difference(DATA[kind_of[key]], identity.short(before.get(key)), identity.short(after.get(key)))
+        for key in ordered
     )

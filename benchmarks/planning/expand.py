@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -154,7 +155,18 @@ def _training(
         opened.require_split(run.split_name)
         _check_method(run)
         _check_recipe(run, overrides.get("recipe", {}))
+        run = run.model_copy(update={"second_weights": _second_weights(run, environment)})
     return run
+
+
+def _second_weights(run: Run, environment: Environment) -> dict[str, str]:
+    """The weight files of further networks by their hashes; one that isn't here is told when it is loaded."""
+    found = {}
+    for name in method_checks.further_networks(run) if run.pretrained != "none" else ():
+        with suppress(BackboneError):
+            if file := find_weights(name, "auto", environment.weights_root):
+                found[name] = file.sha256
+    return found
 
 
 def _scaling(backbone: str, file: WeightFile | None) -> InputScaling:

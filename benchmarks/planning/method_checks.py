@@ -24,6 +24,7 @@ from methods import swin_attention
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
 from methods.networks import check_name, check_options
+from results.settings import Run
 
 
 def check(method: str) -> None:
@@ -96,10 +97,13 @@ class _FakeBackbones:
     name: str = "stand-in"
     taps: set[Tap] = field(default_factory=set)
     """Requested of the Run's own network."""
+    others: list[str] = field(default_factory=list)
+    """Names of the other networks that were requested."""
 
     def features(self, taps: Sequence[Tap], name: str | None = None) -> Any:
-        if name is not None:
+        if name is not None and name != self.name:
             check_name(name)
+            self.others.append(name)
         else:
             self.taps |= set(taps)
         net: Any = nn.Module()
@@ -113,6 +117,13 @@ def stand_in(label: str, method: str, options: Mapping[str, Any], backbones: _Fa
         return load(method)(backbones or _FakeBackbones(), 2, **options)
     except (ValueError, TypeError, BackboneError) as error:
         raise UserError(f"{label}: {error}") from error
+
+
+def further_networks(run: Run) -> list[str]:
+    """Names of the networks that a Run's method takes beside the Run's own."""
+    backbones = _FakeBackbones(run.backbone)
+    stand_in(run.label, run.method, run.options, backbones)
+    return backbones.others
 
 
 def missing_attention(label: str, method: str, options: Mapping[str, Any], backbone: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.errors import UserError
 from datasets import file_hashes
 from datasets.interface import Dataset
+from results.identity import short
 from results.settings import Run
 
 REMEDY = "restore what it was planned with, or train again: the same command plans with what is there now"
@@ -33,20 +34,17 @@ def check_dataset(run: Run, dataset: Dataset) -> None:
 
 def check_weights(run: Run, loaded: Iterable[Mapping[str, Any]]) -> None:
     """Compares the weight files that were loaded, as a record has them, with the Run's. Raises `UserError`."""
+    planned = run.second_weights | {run.backbone: run.weights_sha256}
     for file in loaded:
-        if file["backbone"] == run.backbone and run.weights_sha256 not in (None, file["sha256"]):
+        if (then := planned.get(file["backbone"])) not in (None, file["sha256"]):
             raise UserError(
                 f"the weights in {file['file']} changed since this Run was planned (SHA-256 "
-                f"{_short(run.weights_sha256)} then, {_short(file['sha256'])} now); {REMEDY}"
+                f"{short(then)} then, {short(file['sha256'])} now); {REMEDY}"
             )
 
 
 def _changed(run: Run, what: str, then: str | None, now: str | None, which: str = "") -> UserError:
     return UserError(
-        f"the {what} of {run.task} changed since this Run was planned ({which}SHA-256 {_short(then)} then, "
-        f"{_short(now)} now); {REMEDY}"
+        f"the {what} of {run.task} changed since this Run was planned ({which}SHA-256 {short(then)} then, "
+        f"{short(now)} now); {REMEDY}"
     )
-
-
-def _short(sha256: str | None) -> str:
-    return f"{sha256[:10]}…" if sha256 else "none"

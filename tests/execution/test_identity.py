@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from benchmarks.environment import Environment, Execution, forget
 from benchmarks.errors import UserError
@@ -19,6 +21,7 @@ from benchmarks.execution import worker
 from benchmarks.planning import expand
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import Suite
+from benchmarks.training.build_method import build_method
 from benchmarks.training.listener import Silent
 from benchmarks.training.train import Trainer
 from methods.weight_files import SHIPPED_WEIGHTS
@@ -77,7 +80,9 @@ def train(fgbench: Command, store: ResultStore, data: Path) -> Command:
     return command
 
 
-def planned(data: Path, pretrained: str = "none", weights: Path | None = None) -> tuple[Run, Environment]:
+def planned(
+    data: Path, pretrained: str = "none", weights: Path | None = None, **changes: object
+) -> tuple[Run, Environment]:
     """The same training, as planned now."""
     forget()
     entry = {
@@ -88,7 +93,7 @@ def planned(data: Path, pretrained: str = "none", weights: Path | None = None) -
         "set": {"recipe": RECIPE},
     }
     here = Environment(data, weights)
-    (run,) = expand.expand(Suite.model_validate({"about": "for tests", "train": [entry]}), here, Changes())
+    (run,) = expand.expand(Suite.model_validate({"about": "for tests", "train": [entry | changes]}), here, Changes())
     assert isinstance(run, Run)
     return run, here
 
@@ -215,6 +220,26 @@ def test_weights_that_were_replaced_after_planning_are_not_trained_on(
     record = carried_out(run, store, here)
     assert record.status == "failed"
     assert "the weights in test_resnet.safetensors changed since this Run was planned" in (record.error or "")
+
+
+def test_the_weights_of_a_second_network_are_part_of_the_run(data: Path, tmp_path: Path) -> None:
+    file, second = tmp_path / "weights" / "test_resnet.safetensors", "test_efficientnet"
+    file.parent.mkdir()
+    shutil.copy(SHIPPED_WEIGHTS / WEIGHTS, file)
+
+    def write_second(seed: int) -> None:
+        torch.manual_seed(seed)
+        save_file(timm.create_model(second).state_dict(), file.with_name(f"{second}.safetensors"))
+
+    write_second(0)
+    asked = {"methods": ["bilinear_cnn"], "set": {"recipe": RECIPE | {"epochs": 2}, "options": {"second": second}}}
+    run, _ = planned(data, file.name, file.parent, **asked)
+    assert list(run.second_weights) == [second]
+    build_method(run, 2, file.parent, torch.device("cpu"))
+    write_second(1)
+    assert planned(data, file.name, file.parent, **asked)[0].hash != run.hash
+    with pytest.raises(UserError, match=f"the weights in {second}.safetensors changed since this Run was planned"):
+        build_method(run, 2, file.parent, torch.device("cpu"))
 
 
 def test_a_training_does_not_resume_on_other_images(train: Command, store: ResultStore, data: Path) -> None:
