@@ -18,7 +18,7 @@ from reports.render.html import write_page
 from reports.render.latex import latex
 from reports.run_files import RunFiles, galleries
 from reports.tables.head_to_head import whole_methods
-from reports.tables.missing import condensed, with_unreadable
+from reports.tables.missing import condensed, with_unreadable, without
 from reports.tables.table_registry import build_tables
 from results.files import make_folder, write_whole
 from results.integrity import RECORD
@@ -54,7 +54,7 @@ def write_report(
     possible = list(drawings(evidence, tables, files.history))
     chosen = list(first_of_each_kind(possible, MOST))
     figures = draw_all(chosen, folder / FIGURES)
-    summary = (*_summary(records, tables), *_left_out(len(possible) - len(chosen)))
+    summary = (*_summary(records, tables), *_untrusted(len(left_out)), *_left_out(len(possible) - len(chosen)))
     shown = tuple(galleries(records, store, folder))
     report = Report(title, folder / PAGE, tables, figures, summary, shown, left_out)
     for name, table in tables.items():
@@ -71,7 +71,7 @@ def terminal_tables(report: Report) -> list[str]:
     Plain text: whoever prints it with rich has to switch its markup off.
     """
     shown = [report.tables[name] for name in TERMINAL]
-    shown.append(condensed(report.tables["missing"]))
+    shown.append(condensed(without(report.tables["missing"], report.left_out)))  # whoever prints it has these in full
     texts = [markdown.terminal(part) for table in shown if table.rows for _, part in table.parts()]
     return ["\n".join(markdown.one_line(sentence) for sentence in report.summary), *texts]
 
@@ -138,6 +138,12 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
         yield f"{untested} pair{'s' if untested > 1 else ''} could not be tested; the table of pairs says why."
     if reasons := len({row["reason"] for row in tables["missing"].rows}):
         yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."
+
+
+def _untrusted(files: int) -> Iterator[str]:
+    if files:
+        were = "1 stored file was" if files == 1 else f"{files} stored files were"
+        yield f"{were} left out, since they can't be read or trusted: the table of what is missing says why."
 
 
 def _left_out(figures: int) -> Iterator[str]:

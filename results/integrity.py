@@ -104,7 +104,7 @@ def missing_file(path: Path) -> ResultsError:
 
 
 def _misfit(path: Path, what: str) -> ResultsError:
-    return ResultsError(f"{path}: {what}; restore it, or move the folder {path.parent.name} away and run again")
+    return ResultsError(f"{path}: {what}; restore it, or move its folder away and run again")
 
 
 def _elsewhere(run_id: str, folder: Path) -> str:
@@ -138,9 +138,9 @@ def _unreadable(path: Path, text: bytes, error: ValidationError) -> ResultsError
         setting = ".".join(map(str, faults[0]["loc"][2:])) or "run"
         where = f"; commit {commit} made it" if commit else ""
         reason = f"has settings that this version does not know ({setting}: {faults[0]['msg']}){where}"
-        return ResultsError(f"{path}: {reason}; use that version, or move the folder {path.parent.name} away")
+        return ResultsError(f"{path}: {reason}; use that version, or move its folder away")
     what = "is damaged" if faults[0]["type"] == "json_invalid" else "is not a record of this version"
-    return ResultsError(f"{path}: {what}; move the folder {path.parent.name} away and run again")
+    return ResultsError(f"{path}: {what}; move its folder away and run again")
 
 
 def _values(text: bytes) -> dict[str, Any]:

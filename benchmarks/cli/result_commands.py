@@ -25,6 +25,7 @@ def status_(results: ExistingResults = OUR_RESULTS, as_json: AsJson = False) -> 
     show(rows if as_json else status.short_rows(rows), str(results), as_json)
     if not as_json:
         line(status.summary(rows))
+        lines(status.faults(rows), style="red")
 
 
 @app.command()

@@ -12,10 +12,14 @@ from benchmarks.execution.display import format_time_left
 from benchmarks.execution.heartbeat import Heartbeat
 from results.errors import ResultsError
 from results.identity import PREDATES, predates_check
+from results.integrity import RECORD
 from results.record import Record
-from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, ResultStore
+from results.store import CHECKPOINT, HISTORY, PREDICTIONS, PREVIOUS_CHECKPOINT, WEIGHTS, ResultStore
 
 ORDER = ("running", "waiting", "interrupted", "failed", "unreadable", "done")
+
+OF_UNFINISHED = (heartbeat.FILE, CHECKPOINT, PREVIOUS_CHECKPOINT)
+"""Files of a Run that has no record yet, or no longer after it has begun again."""
 
 Row = dict[str, Any]
 
@@ -36,8 +40,8 @@ def rows(store: ResultStore) -> list[Row]:
 
 
 def short_rows(found: list[Row]) -> list[Row]:
-    """The same in fewer columns, for a terminal."""
-    return [
+    """The same in fewer columns, for a terminal: those in which some Run has a value. `faults` are left to lines."""
+    rows = [
         {
             "run": row["run"],
             "state": row["state"],
@@ -49,8 +53,15 @@ def short_rows(found: list[Row]) -> list[Row]:
             "since": _local(row["since"]) if row.get("since") else None,
             "who and why": ": ".join(row[key] for key in ("by", "why") if row.get(key)) or None,
         }
-        for row in found
+        for row in ({**one, "why": "see below"} if one["state"] == "unreadable" else one for one in found)
     ]
+    used = {key for row in rows for key, value in row.items() if value is not None}
+    return [{key: value for key, value in row.items() if key in used} for row in rows]
+
+
+def faults(found: list[Row]) -> list[str]:
+    """Why Runs are unreadable, a line each: too long for a table, since a line names a file."""
+    return [row["why"] for row in found if row["state"] == "unreadable"]
 
 
 def _local(time: str) -> str:
@@ -68,7 +79,7 @@ def summary(found: list[Row]) -> str:
 
 def _folders(root: Path) -> Iterator[Path]:
     """The folders of all Runs that were started."""
-    files = {"record.json", heartbeat.FILE, CHECKPOINT, PREVIOUS_CHECKPOINT}
+    files = {*OF_UNFINISHED, RECORD, HISTORY, PREDICTIONS, WEIGHTS}
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         try:
             started = folder.is_dir() and any((folder / name).is_file() for name in files)
@@ -89,6 +100,9 @@ def _row(store: ResultStore, folder: Path) -> tuple[Row, set[str]]:
         return {"run": folder.name, "state": "unreadable", "why": str(error)}, set()
     if record is not None:
         return _from_record(record), cluster_jobs.ids_of(record)
+    if not any((folder / name).is_file() for name in OF_UNFINISHED):
+        why = f"{folder / RECORD}: is missing, and other files of the Run are here; restore it, or run the Run again"
+        return {"run": folder.name, "state": "unreadable", "why": why}, set()
     unreadable = f"its {heartbeat.FILE} can't be read; " if beat is None and (folder / heartbeat.FILE).exists() else ""
     row: Row = {"run": folder.name, "state": "interrupted", "why": f"{unreadable}the same command resumes it"}
     if beat:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +48,11 @@ def with_unreadable(table: Table, reasons: Mapping[tuple[str, str], str]) -> Tab
     """The table with a row first for each file of a Run that can't be used: `(run, file) -> reason`."""
     rows = [_row(run, file, reason, run) for (run, file), reason in reasons.items()]
     return replace(table, rows=[*rows, *table.rows])
+
+
+def without(table: Table, files: Container[tuple[str, str]]) -> Table:
+    """The table without the rows of these files, `(run, file)`."""
+    return replace(table, rows=[row for row in table.rows if (row["where"], row["value"]) not in files])
 
 
 def condensed(table: Table) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def test_every_state_a_run_may_be_in(store: ResultStore) -> None:
     assert why["failed"] == failed.error
     assert "broken" in why["broken"]
     assert why["done"] == "predates the check of images and class names"
+
+
+def test_what_does_not_fit_is_told_below_the_table(store: ResultStore, fgbench: Callable[..., tuple[int, str]]) -> None:
+    fake_results.fill(store, [fake_results.trained("plain", id="done")], 4)
+    shutil.copytree(store.root / "done", store.root / "copy")
+    shutil.copytree(store.root / "done", store.root / "lost")
+    (store.root / "lost" / "record.json").unlink()
+    code, output = fgbench("status", "--results", store.root)
+    assert code == 0
+    assert "2 unreadable, 1 done" in output
+    assert f"{store.root / 'copy'}: holds the record of another Run, done" in output
+    assert f"{store.root / 'lost' / 'record.json'}: is missing" in output
+    assert output[: output.index("2 unreadable")].count("see below") == 2
 
 
 def test_no_results_yet_is_no_error(store: ResultStore) -> None:

@@ -131,7 +131,7 @@ def test_a_file_that_is_gone_or_cut_is_named(
     path = store.root / records[2].id / file
     damage(path)
     read = store.history if file == HISTORY else store.predictions
-    with pytest.raises(ResultsError, match=rf"{file}: .*(is missing|does not fit); restore it, or move the folder"):
+    with pytest.raises(ResultsError, match=rf"{file}: .*(is missing|does not fit); restore it, or move its folder"):
         read(records[2].id)
 
 

@@ -42,7 +42,7 @@ def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pyte
 )
 def test_a_record_that_cannot_be_read_is_named(text: str, what: str, store: ResultStore) -> None:
     (store.folder("broken") / "record.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ResultsError, match=f"{what}; move the folder broken away"):
+    with pytest.raises(ResultsError, match=rf"broken/record\.json: {what}; move its folder away"):
         store.read("broken")
 
 
@@ -72,7 +72,7 @@ def test_a_record_of_settings_that_are_not_known_is_named_and_keeps_no_other_fro
     foreign, record = trained("plain"), trained("sef")
     store.write(record)
     rewrite(store, foreign, run=foreign.run.model_dump(mode="json") | {"colour": "red"})
-    with pytest.raises(ResultsError, match=r"does not know \(colour: .*commit abc1234.*move the folder"):
+    with pytest.raises(ResultsError, match=r"does not know \(colour: .*commit abc1234.*move its folder"):
         store.read(foreign.id)
     report = write_report(store, tmp_path / "report", "x")
     assert [row["run"] for row in report.tables["runs"].rows] == [record.id]
@@ -83,7 +83,7 @@ def test_a_record_of_settings_that_are_not_known_is_named_and_keeps_no_other_fro
 def test_a_record_without_settings_is_found_by_the_beginning_of_its_id_and_says_so(store: ResultStore) -> None:
     record = trained("plain")
     rewrite(store, record, run=None)
-    with pytest.raises(ResultsError, match=r"does not know \(run: Input should be an object\).*move the folder"):
+    with pytest.raises(ResultsError, match=r"does not know \(run: Input should be an object\).*move its folder"):
         find_run(store, record.id[:-3])
 
 
