@@ -116,6 +116,8 @@ def read(file: Path, device: str = "cpu") -> Any:
         raise BackboneError(_why_not_opened(file, str(error))) from error
     except BackboneError:
         raise
+    except OSError as error:
+        raise BackboneError(f"{file}: can't be read ({error.strerror or error})") from error
     except Exception as error:  # a damaged file raises errors of many types
         raise BackboneError(f"{file}: is not a readable weight file, or is cut off; fetch it again") from error
 

@@ -208,6 +208,9 @@ def _open(folder: Path, key: dict[str, Any], paths: Sequence[str]) -> Store:
     try:
         record, table = read_record(folder), read_table(folder)
         flat = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
+    except PermissionError as error:
+        what = f"can't be read ({error.strerror}); set FGBENCH_CACHE to a folder of your own"
+        raise DatasetError(f"{folder}: {what}") from error
     except (OSError, ValueError) as error:
         raise _damaged(folder, "a file of it is damaged") from error
     sizes = np.stack([table["height"], table["width"]], axis=1).astype(np.int64)

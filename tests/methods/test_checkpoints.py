@@ -15,6 +15,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from methods import checkpoints
 from methods.backbones import BackboneError, TimmBackbones
 
 State = dict[str, Tensor]
@@ -192,3 +193,15 @@ def test_nan_is_refused_where_a_tap_depends_on_it_and_only_there(tmp_path: Path)
     source.features([16])
     with pytest.raises(BackboneError, match=r"1 tensors of test_resnet hold NaN.*layer4\.0\.conv1\.weight"):
         source.features(["final"])
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "denied.safetensors"
+    save_file(state(), file)
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoints, "load_file", denied)
+    with pytest.raises(BackboneError, match=r"denied\.safetensors: can't be read \(Permission denied\)"):
+        features(file)

@@ -234,6 +234,20 @@ def test_a_damaged_store_in_a_cache_of_others_is_named_with_what_to_do(
     assert opened.folder.exists()
 
 
+def test_a_store_that_may_not_be_read_is_not_called_damaged_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_store(Noise(), 8, "squash", tmp_path).folder
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store, "read_table", refuse)
+    with pytest.raises(DatasetError, match=r"can't be read \(Permission denied\); set FGBENCH_CACHE"):
+        open_store(Noise(), 8, "squash", tmp_path)
+    assert folder.exists()
+
+
 def with_another_bit(content: bytes, byte: int) -> bytes:
     return content[:byte] + bytes([content[byte] ^ 1]) + content[byte + 1 :]
 
