@@ -20,7 +20,7 @@ from reports.run_files import RunFiles, galleries
 from reports.tables.head_to_head import whole_methods
 from reports.tables.missing import condensed, with_unreadable, without
 from reports.tables.table_registry import build_tables
-from results.files import make_folder, write_whole
+from results.files import make_folder, sweep, write_whole
 from results.integrity import RECORD
 from results.record import Record
 from results.store import ResultStore
@@ -46,6 +46,7 @@ def write_report(
     """
     records = store.records() if records is None else records
     make_folder(folder, FIGURES, "--out")
+    sweep(folder)
     files = RunFiles(store, records)
     evidence = Evidence(records, files.predictions)
     tables = build_tables(evidence)

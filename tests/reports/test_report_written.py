@@ -70,6 +70,14 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
         write_report(ResultStore(tmp_path), tmp_path / "file" / "x", "x")
 
 
+def test_a_report_sweeps_what_one_that_was_killed_left(store: ResultStore, tmp_path: Path):
+    left = tmp_path / "report" / "figures" / ".curves.png.abcd1234.png"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    write_report(store, tmp_path / "report", "x")
+    assert not left.exists()
+
+
 def test_an_empty_store_says_that_there_is_nothing_yet_and_how_to_fill_it(tmp_path: Path):
     report = write_report(ResultStore(tmp_path / "nowhere"), tmp_path / "report", "Empty")
     page = PageReader(report.html).text
