@@ -27,10 +27,10 @@ from datasets.formats.heads import head_fault
 from datasets.interface import Dataset
 from datasets.loading.prefetch import map_in_threads
 from datasets.loading.sampling import check_batches, drops_last
-from methods.backbones import TimmBackbones, fill
+from methods.backbones import Backbone, TimmBackbones, check_filled, fill
 from methods.errors import BackboneError
-from methods.interface import Method
-from methods.networks import check_size, create_network, without_weights
+from methods.interface import Method, Tap
+from methods.networks import check_size, create_network, is_fixed_size, without_weights
 from methods.weight_files import find_weights
 from results.settings import AnyRun, Run
 
@@ -84,11 +84,18 @@ def _size(run: AnyRun) -> Iterator[str]:
 
 
 def _weights(run: Run, environment: Environment) -> Iterator[str]:
-    """A weight file of another network, or one that can't be read."""
-    if run.pretrained != "none":
-        file = _file(run.backbone, run.pretrained, environment.weights_root)
-        if fault := _does_not_fill(run.backbone, run.image_size, _json(run.backbone_options), file):
-            yield fault
+    """A weight file of another network, one that can't be read, or one without a layer that the method needs."""
+    if run.pretrained == "none":
+        return
+    file = _file(run.backbone, run.pretrained, environment.weights_root)
+    network = run.backbone, run.image_size, _json(run.backbone_options)
+    fault, unfilled = _filled(*network, file)
+    if unfilled and not run.allow_unfilled:
+        options = _json(run.options)
+        taps = method_checks.taps_of(run.method, options, run.backbone)
+        if not _suffices(*network, taps, file, unfilled):
+            fault = _gives_no_maps(run.method, options, *network, file)
+    yield from [fault] if fault else []
 
 
 def _batches(run: Run, environment: Environment, processes: int) -> Iterator[str]:
@@ -192,38 +199,55 @@ def _passes(backbone: str, image_size: int, backbone_options: str) -> bool:
 
 
 @cache
-def _gives_no_maps(method: str, options: str, backbone: str, image_size: int, backbone_options: str) -> str | None:
-    """Why the method gets no maps of such images; it may take them from before the layer at which the network fails."""
+def _gives_no_maps(
+    method: str, options: str, backbone: str, image_size: int, backbone_options: str, file: Path | None = None
+) -> str | None:
+    """Why the method gets no maps of such images, or not with these weights; it may take them from before the layer at
+    which the whole network fails."""
     try:
-        _build(method, options, backbone, image_size, backbone_options)
+        _build(method, options, backbone, image_size, backbone_options, file)
     except BackboneError as error:
         return str(error)
     return None
 
 
-def _build(method: str, options: str, backbone: str, image_size: int, backbone_options: str) -> Method:
-    """The method on random weights, on the CPU. Raises what a Run of it would raise."""
-    backbones = TimmBackbones(backbone, image_size, options=json.loads(backbone_options))
+def _build(
+    method: str, options: str, backbone: str, image_size: int, backbone_options: str, file: Path | None = None
+) -> Method:
+    """The method on the CPU. Raises what a Run of it would raise."""
+    backbones = TimmBackbones(backbone, image_size, file or "none", file and file.parent, json.loads(backbone_options))
     return methods.load(method)(backbones, 2, **json.loads(options))
 
 
 @cache
-def _does_not_fill(backbone: str, image_size: int, backbone_options: str, file: Path) -> str | None:
-    """Why a weight file can't be loaded. First by names and shapes alone; if these seem wrong, for true: some
-    conversions of old checkpoints need the values."""
+def _filled(backbone: str, image_size: int, backbone_options: str, file: Path) -> tuple[str | None, tuple[str, ...]]:
+    """Why a weight file can't be loaded, and the names that it does not hold. First by names and shapes alone; if these
+    seem wrong, for true: some conversions of old checkpoints need the values."""
     options = json.loads(backbone_options)
     net = without_weights(backbone, image_size, options)
     try:
         if net is not None:
-            fill(net, file)
-            return None
+            return None, tuple(fill(net, file)[0])
     except Exception:
         pass
     try:
-        fill(create_network(backbone, image_size, options), file)
+        return None, tuple(fill(create_network(backbone, image_size, options), file)[0])
     except BackboneError as error:
-        return str(error)
-    return None
+        return str(error), ()
+
+
+@cache
+def _suffices(
+    backbone: str, image_size: int, backbone_options: str, taps: tuple[Tap, ...], file: Path, unfilled: tuple[str, ...]
+) -> bool:
+    """Whether a file does for features at these taps, although it does not hold the names `unfilled`."""
+    try:
+        with torch.device("meta"):
+            net = create_network(backbone, image_size, json.loads(backbone_options))
+            check_filled(backbone, file, unfilled, Backbone(net, taps, image_size, is_fixed_size(backbone)))
+    except Exception:  # also a network that can't be cut without values
+        return False
+    return True
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -124,6 +125,14 @@ def further_networks(run: Run) -> list[str]:
     backbones = _FakeBackbones(run.backbone)
     stand_in(run.label, run.method, run.options, backbones)
     return backbones.others
+
+
+@cache
+def taps_of(method: str, options: str, backbone: str) -> tuple[Tap, ...]:
+    """Where a method takes features of its Run's own network; `options` are JSON."""
+    backbones = _FakeBackbones(backbone)
+    stand_in(method, method, json.loads(options), backbones)
+    return tuple(sorted(backbones.taps, key=str))
 
 
 def missing_attention(label: str, method: str, options: Mapping[str, Any], backbone: str) -> str | None:

@@ -85,6 +85,21 @@ def test_a_checkpoint_of_another_network_is_refused_too(lines_of: Lines, tmp_pat
     assert "other.pth: is of another network" in line
 
 
+def test_weights_that_end_before_the_layer_that_a_method_takes_are_refused_unless_allowed(
+    lines_of: Lines, fgbench: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    state = create_network("test_resnet", 32, {}).state_dict()
+    held = {key: value for key, value in state.items() if not key.startswith("layer4.")}
+    save_file(held, tmp_path / "test_resnet_to_layer3.safetensors")
+    words = [*drawn(pretrained="auto", stored_size=64, image_size=64), "--weights", tmp_path, "--methods", "plain"]
+    (line,) = lines_of("compare", *words, "--dry-run")
+    assert line.startswith(
+        "test_resnet_to_layer3.safetensors does not hold 15 parameters of test_resnet before the tap"
+    )
+    assert fgbench("compare", *words, "--set", "allow_unfilled=true", "--dry-run")[0] == 0
+    assert fgbench("compare", *words, "--set", "options.tap=16", "--dry-run")[0] == 0
+
+
 def test_batches_of_more_classes_than_there_are_can_not_be_formed(
     lines_of: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
