@@ -10,7 +10,7 @@ as the strides, by `methods.swin_attention`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,8 +81,13 @@ class TimmBackbones:
     def _check_filled(self, name: str, backbone: Backbone, taps: Sequence[Tap]) -> None:
         """Raises `BackboneError` if a layer before a tap is random, or not finite."""
         file, missing, _ = self.loaded[name]
-        if not self.allow_unfilled:
-            check_filled(name, file.path, missing, backbone)
+        used = sorted(set(missing) & backbone.parameter_names())
+        if used and not self.allow_unfilled:
+            raise BackboneError(
+                f"{file.path.name} does not hold {len(used)} parameters of {name} before the tap "
+                f"{list(taps)} (first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
+                "with --set allow_unfilled=true"
+            )
         broken = [key for key, value in backbone.net.state_dict().items() if not value.isfinite().all()]
         if broken:
             raise BackboneError(
@@ -124,17 +129,6 @@ def fill(net: nn.Module, file: Path) -> tuple[list[str], str]:
     if not any(value.is_meta for value in own.values()):
         net.load_state_dict({key: state[key] for key in common}, strict=False)
     return sorted(weights - common), taken
-
-
-def check_filled(name: str, file: Path, missing: Iterable[str], backbone: Backbone) -> None:
-    """Raises `BackboneError` if a weight file has no values (those called `missing`) for a layer before a tap."""
-    used = sorted(set(missing) & backbone.parameter_names())
-    if used:
-        raise BackboneError(
-            f"{file.name} does not hold {len(used)} parameters of {name} before the tap "
-            f"{list(backbone.taps)} (first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
-            "with --set allow_unfilled=true"
-        )
 
 
 class Backbone(nn.Module):

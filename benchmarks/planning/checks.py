@@ -27,7 +27,7 @@ from datasets.formats.heads import head_fault
 from datasets.interface import Dataset
 from datasets.loading.prefetch import map_in_threads
 from datasets.loading.sampling import check_batches, drops_last
-from methods.backbones import Backbone, TimmBackbones, check_filled, fill
+from methods.backbones import TimmBackbones, fill
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
 from methods.networks import check_size, create_network, is_fixed_size, without_weights
@@ -40,6 +40,9 @@ IMAGES_NAMED = 10
 """Unreadable images of a dataset that are named; more are counted."""
 SMALL = 96
 """Pixels below which an image may be too small for a network: most halve it five times, Inception-v3 needs 75."""
+
+ANY_SIZE = 128
+"""Pixels of an image that every network for images of any size takes."""
 
 
 def require_startable(runs: Iterable[AnyRun], environment: Environment, processes: int = 1) -> None:
@@ -88,12 +91,14 @@ def _weights(run: Run, environment: Environment) -> Iterator[str]:
     if run.pretrained == "none":
         return
     file = _file(run.backbone, run.pretrained, environment.weights_root)
-    network = run.backbone, run.image_size, _json(run.backbone_options)
+    # The weights of a network for any size don't depend on it: one size stands for all, so that less is looked at.
+    size = run.image_size if is_fixed_size(run.backbone) else ANY_SIZE
+    network = run.backbone, size, _json(run.backbone_options)
     fault, unfilled = _filled(*network, file)
     if unfilled and not run.allow_unfilled:
         options = _json(run.options)
         taps = method_checks.taps_of(run.method, options, run.backbone)
-        if not _suffices(*network, taps, file, unfilled):
+        if not _suffices(*network, taps, unfilled):
             fault = _gives_no_maps(run.method, options, *network, file)
     yield from [fault] if fault else []
 
@@ -238,16 +243,18 @@ def _filled(backbone: str, image_size: int, backbone_options: str, file: Path) -
 
 @cache
 def _suffices(
-    backbone: str, image_size: int, backbone_options: str, taps: tuple[Tap, ...], file: Path, unfilled: tuple[str, ...]
+    backbone: str, image_size: int, backbone_options: str, taps: tuple[Tap, ...], unfilled: tuple[str, ...]
 ) -> bool:
-    """Whether a file does for features at these taps, although it does not hold the names `unfilled`."""
-    try:
-        with torch.device("meta"):
-            net = create_network(backbone, image_size, json.loads(backbone_options))
-            check_filled(backbone, file, unfilled, Backbone(net, taps, image_size, is_fixed_size(backbone)))
-    except Exception:  # also a network that can't be cut without values
+    """Whether all names that a file does not hold come after these taps, in the order in which the network has them.
+    Where that can't be told it is False."""
+    net: Any = without_weights(backbone, image_size, json.loads(backbone_options))
+    if net is None:
         return False
-    return True
+    of_stride = {info["reduction"]: info["module"] for info in net.feature_info}  # the deepest, as a backbone takes it
+    modules = tuple(f"{of_stride.get(tap, tap)}." for tap in taps)
+    names = list(net.state_dict())
+    last = [max((n for n, name in enumerate(names) if name.startswith(one)), default=len(names)) for one in modules]
+    return max(last, default=-1) < min(map(names.index, unfilled))
 
 
 @cache
