@@ -20,6 +20,7 @@ from datasets import file_hashes
 from datasets.release import Archive, Expected
 from results.identity import hash_of_classes
 from results.names import folded, nearest, shortened
+from results.text import can_be_path, shown
 
 OnProgress = Callable[[int, int | None], None]
 """Called with what is done and the total, in images or bytes; the total is None where it is unknown."""
@@ -243,7 +244,8 @@ class Dataset(ABC):
         }
 
     def check(self) -> None:
-        """Raises `DatasetError` unless lengths agree, paths are unique, labels are in range and names are UTF-8."""
+        """Raises `DatasetError` unless lengths agree, paths are unique and stay in the folder, labels are in range, and
+        names are UTF-8."""
         count = len(self.paths)
         if not (len(self.labels) == len(self.is_train) == count):
             raise DatasetError(f"{self.name}: {count} images, {len(self.labels)} labels, {len(self.is_train)} splits")
@@ -260,6 +262,11 @@ class Dataset(ABC):
                 raise DatasetError(
                     f"{self.name}: the name {name!r} is not UTF-8, which records and tables are; rename it"
                 )
+        for path in self.paths:  # a table that was fetched may name any file of this machine
+            if path.startswith("/") or ".." in path.split("/"):
+                raise DatasetError(f"{self.name}: the path {path!r} leads out of the folder; correct the table")
+            if not can_be_path(path):
+                raise DatasetError(f"{self.name}: no file can be called {shown(path)}; correct the table")
 
     def classes_without(self, *, train: bool) -> list[int]:
         """The labels that no training image has, or no test image."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 
 LONGEST_LINE = 1000
@@ -50,7 +49,7 @@ def can_be_path(text: str) -> bool:
 
     Asking the system whether a longer one exists raises an `OSError`.
     """
-    path = os.fsencode(text)
+    path = text.encode(errors="surrogatepass")
     return b"\0" not in path and len(path) < 4096 and max(map(len, path.split(b"/"))) <= 255
 
 

@@ -56,8 +56,10 @@ def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple
     untrained = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace the backbone's
     method, _ = build_method(untrained, len(_class_names(record)), None, device)
     try:
-        method.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        with integrity.readable(weights):
+            state = load_file(weights)
+        method.load_state_dict(state)
+    except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{weights}: does not fit the current method, or is damaged; run it again") from error
     return record, run, method.eval()
 

@@ -66,6 +66,16 @@ def test_a_record_that_does_not_name_its_classes_is_refused(many: ResultStore) -
             load_trained(many, record.id, torch.device("cpu"))
 
 
+@pytest.mark.parametrize("vouched", [True, False])
+def test_weights_that_cannot_be_read_are_named(vouched: bool, many: ResultStore) -> None:
+    record = many.own()[0].model_copy(update={"split": {"class_names": ["a", "b"]}})
+    record.checksums = {WEIGHTS: "0" * 64} if vouched else {}
+    many.write(record)
+    (many.folder(record.id) / WEIGHTS).symlink_to("/proc/self/mem")  # can be opened, and not read
+    with pytest.raises((UserError, ResultsError), match=f"{WEIGHTS}: "):
+        load_trained(many, record.id, torch.device("cpu"))
+
+
 def test_the_attention_of_an_unknown_run_is_refused_before_anything_is_printed(
     many: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,3 +133,15 @@ def test_real_photos_open_with_boxes_and_parts(real_data: Path) -> None:
     seen = dataset.parts.xy[5][dataset.parts.visible[5]]
     assert len(seen) > 5
     assert (seen < np.array([width, height])).all()
+
+
+@pytest.mark.parametrize("path", ["../../secret.jpg", "/etc/secret.jpg", "001.Auk/../../../secret.jpg"])
+def test_no_path_of_a_table_leads_out_of_the_folder(path: str, cub: Path) -> None:
+    draw(cub.parent / "secret.jpg")
+    change(cub / "images.txt", "001.Auk/a.jpg", path)
+    fails("birds", cub.parent, "leads out of the folder")
+
+
+def test_a_path_that_no_file_can_have_is_named(cub: Path) -> None:
+    change(cub / "images.txt", "001.Auk/a.jpg", "a" * 300 + ".jpg")
+    fails("birds", cub.parent, "no file can be called 'aaa")
