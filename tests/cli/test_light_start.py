@@ -30,7 +30,7 @@ print(json.dumps(loaded))
 def test_verbs_that_compute_nothing_load_no_torch(tmp_path: Path) -> None:
     (tmp_path / "reference").mkdir()
     page = tmp_path / "page.md"
-    page.write_text("no table\n", encoding="utf-8")
+    page.write_text("<!-- table: runs -->\n<!-- /table -->\n", encoding="utf-8")
     results = ["--results", str(tmp_path)]
     asked = [
         ["--help"],
@@ -38,6 +38,7 @@ def test_verbs_that_compute_nothing_load_no_torch(tmp_path: Path) -> None:
         ["list", "suites"],
         ["data", "list", "--data", str(tmp_path)],
         ["status", *results],
+        ["report", "--readme", str(page), *results],
         ["report", "--check", "--readme", str(page), *results],
     ]
     done = subprocess.run(
