@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from datasets.formats.encoded_text import read_text
 from datasets.formats.image_files import ImageFiles
 from datasets.interface import DatasetError, PartPoints
+from results.text import shown
 
 BOXES = "bounding_boxes.txt"
 PART_POINTS = "parts/part_locs.txt"
+TOO_LARGE = 2**63
+"""The first whole number that int64 can't hold, and far beyond any id or pixel."""
 
 
 class Line(NamedTuple):
@@ -36,7 +39,7 @@ class Line(NamedTuple):
         return DatasetError(f"{self.file}, line {self.number}: {fault}")
 
     def integer(self, position: int) -> int:
-        """A field as a whole number. Raises `DatasetError`."""
+        """A field as a whole number that int64 can hold. Raises `DatasetError`."""
         return int(self._number(position, int, "a whole number"))
 
     def real(self, position: int) -> float:
@@ -48,9 +51,12 @@ class Line(NamedTuple):
 
     def _number(self, position: int, kind: type[int] | type[float], words: str) -> float:
         try:
-            return kind(self.fields[position])
+            value = kind(self.fields[position])
         except ValueError:
-            raise self.error(f"{self.fields[position]!r} should be {words}; correct the line") from None
+            raise self.error(f"{shown(self.fields[position])} should be {words}; correct the line") from None
+        if TOO_LARGE <= abs(value) < math.inf:
+            raise self.error(f"{shown(self.fields[position])} is too large; correct the line")
+        return value
 
 
 def lines(file: Path, fields: int, *, text_at_end: bool = False) -> Iterator[Line]:

@@ -69,6 +69,7 @@ def test_a_replaced_image_changes_the_content_key_and_not_the_split(cub: Path) -
         ("images.txt", "b.jpg", "a.jpg", r"images.txt, line 2: 001.Auk/a.jpg is listed twice"),
         ("classes.txt", "2 002", "5 002", r"classes.txt: class 2 of 1 .. 3 has no name"),
         ("classes.txt", "2 002", "1 002", r"classes.txt, line 2: class 1 is named twice"),
+        ("image_class_labels.txt", "7 1", f"7 1{'0' * 30}", r"image_class_labels.txt, line \d: '10+' is too large"),
     ],
 )
 def test_a_fault_in_a_cub_table_is_one_line_with_file_and_line(
@@ -83,6 +84,7 @@ def test_a_fault_in_a_cub_table_is_one_line_with_file_and_line(
     [
         ("bounding_boxes.txt", "3.0 4.0", "3.0", r"bounding_boxes.txt, line 1: 5 fields were expected, not 4"),
         ("bounding_boxes.txt", "7.5", "left", r"bounding_boxes.txt, line 1: 'left' should be a number"),
+        ("bounding_boxes.txt", "7.5", "1e300", r"bounding_boxes.txt, line 1: '1e300' is too large"),
         ("bounding_boxes.txt", "7.5", "nan", r"bounding_boxes.txt, line 1: 'nan' should be a finite number"),
         ("parts/part_locs.txt", "7 2", "7 3", r"part_locs.txt, line 2: part 3 is outside 1 .. 2"),
     ],
