@@ -6,7 +6,7 @@ Importing this package and opening a dataset loads neither torch nor pandas.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -18,13 +18,13 @@ from datasets.finding import (
     canonical,
     find,
     folder_of,
+    hint,
     known,
     reader_classes,
     reader_of,
     split_subset,
 )
 from datasets.interface import Dataset, DatasetError, MissingAnnotation, PartPoints
-from results.names import nearest
 
 __all__ = [
     "Dataset",
@@ -103,9 +103,4 @@ def _check_options(name: str, reader: type[Dataset], options: Mapping[str, Any])
     for option in options:
         if option not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise DatasetError(f"{name} has no option {option!r}{_nearest(option, known)}; {takes}")
-
-
-def _nearest(word: str, choices: Iterable[str]) -> str:
-    near = nearest(word, choices)
-    return f": {near}" if near else ""
+            raise DatasetError(f"{name} has no option {option!r}{hint(option, known)}; {takes}")

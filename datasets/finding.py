@@ -37,7 +37,7 @@ class UnknownDataset(DatasetError):  # noqa: N818 - clear without the suffix Err
             else "because no data folder was given: set FGBENCH_DATA or --data"
         )
         super().__init__(
-            f"there is no dataset {name!r} {where}{_nearest(name, choices)} (what can be opened: {', '.join(choices)})"
+            f"there is no dataset {name!r} {where}{hint(name, choices)} (what can be opened: {', '.join(choices)})"
         )
 
 
@@ -92,9 +92,7 @@ def reader_of(name: str) -> tuple[str, type[Dataset]]:
     """
     fixed = {key: reader for key, reader in reader_classes().items() if reader.folder}
     if (own := _released(name)) is None:
-        raise DatasetError(
-            f"there is nothing to fetch for {name!r}{_nearest(name, fixed)}; there are: {', '.join(fixed)}"
-        )
+        raise DatasetError(f"there is nothing to fetch for {name!r}{hint(name, fixed)}; there are: {', '.join(fixed)}")
     return own, fixed[own]
 
 
@@ -172,6 +170,12 @@ def folder_of(reader: type[Dataset], root: Path) -> Path:
         )
     folder = named[0] if named else root / str(reader.folder)
     return _nested(reader, folder) or folder
+
+
+def hint(word: str, choices: Iterable[str]) -> str:
+    """`: did you mean 'X'?`, to follow a word that is none of `choices`; empty if none is similar."""
+    near = nearest(word, choices)
+    return f": {near}" if near else ""
 
 
 def _below(name: str, root: Path | None) -> str:
@@ -270,8 +274,3 @@ def _defined_datasets(module: ModuleType) -> list[type[Dataset]]:
 def _needs_folder(reader: type[Dataset]) -> bool:
     """A reader whose argument `folder` is optional draws its images itself."""
     return inspect.signature(reader).parameters["folder"].default is inspect.Parameter.empty
-
-
-def _nearest(word: str, choices: Iterable[str]) -> str:
-    near = nearest(word, choices)
-    return f": {near}" if near else ""

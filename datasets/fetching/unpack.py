@@ -24,15 +24,13 @@ TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 MOST_EXPANSION = 100
 """How many times its own size an archive may become. Photographs hardly shrink in an archive, and tables of text to a
 tenth; a file of zeros, of which archives that fill the disk are made, to a thousandth."""
-UNREADABLE = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, RuntimeError, ValueError, LookupError, ArithmeticError),
-)
+ALWAYS_ALLOWED = 100 * 2**20
+"""Bytes that may be unpacked from however small an archive."""
+ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+UNREADABLE = (*ARCHIVE_ERRORS, EOFError, RuntimeError, ValueError, LookupError, ArithmeticError)
 """What the libraries raise for bytes that they don't expect."""
 IMPOSSIBLE_NAMES = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 """What the system says of members that can't be files of one folder."""
-ALWAYS_ALLOWED = 100 * 2**20
-"""Bytes that may be unpacked from however small an archive."""
 
 
 def unpack(file: Path, destination: Path, on_progress: OnProgress) -> None:

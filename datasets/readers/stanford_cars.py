@@ -16,14 +16,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.formats.decode import read_image
+from datasets.formats.image_files import ImageFiles
 from datasets.formats.matlab import MatFile
-from datasets.interface import Dataset, DatasetError
+from datasets.interface import DatasetError
 from datasets.release import Archive, Expected
 
 FOLDER = "stanford_cars"
@@ -46,7 +45,7 @@ ANNOTATIONS = ("devkit", ".", "car_devkit/devkit", "car_devkit")
 """Folders of the annotation files in the original, in copies, and in Kaggle's copy."""
 
 
-class StanfordCars(Dataset):
+class StanfordCars(ImageFiles):
     """The official split, with boxes."""
 
     title = "Stanford Cars: 196 makes, models and years, 8 144 train and 8 041 test photos"
@@ -87,7 +86,7 @@ class StanfordCars(Dataset):
     expected = APART
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder
+        self.image_folder = folder
         if (folder / TRAIN).is_dir():
             self._read_separate()
         elif (folder / "cars_annos.mat").is_file():
@@ -99,21 +98,17 @@ class StanfordCars(Dataset):
     def has_layout(cls, folder: Path) -> bool:
         return (folder / TRAIN).is_dir() or (folder / "cars_annos.mat").is_file()
 
-    @property
-    def content_key(self) -> dict[str, Any]:
-        return {"files": self.images_sha256}
-
     def file(self, index: int) -> Path:
-        return self.root / self._places[index]
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        return read_image(self.file(index))
+        return self.image_folder / self._places[index]
 
     def _read_separate(self) -> None:
-        self.classes = _devkit(self.root, "cars_meta.mat").texts("class_names")  # with slashes: "Ram C/V …"
-        annotations = {TRAIN: _devkit(self.root, "cars_train_annos.mat"), TEST: _test_labels(self.root)}
+        self.classes = _devkit(self.image_folder, "cars_meta.mat").texts("class_names")  # with slashes: "Ram C/V …"
+        annotations = {TRAIN: _devkit(self.image_folder, "cars_train_annos.mat"), TEST: _test_labels(self.image_folder)}
         images = [(split, name) for split, mat in annotations.items() for name in mat.texts("annotations", "fname")]
-        deeper = {split: f"{split}/{split}" if (self.root / split / split).is_dir() else split for split in annotations}
+        deeper = {
+            split: f"{split}/{split}" if (self.image_folder / split / split).is_dir() else split
+            for split in annotations
+        }
         self._places = tuple(f"{deeper[split]}/{name}" for split, name in images)
         self.paths = tuple(f"{split}/{name}" for split, name in images)
         self.is_train = np.array([split == TRAIN for split, _ in images])
@@ -122,7 +117,7 @@ class StanfordCars(Dataset):
 
     def _read_combined(self) -> None:
         self.expected = TOGETHER
-        mat = MatFile(self.root / "cars_annos.mat")
+        mat = MatFile(self.image_folder / "cars_annos.mat")
         self.classes = mat.texts("class_names")
         self.paths = self._places = mat.texts("annotations", "relative_im_path")
         self.is_train = mat.integers("annotations", "test") == 0
