@@ -196,7 +196,9 @@ def test_images_that_were_replaced_after_planning_are_counted_and_the_first_is_n
     assert "2 of 8 differ, first images/Auk/2.png" in record.error
 
 
-@pytest.mark.parametrize(("change", "what"), [(relabel, "class names"), (swap_splits, "split")], ids=str)
+@pytest.mark.parametrize(
+    ("change", "what"), [(relabel, "class names"), (swap_splits, "split")], ids=["class names", "split"]
+)
 def test_a_table_that_changed_after_planning_is_told(
     change: Callable[[Path], None], what: str, store: ResultStore, data: Path
 ) -> None:
