@@ -103,7 +103,10 @@ def _write(file: Path, text: str) -> None:
     with suppress(OSError, ValueError):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            written.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as written:
+                written.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(file)
+        finally:
+            Path(name).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,16 @@ class MissingAnnotation(DatasetError):  # noqa: N818 - clear without the suffix 
     def __init__(self, file: Path) -> None:
         super().__init__(f"{file} is missing; restore it from the dataset's archive")
         self.file = file
+
+
+def require_utf8(owner: object, names: Iterable[str]) -> None:
+    """Raises `DatasetError` beginning with `owner` for a name of a file or class that is not UTF-8.
+
+    Python reads such a name with halves of surrogate pairs, which can't be written.
+    """
+    for name in names:
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DatasetError(f"{owner}: the name {name!r} is not UTF-8, which records and tables are; rename it")
 
 
 @dataclass(frozen=True)
@@ -257,11 +267,7 @@ class Dataset(ABC):
             raise DatasetError(
                 f"{self.name}: {self.paths[row]} has label {self.labels[row]}, outside 0 .. {len(self.classes) - 1}"
             )
-        for name in (*self.classes, *self.paths):
-            if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
-                raise DatasetError(
-                    f"{self.name}: the name {name!r} is not UTF-8, which records and tables are; rename it"
-                )
+        require_utf8(self.name, (*self.classes, *self.paths))
         for path in self.paths:  # a table that was fetched may name any file of this machine
             if path.startswith("/") or ".." in path.split("/"):
                 raise DatasetError(f"{self.name}: the path {path!r} leads out of the folder; correct the table")

@@ -19,7 +19,7 @@ from datasets.curation.images import pixel_digest
 from datasets.formats.class_folders import class_folders, class_name, images_of, split_folders
 from datasets.formats.decode import read_image
 from datasets.formats.image_table import TABLE, write_table
-from datasets.interface import DatasetError, OnProgress
+from datasets.interface import DatasetError, OnProgress, require_utf8
 from results.names import shortened
 
 
@@ -41,7 +41,8 @@ def split(folder: Path, test: float, seed: int, on_progress: OnProgress, overwri
     """Splits the classes in `folder`, or in its `train` if that is its only split; `test` is the share of each class.
 
     Every class gets at least one training and one test image. Raises `DatasetError` if a class has no two different
-    pictures, an image can't be read, the folder is split already, or `images.csv` exists and `overwrite` is false.
+    pictures, an image can't be read, a name is not UTF-8, the folder is split already, or `images.csv` exists and
+    `overwrite` is false.
     """
     if not 0 < test < 1:
         raise DatasetError(f"the share of test images must be between 0 and 1, not {test:g}; for example: --test 0.3")
@@ -51,6 +52,7 @@ def split(folder: Path, test: float, seed: int, on_progress: OnProgress, overwri
     files = [(image, class_name(one.name)) for one in class_folders(_unsplit(folder)) for image in images_of(one)]
     paths = [file.relative_to(folder).as_posix() for file, _ in files]
     labels = [label for _, label in files]
+    require_utf8(folder, paths)
     same = groups(_digests([file for file, _ in files], on_progress))
     chosen = _chosen(paths, labels, same, test, seed)
     write_table(table, zip(paths, labels, ["test" if one else "train" for one in chosen], strict=True))

@@ -161,7 +161,7 @@ def _entry(where: str, folder: Path, row: dict[str, str]) -> Entry:
 def _box(where: str, row: dict[str, str]) -> tuple[float, ...]:
     for column in BOX_COLUMNS:
         if not _is_finite(row[column]):
-            raise DatasetError(f"{where}: {row[column]!r} should be a number (column {column})")
+            raise DatasetError(f"{where}: {row[column]!r} should be a number (column {column}); correct it")
     return tuple(float(row[column]) for column in BOX_COLUMNS)
 
 

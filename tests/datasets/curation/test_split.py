@@ -97,6 +97,22 @@ def test_unreadable_images_are_counted_and_nothing_written(noise: Draw) -> None:
     assert not (own / "images.csv").exists()
 
 
+def test_folders_whose_names_begin_with_a_space_or_hold_a_comma_are_found_again(noise: Draw) -> None:
+    own = noise(*(f"{name}/{number}.png" for name in (" auk", "coot, black", '"owl"') for number in range(3)))
+    split(own)
+    dataset = open_dataset("own", own.parent)
+    assert dataset.classes == ('"owl"', "auk", "coot, black")
+    assert len(dataset) == 9
+
+
+def test_a_name_that_is_not_utf_8_is_named_and_nothing_written(noise: Draw) -> None:
+    own = noise(*BIRDS)
+    (own / "auk/3.png").rename(own / "auk/\udce4.png")
+    with pytest.raises(DatasetError, match=r"the name 'auk/\\udce4.png' is not UTF-8"):
+        split(own)
+    assert sorted(path.name for path in own.iterdir()) == ["auk", "coot", "owl"]
+
+
 def test_a_table_is_replaced_only_if_asked_and_a_split_folder_is_left_alone(noise: Draw) -> None:
     own = noise(*BIRDS)
     (own / "images.csv").write_text("mine")

@@ -33,7 +33,7 @@ def verified(dataset: Dataset) -> Findings:
 
 
 def faults(dataset: Dataset) -> list[tuple[str, str]]:
-    """Kind and file name (or words) of each."""
+    """Kind and sentence of each."""
     return [(fault.kind, fault.what) for fault in verified(dataset).faults]
 
 
