@@ -36,8 +36,10 @@ def apply(net: nn.Module, name: str, options: Mapping[str, Any]) -> None:
             raise BackboneError(f"backbone_options.{key} of {name} is {value!r}; it must be true or false")
     if "count_include_pad" in options:
         _pad(net, name, options["count_include_pad"])
-    if options.get("norm_scale") is False:
-        fix_scales(net, _affine(net, name))
+    if "norm_scale" in options:
+        norms = _affine(net, name)
+        if not options["norm_scale"]:
+            fix_scales(net, norms)
 
 
 def _pad(net: nn.Module, name: str, counted: bool) -> None:
@@ -49,7 +51,7 @@ def _pad(net: nn.Module, name: str, counted: bool) -> None:
     for pool in pools:
         pool.count_include_pad = counted
     for block in blocks:
-        if not counted:  # they pool by a function, into this convolution
+        if not counted:  # they pool by a function that counts padding, into this convolution
             block.branch_pool.register_forward_pre_hook(_leave_padding_out)
 
 
@@ -65,6 +67,7 @@ def _leave_padding_out(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
 
 
 def _affine(net: nn.Module, name: str) -> list[str]:
+    """Names of the batch norms of `net`, the timm network `name`, that have a scale as a parameter."""
     norms = [key for key, module in net.named_modules() if isinstance(module, _BatchNorm) and module.affine]
     if not norms:
         raise BackboneError(f"{name} has no batch norm with a scale; leave backbone_options.norm_scale out")

@@ -61,7 +61,8 @@ def read(net: nn.Module, taps: Sequence[Tap], size: Sequence[int]) -> dict[Tap, 
     for tap in taps:
         batch = kept[-1].shape[0] // _windows(blocks[-1], size)
         shape = (batch, kept[-1].shape[1], *size)
-        flow = at_least_float32(kept[-1][:0]).new_full(shape, 1 / (size[0] * size[1]))
+        dtype = torch.promote_types(kept[-1].dtype, torch.float32)
+        flow = kept[-1].new_full(shape, 1 / (size[0] * size[1]), dtype=dtype)
         first = 0 if tap == "attention_rollout" else len(blocks) - 1
         for block, probabilities in zip(reversed(blocks[first:]), reversed(kept[first:]), strict=True):
             flow = attend(flow, probabilities, block.window_size, block.shift_size)

@@ -42,7 +42,7 @@ class WeightFile:
     @property
     def network_options(self) -> dict[str, Any]:
         """Options of the network that this file needs to give right features (`weights/known.yaml`); empty for most."""
-        return dict(self._known.get("options", {}))
+        return dict(self._entry.get("options", {}))
 
     def scaling(self, name: str) -> tuple[Triple, Triple]:
         """Mean and standard deviation (RGB, 0 .. 1) to normalise images with for the network `name`.
@@ -50,7 +50,7 @@ class WeightFile:
         They are those of the file's entry in `weights/known.yaml`, or else those of timm's `pretrained_cfg` for the
         tag: of the file's name (`<model>.<tag>.safetensors`), of `name`, or timm's default tag of the network.
         """
-        if known := self._known.get("scaling"):
+        if known := self._entry.get("scaling"):
             return _triple(known["mean"]), _triple(known["std"])
         named = self._named
         cfg = _pretrained_cfg(named) if _model(named) == _model(name) else None
@@ -63,7 +63,7 @@ class WeightFile:
         return stem(self.path).partition("_to_")[0]
 
     @property
-    def _known(self) -> Mapping[str, Any]:
+    def _entry(self) -> Mapping[str, Any]:
         """The file's entry in `weights/known.yaml`: by its bytes, or else by its tag."""
         return _known().get(self.sha256) or _known().get(self._named, {})
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from methods.bilinear_cnn.roots import FORMS, signed_sqrt
 from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import BackboneSource, Method, Phase, Tap
+from methods.outer_products import maximum_over_positions
 from methods.precision import at_least_float32
 
 STAGES = {
@@ -36,16 +37,10 @@ def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
 
 
 def maximum_pool(a: Tensor, b: Tensor) -> Tensor:
-    """Maximum over positions of each entry of the outer product, in place of its mean; shapes as in `bilinear_pool`.
-
-    First where the maxima are, one channel of `a` after the other and without a gradient, then only their values: what
-    the gradient needs is C·D places instead of C·D·h·w products.
-    """
+    """Maximum over positions of each entry of the outer product, in place of its mean; shapes as in `bilinear_pool`."""
     with torch.autocast(a.device.type, enabled=False):
         a, b = at_least_float32(a).flatten(2), at_least_float32(b).flatten(2)
-        with torch.no_grad():
-            where = torch.stack([(one[:, None] * b).argmax(dim=2) for one in a.unbind(1)], dim=1)
-        return (a.gather(2, where) * b.gather(2, where.transpose(1, 2)).transpose(1, 2)).flatten(1)
+        return maximum_over_positions(a, b).flatten(1)
 
 
 class BilinearCNN(Method):

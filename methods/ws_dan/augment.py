@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from methods.precision import at_least_float32
 
 Maximum = Literal["resized", "cells"]
-"""Of which a threshold is a share: of the map as resized to the image, or of its own cells, which may be higher."""
+"""The maximum of which a threshold is a share: that of the map as resized to the image, or of its cells, which may be
+higher."""
 
 Bounds = Literal["shares", "pixels", "floored_padding"]
 """How a box is rounded. `shares`: not at all. The others are whole pixels inside the image, the last one excluded:
@@ -117,9 +118,8 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
 def drop(images: Tensor, region: Tensor) -> Tensor:
     """Images `(B, 3, H, W)` with a bool region `(B, H, W)` of each set to 0.
 
-    A region that covers the whole image drops nothing: no value of the map is below θ of its maximum, so it does not
-    say where the part is. So it is with a map that is the same everywhere, and with any other of min ≥ θ·max. The
-    authors' code leaves an empty image.
+    A region that covers the whole image drops nothing: no value of its map is below θ of the maximum, so the map does
+    not say where the part is (a map that is the same everywhere, for example). The authors' code leaves an empty image.
     """
     region = region & ~region.all(dim=2).all(dim=1)[:, None, None]
     return images.masked_fill(region[:, None], 0)

@@ -26,6 +26,9 @@ INCEPTION_ATTENTION = "Mixed_7a.branch3x3_1"
 """The next block's first 1x1 convolution with BN and ReLU (`Mixed_7a/Branch_0/Conv2d_0a_1x1` of the authors' code):
 its first M of 192 channels, trained on ImageNet, become the attention maps."""
 
+Average = Literal["probabilities", "logits"]
+"""What of the two views is averaged."""
+
 AUTHORS_FAN_IN = 32 * 768
 """Entries of the authors' feature matrix, by which their classifier's initial weights are scaled (He et al.). The
 matrix has length 100 whatever its size, so the scale is fixed here. Scaled by its own size, 4 maps of a narrow network
@@ -86,12 +89,15 @@ class WSDAN(Method):
         clamp_boxes: bool = False,
         bounds: augment.Bounds = "shares",
         two_views: bool = True,
-        average: Literal["probabilities", "logits"] = "probabilities",
+        average: Average = "probabilities",
     ) -> None:
         super().__init__()
-        if average not in ("probabilities", "logits"):
-            raise ValueError(f"average is {average!r}; it must be 'probabilities' or 'logits'")
-        for name, chosen, known in (("maximum_of", maximum_of, augment.Maximum), ("bounds", bounds, augment.Bounds)):
+        words = {
+            "maximum_of": (maximum_of, augment.Maximum),
+            "bounds": (bounds, augment.Bounds),
+            "average": (average, Average),
+        }
+        for name, (chosen, known) in words.items():
             if chosen not in get_args(known):
                 raise ValueError(f"{name} is {chosen!r}; it must be one of {', '.join(get_args(known))}")
         shares = {"object_threshold": object_threshold, "crop_padding": crop_padding, "object_padding": object_padding}

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from methods.outer_products import maximum_over_positions
 from methods.ws_dan import augment
 from methods.ws_dan.centres import Centres
-from methods.ws_dan.pooling import average_parts, bilinear_attention_pool, maximum_parts
+from methods.ws_dan.pooling import average_parts, bilinear_attention_pool
 
 SIZES = st.integers(1, 6)
 SEEDS = st.integers(0, 2**31)
@@ -49,7 +50,7 @@ def test_pooling_is_the_part_by_part_formula(seed, count, maps, channels, height
     torch.testing.assert_close(fast.double(), slow_pool(attention, features, maximum), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("parts", [average_parts, maximum_parts])
+@pytest.mark.parametrize("parts", [average_parts, maximum_over_positions])
 def test_pooling_has_the_right_gradient(parts):
     attention = torch.rand(2, 3, 7, dtype=torch.float64, requires_grad=True)
     features = torch.randn(2, 4, 7, dtype=torch.float64, requires_grad=True)

@@ -160,6 +160,7 @@ def test_synchronised_norms_keep_their_fixed_scales() -> None:
         ("test_resnet", {"norm_scale": 0}, "norm_scale of test_resnet is 0; it must be true or false"),
         ("test_resnet", {"count_include_pad": False}, "test_resnet has no average pool that pads; leave "),
         ("test_vit", {"norm_scale": False}, "test_vit has no batch norm with a scale; leave "),
+        ("test_vit", {"norm_scale": True}, "test_vit has no batch norm with a scale; leave "),
         ("inception_v3", {"count_include_pads": False}, "no option 'count_include_pads'; nearest: count_include_pad"),
     ],
 )
