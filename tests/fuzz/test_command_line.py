@@ -11,17 +11,20 @@ from benchmarks.errors import UserError
 from tests.helpers.fuzzing import NASTY, Fuzz
 
 VERBS = (
-    *(("run", "quick"), ("compare", "--methods", "plain", "--dataset", "synthetic", "--backbone", "test_resnet")),
-    *(("profile", "--methods", "plain", "--backbone", "test_resnet"), ("reproduce", "plain"), ("list", "methods")),
-    *(
-        ("data", "list"),
-        ("data", "verify", "synthetic"),
-        ("status",),
-        ("publish",),
-        ("predict",),
-        ("report", "--check"),
-    ),
+    ("run", "quick"),
+    ("compare", "--methods", "plain", "--dataset", "synthetic", "--backbone", "test_resnet"),
+    ("profile", "--methods", "plain", "--backbone", "test_resnet"),
+    ("reproduce", "plain"),
+    ("list", "methods"),
+    ("data", "list"),
+    ("data", "verify", "synthetic"),
+    ("status",),
+    ("publish",),
+    ("predict",),
+    ("report", "--check"),
 )
+CARRY_OUT = ("run", "compare", "profile", "reproduce")
+"""Verbs that would train or measure."""
 OPTIONS = (
     *("--seeds", "--hours", "--accumulate", "--batch-size", "--set", "--only", "--precision", "--device", "--feed"),
     *("--results", "--data-root", "--weights", "--image-size", "--memory-limit", "--repeats", "--classes", "--dataset"),
@@ -34,10 +37,9 @@ def test_words_are_understood_or_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = [str(value) for value in NASTY if "\0" not in str(value)]
-    carries_out = ("run", "compare", "profile", "reproduce")
     for draw in fuzz.draws("command line", 40):
         verb = draw.choice(VERBS)
-        given = [*verb, *(["--dry-run", "--device", "cpu", "--results", "results"] if verb[0] in carries_out else [])]
+        given = [*verb, *(["--dry-run", "--device", "cpu", "--results", "results"] if verb[0] in CARRY_OUT else [])]
         for _ in range(draw.choice((1, 1, 2))):
             given += draw.choice(([draw.choice(OPTIONS), draw.choice(words)], [draw.choice(words)]))
 

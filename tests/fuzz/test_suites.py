@@ -51,15 +51,8 @@ SUITE: dict[str, Any] = {
     ],
 }
 SETTINGS = (
-    *(
-        "epochs",
-        "optimizer.lr",
-        "optimizer.betas",
-        "image_size",
-        "augment.mixing",
-        "phases.all.epochs",
-        "lr_scale.head",
-    ),
+    *("epochs", "optimizer.lr", "optimizer.betas", "image_size"),
+    *("augment.mixing", "phases.all.epochs", "lr_scale.head"),
     *("options", "options.groups", "backbone_options", "backbone_options.checkpoint_path", "dataset_options.size"),
     *("dataset_options", "split_name", "pretrained", "allow_unfilled", "precision", "recipe", "recipe.scaling", "x"),
 )
