@@ -11,8 +11,7 @@ import pytest
 from datasets import DatasetError, open_dataset
 from datasets.curation import split as splitting
 from datasets.curation.split import Split
-from datasets.curation.verify import verify
-from tests.datasets.curation.conftest import Draw
+from tests.datasets.curation.conftest import Draw, verified
 from tests.helpers.small_folders import fails
 
 BIRDS = tuple(
@@ -75,7 +74,7 @@ def test_copies_stay_on_one_side_and_pictures_of_two_classes_are_trained_on(nois
     assert set(done.in_two_classes) == {"auk/0.png", "owl/auk.png"}
     assert not set(done.in_two_classes) & chosen(own)
     assert done.test["coot"] == 6, "half of 14 in pairs"
-    found = verify(open_dataset("own", own.parent), lambda done, total: None)
+    found = verified(open_dataset("own", own.parent))
     assert found.faults == ()
     assert {note.kind for note in found.notes} == {"copy"}
 

@@ -15,21 +15,16 @@ from numpy.typing import NDArray
 
 import datasets
 from datasets import Dataset, DatasetError
-from datasets.curation.findings import Findings
-from datasets.curation.verify import verify
 from datasets.formats.decode import read_image
 from datasets.readers.cub_200_2011 import CUB
 from datasets.readers.folder import Folder
 from datasets.release import Expected
+from tests.datasets.curation.conftest import verified
 from tests.helpers.small_folders import CUB_NAMES, change, cub_like
 
 
 def opened(folder: Path) -> Dataset:
     return datasets.open_dataset("cub_200_2011", folder.parent, complete=False)
-
-
-def verified(dataset: Dataset) -> Findings:
-    return verify(dataset, lambda done, total: None)
 
 
 def faults(dataset: Dataset) -> list[tuple[str, str]]:

@@ -14,24 +14,23 @@ from PIL import Image
 import datasets
 from datasets.curation.boxes import box_fault
 from datasets.curation.findings import Finding, Findings, by_kind
-from datasets.curation.verify import verify
-from tests.datasets.curation.conftest import Draw
+from tests.datasets.curation.conftest import Draw, verified
 from tests.helpers.small_folders import draw
 
 FOUR = ("train/apple/0.png", "train/pear/0.png", "test/apple/1.png", "test/pear/1.png")
 
 
-def verified(own: Path) -> Findings:
-    return verify(datasets.open_dataset(own.name, own.parent, complete=False), lambda done, total: None)
+def found_in(own: Path) -> Findings:
+    return verified(datasets.open_dataset(own.name, own.parent, complete=False))
 
 
 def faults(own: Path) -> dict[str, list[str]]:
     """Kind -> sentences."""
-    return by_kind(verified(own).faults)
+    return by_kind(found_in(own).faults)
 
 
 def test_pictures_that_all_differ_are_ready(noise: Draw) -> None:
-    found = verified(noise(*FOUR))
+    found = found_in(noise(*FOUR))
     assert (found.faults, found.notes) == ((), ())
 
 
@@ -52,7 +51,7 @@ def test_copies_on_one_side_are_notes_and_no_faults(noise: Draw) -> None:
     own = noise(*FOUR)
     shutil.copy(own / "train/apple/0.png", own / "train/apple/1.png")
     shutil.copy(own / "test/pear/1.png", own / "test/apple/2.png")
-    found = verified(own)
+    found = found_in(own)
     assert found.faults == ()
     assert [note.what for note in found.notes] == [
         "train/apple/1.png is the same picture as train/apple/0.png, both in train",
@@ -86,7 +85,7 @@ def test_class_names_that_differ_by_spaces_or_case_are_named(noise: Draw) -> Non
 
 def test_two_spellings_that_were_read_as_one_class_are_a_note(noise: Draw) -> None:
     composed, apart = (unicodedata.normalize(form, "Pájaro") for form in ("NFC", "NFD"))
-    found = verified(noise(f"train/{composed}/0.png", f"test/{apart}/1.png"))
+    found = found_in(noise(f"train/{composed}/0.png", f"test/{apart}/1.png"))
     assert (found.classes, found.faults) == (1, ())
     (note,) = found.notes
     assert note.what == ("class 'Pájaro' is written in 2 ways, " + r"'Pa\u0301jaro', 'P\xe1jaro'" + ", and read as one")
