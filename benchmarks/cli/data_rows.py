@@ -109,7 +109,7 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
     Raises what `datasets.fetching.fetch.fetch` raises, and `DatasetError` if the result can't be opened.
     """
     if root is None:
-        raise UserError("no data folder was given: name it with --data-root FOLDER or FGBENCH_DATA")
+        raise UserError("no data folder was given: name it with --data FOLDER or FGBENCH_DATA")
     if put_into is not None and not put_into.is_dir():
         raise UserError(f"{put_into}: there is no such folder (--from)")
     name, reader = datasets.reader_of(name)
@@ -126,7 +126,7 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
 def split(name: str, root: Path | None, test: float, seed: int, on_progress: OnProgress, overwrite: bool) -> Split:
     """Splits a person's own folder of classes; raises what `datasets.curation.split.split` raises, or `UserError`."""
     if root is None:
-        raise UserError("no data folder was given: name it with --data-root FOLDER or FGBENCH_DATA")
+        raise UserError("no data folder was given: name it with --data FOLDER or FGBENCH_DATA")
     name = datasets.canonical(name, root)
     folder = root / name
     if name in datasets.reader_classes():

@@ -191,7 +191,7 @@ def _require_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise FetchError(
             f"{folder}: the archive and its content need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-            "make room or name another folder with --data-root"
+            "make room or name another folder with --data"
         )
 
 

@@ -34,20 +34,23 @@ def read_text(file: Path) -> str:
     except OSError as error:
         raise DatasetError(f"{file} can't be read: {error.strerror or error}") from error
     encoding = next((encoding for mark, encoding in MARKS if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
+        raise DatasetError(f"{file} is not UTF-8 but probably UTF-16 without its mark; {SAVE}")
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
-            raise DatasetError(
-                f"{file} begins like {encoding.upper()} and is damaged ({error.reason}); {SAVE}"
-            ) from error
-        if b"\0" in data:
-            raise DatasetError(f"{file} is not UTF-8 but probably UTF-16 without its mark; {SAVE}") from error
+            raise _damaged(file, encoding, error.reason) from error
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetError(f"{file}, line {line}: is not UTF-8 but {_guess(data, error.start)}; {SAVE}") from error
     if "\0" in text:
-        raise DatasetError(f"{file} is not UTF-8 but probably UTF-16 without its mark; {SAVE}")
+        raise _damaged(file, encoding, "it holds a zero")
     return text
+
+
+def _damaged(file: Path, encoding: str, reason: str) -> DatasetError:
+    """Of a file that begins with the mark of `encoding`."""
+    return DatasetError(f"{file} begins like {encoding.upper()} and is damaged ({reason}); {SAVE}")
 
 
 def _guess(data: bytes, place: int) -> str:
