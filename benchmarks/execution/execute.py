@@ -90,8 +90,9 @@ def execute(
 def _remove_what_kills_left(store: ResultStore) -> None:
     """Files of Runs that were killed after their record was written, and before they had removed them."""
     names = (CHECKPOINT, PREVIOUS_CHECKPOINT, PREVIOUS_RECORD, heartbeat.FILE)
-    for folder in {path.parent for name in names for path in store.root.glob(f"*/{name}")}:
-        with locks.run_lock(folder) as locked, suppress(ResultsError):
+    found = {path.parent for name in names for path in store.root.glob(f"*/{name}")}
+    for folder in (one for one in found if not one.is_symlink()):  # a lock would be made behind the link
+        with suppress(ResultsError), locks.run_lock(folder) as locked:  # those of other plans don't stop this one
             record = store.read(folder.name) if locked else None
             if record is not None and record.status == "done":
                 checkpoint.discard(folder)
@@ -118,7 +119,7 @@ class PlanExecutor:
         # A record of the plan that can't be read or trusted is reported now, not after hours of training.
         self.records_before = {case.id: store.read(case.id) for case in plan}
         self.done_before = {case.id for case in plan if store.answer(case) is not None}
-        self.work = {case.id: 0.0 if self._was_done(case) else work_of(case, environment) for case in plan}
+        self.work = {case.id: 0.0 if case.id in self.done_before else work_of(case, environment) for case in plan}
         self.summary = Summary()
         self.locked: set[str] = set()
         """Runs that were found locked by another process."""
@@ -129,7 +130,7 @@ class PlanExecutor:
         """Goes through the plan, again and again, until every Run has ended, here or in another process."""
         to_do = []
         for number, case in enumerate(self.plan, start=1):
-            if self._was_done(case):
+            if case.id in self.done_before:
                 self.summary.skipped.append(case.id)
                 display.run_skipped()
             else:
@@ -147,9 +148,6 @@ class PlanExecutor:
         lists = self.summary
         ended = {*lists.done, *lists.skipped, *lists.elsewhere, *lists.failed, *lists.not_needed}
         return [case for case in self.plan if case.id not in ended]
-
-    def _was_done(self, case: AnyRun) -> bool:
-        return case.id in self.done_before
 
     def _try(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
         """Carries out a Run, or notes that another process has; False if its turn has not come yet."""

@@ -60,6 +60,26 @@ def test_a_linked_folder_or_lock_stops_the_plan_with_its_name(
     assert list(elsewhere.iterdir()) == []
 
 
+def test_nothing_is_locked_or_removed_behind_a_link_of_another_run(
+    here: Environment, store: ResultStore, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / CHECKPOINT).touch()
+    (store.root / "another").symlink_to(elsewhere)
+    assert execute.execute([RUN], store, here, QUIET).done == [RUN.id]
+    assert [path.name for path in elsewhere.iterdir()] == [CHECKPOINT]
+
+
+def test_a_lock_of_another_run_that_is_a_link_does_not_stop_a_plan(
+    here: Environment, store: ResultStore, tmp_path: Path
+) -> None:
+    folder = store.folder("another")
+    (folder / CHECKPOINT).touch()
+    (folder / locks.FILE).symlink_to(tmp_path / "elsewhere")
+    assert execute.execute([RUN], store, here, QUIET).done == [RUN.id]
+
+
 class Evil:
     """What its pickle does ends the process of the tests."""
 
