@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_origin
@@ -41,8 +41,7 @@ def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
             path = ["recipe", *path]
         value = yaml_value(text, f"--set {dotted}")
         if isinstance(value, str):
-            with contextlib.suppress(ValueError):  # YAML 1.1 reads 1e-5 as a string
-                value = float(value)
+            value = _number(value)
         for key in reversed(path):
             value = {key: value}
         result = deep_merge(result, value)
@@ -55,6 +54,15 @@ def yaml_value(text: str, where: str) -> Any:
         return yaml_text.read(text)
     except yaml_text.YamlTextError as fault:
         raise UserError(f"{where}: {shown(text)} is not a YAML value ({fault})") from fault
+
+
+def _number(word: str) -> str | float:
+    """The finite number that a word means, which YAML 1.1 did not see (1e-5); else the word."""
+    try:
+        value = float(word)
+    except ValueError:
+        return word
+    return value if math.isfinite(value) else word
 
 
 def of_recipe(key: str) -> bool:

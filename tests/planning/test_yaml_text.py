@@ -70,3 +70,9 @@ def test_a_file_and_an_assignment_name_their_place(tmp_path: Path) -> None:
         read_yaml(file)
     with pytest.raises(UserError, match=r"--set options: '\{a: 1, a: 2\}' is not a YAML value \('a' is written"):
         nested({"options": "{a: 1, a: 2}"})
+
+
+@pytest.mark.parametrize("word", ["inf", "nan", "1e999"])
+def test_an_assignment_of_no_finite_number_is_a_word(word: str) -> None:
+    assert nested({"options.threshold": word}) == {"options": {"threshold": word}}
+    assert nested({"options.threshold": "1e-5"}) == {"options": {"threshold": 1e-5}}
