@@ -55,7 +55,7 @@ def write_report(
     possible = list(drawings(evidence, tables, files.history))
     chosen = list(first_of_each_kind(possible, MOST))
     figures = draw_all(chosen, folder / FIGURES)
-    summary = (*_summary(records, tables), *_untrusted(len(left_out)), *_left_out(len(possible) - len(chosen)))
+    summary = (*_summary(records, tables), *_untrusted(len(left_out)), *_not_drawn(len(possible) - len(chosen)))
     shown = tuple(galleries(records, store, folder))
     report = Report(title, folder / PAGE, tables, figures, summary, shown, left_out)
     for name, table in tables.items():
@@ -147,7 +147,7 @@ def _untrusted(files: int) -> Iterator[str]:
         yield f"{were} left out, since they can't be read or trusted: the table of what is missing says why."
 
 
-def _left_out(figures: int) -> Iterator[str]:
+def _not_drawn(figures: int) -> Iterator[str]:
     if figures:
         yield (
             f"{figures} more figures can be drawn; a report has at most {MOST} of a kind. "
@@ -156,4 +156,4 @@ def _left_out(figures: int) -> Iterator[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"), option="--out")

@@ -22,11 +22,11 @@ _PROBE = bytes(1 << 20)
 """Written to ask the system for its reason: more than a file has room for in its last block."""
 
 
-def write_whole(path: Path, write: Callable[[Path], object], flush: bool = True) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, option: str = "--results", flush: bool = True) -> None:
     """Calls `write(temporary path)` in the same folder, flushes to disk, and renames: `path` is whole or untouched.
 
     A link at `path` is replaced, and what it points to stays as it is. Without `flush`, a power cut may leave an empty
-    file. Raises `ResultsError` with the system's reason.
+    file. Raises `ResultsError` with the system's reason; `option` chooses another place.
     """
     temporary = path
     try:
@@ -45,8 +45,8 @@ def write_whole(path: Path, write: Callable[[Path], object], flush: bool = True)
             os.close(handle)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
         number, reason = _reason(error, temporary)
-        advice = "free space or choose --results" if number in _FULL else "choose another folder with --results"
-        raise ResultsError(f"{path}: can't be written ({reason}); {advice}") from error
+        advice = "free space, or choose" if number in _FULL else "choose"
+        raise ResultsError(f"{path}: can't be written ({reason}); {advice} another {option}") from error
     finally:
         if temporary != path:
             with suppress(OSError):  # or it would hide the first error

@@ -43,7 +43,9 @@ def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[SavedF
     written = Parallel(n_jobs=processes)(delayed(_drawn)(drawing, folder, stem) for drawing, stem in to_draw)
     paths |= {stem: files for (_, stem), files in zip(to_draw, written, strict=True)}
     known = {stem: hashes[stem] for stem, files in paths.items() if files}
-    write_whole(folder / DRAWN, lambda path: path.write_text(json.dumps(known, indent=1), encoding="utf-8"))
+    write_whole(
+        folder / DRAWN, lambda path: path.write_text(json.dumps(known, indent=1), encoding="utf-8"), option="--out"
+    )
     figures: dict[str, list[SavedFigure]] = defaultdict(list)
     for drawing, stem in tasks:
         if paths[stem]:

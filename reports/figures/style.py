@@ -108,5 +108,6 @@ def save(figure: Figure, folder: Path, stem: str, formats: Sequence[str] = FORMA
             figure.set_layout_engine(None)
         for path in paths:
             kind = path.suffix[1:]
-            write_whole(path, partial(figure.savefig, format=kind, metadata=_REPRODUCIBLE.get(kind)))
+            draw = partial(figure.savefig, format=kind, metadata=_REPRODUCIBLE.get(kind))
+            write_whole(path, draw, option="--out")
     return paths

@@ -75,7 +75,7 @@ def write_page(report: Report, evidence: Evidence, files: RunFiles) -> None:
     Figures are taken from the files that `report.figures` names. Raises `results.errors.ResultsError`.
     """
     html = render(report, evidence, files)
-    write_whole(report.html, lambda file: file.write_text(html, encoding="utf-8"))
+    write_whole(report.html, lambda file: file.write_text(html, encoding="utf-8"), option="--out")
 
 
 def render(report: Report, evidence: Evidence, files: RunFiles) -> str:

@@ -97,7 +97,7 @@ def write_readme(readme: Path, store: ResultStore) -> None:
     text = render_readme(readme, store)
     newline = "\r\n" if b"\r\n" in readme.read_bytes() else "\n"
     if text != _text(readme):
-        write_whole(readme, lambda file: file.write_text(text, encoding="utf-8", newline=newline))
+        write_whole(readme, lambda file: file.write_text(text, encoding="utf-8", newline=newline), option="--readme")
 
 
 def check_readme(readme: Path, store: ResultStore) -> bool:
