@@ -17,7 +17,6 @@ from benchmarks.planning.overrides import nested, parse_assignments
 from results.numbers import BATCH
 from results.settings import AnyRun
 from results.store import ResultStore
-from results.text import shown
 
 
 def environment_of(request: Request) -> Environment:
@@ -41,7 +40,7 @@ def _micro_batch(asked: str | None) -> int | Literal["auto"] | None:
     try:
         return BATCH.whole(asked)
     except ValueError as error:
-        raise UserError(f"--batch-size takes one number, 1 or more, or auto; not {shown(asked)}") from error
+        raise UserError(f"--batch-size takes auto or {error}") from error
 
 
 def changes_of(request: Request) -> expand.Changes:

@@ -15,7 +15,7 @@ from results.numbers import BATCH
 
 @pytest.mark.parametrize("wrong", ["8,16", "0", "-4", "", "many", "1.5"])
 def test_images_at_once_are_one_number_or_auto(wrong: str) -> None:
-    with pytest.raises(UserError, match="--batch-size takes one number, 1 or more, or auto"):
+    with pytest.raises(UserError, match="--batch-size takes auto or a whole number from 1 to 1048576, not"):
         environment_of(Request(batch_size=wrong))
 
 
