@@ -260,6 +260,7 @@ class Trainer:
                 self.state, kept = restore(saved, self.engine)
             except (RuntimeError, LookupError, TypeError, ValueError):
                 self._note("the checkpoint is of other code")
+                self.state.begun = begun_with(self.engine)  # its number of threads may have been taken over
                 self.engine.build()  # some weights may have been loaded
                 saved = None
         if saved is not None:
