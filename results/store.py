@@ -50,7 +50,7 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
         return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
     words = {name: table[name].map(as_text) for name in table.columns if not is_numeric_dtype(table[name])}
-    return table.assign(**words).rename(columns=as_text) if words else table.rename(columns=as_text)
+    return table.assign(**words).rename(columns=as_text)
 
 
 class ResultStore:
@@ -89,11 +89,13 @@ class ResultStore:
         The record gets the checksums of these, of the files `with_it`, which are in the folder already, and of itself.
         """
         folder = self.folder(record.id)
+        written = []
         if history is not None:
             write_whole(folder / HISTORY, lambda path: history.to_csv(path, index=False))
+            written.append(HISTORY)
         if predictions is not None:
             write_whole(folder / PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
-        written = [HISTORY] * (history is not None) + [PREDICTIONS] * (predictions is not None)
+            written.append(PREDICTIONS)
         files = {name: integrity.file_checksum(folder / name) for name in (*written, *with_it)}
         record.checksums = {**record.checksums, **files}
         record.checksums[RECORD] = integrity.own_checksum(_text(record))

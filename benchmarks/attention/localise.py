@@ -39,7 +39,7 @@ class AttentionScores:
     frame: Frame
     crop_threshold: float | None
     localisation: Localisation | None
-    """None if the dataset has neither boxes nor parts, or boxes that are none."""
+    """None if the dataset has neither boxes nor parts, or if its boxes can't be used."""
     missing: dict[str, str]
     """What could not be measured -> the reason."""
 

@@ -51,12 +51,8 @@ def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> N
 
 
 def _cell(value: Any) -> str:
-    return (
-        "–"
-        if value is None
-        else "yes"
-        if value is True
-        else "no"
-        if value is False
-        else visible(str(value)).replace("\n", "\\n")
-    )
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return visible(str(value)).replace("\n", "\\n")

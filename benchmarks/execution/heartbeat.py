@@ -188,8 +188,7 @@ class HeartbeatWriter:
 
     def _write(self) -> None:
         """Writes the file. A full disk is reported by whoever writes results."""
-        text = self.heartbeat.model_copy(update={"updated": datetime.now(UTC)}).model_dump_json(
-            indent=2, exclude_none=True
-        )
+        heartbeat = self.heartbeat.model_copy(update={"updated": datetime.now(UTC)})
+        text = heartbeat.model_dump_json(indent=2, exclude_none=True)
         with contextlib.suppress(ResultsError):
             write_whole(self.folder / FILE, partial(Path.write_text, data=text, encoding="utf-8"), flush=False)

@@ -41,7 +41,7 @@ def rows(store: ResultStore) -> list[Row]:
 
 def short_rows(found: list[Row]) -> list[Row]:
     """The same in fewer columns, for a terminal: those in which some Run has a value. `faults` are left to lines."""
-    rows = [
+    short = [
         {
             "run": row["run"],
             "state": row["state"],
@@ -51,17 +51,23 @@ def short_rows(found: list[Row]) -> list[Row]:
             "images/s": f"{row['images_per_s']:.0f}" if row.get("images_per_s") is not None else None,
             "left": format_time_left(row["seconds_left"]).removesuffix(" left") if row.get("seconds_left") else None,
             "since": _local(row["since"]) if row.get("since") else None,
-            "who and why": ": ".join(row[key] for key in ("by", "why") if row.get(key)) or None,
+            "who and why": _who_and_why(row),
         }
-        for row in ({**one, "why": "see below"} if one["state"] == "unreadable" else one for one in found)
+        for row in found
     ]
-    used = {key for row in rows for key, value in row.items() if value is not None}
-    return [{key: value for key, value in row.items() if key in used} for row in rows]
+    used = {key for row in short for key, value in row.items() if value is not None}
+    return [{key: value for key, value in row.items() if key in used} for row in short]
 
 
 def faults(found: list[Row]) -> list[str]:
     """Why Runs are unreadable, a line each: too long for a table, since a line names a file."""
     return [row["why"] for row in found if row["state"] == "unreadable"]
+
+
+def _who_and_why(row: Row) -> str | None:
+    if row["state"] == "unreadable":
+        return "see below"
+    return ": ".join(row[key] for key in ("by", "why") if row.get(key)) or None
 
 
 def _local(time: str) -> str:

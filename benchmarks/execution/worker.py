@@ -145,9 +145,12 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
         "input": run.recipe.image_size,
     }
     record.training = {"images_per_s": trained.images_per_s, "seconds": trained.training_seconds}
-    record.training |= {"micro_batch": trained.micro_batch, "processes": trained.processes}
-    # A resumed training keeps the threads it was begun with.
-    record.training["threads"] = trained.threads
+    record.training |= {
+        "micro_batch": trained.micro_batch,
+        "processes": trained.processes,
+        "threads": trained.threads,
+    }
+    # A resumed training keeps the threads it was begun with, which may not be those of this process.
     record.hardware |= {"name": hardware.device_name(trainer.device, trained.threads), "threads": trained.threads}
     if trained.compile_seconds is not None:
         record.training["compile_seconds"] = trained.compile_seconds

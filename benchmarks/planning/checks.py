@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from math import ceil
@@ -83,7 +84,8 @@ def _size(run: AnyRun) -> Iterator[str]:
     fault = _refuses(*network)
     if fault is None and run.image_size < SMALL and not _passes(*network):
         fault = _gives_no_maps(run.method, _json(run.options), *network)
-    yield from [fault] if fault else []
+    if fault:
+        yield fault
 
 
 def _weights(run: Run, environment: Environment) -> Iterator[str]:
@@ -100,7 +102,8 @@ def _weights(run: Run, environment: Environment) -> Iterator[str]:
         taps = method_checks.taps_of(run.method, options, run.backbone)
         if not _suffices(*network, taps, unfilled):
             fault = _gives_no_maps(run.method, options, *network, file)
-    yield from [fault] if fault else []
+    if fault:
+        yield fault
 
 
 def _batches(run: Run, environment: Environment, processes: int) -> Iterator[str]:
@@ -227,14 +230,12 @@ def _build(
 @cache
 def _filled(backbone: str, image_size: int, backbone_options: str, file: Path) -> tuple[str | None, tuple[str, ...]]:
     """Why a weight file can't be loaded, and the names that it does not hold. First by names and shapes alone; if these
-    seem wrong, for true: some conversions of old checkpoints need the values."""
+    seem not to fit, with values: some conversions of old checkpoints need the values."""
     options = json.loads(backbone_options)
     net = without_weights(backbone, image_size, options)
-    try:
-        if net is not None:
+    if net is not None:
+        with suppress(Exception):
             return None, tuple(fill(net, file)[0])
-    except Exception:
-        pass
     try:
         return None, tuple(fill(create_network(backbone, image_size, options), file)[0])
     except BackboneError as error:
