@@ -107,16 +107,20 @@ def data_prepare(
 ) -> None:
     """Decode every image once, so that training need not. After an interruption, the same command resumes."""
     from benchmarks.cli.displays import CountDisplay
-    from benchmarks.environment import Environment
+    from benchmarks.environment import Environment, subsets
     from datasets import split_subset
     from datasets.loading.store import open_store
+    from results.settings import task
 
-    name, chosen = split_subset(name)
+    environment, (name, chosen) = Environment(data_root), split_subset(name)
+    name = environment.canonical(name)
     rows = []
-    for dataset in Environment(data_root).open_all(name, {**chosen, **_parsed(option)}):
-        with CountDisplay(terminal.console, f"decoding {name}") as display:
-            store = open_store(dataset, size, resize, on_progress=display)
-        rows.append({"folder": str(store.folder), "images": len(store), "bytes": int(store.offsets[-1])})
+    for options in subsets(name, {**chosen, **_parsed(option)}):
+        what = task(name, options)
+        with CountDisplay(terminal.console, f"decoding {what}") as display:
+            store = open_store(environment.open(name, options), size, resize, on_progress=display)
+        row = {"dataset": what, "folder": str(store.folder)}
+        rows.append(row | {"images": len(store), "bytes": int(store.offsets[-1])})
     show(rows, name)
 
 

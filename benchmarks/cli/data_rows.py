@@ -108,8 +108,7 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
 
     Raises what `datasets.fetching.fetch.fetch` raises, and `DatasetError` if the result can't be opened.
     """
-    if root is None:
-        raise UserError("no data folder was given: name it with --data FOLDER or FGBENCH_DATA")
+    root = _given(root)
     if put_into is not None and not put_into.is_dir():
         raise UserError(f"{put_into}: there is no such folder (--from)")
     name, reader = datasets.reader_of(name)
@@ -118,15 +117,17 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
         raise UserError(f"{here} is the folder of {name} under another name; rename it to {place.name} first")
     fetching.fetch(name, reader, root, put_into, display)
     try:
-        return [verifying.findings(datasets.open_dataset(name, root, options)) for options in subsets(name, {})]
+        return [
+            replace(verifying.findings(datasets.open_dataset(name, root, one)), name=task(name, one))
+            for one in subsets(name, {})
+        ]
     except DatasetError as error:
         raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error
 
 
 def split(name: str, root: Path | None, test: float, seed: int, on_progress: OnProgress, overwrite: bool) -> Split:
     """Splits a person's own folder of classes; raises what `datasets.curation.split.split` raises, or `UserError`."""
-    if root is None:
-        raise UserError("no data folder was given: name it with --data FOLDER or FGBENCH_DATA")
+    root = _given(root)
     name = datasets.canonical(name, root)
     folder = root / name
     if name in datasets.reader_classes():
@@ -150,3 +151,9 @@ def verify(name: str, root: Path | None, options: Mapping[str, Any], on_progress
         replace(verifying.verify(dataset, on_progress), name=task(name, one))
         for dataset, one in zip(opened, asked, strict=True)
     ]
+
+
+def _given(root: Path | None) -> Path:
+    if root is None:
+        raise UserError("no data folder was given: name it with --data FOLDER or FGBENCH_DATA")
+    return root

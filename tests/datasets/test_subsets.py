@@ -125,7 +125,9 @@ def test_prepare_decodes_each_subset_or_the_named_one(
     environment: Environment, fgbench: Callable[..., tuple[int, str]]
 ) -> None:
     size = ("--size", "8", "--data", environment.data_root)
-    assert fgbench("data", "prepare", "webfg_496", *size)[1].count("webfg_496-8-squash") == 3
+    said = fgbench("data", "prepare", "webfg_496", *size)[1]
+    assert said.count("webfg_496-8-squash") == 3
+    assert all(f"decoding webfg_496:{subset}: " in said for subset in CLASSES)
     assert fgbench("data", "prepare", "webfg_496:bird", *size)[1].count("webfg_496-8-squash") == 1
 
 
