@@ -192,7 +192,7 @@ def _expanded(
     for members in together.values():
         elsewhere = entry.gpu and environment.device != "cuda"
         its_runs = tuple(_on_any_gpu(run) if elsewhere else run for run in members)
-        yield Experiment(name, _names(its_runs[0]), its_runs, entry.gpu)
+        yield Experiment(name, names_of(its_runs[0]), its_runs, entry.gpu)
 
 
 def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
@@ -241,7 +241,8 @@ def _of_paper(method: str, environment: Environment, seeds: int | None) -> Itera
         yield Experiment("papers", names, (), True, ", ".join(needs))
 
 
-def _names(run: AnyRun) -> dict[str, Any]:
+def names_of(run: AnyRun) -> dict[str, Any]:
+    """What names the Runs of an experiment in a table: all of them have it in common."""
     if isinstance(run, ProfileRun):
         names: dict[str, Any] = {"dataset": None, "protocol": None}
         size = {"px": run.image_size, "batch": run.batch_size, "precision": run.precision, "compiled": run.compile}

@@ -12,7 +12,7 @@ from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from benchmarks.planning import method_files, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
-from benchmarks.planning.reference_runs import ANY_GPU, Experiment, _names
+from benchmarks.planning.reference_runs import ANY_GPU, Experiment, names_of
 from results.settings import ProfileRun
 from tests.helpers.small_folders import draw_noise
 from tests.helpers.small_training import small_run
@@ -33,7 +33,7 @@ def test_rows_of_the_numbers_can_be_told_apart() -> None:
     compiled = CELL.model_copy(update={"compile": True, "precision": "bf16"})
     repeated = (compiled, compiled.model_copy(update={"repeat": 1}))
     members = [(small_run(),), (CELL,), repeated]
-    rows = [Experiment("mine", _names(runs[0]), runs, gpu=False) for runs in members]
+    rows = [Experiment("mine", names_of(runs[0]), runs, gpu=False) for runs in members]
     assert [(row["settings"], row["runs"]) for row in preview.experiment_rows(rows, "cpu")] == [
         ("epochs 2", "seed 0"),
         ("batch 64, fp32", "repeat 0"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from reports.report import terminal_tables, write_report
 from reports.tables.table_registry import build_tables
 from results.errors import ResultsError
 from results.store import ResultStore
-from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
+from tests.helpers.fake_results import HOSTILE, failed, fill, make_old, profiled, trained
 from tests.helpers.report_reader import PageReader
 
 
@@ -48,9 +47,8 @@ def test_pairs_without_a_test_count_as_none(store: ResultStore, tmp_path: Path):
 def test_one_damaged_file_leaves_the_report_whole_and_is_named(store: ResultStore, tmp_path: Path, file: str):
     records = [trained("plain"), trained("sef")]
     fill(store, records, 20)
-    record = store.root / records[0].id / "record.json"  # from before checksums, which would tell
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"checksums": {}}))
-    damaged = record.with_name(file)
+    make_old(store.root / records[0].id)  # checksums would tell
+    damaged = store.root / records[0].id / file
     damaged.write_bytes(
         damaged.read_bytes()[: damaged.stat().st_size // 2] if file.endswith("parquet") else b"\xff\x00"
     )

@@ -16,7 +16,7 @@ from reports.report import write_report
 from results.errors import ResultsError
 from results.record import SCHEMA, Record
 from results.store import HISTORY, PREDICTIONS, REFERENCE, ResultStore
-from tests.helpers.fake_results import fill, trained
+from tests.helpers.fake_results import fill, make_old, trained
 
 Command = Callable[..., tuple[int, str]]
 
@@ -31,11 +31,6 @@ def records(store: ResultStore) -> list[Record]:
 
 def edit(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
-
-
-def make_old(folder: Path, **values: object) -> None:
-    """Takes the checksums away, as if the record were from before there were any."""
-    edit(folder / "record.json", checksums={}, **values)
 
 
 def cut(path: Path) -> None:

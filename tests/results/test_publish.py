@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from results.errors import ResultsError
 from results.publish import publish
 from results.record import Record
 from results.store import PREDICTIONS, REFERENCE, ResultStore
-from tests.helpers.fake_results import failed, fill, trained
+from tests.helpers.fake_results import failed, fill, make_old, trained
 
 Command = Callable[..., tuple[int, str]]
 
@@ -91,7 +90,7 @@ def test_a_run_from_before_checksums_is_published_as_it_is_and_marked(
     code, output = fgbench("publish", record.id, "--results", store.root)
     assert (code, "predates" in output) == (0, False)
     path = store.root / record.id / "record.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"checksums": {}}), encoding="utf-8")
+    make_old(path.parent)
     code, output = fgbench("publish", record.id, "--results", store.root)
     assert code == 0
     assert "predates checksums" in output

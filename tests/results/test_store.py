@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from results.errors import ResultsError
 from results.files import write_whole
 from results.record import SCHEMA, Record
 from results.store import ResultStore
-from tests.helpers.fake_results import trained
+from tests.helpers.fake_results import make_old, trained
 
 
 def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,9 +49,7 @@ def rewrite(store: ResultStore, record: Record, **values: object) -> None:
     """Stores the record with other values in its file, and without checksums, as before there were any."""
     store.write(record)
     record.checksums = {}
-    path = store.root / record.id / "record.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) | {"checksums": {}} | values
-    path.write_text(json.dumps(stored), encoding="utf-8")
+    make_old(store.root / record.id, **values)
 
 
 def test_a_record_keeps_its_settings_whole_and_gives_new_ones_their_defaults(store: ResultStore) -> None:
