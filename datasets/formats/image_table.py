@@ -63,7 +63,7 @@ def _records(file: Path) -> list[tuple[int, list[str]]]:
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
         found = [(reader.line_num, fields) for fields in reader if fields not in ([], [""])][named:]
-    except (TypeError, csv.Error) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"{file} can't be read as CSV: {error}") from error
     if not found:
         raise DatasetError(f"{file} can't be read as CSV: it is empty")

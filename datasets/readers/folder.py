@@ -105,6 +105,8 @@ def _spellings(entries: Iterable[Entry]) -> list[str]:
 def _walk(folder: Path) -> tuple[list[Entry], dict[str, str]]:
     """Every image in the class folders, without those of an unused `val`; and split -> the name of its folder."""
     folders = split_folders(folder)
+    if "train" not in folders:
+        raise DatasetError(f"{folder} has no train folder; put the training images into {folder / 'train'}/<class>/")
     if not folders.keys() & {"test", "val"}:
         raise DatasetError(
             f"{folder} has no test folder; put the test images into {folder / 'test'}/<class>/, "

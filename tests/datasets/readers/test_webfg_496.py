@@ -51,6 +51,14 @@ def test_a_subset_that_is_not_there_says_what_to_unpack(webfg: Path) -> None:
         open_dataset("webfg_496", webfg.parent, {"subset": "bird"})
 
 
+def test_a_subset_without_its_train_folder_says_what_belongs_there(webfg: Path) -> None:
+    (webfg / "web-car" / "train").rename(webfg / "elsewhere")
+    with pytest.raises(
+        DatasetError, match=r"web-car has no train folder; put the training images into .*train/<class>"
+    ):
+        car(webfg)
+
+
 def test_classes_are_sorted_folder_names_and_val_is_the_test_set_though_a_class_has_none_there(webfg: Path) -> None:
     dataset = car(webfg)
     assert dataset.classes == (AUDI, BMW, RAM)
