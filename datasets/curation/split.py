@@ -41,8 +41,8 @@ def split(folder: Path, test: float, seed: int, on_progress: OnProgress, overwri
     """Splits the classes in `folder`, or in its `train` if that is its only split; `test` is the share of each class.
 
     Every class gets at least one training and one test image. Raises `DatasetError` if a class has no two different
-    pictures, an image can't be read, a name is not UTF-8, the folder is split already, or `images.csv` exists and
-    `overwrite` is false.
+    pictures, an image can't be read, a name can't be written into a table, the folder is split already, or `images.csv`
+    exists and `overwrite` is false.
     """
     if not 0 < test < 1:
         raise DatasetError(f"the share of test images must be between 0 and 1, not {test:g}; for example: --test 0.3")
@@ -52,7 +52,7 @@ def split(folder: Path, test: float, seed: int, on_progress: OnProgress, overwri
     files = [(image, class_name(one.name)) for one in class_folders(_unsplit(folder)) for image in images_of(one)]
     paths = [file.relative_to(folder).as_posix() for file, _ in files]
     labels = [label for _, label in files]
-    require_utf8(folder, paths)
+    _require_writable(folder, paths)
     same = groups(_digests([file for file, _ in files], on_progress))
     chosen = _chosen(paths, labels, same, test, seed)
     write_table(table, zip(paths, labels, ["test" if one else "train" for one in chosen], strict=True))
@@ -76,6 +76,14 @@ def _unsplit(folder: Path) -> Path:
     raise DatasetError(
         f"{folder} is split by its folders {names}; to split it anew, put all class folders side by side"
     )
+
+
+def _require_writable(folder: Path, paths: Sequence[str]) -> None:
+    """Raises `DatasetError` for a path that the table can't hold, or that its reader would read as another."""
+    require_utf8(folder, paths)
+    for path in paths:
+        if "\\" in path:
+            raise DatasetError(f"{folder}: the name {path!r} has a backslash, which is read as a slash; rename it")
 
 
 def _digests(files: Sequence[Path], on_progress: OnProgress) -> list[bytes]:

@@ -41,11 +41,12 @@ def read_table(file: Path) -> list[tuple[int, dict[str, str]]]:
 def write_table(file: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     """Writes path, label and split of each image, whole or not at all. Raises `DatasetError` if it can't."""
     lines = [COLUMNS, *rows]
-    spaced = any(field.startswith(" ") for line in lines for field in line)  # read without the space, if not quoted
+    # Unquoted, a space at the beginning is not read, and a carriage return ends the line.
+    quoted = any(field.startswith(" ") or "\r" in field for line in lines for field in line)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as text:
-            writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if spaced else csv.QUOTE_MINIMAL)
+            writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
             writer.writerows(lines)
             text.flush()
             os.fsync(text.fileno())

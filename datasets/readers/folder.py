@@ -15,7 +15,6 @@ paths stay as they are written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -25,6 +24,7 @@ import numpy as np
 from datasets.formats.class_folders import class_folders, class_name, images_of, split_folders, split_named
 from datasets.formats.image_files import ImageFiles
 from datasets.formats.image_table import BOX_COLUMNS, TABLE, read_table
+from datasets.formats.text_tables import TOO_LARGE
 from datasets.interface import DatasetError
 
 
@@ -155,6 +155,8 @@ def _entry(where: str, folder: Path, row: dict[str, str]) -> Entry:
         raise DatasetError(f"{where}: split {row['split']!r} should be train or test; correct the line")
     if not class_name(row["label"]):
         raise DatasetError(f"{where}: {path} has no label; fill it in or remove the line")
+    if not path.strip():
+        raise DatasetError(f"{where}: the path is empty; fill it in or remove the line")
     if path.startswith("/") or ".." in PurePosixPath(path).parts:
         raise DatasetError(f"{where}: {path!r} leads out of the folder; give a path below {folder}")
     return Entry(path, row["label"], split, _box(where, row) if BOX_COLUMNS[0] in row else None)
@@ -162,13 +164,13 @@ def _entry(where: str, folder: Path, row: dict[str, str]) -> Entry:
 
 def _box(where: str, row: dict[str, str]) -> tuple[float, ...]:
     for column in BOX_COLUMNS:
-        if not _is_finite(row[column]):
+        if not _is_number(row[column]):
             raise DatasetError(f"{where}: {row[column]!r} should be a number (column {column}); correct it")
     return tuple(float(row[column]) for column in BOX_COLUMNS)
 
 
-def _is_finite(field: str) -> bool:
+def _is_number(field: str) -> bool:
     try:
-        return math.isfinite(float(field))
+        return abs(float(field)) < TOO_LARGE
     except ValueError:
         return False

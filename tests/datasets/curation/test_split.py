@@ -96,18 +96,21 @@ def test_unreadable_images_are_counted_and_nothing_written(noise: Draw) -> None:
     assert not (own / "images.csv").exists()
 
 
-def test_folders_whose_names_begin_with_a_space_or_hold_a_comma_are_found_again(noise: Draw) -> None:
-    own = noise(*(f"{name}/{number}.png" for name in (" auk", "coot, black", '"owl"') for number in range(3)))
+def test_folders_whose_names_begin_with_a_space_or_hold_signs_of_csv_are_found_again(noise: Draw) -> None:
+    own = noise(
+        *(f"{name}/{number}.png" for name in (" auk", "coot, black", '"owl"', "rail\r1") for number in range(3))
+    )
     split(own)
     dataset = open_dataset("own", own.parent)
-    assert dataset.classes == ('"owl"', "auk", "coot, black")
-    assert len(dataset) == 9
+    assert dataset.classes == ('"owl"', "auk", "coot, black", "rail\r1")
+    assert len(dataset) == 12
 
 
-def test_a_name_that_is_not_utf_8_is_named_and_nothing_written(noise: Draw) -> None:
+@pytest.mark.parametrize(("name", "said"), [("\udce4.png", "is not UTF-8"), ("a\\b.png", "has a backslash")])
+def test_a_name_that_a_table_can_not_hold_is_named_and_nothing_written(noise: Draw, name: str, said: str) -> None:
     own = noise(*BIRDS)
-    (own / "auk/3.png").rename(own / "auk/\udce4.png")
-    with pytest.raises(DatasetError, match=r"the name 'auk/\\udce4.png' is not UTF-8"):
+    (own / "auk/3.png").rename(own / "auk" / name)
+    with pytest.raises(DatasetError, match=rf"the name 'auk/.*\.png' {said}"):
         split(own)
     assert sorted(path.name for path in own.iterdir()) == ["auk", "coot", "owl"]
 

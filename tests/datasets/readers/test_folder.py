@@ -120,6 +120,7 @@ TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
             r"line 2: split 'trian' .* \(2 lines have faults\)$",
         ),
         ([HEAD, "train/pear/1.jpg,,train"], r"line 2: train/pear/1.jpg has no label"),
+        ([HEAD, ",p,train"], r"line 2: the path is empty; fill it in"),
         ([HEAD, "../own/train/pear/1.jpg,p,train"], r"line 2: .* leads out of the folder"),
         ([HEAD, *["train/pear/1.jpg,p,train"] * 2], r"line 3: 'train/pear/1.jpg' is listed twice"),
         ([HEAD, "train/pear/1.jpg,p,train"], r"has no line with split test"),
@@ -131,6 +132,10 @@ TWO = (("train/pear/1.jpg", "train"), ("test/pear/9.jpeg", "test"))
         (
             [BOXED, *(f"{path},p,{split},1,2,inf,3" for path, split in TWO)],
             r"line 2: 'inf' should be a number \(column width\)",
+        ),
+        (
+            [BOXED, *(f"{path},p,{split},1,2,1e300,3" for path, split in TWO)],
+            r"line 2: '1e300' should be a number \(column width\)",
         ),
         (
             [HEAD, *(f"{path},p,{split}," for path, split in TWO)],
