@@ -53,7 +53,7 @@ def class_name(written: str) -> str:
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The class folders, sorted. Raises `DatasetError` if there is none, or for a file beside them."""
+    """The class folders, sorted. Raises `DatasetError` for none, for a blank name, and for a file beside them."""
     entries = list(_visible(folder))
     for entry in entries:
         if entry.is_file() and not _is_note(entry):
@@ -61,6 +61,8 @@ def class_folders(folder: Path) -> list[Path]:
     classes = [entry for entry in entries if entry.is_dir()]
     if not classes:
         raise DatasetError(f"{folder} has no class folder; put the images into {folder}/<class>/")
+    if not all(class_name(entry.name) for entry in classes):
+        raise DatasetError(f"{folder} has a class folder whose name is blank; rename it to the class")
     return classes
 
 

@@ -13,9 +13,10 @@ from benchmarks.cli import data_rows, terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from datasets import Dataset, open_dataset
+from datasets.curation import split as splitting
 from tests.helpers.fuzzing import NASTY, Fuzz, damaged, damaged_text
 from tests.helpers.image_bytes import WHOLE
-from tests.helpers.small_folders import cub_like, draw
+from tests.helpers.small_folders import cub_like, draw, draw_noise
 
 TABLE = "path,label,split,x,y,width,height\n" + "".join(
     f"images/{number}.png,{('auk', 'coot')[number % 2]},{('train', 'test')[number > 3]},1,2.5,6,5\n"
@@ -91,3 +92,15 @@ def test_any_name_of_a_file_is_opened_and_shown_as_text(
         terminal.line(dataset)
         assert not OBEYED.intersection(said.getvalue()), fuzz.where
         said.getvalue().encode()
+
+
+def test_a_folder_of_any_names_is_split_and_read_back_or_refused(fuzz: Fuzz, tmp_path: Path) -> None:
+    for chance in fuzz.draws("names to split", 40):
+        folder = tmp_path / str(fuzz.number) / "mine"
+        labels = ["auk", _name(chance)]
+        for number in range(6):
+            draw_noise(folder / labels[number % 2] / f"{number}{_name(chance)}.png")
+        done = fuzz.attempt(lambda folder=folder: splitting.split(folder, 0.3, 0, lambda done, total: None))
+        if done is not None:
+            counts = open_dataset("mine", folder.parent).counts
+            assert (counts["train"], counts["test"]) == (done.train.total(), done.test.total()), fuzz.where

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 import zlib
 from pathlib import Path
@@ -28,7 +29,7 @@ def draw(path: Path, size: tuple[int, int] = (12, 10), mode: str = "RGB", kind: 
 def draw_noise(path: Path, size: tuple[int, int] = (40, 30)) -> None:
     """An image in which every pixel differs: another one for each path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(zlib.crc32(str(path).encode()))
+    generator = np.random.default_rng(zlib.crc32(os.fsencode(path)))
     Image.fromarray(generator.integers(0, 256, (*reversed(size), 3), dtype=np.uint8)).save(path)
 
 
