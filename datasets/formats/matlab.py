@@ -56,7 +56,7 @@ class MatFile:
             values = np.array(self._column(variable, field).tolist(), dtype=np.float64)
         except (TypeError, ValueError):
             values = np.array([np.nan])
-        if values.ndim != 1 or not np.isfinite(values).all() or (values % 1 != 0).any():
+        if values.ndim != 1 or not (np.abs(values) < 2**63).all() or (values % 1 != 0).any():
             raise self._error(variable, field, "does not hold whole numbers")
         return values.astype(np.int64)
 

@@ -111,5 +111,5 @@ def _largest_box(file: Path) -> tuple[float, float, float, float]:
         edges = [[float(box.findtext(edge, "")) for edge in ("xmin", "ymin", "xmax", "ymax")] for box in objects]
         boxes = [(x, y, min(right, width) - x, min(bottom, height) - y) for x, y, right, bottom in edges]
         return max(boxes, key=lambda box: box[2] * box[3])
-    except (OSError, ElementTree.ParseError, ValueError) as error:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
         raise DatasetError(f"{file} holds no box that can be read; restore it from annotation.tar") from error

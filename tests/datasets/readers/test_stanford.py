@@ -199,7 +199,12 @@ def test_dogs_without_annotations_have_no_boxes(dogs: Path) -> None:
     assert not dataset.has_boxes
 
 
-@pytest.mark.parametrize("content", [None, "", "<annotation>", VOC.format(""), VOC.format(BOX.format(1, 2, "", 4))])
+ODD_ENCODING = '<?xml version="1.0" encoding="foo"?><annotation/>'
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "<annotation>", VOC.format(""), VOC.format(BOX.format(1, 2, "", 4)), ODD_ENCODING]
+)
 def test_a_damaged_dog_annotation_is_named(dogs: Path, content: str | None) -> None:
     file = dogs / "Annotation" / "n02085620-Chihuahua" / "n02085620_5927"
     file.unlink() if content is None else file.write_text(content)
