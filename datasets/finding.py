@@ -133,11 +133,20 @@ def split_subset(name: str) -> tuple[str, dict[str, Any]]:
 def find(name: str, root: Path | None) -> Found:
     """What `name` means below `root`.
 
-    Raises `UnknownDataset` with the choices, and `DatasetError` for a folder that is missing or that no reader can
-    read, with what it seems to be and what to do.
+    Raises `UnknownDataset` with the choices, and `DatasetError` for a folder that is missing, that may not be read, or
+    that no reader can read, with what it seems to be and what to do.
     """
     if not can_be_path(name):
         raise UnknownDataset(name, available(root), root)
+    try:
+        return _find(name, root)
+    except PermissionError as error:
+        raise DatasetError(
+            f"{error.filename} may not be read ({error.strerror}); permit it, or name another folder"
+        ) from error
+
+
+def _find(name: str, root: Path | None) -> Found:
     own = canonical(name, root)
     reader = reader_classes().get(own)
     if reader is not None and not _needs_folder(reader):
@@ -244,10 +253,11 @@ def _nested(reader: type[Dataset], folder: Path) -> Path | None:
 
 
 def _folders(folder: Path | None) -> list[Path]:
-    """The folders in a folder that aren't hidden, sorted; empty if there is none."""
+    """The folders in a folder that aren't hidden and may be read (unlike `lost+found`), sorted; empty if it is none."""
     if folder is None or not folder.is_dir():
         return []
-    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+    shown = (one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+    return sorted(one for one in shown if os.access(one, os.R_OK | os.X_OK))
 
 
 def _released(name: str) -> str | None:

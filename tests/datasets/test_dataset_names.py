@@ -170,6 +170,25 @@ def test_images_one_folder_deeper_are_named(tmp_path: Path) -> None:
     assert open_dataset("birds/birds", tmp_path).name == "birds/birds"
 
 
+def test_a_folder_that_may_not_be_read_hides_no_other_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_images(tmp_path / "birds")
+    (tmp_path / "lost+found").mkdir()
+    is_file = Path.is_file
+
+    def denied(path: Path) -> bool:
+        if "lost+found" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", denied)  # the tests may run as root, who may read everything
+    monkeypatch.setattr("os.access", lambda path, mode: "lost+found" not in Path(path).parts)
+    assert available(tmp_path) == ["synthetic", "birds"]
+    fails("lost+found", tmp_path, r"lost\+found/images.txt may not be read \(Permission denied\); permit it")
+    fails("brids", tmp_path, "did you mean 'birds'")
+
+
 # Missing annotations
 
 
