@@ -41,7 +41,7 @@ class Bounds:
     @property
     def of_setting(self) -> Any:
         """What pydantic checks of a setting within these bounds."""
-        low = {"gt": 0} if self.low == 1 else {"ge": self.low}  # a count is greater than 0, as people say it
+        low = {"gt": 0} if self.low == 1 else {"ge": self.low}  # so that messages say "greater than 0"
         return Field(**low, le=self.high, allow_inf_nan=False)
 
 
@@ -52,6 +52,7 @@ EPOCHS = Bounds(1, 10**6)
 CLASSES = Bounds(1, 10**6)
 SEED = Bounds(0, 2**63 - 1)
 """What NumPy, torch and Parquet can all hold."""
+REVISION = Bounds(1, 10**6)
 REPLICATES = Bounds(1, 1000)
 """Seeds of an experiment, or repeats of a measurement."""
 BYTES = Bounds(1, 2**50)
@@ -76,6 +77,7 @@ Batch = Annotated[int, BATCH.of_setting, _NUMBER]
 Epochs = Annotated[int, EPOCHS.of_setting, _NUMBER]
 Classes = Annotated[int, CLASSES.of_setting, _NUMBER]
 Seed = Annotated[int, SEED.of_setting, _NUMBER]
+Revision = Annotated[int, REVISION.of_setting, _NUMBER]
 Replicates = Annotated[int, REPLICATES.of_setting, _NUMBER]
 Bytes = Annotated[int, BYTES.of_setting, _NUMBER]
 Finite = Annotated[float, Bounds(-1e9, 1e9).of_setting, _NUMBER]

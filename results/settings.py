@@ -20,6 +20,7 @@ from results.numbers import (
     NonNegative,
     Pixels,
     Positive,
+    Revision,
     Seed,
     Share,
 )
@@ -211,7 +212,7 @@ class Run(RunSettings):
     protocol: Literal["common", "paper"]
     precision: Precision = "fp32"
     recipe: Recipe
-    revision: Epochs = 1
+    revision: Revision = 1
     """Of the method's code, as in its `recipe.yaml`: raised when the same settings give another result."""
     seed: Seed
 

@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, PositiveInt, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 import methods
 from benchmarks.config import parse, read_yaml
 from benchmarks.errors import require_known
-from results.numbers import Positive
+from results.numbers import Positive, Revision
 from results.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -74,7 +74,7 @@ class MethodFile(Settings):
     """The default is the one called `paper`."""
     common: CommonChanges = CommonChanges()
     recipe: PaperRecipe
-    revision: PositiveInt = 1
+    revision: Revision = 1
     """Of the method's code. Raise it when the same settings give a different result; part of every Run's hash."""
     unspecified: list[str] = []
     """What the sources leave open or contradict, and what was chosen, in sentences."""

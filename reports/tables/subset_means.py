@@ -10,7 +10,7 @@ from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group, groups, selected
 from reports.tables.accuracies import HEADLINE, NAMES, estimate
-from results.identity import CHECKED, contents
+from results.identity import CHECKED
 from results.record import SELECTIONS, Record, Selection
 from results.settings import Run
 
@@ -50,12 +50,12 @@ def _subset(run: Run, subsets: Sequence[Subset]) -> Subset | None:
 def _without(record: Record, run: Run, subset: Subset) -> Record:
     """The record as if the dataset were one: nothing in its settings names the subset."""
     options = {key: value for key, value in run.dataset_options.items() if key not in subset}
-    its_own = {"split_sha256": "", **dict.fromkeys(CHECKED)}
-    whole = run.model_copy(update=its_own | {"dataset_options": options})
+    whole = run.model_copy(update={"split_sha256": "", **dict.fromkeys(CHECKED), "dataset_options": options})
     same = {"hash": whole.hash, "experiment": whole.experiment}
     if not record.current:
         same = {key: f"{value} by other rules" for key, value in same.items()}
-    return record.model_copy(update={"run": whole, "split": record.split | contents(run), **same})
+    split = record.split | {name: getattr(run, name) for name in CHECKED}
+    return record.model_copy(update={"run": whole, "split": split, **same})
 
 
 def _row(whole: Group, subset_of: Mapping[str, Subset], subsets: Sequence[Subset]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _lacking(members: Mapping[str, Sequence[Record]]) -> str | None:
     """Why there is no mean, in words."""
     if none := [label for label, several in members.items() if not several]:
         return f"no finished Run on {', '.join(none)}"
-    for what, key in (("splits", "sha256"), ("images", "images"), ("class names", "classes")):
+    for what, key in (("splits", "sha256"), ("images", "images_sha256"), ("class names", "classes_sha256")):
         mixed = [label for label, several in members.items() if len({record.split[key] for record in several}) > 1]
         if mixed:
             return f"Runs on different {what} of {', '.join(mixed)}"
