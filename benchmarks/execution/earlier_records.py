@@ -82,9 +82,11 @@ def _others(runs: Iterable[Run], store: ResultStore) -> Iterator[Other]:
         namesakes[_readable(folder.name)].append(folder.name)
     for run in runs:
         for name in sorted(namesakes[_readable(run.id)]):
-            then = _settings(store, name) if name != run.id else None
-            if then and (differences := _differences(then[1], run.settings)):
-                yield Other(then[0], run.task, differences)
+            if name == run.id or (earlier := _settings(store, name)) is None:
+                continue
+            finished, settings = earlier
+            if differences := _differences(settings, run.settings):
+                yield Other(finished, run.task, differences)
 
 
 def _readable(run_id: str) -> str:

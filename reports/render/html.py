@@ -150,10 +150,10 @@ def _page_table(heading: str, table: Table, numbers: Mapping[str, int]) -> PageT
     columns, texts = filled(table, table.columns)
     common = [place for place in common_columns(columns, texts) if columns[place].compact and len(texts) > 1]
     order = sorted(range(len(columns)), key=lambda place: place in common)
+    several = table.name != RUNS
     rows = []
     for row, cells in zip(table.rows, texts, strict=True):
         sources = [[numbers[run_id] for run_id in ids if run_id in numbers] for ids in row.get(SOURCES, ())]
-        several = table.name != RUNS
         links = [LinkedText(cells[at], _target(columns[at], cells[at], sources) if several else None) for at in order]
         rows.append((links, list(chain.from_iterable(sources))))
     values = [f"{columns[at].heading} {texts[0][at]}" for at in common]
