@@ -20,6 +20,7 @@ from datasets.finding import (
     folder_of,
     hint,
     known,
+    permitted,
     reader_classes,
     reader_of,
     split_subset,
@@ -37,6 +38,7 @@ __all__ = [
     "folder_of",
     "known",
     "open_dataset",
+    "permitted",
     "reader_classes",
     "reader_of",
     "split_subset",
@@ -45,6 +47,7 @@ __all__ = [
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
+@permitted()
 def open_dataset(
     name: str, root: Path | None = None, options: Mapping[str, Any] = NO_OPTIONS, complete: bool = True
 ) -> Dataset:
@@ -52,7 +55,8 @@ def open_dataset(
 
     `name` is a reader that needs no files or has a fixed folder below `root`, or any folder below `root` whose layout
     a reader recognises (`datasets.finding`). `options` are passed to the reader. Raises `UnknownDataset` with the
-    choices, or `DatasetError` for an unknown option, a missing folder or any fault the reader finds.
+    choices, or `DatasetError` for an unknown option, a folder that is missing or may not be read, or any fault the
+    reader finds.
     """
     found = find(name, root)
     _check_options(found.name, found.reader, options)

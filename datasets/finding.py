@@ -12,7 +12,8 @@ import importlib
 import inspect
 import os
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -130,6 +131,18 @@ def split_subset(name: str) -> tuple[str, dict[str, Any]]:
     return own, subsets[word]
 
 
+@contextmanager
+def permitted() -> Iterator[None]:
+    """Raises `DatasetError` with the file or folder in place of a `PermissionError`."""
+    try:
+        yield
+    except PermissionError as error:
+        raise DatasetError(
+            f"{error.filename} may not be read ({error.strerror}); permit it, or name another dataset"
+        ) from error
+
+
+@permitted()
 def find(name: str, root: Path | None) -> Found:
     """What `name` means below `root`.
 
@@ -138,15 +151,6 @@ def find(name: str, root: Path | None) -> Found:
     """
     if not can_be_path(name):
         raise UnknownDataset(name, available(root), root)
-    try:
-        return _find(name, root)
-    except PermissionError as error:
-        raise DatasetError(
-            f"{error.filename} may not be read ({error.strerror}); permit it, or name another folder"
-        ) from error
-
-
-def _find(name: str, root: Path | None) -> Found:
     own = canonical(name, root)
     reader = reader_classes().get(own)
     if reader is not None and not _needs_folder(reader):

@@ -125,6 +125,7 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
         raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error
 
 
+@datasets.permitted()
 def split(name: str, root: Path | None, test: float, seed: int, on_progress: OnProgress, overwrite: bool) -> Split:
     """Splits a person's own folder of classes; raises what `datasets.curation.split.split` raises, or `UserError`."""
     root = _given(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +35,11 @@ def inspect(dataset: Dataset, row: int, boxed: bool) -> Inspection:
     """Reads image `row` and, if `boxed`, compares its box with its size."""
     file = dataset.file(row)
     name = dataset.paths[row] if file is None else str(file)
-    if file is not None and not file.is_file():
-        return Inspection((Finding("missing", missing(file)),))
-    if file is not None and file.stat().st_size == 0:
-        return Inspection((Finding("empty", f"{name} is empty"),))
+    with suppress(PermissionError):  # the attempt to read it says so
+        if file is not None and not file.is_file():
+            return Inspection((Finding("missing", missing(file)),))
+        if file is not None and file.stat().st_size == 0:
+            return Inspection((Finding("empty", f"{name} is empty"),))
     try:
         pixels = dataset.image(row)
     except DatasetError as error:

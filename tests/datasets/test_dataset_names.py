@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,19 @@ def test_a_folder_that_may_not_be_read_hides_no_other_and_is_named(
     assert available(tmp_path) == ["synthetic", "birds"]
     fails("lost+found", tmp_path, r"lost\+found/images.txt may not be read \(Permission denied\); permit it")
     fails("brids", tmp_path, "did you mean 'birds'")
+
+
+def test_a_class_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_images(tmp_path / "birds")
+    iterdir = Path.iterdir
+
+    def denied(path: Path) -> Iterator[Path]:
+        if path.name == "pear":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    fails("birds", tmp_path, r"birds/train/pear may not be read \(Permission denied\); permit it")
 
 
 # Missing annotations

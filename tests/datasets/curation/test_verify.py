@@ -78,6 +78,23 @@ def test_every_missing_empty_damaged_and_extra_image_is_named(cub: Path, monkeyp
     ]
 
 
+def test_an_image_that_may_not_be_looked_at_is_a_fault_and_no_end(cub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denied = cub / "images" / CUB_NAMES[2]
+
+    def refuse(method: Callable[[Path], object]) -> Callable[[Path], object]:
+        def checked(path: Path) -> object:
+            if path == denied:
+                raise PermissionError(13, "Permission denied", str(path))
+            return method(path)
+
+        return checked
+
+    dataset = opened(cub)
+    for name in ("is_file", "read_bytes"):
+        monkeypatch.setattr(Path, name, refuse(getattr(Path, name)))
+    assert ("damaged", f"{denied} can't be read: Permission denied") in faults(dataset)
+
+
 def test_faulty_tables_of_boxes_and_part_points_are_named(tmp_path: Path) -> None:
     folder = cub_like(tmp_path / "birds")
     change(folder / "bounding_boxes.txt", "7.5", "left")
