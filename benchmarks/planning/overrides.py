@@ -57,7 +57,7 @@ def yaml_value(text: str, where: str) -> Any:
 
 
 def _number(word: str) -> str | float:
-    """The finite number that a word means, which YAML 1.1 did not see (1e-5); else the word."""
+    """The finite number that a word writes, such as 1e-5, which YAML 1.1 reads as text; else the word."""
     try:
         value = float(word)
     except ValueError:

@@ -87,12 +87,12 @@ class Evil:
         return os.abort, ()
 
 
-def hold_a_pickle(weights: Path, record: Record) -> Record:
+def hold_a_pickle_without_checksums(weights: Path, record: Record) -> Record:
     weights.write_bytes(pickle.dumps(Evil()))
-    return record.model_copy(update={"checksums": {}})  # or those of the pickle
+    return record.model_copy(update={"checksums": {}})
 
 
-def hold_another_pickle(weights: Path, record: Record) -> Record:
+def hold_a_pickle_beside_checksums(weights: Path, record: Record) -> Record:
     weights.write_bytes(pickle.dumps(Evil()))
     return record
 
@@ -115,8 +115,8 @@ def load_a_file_in_timm(weights: Path, record: Record) -> Record:
 @pytest.mark.parametrize(
     ("attack", "said"),
     [
-        (hold_a_pickle, "is damaged"),
-        (hold_another_pickle, "its checksum does not fit"),
+        (hold_a_pickle_without_checksums, "is damaged"),
+        (hold_a_pickle_beside_checksums, "its checksum does not fit"),
         (hold_no_file, "keeps no weights"),
         (name_another_method, "no method '...os'"),
         (load_a_file_in_timm, "has no option 'checkpoint_path'"),
