@@ -118,7 +118,7 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
         yield "There is nothing yet: the results folder holds no finished or failed Run."
         return
     states = Counter(record.status for record in records)
-    yield f"{len(records)} Runs: {states['done']} done, {states['failed']} failed."
+    yield f"{len(records)} Run{'s' * (len(records) != 1)}: {states['done']} done, {states['failed']} failed."
     heads: dict[str, list[Row]] = defaultdict(list)
     for row in tables["head_to_head"].rows:
         heads[row["arena"]].append(row)
