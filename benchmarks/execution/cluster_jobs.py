@@ -16,6 +16,8 @@ from results.files import write_whole
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
 
+LARGEST_PID = 2**31 - 1
+"""No process has it, and psutil refuses larger ones with an error."""
 FOLDER = "jobs"
 """Folder of all jobs below the root of the results: submitit's files, the logs, and one `Submitted` per job."""
 
@@ -75,7 +77,8 @@ def state_of(job: Submitted, queue: dict[str, str] | None) -> str:
     """Slurm's name of the state, such as `running` or `pending`; `gone` if the job no longer exists, `submitted` if
     Slurm can't be asked."""
     if job.cluster == "local":
-        return "running" if job.job.isdecimal() and psutil.pid_exists(min(int(job.job), 2**31 - 1)) else "gone"
+        process = int(job.job) if job.job.isdecimal() else LARGEST_PID
+        return "running" if process < LARGEST_PID and psutil.pid_exists(process) else "gone"
     return "submitted" if queue is None else queue.get(job.job, "gone")
 
 
