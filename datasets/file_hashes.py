@@ -94,7 +94,7 @@ def _remembered(memory: Path) -> dict[str, tuple[Stamp, str]]:
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
         return {path: (list(stamp), str(sha256)) for path, (stamp, sha256) in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # nothing yet, or damaged: it is written anew
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):  # nothing yet, or damaged: written anew
         return {}
 
 

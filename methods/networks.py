@@ -64,11 +64,13 @@ def create_network(name: str, image_size: int, options: Mapping[str, Any], from_
         options.setdefault("img_size", image_size)
     try:
         net = timm.create_model(name, pretrained=from_timm, num_classes=0, **options)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, AttributeError, LookupError, ArithmeticError) as error:
         raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
     except (OSError, RuntimeError) as error:
         if not from_timm:
-            raise
+            if torch.get_default_device().type == "meta":  # a network that needs values to be built
+                raise
+            raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
         raise BackboneError(f"timm has no weights of {name} at hand ({error}); name a weight file instead") from error
     network_options.apply(net, name, own)
     return net

@@ -33,6 +33,8 @@ class WeightFile:
     @classmethod
     def of(cls, path: Path) -> WeightFile:
         """Hashes the file. Raises `BackboneError` if it can't be read."""
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise BackboneError(f"{path}: weight file can't be read (it is a pipe or a device)")
         try:
             with path.open("rb") as file:
                 return cls(path, hashlib.file_digest(file, "sha256").hexdigest())

@@ -143,8 +143,8 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
 
 def _untrusted(files: int) -> Iterator[str]:
     if files:
-        were = "1 stored file was" if files == 1 else f"{files} stored files were"
-        yield f"{were} left out, since they can't be read or trusted: the table of what is missing says why."
+        were, they = ("1 stored file was", "it") if files == 1 else (f"{files} stored files were", "they")
+        yield f"{were} left out, since {they} can't be read or trusted: the table of what is missing says why."
 
 
 def _not_drawn(figures: int) -> Iterator[str]:

@@ -54,8 +54,7 @@ def own_checksum(text: str | bytes) -> str:
 
 def read_record(path: Path) -> Record:
     """The record in a Run's folder. Raises `ResultsError`, which says what does not fit and what to do."""
-    with readable(path):
-        text = path.read_bytes()
+    text = _content(path)
     try:
         record = Record.model_validate_json(text)
     except ValidationError as error:
@@ -72,9 +71,18 @@ def read_record(path: Path) -> Record:
 
 def read_file(path: Path) -> bytes:
     """A file of a Run. Raises `ResultsError` if it is not what the record beside it says."""
-    with readable(path):
-        content = path.read_bytes()
+    content = _content(path)
     _compare(path, lambda: checksum(content))
+    return content
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file. Raises `ResultsError`, also for a pipe, which would wait, or a device without an end."""
+    with readable(path):
+        special = path.exists() and not path.is_file()
+        content = b"" if special else path.read_bytes()
+    if special:
+        raise _misfit(path, "is no plain file")
     return content
 
 
@@ -93,8 +101,8 @@ def _compare(path: Path, found: Callable[[], str]) -> None:
 def checksums_in(folder: Path) -> dict[str, str]:
     """File -> SHA-256 as the record in this folder has them; of a record that can't be read, none."""
     try:
-        return dict(json.loads((folder / RECORD).read_bytes())["checksums"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return dict(json.loads(_content(folder / RECORD))["checksums"])
+    except (ResultsError, ValueError, LookupError, TypeError, RecursionError):
         return {}
 
 

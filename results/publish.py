@@ -21,6 +21,7 @@ def publish(store: ResultStore, run_id: str) -> Path:
     record = store.read(run_id)
     if record is None or record.status != "done":
         raise ResultsError(f"{store.root / run_id}: is no finished Run, so there is nothing to publish")
+    _ = store.history(run_id), store.predictions(run_id)  # an old record has no checksums: that they can be read at all
     paths = [store.root / run_id / RECORD, *(store.file(run_id, name) for name in (HISTORY, PREDICTIONS))]
     files = {path.name: read_file(path) for path in paths if path is not None}
     reference = ResultStore(store.root / REFERENCE)

@@ -211,7 +211,7 @@ class ResultStore:
         path = self._planned
         try:
             return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ResultsError(f"{path}: can't be read; write it anew with: run_all.py publish all") from error
 
 

@@ -108,7 +108,10 @@ def finished_record(key: dict[str, Any], table: NDArray[np.void]) -> dict[str, A
 
 def read_record(folder: Path) -> Any:
     """Content of `store.json`. Raises `OSError` or `ValueError` if it is missing or invalid."""
-    return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    try:
+        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{folder / RECORD} is nested too deeply") from error
 
 
 def read_table(folder: Path) -> NDArray[np.void]:

@@ -15,6 +15,7 @@ paths stay as they are written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -54,7 +55,7 @@ class Folder(ImageFiles):
 
     def __init__(self, folder: Path) -> None:
         self.image_folder = folder
-        found, splits = _read_table(folder) if (folder / TABLE).is_file() else _walk(folder)
+        found, splits = _read_table(folder) if _has_table(folder) else _walk(folder)
         entries = _of_train_and_test(found)
         self.remarks = (*_on_val(splits), *_spellings(entries))
         self.classes = tuple(sorted({entry.label for entry in entries}))
@@ -72,6 +73,15 @@ class Folder(ImageFiles):
         except OSError:  # a folder of somebody else's
             return False
         return "train" in named or (folder / TABLE).is_file()
+
+
+def _has_table(folder: Path) -> bool:
+    """Raises `DatasetError` for a table that can't be opened: without it the split of the folders would be taken."""
+    table = folder / TABLE
+    if not table.is_file() and os.path.lexists(table):
+        what = "is a link to a file that is not there" if table.is_symlink() else "is no file"
+        raise DatasetError(f"{table} {what}; restore the table, or remove it to use the split of the folders")
+    return table.is_file()
 
 
 def _of_train_and_test(entries: list[Entry]) -> list[Entry]:

@@ -66,7 +66,7 @@ def _drawn_before(folder: Path) -> dict[str, str]:
     """The contents of `DRAWN`; empty, so that all figures are drawn, if it is missing or damaged."""
     try:
         known = json.loads((folder / DRAWN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
 

@@ -74,7 +74,7 @@ def test_a_file_that_was_written_just_now_is_not_remembered(files: dict[str, Pat
 def test_a_damaged_memory_is_made_anew(files: dict[str, Path], tmp_path: Path) -> None:
     first = hash_files(files, tmp_path / "cache")
     (memory,) = (tmp_path / "cache").rglob("*.json")
-    for text in ("{", "3", '{"a": 3}'):
+    for text in ("{", "3", '{"a": 3}', "[" * 9999):
         memory.write_text(text, encoding="utf-8")
         assert hash_files(files, tmp_path / "cache") == first
 

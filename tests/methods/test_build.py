@@ -63,6 +63,7 @@ def test_timms_own_weights_are_asked_of_timm(monkeypatch: pytest.MonkeyPatch) ->
         ({"variant": "maps_5"}, ValueError, "ws_dan has no variant 'maps_5'; nearest: maps_"),
         ({"backbone": "test_resnett"}, BackboneError, "no network 'test_resnett'; nearest: test_resnet"),
         ({"pretrained": "nowhere.pth"}, BackboneError, "nowhere.pth: weight file can't be read"),
+        ({"pretrained": "/dev/zero"}, BackboneError, "/dev/zero: weight file can't be read"),
         ({"backbone": "test_resnet.x"}, BackboneError, r"no network 'test_resnet.x'; nearest: test_resnet.r160_in1k"),
         ({"mapps": 3}, TypeError, "mapps"),
         ({"num_classes": 0}, ValueError, "num_classes is 0; it must be 1 or more"),

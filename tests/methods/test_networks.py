@@ -102,3 +102,9 @@ def test_a_size_is_checked_without_memory_for_the_weights() -> None:
 @pytest.mark.parametrize("name", ["resnet50", "vgg16", "inception_v3", "beit_base_patch16_224", "tiny_vit_5m_224"])
 def test_a_network_takes_the_size_that_it_was_trained_with(name: str) -> None:
     check_size(name, timm.get_pretrained_cfg(name).input_size[-1], {})
+
+
+@pytest.mark.parametrize("options", [{"block": "os.system"}, {"stem_width": -1}])
+def test_options_from_which_no_network_can_be_built_are_refused_in_a_line(options: dict[str, object]) -> None:
+    with pytest.raises(BackboneError, match="timm can't build test_resnet for 32 px with"):
+        create_network("test_resnet", 32, options)

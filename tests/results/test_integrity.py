@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,11 @@ def edit(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
 
 
+def taken_away(path: Path) -> Path:
+    path.unlink()
+    return path
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -58,6 +64,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda folder: (folder / "record.json").write_bytes(b""), "is damaged"),
     "cut": (lambda folder: cut(folder / "record.json"), "is damaged"),
     "not a file": (lambda folder: (folder / "record.json").write_bytes(b"\xff\xfe"), "is damaged"),
+    "a pipe": (lambda folder: os.mkfifo(taken_away(folder / "record.json")), "is no plain file"),
+    "an endless device": (
+        lambda folder: taken_away(folder / "record.json").symlink_to("/dev/zero"),
+        "is no plain file",
+    ),
     "an old one, edited": (
         lambda folder: make_old(folder, run=trained("sef").run.model_dump(mode="json")),
         "its settings do not fit its hash",

@@ -56,6 +56,17 @@ def test_nothing_is_published_of_a_run_that_does_not_fit(store: ResultStore, rec
     assert content(whole) == before
 
 
+@pytest.mark.parametrize("file", ["history.csv", PREDICTIONS])
+def test_no_file_that_cannot_be_read_is_published_of_an_old_record(
+    store: ResultStore, record: Record, file: str
+) -> None:
+    make_old(store.root / record.id)
+    (store.root / record.id / file).write_bytes(b"\0\1\2")
+    with pytest.raises(ResultsError, match=rf"{file}: is damaged"):
+        publish(store, record.id)
+    assert not (store.root / REFERENCE / record.id).exists()
+
+
 def test_a_full_disk_leaves_the_earlier_one(
     store: ResultStore, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:

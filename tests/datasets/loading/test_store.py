@@ -151,7 +151,7 @@ def test_a_size_or_rule_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
 ANY_FILE = {"missing": lambda content: None, "empty": lambda content: b"", "shorter": lambda content: content[:-1]}
 DAMAGE = [
     *((file, damage) for file in ("pixels.bin", "table.bin", "store.json") for damage in ANY_FILE.values()),
-    *(("store.json", lambda _, text=text: text) for text in (b"[]", b"{}", b'{"key": 1}', b"null")),
+    *(("store.json", lambda _, text=text: text) for text in (b"[]", b"{}", b'{"key": 1}', b"null", b"[" * 9999)),
     *(("table.bin", lambda content, byte=byte: with_another_bit(content, byte)) for byte in (0, 4, 8)),
 ]
 

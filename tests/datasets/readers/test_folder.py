@@ -187,6 +187,15 @@ def test_two_folders_of_one_split_are_refused(own: Path) -> None:
     fails("own", own.parent, r"own/test and testing both mean test; move the images of one into the other")
 
 
+@pytest.mark.parametrize("target", ["moved.csv", "images.csv"])
+def test_a_table_that_cannot_be_opened_is_refused_and_not_left_for_the_folders(own: Path, target: str) -> None:
+    (own / "images.csv").symlink_to(target)
+    fails("own", own.parent, r"images.csv is a link to a file that is not there; restore the table, or remove it")
+    (own / "images.csv").unlink()
+    (own / "images.csv").mkdir()
+    fails("own", own.parent, r"images.csv is no file; restore the table, or remove it")
+
+
 def test_names_with_stray_spaces_or_of_another_unicode_form_are_one_class(own: Path) -> None:
     composed, apart = (unicodedata.normalize(form, "Pájaro") for form in ("NFC", "NFD"))
     draw(own / "train" / composed / "1.jpg")
