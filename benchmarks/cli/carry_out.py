@@ -153,7 +153,9 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     _require_startable(runs, store, environment)
     terminal.lines(preview.remarks(runs, environment))
     if request.dry_run:
-        terminal.show(preview.rows(runs, store, environment), f"{len(runs)} Runs")
+        found, shared = preview.without_common(preview.rows(runs, store, environment))
+        terminal.show(found, f"{len(runs)} Run{'s' * (len(runs) != 1)}")
+        terminal.lines(shared)
         return None
     if request.cluster:
         _submit(runs, store, environment, request)

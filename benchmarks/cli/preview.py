@@ -17,6 +17,8 @@ from results.store import ResultStore
 
 REMARKS = 3
 """Sentences on one dataset."""
+SETTINGS = ("protocol", "weights", "px", "scaling", "stored px", "epochs")
+"""Columns of `rows` that all trainings of a plan may have in common."""
 
 
 def rows(plan: Sequence[AnyRun], store: ResultStore, environment: Environment) -> list[dict[str, Any]]:
@@ -41,6 +43,18 @@ def _row(run: AnyRun, store: ResultStore, environment: Environment) -> dict[str,
         }
     to_do = "to do until full" if batch_sweep.member(run) else "to do"
     return row | {"state": record.status if record else to_do}
+
+
+def without_common(found: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The `rows` without the settings that all trainings share, so that they fit a terminal, and a line with these."""
+    values = {name: {row[name] for row in found if name in row} for name in SETTINGS}
+    trainings = sum(row["job"] == "train" for row in found)
+    shared = [
+        name for name, known in values.items() if len(known) == 1 and sum(name in row for row in found) == trainings
+    ]
+    told = " · ".join(f"{name} {next(iter(values[name]))}" for name in shared)
+    rest = [{key: value for key, value in row.items() if key not in shared} for row in found]
+    return rest, [f"all trainings: {told}"] if told else []
 
 
 def remarks(plan: Sequence[AnyRun], environment: Environment) -> list[str]:

@@ -88,3 +88,27 @@ def test_a_recipe_can_be_pasted_word_by_word(method: str, tmp_path: Path) -> Non
         told = note.partition(": ")[2].removeprefix("as 1, but ").partition("without ")[0]
         nested(parse_assignments(told.rstrip(", ").split(), "--set"))
     assert not any("at its default" in note for note in recipes)
+
+
+def test_settings_that_all_trainings_share_are_told_once_below_the_table() -> None:
+    first = {"job": "train", "run": "plain", "px": 32, "epochs": 2, "state": "to do"}
+    second = first | {"run": "sef", "epochs": 3}
+    cost = {"job": "profile", "run": "plain", "state": "to do"}
+    rows, lines = preview.without_common([first, second, cost])
+    assert rows == [
+        {"job": "train", "run": "plain", "epochs": 2, "state": "to do"},
+        {"job": "train", "run": "sef", "epochs": 3, "state": "to do"},
+        cost,
+    ]
+    assert lines == ["all trainings: px 32"]
+
+
+def test_a_scaling_that_some_trainings_have_stays_a_column() -> None:
+    plain = {"job": "train", "run": "plain"}
+    rows, lines = preview.without_common([plain, plain | {"scaling": "0.5"}])
+    assert rows == [plain, plain | {"scaling": "0.5"}]
+    assert lines == []
+
+
+def test_a_plan_of_profiles_alone_has_nothing_in_common_to_tell() -> None:
+    assert preview.without_common([{"job": "profile", "run": "plain"}]) == ([{"job": "profile", "run": "plain"}], [])
