@@ -212,10 +212,13 @@ class Dataset(ABC):
     def require_split(self, split_name: str | None) -> None:
         """Checks that a Run says which split it uses: the official one without a name, any other by a name.
 
-        Raises `DatasetError` with what differs from the official split and what to do, or if it has no test image.
+        Raises `DatasetError` with what differs from the official split and what to do, or if nothing could be measured
+        on it: without test images, or with one class.
         """
         if self.is_train.all():
             raise DatasetError(f"{self.name}: its split has no test image, so nothing could be measured; add some")
+        if len(self.classes) < 2:
+            raise DatasetError(f"{self.name} has one class, so every answer is right; add images of another")
         departure = self.departure()
         if departure and split_name is None:
             raise DatasetError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.environment import Environment
@@ -88,6 +89,14 @@ def test_a_suite_that_asks_for_nothing_or_too_much_is_refused(text: str, said: s
 def test_a_split_without_test_images_is_refused() -> None:
     dataset = Noise()
     with pytest.raises(DatasetError, match="no test image"):
+        dataset.require_split(None)
+
+
+def test_a_dataset_of_one_class_is_refused() -> None:
+    dataset = Noise()
+    dataset.classes, dataset.labels = ("a",), np.zeros_like(dataset.labels)
+    dataset.is_train[0] = False
+    with pytest.raises(DatasetError, match="has one class, so every answer is right"):
         dataset.require_split(None)
 
 
