@@ -144,7 +144,7 @@ def _with_settings(records: list[Record], only: list[str]) -> list[Record]:
         known = {key: value for key, value in wanted.items() if record.run.job == "train" or hasattr(record.run, key)}
         if matches(record.run, known):
             fits.append(record)
-    if wanted and not fits:
+    if wanted and not any(matches(record.run, wanted) for record in fits):
         raise UserError(none_fits((record.run.model_dump(mode="json") for record in records), wanted, "with a record"))
     return fits
 

@@ -62,7 +62,7 @@ class Group:
     records: tuple[Record, ...]
     """Finished and failed ones, ordered by seed."""
     settings: str = ""
-    """What distinguishes this group from others with the same names, and `unlike`; empty if there is nothing."""
+    """What distinguishes this group from others with the same names, and its `conditions`; may be empty."""
 
     @property
     def run(self) -> Run:
@@ -93,13 +93,17 @@ class Group:
         return tuple(record for record in self.records if record.status == "done")
 
     @cached_property
-    def unlike(self) -> str:
-        """What the finished seeds differ in besides the seed, although it is no setting: it changes bits, and batch
-        norm's statistics. Empty if nothing does; what an older record does not say is unknown, not different."""
+    def conditions(self) -> str:
+        """What decided the finished seeds' results and is no setting: values that differ between them, or pieces into
+        which all their batches were cut, since both change batch norm's statistics. Empty if there is nothing to tell;
+        what an older record does not say is unknown, not different."""
         values = {name: _known(self.done, key) for key, name in CONDITIONS.items()}
         values["threads"] = _known([one for one in self.done if one.hardware.get("device") == "cpu"], "threads")
         told = [f"{name}: {', '.join(map(str, known))}" for name, known in values.items() if len(known) > 1]
-        return f"seeds differ in {'; '.join(told)}" if told else ""
+        if told:
+            return f"seeds differ in {'; '.join(told)}"
+        pieces = next((piece for record in self.done if (piece := _piece(record))), None)
+        return f"batches in pieces of {pieces}" if pieces else ""
 
     def metrics(self, selection: Selection) -> list[Metrics]:
         """One per finished seed that has them."""
@@ -117,24 +121,35 @@ def groups(records: Iterable[Record]) -> list[Group]:
         group = Group(tuple(sorted(members, key=lambda record: (record.run.replicate, record.id))))
         namesakes[repr(list(group.names.values()))].append(group)
     return [
-        Group(group.records, "; ".join(filter(None, (settings, group.unlike))))
+        Group(group.records, "; ".join(filter(None, (settings, group.conditions))))
         for _, alike in sorted(namesakes.items())
         for group, settings in zip(alike, distinctions(map(_settings, alike)), strict=True)
     ]
 
 
-def unlike_seeds(several: Iterable[Group]) -> str:
-    """A sentence for each group whose seeds are `unlike`, for tables that don't show its settings; begins with a space
+def all_conditions(several: Iterable[Group]) -> str:
+    """A sentence for each group with `conditions` to tell, for tables that don't show its settings; begins with a space
     unless there is none."""
-    found = [group for group in several if group.unlike]
+    found = [group for group in several if group.conditions]
     return "".join(
-        f" {method_label(group.run.method, group.run.variant)} on {group.run.task}: {group.unlike}." for group in found
+        f" {method_label(group.run.method, group.run.variant)} on {group.run.task}: {group.conditions}."
+        for group in found
     )
 
 
 def _known(records: Iterable[Record], key: str) -> list[int]:
     """The distinct values of a key of `Record.training`, in the order of the seeds."""
     return [int(value) for value in dict.fromkeys(record.training.get(key) for record in records) if value is not None]
+
+
+def _piece(record: Record) -> int | None:
+    """Images of the largest backward pass, if the recipe's batches were cut further than it asks for."""
+    run, size = record.run, record.training.get("micro_batch")
+    if size is None or not isinstance(run, Run):
+        return None
+    images = min(run.recipe.batch_size, record.split.get("train", run.recipe.batch_size))
+    asked = images / run.recipe.accumulate / record.training.get("processes", 1)
+    return int(size) if size < int(asked) else None
 
 
 def _experiment(record: Record) -> str:

@@ -80,13 +80,14 @@ def terminal_tables(report: Report) -> list[str]:
 def _page(report: Report) -> Iterator[str]:
     yield f"# {markdown.markdown_text(report.title)}"
     yield "\n".join(f"- {markdown.markdown_text(sentence)}" for sentence in report.summary)
-    for chapter in chapters(report.tables, [*report.figures, *([GALLERIES] if report.galleries else [])]):
+    tables = [name for name, table in report.tables.items() if name in ALWAYS or table.rows]
+    for chapter in chapters(tables, [*report.figures, *([GALLERIES] if report.galleries else [])]):
         yield f"## {chapter.title}\n\n{chapter.question}"
-        for table in (report.tables[name] for name in chapter.tables if name != RUNS):  # it has a row per Run
-            if table.name in ALWAYS or table.rows:
-                yield from _table_parts(table, chapter.hint)
+        for name in chapter.tables:
+            if name in tables and name != RUNS:  # it has a row per Run
+                yield from _table_parts(report.tables[name], chapter.hint)
         yield from (_image(figure) for kind in chapter.figures for figure in report.figures.get(kind, []))
-        if GALLERIES in chapter.figures:
+        if GALLERIES in chapter.figures and report.galleries:
             links = (f"[{markdown.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
             yield f"Galleries of test images: {'; '.join(links)}."
     yield "Every Run with its status: [runs.csv](runs.csv)."

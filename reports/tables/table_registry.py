@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reports.contents import Table
 from reports.evidence import Evidence
-from reports.groups import Group, unlike_seeds
+from reports.groups import Group, all_conditions
 from reports.tables import profiles
 from reports.tables.ablation import ablation, steps
 from reports.tables.branches import branches
@@ -35,7 +35,7 @@ class Tables:
         """Raises `KeyError` for a name that is not in `BUILDERS`."""
         if name not in self._built:
             built = BUILDERS[name](self)
-            note = unlike_seeds(self.evidence.groups) if name in WITHOUT_SETTINGS else ""
+            note = all_conditions(self.evidence.groups) if name in WITHOUT_SETTINGS else ""
             self._built[name] = replace(built, note=built.note + note)
         return self._built[name]
 

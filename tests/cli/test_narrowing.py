@@ -169,7 +169,7 @@ def test_a_report_may_be_on_some_runs_alone(tmp_path: Path, only: list[str], kep
 
 def test_a_report_on_no_run_names_the_nearest_value(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
-    fill(store, [trained("plain", dataset="cub")])
+    fill(store, [trained("plain", dataset="cub"), profiled("plain")])
     done = CliRunner().invoke(run_all.app, ["report", "--results", str(tmp_path), "--only", "dataset=cup"])
     assert isinstance(done.exception, UserError)
     assert str(done.exception) == "no Run with a record has dataset=cup; did you mean 'cub'?"

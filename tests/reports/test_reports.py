@@ -66,6 +66,16 @@ def test_seeds_that_differ_in_what_changes_bits_are_not_pooled_without_naming_it
     assert tables["paired"].note.endswith(f" plain on cub100: {told}.")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [({}, "batches in pieces of 16"), ({"accumulate": 2}, ""), ({"batch_size": 16}, "")],
+    ids=["cut for memory", "asked for", "whole"],
+)
+def test_batches_that_were_cut_into_pieces_for_memory_are_named(recipe: dict[str, int], told: str) -> None:
+    table = head_to_head(Evidence([trained("plain", training={"micro_batch": 16, "processes": 1}, recipe=recipe)]))
+    assert only_row(table)["settings"] == told
+
+
 def test_seeds_of_which_an_older_record_does_not_say_the_threads_are_not_called_different() -> None:
     old = trained("plain", 0, training={"micro_batch": 32}, hardware={"device": "cpu", "threads": 2})
     new = trained("plain", 1, training={"micro_batch": 32, "threads": 1}, hardware={"device": "cpu"})
