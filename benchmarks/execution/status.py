@@ -60,12 +60,13 @@ def short_rows(found: list[Row]) -> list[Row]:
 
 
 def faults(found: list[Row]) -> list[str]:
-    """Why Runs are unreadable, a line each: too long for a table, since a line names a file."""
-    return [row["why"] for row in found if row["state"] == "unreadable"]
+    """Why Runs are unreadable or failed, a line each: too long for a table, since most name a file."""
+    lines = {"unreadable": "{why}", "failed": "{run}: {why}"}
+    return [lines[row["state"]].format_map(row) for row in found if row["state"] in lines and row.get("why")]
 
 
 def _who_and_why(row: Row) -> str | None:
-    if row["state"] == "unreadable":
+    if row["state"] in ("unreadable", "failed"):
         return "see below"
     return ": ".join(row[key] for key in ("by", "why") if row.get(key)) or None
 

@@ -256,3 +256,13 @@ def test_an_accuracy_of_an_earlier_epoch_is_said_to_be_one(tmp_path: Path) -> No
         assert "test 25.0 %" in format_heartbeat(beating.heartbeat)
         beating.epoch({"epoch": 2, "loss": 0.4, "images_per_s": 10.0}, 3)
         assert "test 25.0 % (epoch 1)" in format_heartbeat(beating.heartbeat)
+
+
+def test_why_a_run_failed_stands_in_a_line_of_its_own(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    reason = f"UserError: {tmp_path}/weights/{'a' * 60}.safetensors: is empty; fetch it again"
+    fake_results.fill(store, [fake_results.failed("plain", error=reason), fake_results.trained("sef")])
+    found = status.rows(store)
+    (failed,) = [row for row in found if row["state"] == "failed"]
+    assert status.faults(found) == [f"{failed['run']}: {reason}"]
+    assert [row["who and why"] for row in status.short_rows(found) if row["state"] == "failed"] == ["see below"]
