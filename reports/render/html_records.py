@@ -114,7 +114,8 @@ def _accuracy(record: Record) -> Iterator[Part]:
 
 
 def _facts(record: Record) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every other field of the record, also those that this file does not know."""
+    """Every other field of the record, also those that this file does not know; but for its checksums, which are for
+    files and not for readers."""
     yield "What is missing, and why", record.missing
     yield "Settings", record.run.model_dump(mode="json", exclude=_OF_THE_RUN)
     state = {True: "clean", False: "with uncommitted changes", None: "not known"}[record.clean]
@@ -126,7 +127,7 @@ def _facts(record: Record) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield "Traceback", {} if record.traceback is None else {"text": record.traceback}
     shown = {"schema_version", "id", "hash", "status", "run", "error", "traceback", "started", "seconds", "resumed"}
     shown |= {"commit", "clean", "versions", "hardware", "split", "weights", "model", "metrics", "training", "speed"}
-    rest = record.model_dump(mode="json", exclude=shown | {"missing", "published"}, exclude_none=True)
+    rest = record.model_dump(mode="json", exclude=shown | {"missing", "published", "checksums"}, exclude_none=True)
     yield "Also recorded", rest
 
 
