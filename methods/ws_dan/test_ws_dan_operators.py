@@ -99,13 +99,21 @@ def test_maps_are_chosen_as_often_as_their_strength_says():
 # Boxes, crops, drops
 
 
-def slow_upsample(one: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear, a cell covering its stride, edge cells carried outwards."""
+def slow_place(pixel: int, pixels: int, cells: int, aligned: bool) -> float:
+    """Where among the cells a pixel lies: a cell covers its stride and edge cells are carried outwards, or, `aligned`,
+    the centres of the outer cells are on those of the outer pixels."""
+    if aligned:
+        return pixel * (cells - 1) / (pixels - 1)
+    return min(max((pixel + 0.5) * cells / pixels - 0.5, 0), cells - 1)
+
+
+def slow_upsample(one: np.ndarray, height: int, width: int, aligned: bool = False) -> np.ndarray:
+    """Bilinear."""
     out = np.zeros((height, width))
     for row in range(height):
         for column in range(width):
-            y = min(max((row + 0.5) * one.shape[0] / height - 0.5, 0), one.shape[0] - 1)
-            x = min(max((column + 0.5) * one.shape[1] / width - 0.5, 0), one.shape[1] - 1)
+            y = slow_place(row, height, one.shape[0], aligned)
+            x = slow_place(column, width, one.shape[1], aligned)
             y0, x0 = int(y), int(x)
             y1, x1 = min(y0 + 1, one.shape[0] - 1), min(x0 + 1, one.shape[1] - 1)
             upper = one[y0, x0] * (x0 + 1 - x) + one[y0, x1] * (x - x0)
@@ -134,20 +142,6 @@ def test_salient_regions_and_their_boxes(seed, count, rows, columns, height, wid
     torch.testing.assert_close(inside, boxes.clamp(0, 1))
 
 
-def slow_aligned_upsample(one: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear, the centres of the outer cells on those of the outer pixels."""
-    out = np.zeros((height, width))
-    for row in range(height):
-        for column in range(width):
-            y, x = row * (one.shape[0] - 1) / (height - 1), column * (one.shape[1] - 1) / (width - 1)
-            y0, x0 = int(y), int(x)
-            y1, x1 = min(y0 + 1, one.shape[0] - 1), min(x0 + 1, one.shape[1] - 1)
-            upper = one[y0, x0] * (x0 + 1 - x) + one[y0, x1] * (x - x0)
-            lower = one[y1, x0] * (x0 + 1 - x) + one[y1, x1] * (x - x0)
-            out[row, column] = upper * (y0 + 1 - y) + lower * (y - y0)
-    return out
-
-
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, SIZES, SIZES, st.integers(6, 14), st.integers(6, 14), st.booleans())
 def test_maps_with_aligned_corners_against_a_share_of_their_highest_cell(seed, rows, columns, height, width, aligned):
@@ -158,7 +152,7 @@ def test_maps_with_aligned_corners_against_a_share_of_their_highest_cell(seed, r
     region = augment.salient(maps, (height, width), threshold, aligned, "cells")
     for sample in range(2):
         cells = maps[sample].double().numpy()
-        slow = (slow_aligned_upsample if aligned else slow_upsample)(cells, height, width)
+        slow = slow_upsample(cells, height, width, aligned)
         lowest = min(float(threshold[sample]) * cells.max(), slow.max())
         clear = np.abs(slow - lowest) > 1e-5
         assert (region[sample].numpy() == (slow >= lowest))[clear].all()
