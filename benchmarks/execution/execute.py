@@ -237,7 +237,7 @@ class PlanExecutor:
         with locks.run_lock(self.store.folder(case.id)) as locked:
             record = self._record_of_another_process(case)
             if record is not None or not locked:
-                return Attempt(record, False)
+                return Attempt(record, here=locked)  # a Run that nobody holds was finished by the process that died
             record = blank(case, torch.device(self.environment.device))
             if of_memory and isinstance(case, ProfileRun):  # running out of memory is a result of a measurement
                 measure.record_out_of_memory(case, record)

@@ -1,4 +1,5 @@
-"""A measurement that runs out of memory is a result; one that dies for another reason has failed."""
+"""A measurement that runs out of memory is a result, and so is what a process had stored when it was killed; a Run
+whose process dies otherwise has failed."""
 
 from __future__ import annotations
 
@@ -7,16 +8,18 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks import hardware
 from benchmarks.environment import Environment
-from benchmarks.execution import execute
+from benchmarks.execution import execute, worker
 from benchmarks.planning import batch_sweep, expand, suite_builders
 from benchmarks.training.listener import Listener
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
 from results.store import ResultStore
+from tests.helpers.small_training import small_run
 
 
 def die(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
@@ -30,6 +33,22 @@ def fault(case: AnyRun, store: ResultStore, environment: Environment, listener: 
     signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # without the report of pytest's fault handler
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
+
+
+def store_and_die(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+    """A kill between the record and the end of the process."""
+    store.write(worker.blank(case, torch.device("cpu")))
+    return die(case, store, environment, listener)
+
+
+def test_a_run_is_done_if_its_process_dies_after_the_record(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    run = small_run()
+    summary = execute.execute([run], store, Environment(), Console(quiet=True), True, store_and_die)
+    assert (summary.done, summary.failed, summary.elsewhere) == ([run.id], [], [])
+    record = store.read(run.id)
+    assert record is not None
+    assert record.status == "done"
 
 
 @pytest.mark.parametrize("kills", [1, 0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def test_kills_change_no_bit_and_leave_nothing(
     asked = 1000 if "kills" in request.config.option.markexpr else 30
     number = int(os.environ.get("FGBENCH_KILLS", asked))
     seed = int(os.environ.get("FGBENCH_SEED", random.randrange(10**6)))
+    with capsys.disabled():
+        print(f"\n{number} kills, seed {seed}")  # noqa: T201 - repeats them, also if this test is interrupted
     draw = random.Random(seed)
     runs: list[AnyRun] = [small_run(), small_run("sef")]
     undisturbed = tmp_path / "undisturbed"
@@ -61,21 +64,16 @@ def test_kills_change_no_bit_and_leave_nothing(
     plans = 0
     while len(kills) < number:
         plans += 1
-        root, ended = tmp_path / str(plans), False
-        while not ended and len(kills) < number:
-            kind = draw.random()
-            if kind < 0.5:
-                kill = killing.killed_at_a_point(runs, root, draw)
-            elif kind < 0.75:
-                kill = killing.killed_after_a_time(runs, root, draw, longest)
-            else:
-                kill = killing.worker_killed(runs, root, draw, longest)
-            ended = kill is None
-            kills += [kill] if kill else []
-        killing.in_own_process(runs, root).join()
+        root = tmp_path / str(plans)
         try:
+            for kill in killing.until_it_ends(runs, root, draw, longest):
+                kills.append(kill)
+                if len(kills) == number:
+                    break
+            killing.in_own_process(runs, root).join()
             require_whole(runs, root, undisturbed)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, after kill {len(kills)} of {number}: {kills[-9:]}") from error
+        shutil.rmtree(root)
     with capsys.disabled():
-        print(f"\n{len(kills)} kills of {plans} plans, seed {seed}")  # noqa: T201 - asked for
+        print(f"{len(kills)} kills of {plans} plans ended with equal bits")  # noqa: T201 - asked for

@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -109,5 +109,20 @@ def worker_killed(runs: list[AnyRun], root: Path, draw: random.Random, longest: 
         record = ResultStore(root).read(run_id)
         assert record is not None
         assert how.name in (record.error or ""), record.error
-    assert len(summary.failed) + len(summary.done) + len(summary.skipped) == len(runs)
+    assert sorted(summary.failed + summary.done + summary.skipped) == sorted(run.id for run in runs), summary
     return f"{how.name} to the worker after {seconds:.3f} s" if summary.failed else None
+
+
+def until_it_ends(runs: list[AnyRun], root: Path, draw: random.Random, longest: float) -> Iterator[str]:
+    """Carries out the plan again after each kill until it ends by itself; yields how it was killed."""
+    while True:
+        kind = draw.random()
+        if kind < 0.5:
+            kill = killed_at_a_point(runs, root, draw)
+        elif kind < 0.75:
+            kill = killed_after_a_time(runs, root, draw, longest)
+        else:
+            kill = worker_killed(runs, root, draw, longest)
+        if kill is None:
+            return
+        yield kill
