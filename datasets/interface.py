@@ -80,6 +80,8 @@ class Dataset(ABC):
     """What `data fetch` downloads and unpacks; empty for drawn images and people's own folders."""
     by_hand: ClassVar[str] = ""
     """One line: how to get the files that can't be downloaded, e.g. by filling in a form."""
+    page: ClassVar[str] = ""
+    """Address of the page from which these files, or the form for them, can be got."""
     subsets: ClassVar[tuple[dict[str, Any], ...]] = ()
     """The options of each subset, if the dataset is trained and scored by subset and its accuracy is their mean."""
     expected: Expected | None = None

@@ -18,7 +18,9 @@ class Archive:
     md5: str | None = None
     """Used if no SHA-256 was published. With neither, the file can't be checked, and `fetch` reports that."""
     size: int | None = None
-    """Bytes."""
+    """Bytes, compared with the file."""
+    about: int | None = None
+    """Bytes as others state them, rounded: to say how much there is to download where the exact size isn't known."""
     gives: tuple[str, ...] = field(kw_only=True)
     """Paths below the data root that exist once the archive is unpacked, all in one folder."""
 
@@ -26,6 +28,11 @@ class Archive:
     def into(self) -> PurePosixPath:
         """The folder below the data root to unpack into."""
         return PurePosixPath(self.gives[0]).parent
+
+    @property
+    def bytes(self) -> int | None:
+        """Exact or rounded; None if nobody states it."""
+        return self.about if self.size is None else self.size
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class FGVCAircraft(ImageFiles):
         Archive(
             "fgvc-aircraft-2013b.tar.gz",
             ("https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",),
+            about=2_750_000_000,
             gives=(FOLDER,),
         ),
     )

@@ -29,7 +29,8 @@ class NABirds(AnnotatedFiles):
     layout = "the tables of NABirds (images.txt, hierarchy.txt …)"
     first_part = 0
     archives = (Archive("nabirds.tar.gz", md5="df21a9e4db349a14e2b08adfd45873bd", gives=("nabirds",)),)
-    by_hand = "fill in the form at https://dl.allaboutbirds.org/nabirds; it leads to nabirds.tar.gz"
+    page = "https://dl.allaboutbirds.org/nabirds"
+    by_hand = f"fill in the form at {page}; it leads to nabirds.tar.gz"
     expected = Expected(
         classes=555,
         train=23_929,

@@ -79,9 +79,9 @@ class StanfordCars(ImageFiles):
             gives=(f"{FOLDER}/{TEST_LABELS}",),
         ),
     )
+    page = "https://kaggle.com/datasets/jessicali9530/stanford-cars-dataset"
     by_hand = (
-        "the original site is gone: get the images from https://kaggle.com/datasets/jessicali9530/stanford-cars-dataset"
-        f", the rest as {ISSUE} says, and put all into {FOLDER}/"
+        f"the original site is gone: get the images from {page}, the rest as {ISSUE} says, and put all into {FOLDER}/"
     )
     expected = APART
 
