@@ -15,6 +15,7 @@ from torch import nn
 
 from methods import network_options
 from methods.errors import BackboneError, unknown
+from methods.tags import split_tag
 
 NOT_OPTIONS = frozenset({"num_classes", "in_chans", "device", "dtype", "args", "kwargs"})
 """Parameters of timm's network classes that are not for a Run to choose."""
@@ -27,7 +28,7 @@ def check_name(name: str) -> None:
     try:
         timm.get_pretrained_cfg(name)
     except RuntimeError as error:  # a network, but the tag after the dot names none of its weights
-        known = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+        known = timm.list_models(f"{split_tag(name)[0]}.*", pretrained=True)
         raise BackboneError(unknown("timm", "network", name, known)) from error
 
 
@@ -39,7 +40,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     """
     if not options:
         return
-    module = sys.modules[timm.model_entrypoint(name.partition(".")[0]).__module__]
+    module = sys.modules[timm.model_entrypoint(split_tag(name)[0]).__module__]
     classes = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, nn.Module)]
     networks = [one for one in classes if hasattr(one, "forward_features")]
     known = {key for one in networks for key in inspect.signature(one).parameters} - NOT_OPTIONS

@@ -25,6 +25,7 @@ from methods import swin_attention
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
 from methods.networks import check_name, check_options
+from methods.tags import split_tag
 from results.settings import Run
 
 
@@ -45,6 +46,9 @@ def check(method: str) -> None:
         require_known(f"dataset of {method} (recipe)", dataset, datasets.reader_classes())
     for network in (file.recipe.backbone, *file.recipe.backbones):
         _check_network(f"recipe of {method}", network)
+    for named in (file.recipe.weights, *(one.weights for one in file.variants.values())):
+        for network, weights in named.items():
+            _check_weights(f"weights of {method} (recipe)", network, weights)
     for changes in (file.recipe.backbone_options, *(one.backbone_options for one in file.variants.values())):
         for network, network_options in changes.items():
             _check_network(f"recipe of {method}", network, network_options)
@@ -75,6 +79,13 @@ def _check_network(what: str, name: str, options: Mapping[str, Any] = MappingPro
         check_options(name, options)
     except BackboneError as error:
         raise UserError(f"{what}: {error}") from error
+
+
+def _check_weights(what: str, network: str, weights: str) -> None:
+    named, tag = split_tag(weights)
+    if named != network or not tag:
+        raise UserError(f"{what}: {network} starts from {weights}; give timm's name with a tag, {network}.TAG")
+    _check_network(what, weights)
 
 
 def load(method: str) -> type[Method]:

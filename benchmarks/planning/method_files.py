@@ -34,6 +34,8 @@ class Variant(Settings):
     options: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     """Changes to the paper's recipe."""
+    weights: dict[str, str] = {}
+    """Changes to those of the paper's recipe."""
     backbone_options: dict[str, dict[str, Any]] = {}
     """Changes to those of the paper's recipe."""
 
@@ -55,6 +57,9 @@ class PaperRecipe(Settings):
     """The paper's own settings."""
 
     backbone: str
+    weights: dict[str, str] = {}
+    """timm's name, with its tag, of the pretrained weights that each network started from: `{vgg16: vgg16.tv_in1k}`.
+    What timm does not have stands under `unspecified`, and here the nearest that it has."""
     recipe: dict[str, Any]
     datasets: dict[str, dict[str, Any]] = {}
     """Changes for each dataset."""

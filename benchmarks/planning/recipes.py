@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.config import deep_merge, parse, read_yaml
 from benchmarks.planning.method_files import method_file
+from methods.tags import split_tag
 from results.settings import Recipe
 
 COMMON = Path(__file__).parents[1] / "common.yaml"
@@ -42,9 +43,19 @@ def backbone_options(method: str, variant: str, protocol: str, backbone: str) ->
     """Options that the paper's recipe sets for its network. None under the common protocol: all methods share one."""
     if protocol == "common":
         return {}
-    file, network = method_file(method), backbone.partition(".")[0]
+    file, (network, _) = method_file(method), split_tag(backbone)
     changes = (file.recipe.backbone_options, file.variants[variant].backbone_options)
     return deep_merge(*(change.get(network, {}) for change in changes))
+
+
+def weights(method: str, variant: str, protocol: str, network: str) -> str:
+    """timm's name, with its tag, of the weights that the paper's recipe starts a network from.
+
+    `auto` where the recipe names none, and under the common protocol.
+    """
+    file = method_file(method)
+    named = {**file.recipe.weights, **file.variants[variant].weights} if protocol == "paper" else {}
+    return named.get(network, "auto")
 
 
 def _stored_in_proportion(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, int]:

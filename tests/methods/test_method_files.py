@@ -7,7 +7,7 @@ import timm
 
 import datasets
 import methods
-from benchmarks.planning import method_checks, method_files
+from benchmarks.planning import method_checks, method_files, recipes
 
 
 @pytest.mark.parametrize("name", methods.available())
@@ -29,6 +29,14 @@ def test_what_its_files_name_exists(name: str):
     networks = {own.backbone, *own.backbones, *(row.answered_by.backbone for row in rows if row.answered_by)}
     assert not [network for network in networks if not timm.is_model(network)]
     assert set(own.datasets) <= set(datasets.reader_classes())
+
+
+@pytest.mark.parametrize("name", methods.available())
+def test_every_published_row_says_which_weights_its_network_starts_from(name: str):
+    """Whoever has just the network's name would get timm's default, often a later training than the paper's."""
+    answers = [row.answered_by for row in method_files.published(name) if row.answered_by]
+    unnamed = [one for one in answers if recipes.weights(name, one.variant, "paper", one.backbone) == "auto"]
+    assert not unnamed
 
 
 @pytest.mark.parametrize("name", methods.available())

@@ -30,6 +30,9 @@ def with_fault(monkeypatch: pytest.MonkeyPatch, method: str, fault: dict[str, An
         ("plain", {"recipe": {"backbone": "resnet5O"}}, "resnet50"),
         ("plain", {"recipe": {"datasets": {"cub_200_2012": {}}}}, "cub_200_2011"),
         ("plain", {"recipe": {"backbones": {"vgg61": {}}}}, "vgg61"),
+        ("plain", {"recipe": {"weights": {"resnet50": "resnet50.tv_in2k"}}}, "nearest: resnet50.tv_in1k"),
+        ("plain", {"recipe": {"weights": {"resnet50": "resnet18.tv_in1k"}}}, "resnet50 starts from resnet18.tv_in1k"),
+        ("ws_dan", {"variants": {"paper": {"weights": {"vgg16": "vgg16"}}}}, "give timm's name with a tag, vgg16.TAG"),
     ],
 )
 def test_a_fault_in_a_recipe_is_named(
