@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 # A script's commands in the background ignore these two, and so would all processes of the tests that send them.
@@ -12,6 +13,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Tests compute on small tensors and share their machine: one thread that sleeps while it waits (see run_all.py).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test asks the real Hugging Face Hub, or finds what the user has fetched (tests/helpers/fake_hub.py is the hub).
+NO_HUB = tempfile.TemporaryDirectory()
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": NO_HUB.name, "HF_HUB_CACHE": f"{NO_HUB.name}/hub"}
 
 import pytest
 import torch

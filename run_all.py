@@ -42,6 +42,7 @@ from benchmarks.cli.terminal import line, lines
 from benchmarks.errors import REFUSED, PlanError, UserError
 from benchmarks.execution import torchrun
 from datasets.fetching.download import FetchError
+from methods.errors import HubError
 from results.errors import ResultsError
 from results.text import one_line
 
@@ -208,7 +209,7 @@ def main() -> None:
         faults = error.lines if isinstance(error, PlanError) else (str(error),)
         print("error: " + "\n".join(map(one_line, faults)), file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(2)
-    except (ResultsError, FetchError) as error:
+    except (ResultsError, FetchError, HubError) as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - the program's answer
         sys.exit(1)
     finally:

@@ -84,21 +84,21 @@ class TimmBackbones:
         used = sorted(set(missing) & backbone.parameter_names())
         if used and not self.allow_unfilled:
             raise BackboneError(
-                f"{file.path.name} does not hold {len(used)} parameters of {name} before the tap "
+                f"{file.name} does not hold {len(used)} parameters of {name} before the tap "
                 f"{list(taps)} (first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
                 "with --set allow_unfilled=true"
             )
         broken = [key for key, value in backbone.net.state_dict().items() if not value.isfinite().all()]
         if broken:
             raise BackboneError(
-                f"{file.path.name}: {len(broken)} tensors of {name} hold NaN or infinite values (first: {broken[0]}); "
+                f"{file.name}: {len(broken)} tensors of {name} hold NaN or infinite values (first: {broken[0]}); "
                 "the training that wrote them diverged, or the file is damaged: take another one"
             )
 
     def _check_scaling(self, name: str, file: WeightFile) -> None:
         if name != self.name and self.scaling is not None and file.scaling(name) != self.scaling:
             raise BackboneError(
-                f"{file.path.name}: {name} takes images of mean and standard deviation {file.scaling(name)}, but this "
+                f"{file.name}: {name} takes images of mean and standard deviation {file.scaling(name)}, but this "
                 f"Run's images have {self.scaling}, as {self.name} takes them; take a second network that agrees"
             )
 

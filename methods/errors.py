@@ -10,6 +10,19 @@ class BackboneError(Exception):
     """A backbone or weight file can't be used. The message is one line that names it and says what to do."""
 
 
+class MissingWeights(BackboneError):  # noqa: N818 - reads as what it is
+    """Weights that are asked for are not on this machine."""
+
+    def __init__(self, message: str, tag: str | None) -> None:
+        super().__init__(message)
+        self.tag = tag
+        """timm's name of weights on the hub that would serve; None where it has none."""
+
+
+class HubError(Exception):
+    """A file of the Hugging Face Hub can't be fetched. The message is one line that says what to do."""
+
+
 class NotOneMethod(TypeError):  # noqa: N818 - reads as what it is
     """A method's folder does not define exactly one method."""
 

@@ -1,9 +1,14 @@
-"""Weight files: where they lie, and what is known of each: the network's options and the scaling of its input."""
+"""Weight files: where they lie, and what is known of each: the network's options and the scaling of its input.
+
+A file lies in a folder that the user names, comes with the project, or lies in the cache of the Hugging Face Hub
+(`methods.hub`), where it has the name that it would have in a folder: nothing of a Run depends on where its file lies.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +17,8 @@ from typing import Any
 import timm
 import yaml
 
-from methods.errors import BackboneError
+from methods import hub
+from methods.errors import BackboneError, MissingWeights
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
 """Weight files of the project itself: small networks trained on its synthetic images."""
@@ -29,17 +35,26 @@ class WeightFile:
 
     path: Path
     sha256: str
+    name: str
+    """What Runs call it: the name that it has in a folder of weights."""
 
     @classmethod
-    def of(cls, path: Path) -> WeightFile:
+    def of(cls, path: Path, name: str | None = None) -> WeightFile:
         """Hashes the file. Raises `BackboneError` if it can't be read."""
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise BackboneError(f"{path}: weight file can't be read (it is a pipe or a device)")
         try:
-            with path.open("rb") as file:
-                return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
+            facts = path.stat()
+            sha256 = _sha256(path, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         except OSError as error:
             raise BackboneError(f"{path}: weight file can't be read ({error.strerror})") from error
+        return cls(path, sha256, name or path.name)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """`repository` and `revision` (a commit) on the hub, of a file that came from there."""
+        place, commit = hub.repository(self._named), hub.revision(self.path)
+        return {"repository": place.id, "revision": commit} if place and commit else {}
 
     @property
     def network_options(self) -> dict[str, Any]:
@@ -62,7 +77,7 @@ class WeightFile:
     @property
     def _named(self) -> str:
         """Network and tag by the file's name: `resnet50.a1_in1k`."""
-        return stem(self.path).partition("_to_")[0]
+        return stem(self.name).partition("_to_")[0]
 
     @property
     def _entry(self) -> Mapping[str, Any]:
@@ -99,42 +114,82 @@ def _model(name: str) -> str:
     return name.partition(".")[0]
 
 
-def stem(path: Path) -> str:
-    """The file's name without the suffix of a weight file: `resnet50.a1_in1k` of `resnet50.a1_in1k.pth.tar`."""
-    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
-    return path.name.removesuffix(suffix)
+def stem(name: str) -> str:
+    """A file's name without the suffix of a weight file: `resnet50.a1_in1k` of `resnet50.a1_in1k.pth.tar`."""
+    return name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
 
 
 def find_weights(backbone: str, choice: str | Path, root: Path | None) -> WeightFile | None:
     """The weight file for a timm network.
 
-    `choice` is `"none"` (random weights), the name of a file in `root` or among the shipped ones, the path of any
-    file, or `"auto"`: the one file called `<backbone>.*` or `<backbone>_to_*`, or, if there is none,
-    `<backbone>.<tag>.*` with any of timm's tags. Raises `BackboneError` unless exactly one file fits.
+    `choice` is `"none"` (random weights), the path of a file, or a name: of a file in `root` or among the shipped ones,
+    with or without its suffix, or of timm's weights (`resnet50.tv_in1k`) in the cache of the hub. `"auto"` is the one
+    file called `<backbone>.*` or `<backbone>_to_*`, or, if there is none, `<backbone>.<tag>.*` with any of timm's tags;
+    a folder comes before the cache. Uses no network. Raises `MissingWeights` if no file fits, `BackboneError` if
+    several do.
     """
     if choice == "none":
         return None
     if isinstance(choice, Path):
         return WeightFile.of(choice)
-    files = list(_files(root))
-    if choice == "auto":
-        fits = [file for file in files if stem(file) == backbone or stem(file).startswith(f"{backbone}_to_")]
-        fits = fits or [file for file in files if stem(file).startswith(f"{backbone}.")]
-        wanted = f"weights for {backbone}"
-    else:
-        fits = [file for file in files if choice in (file.name, stem(file))]
-        wanted = f"weight file {choice!r}"
-    if len(fits) != 1:
-        found = ", ".join(file.name for file in fits or files) or "nothing"
-        problem = "several fit" if fits else "not there"
-        raise BackboneError(
-            f"{wanted}: {problem} (found: {found}); put the file in the folder given by --weights, name it (without "
-            "its folder) with --set pretrained=FILE, or train from random weights with --set pretrained=none"
+    fits = _named_after(backbone, root) if choice == "auto" else _called(choice, root)
+    wanted = f"weights for {backbone}" if choice == "auto" else f"weight file {choice!r}"
+    if len(fits) > 1:
+        raise BackboneError(f"{wanted}: several fit ({', '.join(fits)}); name one with --set pretrained=FILE")
+    if not fits:
+        tag = hub.default_tag(backbone) if choice == "auto" else stem(choice)
+        raise _missing(wanted, backbone, tag if tag and hub.is_tag(tag) else None, root)
+    ((name, path),) = fits.items()
+    return WeightFile.of(path, name)
+
+
+def _named_after(backbone: str, root: Path | None) -> dict[str, Path]:
+    """Files whose name says that they are the network's."""
+    files = _files(root)
+    exact = {name: file for name, file in files.items() if re.match(rf"{re.escape(backbone)}(_to_|$)", stem(name))}
+    tagged = {name: file for name, file in files.items() if name.startswith(f"{backbone}.")}
+    return exact or tagged or _cached([backbone] if hub.is_tag(backbone) else hub.tags_of(backbone))
+
+
+def _called(choice: str, root: Path | None) -> dict[str, Path]:
+    files = {name: file for name, file in _files(root).items() if choice in (name, stem(name))}
+    return files or _cached([choice.removesuffix(SUFFIXES[0])])
+
+
+def _cached(tags: Iterable[str]) -> dict[str, Path]:
+    """The files of timm's weights that are in the cache of the hub, by the names that they have in a folder."""
+    found = {f"{tag}{SUFFIXES[0]}": hub.cached(tag) for tag in tags if hub.is_tag(tag)}
+    return {name: file for name, file in found.items() if file}
+
+
+def _missing(wanted: str, backbone: str, tag: str | None, root: Path | None) -> MissingWeights:
+    """Says where a file belongs, how it comes there, and what else is here for the network."""
+    folder = f"{root} (--weights)" if root else "a folder that --weights or FGBENCH_WEIGHTS names"
+    network = backbone.partition(".")[0]
+    others = [name for name in _files(root) if re.match(rf"{re.escape(network)}(\.|_to_)", name)]
+    other = f"; --set pretrained={others[0]} takes another" if others else ""
+    if tag is None:
+        found = ", ".join(_files(root)) or "nothing"
+        return MissingWeights(
+            f"{wanted}: not there (found: {found}); put the file into {folder}{other}, "
+            "or train from random weights with --set pretrained=none",
+            None,
         )
-    return WeightFile.of(fits[0])
+    about = f" ({text})" if (text := hub.about(hub.size(tag))) else ""
+    fetch = f"fetch it{about} with weights fetch {tag}, or " if hub.repository(tag) else ""
+    named = f"put {tag}{SUFFIXES[0]} into {folder}"
+    return MissingWeights(f"{wanted}: not there; {fetch}{named}{other}; --set pretrained=none trains without", tag)
 
 
-def _files(root: Path | None) -> Iterator[Path]:
-    for folder in (root, SHIPPED_WEIGHTS):
-        if folder is not None and folder.is_dir():
-            yield from (file for file in sorted(folder.iterdir()) if file.name.endswith(SUFFIXES))
+def _files(root: Path | None) -> dict[str, Path]:
+    """The weight files of the user's folder and of the project by their names; of two, the user's."""
+    folders = [folder for folder in (SHIPPED_WEIGHTS, root) if folder is not None and folder.is_dir()]
+    files = (file for folder in folders for file in sorted(folder.iterdir()) if file.name.endswith(SUFFIXES))
+    return {file.name: file for file in files}
+
+
+@cache
+def _sha256(path: Path, *state: int) -> str:
+    """Of the file's bytes; `state` is what changes with them. A plan asks for the same file for each of its Runs."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

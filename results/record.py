@@ -75,8 +75,9 @@ class Record(RecordModel):
     """`sha256`, `classes`, `class_names`; number of images in `train`, `validation`, `test`; and `subsets`, the dataset
     options of every subset, where the dataset is scored subset by subset and this Run is on one of them."""
     weights: list[dict[str, Any]] = []
-    """One per weight file: `backbone`, `file`, `sha256`, `unfilled` (parameters of the network it does not hold), and
-    `taken`, where in the file the weights were, unless it is a plain state dict."""
+    """One per weight file: `backbone`, `file`, `sha256`, `unfilled` (parameters of the network it does not hold);
+    `taken`, where in the file the weights were, unless it is a plain state dict; and `repository` and `revision` on the
+    Hugging Face Hub, if it lies in the hub's cache."""
     model: dict[str, Any] = {}
     """`parameters`, `flops` (forward, one image), `views`, `input` (pixels)."""
 

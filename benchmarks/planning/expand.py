@@ -146,7 +146,7 @@ def _training(
     recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.name, *asked)
     fixed = {
         "recipe": recipe.model_dump(),
-        "pretrained": file.path.name if file else "none",
+        "pretrained": file.name if file else "none",
         "scaling": (recipe.scaling or _scaling(backbone.name, file)).model_dump(),
     }
     run = parse(Run, deep_merge(resolved, overrides, fixed), name)

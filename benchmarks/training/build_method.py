@@ -43,8 +43,9 @@ def build_method(
     except (TypeError, ValueError) as error:
         raise UserError(f"{case.label}: the method refuses its options: {error}") from error
     loaded = [
-        {"backbone": name, "file": one.file.path.name, "sha256": one.file.sha256, "unfilled": one.unfilled}
+        {"backbone": name, "file": one.file.name, "sha256": one.file.sha256, "unfilled": one.unfilled}
         | ({"taken": one.taken} if one.taken else {})
+        | one.file.origin
         for name, one in backbones.loaded.items()
     ]
     if isinstance(case, Run):

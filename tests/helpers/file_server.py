@@ -30,6 +30,10 @@ class Answer:
     says_length: bool = True
     length: str = ""
     """What is stated as the size of the whole file; empty for the true one."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Further ones."""
+    needs_token: str = ""
+    """Requests without it are answered 401."""
 
 
 @dataclass
@@ -56,7 +60,13 @@ class FileServer:
 class _Handler(BaseHTTPRequestHandler):
     files: FileServer
 
+    def do_HEAD(self) -> None:
+        self._answer(with_content=False)
+
     def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self, with_content: bool = True) -> None:
         answers = self.files.answers.get(self.path, [Answer(status=404)])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         start, status = self._start(answer), answer.status
@@ -64,9 +74,11 @@ class _Handler(BaseHTTPRequestHandler):
             status = 416
         elif start:
             status = 206
+        if answer.needs_token and self.headers["Authorization"] != f"Bearer {answer.needs_token}":
+            status = 401
         self.files.requests.append((self.path, self.headers["Range"], status))
         self._send_head(answer, status, start)
-        content = b"" if status == 416 else answer.body[start:]
+        content = b"" if not with_content or status == 416 else answer.body[start:]
         self.wfile.write(content if answer.sends is None else content[: answer.sends])
         self.wfile.flush()
         if answer.stalls:
@@ -86,7 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.kind)
         if answer.tag:
             self.send_header("ETag", answer.tag)
-        if answer.location:
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.location and status != 401:
             self.send_header("Location", answer.location)
         if status == 206:
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{answer.length or total}")
