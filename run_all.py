@@ -34,7 +34,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli import data_commands, list_commands, new_command, result_commands, run_commands, terminal
+from benchmarks.cli import (
+    data_commands,
+    list_commands,
+    new_command,
+    result_commands,
+    run_commands,
+    terminal,
+    weights_commands,
+)
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
 from benchmarks.cli.inputs import path
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
@@ -84,6 +92,7 @@ def quick(context: typer.Context) -> FinishedPlan | None:
 for verbs in run_commands, result_commands, list_commands:
     app.add_typer(verbs.app)
 app.add_typer(data_commands.app, name="data")
+app.add_typer(weights_commands.app, name="weights")
 app.add_typer(new_command.app, name="new")
 
 

@@ -95,6 +95,12 @@ def cached(tag: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def everything_cached() -> dict[str, Path]:
+    """All of timm's weights that are in the cache. Uses no network."""
+    files = {tag: cached(tag) for tag in timm.list_models(pretrained=True)}
+    return {tag: file for tag, file in files.items() if file}
+
+
 def revision(file: Path) -> str | None:
     """The commit that a file of the cache belongs to; None for any other file."""
     folder = file.parent

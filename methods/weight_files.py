@@ -19,6 +19,7 @@ import yaml
 
 from methods import hub
 from methods.errors import BackboneError, MissingWeights
+from methods.tags import split_tag
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
 """Weight files of the project itself: small networks trained on its synthetic images."""
@@ -70,7 +71,7 @@ class WeightFile:
         if known := self._entry.get("scaling"):
             return _triple(known["mean"]), _triple(known["std"])
         named = self._named
-        cfg = _pretrained_cfg(named) if _model(named) == _model(name) else None
+        cfg = _pretrained_cfg(named) if split_tag(named)[0] == split_tag(name)[0] else None
         cfg = cfg or _pretrained_cfg(name) or timm.models.PretrainedCfg()
         return _triple(cfg.mean), _triple(cfg.std)
 
@@ -110,17 +111,19 @@ def _triple(values: Any) -> Triple:
     return red, green, blue
 
 
-def _model(name: str) -> str:
-    return name.partition(".")[0]
-
-
 def stem(name: str) -> str:
     """A file's name without the suffix of a weight file: `resnet50.a1_in1k` of `resnet50.a1_in1k.pth.tar`."""
     return name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
 
 
 def find_weights(backbone: str, choice: str | Path, root: Path | None) -> WeightFile | None:
-    """The weight file for a timm network.
+    """The weight file for a timm network, with its hash; see `locate`."""
+    found = locate(backbone, choice, root)
+    return WeightFile.of(found[1], found[0]) if found else None
+
+
+def locate(backbone: str, choice: str | Path, root: Path | None) -> tuple[str, Path] | None:
+    """The name and the path of the weight file for a timm network.
 
     `choice` is `"none"` (random weights), the path of a file, or a name: of a file in `root` or among the shipped ones,
     with or without its suffix, or of timm's weights (`resnet50.tv_in1k`) in the cache of the hub. `"auto"` is the one
@@ -131,7 +134,7 @@ def find_weights(backbone: str, choice: str | Path, root: Path | None) -> Weight
     if choice == "none":
         return None
     if isinstance(choice, Path):
-        return WeightFile.of(choice)
+        return choice.name, choice
     fits = _named_after(backbone, root) if choice == "auto" else _called(choice, root)
     wanted = f"weights for {backbone}" if choice == "auto" else f"weight file {choice!r}"
     if len(fits) > 1:
@@ -139,20 +142,19 @@ def find_weights(backbone: str, choice: str | Path, root: Path | None) -> Weight
     if not fits:
         tag = hub.default_tag(backbone) if choice == "auto" else stem(choice)
         raise _missing(wanted, backbone, tag if tag and hub.is_tag(tag) else None, root)
-    ((name, path),) = fits.items()
-    return WeightFile.of(path, name)
+    return next(iter(fits.items()))
 
 
 def _named_after(backbone: str, root: Path | None) -> dict[str, Path]:
     """Files whose name says that they are the network's."""
-    files = _files(root)
+    files = files_here(root)
     exact = {name: file for name, file in files.items() if re.match(rf"{re.escape(backbone)}(_to_|$)", stem(name))}
     tagged = {name: file for name, file in files.items() if name.startswith(f"{backbone}.")}
     return exact or tagged or _cached([backbone] if hub.is_tag(backbone) else hub.tags_of(backbone))
 
 
 def _called(choice: str, root: Path | None) -> dict[str, Path]:
-    files = {name: file for name, file in _files(root).items() if choice in (name, stem(name))}
+    files = {name: file for name, file in files_here(root).items() if choice in (name, stem(name))}
     return files or _cached([choice.removesuffix(SUFFIXES[0])])
 
 
@@ -165,23 +167,23 @@ def _cached(tags: Iterable[str]) -> dict[str, Path]:
 def _missing(wanted: str, backbone: str, tag: str | None, root: Path | None) -> MissingWeights:
     """Says where a file belongs, how it comes there, and what else is here for the network."""
     folder = f"{root} (--weights)" if root else "a folder that --weights or FGBENCH_WEIGHTS names"
-    network = backbone.partition(".")[0]
-    others = [name for name in _files(root) if re.match(rf"{re.escape(network)}(\.|_to_)", name)]
+    network, _ = split_tag(backbone)
+    others = [name for name in files_here(root) if re.match(rf"{re.escape(network)}(\.|_to_)", name)]
     other = f"; --set pretrained={others[0]} takes another" if others else ""
     if tag is None:
-        found = ", ".join(_files(root)) or "nothing"
+        found = ", ".join(files_here(root)) or "nothing"
         return MissingWeights(
             f"{wanted}: not there (found: {found}); put the file into {folder}{other}, "
             "or train from random weights with --set pretrained=none",
             None,
         )
     about = f" ({text})" if (text := hub.about(hub.size(tag))) else ""
-    fetch = f"fetch it{about} with weights fetch {tag}, or " if hub.repository(tag) else ""
-    named = f"put {tag}{SUFFIXES[0]} into {folder}"
-    return MissingWeights(f"{wanted}: not there; {fetch}{named}{other}; --set pretrained=none trains without", tag)
+    how = f"fetch {tag}{about} with weights fetch {tag}" if hub.repository(tag) else f"download {hub.address(tag)}"
+    named = f"put {tag}{SUFFIXES[0] if hub.repository(tag) else Path(hub.address(tag) or '').suffix} into {folder}"
+    return MissingWeights(f"{wanted}: not there; {how}, or {named}{other}; --set pretrained=none trains without", tag)
 
 
-def _files(root: Path | None) -> dict[str, Path]:
+def files_here(root: Path | None) -> dict[str, Path]:
     """The weight files of the user's folder and of the project by their names; of two, the user's."""
     folders = [folder for folder in (SHIPPED_WEIGHTS, root) if folder is not None and folder.is_dir()]
     files = (file for folder in folders for file in sorted(folder.iterdir()) if file.name.endswith(SUFFIXES))

@@ -15,6 +15,7 @@ from benchmarks import environment
 from benchmarks.cli import terminal
 from benchmarks.console import PlainConsole
 from results.store import ResultStore
+from tests.helpers.fake_hub import FakeHub, fake_hub
 from tests.helpers.file_server import FileServer, file_server
 from tests.helpers.small_folders import serve_cub, small_cub
 
@@ -42,6 +43,13 @@ def root(cub: Path, server: FileServer, tmp_path: Path, monkeypatch: pytest.Monk
     """An empty data root; what is to be fetched into it, the server has."""
     serve_cub(cub, server, monkeypatch)
     return tmp_path / "data"
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """The Hugging Face Hub, which has nothing yet, and an empty cache."""
+    with fake_hub(tmp_path / "home", monkeypatch) as served:
+        yield served
 
 
 @pytest.fixture

@@ -44,6 +44,8 @@ class FileServer:
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     requests: list[tuple[str, str | None, int]] = field(default_factory=list)
     """Path, Range header and state of each."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """All headers of each request."""
     ended: threading.Event = field(default_factory=threading.Event)
 
     def serve(self, path: str, *answers: Answer) -> str:
@@ -76,6 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = 206
         if answer.needs_token and self.headers["Authorization"] != f"Bearer {answer.needs_token}":
             status = 401
+        self.files.headers.append(dict(self.headers))
         self.files.requests.append((self.path, self.headers["Range"], status))
         self._send_head(answer, status, start)
         content = b"" if not with_content or status == 416 else answer.body[start:]
