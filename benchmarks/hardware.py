@@ -86,6 +86,11 @@ def state(device: torch.device, sensors: GpuSensors) -> dict[str, Any]:
     return {"cpu_mhz": _cpu_mhz(), "load": round(os.getloadavg()[0], 2), **sensors.state()}
 
 
+def overloaded() -> bool:
+    """Whether there has been more work than cores in the last minute."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
+
+
 def _cpu_mhz() -> int | None:
     frequency = psutil.cpu_freq()
     return round(frequency.current) if frequency else None

@@ -42,6 +42,18 @@ class Metrics(RecordModel):
     """Mean negative log-likelihood, nats."""
 
 
+Source = Literal["finished Runs", "profile", "guess"]
+"""What an estimate was made from: earlier Runs of the same kind on this device, its own profile Runs, or work that was
+counted, at the device's measured ceilings."""
+
+
+class Estimate(RecordModel):
+    """How long a Run was expected to take before it began."""
+
+    seconds: float
+    source: Source
+
+
 class Record(RecordModel):
     """One Run: its settings, what became of it, and where the numbers come from."""
 
@@ -63,6 +75,8 @@ class Record(RecordModel):
     started: datetime = Field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
     """Wall time of the Run in this process, over all its resumed parts."""
+    estimate: Estimate | None = None
+    """Of `seconds`; None where none was made."""
     resumed: int = 0
     """How many times it was resumed from a checkpoint."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from benchmarks.cli import preview, terminal
+from benchmarks.cli import forecast, preview, terminal
 from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
 from benchmarks.environment import Environment, Execution, choose_device
@@ -103,6 +103,7 @@ def _reproduce_all(request: Request) -> FinishedPlan | None:
         _require_startable(runs, ResultStore(request.results), environment)
         title = "The project's reference results" + " that are missing" * request.missing
         terminal.show(preview.experiment_rows(rows, device), title)
+        terminal.lines(forecast.of_experiments(rows, device, environment, request))
         return None
     terminal.lines(preview.left_out(rows, device))
     return _carry_out_runs(reference_runs.in_order(runs), request, "The project's reference results")
@@ -155,7 +156,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     if request.dry_run:
         found, shared = preview.without_common(preview.rows(runs, store, environment))
         terminal.show(found, f"{len(runs)} Run{'s' * (len(runs) != 1)}")
-        terminal.lines(shared)
+        terminal.lines([*shared, *forecast.of_runs(runs, environment, request)])
         return None
     if request.cluster:
         _submit(runs, store, environment, request)
@@ -166,7 +167,10 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
         return None
     own_process = not request.in_process and torchrun.world_size() == 1
     try:
-        summary = execute.execute(runs, store, environment, terminal.console, own_process, budget=budget)
+        estimator = forecast.estimator(environment, request)
+        summary = execute.execute(
+            runs, store, environment, terminal.console, own_process, budget=budget, estimator=estimator
+        )
     except KeyboardInterrupt:
         terminal.interrupted("the same command resumes from the last checkpoint")
     ids = frozenset(record.id if (record := store.answer(run)) else run.id for run in runs)

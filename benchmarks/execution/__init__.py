@@ -1,5 +1,5 @@
 """How a plan is carried out: processes, locks, resume, progress, time budgets, torchrun, clusters.
 
-This room decides when and where a Run happens, never what the Run does. It may import profiling, attention, training
-and planning.
+This room decides when and where a Run happens, never what the Run does. It may import estimates, profiling, attention,
+training and planning.
 """

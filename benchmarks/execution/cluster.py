@@ -64,6 +64,10 @@ class Options(Settings):
     sbatch: dict[str, str] = {}
     """Any other option of sbatch, by its long name."""
 
+    def jobs(self, cluster: Cluster) -> int:
+        """At a time."""
+        return self.parallel or (64 if cluster == "slurm" else 1)
+
 
 def parse_options(assignments: Mapping[str, str]) -> Options:
     """`{"partition": "p", "sbatch.account": "a"}` -> options. Raises `UserError` with the nearest key."""
@@ -145,7 +149,7 @@ def _submit_to_slurm(
         executor.update_parameters(
             **{key: value for key, value in parameters.items() if value is not None},
             job_name="fgbench",
-            array_parallelism=options.parallel or 64,
+            array_parallelism=options.jobs("slurm"),
             additional_parameters={"requeue": True, **options.sbatch},
             setup=[f"export PYTHONPATH={shlex.quote(str(ROOT))}:$PYTHONPATH"],
         )
@@ -169,7 +173,7 @@ def _submit_to_this_machine(
     gpus = torch.cuda.device_count()
     jobs: dict[str, tuple[str, ...]] = {}
     with submitit.helpers.environment_variables(PYTHONPATH=os.pathsep.join([str(ROOT), *_python_path()])):
-        for number in range(min(options.parallel or 1, len(cases))):
+        for number in range(min(options.jobs("local"), len(cases))):
             own = {"visible_gpus": (number % gpus,), "gpus_per_node": 1} if gpus else {}
             executor.update_parameters(timeout_min=LOCAL_MINUTES, **own)
             jobs[executor.submit(make_job(*cases)).job_id] = tuple(case.id for case in cases)

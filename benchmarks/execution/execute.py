@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,16 +17,17 @@ from rich.console import Console
 from benchmarks import hardware, isolation
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
+from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import heartbeat, locks, torchrun, worker
 from benchmarks.execution.display import PlanDisplay, format_time_left
-from benchmarks.execution.time_budget import DurationEstimator, TimeBudget, TimeIsUp
+from benchmarks.execution.time_budget import TimeBudget, TimeIsUp
 from benchmarks.execution.worker import Attempt, CarryOut, blank, work_of
 from benchmarks.planning import batch_sweep
 from benchmarks.profiling import measure
 from benchmarks.profiling.max_batch import OUT_OF_MEMORY
 from benchmarks.training import checkpoint
 from results.errors import ResultsError
-from results.record import Record
+from results.record import Estimate, Record
 from results.settings import AnyRun, ProfileRun
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, PREVIOUS_RECORD, REFERENCE, ResultStore
 
@@ -59,12 +61,14 @@ def execute(
     own_process: bool = False,
     carry_out: CarryOut = worker.carry_out,
     budget: TimeBudget | None = None,
+    estimator: Estimator | None = None,
 ) -> Summary:
     """Carries out all Runs that have no finished record, one after another; with `own_process`, each in a process of
     its own. Under torchrun this is for rank 0; the other ranks call `torchrun.follow_rank0`.
 
-    With a `budget`, Runs that would take longer than the time left are postponed until no others are left. When the
-    time is up, the current Run is interrupted as by Ctrl-C, and the plan ends.
+    With a `budget`, Runs that would take longer than the time left, as the `estimator` says, are postponed until no
+    others are left. When the time is up, the current Run is interrupted as by Ctrl-C, and the plan ends. Each Run's
+    record gets its estimate.
 
     A Run that raises or dies is recorded as failed. A Run that another process works on is left to it, and waited for
     at the end. Ctrl-C stops the plan, and so does a folder that can't be written (`ResultsError`): finished Runs are
@@ -72,9 +76,7 @@ def execute(
     """
     store.prepare()
     _remove_what_kills_left(store)
-    known = store.records()
-    durations = _known_durations(known, environment) if budget else DurationEstimator()
-    executor = PlanExecutor(plan, store, environment, own_process, carry_out, budget, durations)
+    executor = PlanExecutor(plan, store, environment, own_process, carry_out, budget, estimator)
     with (
         PlanDisplay(console, len(plan), sum(executor.work.values())) as display,
         budget.enforced() if budget else nullcontext(),
@@ -111,11 +113,11 @@ class PlanExecutor:
         own_process: bool,
         carry_out: CarryOut,
         budget: TimeBudget | None,
-        durations: DurationEstimator,
+        estimator: Estimator | None,
     ) -> None:
         self.plan, self.store, self.environment = plan, store, environment
         self.own_process, self.carry_out = own_process, carry_out
-        self.budget, self.durations = budget, durations
+        self.budget, self.estimator = budget, estimator
         # A record of the plan that can't be read or trusted is reported now, not after hours of training.
         self.records_before = {case.id: store.read(case.id) for case in plan}
         self.done_before = {case.id for case in plan if store.answer(case) is not None}
@@ -172,17 +174,24 @@ class PlanExecutor:
 
     def _postpone(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
         """Whether a Run would not end in time; each Run is postponed once."""
-        if self.budget is None or case.id in self.postponed:
+        if self.budget is None or case.id in self.postponed or (estimate := self._estimate(case)) is None:
             return False
         interrupted = heartbeat.read(self.store.root / case.id)
-        share = interrupted.share_left if interrupted else 1.0
-        seconds = self.durations.seconds(case, self.work[case.id] * share)
-        if seconds is None or seconds < self.budget.left:
+        seconds = estimate.seconds * (interrupted.share_left if interrupted else 1.0)
+        if seconds < self.budget.left:
             return False
         self.postponed.add(case.id)
         display.run_begins(number, case.label)
         display.run_note(f"postponed: it takes about {seconds / 60:.0f} min; {format_time_left(self.budget.left)}")
         return True
+
+    def _estimate(self, case: AnyRun) -> Estimate | None:
+        """How long the Run takes as a whole; None where nobody can tell."""
+        if self.estimator is None:
+            return None
+        with suppress(*REFUSED):  # the Run itself will meet this error, and record it
+            return self.estimator.of(case)
+        return None
 
     def _record_of_another_process(self, case: AnyRun) -> Record | None:
         """The record that another process has written since this executor was created."""
@@ -208,15 +217,17 @@ class PlanExecutor:
     def _note_end(self, case: AnyRun, record: Record, here: bool, display: PlanDisplay) -> None:
         lists = self.summary
         (lists.failed if record.status == "failed" else lists.done if here else lists.elsewhere).append(case.id)
-        if record.status == "done" and here:
-            self.durations.add(case, self.work[case.id], record.seconds)
+        if self.estimator is not None and here:
+            self.estimator.add(record)
         outcome = ("" if here else "by another process: ") + format_outcome(record)
         display.run_ends(outcome, self.work[case.id], here)
 
     def _attempt(self, case: AnyRun, display: PlanDisplay) -> Attempt:
         before = self.records_before[case.id]
         started = before.started if before else None
-        arguments = (case, self.store.root, self.environment, started, self.carry_out)
+        estimate = self._estimate(case)
+        carry_out = partial(self.carry_out, estimate=estimate) if estimate else self.carry_out
+        arguments = (case, self.store.root, self.environment, started, carry_out)
         measured = isinstance(case, ProfileRun)  # always in its own process, to measure its memory alone
         if not self.own_process and not measured:
             return worker.attempt(*arguments, display.on_message)
@@ -251,16 +262,6 @@ def _died_at_its_limit(case: AnyRun, death: isolation.WorkerDied) -> bool:
     """Whether a CPU measurement died because its own limit refused it memory: oneDNN uses what it got unchecked."""
     limited = isinstance(case, ProfileRun) and case.device == "cpu" and case.memory_limit is not None
     return limited and death.signal in OUT_OF_MEMORY["cpu"]
-
-
-def _known_durations(records: Iterable[Record], environment: Environment) -> DurationEstimator:
-    """The durations of earlier trainings on this device."""
-    durations, device = DurationEstimator(), hardware.device_name(torch.device(environment.device))
-    for record in records:
-        if record.status == "done" and record.run.job == "train" and record.hardware.get("name") == device:
-            with suppress(*REFUSED):  # a dataset that is not here
-                durations.add(record.run, work_of(record.run, environment), record.seconds)
-    return durations
 
 
 def _owner(folder: Path) -> str:

@@ -18,14 +18,13 @@ from typing import Annotated, Any
 import psutil
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from benchmarks.planning.phases import FORWARD_COST
 from results.errors import ResultsError
 from results.files import write_whole
 
 FILE = "progress.json"
 JOB_VARIABLE = "FGBENCH_JOB"
 """Environment variable with the id of the cluster job that this process belongs to."""
-EVALUATION_COST = 1 / 3
-"""Work of a forward pass relative to forward, backward and step, for estimates of the time left."""
 SEND_SECONDS = 0.2
 """Minimum time between two heartbeats to the display within an epoch."""
 WRITE_SECONDS = 2.0
@@ -151,7 +150,7 @@ class HeartbeatWriter:
         self._advance(images, images_per_s=self._images / seconds if seconds > 0 else None)
 
     def evaluated(self, images: int) -> None:
-        self._advance(images * EVALUATION_COST)
+        self._advance(images * FORWARD_COST)
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         done = max(self.heartbeat.done, self.heartbeat.work * row["epoch"] / epochs)

@@ -12,11 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
 from types import FrameType
-from typing import Any
-
-from results.settings import AnyRun
 
 
 class TimeIsUp(KeyboardInterrupt):
@@ -50,27 +46,3 @@ class TimeBudget:
 
 def _raise_time_is_up(number: int, frame: FrameType | None) -> None:
     raise TimeIsUp
-
-
-class DurationEstimator:
-    """Estimates how long a Run takes from finished Runs on the same device: those with its method, backbone and image
-    size, or else those with its backbone and size."""
-
-    def __init__(self) -> None:
-        self._seconds_per_image: dict[tuple[Any, ...], list[float]] = {}
-
-    def add(self, run: AnyRun, work: float, seconds: float) -> None:
-        """Takes a finished Run into account; `work` in trained images."""
-        for key in _keys(run):
-            self._seconds_per_image.setdefault(key, []).append(seconds / work)
-
-    def seconds(self, run: AnyRun, work: float) -> float | None:
-        """The expected duration of `work` trained images; None if no similar Run is known."""
-        known = self._seconds_per_image
-        return next((work * median(known[key]) for key in _keys(run) if key in known), None)
-
-
-def _keys(run: AnyRun) -> list[tuple[Any, ...]]:
-    """What Runs of similar cost have in common, the closest similarity first."""
-    network = (run.job, run.backbone, run.image_size, run.precision)
-    return [(run.method, run.variant, *network), (run.method, *network), network]

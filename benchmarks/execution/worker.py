@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from benchmarks import hardware
 from benchmarks.environment import Environment
 from benchmarks.execution import locks, torchrun
-from benchmarks.execution.heartbeat import EVALUATION_COST, HeartbeatWriter
+from benchmarks.execution.heartbeat import HeartbeatWriter
 from benchmarks.isolation import Send
 from benchmarks.planning import published
 from benchmarks.planning.expand import images_to_process
+from benchmarks.planning.phases import FORWARD_COST
 from benchmarks.profiling import measure
 from benchmarks.training import checkpoint
 from benchmarks.training.build_method import state_on_cpu
@@ -28,14 +29,14 @@ from benchmarks.training.listener import Listener
 from benchmarks.training.train import Trainer
 from results.errors import ResultsError
 from results.files import write_whole
-from results.record import SELECTIONS, Record
+from results.record import SELECTIONS, Estimate, Record
 from results.settings import AnyRun, ProfileRun, Run
 from results.store import WEIGHTS, ResultStore
 
 PROFILE_WORK = 4000.0
 """Work of a profile Run in trained images, for estimates of the time left: a guess, it takes some 15 seconds."""
 
-CarryOut = Callable[[AnyRun, ResultStore, Environment, Listener], Record]
+CarryOut = Callable[..., Record]
 """`carry_out`, or what a test uses instead."""
 
 
@@ -74,17 +75,22 @@ def work_of(case: AnyRun, environment: Environment) -> float:
     if not isinstance(case, Run):
         return PROFILE_WORK
     trained, evaluated = images_to_process(case, environment)
-    return trained + evaluated * EVALUATION_COST
+    return trained + evaluated * FORWARD_COST
 
 
-def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+def carry_out(
+    case: AnyRun, store: ResultStore, environment: Environment, listener: Listener, estimate: Estimate | None = None
+) -> Record:
     """Trains or measures, and stores the record; if the Run raises, a record that says so.
+
+    The record gets the `estimate` that was made of how long the Run would take.
 
     Raises `ResultsError`, because results that can't be written concern every Run. With several processes it also
     raises errors that only some of them meet.
     """
     began = time.monotonic()
     record = blank(case, torch.device(environment.device))
+    record.estimate = estimate
     try:
         if isinstance(case, Run):
             _train(case, record, store, environment, listener)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from methods.interface import Method, Phase
 
 
+FORWARD_COST = 1 / 3
+"""Work of a forward pass relative to forward, backward and step, for estimates of time."""
+
+
 class PhasePlan:
     """One phase of a training, resolved: what learns, for how long, with which optimiser and schedule."""
 

@@ -149,8 +149,7 @@ def open_store(
     if size < 1 or rule not in ("squash", "short_side"):
         raise ValueError(f"a store needs a size of at least 1 and a rule squash or short_side, not {size} and {rule!r}")
     cache = default_cache() if cache is None else cache
-    key = store_key(dataset, size, rule)
-    folder = cache / f"{dataset.name.replace('/', '_')}-{size}-{rule}-{_digest(key)[:16]}"
+    key, folder = store_key(dataset, size, rule), store_folder(dataset, size, rule, cache)
     if not folder.exists():
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -169,6 +168,11 @@ def open_store(
                 "free some space or name another folder in FGBENCH_CACHE"
             ) from error
     return _open(folder, key, dataset.paths)
+
+
+def store_folder(dataset: Dataset, size: int, rule: ResizeRule, cache: Path) -> Path:
+    """Where the store is, or will be."""
+    return cache / f"{dataset.name.replace('/', '_')}-{size}-{rule}-{_digest(store_key(dataset, size, rule))[:16]}"
 
 
 def store_key(dataset: Dataset, size: int, rule: ResizeRule) -> dict[str, Any]:

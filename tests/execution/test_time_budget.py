@@ -14,14 +14,15 @@ import torch
 from rich.console import Console
 
 from benchmarks.environment import Environment
+from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import execute, heartbeat
 from benchmarks.execution.heartbeat import Heartbeat
-from benchmarks.execution.time_budget import DurationEstimator, TimeBudget, TimeIsUp
-from benchmarks.execution.worker import CarryOut, blank, work_of
+from benchmarks.execution.time_budget import TimeBudget, TimeIsUp
+from benchmarks.execution.worker import CarryOut, blank
 from benchmarks.hardware import device_name
 from benchmarks.training import checkpoint
 from benchmarks.training.listener import Listener
-from results.record import Record
+from results.record import Estimate, Record
 from results.settings import AnyRun, Run
 from results.store import ResultStore
 from tests.helpers.small_training import small_run
@@ -30,8 +31,11 @@ QUIET = Console(quiet=True)
 SHORT, LONG = small_run(epochs=1), small_run(epochs=20)
 
 
-def do_nothing(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+def do_nothing(
+    case: AnyRun, store: ResultStore, environment: Environment, listener: Listener, estimate: Estimate | None = None
+) -> Record:
     record = blank(case, torch.device("cpu"))
+    record.estimate = estimate
     store.write(record)
     return record
 
@@ -39,9 +43,9 @@ def do_nothing(case: AnyRun, store: ResultStore, environment: Environment, liste
 def keep_order(order: list[str]) -> CarryOut:
     """`do_nothing`, which also appends the Run's id to `order`."""
 
-    def carry_out(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+    def carry_out(case: AnyRun, *others: Any, **more: Any) -> Record:
         order.append(case.id)
-        return do_nothing(case, store, environment, listener)
+        return do_nothing(case, *others, **more)
 
     return carry_out
 
@@ -51,8 +55,12 @@ def known_to_take(seconds: float, case: Run, store: ResultStore) -> None:
     earlier = case.model_copy(update={"seed": 99})
     record = blank(earlier, torch.device("cpu"))
     assert record.hardware["name"] == device_name(torch.device("cpu"))
-    record.seconds = seconds
+    record.seconds, record.split = seconds, {"train": 18, "validation": 6, "test": 15}
     store.write(record)
+
+
+def estimator_of(store: ResultStore) -> Estimator:
+    return Estimator(store.records(), Environment())
 
 
 def test_when_the_time_is_up_the_run_that_is_on_is_interrupted_and_the_rest_is_left(tmp_path: Path) -> None:
@@ -92,8 +100,8 @@ def test_a_training_that_is_cut_off_goes_on_from_its_checkpoint(
 def test_a_run_that_would_not_end_in_time_is_postponed_until_the_others_are_done(tmp_path: Path) -> None:
     store, order = ResultStore(tmp_path), list[str]()
     known_to_take(1000.0, LONG, store)
-    budget = TimeBudget(200.0)
-    summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=keep_order(order), budget=budget)
+    known = {"budget": TimeBudget(200.0), "estimator": estimator_of(store)}
+    summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=keep_order(order), **known)
     assert order == [SHORT.id, LONG.id]
     assert summary.unfinished == []
 
@@ -105,20 +113,14 @@ def interrupted(store: ResultStore, run: AnyRun, done: float) -> None:
 
 
 @pytest.mark.parametrize(("done", "first"), [(0.0, SHORT), (50.0, SHORT), (95.0, LONG), (100.0, LONG)])
-def test_a_run_that_is_nearly_done_is_not_postponed(
-    done: float, first: AnyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_nearly_done_is_not_postponed(done: float, first: AnyRun, tmp_path: Path) -> None:
     store, order = ResultStore(tmp_path), list[str]()
     interrupted(store, LONG, done)
 
-    carry_out = keep_order(order)
-    whole = work_of(LONG, Environment())
-
-    def seconds(_: DurationEstimator, case: AnyRun, work: float) -> Any:
-        return 1000.0 * work / whole if case.id == LONG.id else None
-
-    monkeypatch.setattr(DurationEstimator, "seconds", seconds)
-    execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=carry_out, budget=TimeBudget(200.0))
+    known_to_take(1000.0, LONG, store)
+    known_to_take(10.0, SHORT, store)
+    known = {"budget": TimeBudget(200.0), "estimator": estimator_of(store)}
+    execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=keep_order(order), **known)
     assert order[0] == first.id
     assert len(order) == 2
 
@@ -126,17 +128,17 @@ def test_a_run_that_is_nearly_done_is_not_postponed(
 def test_without_a_budget_nothing_is_postponed(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     known_to_take(1000.0, LONG, store)
-    assert execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=do_nothing).done == [LONG.id, SHORT.id]
+    known = {"carry_out": do_nothing, "estimator": estimator_of(store)}
+    assert execute.execute([LONG, SHORT], store, Environment(), QUIET, **known).done == [LONG.id, SHORT.id]
 
 
-def test_a_pace_is_that_of_the_nearest_likeness() -> None:
-    durations, work = DurationEstimator(), work_of(SHORT, Environment())
-    assert durations.seconds(SHORT, work) is None
-    durations.add(small_run("bilinear_cnn"), 10.0, 30.0)
-    assert durations.seconds(SHORT, 10.0) == pytest.approx(30.0)  # another method on the same network and size
-    durations.add(LONG, 10.0, 20.0)
-    assert durations.seconds(SHORT, 5.0) == pytest.approx(10.0)  # the same method
-    assert durations.seconds(small_run(image_size=16), 5.0) is None  # another size
+def test_a_record_keeps_what_was_expected_before_it_began(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    known_to_take(1000.0, LONG, store)
+    execute.execute([LONG], store, Environment(), QUIET, estimator=estimator_of(store))
+    record = store.read(LONG.id)
+    assert record is not None
+    assert record.estimate == Estimate(seconds=1000.0, source="finished Runs")
 
 
 def test_an_alarm_does_not_outlive_its_budget() -> None:

@@ -1,0 +1,34 @@
+"""What this device can do at most, measured in about a second and then kept."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from benchmarks import hardware
+from benchmarks.estimates import kept
+from benchmarks.profiling.roofline import measure_limits
+from benchmarks.training.device import numerics, ran_out_of_memory
+from results.speed import Limits
+
+
+@cache
+def ceilings(device: str, precision: str) -> Limits | None:
+    """The device's ceilings; None if its memory is too full to measure them.
+
+    What is measured on a machine with more work than cores is not kept for later.
+    """
+    name = hardware.device_name(torch.device(device))
+    key = {"device": name, "precision": precision, "torch": torch.__version__}
+    return kept.read_or_make("ceilings", key, Limits, lambda: _measured(device, precision), hardware.overloaded())
+
+
+def _measured(device: str, precision: str) -> Limits | None:
+    try:
+        with numerics(precision):
+            return measure_limits(torch.device(device), precision)
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        return None

@@ -1,0 +1,159 @@
+"""The work that one image is for a method on a network, counted on torch's meta device, where nothing is computed.
+
+A count takes about half a second and is kept in the cache folder. To save counts, work grows with the image's area, and
+a variant has the share of the paper's own that it has on a small network: near enough for a guess.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import timm
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+import methods
+from benchmarks.estimates import kept
+from benchmarks.planning import method_files
+from benchmarks.profiling.counting import count
+from methods.backbones import TimmBackbones
+from methods.interface import Method
+from results.settings import AnyRun
+
+CLASSES = 200
+"""As many as CUB-200-2011 has; a classifier is a small part of the work."""
+BATCH = 4
+"""Images that are counted: enough for a method that needs pairs."""
+SMALL: Mapping[str, Any] = {"backbone": "test_resnet", "options": {}}
+"""A network on which a count takes a tenth of a second."""
+SMALL_PIXELS = 96
+
+
+class Work(BaseModel):
+    """Of the forward pass of a training step, per image of `pixels` x `pixels`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pixels: int
+    flops: float
+    """2 per multiply-add."""
+    bytes: float
+    """What the operations read and write, each by itself."""
+    launches: int
+    """Operations of a batch, however large."""
+    activations: float
+    """Bytes that wait for the backward pass."""
+    weights: int
+    """Bytes of parameters and buffers."""
+
+    @property
+    def flops_per_pixel(self) -> float:
+        """Of the image."""
+        return self.flops / self.pixels**2
+
+    def times(self, factor: float) -> Work:
+        """The same with more or less of everything that an image needs."""
+        changed = {name: factor * getattr(self, name) for name in ("flops", "bytes", "activations")}
+        return self.model_copy(update=changed)
+
+
+class CountedWork:
+    """Counts each method on each network once, and each variant once on a small network."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Work | None] = {}
+
+    def of(self, run: AnyRun) -> Work | None:
+        """None if the method can't be counted: its code reads values, and the meta device has none."""
+        paper = method_files.options_of(run.method, "paper")
+        found = self._counted(run, {"backbone": run.backbone, "options": run.backbone_options}, paper)
+        if found is None:
+            return None
+        area = (run.image_size / found.pixels) ** 2
+        return found.times(area * (self._relative(run, paper) if run.options != paper else 1.0))
+
+    def _relative(self, run: AnyRun, paper: dict[str, Any]) -> float:
+        """The work of a variant relative to the paper's, on a small network; 1 where the method can't take that."""
+        variant, whole = (self._counted(run, SMALL, options) for options in (run.options, paper))
+        return variant.flops_per_pixel / whole.flops_per_pixel if variant and whole else 1.0
+
+    def _counted(self, run: AnyRun, network: Mapping[str, Any], options: Mapping[str, Any]) -> Work | None:
+        name = json.dumps([run.method, network, options], sort_keys=True)
+        if name not in self._known:
+            pixels = SMALL_PIXELS if network is SMALL else run.image_size
+            self._known[name] = _kept(run.method, network, options, pixels)
+        return self._known[name]
+
+
+def _kept(method: str, network: Mapping[str, Any], options: Mapping[str, Any], pixels: int) -> Work | None:
+    """From the cache folder, else counted."""
+    key = {
+        "code": hashlib.sha256(b"".join(map(Path.read_bytes, _code(method)))).hexdigest(),
+        "network": network,
+        "options": options,
+        "pixels": pixels,
+        "versions": [torch.__version__, timm.__version__],
+    }
+    return kept.read_or_make("work", key, Work, lambda: _count(method, network, options, pixels))
+
+
+def _code(method: str) -> list[Path]:
+    return sorted((Path(methods.FOLDER) / method).glob("*.py"))
+
+
+def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pixels: int) -> Work | None:
+    try:
+        with torch.device("meta"), _without_autocast():
+            backbones = TimmBackbones(network["backbone"], pixels, options=network["options"])
+            method = methods.load(name)(backbones, CLASSES, **options)
+            method.to(memory_format=torch.channels_last).train()
+            images = torch.empty(BATCH, 3, pixels, pixels)
+            labels = torch.arange(BATCH) // (method.sampling.images_per_class or 1) % CLASSES
+            with _saved_bytes() as saved:
+                counts = count(method, lambda: _forward(method, images, labels))
+    except Exception:  # a method's code may do anything; then there is no guess
+        return None
+    return Work(
+        pixels=pixels,
+        flops=counts.flops / BATCH,
+        bytes=counts.bytes / BATCH,
+        launches=counts.launches,
+        activations=sum(saved.values()) / BATCH,
+        weights=sum(one.numel() * one.element_size() for one in [*method.parameters(), *method.buffers()]),
+    )
+
+
+def _forward(method: Method, images: Tensor, labels: Tensor) -> None:
+    for losses in method.steps(images, labels):
+        sum(losses.values())
+
+
+@contextlib.contextmanager
+def _saved_bytes() -> Iterator[dict[int, int]]:
+    """Yields storage -> bytes of what waits for the backward pass. On the meta device, storages have no address."""
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        yield saved
+
+
+def _without_autocast() -> contextlib.AbstractContextManager[Any]:
+    """Within, there is no autocast: torch refuses it on the meta device."""
+    return mock.patch.multiple(torch, autocast=_NoAutocast, is_autocast_enabled=lambda *_: False)
+
+
+class _NoAutocast(contextlib.nullcontext[None]):
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()

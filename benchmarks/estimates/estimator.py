@@ -1,0 +1,81 @@
+"""How long a Run takes on this device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks import hardware
+from benchmarks.environment import Environment
+from benchmarks.errors import REFUSED
+from benchmarks.estimates import images, pace
+from benchmarks.estimates.counted_work import CountedWork
+from results.record import Estimate, Record, Source
+from results.settings import AnyRun, Run
+
+FACTORS: Mapping[Source, float] = {"finished Runs": 2.0, "profile": 2.0, "guess": 3.0}
+"""Within which factor an estimate is right, by its source."""
+PROFILE_SECONDS = 30.0
+"""Of a profile Run where none like it is known; the project's own took 6 to 71 s on two CPU cores."""
+
+
+class Estimator:
+    """Estimates from this device's finished Runs of the same kind, else from its profile Runs, else by a guess."""
+
+    def __init__(self, records: Iterable[Record], environment: Environment, processes: int = 1) -> None:
+        """`processes`: how many will share each training."""
+        self.environment, self.processes = environment, processes
+        self.device = hardware.device_name(torch.device(environment.device))
+        self.profiles: list[Record] = []
+        self.counted = CountedWork()
+        self._seconds_per_image: dict[tuple[Any, ...], list[float]] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Takes a finished Run into account; one of another device says nothing."""
+        if record.status != "done" or record.hardware.get("name") != self.device:
+            return
+        if not isinstance(record.run, Run):
+            self.profiles.append(record)
+            self._note(record.run, record.seconds)
+        elif record.split:
+            sizes = {name: size for name, size in record.split.items() if isinstance(size, int)}
+            with suppress(*REFUSED, KeyError, ZeroDivisionError):  # of a method or phases that are no longer there
+                work = images.of_sizes(record.run, sizes).work
+                self._note(record.run, record.seconds * record.training.get("processes", 1) / work)
+
+    def _note(self, run: AnyRun, seconds: float) -> None:
+        for key in _keys(run):
+            self._seconds_per_image.setdefault(key, []).append(seconds)
+
+    def of(self, run: AnyRun) -> Estimate | None:
+        """None for a training whose work can't be counted.
+
+        Raises `DatasetError` if the dataset is not here, and `UserError` if the phases don't fit the recipe.
+        """
+        known = next(
+            (median(self._seconds_per_image[key]) for key in _keys(run) if key in self._seconds_per_image), None
+        )
+        if not isinstance(run, Run):
+            return Estimate(seconds=known or PROFILE_SECONDS, source="guess" if known is None else "finished Runs")
+        todo = images.of_run(run, self.environment)
+        if known is not None:
+            return Estimate(seconds=known * todo.work / self.processes, source="finished Runs")
+        found, source = pace.of_profile(run, self.profiles), "profile"
+        if found is None:
+            found, source = pace.of_work(run, self.counted, self.environment.device), "guess"
+        if found is None:
+            return None
+        seconds = todo.trained * found.trained + (todo.forwarded + todo.evaluated) * found.forwarded
+        return Estimate(seconds=seconds / self.processes, source=source)
+
+
+def _keys(run: AnyRun) -> list[tuple[Any, ...]]:
+    """What Runs of similar cost have in common, the closest similarity first."""
+    network = (run.job, run.method, run.backbone, run.image_size, run.precision)
+    return [(run.variant, *network), network]

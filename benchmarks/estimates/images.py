@@ -1,0 +1,49 @@
+"""How many images a training processes, and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from benchmarks.environment import Environment
+from benchmarks.planning import method_checks
+from benchmarks.planning.phases import FORWARD_COST, phase_plans
+from datasets.interface import Dataset
+from results.settings import Run
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of a training, over all of its epochs."""
+
+    trained: int
+    """In phases in which the whole network learns."""
+    forwarded: int
+    """In phases in which only what is behind the backbone learns: little more than a forward pass each."""
+    evaluated: int
+
+    @property
+    def work(self) -> float:
+        """All of them, in images that the whole network is trained on."""
+        return self.trained + FORWARD_COST * (self.forwarded + self.evaluated)
+
+
+def of_run(run: Run, environment: Environment) -> Images:
+    """Raises `DatasetError` if the dataset is not here, and `UserError` if the phases don't fit the recipe."""
+    return of_sizes(run, _sizes(environment.open(run.dataset, run.dataset_options), run.recipe.validation))
+
+
+def of_sizes(run: Run, sizes: Mapping[str, int]) -> Images:
+    """The same from the number of images in `train`, `validation` and `test`."""
+    plans = phase_plans(method_checks.stand_in(run.label, run.method, run.options), run.recipe)
+    epochs = sum(plan.epochs for plan in plans)
+    whole = sum(plan.epochs for plan in plans if plan.trains is None or "backbone" in plan.trains)
+    evaluations = -(-epochs // run.recipe.evaluate_every)
+    tested = sizes.get("validation", 0) + sizes.get("test", 0)
+    return Images(whole * sizes["train"], (epochs - whole) * sizes["train"], evaluations * tested)
+
+
+@cache
+def _sizes(dataset: Dataset, validation: float) -> dict[str, int]:
+    return {name: len(rows) for name, rows in dataset.split(validation).items()}

@@ -1,0 +1,52 @@
+"""Peak memory of a training, and the GPU that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.estimates.counted_work import CountedWork
+from benchmarks.estimates.pace import HALF, same_network
+from results.record import Record
+from results.settings import ProfileRun, Run
+
+GIB = 2**30
+GPU_SIZES = (8, 12, 16, 24, 40, 48, 80)
+"""GB of common GPUs."""
+CONTEXT = GIB
+"""Bytes that CUDA and its libraries take besides."""
+WORKSPACE = 1.3
+"""A peak, as a multiple of the tensors that a step keeps: 1.2 to 1.5 in the project's own profiles of networks whose
+activations are larger than their weights."""
+STATES = {"sgd": 1, "adam": 2, "adamw": 2}
+"""Numbers that an optimiser keeps per weight."""
+
+
+def peak_bytes(
+    run: Run, profiles: Iterable[Record], counted: CountedWork, processes: int = 1, most: int | None = None
+) -> int | None:
+    """Of each of `processes` that share the training; from a profile Run of this device, else guessed.
+
+    `most`: images that a backward pass takes at the most. None if the method can't be counted.
+    """
+    images = -(-run.recipe.batch_size // processes // run.recipe.accumulate)
+    images = images if most is None else min(images, most)
+    for one in profiles:
+        if isinstance(one.run, ProfileRun) and same_network(run, one.run) and "train" in one.speed:
+            speed = one.speed["train"]
+            fixed = sum(size for phase, size in speed.memory.items() if phase != "activations")
+            return int(fixed + max(speed.peak_memory - fixed, 0) * images / speed.batch_size)
+    work = counted.of(run)
+    if work is None:
+        return None
+    held = (2 + STATES[run.recipe.optimizer.name]) * work.weights  # with their gradients
+    half = HALF if run.precision == "bf16" else 1.0
+    return int(WORKSPACE * (held + images * half * work.activations))
+
+
+def gpu_needed(peak: int) -> str:
+    """The smallest common GPU that has room for `peak` bytes, in words."""
+    needed = (peak + CONTEXT) / GIB
+    size = next((size for size in GPU_SIZES if needed <= size), None)
+    if size is None:
+        return f"needs a GPU with more than {GPU_SIZES[-1]} GB, or --batch-size auto, which splits batches"
+    return f"needs a GPU with {size} GB or more"

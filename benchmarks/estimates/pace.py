@@ -1,0 +1,73 @@
+"""Seconds per image of a method on a network: from this device's profile Runs, or guessed from counted work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.estimates.ceilings import ceilings
+from benchmarks.estimates.counted_work import CountedWork, Work
+from results.record import Record
+from results.settings import ProfileRun, Run
+from results.speed import Limits, Speed
+
+BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES = 3.0, 2.6, 3.0
+"""A training step in forward passes. Counted for the project's methods: 2.9 to 3.0, 2.3 to 3.0 (with one outlier at
+5), and 2.4 to 3.7."""
+HALF = 0.5
+"""Bytes of bfloat16 in bytes of float32."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds per image."""
+
+    trained: float
+    """With the backward pass and the step."""
+    forwarded: float
+
+
+def of_profile(run: Run, profiles: Iterable[Record]) -> Pace | None:
+    """From the finished profile Run of the same method, network, size and precision whose batch is nearest."""
+    alike = [
+        (abs(one.run.batch_size - run.recipe.batch_size), one)
+        for one in profiles
+        if isinstance(one.run, ProfileRun) and same_network(run, one.run) and {"train", "inference"} <= one.speed.keys()
+    ]
+    if not alike:
+        return None
+    _, nearest = min(alike, key=lambda pair: (pair[0], pair[1].id))
+    return Pace(_seconds(nearest.speed["train"]), _seconds(nearest.speed["inference"]))
+
+
+def same_network(run: Run, profile: ProfileRun) -> bool:
+    """Whether a profile Run measured what this training computes."""
+    keys = ("method", "variant", "options", "backbone", "image_size", "precision")
+    return all(getattr(run, key) == getattr(profile, key) for key in keys) and not profile.compile
+
+
+def _seconds(speed: Speed) -> float:
+    return 1 / (speed.end_to_end_images_per_s or speed.images_per_s)
+
+
+def of_work(run: Run, counted: CountedWork, device: str) -> Pace | None:
+    """A guess: the time that arithmetic, memory and launches would each take at the device's ceilings, added up."""
+    work = counted.of(run)
+    limits = ceilings(device, run.precision) if work else None
+    if work is None or limits is None:
+        return None
+    half = HALF if run.precision == "bf16" else 1.0
+    batch = run.recipe.batch_size
+    return Pace(
+        _at_ceilings(work, limits, batch, half, (BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES)),
+        _at_ceilings(work, limits, batch, half, (1.0, 1.0, 1.0)),
+    )
+
+
+def _at_ceilings(work: Work, limits: Limits, batch: int, half: float, times: tuple[float, float, float]) -> float:
+    flops, moved, launches = times
+    return (
+        flops * work.flops / limits.flops_per_s
+        + moved * half * work.bytes / limits.bytes_per_s
+        + launches * work.launches * limits.launch_s / batch
+    )

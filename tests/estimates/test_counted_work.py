@@ -1,0 +1,83 @@
+"""Work is counted without computing, equals what a profile counts, and is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import methods
+from benchmarks.environment import Environment
+from benchmarks.estimates.counted_work import CountedWork
+from benchmarks.planning import expand, method_files
+from benchmarks.planning.suite import Suite
+from benchmarks.profiling.counting import count
+from benchmarks.profiling.profiled_method import ProfiledMethod
+from methods.plain.model import Plain
+from results.settings import AnyRun, ProfileRun
+from tests.helpers.small_training import SWIN
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
+
+
+def profile_run(name: str, image_size: int = 64) -> ProfileRun:
+    backbone = SWIN if name == "swinfc" else {"name": "test_resnet"}
+    entry = {
+        "methods": [name],
+        "backbones": [backbone],
+        "image_sizes": [image_size],
+        "batch_sizes": [4],
+        "classes": 200,
+    }
+    (run,) = expand.expand(Suite.model_validate({"about": "for tests", "profile": [entry]}), Environment())
+    assert isinstance(run, ProfileRun)
+    return run
+
+
+@pytest.mark.parametrize("name", methods.available())
+def test_every_method_is_counted_as_a_step_of_it_is(name: str) -> None:
+    run = profile_run(name)
+    work = CountedWork().of(run)
+    assert work is not None
+    profiled = ProfiledMethod(run)
+    step = profiled.step("train")
+    step()
+    counts = count(profiled.method, step)
+    assert 3 * work.flops == pytest.approx(counts.flops / run.batch_size, rel=0.25)  # some backward passes are sparse
+    assert work.weights == sum(
+        one.numel() * one.element_size() for one in (*profiled.method.parameters(), *profiled.method.buffers())
+    )
+
+
+def test_work_grows_with_the_area_and_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = CountedWork()
+    small = counted.of(profile_run("plain", 64))
+    monkeypatch.setattr(Plain, "losses", None)  # would be met if it were counted again
+    large = counted.of(profile_run("plain", 128))
+    kept = CountedWork().of(profile_run("plain", 64))
+    assert small is not None
+    assert large is not None
+    assert large.flops == pytest.approx(4 * small.flops)
+    assert kept == small
+
+
+def test_a_variant_counts_by_its_passes() -> None:
+    paper, counted = profile_run("ws_dan"), CountedWork()
+    one_pass = paper.model_copy(update={"options": method_files.options_of("ws_dan", "only_pooling")})
+    three, one = counted.of(paper), counted.of(one_pass)
+    assert three is not None
+    assert one is not None
+    assert one.flops == pytest.approx(three.flops / 3, rel=0.1)
+
+
+def test_a_method_that_reads_values_can_not_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses(self: Plain, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": self(images).sum() * float(labels.float().mean())}
+
+    monkeypatch.setattr(Plain, "losses", losses)
+    run: AnyRun = profile_run("plain")
+    assert CountedWork().of(run) is None

@@ -1,0 +1,118 @@
+"""How long a Run takes: finished Runs like it come before profiles, and these before a guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.environment import Environment
+from benchmarks.estimates import images
+from benchmarks.estimates.estimator import Estimator
+from benchmarks.hardware import device_name
+from results.record import Record
+from results.settings import ProfileRun, Run
+from tests.helpers import fake_results
+from tests.helpers.small_training import small_run
+
+SIZES = {"train": 18, "validation": 6, "test": 15}
+RUN = small_run(epochs=10)
+WORK = 180 + 210 / 3
+"""Of `RUN`: 10 epochs of 18 images to train on, and of 21 to evaluate at a third of the cost."""
+
+
+def took(seconds: float, run: Run, **changes: Any) -> Record:
+    """The record of a finished training on this device."""
+    name = device_name(torch.device("cpu"))
+    fields = {"run": run, "split": SIZES, "hardware": {"name": name}, "seconds": seconds}
+    return fake_results.trained("plain").model_copy(update=fields | changes)
+
+
+def profile(rate: float, run: Run, batch_size: int = 5) -> Record:
+    """Of the network of `run` on this device: `rate` images/s in inference, 0.3 of it in training."""
+    record = fake_results.profiled(run.method, rate)
+    shared = {key: getattr(run, key) for key in ("backbone", "options", "image_size", "precision")}
+    assert isinstance(record.run, ProfileRun)
+    changed = record.run.model_copy(update={**shared, "batch_size": batch_size})
+    return record.model_copy(update={"run": changed, "hardware": {"name": device_name(torch.device("cpu"))}})
+
+
+def test_a_training_processes_its_splits_once_an_epoch() -> None:
+    assert images.of_run(RUN, Environment()) == images.Images(trained=180, forwarded=0, evaluated=210)
+    assert images.of_sizes(RUN, SIZES).work == pytest.approx(WORK)
+
+
+def test_a_phase_that_trains_the_head_alone_makes_forward_passes() -> None:
+    found = images.of_run(small_run("bilinear_cnn", epochs=10), Environment())
+    assert (found.trained, found.forwarded) == (7 * 18, 3 * 18)
+
+
+def test_finished_runs_of_the_same_kind_come_first() -> None:
+    estimator = Estimator([took(100.0, RUN), profile(1.0, RUN)], Environment())
+    found = estimator.of(small_run(epochs=20))
+    assert found is not None
+    assert (found.source, found.seconds) == ("finished Runs", pytest.approx(200.0))
+
+
+def test_the_same_variant_comes_before_another() -> None:
+    other = RUN.model_copy(update={"variant": "stride_16"})
+    estimator = Estimator([took(100.0, other)], Environment())
+    assert estimator.of(RUN).seconds == pytest.approx(100.0)  # type: ignore[union-attr]
+    estimator.add(took(30.0, RUN))
+    assert estimator.of(RUN).seconds == pytest.approx(30.0)  # type: ignore[union-attr]
+
+
+def test_a_profile_of_this_device_comes_before_a_guess() -> None:
+    found = Estimator([profile(10.0, RUN)], Environment()).of(RUN)
+    assert found is not None
+    assert (found.source, found.seconds) == ("profile", pytest.approx(180 / 3 + 210 / 10))
+
+
+def test_the_profile_with_the_nearest_batch_counts() -> None:
+    found = Estimator([profile(1.0, RUN, 64), profile(10.0, RUN, 8)], Environment()).of(RUN)
+    assert found is not None
+    assert found.seconds == pytest.approx(180 / 3 + 210 / 10)
+
+
+@pytest.mark.parametrize("of_another", ["device", "method", "network", "size", "status"])
+def test_what_says_nothing_about_a_run_is_left_out(of_another: str) -> None:
+    record = {
+        "device": took(1e6, RUN, hardware={"name": "another"}),
+        "method": took(1e6, small_run("bilinear_cnn")),
+        "network": took(1e6, RUN.model_copy(update={"backbone": "resnet50"})),
+        "size": took(1e6, small_run(image_size=16)),
+        "status": took(1e6, RUN, status="failed"),
+    }[of_another]
+    found = Estimator([record], Environment()).of(RUN)
+    assert found is not None
+    assert found.source == "guess"
+
+
+def test_a_guess_grows_with_the_work() -> None:
+    estimator = Estimator([], Environment())
+    once, twice, larger = (
+        estimator.of(run) for run in (RUN, small_run(epochs=20), small_run(image_size=64, stored_size=64, epochs=10))
+    )
+    assert once is not None
+    assert twice is not None
+    assert larger is not None
+    assert twice.seconds == pytest.approx(2 * once.seconds)
+    assert once.seconds < larger.seconds <= 4.01 * once.seconds
+
+
+def test_several_processes_divide_the_time() -> None:
+    alone = Estimator([took(100.0, RUN)], Environment()).of(RUN)
+    together = Estimator([took(100.0, RUN)], Environment(), processes=4).of(RUN)
+    shared = Estimator([took(100.0, RUN, training={"processes": 2.0})], Environment()).of(RUN)
+    assert [one.seconds for one in (alone, together, shared) if one] == pytest.approx([100.0, 25.0, 200.0])
+
+
+def test_profiles_take_as_long_as_those_before_them() -> None:
+    record = profile(10.0, RUN)
+    found = Estimator([record], Environment()).of(record.run)
+    assert found is not None
+    assert (found.source, found.seconds) == ("finished Runs", 60.0)
+    unknown = Estimator([], Environment()).of(record.run)
+    assert unknown is not None
+    assert unknown.source == "guess"

@@ -1,0 +1,113 @@
+"""What a dry run says last: Runs, images, time and its source, disk, memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.environment import Environment
+from benchmarks.estimates import memory, totals
+from benchmarks.estimates.estimator import Estimator
+from datasets.loading.store import open_store
+from results.settings import Run
+from tests.estimates.test_estimator import RUN, profile, took
+
+GIB = 2**30
+PLAN = [RUN.model_copy(update={"seed": seed}) for seed in range(3)]
+
+
+def said(word: str, found: list[str]) -> str:
+    """The one line that begins with a word."""
+    (line,) = [line for line in found if line.startswith(f"{word}:")]
+    return line
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
+
+
+def test_what_is_done_counts_no_more() -> None:
+    found = totals.lines(PLAN, {PLAN[0].id}, Estimator([took(1800.0, RUN)], Environment()))
+    assert said("total", found) == "total: 3 Runs, 1 done, 2 to do"
+    assert said("images", found) == "images: 360 to train on, 420 to evaluate"
+    assert "about 60 min on" in said("time", found)
+    assert said("time", found).endswith("by finished Runs like them")
+    assert totals.lines(PLAN, {run.id for run in PLAN}, Estimator([], Environment())) == [
+        "total: 3 Runs, 3 done, 0 to do"
+    ]
+
+
+def test_each_source_is_told_with_its_share() -> None:
+    other = RUN.model_copy(update={"precision": "bf16"})
+    records = [took(7200.0, RUN), profile(1.0, other)]
+    found = said("time", totals.lines([*PLAN, other], set(), Estimator(records, Environment())))
+    assert "6.0 hours by finished Runs like them (3 Runs)" in found
+    assert "14 min by this device's profiles (1 Run)" in found
+
+
+def test_a_guess_names_its_factor_and_the_command_that_replaces_it() -> None:
+    found = totals.lines(PLAN, set(), Estimator([], Environment()))
+    assert said("time", found).endswith("guessed from counted work, within a factor of 3")
+    command = "python run_all.py profile --methods plain --backbone test_resnet --image-size 32 --batch-size 5"
+    assert any(line.endswith(command) for line in found)
+
+
+@pytest.mark.parametrize(
+    ("processes", "jobs", "hours", "words"),
+    [
+        (1, 1, "6.0 hours", ";"),
+        (4, 1, "90 min", ", if 4 processes share each training without loss;"),
+        (1, 2, "3.0 hours", ", if 2 jobs run at a time without loss;"),
+        (1, 64, "2.0 hours", ", if 3 jobs run at a time without loss;"),
+    ],
+)
+def test_several_processes_and_jobs_divide_the_hours(processes: int, jobs: int, hours: str, words: str) -> None:
+    estimator = Estimator([took(7200.0, RUN)], Environment(), processes)
+    found = said("time", totals.lines(PLAN, set(), estimator, jobs))
+    assert f"about {hours} on" in found
+    assert words in found
+
+
+def test_stores_that_are_there_take_no_more_disk(tmp_path: Path) -> None:
+    estimator = Estimator([took(60.0, RUN)], Environment())
+    assert "1 store of decoded images" in said("disk", totals.lines(PLAN, set(), estimator))
+    dataset = Environment().open(RUN.dataset, RUN.dataset_options)
+    open_store(dataset, RUN.recipe.stored_size, RUN.recipe.resize)
+    assert not any(line.startswith("disk") for line in totals.lines(PLAN, set(), estimator))
+
+
+def test_downloads_are_added() -> None:
+    estimator = Estimator([took(60.0, RUN)], Environment())
+    assert said("to download", totals.lines(PLAN, set(), estimator, downloads=1_200_000_000)) == "to download: 1.2 GB"
+
+
+@pytest.mark.parametrize(
+    ("gib", "words"),
+    [(1.0, "8 GB or more"), (10.5, "12 GB or more"), (15.5, "24 GB or more"), (90.0, "more than 80 GB")],
+)
+def test_a_gpu_is_named_by_a_common_size(gib: float, words: str) -> None:
+    assert words in memory.gpu_needed(int(gib * GIB))
+
+
+def test_memory_is_measured_or_grows_with_the_batch() -> None:
+    estimator = Estimator([profile(1.0, RUN)], Environment())
+    assert memory.peak_bytes(RUN, estimator.profiles, estimator.counted) == pytest.approx(0.3 * 2**33 * 5 / 64)
+
+    def guessed(run: Run, **changes: int) -> int:
+        found = memory.peak_bytes(run, [], estimator.counted, **changes)
+        assert found is not None
+        return found
+
+    larger = RUN.model_copy(update={"recipe": RUN.recipe.model_copy(update={"batch_size": 500})})
+    pieces = larger.model_copy(update={"recipe": larger.recipe.model_copy(update={"accumulate": 100})})
+    assert guessed(RUN) < guessed(larger) < 100 * guessed(RUN)
+    assert guessed(larger, processes=100) == guessed(larger, most=5) == guessed(pieces) == guessed(RUN)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(5, "5 s"), (3600, "60 min"), (6600, "1.8 hours"), (400_000, "4.6 days")]
+)
+def test_durations_are_as_coarse_as_estimates_are(seconds: float, words: str) -> None:
+    assert totals.duration(seconds) == words
