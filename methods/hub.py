@@ -28,6 +28,8 @@ from methods.errors import HubError
 FILE = "model.safetensors"
 """What timm's repositories call their weights."""
 
+COMMIT, SHA256 = "[0-9a-f]{40}", "[0-9a-f]{64}"
+
 OnProgress = Callable[[int, int | None], None]
 """Called with the bytes that are here and all bytes of the file, if known."""
 
@@ -46,10 +48,10 @@ class Repository:
 class Upstream:
     """What the hub has of a tag at present."""
 
-    revision: str | None
+    revision: str
     """The commit of the repository."""
-    sha256: str | None
-    """Of the file; None where the hub states none."""
+    sha256: str
+    """Of the file."""
     bytes: int | None
 
 
@@ -104,13 +106,13 @@ def everything_cached() -> dict[str, Path]:
 def revision(file: Path) -> str | None:
     """The commit that a file of the cache belongs to; None for any other file."""
     folder = file.parent
-    return folder.name if folder.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", folder.name) else None
+    return folder.name if folder.parent.name == "snapshots" and re.fullmatch(COMMIT, folder.name) else None
 
 
 def stated_sha256(file: Path) -> str | None:
     """What the hub said was the SHA-256 of a file of the cache when it came: the name of the blob that it links to."""
     name = file.readlink().name if file.is_symlink() else ""
-    return name if re.fullmatch("[0-9a-f]{64}", name) else None
+    return name if re.fullmatch(SHA256, name) else None
 
 
 def size(tag: str) -> int | None:
@@ -125,8 +127,11 @@ def upstream(tag: str) -> Upstream:
     place = _known(tag)
     with _in_one_line(tag):
         told = get_hf_file_metadata(hf_hub_url(place.id, place.file, revision=place.revision))
-    sha256 = told.etag if told.etag and re.fullmatch("[0-9a-f]{64}", told.etag) else None
-    return Upstream(told.commit_hash, sha256, told.size)
+    commit, sha256 = told.commit_hash or "", told.etag or ""
+    # Both become names of files in the cache.
+    if not re.fullmatch(COMMIT, commit) or not re.fullmatch(SHA256, sha256):
+        raise HubError(f"{tag}: {constants.ENDPOINT} states no commit or no SHA-256 of {place.file}; take another hub")
+    return Upstream(commit, sha256, told.size)
 
 
 def fetch(tag: str, on_progress: OnProgress = lambda done, total: None, renew: bool = False) -> Path:

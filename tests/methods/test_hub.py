@@ -154,3 +154,13 @@ def test_a_file_of_the_folder_goes_before_the_cache(fake: FakeHub, tmp_path: Pat
     found = find_weights("test_resnet", TAG, tmp_path)
     assert found is not None
     assert (found.path, found.origin) == (mine, {})
+
+
+@pytest.mark.parametrize("stated", [{"X-Repo-Commit": "../../../here"}, {"X-Linked-Etag": '"../../../here"'}])
+def test_what_a_hub_states_is_no_path(fake: FakeHub, tmp_path: Path, stated: dict[str, str]) -> None:
+    fake.offer(TAG, WEIGHTS)
+    for (answer,) in fake.pages.answers.values():
+        answer.headers |= stated
+    with pytest.raises(HubError, match="no commit or no SHA-256"):
+        hub.fetch(TAG)
+    assert list(tmp_path.rglob("*here*")) == []
