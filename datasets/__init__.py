@@ -26,6 +26,7 @@ from datasets.finding import (
     split_subset,
 )
 from datasets.interface import Dataset, DatasetError, MissingAnnotation, PartPoints
+from datasets.narrowed import OPTIONS, Narrowed
 
 __all__ = [
     "Dataset",
@@ -54,20 +55,24 @@ def open_dataset(
     """Opens a dataset and checks its table and, with `complete`, that all image files and training images exist.
 
     `name` is a reader that needs no files or has a fixed folder below `root`, or any folder below `root` whose layout
-    a reader recognises (`datasets.finding`). `options` are passed to the reader. Raises `UnknownDataset` with the
-    choices, or `DatasetError` for an unknown option, a folder that is missing or may not be read, or any fault the
-    reader finds.
+    a reader recognises (`datasets.finding`). `options` are passed to the reader, except those that every dataset has
+    (`datasets.narrowed`). Raises `UnknownDataset` with the choices, or `DatasetError` for an unknown option, a folder
+    that is missing or may not be read, or any fault the reader finds.
     """
     found = find(name, root)
-    _check_options(found.name, found.reader, options)
+    own = _own_options(found.reader)
+    _check_options(found.name, own, options)
+    read = {option: value for option, value in options.items() if option in own}
     try:
-        dataset = found.reader(found.folder, **options)  # type: ignore[call-arg]  # the contract of its constructor
+        dataset = found.reader(found.folder, **read)  # type: ignore[call-arg]  # the contract of its constructor
     except MissingAnnotation as error:
         raise DatasetError(f"{error.file} is missing; {_source(error.file, found)}") from error
     dataset.name = found.name
     if found.reader.folder and not found.released:
         dataset.title, dataset.expected = f"{found.name}: images with {found.reader.layout}", None
     dataset.check()
+    if narrowing := {option: value for option, value in options.items() if option not in own}:
+        dataset = Narrowed(dataset, **narrowing)
     if complete:
         dataset.check_classes()
         _require_files(dataset)
@@ -76,7 +81,7 @@ def open_dataset(
 
 def _source(file: Path, found: Found) -> str:
     """Where a missing file with annotations comes from, and what to do."""
-    reader, folder = found.reader, found.folder
+    reader, folder = found.reader.part_of or found.reader, found.folder
     if not found.released or folder is None:
         return f"it belongs to {reader.layout}"
     place = PurePosixPath(str(reader.folder), file.relative_to(folder))
@@ -102,9 +107,13 @@ def _require_files(dataset: Dataset) -> None:
         )
 
 
-def _check_options(name: str, reader: type[Dataset], options: Mapping[str, Any]) -> None:
-    known = [option for option in inspect.signature(reader).parameters if option != "folder"]
+def _own_options(reader: type[Dataset]) -> list[str]:
+    """Names of the options of the reader itself."""
+    return [option for option in inspect.signature(reader).parameters if option != "folder"]
+
+
+def _check_options(name: str, own: list[str], options: Mapping[str, Any]) -> None:
+    known = [*own, *(option for option in OPTIONS if option not in own)]
     for option in options:
         if option not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise DatasetError(f"{name} has no option {option!r}{hint(option, known)}; {takes}")
+            raise DatasetError(f"{name} has no option {option!r}{hint(option, known)}; it takes {', '.join(known)}")

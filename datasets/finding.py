@@ -54,7 +54,7 @@ class Found(NamedTuple):
     @property
     def released(self) -> bool:
         """Whether it is the published dataset of its reader, rather than another folder in the same layout."""
-        return self.reader.goes_by(self.name)
+        return self.reader.part_of is not None or self.reader.goes_by(self.name)
 
 
 @cache
@@ -77,24 +77,28 @@ def available(root: Path | None) -> list[str]:
         own = _released(folder.name)
         if _recognising(folder) or (own and _nested(reader_classes()[own], folder)):
             names[own or folder.name] = None
-    return list(names)
+    parts = {name: _released_name(reader.part_of) for name, reader in reader_classes().items() if reader.part_of}
+    return [*names, *(name for name, whole in parts.items() if whole in names and name not in names)]
 
 
 def known(root: Path | None) -> list[str]:
     """All names: those of `available`, then the readers whose files are missing."""
     there = available(root)
-    return there + [name for name, reader in reader_classes().items() if reader.folder and name not in there]
+    released = (name for name, reader in reader_classes().items() if reader.folder or reader.part_of)
+    return there + [name for name in released if name not in there]
 
 
 def reader_of(name: str) -> tuple[str, type[Dataset]]:
-    """Name and reader of a dataset with a fixed folder, given its name or that of the folder.
+    """Name and reader of the published dataset with the files of `name`, a dataset, its folder or a part of it.
 
     Raises `DatasetError` with the nearest name for any other.
     """
-    fixed = {key: reader for key, reader in reader_classes().items() if reader.folder}
-    if (own := _released(name)) is None:
-        raise DatasetError(f"there is nothing to fetch for {name!r}{hint(name, fixed)}; there are: {', '.join(fixed)}")
-    return own, fixed[own]
+    part = reader_classes().get(name)
+    own = _released_name(part.part_of) if part and part.part_of else _released(name)
+    if own is None:
+        known = [key for key, reader in reader_classes().items() if reader.folder or reader.part_of]
+        raise DatasetError(f"there is nothing to fetch for {name!r}{hint(name, known)}; there are: {', '.join(known)}")
+    return own, reader_classes()[own]
 
 
 def canonical(name: str, root: Path | None) -> str:
@@ -155,11 +159,14 @@ def find(name: str, root: Path | None) -> Found:
     reader = reader_classes().get(own)
     if reader is not None and not _needs_folder(reader):
         return Found(own, reader, None)
-    if reader is not None and reader.folder is not None and root is not None:
-        return Found(own, reader, _released_folder(own, reader, root))
-    if root is None or not (root / own).is_dir():
+    folder = None if root is None else root / own
+    if reader is not None and root is not None and folder is not None:
+        if reader.part_of is not None and not folder.is_dir():  # a folder of that name is somebody's own
+            return Found(own, reader, _released_folder(own, reader.part_of, root))
+        if reader.folder is not None:
+            return Found(own, reader, _released_folder(own, reader, root))
+    if root is None or folder is None or not folder.is_dir():
         raise UnknownDataset(name, available(root), root)
-    folder = root / own
     recognising = _recognising(folder)
     if len(recognising) > 1:
         layouts = "; and ".join(reader_classes()[one].layout for one in recognising)
@@ -267,6 +274,10 @@ def _folders(folder: Path | None) -> list[Path]:
 def _released(name: str) -> str | None:
     """The reader of the published dataset that goes by this name."""
     return next((own for own, reader in reader_classes().items() if reader.goes_by(name)), None)
+
+
+def _released_name(reader: type[Dataset]) -> str:
+    return reader.__module__.rpartition(".")[2]
 
 
 def _recognising(folder: Path) -> list[str]:

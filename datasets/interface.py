@@ -82,6 +82,8 @@ class Dataset(ABC):
     """One line: how to get the files that can't be downloaded, e.g. by filling in a form."""
     page: ClassVar[str] = ""
     """Address of the page from which these files, or the form for them, can be got."""
+    part_of: ClassVar[type[Dataset] | None] = None
+    """The published dataset from whose folder it is read, if it has no files of its own."""
     subsets: ClassVar[tuple[dict[str, Any], ...]] = ()
     """The options of each subset, if the dataset is trained and scored by subset and its accuracy is their mean."""
     expected: Expected | None = None

@@ -54,10 +54,16 @@ SplitName = Annotated[str, AfterValidator(_check_split_name)]
 def task(dataset: str, options: Mapping[str, Any], split_name: str | None = None) -> str:
     """What is to be learnt, in a word: `webfg_496:bird`, and `fgvc_aircraft@half` on a split of the user's own.
 
-    An option that is a word (a subset, a level of a hierarchy) makes another task of a dataset; one that is a number
-    does not.
+    An option that is a word (a subset, a level of a hierarchy) makes another task of a dataset; so does a list (of
+    classes), which is named by its length and a digest; one that is a number does not.
     """
-    named = ":".join([dataset, *(value for value in options.values() if isinstance(value, str))])
+    words = [value for value in options.values() if isinstance(value, str)]
+    lists = [
+        f"{len(value)}-{option}-{hash_of({option: value})[:6]}"
+        for option, value in options.items()
+        if isinstance(value, list)
+    ]
+    named = ":".join([dataset, *words, *lists])
     return named if split_name is None else f"{named}@{split_name}"
 
 

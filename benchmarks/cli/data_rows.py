@@ -75,7 +75,8 @@ def _absent_row(name: str) -> dict[str, Any]:
 def _facts(name: str, reader: type[Dataset] | None) -> dict[str, Any]:
     """What is known of a dataset without opening it, otherwise None."""
     expected = reader.expected if reader else None
-    archives = reader.archives if reader else ()
+    source = reader.part_of or reader if reader else None
+    archives = source.archives if source else ()
     sizes = [archive.bytes for archive in archives]
     return {
         "name": name,
@@ -93,7 +94,7 @@ def _facts(name: str, reader: type[Dataset] | None) -> dict[str, Any]:
         "archives": [archive.name for archive in archives],
         "archive_bytes": sum(filter(None, sizes)) if sizes and None not in sizes else None,
         "fetchable": bool(archives) and all(archive.urls for archive in archives),
-        "by_hand": reader.by_hand or None if reader else None,
+        "by_hand": source.by_hand or None if source else None,
         "terms": reader.terms if reader else None,
     }
 
@@ -122,15 +123,15 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
     root = _given(root)
     if put_into is not None and not put_into.is_dir():
         raise UserError(f"{put_into}: there is no such folder (--from)")
-    name, reader = datasets.reader_of(name)
+    asked, (name, reader) = datasets.canonical(name, root), datasets.reader_of(name)
     here, place = datasets.folder_of(reader, root), root / str(reader.folder)
     if place not in (here, here.parent):
         raise UserError(f"{here} is the folder of {name} under another name; rename it to {place.name} first")
     fetching.fetch(name, reader, root, put_into, display)
     try:
         return [
-            replace(verifying.findings(datasets.open_dataset(name, root, one)), name=task(name, one))
-            for one in subsets(name, {})
+            replace(verifying.findings(datasets.open_dataset(asked, root, one)), name=task(asked, one))
+            for one in subsets(asked, {})
         ]
     except DatasetError as error:
         raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.curation.boxes import box_fault
+from datasets.boxes import box_fault
 from datasets.curation.findings import Finding
 from datasets.formats.aspect import thin
 from datasets.formats.image_files import missing

@@ -86,7 +86,7 @@ def test_a_published_dataset_is_found_whatever_the_case_and_punctuation_of_its_f
 ) -> None:
     cub_like(tmp_path / folder)
     (tmp_path / folder).parent.joinpath("attributes.txt").touch()
-    assert available(tmp_path) == ["synthetic", "cub_200_2011"]
+    assert available(tmp_path) == ["synthetic", "cub_200_2011", "cub100"]
     for name in ("cub_200_2011", "CUB-200-2011", "./CUB_200_2011/", folder, str(tmp_path / folder)):
         dataset = open_dataset(name, tmp_path)
         assert dataset.name == "cub_200_2011"

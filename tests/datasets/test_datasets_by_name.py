@@ -37,7 +37,7 @@ def test_a_reader_with_a_fixed_folder_is_opened_by_its_own_name(cub: Path) -> No
     cub.rename(cub.with_name("CUB_200_2011"))
     assert open_dataset("cub_200_2011", cub.parent).name == "cub_200_2011"
     assert open_dataset("CUB_200_2011", cub.parent).name == "cub_200_2011", "one dataset, one name"
-    assert available(cub.parent) == ["synthetic", "cub_200_2011"]
+    assert available(cub.parent) == ["synthetic", "cub_200_2011", "cub100"]
 
 
 def test_available_lists_usable_folders_alone(cub: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_folder_of_two_layouts_is_refused(cub: Path) -> None:
 def test_an_unknown_option_names_the_nearest(cub: Path) -> None:
     with pytest.raises(DatasetError, match=r"no option 'clases': did you mean 'classes'\?"):
         open_dataset("synthetic", None, {"clases": 3})
-    with pytest.raises(DatasetError, match=r"no option 'size'; it takes none"):
+    with pytest.raises(DatasetError, match=r"no option 'size'; it takes classes, crop"):
         open_dataset("birds", cub.parent, {"size": 3})
 
 

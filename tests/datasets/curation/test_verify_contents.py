@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import datasets
-from datasets.curation.boxes import box_fault
+from datasets.boxes import box_fault
 from datasets.curation.findings import Finding, Findings, by_kind
 from tests.datasets.curation.conftest import Draw, verified
 from tests.helpers.small_folders import draw
