@@ -88,6 +88,22 @@ def address(tag: str) -> str | None:
     return (cfg.url or None) if cfg is not None else None
 
 
+def page(tag: str) -> str:
+    """Address of the page about the weights `tag` on the hub."""
+    return f"{constants.ENDPOINT}/{_known(tag).id}"
+
+
+def folder() -> Path:
+    """The cache, into which `fetch` writes."""
+    return Path(constants.HF_HUB_CACHE)
+
+
+def licence(tag: str) -> str | None:
+    """What timm says are the terms of use of the weights `tag`, as a name such as `bsd-3-clause`."""
+    cfg = _cfg(tag)
+    return getattr(cfg, "license", None) or None
+
+
 def cached(tag: str) -> Path | None:
     """The file of these weights in the cache, or None. Uses no network."""
     place = repository(tag)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Literal
 
-from benchmarks.cli import forecast, preview, terminal
+from benchmarks.cli import forecast, preview, shopping_list, terminal
 from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
 from benchmarks.environment import Environment, Execution, choose_device
 from benchmarks.errors import UserError
 from benchmarks.execution import earlier_records, execute, torchrun
 from benchmarks.execution.time_budget import TimeBudget
-from benchmarks.planning import checks, expand, method_files, reference_runs, suite, suite_builders
+from benchmarks.planning import checks, expand, method_files, reference_runs, shopping, suite, suite_builders
+from benchmarks.planning.expand import Changes
+from benchmarks.planning.headline import headline
 from benchmarks.planning.overrides import nested, parse_assignments
+from benchmarks.planning.suite_builders import ReproductionTarget
 from results.numbers import BATCH
 from results.settings import AnyRun
 from results.store import ResultStore
@@ -43,13 +47,13 @@ def _micro_batch(asked: str | None) -> int | Literal["auto"] | None:
         raise UserError(f"--batch-size takes auto or {error}") from error
 
 
-def changes_of(request: Request) -> expand.Changes:
+def changes_of(request: Request) -> Changes:
     """The requested changes to a suite."""
     asked = list(request.set or [])
     asked += [f"precision={request.precision}"] if request.precision else []
     asked += [f"accumulate={request.accumulate}"] if request.accumulate else []
     only = parse_assignments(request.only or [], "--only")
-    return expand.Changes(nested(parse_assignments(asked, "--set")), only, request.seeds)
+    return Changes(nested(parse_assignments(asked, "--set")), only, request.seeds)
 
 
 def _budget(request: Request) -> TimeBudget | None:
@@ -63,7 +67,9 @@ def _budget(request: Request) -> TimeBudget | None:
 
 def run(name: str, request: Request) -> FinishedPlan | None:
     """The verb `run`, and what `run_all.py` does without a verb."""
-    return _carry_out(suite.load(name), request, f"Suite {name}")
+    chosen = suite.load(name)
+    _supply(chosen, request)
+    return _carry_out(chosen, request, f"Suite {name}")
 
 
 def reproduce(
@@ -75,34 +81,59 @@ def reproduce(
         if dataset or backbone or ablation or changes.set:
             raise UserError("reproduce all runs the suites as they are: narrow them with --only and --seeds")
         return _reproduce_all(request)
-    variants = method_files.variants_of(method_files.split_name(method)[0]) if ablation else []
-    targets = suite_builders.targets(method, environment_of(request), dataset, backbone, variants, changes.set)
+    find = partial(_targets, method, dataset, backbone, ablation, environment_of(request), changes)
+    targets = find()
     if request.dry_run:
         terminal.show(preview.target_rows(targets), f"Published rows of {method}, and the Runs that reproduce them")
-        terminal.lines([*preview.other_rows(method, targets), *preview.target_notes(targets)])
-    else:
+        terminal.lines([*preview.other_rows(method, targets), *preview.further_commands(method, targets)])
+        terminal.lines(preview.target_notes(targets))
+    if _get([target.items for target in targets], request):
+        targets = find()
+    if not request.dry_run:
         terminal.lines(f"not run: {target.label}: {target.lacking}" for target in targets if target.lacking)
     chosen = suite_builders.reproduce(method, targets, request.seeds or 3)
     if chosen.train:
         return _carry_out(chosen, request, f"Reproduction of {method}")
     if not request.dry_run:
-        raise UserError("nothing can be run here; the lines above say what is missing")
+        hint = "" if request.fetch else "; what can be fetched, the same command gets with --fetch"
+        raise UserError(f"nothing can be run here; the lines above say what is missing{hint}")
     return None
+
+
+def _targets(
+    method: str, dataset: str | None, backbone: str | None, ablation: bool, environment: Environment, changes: Changes
+) -> list[ReproductionTarget]:
+    """The headline of a method; every published row of a variant that is named, or of all variants (`ablation`)."""
+    name, _ = method_files.split_name(method)
+    if ablation or name != method:
+        variants = method_files.variants_of(name) if ablation else []
+        return suite_builders.targets(method, environment, dataset, backbone, variants, changes.set)
+    asked = environment.canonical(dataset) if dataset else None
+    chosen = headline(name, asked, backbone)
+    return suite_builders.targets(
+        f"{name}:{chosen.variant}", environment, chosen.dataset, chosen.backbone, changes=changes.set
+    )
 
 
 def _reproduce_all(request: Request) -> FinishedPlan | None:
     """Everything the project publishes; what can't run on this machine is listed with what it needs."""
     environment = environment_of(request)
-    rows = reference_runs.experiments(environment, changes_of(request))
+    device = "cuda" if request.cluster == "slurm" else environment.device
+    find = partial(reference_runs.experiments, environment, changes_of(request))
+    rows = find()
+    # What this device can't run is left to other machines, and so is what it needs.
+    ours = [row.items for row in rows if device == "cuda" or not row.gpu]
+    if request.fetch and not request.dry_run and _get(ours, request):
+        rows = find()
     _tell_of_earlier((run for row in rows for run in row.runs), request)
     if request.missing:
         rows = reference_runs.missing(rows, ResultStore(request.results).records())
-    device = "cuda" if request.cluster == "slurm" else environment.device
     runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     if request.dry_run:
         _require_startable(runs, ResultStore(request.results), environment)
         title = "The project's reference results" + " that are missing" * request.missing
         terminal.show(preview.experiment_rows(rows, device), title)
+        _get([row.items for row in rows], request)
         terminal.lines(forecast.of_experiments(rows, device, environment, request))
         return None
     terminal.lines(preview.left_out(rows, device))
@@ -111,10 +142,9 @@ def _reproduce_all(request: Request) -> FinishedPlan | None:
 
 def compare(methods: Sequence[str], dataset: str, backbone: str, request: Request) -> FinishedPlan | None:
     """The verb `compare`."""
-    changes = changes_of(request)
-    chosen = suite_builders.compare(
-        methods, dataset, backbone, request.seeds or 3, environment_of(request), changes.set
-    )
+    changes, environment, seeds = changes_of(request), environment_of(request), request.seeds or 3
+    _supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment), request)
+    chosen = suite_builders.compare(methods, dataset, backbone, seeds, environment, changes.set)
     return _carry_out(chosen, request, f"{', '.join(methods)} on {dataset} ({backbone})")
 
 
@@ -125,6 +155,32 @@ def profile(request: Request, dataset: str | None, classes: int | None, **asked:
     if finished and "trace" in asked["extras"]:
         terminal.line("Traces, for ui.perfetto.dev: trace-*.json.gz in the folder of each Run")
     return finished
+
+
+def _supply(chosen: suite.Suite, request: Request) -> None:
+    """Lists, or fetches, what a suite lacks. Raises `UserError` before a download if something can't be fetched."""
+    environment, changes = environment_of(request), changes_of(request)
+    items = shopping.of_suite(chosen, environment, changes.only, changes.set)
+    by_hand = [item for item in items if not item.fetchable]
+    if request.fetch and by_hand and not request.dry_run:
+        terminal.lines(shopping_list.lines(items))
+        raise UserError(f"{', '.join(item.name for item in by_hand)} can't be fetched; the lines above say what to do")
+    _get([items], request)
+
+
+def _get(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:
+    """Lists what is lacking; with `--fetch` also gets it, and returns whether it got something.
+
+    A group that needs something that can't be fetched is left alone: its Runs could not start.
+    """
+    groups = list(groups)
+    terminal.lines(shopping_list.lines(shopping.distinct(item for group in groups for item in group)))
+    wanted = shopping.distinct(item for group in groups if all(one.fetchable for one in group) for item in group)
+    if not (request.fetch and wanted) or request.dry_run:
+        terminal.lines(["the same command with --fetch gets it, then trains"] * bool(wanted))
+        return False
+    shopping_list.fetch(wanted, environment_of(request))
+    return True
 
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPlan | None:

@@ -44,6 +44,7 @@ ExistingResults = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 NOT_OF_PROFILE = (
     "seeds",
+    "fetch",
     "accumulate",
     "data_root",
     "feed",
@@ -84,6 +85,9 @@ class Request:
     ] = None
     missing: Annotated[
         bool, _option("Skip Runs that have a finished record, here or in results/reference.", "--missing")
+    ] = False
+    fetch: Annotated[
+        bool, _option("First get the datasets and weights that are not here; --dry-run lists them.", "--fetch")
     ] = False
     hours: Annotated[
         float | None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.environment import Environment
-from benchmarks.planning import batch_sweep, method_files
+from benchmarks.planning import batch_sweep, headline, method_files
 from benchmarks.planning.expand import epochs_of, images_to_process
 from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
@@ -130,8 +130,8 @@ def target_rows(targets: Sequence[ReproductionTarget]) -> list[dict[str, Any]]:
 
 
 def target_notes(targets: Sequence[ReproductionTarget]) -> list[str]:
-    """The numbered recipes as `--set` takes them, all but the first as differences from it; then everything that is
-    missing, once."""
+    """The numbered recipes as `--set` takes them, all but the first as differences from it; then what is missing
+    and can't be got, once."""
     lines = []
     first: dict[str, Any] = {}
     for number, recipe in enumerate(_recipes(targets).values(), start=1):
@@ -144,7 +144,7 @@ def target_notes(targets: Sequence[ReproductionTarget]) -> list[str]:
         text = ", ".join([" ".join(f"{key}={pasteable(value)}" for key, value in different.items()), *gone])
         lines.append(f"recipe {number}: {'as 1, but ' if first else ''}{text.removeprefix(', ')}")
         first = first or values
-    faults = [fault for target in targets for fault in (target.dataset_fault, target.weights_fault) if fault]
+    faults = [fault for target in targets for fault in target.faults]
     return lines + [f"missing: {fault}" for fault in dict.fromkeys(faults)]
 
 
@@ -166,6 +166,19 @@ def other_rows(method: str, targets: Sequence[ReproductionTarget]) -> list[str]:
         f"{here} of {len(published)} published rows are reproduced here{more}; for the rest no number "
         f"was found, or no Run reproduces them: methods/{name}/published.yaml"
     ]
+
+
+def further_commands(method: str, targets: Sequence[ReproductionTarget]) -> list[str]:
+    """A line for each published number that other Runs than these reproduce, with the command that trains them."""
+    name, _ = method_files.split_name(method)
+    here = {(target.variant, target.dataset, target.backbone) for target in targets}
+    found = []
+    for run in headline.answered(name):
+        if (run.variant, run.dataset, run.backbone) not in here:
+            rows = method_files.published_answered(name, run.variant, run.dataset, run.backbone)
+            values = ", ".join(dict.fromkeys(str(row.value) for row in rows))
+            found.append(f"  {values}: {name}:{run.variant} --dataset {run.dataset} --backbone {run.backbone}")
+    return ["further published numbers, each with the words after `reproduce` for it:", *found] if found else []
 
 
 def _recipes(targets: Sequence[ReproductionTarget]) -> dict[str, Recipe]:

@@ -13,10 +13,10 @@ import torch
 from benchmarks import hardware
 from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment, subsets
-from benchmarks.errors import UserError, require_known
+from benchmarks.errors import REFUSED, UserError, require_known
 from benchmarks.planning import batch_sweep, method_checks, method_files, recipes
 from benchmarks.planning.method_files import split_name
-from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, matches, none_fits
+from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, matches, may_fit, none_fits
 from benchmarks.planning.phases import phase_plans, require_groups
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from methods.errors import BackboneError
@@ -53,7 +53,7 @@ def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES
         if not (batch_sweep.member(case) and case.hash in distinct):  # that size was also requested by itself
             distinct[case.hash] = case
     chosen = [case for case in distinct.values() if matches(case, changes.only)]
-    if cases and not chosen:
+    if changes.only and not chosen:
         raise UserError(none_fits((case.model_dump(mode="json") for case in distinct.values()), changes.only))
     return chosen
 
@@ -100,9 +100,21 @@ def _trainings(entry: Training, environment: Environment, changes: Changes) -> I
             for backbone in entry.backbones or [_own_backbone(name, entry)]:
                 if _unsupported(entry, name, backbone, changes):
                     continue
-                drafted = _training(entry, name, dataset, backbone, environment, changes)
+                try:
+                    drafted = _training(entry, name, dataset, backbone, environment, changes)
+                except REFUSED:
+                    if _asked_for(entry, name, dataset, backbone, changes):
+                        raise
+                    continue
                 for seed in seeds:
                     yield drafted.model_copy(update={"seed": seed})
+
+
+def _asked_for(entry: Training, name: str, dataset: DatasetChoice, backbone: BackboneChoice, changes: Changes) -> bool:
+    """Whether `--only` keeps a training that can't be planned: what it leaves out need not be here."""
+    method, variant = split_name(name)
+    names = {"job": "train", "protocol": entry.protocol, "method": method, "variant": variant}
+    return may_fit(names | {"dataset": dataset.name, "backbone": backbone.name}, changes.only)
 
 
 def _training(

@@ -133,8 +133,13 @@ def stand_in(label: str, method: str, options: Mapping[str, Any], backbones: _Fa
 
 def further_networks(run: Run) -> list[str]:
     """Names of the networks that a Run's method takes beside the Run's own."""
-    backbones = _FakeBackbones(run.backbone)
-    stand_in(run.label, run.method, run.options, backbones)
+    return networks_beside(run.method, run.options, run.backbone)
+
+
+def networks_beside(method: str, options: Mapping[str, Any], backbone: str) -> list[str]:
+    """Names of the networks that a method with these options takes beside `backbone`."""
+    backbones = _FakeBackbones(backbone)
+    stand_in(method, method, options, backbones)
     return backbones.others
 
 

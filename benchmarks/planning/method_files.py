@@ -117,6 +117,7 @@ class PublishedFile(Settings):
     """`published.yaml` of a method."""
 
     entries: list[PublishedRow] = []
+    """The first that a Run answers is the headline (`benchmarks.planning.headline`)."""
 
 
 @cache

@@ -132,6 +132,11 @@ def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     return all(_fits(values, dotted.split("."), pattern.split(",")) for dotted, pattern in only.items())
 
 
+def may_fit(names: Mapping[str, Any], only: Mapping[str, str]) -> bool:
+    """Whether a Run with these settings, and others that are not known yet, may fit."""
+    return fits(names, {key: pattern for key, pattern in only.items() if key in names})
+
+
 def _fits(values: Any, path: Sequence[str], patterns: Sequence[str]) -> bool:
     value = _value(values, path)
     if value is ABSENT:

@@ -15,7 +15,7 @@ from typing import Any
 import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
-from benchmarks.planning import batch_sweep, expand, method_files, suite, suite_builders
+from benchmarks.planning import batch_sweep, expand, method_files, shopping, suite, suite_builders
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.overrides import fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
@@ -47,6 +47,8 @@ class Experiment:
     """Whether it is left to machines with a GPU."""
     lacking: str | None = None
     """The data or weights that are not here, without paths."""
+    items: tuple[shopping.Item, ...] = ()
+    """Those of them that can be got."""
 
     @property
     def seeds(self) -> list[int]:
@@ -184,7 +186,7 @@ def _expanded(
     try:
         runs = expand.expand(one, environment, Changes(seeds=seeds))
     except REFUSED:  # its message would name paths of this machine
-        yield _without_runs(name, entry)
+        yield replace(_without_runs(name, entry), items=tuple(shopping.of_suite(one, environment)))
         return
     together: dict[str, list[AnyRun]] = {}
     for run in runs:
@@ -238,7 +240,7 @@ def _of_paper(method: str, environment: Environment, seeds: int | None) -> Itera
             "epochs": expand.epochs_of(method, method_files.options_of(method, target.variant), target.recipe),
             "published": published,
         }
-        yield Experiment("papers", names, (), True, ", ".join(needs))
+        yield Experiment("papers", names, (), True, ", ".join(needs), target.items)
 
 
 def names_of(run: AnyRun) -> dict[str, Any]:

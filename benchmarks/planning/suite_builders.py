@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment
-from benchmarks.planning import method_files, recipes
+from benchmarks.planning import method_files, recipes, shopping
 from benchmarks.planning.method_files import Answer, PublishedRow, split_name
 from benchmarks.planning.suite import ALL, BackboneChoice, DatasetChoice, Suite, Training
 from datasets import Dataset, DatasetError
@@ -32,6 +32,8 @@ class ReproductionTarget:
     """Why the dataset can't be opened here, in one line; None if it can."""
     weights_fault: str | None
     """Why the backbone's weights can't be loaded here, in one line; None if they can."""
+    items: tuple[shopping.Item, ...] = ()
+    """What could be got, so that it can be run here."""
 
     @property
     def label(self) -> str:
@@ -41,7 +43,14 @@ class ReproductionTarget:
     @property
     def lacking(self) -> str | None:
         """Why it can't be run here; None if it can."""
-        return self.dataset_fault or self.weights_fault
+        return ", ".join([*(f"needs {item.kind} {item.name}" for item in self.items), *self.faults]) or None
+
+    @property
+    def faults(self) -> list[str]:
+        """Why it can't be run here even with all of `items`, a line each."""
+        told = {"dataset": self.dataset_fault, "weights": self.weights_fault}
+        kinds = {item.kind for item in self.items}
+        return [fault for kind, fault in told.items() if fault and kind not in kinds]
 
 
 def targets(
@@ -61,7 +70,10 @@ def targets(
     name, variant = split_name(method)
     if dataset:
         dataset = environment.canonical(dataset)
-        _open(_choice(dataset), changes, environment)
+        if not shopping.of_dataset(
+            _choice(dataset), environment, changes
+        ):  # a wrong name, rather than nothing there yet
+            _open(_choice(dataset), changes, environment)
     if backbone:
         check_name(backbone)
     answers = [row.answered_by for row in method_files.published(name) if row.answered_by]
@@ -84,6 +96,7 @@ def _target(
     method: str, variant: str, dataset: str, backbone: str, changes: Mapping[str, Any], environment: Environment
 ) -> ReproductionTarget:
     choice = _choice(dataset)
+    pretrained = str(changes.get("pretrained", recipes.weights(method, variant, "paper", backbone)))
     return ReproductionTarget(
         variant,
         dataset,
@@ -91,7 +104,11 @@ def _target(
         tuple(method_files.published_answered(method, variant, dataset, backbone)),
         recipes.recipe_for(method, variant, "paper", choice.name, backbone, changes.get("recipe", {})),
         _fault(lambda: _open(choice, changes, environment)),
-        _fault(lambda: find_weights(backbone, str(changes.get("pretrained", "auto")), environment.weights_root)),
+        _fault(lambda: find_weights(backbone, pretrained, environment.weights_root)),
+        (
+            *shopping.of_dataset(choice, environment, changes),
+            *shopping.of_weights(f"{method}:{variant}", BackboneChoice(name=backbone), environment, "paper", changes),
+        ),
     )
 
 
@@ -134,6 +151,18 @@ def reproduce(method: str, chosen: Sequence[ReproductionTarget], seeds: int) -> 
     )
 
 
+def trainings(methods: Sequence[str], dataset: str, backbone: str, seeds: int, environment: Environment) -> Suite:
+    """Trains every method by the common recipe on one backbone. Nothing is opened."""
+    for name in methods:
+        if name != ALL:
+            split_name(name)
+    check_name(backbone)
+    dataset = environment.canonical(dataset)
+    trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}
+    about = f"{', '.join(methods)} on {dataset}, {backbone}"
+    return parse(Suite, {"about": about, "train": [trained]}, "compare")
+
+
 def compare(
     methods: Sequence[str],
     dataset: str,
@@ -142,13 +171,9 @@ def compare(
     environment: Environment,
     changes: Mapping[str, Any],
 ) -> Suite:
-    """Trains every method by the common recipe on one backbone, then measures speed at the same size and classes."""
-    for name in methods:
-        if name != ALL:  # before the dataset is opened, which may take long
-            split_name(name)
-    check_name(backbone)
-    dataset = environment.canonical(dataset)
-    opened = _open(_choice(dataset), changes, environment)
+    """The `trainings`, then measurements of speed at the same size and number of classes."""
+    trained = trainings(methods, dataset, backbone, seeds, environment)
+    opened = _open(_choice(environment.canonical(dataset)), changes, environment)
     profiled = {
         "methods": methods,
         "backbones": [backbone],
@@ -156,9 +181,8 @@ def compare(
         "compile": [environment.execution.compile],
     }
     profiles = [profiled | {"classes": classes} for classes in dict.fromkeys(len(one.classes) for one in opened)]
-    trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}
-    about = f"{', '.join(methods)} on {dataset}, {backbone}"
-    return parse(Suite, {"about": about, "train": [trained], "profile": profiles}, "compare")
+    measured = parse(Suite, {"about": trained.about, "profile": profiles}, "compare")
+    return trained.model_copy(update={"profile": measured.profile})
 
 
 DRAWN: dict[str, Any] = {"name": "synthetic", "options": {"train_per_class": 8, "test_per_class": 1}}

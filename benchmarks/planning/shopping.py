@@ -1,0 +1,153 @@
+"""What a plan needs and this machine lacks: datasets and weights, each once, with where they come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import datasets
+from benchmarks.config import deep_merge
+from benchmarks.environment import Environment
+from benchmarks.planning import method_checks, recipes
+from benchmarks.planning.method_files import method_file, options_of, split_name
+from benchmarks.planning.overrides import may_fit
+from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite
+from datasets import DatasetError
+from datasets.fetching.needs import needs
+from methods import hub
+from methods.errors import BackboneError, MissingWeights
+from methods.tags import split_tag
+from methods.weight_files import find_weights
+from results.settings import ProfileRun
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOWHERE = Path(os.devnull)
+"""In place of the data folder where none was named: nothing lies below it."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A dataset, or a file of weights, to get before Runs can start."""
+
+    kind: Literal["dataset", "weights"]
+    name: str
+    sources: tuple[str, ...]
+    """Where its files are fetched from; or, where they can't be fetched, how to get them by hand."""
+    folder: Path | None
+    """To put it into; None if none was named."""
+    bytes: int | None
+    """To download, exactly or about; None if not known."""
+    terms: str
+    """Of use, in words."""
+    fetchable: bool = True
+    archived: bool = False
+    """Whether it is unpacked, and then takes about the same space once more."""
+
+
+def of_suite(
+    chosen: Suite, environment: Environment, only: Mapping[str, str] = NOTHING, changes: Mapping[str, Any] = NOTHING
+) -> list[Item]:
+    """What the Runs of a suite lack, without those that `--only` leaves out; `changes` are those of `--set`."""
+    return distinct(_of_suite(chosen, environment, only, changes))
+
+
+def distinct(items: Iterable[Item]) -> list[Item]:
+    """Each dataset and file once, in order of appearance."""
+    return list({(item.kind, item.name): item for item in items}.values())
+
+
+def _of_suite(
+    chosen: Suite, environment: Environment, only: Mapping[str, str], changes: Mapping[str, Any]
+) -> Iterator[Item]:
+    for entry in chosen.train:
+        asked = deep_merge(entry.set, changes)
+        for name, data in product(entry.methods, entry.datasets):
+            known = _names(name) | {"job": "train", "protocol": entry.protocol, "dataset": data.name}
+            for choice in entry.backbones or [BackboneChoice(name=method_file(known["method"]).recipe.backbone)]:
+                if may_fit(known | {"backbone": split_tag(choice.name)[0]}, only):
+                    yield from of_dataset(data, environment, asked)
+                    yield from of_weights(name, choice, environment, entry.protocol, asked)
+    profiles = chosen.profile if all(key.partition(".")[0] in ProfileRun.model_fields for key in only) else []
+    for profiled in profiles:
+        if profiled.dataset and any(may_fit(_names(name) | {"job": "profile"}, only) for name in profiled.methods):
+            yield from of_dataset(profiled.dataset, environment)
+
+
+def _names(name: str) -> dict[str, Any]:
+    """What is known of a Run by its method's name, before its data and weights are here."""
+    method, variant = split_name(name)
+    return {"method": method, "variant": variant}
+
+
+def of_dataset(choice: DatasetChoice, environment: Environment, changes: Mapping[str, Any] = NOTHING) -> list[Item]:
+    """The dataset, if it is a published one and not here. What is here and faulty is told when it is opened."""
+    name, root = environment.canonical(choice.name), environment.data_root
+    reader = datasets.reader_classes().get(name)
+    if reader is None or not reader.archives:
+        return []
+    options = deep_merge(choice.options, changes.get("dataset_options", {}))
+    wanted = needs(name, reader, root or NOWHERE)
+    unpacked = all(((root or NOWHERE) / path).exists() for archive in reader.archives for path in archive.gives)
+    if unpacked or _opens(name, options, environment):
+        return []
+    sources = tuple(url for archive in wanted.archives for url in archive.urls[:1])
+    return [
+        Item(
+            "dataset",
+            name,
+            (wanted.advice,) if wanted.by_hand else sources or (f"the archives in {root}",),
+            root,
+            None if wanted.of_unknown_size else wanted.bytes,
+            wanted.terms,
+            fetchable=not wanted.by_hand,
+            archived=True,
+        )
+    ]
+
+
+def of_weights(
+    method: str,
+    choice: BackboneChoice,
+    environment: Environment,
+    protocol: str = "paper",
+    changes: Mapping[str, Any] = NOTHING,
+) -> list[Item]:
+    """The weights that a training of `method` (or `method:variant`) starts from, and those of a second network."""
+    (name, variant), (network, tag) = split_name(method), split_tag(choice.name)
+    asked = str(changes.get("pretrained", choice.name if tag else choice.pretrained))
+    if asked == "auto":
+        asked = recipes.weights(name, variant, protocol, network)
+    options = deep_merge(options_of(name, variant), changes.get("options", {}))
+    wanted = {network: asked}
+    if asked != "none":
+        others = method_checks.networks_beside(name, options, network)
+        wanted |= {split_tag(other)[0]: other if split_tag(other)[1] else "auto" for other in others}
+    return [item for one, file in wanted.items() if (item := _weights(one, file, environment))]
+
+
+def _weights(network: str, asked: str, environment: Environment) -> Item | None:
+    """None if the file is here, or if several fit, which finding it tells."""
+    try:
+        find_weights(network, asked, environment.weights_root)
+    except MissingWeights as missing:
+        tag = missing.tag
+        if tag is None or hub.repository(tag) is None:
+            return Item("weights", asked, (str(missing),), environment.weights_root, None, "not known", fetchable=False)
+        terms = hub.licence(tag) or f"see {hub.page(tag)}"
+        return Item("weights", tag, (hub.page(tag),), hub.folder(), hub.size(tag), terms)
+    except BackboneError:
+        pass
+    return None
+
+
+def _opens(name: str, options: Mapping[str, Any], environment: Environment) -> bool:
+    try:
+        environment.open_all(name, options)
+    except DatasetError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""Which published row `reproduce METHOD` trains."""
+
+from __future__ import annotations
+
+import pytest
+
+import methods
+from benchmarks.planning import method_files
+from benchmarks.planning.headline import answered, headline
+
+
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [("bilinear_cnn", 84.1), ("dfl_cnn", 87.4), ("plain", 85.49), ("sef", 87.3), ("swinfc", 92.5), ("ws_dan", 89.4)],
+)
+def test_the_headline_is_the_number_on_cub_that_people_mean(method: str, value: float) -> None:
+    one = headline(method)
+    assert one.dataset == "cub_200_2011"
+    first, *_ = method_files.published_answered(method, one.variant, one.dataset, one.backbone)
+    assert (first.value, first.verified) == (value, True)
+
+
+@pytest.mark.parametrize("method", methods.available())
+def test_no_replication_is_the_headline(method: str) -> None:
+    one = headline(method)
+    first, *_ = method_files.published_answered(method, one.variant, one.dataset, one.backbone)
+    assert "replication" not in first.table
+
+
+@pytest.mark.parametrize(
+    ("dataset", "backbone", "chosen"),
+    [
+        ("fgvc_aircraft", None, ("released_groups_3", "fgvc_aircraft", "resnet50")),  # three groups, as the authors
+        (None, "resnet18", ("released", "cub_200_2011", "resnet18")),
+        ("stanford_cars", "resnet18", ("groups_2", "stanford_cars", "resnet18")),
+        ("stanford_cars", "resnet34", ("groups_2", "stanford_cars", "resnet34")),  # no row has it
+        ("my_birds", None, ("released", "my_birds", "resnet50")),
+    ],
+)
+def test_a_dataset_or_backbone_chooses_the_row_of_its_own(
+    dataset: str | None, backbone: str | None, chosen: tuple[str, str, str]
+) -> None:
+    one = headline("sef", dataset, backbone)
+    assert (one.variant, one.dataset, one.backbone) == chosen
+
+
+def test_each_run_with_a_published_number_is_named_once() -> None:
+    assert len(answered("plain")) == 4, "two tables have a ResNet-50"
+    assert all(one.variant != "baseline" for one in answered("sef")), "its row has no number"
