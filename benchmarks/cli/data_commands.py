@@ -98,14 +98,25 @@ def data_split(
 @app.command("prepare")
 def data_prepare(
     name: str,
-    size: Annotated[int, typer.Option(parser=whole(PIXELS, "--size"), help="Size in pixels.")],
+    size: Annotated[
+        int | None, typer.Option(parser=whole(PIXELS, "--size"), help="Size in pixels, in place of a recipe's.")
+    ] = None,
     resize: Annotated[
-        Literal["squash", "short_side"], typer.Option(help="Resize both sides to this size, or only the shorter one.")
-    ] = "squash",
+        Literal["squash", "short_side"] | None,
+        typer.Option(
+            help="Resize both sides to this size, or only the shorter one. Default: as the recipe, or squash."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--for", metavar="METHOD", help="As this method's paper stores it, for `reproduce`."),
+    ] = None,
     option: Options = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Decode every image once, so that training need not. After an interruption, the same command resumes."""
+    """Decode every image once, so that training need not: as the common recipe stores it, unless --for or --size
+    says otherwise. After an interruption, the same command resumes."""
+    from benchmarks.cli import data_rows
     from benchmarks.cli.displays import CountDisplay
     from benchmarks.environment import Environment, subsets
     from datasets import split_subset
@@ -114,11 +125,13 @@ def data_prepare(
 
     environment, (name, chosen) = Environment(data_root), split_subset(name)
     name = environment.canonical(name)
+    stored = data_rows.stored_as(name, method, size, resize)
+    lines([f"{stored.size} px, {stored.resize}: {stored.why}"])
     rows = []
     for options in subsets(name, {**chosen, **_parsed(option)}):
         what = task(name, options)
         with CountDisplay(terminal.console, f"decoding {what}") as display:
-            store = open_store(environment.open(name, options), size, resize, on_progress=display)
+            store = open_store(environment.open(name, options), stored.size, stored.resize, on_progress=display)
         row = {"dataset": what, "folder": str(store.folder)}
         rows.append(row | {"images": len(store), "bytes": int(store.offsets[-1])})
     show(rows, name)

@@ -1,15 +1,16 @@
-"""What the verbs `data list`, `data fetch`, `data split` and `data verify` do, without their output. Needs no torch."""
+"""What the verbs `run_all.py data …` do, without their output. Needs no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import datasets
 from benchmarks.environment import Environment, subsets
 from benchmarks.errors import UserError
+from benchmarks.planning import method_files, recipes
 from datasets import DatasetError
 from datasets.curation import split as splitting
 from datasets.curation import verify as verifying
@@ -20,6 +21,9 @@ from datasets.fetching.needs import Needs
 from datasets.fetching.needs import needs as needs_of
 from datasets.interface import Dataset, OnProgress
 from results.settings import task
+
+if TYPE_CHECKING:
+    from datasets.loading.store import ResizeRule
 
 
 def rows(environment: Environment) -> list[dict[str, Any]]:
@@ -135,6 +139,35 @@ def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching
         ]
     except DatasetError as error:
         raise DatasetError(f"{error}; to fetch everything anew, move {root / str(reader.folder)} away first") from error
+
+
+class StoredAs(NamedTuple):
+    """How `data prepare` stores images."""
+
+    size: int
+    """Pixels."""
+    resize: ResizeRule
+    why: str
+    """Who says so, in words."""
+
+
+def stored_as(name: str, method: str | None, size: int | None, resize: ResizeRule | None) -> StoredAs:
+    """By the paper's recipe of `method` (with a variant after a colon), or without one by the common recipe; `size` and
+    `resize` as they were asked for. Raises `UserError` for an unknown method, or a size besides a method."""
+    if size is not None and method is not None:
+        raise UserError("--for takes the size from the paper's recipe; leave out --for or --size")
+    if size is not None:
+        recipe: dict[str, Any] = {"stored_size": size, "resize": "squash"}
+        why = "as asked for"
+    elif method is not None:
+        own, variant = method_files.split_name(method)
+        backbone = method_files.method_file(own).recipe.backbone
+        recipe = recipes.recipe_for(own, variant, "paper", name, backbone).model_dump()
+        why = f"the paper's recipe of {method}, which reproduce reads"
+    else:
+        recipe = recipes.common()
+        why = "the common recipe, which compare reads; --for METHOD takes that of a paper, --size N any size"
+    return StoredAs(recipe["stored_size"], resize or recipe["resize"], why)
 
 
 @datasets.permitted()

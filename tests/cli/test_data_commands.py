@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.cli import data_commands, data_rows
 from benchmarks.environment import Environment
+from benchmarks.planning import recipes
 from datasets import DatasetError, open_dataset
 from datasets.loading.store import open_store
 from datasets.readers.cub_200_2011 import CUB
@@ -56,6 +57,37 @@ def test_a_dataset_whose_boxes_cannot_be_read_does_not_keep_the_others_from_the_
     rows = {row["name"]: row for row in data_rows.rows(Environment(cub.parent))}
     assert rows["cub_200_2011"]["problem"] == "line 3 is faulty"
     assert rows["synthetic"]["problem"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "store", "said"),
+    [
+        ((), "cub_200_2011-{common}-squash", "px, squash: the common recipe, which compare reads"),
+        (("--for", "bilinear_cnn"), "cub_200_2011-448-short_side", "the paper's recipe of bilinear_cnn, which repr"),
+        (("--for", "bilinear_cnn:hawkeye"), "cub_200_2011-512-short_side", "recipe of bilinear_cnn:hawkeye"),
+        (("--for", "bilinear_cnn", "--resize", "squash"), "cub_200_2011-448-squash", "448 px, squash"),
+        (("--size", "9"), "cub_200_2011-9-squash", "9 px, squash: as asked for"),
+    ],
+)
+def test_prepare_stores_images_as_a_recipe_does(
+    cub: Path, fgbench: Callable[..., tuple[int, str]], words: tuple[str, ...], store: str, said: str
+) -> None:
+    code, printed = fgbench("data", "prepare", "cub_200_2011", *words, "--data", cub.parent)
+    assert code == 0
+    assert store.format(common=recipes.common()["stored_size"]) in printed
+    assert said in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("--for", "bcn"), "bilinear_cnn"), (("--for", "plain", "--size", "9"), "leave out --for or --size")],
+)
+def test_prepare_for_no_method_or_two_sizes_is_told(
+    cub: Path, refused: Callable[..., tuple[int, str]], words: tuple[str, ...], message: str
+) -> None:
+    code, said = refused("data", "prepare", "cub_200_2011", *words, "--data", cub.parent)
+    assert code == 2
+    assert message in said
 
 
 def test_cache_lists_stores_and_removes_those_nobody_opens(
