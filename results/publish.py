@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from results import agreement
 from results.errors import ResultsError
 from results.files import write_whole
 from results.integrity import RECORD, read_file
 from results.store import HISTORY, PREDICTIONS, REFERENCE, ResultStore
+
+PREFIX = ".publishing-"
+"""Of the folders in which copies are made."""
 
 
 def publish(store: ResultStore, run_id: str) -> Path:
@@ -18,26 +27,56 @@ def publish(store: ResultStore, run_id: str) -> Path:
     Raises `ResultsError` for a Run that is not finished or does not fit what its record says, and if it can't be
     written.
     """
-    record = store.read(run_id)
-    if record is None or record.status != "done":
-        raise ResultsError(f"{store.root / run_id}: is no finished Run, so there is nothing to publish")
-    _ = store.history(run_id), store.predictions(run_id)  # an old record has no checksums: that they can be read at all
-    paths = [store.root / run_id / RECORD, *(store.file(run_id, name) for name in (HISTORY, PREDICTIONS))]
-    files = {path.name: read_file(path) for path in paths if path is not None}
+    files = stored_files(store, run_id)
     reference = ResultStore(store.root / REFERENCE)
     reference.prepare()
     target = reference.root / run_id
     try:
-        _replace(target, files)
+        with _alone(reference.root):
+            _restore(reference.root)
+            _replace(target, files)
     except OSError as error:
         raise ResultsError(f"{target}: can't be written ({error.strerror}); free space and publish again") from error
     return target
 
 
+def stored_files(store: ResultStore, run_id: str) -> dict[str, bytes]:
+    """Record, history and predictions of a finished Run by name, as they are stored.
+
+    Raises `ResultsError` for a Run that is not finished or does not fit what its record says. A record from before
+    checksums is compared with what its files hold.
+    """
+    record = store.read(run_id)
+    if record is None or record.status != "done":
+        raise ResultsError(f"{store.root / run_id}: is no finished Run, so there is nothing to publish")
+    history, predictions = store.history(run_id), store.predictions(run_id)
+    if not record.checksums:
+        faults = {
+            HISTORY: agreement.history_fault(record, history),
+            PREDICTIONS: agreement.predictions_fault(record, predictions),
+        }
+        for name, fault in faults.items():
+            if fault is not None:
+                raise ResultsError(f"{store.root / run_id / name}: {fault}; restore it, or run again")
+    paths = [store.root / run_id / RECORD, *(store.file(run_id, name) for name in (HISTORY, PREDICTIONS))]
+    return {path.name: read_file(path) for path in paths if path is not None}
+
+
+@contextmanager
+def _alone(reference: Path) -> Iterator[None]:
+    """Within, no other process publishes there."""
+    folder = os.open(reference, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _replace(folder: Path, files: dict[str, bytes]) -> None:
     """Makes a folder of these files, or puts it in the place of the one that is there."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as made:  # readers of records skip such a name
-        new, old = Path(made) / "new", Path(made) / "old"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PREFIX) as made:  # readers of records skip such a name
+        new, old = Path(made) / "new", Path(made) / folder.name
         new.mkdir()
         for name, content in files.items():
             write_whole(new / name, partial(Path.write_bytes, data=content))
@@ -49,3 +88,14 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
             if old.exists():
                 old.rename(folder)
             raise
+
+
+def _restore(reference: Path) -> None:
+    """Puts copies back that a publish which was killed between two renames had set aside, and removes its folder."""
+    for made in reference.glob(f"{PREFIX}*"):
+        if made.is_symlink() or not made.is_dir():
+            continue
+        for old in made.iterdir():
+            if old.name != "new" and not (reference / old.name).exists():
+                old.rename(reference / old.name)
+        shutil.rmtree(made, ignore_errors=True)

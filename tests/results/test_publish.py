@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from results.errors import ResultsError
 from results.publish import publish
 from results.record import Record
 from results.store import PREDICTIONS, REFERENCE, ResultStore
-from tests.helpers.fake_results import failed, fill, make_old, trained
+from tests.helpers.fake_results import failed, fill, history, make_old, metrics, predictions, trained
 
 Command = Callable[..., tuple[int, str]]
 
@@ -95,14 +99,91 @@ def test_a_failed_or_unknown_run_is_not_published(store: ResultStore) -> None:
     assert not (store.root / REFERENCE).exists()
 
 
+@pytest.fixture
+def old(store: ResultStore) -> Record:
+    """A record from before checksums, with the history and predictions that it tells of."""
+    record = trained("plain", split={"test": 20}, metrics={"last": metrics(0.75), "best_on_test": metrics(0.8, 9)})
+    table = history().assign(test_top1=[*[0.5] * 8, 0.8, 0.75])
+    answers = [predictions(np.arange(20) < right, name) for right, name in ((15, "last"), (16, "best_on_test"))]
+    store.write(record, table, pd.concat(answers))
+    make_old(store.root / record.id)
+    return record
+
+
 def test_a_run_from_before_checksums_is_published_as_it_is_and_marked(
-    store: ResultStore, record: Record, fgbench: Command
+    store: ResultStore, record: Record, old: Record, fgbench: Command
 ) -> None:
-    code, output = fgbench("publish", record.id, "--results", store.root)
+    other = trained("sef")
+    fill(store, [other], 20)
+    code, output = fgbench("publish", other.id, "--results", store.root)
     assert (code, "predates" in output) == (0, False)
-    path = store.root / record.id / "record.json"
-    make_old(path.parent)
-    code, output = fgbench("publish", record.id, "--results", store.root)
+    code, output = fgbench("publish", old.id, "--results", store.root)
     assert code == 0
     assert "predates checksums" in output
-    assert (store.root / REFERENCE / record.id / "record.json").read_bytes() == path.read_bytes()
+    path = store.root / old.id / "record.json"
+    assert (store.root / REFERENCE / old.id / "record.json").read_bytes() == path.read_bytes()
+
+
+def halve(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[: len(lines) // 2]), encoding="utf-8")
+
+
+def without_an_accuracy(path: Path) -> None:
+    pd.read_csv(path).assign(test_top1=lambda table: table["test_top1"].where(table["epoch"] != 4)).to_csv(path)
+
+
+def with_another_accuracy(path: Path) -> None:
+    pd.read_csv(path).assign(test_top1=lambda table: table["test_top1"] + 0.05).to_csv(path, index=False)
+
+
+def without_an_image(path: Path) -> None:
+    pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
+
+
+def all_right(path: Path) -> None:
+    pd.read_parquet(path).assign(prediction=0).to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "harm", "said"),
+    [
+        ("history.csv", halve, "has 4 epochs, its record 10"),
+        ("history.csv", without_an_accuracy, "lacks the accuracy of an epoch"),
+        ("history.csv", with_another_accuracy, "has another accuracy in epoch 9"),
+        ("history.csv", Path.unlink, "is missing"),
+        (PREDICTIONS, without_an_image, "has 19 test images of last, its record 20"),
+        (PREDICTIONS, all_right, "gives another accuracy of last"),
+        (PREDICTIONS, Path.unlink, "is missing"),
+    ],
+)
+def test_what_contradicts_an_old_record_is_not_published(
+    store: ResultStore, old: Record, file: str, harm: Callable[[Path], object], said: str
+) -> None:
+    harm(store.root / old.id / file)
+    with pytest.raises(ResultsError, match=f"{file}: {said}"):
+        publish(store, old.id)
+    assert not (store.root / REFERENCE / old.id).exists()
+
+
+def test_a_publish_killed_between_its_renames_loses_nothing(
+    store: ResultStore, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = publish(store, record.id)
+    before = content(whole)
+    if (pid := os.fork()) == 0:
+        rename = Path.rename
+
+        def killed(path: Path, target: Path) -> None:
+            rename(path, target)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        monkeypatch.setattr(Path, "rename", killed)
+        publish(store, record.id)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    assert not whole.exists()
+    other = trained("sef")
+    fill(store, [other], 20)
+    publish(store, other.id)
+    assert content(whole) == before
+    assert {path.name for path in whole.parent.iterdir()} == {record.id, other.id}
