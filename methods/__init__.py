@@ -2,6 +2,7 @@
 
 In your own code, `methods.build("ws_dan", backbone="resnet50", num_classes=200)` returns the method as an `nn.Module`:
 calling it on images gives logits, and the sum of `losses(images, labels)` is what to minimise.
+`methods.build(trained=PATH)` gives a trained one back.
 """
 
 from __future__ import annotations
@@ -52,36 +53,62 @@ def variants(name: str) -> dict[str, dict[str, Any]]:
 
 
 def build(
-    name: str,
-    backbone: str,
-    num_classes: int,
+    name: str | None = None,
+    backbone: str | None = None,
+    num_classes: int | None = None,
     *,
-    variant: str = "paper",
-    image_size: int = 224,
+    variant: str | None = None,
+    image_size: int | None = None,
     pretrained: Path | str | Literal["timm"] | None = None,
+    trained: Path | str | None = None,
     **options: Any,
 ) -> Method:
     """A method on any timm backbone, for use in your own code: images `(B, 3, H, W)` -> logits `(B, num_classes)`.
 
     `pretrained` fills the backbone: None leaves it random, a path names a weight file (its state dict), and `"timm"`
     has timm download its own weights. Normalise images as the weights ask: `WeightFile.of(path).scaling(backbone)` of
-    `methods.weight_files`, or the mean and std of timm's `pretrained_cfg`. `image_size` in pixels matters to backbones
-    of one fixed size. `options` override the variant's.
+    `methods.weight_files`, or the mean and std of timm's `pretrained_cfg`. `variant` is the paper's own if not given;
+    `image_size` in pixels (224) matters to backbones of one fixed size. `options` override the variant's.
 
-    Raises `ValueError` for an unknown method or variant and for numbers below 1, `BackboneError` for a backbone or file
-    that can't serve, and what the method raises for an option it refuses.
+    `build(trained=PATH)` gives a trained network back instead, in evaluation mode: PATH is a folder that `run_all.py
+    publish --share` wrote, its `model.safetensors`, or the folder of a Run. What its images are like, and its class
+    names, are in `methods.trained.read(PATH)`.
+
+    Raises `ValueError` for an unknown method or variant, for numbers below 1, and for arguments that contradict what
+    was trained, `BackboneError` for a backbone or file that can't serve, and what the method raises for an option it
+    refuses.
     """
+    if trained is not None:
+        given: dict[str, Any] = {"name": name, "backbone": backbone, "num_classes": num_classes, "variant": variant}
+        given |= {"image_size": image_size, "pretrained": pretrained}
+        return _trained(Path(trained), {key: value for key, value in given.items() if value is not None}, options)
     from methods.backbones import TimmBackbones
 
+    if name is None or backbone is None or num_classes is None:
+        raise ValueError("name a method, a backbone and num_classes, or a trained network with trained=PATH")
     method = load(name)
-    known = variants(name)
+    known, variant = variants(name), variant or "paper"
     if variant not in known:
         raise ValueError(unknown(name, "variant", variant, known))
+    image_size = 224 if image_size is None else image_size
     for what, number in {"num_classes": num_classes, "image_size": image_size}.items():
         if number < 1:
             raise ValueError(f"{what} is {number}; it must be 1 or more")
     source = TimmBackbones(backbone, image_size, **_weights(pretrained))
     return method(source, num_classes, **{**known[variant], **options})
+
+
+def _trained(path: Path, given: dict[str, Any], options: dict[str, Any]) -> Method:
+    """The trained network at `path`. Raises `ValueError` for an argument of `build` that says otherwise."""
+    from methods import trained
+
+    found, method = trained.load(path)
+    known = {"name": found.method, "backbone": found.backbone, "num_classes": len(found.class_names)}
+    known |= {"variant": found.variant, "image_size": found.image_size} | found.options
+    for key, value in {**given, **options}.items():
+        if key not in known or known[key] != value:
+            raise ValueError(f"{path}: was not trained with {key}={value!r}; leave {key} out")
+    return method
 
 
 def _weights(pretrained: Path | str | None) -> dict[str, Any]:

@@ -48,7 +48,9 @@ class TimmBackbones:
     weights_root: Path | None = None
     options: Mapping[str, Any] | None = None
     """All options of the Run's own network: timm's, and those of `methods.network_options`. None: those that its
-    weights need. A second network always takes those."""
+    weights need."""
+    second_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The same of further networks, by their names; those that their weights need where there are none."""
     allow_unfilled: bool = False
     """Whether layers before a tap may stay random if the file does not hold them."""
     from_timm: bool = False
@@ -65,7 +67,7 @@ class TimmBackbones:
         own = name == self.name
         choice = self.pretrained if own or self.pretrained == "none" else "auto"
         file = None if self.from_timm else find_weights(name, choice, self.weights_root)
-        options = self.options if own else None
+        options = self.options if own else self.second_options.get(name)
         if options is None:
             options = options_of_tag(name) if self.from_timm else file.network_options if file else {}
         net = create_network(name, self.image_size, options, self.from_timm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LONGEST_LINE = 1000
@@ -9,6 +10,8 @@ LONGEST_LINE = 1000
 LONGEST_VALUE = 100
 """Characters of a value that a message repeats."""
 
+_MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
+"""Characters with a meaning in Markdown; underscores only outside words."""
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that change the direction of the text around them."""
 
@@ -34,6 +37,12 @@ def one_line(text: str, longest: int = LONGEST_LINE) -> str:
     """`text` as one line of at most so many characters that is safe on a terminal; of a longer one, begin and end."""
     whole = cut(" ".join(text.split()) if "\n" in text or "\r" in text else text, longest)
     return cut(visible(whole).replace("\t", " "), longest)
+
+
+def in_markdown(line: str) -> str:
+    """A line of text as Markdown, and the HTML inside it, show it."""
+    text = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(lambda found: "\\" + found[0], text)
 
 
 def cut(text: str, longest: int) -> str:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.inputs import whole
+from benchmarks.cli.inputs import path, whole
 from benchmarks.cli.options import OUR_RESULTS, AsJson, DataRoot, Device, ExistingResults, Weights
 from benchmarks.cli.terminal import line, lines, show
+from benchmarks.errors import UserError
 from results.numbers import COUNT, COUNT_OR_NONE
 
 app = typer.Typer()
@@ -38,12 +39,22 @@ def publish(
     ],
     data_root: DataRoot = None,
     weights: Weights = None,
+    share: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path("--share"),
+            help="Write the trained network of one RUN to this folder instead, with a model card, ready for a hub.",
+        ),
+    ] = None,
     results: ExistingResults = OUR_RESULTS,
 ) -> None:
     """Copy finished Runs, without their weights, to results/reference/, which is committed.
 
     Exit code 1 if what is stored of a Run does not fit together: it is not copied.
     """
+    if share is not None:
+        _share(run_ids, share, results)
+        return
     from benchmarks.environment import Environment, choose_device
     from benchmarks.planning import expand, reference_runs
     from benchmarks.training.trained_run import find_run
@@ -62,6 +73,18 @@ def publish(
         lines(_with_what_is_unknown(publish_one(store, find_run(store, run_id).id)) for run_id in run_ids)
 
 
+def _share(run_ids: list[str], folder: Path, results: Path) -> None:
+    from benchmarks.sharing.export import share
+    from results.store import ResultStore
+
+    if len(run_ids) != 1:
+        raise UserError(f"--share takes one RUN, not {len(run_ids)}: a folder holds one network")
+    timm = share(ResultStore(results), run_ids[0], folder)
+    loaded_by = f"timm.create_model('local-dir:{folder}', pretrained=True)" if timm else "fgbench alone"
+    line(f"{folder}: loaded by {loaded_by}; try it: python run_all.py predict {folder} IMAGE")
+    line("read README.md there and state a licence before you upload the folder")
+
+
 def _with_what_is_unknown(written: Path) -> str:
     """What was published, and whether its record is older than checksums."""
     from results.integrity import PREDATES, checksums_in
@@ -71,28 +94,30 @@ def _with_what_is_unknown(written: Path) -> str:
 
 @app.command()
 def predict(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of a Run, or its beginning.")],
+    network: Annotated[
+        str, typer.Argument(metavar="RUN", help="Id of a Run or its beginning, or the folder of a shared network.")
+    ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option(parser=whole(COUNT, "--top"), help="Number of classes per image.")] = 5,
     as_json: AsJson = False,
     device: Device = "auto",
     results: ExistingResults = OUR_RESULTS,
 ) -> None:
-    """Classify images with a trained Run."""
+    """Classify images with a trained Run, or a network that publish --share wrote."""
     from benchmarks.environment import choose_device
     from benchmarks.training.trained_run import predict as predict_images
     from results.store import ResultStore
 
-    predictions = predict_images(ResultStore(results), run_id, images, choose_device(device), top)
+    predictions = predict_images(ResultStore(results), network, images, choose_device(device), top)
     if as_json:
-        show(predictions, run_id, as_json)
+        show(predictions, network, as_json)
         return
     rows = [
         {"image": one["image"], "class": name, "probability": f"{100 * probability:.1f} %"}
         for one in predictions
         for name, probability in one["classes"]
     ]
-    show(rows, run_id)
+    show(rows, network)
 
 
 @app.command()

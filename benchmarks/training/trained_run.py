@@ -1,4 +1,4 @@
-"""Loads a trained Run, and predicts the classes of the user's own images."""
+"""Loads a trained Run or a shared network, and predicts the classes of the user's own images."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from benchmarks.errors import UserError
-from benchmarks.training.build_method import autocast, build_method
+from benchmarks.training.build_method import autocast
 from benchmarks.training.device import numerics
 from datasets.formats.decode import read_image
 from datasets.loading import augment
 from datasets.loading.feed import Batch
 from datasets.loading.store import resized
+from methods import trained
 from methods.interface import Method
+from methods.trained import Trained
 from results import integrity
+from results.augmentation import InputScaling
 from results.errors import ResultsError
+from results.integrity import RECORD
 from results.names import shortened, suggest
 from results.record import Record
 from results.settings import Run
-from results.store import WEIGHTS, ResultStore, run_folder
+from results.store import REFERENCE, WEIGHTS, ResultStore, run_folder
+from results.text import can_be_path
 
 
-def predict(store: ResultStore, run_id: str, images: Sequence[Path], device: str, top: int = 5) -> list[dict[str, Any]]:
+def predict(store: ResultStore, asked: str, images: Sequence[Path], device: str, top: int = 5) -> list[dict[str, Any]]:
     """The `top` most probable classes of each image: `{"image", "classes": [(name, probability), …]}`.
 
-    `run_id` may be the beginning of an id. Raises `UserError` for a Run without weights, and `DatasetError` for an
-    unreadable image.
+    `asked` is a Run's id or the beginning of one, or the path of a trained network (`methods.trained`). Raises
+    `UserError` for a Run without weights, `BackboneError` for a path without a trained network, and `DatasetError` for
+    an unreadable image.
     """
     target = torch.device(device)
-    record, run, method = load_trained(store, run_id, target)
-    names = _class_names(record)
-    with numerics(run.precision):
-        return [{"image": str(path), "classes": _top(method, run, path, names, target, top)} for path in images]
+    known, method = _find(store, asked, target)
+    with numerics(known.precision):
+        return [{"image": str(path), "classes": _top(method, known, path, target, top)} for path in images]
 
 
 def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple[Record, Run, Method]:
@@ -47,48 +50,65 @@ def load_trained(store: ResultStore, run_id: str, device: torch.device) -> tuple
     files that can't be trusted.
     """
     record = find_run(store, run_id, "train")
-    weights = run_folder(store, record.id) / WEIGHTS
+    folder = folder_with_weights(store, record)
+    assert isinstance(record.run, Run)
+    return record, record.run, _on(device, trained.load(folder)[1])
+
+
+def folder_with_weights(store: ResultStore, record: Record) -> Path:
+    """The folder of a trained Run whose weights can be loaded.
+
+    Raises `UserError` if it keeps none or does not name its classes, and `ResultsError` for weights that are not those
+    that were stored with the record.
+    """
+    folder = run_folder(store, record.id)
+    weights = folder / WEIGHTS
     if not weights.is_file():
-        raise UserError(f"{record.id} keeps no weights ({WEIGHTS} is missing); run it again to use it")
+        why = "committed results keep none" if folder.parent.name == REFERENCE else f"{WEIGHTS} is missing"
+        raise UserError(f"{record.id} keeps no weights ({why}); run it again to use it")
     integrity.check_file(weights)
-    run = record.run
-    assert isinstance(run, Run)
-    untrained = run.model_copy(update={"pretrained": "none"})  # the Run's own weights replace the backbone's
-    method, _ = build_method(untrained, len(_class_names(record)), None, device)
-    try:
-        with integrity.readable(weights):
-            state = load_file(weights)
-        method.load_state_dict(state)
-    except (SafetensorError, RuntimeError) as error:
-        raise UserError(f"{weights}: does not fit the current method, or is damaged; run it again") from error
-    return record, run, method.eval()
-
-
-def _class_names(record: Record) -> list[str]:
-    """Of the dataset that the Run was trained on. Raises `UserError` where its record does not hold them."""
     names = record.split.get("class_names")
     if not isinstance(names, list) or not names:
         raise UserError(f"{record.id}: its record does not name the classes; run it again to use it")
-    return names
+    return folder
+
+
+def _find(store: ResultStore, asked: str, device: torch.device) -> tuple[Trained, Method]:
+    """What `asked` means: a trained network by its path, or a Run."""
+    path = Path(asked)
+    if can_be_path(asked) and path.exists() and trained.is_trained(path):
+        folder = path.parent if path.is_file() else path
+        if not (folder / RECORD).is_file():
+            known, method = trained.load(path)
+            return known, _on(device, method)
+        store, asked = ResultStore(folder.resolve().parent), folder.resolve().name
+    elif "/" in asked:
+        raise UserError(f"{asked}: there is no trained network, nor a Run of that name")
+    record = find_run(store, asked, "train")
+    known, method = trained.load(folder_with_weights(store, record))
+    return known, _on(device, method)
+
+
+def _on(device: torch.device, method: Method) -> Method:
+    """The method on its device, laid out in memory as in training."""
+    return method.to(device).to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
-def _top(
-    method: torch.nn.Module, run: Run, path: Path, names: Sequence[str], device: torch.device, top: int
-) -> list[tuple[str, float]]:
-    pixels = resized(read_image(path), run.recipe.stored_size, run.recipe.resize, path)
+def _top(method: Method, known: Trained, path: Path, device: torch.device, top: int) -> list[tuple[str, float]]:
+    pixels = resized(read_image(path), known.stored_size, known.resize, path)
     batch = Batch(
         pixels[None].to(device),
         torch.tensor([pixels.shape[1:]]),
         torch.zeros(1, dtype=torch.int64, device=device),
         np.zeros(1, dtype=np.int64),
     )
-    image = augment.test_batch(batch, run.recipe.image_size, run.scaling)
-    with autocast(device, run.precision):  # as it was evaluated
+    image = augment.test_batch(batch, known.image_size, InputScaling(mean=known.mean, std=known.std))
+    with autocast(device, known.precision):  # as it was evaluated
         logits = method(image)
     probabilities = logits.float().softmax(dim=1)[0]
-    values, indices = probabilities.topk(min(top, len(names)))
-    return [(names[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
+    values, indices = probabilities.topk(min(top, len(known.class_names)))
+    return [(known.class_names[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
 
 
 def find_run(store: ResultStore, run_id: str, job: str | None = None) -> Record:

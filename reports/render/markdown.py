@@ -10,18 +10,16 @@ from tabulate import tabulate
 from reports.cell_format import Column, one_line
 from reports.contents import Table
 from results.store import without_formulas
+from results.text import in_markdown
 
 NOTHING = "Nothing yet."
 WIDTH = 120
 ROWS = 40
-_MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-"""Characters with a meaning in Markdown; underscores only outside words."""
 
 
 def markdown_text(text: str) -> str:
     """Escapes text for Markdown and the HTML inside it."""
-    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKDOWN.sub(lambda found: "\\" + found[0], text)
+    return in_markdown(one_line(text))
 
 
 def markdown(table: Table) -> str:

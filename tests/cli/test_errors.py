@@ -17,7 +17,7 @@ from benchmarks.attention import gallery
 from benchmarks.cli import result_commands, terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
-from benchmarks.errors import UserError
+from benchmarks.errors import REFUSED, UserError
 from benchmarks.execution import cluster
 from benchmarks.execution.cluster_jobs import FOLDER
 from benchmarks.execution.worker import blank
@@ -72,7 +72,7 @@ def test_weights_that_cannot_be_read_are_named(vouched: bool, many: ResultStore)
     record.checksums = {WEIGHTS: "0" * 64} if vouched else {}
     many.write(record)
     (many.folder(record.id) / WEIGHTS).symlink_to("/proc/self/mem")  # can be opened, and not read
-    with pytest.raises((UserError, ResultsError), match=f"{WEIGHTS}: "):
+    with pytest.raises((*REFUSED, ResultsError), match=f"{WEIGHTS}: "):
         load_trained(many, record.id, torch.device("cpu"))
 
 

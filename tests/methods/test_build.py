@@ -9,10 +9,12 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.layers import Conv2dSame
 from torch import nn
 
 import methods
-from methods.backbones import BackboneError
+from methods import trained
+from methods.backbones import BackboneError, TimmBackbones
 from tests.helpers.methods_under_test import SIZE, small_networks
 
 
@@ -82,3 +84,15 @@ def test_what_does_not_exist_is_refused_with_the_nearest_name(
 def test_only_methods_are_imported(name: str) -> None:
     with pytest.raises(ValueError, match="has no method"):
         methods.load(name)
+
+
+def test_a_second_network_is_built_with_the_options_that_its_weights_needed() -> None:
+    weights = [
+        {"backbone": name, "file": f"{name}.tf_in1k.safetensors", "sha256": "0" * 64}
+        for name in ("resnet50", "inception_v3")
+    ]
+    found = trained.of_record({"run": {"backbone": "resnet50"}, "weights": weights})
+    assert found["second_options"] == {"inception_v3": {"count_include_pad": False}}
+    source = TimmBackbones("test_resnet", 32, second_options={"mobilenetv2_050": {"pad_type": "same"}})
+    second = source.features([16], "mobilenetv2_050")
+    assert isinstance(second.net.conv_stem, Conv2dSame)

@@ -1,0 +1,1 @@
+"""Sharing: a trained Run becomes a folder that can be uploaded to a hub, with its record as model card."""
