@@ -88,6 +88,18 @@ def weights_of(file: Path, net: nn.Module) -> tuple[State, str]:
     return chosen.state, f"{chosen.place}, the moving average, not {beside}" if beside else chosen.place
 
 
+def is_finite(file: Path) -> bool:
+    """Whether no tensor of the file holds NaN or infinite values. Raises `BackboneError` as `read`."""
+    tensors = (value for _, state in _states(read(file)) for value in state.values() if value.is_floating_point())
+    return all(map(_is_finite, tensors))
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """A sum that is finite says so at once; one that is not may have overflowed."""
+    values = tensor if tensor.element_size() > 1 else tensor.float()  # torch adds up no eight-bit kinds
+    return bool(values.sum().isfinite() or values.isfinite().all())
+
+
 def read(file: Path, device: str = "cpu") -> Any:
     """What the file holds; on the device `meta`, names and shapes alone.
 

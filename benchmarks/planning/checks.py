@@ -29,6 +29,7 @@ from datasets.interface import Dataset
 from datasets.loading.prefetch import map_in_threads
 from datasets.loading.sampling import check_batches, drops_last
 from methods.backbones import TimmBackbones, fill
+from methods.checkpoints import is_finite
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
 from methods.networks import check_size, create_network, is_fixed_size, without_weights
@@ -89,7 +90,8 @@ def _size(run: AnyRun) -> Iterator[str]:
 
 
 def _weights(run: Run, environment: Environment) -> Iterator[str]:
-    """A weight file of another network, one that can't be read, or one without a layer that the method needs."""
+    """A weight file of another network, one that can't be read, or one without a layer that the method needs or with
+    values in it that are not finite."""
     if run.pretrained == "none":
         return
     file = _file(run.backbone, run.pretrained, environment.weights_root)
@@ -97,11 +99,13 @@ def _weights(run: Run, environment: Environment) -> Iterator[str]:
     size = run.image_size if is_fixed_size(run.backbone) else ANY_SIZE
     network = run.backbone, size, _json(run.backbone_options)
     fault, unfilled = _filled(*network, file)
+    options = _json(run.options)
     if unfilled and not run.allow_unfilled:
-        options = _json(run.options)
         taps = method_checks.taps_of(run.method, options, run.backbone)
         if not _suffices(*network, taps, unfilled):
             fault = _gives_no_maps(run.method, options, *network, file)
+    if fault is None and not run.allow_unfilled and not _is_finite(file):
+        fault = _gives_no_maps(run.method, options, *network, file)
     if fault:
         yield fault
 
@@ -240,6 +244,11 @@ def _filled(backbone: str, image_size: int, backbone_options: str, file: Path) -
         return None, tuple(fill(create_network(backbone, image_size, options), file)[0])
     except BackboneError as error:
         return str(error), ()
+
+
+@cache
+def _is_finite(file: Path) -> bool:
+    return is_finite(file)
 
 
 @cache

@@ -100,6 +100,18 @@ def test_weights_that_end_before_the_layer_that_a_method_takes_are_refused_unles
     assert fgbench("compare", *words, "--set", "options.tap=16", "--dry-run")[0] == 0
 
 
+def test_weights_that_are_not_finite_where_a_method_takes_them_are_refused(
+    lines_of: Lines, fgbench: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    state = create_network("test_resnet", 32, {}).state_dict()
+    state["layer4.0.conv1.weight"][0, 0, 0, 0] = torch.nan
+    save_file(state, tmp_path / "test_resnet.safetensors")
+    words = [*drawn(pretrained="auto", stored_size=64, image_size=64), "--weights", tmp_path, "--methods", "plain"]
+    (line,) = lines_of("compare", *words, "--dry-run")
+    assert line.startswith("test_resnet.safetensors: 1 tensors of test_resnet hold NaN or infinite values")
+    assert fgbench("compare", *words, "--set", "options.tap=16", "--dry-run")[0] == 0
+
+
 def test_batches_of_more_classes_than_there_are_can_not_be_formed(
     lines_of: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
