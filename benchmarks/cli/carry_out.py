@@ -18,6 +18,7 @@ from benchmarks.planning.expand import Changes
 from benchmarks.planning.headline import headline
 from benchmarks.planning.overrides import nested, parse_assignments
 from benchmarks.planning.suite_builders import ReproductionTarget
+from methods.tags import split_tag
 from results.numbers import BATCH
 from results.settings import AnyRun
 from results.store import ResultStore
@@ -109,9 +110,9 @@ def _targets(
         variants = method_files.variants_of(name) if ablation else []
         return suite_builders.targets(method, environment, dataset, backbone, variants, changes.set)
     asked = environment.canonical(dataset) if dataset else None
-    chosen = headline(name, asked, backbone)
+    chosen = headline(name, asked, backbone and split_tag(backbone)[0])
     return suite_builders.targets(
-        f"{name}:{chosen.variant}", environment, chosen.dataset, chosen.backbone, changes=changes.set
+        f"{name}:{chosen.variant}", environment, chosen.dataset, backbone or chosen.backbone, changes=changes.set
     )
 
 
@@ -143,14 +144,15 @@ def _reproduce_all(request: Request) -> FinishedPlan | None:
 def compare(methods: Sequence[str], dataset: str, backbone: str, request: Request) -> FinishedPlan | None:
     """The verb `compare`."""
     changes, environment, seeds = changes_of(request), environment_of(request), request.seeds or 3
-    _supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment), request)
+    _supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment, changes.set), request)
     chosen = suite_builders.compare(methods, dataset, backbone, seeds, environment, changes.set)
     return _carry_out(chosen, request, f"{', '.join(methods)} on {dataset} ({backbone})")
 
 
 def profile(request: Request, dataset: str | None, classes: int | None, **asked: Any) -> FinishedPlan | None:
     """The verb `profile`; `asked` are further fields of `Profiling`."""
-    chosen = suite_builders.profile(**asked, **suite_builders.profiled_input(dataset, classes, environment_of(request)))
+    inputs = suite_builders.profiled_input(dataset, classes, environment_of(request))
+    chosen = suite_builders.profile(changes=changes_of(request).set, **asked, **inputs)
     finished = _carry_out(chosen, request, "Profile")
     if finished and "trace" in asked["extras"]:
         terminal.line("Traces, for ui.perfetto.dev: trace-*.json.gz in the folder of each Run")

@@ -21,7 +21,7 @@ from benchmarks.planning.phases import phase_plans, require_groups
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
 from methods.errors import BackboneError
 from methods.networks import check_name, check_options
-from methods.weight_files import WeightFile, find_weights
+from methods.weight_files import WeightFile, find_weights, options_of_tag
 from results.augmentation import InputScaling
 from results.settings import AnyRun, ProfileRun, Recipe, Run
 
@@ -83,8 +83,8 @@ def _unsupported(entry: Training | Profiling, name: str, backbone: BackboneChoic
     asked = deep_merge(entry.set, changes.set).get("options", {})
     options = deep_merge(method_files.options_of(method, variant), asked)
     check_name(backbone.name)
-    fault = method_checks.missing_attention(name, method, options, backbone.name)
-    return fault and f"left out: {name} on {backbone.name}: {fault}"
+    fault = method_checks.missing_attention(name, method, options, backbone.network)
+    return fault and f"left out: {name} on {backbone.network}: {fault}"
 
 
 def _trainings(entry: Training, environment: Environment, changes: Changes) -> Iterator[Run]:
@@ -114,7 +114,7 @@ def _asked_for(entry: Training, name: str, dataset: DatasetChoice, backbone: Bac
     """Whether `--only` keeps a training that can't be planned: what it leaves out need not be here."""
     method, variant = split_name(name)
     names = {"job": "train", "protocol": entry.protocol, "method": method, "variant": variant}
-    return may_fit(names | {"dataset": dataset.name, "backbone": backbone.name}, changes.only)
+    return may_fit(names | {"dataset": dataset.name, "backbone": backbone.network}, changes.only)
 
 
 def _training(
@@ -128,8 +128,10 @@ def _training(
     method, variant = split_name(name)
     check_name(backbone.name)
     overrides = deep_merge(entry.set, changes.set)
-    pretrained = overrides.get("pretrained", backbone.pretrained)
-    file = find_weights(backbone.name, pretrained, environment.weights_root)
+    pretrained = overrides.get("pretrained", backbone.weights)
+    if pretrained == "auto":
+        pretrained = recipes.weights(method, variant, entry.protocol, backbone.network)
+    file = find_weights(backbone.network, pretrained, environment.weights_root)
     options = deep_merge(dataset.options, overrides.get("dataset_options", {}))
     opened = environment.open(dataset.name, options)
     resolved = {
@@ -142,10 +144,10 @@ def _training(
         "split_name": dataset.split_name,
         "images_sha256": opened.images_sha256,
         "classes_sha256": opened.classes_sha256,
-        "backbone": backbone.name,
+        "backbone": backbone.network,
         "backbone_options": deep_merge(
             file.network_options if file else {},
-            recipes.backbone_options(method, variant, entry.protocol, backbone.name),
+            recipes.backbone_options(method, variant, entry.protocol, backbone.network),
             backbone.options,
         ),
         "weights_sha256": file.sha256 if file else None,
@@ -155,11 +157,11 @@ def _training(
         "seed": 0,
     }
     asked = (changed.get("recipe", {}) for changed in (entry.set, changes.set))
-    recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.name, *asked)
+    recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.network, *asked)
     fixed = {
         "recipe": recipe.model_dump(),
         "pretrained": file.name if file else "none",
-        "scaling": (recipe.scaling or _scaling(backbone.name, file)).model_dump(),
+        "scaling": (recipe.scaling or _scaling(backbone.network, file)).model_dump(),
     }
     run = parse(Run, deep_merge(resolved, overrides, fixed), name)
     # A Run that --only leaves out need not fit the settings requested for the others.
@@ -244,7 +246,7 @@ def _profiles(entry: Profiling, environment: Environment, changes: Changes) -> I
             "method": method,
             "variant": variant,
             "options": method_files.options_of(method, variant),
-            "backbone": backbone.name,
+            "backbone": backbone.network,
             "backbone_options": backbone_options,
             "classes": entry.classes,
             "image_size": image_size,
@@ -268,17 +270,17 @@ def _network_options(backbone: BackboneChoice, pretrained: str | None, environme
     """timm options of a network whose speed is measured: those of its weight file, so that the measured network is the
     one that trains, with the suite's own on top.
 
-    The values of the weights do not affect speed, so a network without a weight file is measured as timm builds it. A
-    file that is named must exist, since its network may differ from timm's.
+    The values of the weights do not affect speed, so a network whose weights are not here is measured as timm builds it
+    for the tag. A file that is named otherwise must exist, since its network may differ from timm's.
     """
     check_name(backbone.name)
-    choice = pretrained or backbone.pretrained
+    choice = pretrained or backbone.weights
     try:
-        file = find_weights(backbone.name, choice, environment.weights_root)
+        file = find_weights(backbone.network, choice, environment.weights_root)
     except BackboneError:
-        if choice != "auto":
+        if choice not in ("auto", backbone.name):
             raise
-        file = None
+        return deep_merge(options_of_tag(backbone.name), backbone.options)
     return deep_merge(file.network_options if file else {}, backbone.options)
 
 

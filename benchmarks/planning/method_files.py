@@ -6,11 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 import methods
 from benchmarks.config import parse, read_yaml
 from benchmarks.errors import require_known
+from methods.tags import split_tag
 from results.numbers import Positive, Revision
 from results.settings import Settings
 
@@ -57,6 +58,7 @@ class PaperRecipe(Settings):
     """The paper's own settings."""
 
     backbone: str
+    """timm's network; with a tag, it stands for its entry in `weights` as well."""
     weights: dict[str, str] = {}
     """timm's name, with its tag, of the pretrained weights that each network started from: `{vgg16: vgg16.tv_in1k}`.
     What timm does not have stands under `unspecified`, and here the nearest that it has."""
@@ -67,6 +69,19 @@ class PaperRecipe(Settings):
     """Changes for each backbone."""
     backbone_options: dict[str, dict[str, Any]] = {}
     """Options of each timm network, whatever its tag; they go before those of the weight file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_tag(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        name, weights = str(values.get("backbone")), values.get("weights", {})
+        network, tag = split_tag(name)
+        if not tag:
+            return values
+        if weights.get(network, name) != name:
+            raise ValueError(f"names two weights of {network}: {name} and {weights[network]}")
+        return values | {"backbone": network, "weights": {**weights, network: name}}
 
 
 class MethodFile(Settings):

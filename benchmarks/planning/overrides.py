@@ -11,6 +11,7 @@ from typing import Any, get_origin
 from benchmarks import yaml_text
 from benchmarks.config import deep_merge, fault_in
 from benchmarks.errors import UserError
+from methods.tags import split_tag
 from results.names import suggest
 from results.settings import AnyRun, ProfileRun, Recipe, Run
 from results.text import shown
@@ -118,7 +119,9 @@ KNOWN = frozenset(
 
 def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
     """Whether a Run has these settings, each a pattern or several separated by commas. Keys may be dotted; keys of a
-    recipe may omit `recipe.`. Raises `UserError` for a setting that no Run has.
+    recipe may omit `recipe.`; the pattern of a backbone may have a tag.
+
+    Raises `UserError` for a setting that no Run has.
     """
     return fits(case.model_dump(mode="json"), only)
 
@@ -129,7 +132,20 @@ def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     for dotted in only:
         if dotted.partition(".")[0] not in KNOWN:
             raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(KNOWN))}")
-    return all(_fits(values, dotted.split("."), pattern.split(",")) for dotted, pattern in only.items())
+    return all(_fits_one(values, dotted, pattern.split(",")) for dotted, pattern in only.items())
+
+
+def _fits_one(values: Mapping[str, Any], dotted: str, patterns: Sequence[str]) -> bool:
+    if dotted == "backbone":
+        return any(_fits_backbone(values, one) for one in patterns)
+    return _fits(values, dotted.split("."), patterns)
+
+
+def _fits_backbone(values: Mapping[str, Any], pattern: str) -> bool:
+    """A tag is compared with the weights that a Run starts from; a measurement of speed has none."""
+    network, tag = split_tag(pattern)
+    started = values.get("pretrained") if tag else None
+    return _fits(values, ["backbone"], [network]) and (started is None or fnmatch.fnmatchcase(started, f"{pattern}.*"))
 
 
 def may_fit(names: Mapping[str, Any], only: Mapping[str, str]) -> bool:

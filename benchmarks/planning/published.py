@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from benchmarks.planning import method_files, recipes
+from methods.tags import split_tag
+from methods.weight_files import stem
 from results.settings import Run, differences
 
 IN_PLACE = "{} in place of {}"
@@ -39,7 +40,10 @@ def changed(run: Run) -> list[str]:
     network = recipes.backbone_options(run.method, run.variant, "paper", run.backbone)
     here["backbone_options"] = {key: run.backbone_options.get(key, "timm's default") for key in network}
     found = differences(here, there | {"backbone_options": network}, IN_PLACE)
-    stem = Path(run.pretrained).stem
-    if stem != run.backbone and not stem.startswith(f"{run.backbone}_to_"):
+    weights = recipes.weights(run.method, run.variant, "paper", run.backbone)
+    used, _, _ = stem(run.pretrained).partition("_to_")  # a file may end with some layer
+    if weights == "auto" and split_tag(used)[0] != run.backbone:
         found.append(f"pretrained: {IN_PLACE.format(run.pretrained, f'weights named after {run.backbone}')}")
+    if weights not in ("auto", used):
+        found.append(f"pretrained: {IN_PLACE.format(run.pretrained, weights)}")
     return found

@@ -202,13 +202,14 @@ def _without_runs(name: str, entry: Training | Profiling) -> Experiment:
         job, protocol, datasets = "train", entry.protocol, entry.datasets
     else:
         job, protocol, datasets = "profile", None, [entry.dataset] if entry.dataset else []
-    needs = ", ".join([*(one.name for one in datasets), *(f"weights of {one.name}" for one in entry.backbones)])
+    weights = [one.name if one.weights == "auto" else one.weights for one in entry.backbones]
+    needs = ", ".join([*(one.name for one in datasets), *(f"weights of {one}" for one in weights)])
     names = {
         "job": job,
         "dataset": ", ".join(one.name for one in datasets) or None,
         "protocol": protocol,
         "method": ", ".join(entry.methods),
-        "backbone": ", ".join(one.name for one in entry.backbones) or None,
+        "backbone": ", ".join(one.network for one in entry.backbones) or None,
     }
     return Experiment(name, names, (), entry.gpu, needs)
 
@@ -229,7 +230,7 @@ def _of_paper(method: str, environment: Environment, seeds: int | None) -> Itera
                 yield replace(row, names=row.names | {"published": published})
             continue
         needs = [target.dataset] * (target.dataset_fault is not None)
-        needs += [f"weights of {target.backbone}"] * (target.weights_fault is not None)
+        needs += [f"weights of {target.started_from}"] * (target.weights_fault is not None)
         names = {
             "job": "train",
             "dataset": target.dataset,

@@ -69,7 +69,7 @@ def _of_suite(
         for name, data in product(entry.methods, entry.datasets):
             known = _names(name) | {"job": "train", "protocol": entry.protocol, "dataset": data.name}
             for choice in entry.backbones or [BackboneChoice(name=method_file(known["method"]).recipe.backbone)]:
-                if may_fit(known | {"backbone": split_tag(choice.name)[0]}, only):
+                if may_fit(known | {"backbone": choice.network}, only):
                     yield from of_dataset(data, environment, asked)
                     yield from of_weights(name, choice, environment, entry.protocol, asked)
     profiles = chosen.profile if all(key.partition(".")[0] in ProfileRun.model_fields for key in only) else []
@@ -118,8 +118,8 @@ def of_weights(
     changes: Mapping[str, Any] = NOTHING,
 ) -> list[Item]:
     """The weights that a training of `method` (or `method:variant`) starts from, and those of a second network."""
-    (name, variant), (network, tag) = split_name(method), split_tag(choice.name)
-    asked = str(changes.get("pretrained", choice.name if tag else choice.pretrained))
+    (name, variant), network = split_name(method), choice.network
+    asked = str(changes.get("pretrained", choice.weights))
     if asked == "auto":
         asked = recipes.weights(name, variant, protocol, network)
     options = deep_merge(options_of(name, variant), changes.get("options", {}))

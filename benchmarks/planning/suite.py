@@ -14,6 +14,7 @@ from benchmarks.config import parse, read_yaml
 from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
+from methods.tags import split_tag
 from results.numbers import Batch, Bytes, Classes, Pixels, Replicates, Seed
 from results.settings import Extra, Precision, Settings, SplitName
 from results.text import can_be_path
@@ -49,10 +50,43 @@ class BackboneChoice(Settings):
     """A timm network, its options, and the weights it starts from."""
 
     name: str
+    """timm's, which may have the tag of the weights to start from: `resnet50`, `resnet50.tv_in1k`."""
     options: dict[str, Any] = {}
     pretrained: str = "auto"
-    """`auto`: the file named after the network; `none`: random weights; or a file name."""
+    """`auto`: the weights of the name's tag, or else those that the paper's recipe names, or else the file named after
+    the network; `none`: random weights; or a file name."""
     allow_unfilled: bool = False
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        weights_named(self.name, self.pretrained)
+        return self
+
+    @property
+    def network(self) -> str:
+        """The name without its tag, as Runs and tables have it."""
+        return split_tag(self.name)[0]
+
+    @property
+    def weights(self) -> str:
+        """`pretrained`, or the name's tag in the place of `auto`."""
+        return weights_named(self.name, self.pretrained)
+
+
+def weights_named(backbone: str, pretrained: str) -> str:
+    """What a name and a `pretrained` beside it ask for: `pretrained`, or a name with a tag in the place of `auto`.
+
+    Raises `ValueError` if the two contradict each other.
+    """
+    network, tag = split_tag(backbone)
+    if not tag or pretrained == backbone or pretrained.startswith(f"{backbone}."):
+        return pretrained
+    if pretrained != "auto":
+        raise ValueError(
+            f"{backbone} names the weights to start from, and pretrained={pretrained} names others; "
+            f"leave one of them out: {backbone} alone, or {network} with pretrained={pretrained}"
+        )
+    return backbone
 
 
 class Entry(Settings):

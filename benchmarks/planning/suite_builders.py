@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment
+from benchmarks.errors import UserError
 from benchmarks.planning import method_files, recipes, shopping
 from benchmarks.planning.method_files import Answer, PublishedRow, split_name
-from benchmarks.planning.suite import ALL, BackboneChoice, DatasetChoice, Suite, Training
+from benchmarks.planning.suite import ALL, BackboneChoice, DatasetChoice, Suite, Training, weights_named
 from datasets import Dataset, DatasetError
 from methods.errors import BackboneError
 from methods.networks import check_name
+from methods.tags import split_tag
 from methods.weight_files import find_weights
 from results.settings import Recipe
 
@@ -28,6 +30,8 @@ class ReproductionTarget:
     backbone: str
     rows: tuple[PublishedRow, ...]
     recipe: Recipe
+    weights: str
+    """What the backbone starts from, as `find_weights` takes it: `resnet50.tv_in1k`, a file, `auto`, `none`."""
     dataset_fault: str | None
     """Why the dataset can't be opened here, in one line; None if it can."""
     weights_fault: str | None
@@ -39,6 +43,11 @@ class ReproductionTarget:
     def label(self) -> str:
         """What it is, in words."""
         return f"{self.variant} on {self.dataset} with {self.backbone}"
+
+    @property
+    def started_from(self) -> str:
+        """The weights' name, or the network's where any of its weights will do."""
+        return self.backbone if self.weights == "auto" else self.weights
 
     @property
     def lacking(self) -> str | None:
@@ -74,8 +83,9 @@ def targets(
             _choice(dataset), environment, changes
         ):  # a wrong name, rather than nothing there yet
             _open(_choice(dataset), changes, environment)
+    asked = str(changes.get("pretrained", "auto"))
     if backbone:
-        check_name(backbone)
+        backbone, asked = _named(backbone, asked)
     answers = [row.answered_by for row in method_files.published(name) if row.answered_by]
     home = next((answer.dataset for answer in answers if answer.variant == "paper"), DEFAULT_DATASET)
     own = method_files.method_file(name).recipe.backbone
@@ -86,30 +96,50 @@ def targets(
             Answer(variant=one, dataset=home, backbone=own)
         ]:
             combinations[one, dataset or row.dataset, backbone or row.backbone] = None
-    return [_target(name, *key, changes, environment) for key in combinations]
+    return [_target(name, *key, asked, changes, environment) for key in combinations]
 
 
 DEFAULT_DATASET = "cub_200_2011"
 
 
 def _target(
-    method: str, variant: str, dataset: str, backbone: str, changes: Mapping[str, Any], environment: Environment
+    method: str,
+    variant: str,
+    dataset: str,
+    backbone: str,
+    asked: str,
+    changes: Mapping[str, Any],
+    environment: Environment,
 ) -> ReproductionTarget:
     choice = _choice(dataset)
-    pretrained = str(changes.get("pretrained", recipes.weights(method, variant, "paper", backbone)))
+    weights = recipes.weights(method, variant, "paper", backbone) if asked == "auto" else asked
+    started = BackboneChoice(name=backbone, pretrained=weights)
     return ReproductionTarget(
         variant,
         dataset,
         backbone,
         tuple(method_files.published_answered(method, variant, dataset, backbone)),
         recipes.recipe_for(method, variant, "paper", choice.name, backbone, changes.get("recipe", {})),
+        weights,
         _fault(lambda: _open(choice, changes, environment)),
-        _fault(lambda: find_weights(backbone, pretrained, environment.weights_root)),
+        _fault(lambda: find_weights(backbone, weights, environment.weights_root)),
         (
             *shopping.of_dataset(choice, environment, changes),
-            *shopping.of_weights(f"{method}:{variant}", BackboneChoice(name=backbone), environment, "paper", changes),
+            *shopping.of_weights(f"{method}:{variant}", started, environment, "paper", changes),
         ),
     )
+
+
+def _named(backbone: str, pretrained: str) -> tuple[str, str]:
+    """Network and weights of a `--backbone`, which may have a tag, beside `--set pretrained`.
+
+    Raises `BackboneError` for a name that timm does not have, and `UserError` if the two name different weights.
+    """
+    check_name(backbone)
+    try:
+        return split_tag(backbone)[0], weights_named(backbone, pretrained)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _choice(name: str) -> DatasetChoice:
@@ -141,7 +171,7 @@ def reproduce(method: str, chosen: Sequence[ReproductionTarget], seeds: int) -> 
             Training(
                 methods=[f"{name}:{target.variant}"],
                 datasets=[DatasetChoice(name=target.dataset)],
-                backbones=[BackboneChoice(name=target.backbone)],
+                backbones=[BackboneChoice(name=target.backbone, pretrained=target.weights)],
                 seeds=seeds,
                 protocol="paper",
             )
@@ -151,12 +181,19 @@ def reproduce(method: str, chosen: Sequence[ReproductionTarget], seeds: int) -> 
     )
 
 
-def trainings(methods: Sequence[str], dataset: str, backbone: str, seeds: int, environment: Environment) -> Suite:
+def trainings(
+    methods: Sequence[str],
+    dataset: str,
+    backbone: str,
+    seeds: int,
+    environment: Environment,
+    changes: Mapping[str, Any],
+) -> Suite:
     """Trains every method by the common recipe on one backbone. Nothing is opened."""
     for name in methods:
         if name != ALL:
             split_name(name)
-    check_name(backbone)
+    _named(backbone, str(changes.get("pretrained", "auto")))
     dataset = environment.canonical(dataset)
     trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}
     about = f"{', '.join(methods)} on {dataset}, {backbone}"
@@ -172,7 +209,7 @@ def compare(
     changes: Mapping[str, Any],
 ) -> Suite:
     """The `trainings`, then measurements of speed at the same size and number of classes."""
-    trained = trainings(methods, dataset, backbone, seeds, environment)
+    trained = trainings(methods, dataset, backbone, seeds, environment, changes)
     opened = _open(_choice(environment.canonical(dataset)), changes, environment)
     profiled = {
         "methods": methods,
@@ -196,9 +233,16 @@ def profile(
     backbones: Sequence[str],
     image_sizes: Sequence[int],
     batch_sizes: Sequence[int] | Literal["sweep"],
+    changes: Mapping[str, Any] = MappingProxyType({}),
     **asked: Any,
 ) -> Suite:
-    """Measures speed and memory of every combination; `asked` are further fields of `Profiling`."""
+    """Measures speed and memory of every combination; `asked` are further fields of `Profiling`.
+
+    `changes` are those of `--set`. Raises `BackboneError` for a name that timm does not have, and `UserError` for one
+    with other weights than `changes` ask for.
+    """
+    for backbone in backbones:
+        _named(backbone, str(changes.get("pretrained", "auto")))
     entry = {
         "methods": methods,
         "backbones": backbones,

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneError, BackboneSource, Method, Tap
 from methods.precision import at_least_float32
+from methods.tags import split_tag
 from methods.ws_dan import augment
 from methods.ws_dan.centres import Centres, Duplicates
 from methods.ws_dan.pooling import bilinear_attention_pool
@@ -106,7 +107,7 @@ class WSDAN(Method):
                 raise ValueError(f"{name} is {share}; it must be a share, from 0 to 1")
         if maps < 0 or (maps == 0 and (regularisation or crop or drop or two_views)):
             raise ValueError(f"maps is {maps}; it must be 1 or more, or 0 where nothing asks for attention")
-        inception = backbones.name.split(".")[0] == "inception_v3"
+        inception = split_tag(backbones.name)[0] == "inception_v3"
         if tap is None:
             tap = INCEPTION_FEATURES if inception else "final"
         if attention == "auto":

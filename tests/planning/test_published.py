@@ -24,7 +24,7 @@ def paper_run(**changes: Any) -> Run:
         "dataset": dataset,
         "split_sha256": "",
         "backbone": backbone,
-        "pretrained": f"{backbone}.safetensors",
+        "pretrained": f"{recipes.weights(method, answer.variant, 'paper', backbone)}.safetensors",
         "protocol": "paper",
         "recipe": recipe,
         "seed": 0,
@@ -36,7 +36,14 @@ def test_a_run_as_the_paper_has_it_is_changed_in_nothing() -> None:
     assert published.rows(paper_run())
     assert published.deviations(paper_run()) == method_files.method_file("bilinear_cnn").unspecified
     assert published.changed(paper_run()) == []
-    assert published.changed(paper_run(pretrained=f"{paper_run().backbone}_to_features.pth")) == []
+    assert published.changed(paper_run(pretrained="vgg16.tv_in1k_to_features.pth.tar")) == []
+
+
+def test_weights_of_a_network_whose_recipe_names_none_are_those_of_the_network() -> None:
+    for file in ("resnet18.safetensors", "resnet18.a1_in1k.pth", "resnet18_to_layer3.safetensors"):
+        assert published.changed(paper_run(backbone="resnet18", pretrained=file)) == []
+    said = "pretrained: resnet50.safetensors in place of weights named after resnet18"
+    assert published.changed(paper_run(backbone="resnet18", pretrained="resnet50.safetensors")) == [said]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +52,8 @@ def test_a_run_as_the_paper_has_it_is_changed_in_nothing() -> None:
         ({"recipe": {"batch_size": 3}}, "batch_size: 3 in place of "),
         ({"recipe": {"phases": {"all": {"epochs": 1}}}}, "phases.all.epochs: 1 in place of "),
         ({"precision": "bf16"}, "precision: bf16 in place of fp32"),
-        ({"pretrained": "none"}, "pretrained: none in place of weights named after "),
+        ({"pretrained": "none"}, "pretrained: none in place of vgg16.tv_in1k"),
+        ({"pretrained": "vgg16.safetensors"}, "pretrained: vgg16.safetensors in place of vgg16.tv_in1k"),
         ({"allow_unfilled": True}, "allow_unfilled: True in place of False"),
     ],
 )
