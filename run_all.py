@@ -57,6 +57,7 @@ from results.text import one_line
 if TYPE_CHECKING:
     from reports.contents import Report
     from results.record import Record
+    from results.store import ResultStore
 
 ROOT = Path(__file__).parent
 
@@ -124,7 +125,7 @@ def report(
 
     if readme is None and not check:
         store, title = ResultStore(results), ", ".join(only or []) or "All results"
-        records = _with_settings(store.records(), only or [])
+        records = _with_settings(store, only or [])
         written = write_report(store, out or make_folder(results, "report", "--results"), title, records)
         _print(written)
         if written.left_out:
@@ -144,11 +145,13 @@ def report(
         raise typer.Exit(1)
 
 
-def _with_settings(records: list[Record], only: list[str]) -> list[Record]:
+def _with_settings(store: ResultStore, only: list[str]) -> list[Record]:
     """The records that fit `--only`. Profile Runs have no dataset; what they lack does not leave them out."""
     from benchmarks.planning.overrides import matches, none_fits, parse_assignments
 
-    wanted = parse_assignments(only, "--only")
+    records, wanted = store.records(), parse_assignments(only, "--only")
+    if wanted and not records and (faults := list(store.left_out.values())):
+        raise ResultsError(f"none of the {len(faults)} records below {store.root} can be used; first: {faults[0]}")
     fits = []
     for record in records:
         known = {key: value for key, value in wanted.items() if record.run.job == "train" or hasattr(record.run, key)}

@@ -190,3 +190,14 @@ def test_a_good_committed_record_stands_in_for_an_own_one_that_does_not_fit(
     with_a_better_accuracy(store.root / records[0].id)
     assert store.records() == records
     assert list(store.left_out) == [records[0].id]
+
+
+def test_a_report_on_some_of_records_that_are_all_damaged_says_so(
+    store: ResultStore, records: list[Record], refused: Command
+) -> None:
+    for record in records:
+        cut(store.root / record.id / "record.json")
+    code, said = refused("report", "--only", "method=plain", "--results", store.root)
+    assert code == 1
+    assert f"none of the 3 records below {store.root} can be used; first: " in said
+    assert "record.json: is damaged" in said
