@@ -85,13 +85,13 @@ def reproduce(
     find = partial(_targets, method, dataset, backbone, ablation, environment_of(request), changes)
     targets = find()
     if request.dry_run:
-        terminal.show(preview.target_rows(targets), f"Published rows of {method}, and the Runs that reproduce them")
-        terminal.lines([*preview.other_rows(method, targets), *preview.further_commands(method, targets)])
-        terminal.lines(preview.target_notes(targets))
+        _show_targets(method, targets)
     if _get([target.items for target in targets], request):
         targets = find()
     if not request.dry_run:
         terminal.lines(f"not run: {target.label}: {target.lacking}" for target in targets if target.lacking)
+        if further := preview.further_commands(method, targets):
+            terminal.line(f"{len(further)} further published numbers can be reproduced: --dry-run names the commands")
     chosen = suite_builders.reproduce(method, targets, request.seeds or 3)
     if chosen.train:
         return _carry_out(chosen, request, f"Reproduction of {method}")
@@ -99,6 +99,14 @@ def reproduce(
         hint = "" if request.fetch else "; what can be fetched, the same command gets with --fetch"
         raise UserError(f"nothing can be run here; the lines above say what is missing{hint}")
     return None
+
+
+def _show_targets(method: str, targets: Sequence[ReproductionTarget]) -> None:
+    terminal.show(preview.target_rows(targets), f"Published rows of {method}, and the Runs that reproduce them")
+    terminal.lines(preview.other_rows(method, targets))
+    if further := preview.further_commands(method, targets):
+        terminal.lines(["further published numbers, each with the words after `reproduce` for it:", *further])
+    terminal.lines(preview.target_notes(targets))
 
 
 def _targets(

@@ -169,7 +169,7 @@ def other_rows(method: str, targets: Sequence[ReproductionTarget]) -> list[str]:
 
 
 def further_commands(method: str, targets: Sequence[ReproductionTarget]) -> list[str]:
-    """A line for each published number that other Runs than these reproduce, with the command that trains them."""
+    """A line for each published number that other Runs reproduce: the number, and the words after `reproduce`."""
     name, _ = method_files.split_name(method)
     here = {(target.variant, target.dataset, target.backbone) for target in targets}
     found = []
@@ -178,7 +178,7 @@ def further_commands(method: str, targets: Sequence[ReproductionTarget]) -> list
             rows = method_files.published_answered(name, run.variant, run.dataset, run.backbone)
             values = ", ".join(dict.fromkeys(str(row.value) for row in rows))
             found.append(f"  {values}: {name}:{run.variant} --dataset {run.dataset} --backbone {run.backbone}")
-    return ["further published numbers, each with the words after `reproduce` for it:", *found] if found else []
+    return found
 
 
 def _recipes(targets: Sequence[ReproductionTarget]) -> dict[str, Recipe]:

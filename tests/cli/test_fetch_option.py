@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.cli.displays import FetchDisplay
+from benchmarks.errors import UserError
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Archive
+from methods import hub
 from results.store import ResultStore
+from tests.helpers.fake_hub import TAG, FakeHub, fake_hub, weights_of
 from tests.helpers.file_server import Answer, FileServer
 
 Command = Callable[..., tuple[int, str]]
@@ -23,21 +28,33 @@ SMALL = [
         "batch_size": 2,
         "epochs": 1,
         "validation": 0,
-        "pretrained": "none",
     }.items()
     for word in ("--set", f"{key}={value}")
 ]
 
 
 @pytest.fixture
-def reproduce(root: Path, tmp_path: Path) -> list[object]:
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub with the weights of a tiny network, and an empty cache."""
+    with fake_hub(tmp_path / "home", monkeypatch) as served:
+        served.offer(TAG, weights_of(TAG))
+        yield served
+
+
+@pytest.fixture
+def reproduce(root: Path, weights: FakeHub, tmp_path: Path) -> list[object]:
     """Words that train one seed of a method by its paper's recipe, in an epoch of tiny images of three classes."""
     where = ["--data", root, "--results", tmp_path / "results", "--device", "cpu", "--in-process"]
     return ["reproduce", "plain", "--backbone", "test_resnet", "--seeds", "1", *SMALL, *where]
 
 
-def test_one_command_gets_the_data_trains_and_reports_and_resumes_after_ctrl_c(
-    reproduce: list[object], fgbench: Command, server: FileServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_one_command_gets_data_and_weights_trains_and_reports_and_resumes_after_ctrl_c(
+    reproduce: list[object],
+    fgbench: Command,
+    server: FileServer,
+    weights: FakeHub,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     body = server.answers["/cub"][0].body
     server.serve("/cub", Answer(body, sends=3000, stalls=True), Answer(body))
@@ -57,30 +74,56 @@ def test_one_command_gets_the_data_trains_and_reports_and_resumes_after_ctrl_c(
     assert (code, "Report: " in said) == (0, True)
     assert server.ranges[1] is not None, "resumed"
     (record,) = ResultStore(tmp_path / "results").records()
-    assert (record.status, record.run.dataset) == ("done", "cub_200_2011")
+    assert (record.status, record.run.dataset, record.run.pretrained) == ("done", "cub_200_2011", f"{TAG}.safetensors")
+    assert len(weights.cdn.requests) == 1
     assert "to get:" not in fgbench(*reproduce, "--dry-run")[1]
 
 
 @pytest.mark.parametrize("words", [[], ["--dry-run"], ["--fetch", "--dry-run"]], ids=["", "dry", "dry with fetch"])
 def test_nothing_is_fetched_unless_asked(
-    words: list[str], reproduce: list[object], fgbench: Command, refused: Command, server: FileServer
+    words: list[str],
+    reproduce: list[object],
+    fgbench: Command,
+    refused: Command,
+    server: FileServer,
+    weights: FakeHub,
 ) -> None:
     if words:
-        assert "into " in fgbench(*reproduce, *words)[1]
+        listed = fgbench(*reproduce, *words)[1]
+        assert all(name in listed for name in ("dataset cub_200_2011", f"weights {TAG}", str(hub.folder())))
     else:
         code, said = refused(*reproduce)
         assert (code, "the same command gets with --fetch" in said) == (2, True)
-    assert server.requests == []
+    assert server.requests == weights.pages.requests == []
 
 
 def test_what_needs_a_form_is_refused_with_its_page_before_anything_is_fetched(
-    root: Path, fgbench: Command, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path,
+    fgbench: Command,
+    server: FileServer,
+    weights: FakeHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(CUB, "archives", (*CUB.archives, Archive("form.zip", gives=("CUB_200_2011/form",))))
     monkeypatch.setattr(CUB, "by_hand", "fill in the form at https://example.org/form")
     words = ["--methods", "plain", "--dataset", "cub_200_2011", "--backbone", "test_resnet", *SMALL, "--data", root]
-    with pytest.raises(Exception, match="cub_200_2011 can't be fetched; the lines above say"):
+    with pytest.raises(UserError, match="cub_200_2011 can't be fetched; the lines above say"):
         fgbench("compare", *words, "--fetch", "--results", tmp_path / "results")
-    assert server.requests == []
+    assert server.requests == weights.pages.requests == []
     said = fgbench("reproduce", "plain", "--backbone", "test_resnet", *SMALL, "--data", root, "--dry-run")[1]
     assert f"by hand: fill in the form at https://example.org/form\n    into {root}" in said
+
+
+def test_without_room_on_the_disk_nothing_is_fetched(
+    reproduce: list[object],
+    refused: Command,
+    server: FileServer,
+    weights: FakeHub,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6 - 1000, 1000))
+    code, said = refused(*reproduce, "--fetch")
+    assert (code, "make room or name another folder" in said) == (2, True)
+    assert server.requests == weights.pages.requests == []
