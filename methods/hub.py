@@ -28,6 +28,8 @@ from methods.errors import HubError
 FILE = "model.safetensors"
 """What timm's repositories call their weights."""
 
+LONGEST = 200
+"""Characters shown of what a server says."""
 COMMIT, SHA256 = "[0-9a-f]{40}", "[0-9a-f]{64}"
 
 OnProgress = Callable[[int, int | None], None]
@@ -279,7 +281,7 @@ def _why(tag: str, error: BaseException) -> str:
         return f"{constants.ENDPOINT} answers with HTTP {status}; try again later, or {_by_hand(tag)}"
     if isinstance(error, OSError) and error.errno:
         return f"can't be stored in {constants.HF_HUB_CACHE} ({error.strerror}); name another folder with HF_HOME"
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = " ".join(str(error).split())[:LONGEST] or type(error).__name__
     return f"can't be fetched from {constants.ENDPOINT} ({reason}); run the command again, or {_by_hand(tag)}"
 
 

@@ -68,7 +68,8 @@ def weights_fetch(
                     display.note(f"{name}: {mine[name]} is here, and goes before the hub's cache")
                     continue
                 if hub.repository(name) and (renew or not hub.cached(name)):
-                    display.note(f"{name}: downloading {hub.about(hub.size(name))}")
+                    terms = f", licence {licence}" if (licence := hub.licence(name)) else ""
+                    display.note(f"{name}: downloading {hub.about(hub.size(name))}{terms}")
                 path = hub.fetch(name, partial(display.bytes, name), renew)
                 file = WeightFile.of(path)
                 megabytes = f"{path.stat().st_size / 1e6:.0f} MB"
@@ -152,6 +153,7 @@ def _row(tag: str, users: Sequence[str], root: Path | None) -> dict[str, Any]:
         "bytes": path.stat().st_size if path else hub.size(tag),
         "repository": place.id if place else None,
         "revision": hub.revision(path) if path else None,
+        "licence": hub.licence(tag),
         "otherwise": None if place else hub.address(tag),
     }
 

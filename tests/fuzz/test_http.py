@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from datasets.fetching import download
+from methods import hub
+from tests.helpers.fake_hub import REVISION, TAG, FakeHub
 from tests.helpers.fuzzing import NASTY, Fuzz, damaged, damaged_text
 
 BODY = bytes(range(256)) * 8
@@ -72,3 +77,36 @@ def test_an_answer_is_the_file_or_refused(fuzz: Fuzz, tmp_path: Path, monkeypatc
             size = draw.choice((None, len(BODY)))
             fuzz.attempt(lambda part=part, size=size: download.download(url, part, size, lambda done, total: None))
             assert {path.name for path in tmp_path.iterdir()} <= {part.data.name, part.version.name}
+
+
+HUB_HEAD = (
+    f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\nX-Repo-Commit: {REVISION}\r\n"
+    f'X-Linked-Etag: "{hashlib.sha256(BODY).hexdigest()}"\r\nX-Linked-Size: {len(BODY)}\r\n\r\n'
+)
+HUB_NAMES = ("Content-Length", "X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size", "ETag", "Location", "X-Xet-Hash", "x")
+
+
+def test_an_answer_of_a_hub_is_the_file_or_refused(
+    fuzz: Fuzz, fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    answers = [b""]
+    with served(answers) as url:
+        template = url + "/{repo_id}/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        for draw in fuzz.draws("hub answer", 60):
+            folder = tmp_path / str(fuzz.number)
+            monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+            head = HUB_HEAD.replace(
+                "200 OK", draw.choice(("200 OK", "200 OK", "206 Partial Content", "302 Found", "503 Busy"))
+            )
+            if draw.randrange(2):
+                head = damaged_text(head, draw)
+            else:
+                head = head.replace("\r\n", f"\r\n{draw.choice(HUB_NAMES)}: {draw.choice(NASTY)}\r\n", 1)
+            body = draw.choice((BODY, BODY, damaged(BODY, draw), b"<!doctype html>"))
+            answers[:] = [head.encode("utf-8", "surrogatepass") + body]
+            file = fuzz.attempt(lambda: hub.fetch(TAG))
+            assert file is None or hashlib.sha256(file.read_bytes()).hexdigest() in head, fuzz.where
+            assert {path.name for path in tmp_path.iterdir()} <= {"home", *map(str, range(fuzz.number + 1))}
+            assert {path.name for path in folder.glob("*")} <= {"hub"}, fuzz.where

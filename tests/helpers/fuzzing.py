@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 from benchmarks.errors import REFUSED
 from datasets.fetching.download import FetchError, MirrorError
+from methods.errors import HubError
 from results.errors import ResultsError
 from results.text import LONGEST_LINE, one_line
 
 T = TypeVar("T")
 
-USER_ERRORS = (*REFUSED, ResultsError, FetchError, MirrorError)
+USER_ERRORS = (*REFUSED, ResultsError, FetchError, MirrorError, HubError)
 LONGEST_MESSAGE = 20_000
 """Characters of a message before it is cut for the terminal: it never holds what made it as large as a bomb."""
 

@@ -128,6 +128,14 @@ def test_a_full_disk_is_told_before_anything_is_downloaded(fake: FakeHub, monkey
     assert fake.cdn.requests == []
 
 
+def test_a_cache_that_cannot_be_written_is_told(fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.offer(TAG, WEIGHTS)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    with pytest.raises(HubError, match=r"can't be stored in .*file/hub \(Not a directory\).*HF_HOME"):
+        hub.fetch(TAG)
+
+
 def test_weights_without_safetensors_on_the_hub_are_named_with_their_address(tmp_path: Path) -> None:
     with pytest.raises(HubError, match=r"download https://.*gcvit_base.*\.pth.*gcvit_base\.in1k\.pth"):
         hub.fetch("gcvit_base.in1k")
