@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from datasets.cache_folder import default_cache
+from results.files import put_whole
 
 Stamp = list[int]
 """Size, times of the last change of content and of anything (ns), and inode: a replaced file has another."""
@@ -102,11 +102,4 @@ def _write(file: Path, text: str) -> None:
     """Writes the file whole, or not at all where the cache can't be written."""
     with suppress(OSError, ValueError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as written:
-                written.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(file)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        put_whole(file, lambda temporary: temporary.write_text(text, encoding="utf-8"), flush=False)

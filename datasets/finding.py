@@ -12,6 +12,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -108,7 +109,7 @@ def canonical(name: str, root: Path | None) -> str:
     """
     if name in reader_classes():
         return name
-    path = PurePosixPath(_below(name, root))
+    path = _as_on_disk(PurePosixPath(_below(name, root)), root)
     if not path.parts or path.parts[0] == "..":
         place = f"the data folder {root}" if root else "the data folder"
         raise DatasetError(f"the dataset {name!r} is not a folder below {place}; name one, or another data folder")
@@ -211,6 +212,12 @@ def _below(name: str, root: Path | None) -> str:
         f"{name} is not below {root or 'a data folder'}; name the folder that holds it and the dataset apart: "
         f"--data {Path(name).parent}, and as the dataset {Path(name).name}"
     )
+
+
+def _as_on_disk(path: PurePosixPath, root: Path | None) -> PurePosixPath:
+    """The path in the Unicode form (NFC, NFD) in which there is a folder; as it is if there is one, or none in both."""
+    forms = (path, *(PurePosixPath(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD")))
+    return next((one for one in forms if root is not None and (root / one).is_dir()), path)
 
 
 def _released_folder(name: str, reader: type[Dataset], root: Path) -> Path:

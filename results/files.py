@@ -23,10 +23,20 @@ _PROBE = bytes(1 << 20)
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, option: str = "--results", flush: bool = True) -> None:
+    """As `put_whole`, for files of a results folder. Raises `ResultsError` with the system's reason; `option` chooses
+    another place."""
+    try:
+        put_whole(path, write, flush=flush)
+    except OSError as error:
+        advice = "free space, or choose" if error.errno in _FULL else "choose"
+        raise ResultsError(f"{path}: can't be written ({_words(error)}); {advice} another {option}") from error
+
+
+def put_whole(path: Path, write: Callable[[Path], object], *, flush: bool = True) -> None:
     """Calls `write(temporary path)` in the same folder, flushes to disk, and renames: `path` is whole or untouched.
 
     A link at `path` is replaced, and what it points to stays as it is. Without `flush`, a power cut may leave an empty
-    file. Raises `ResultsError` with the system's reason; `option` chooses another place.
+    file. Raises `OSError`, also where the library that `write` calls wraps it.
     """
     temporary = path
     try:
@@ -43,10 +53,8 @@ def write_whole(path: Path, write: Callable[[Path], object], *, option: str = "-
             temporary.replace(path)
         finally:
             os.close(handle)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
-        number, reason = _reason(error, temporary)
-        advice = "free space, or choose" if number in _FULL else "choose"
-        raise ResultsError(f"{path}: can't be written ({reason}); {advice} another {option}") from error
+    except (RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
+        raise _unwrapped(error, temporary) from error
     finally:
         if temporary != path:
             with suppress(OSError):  # or it would hide the first error
@@ -85,16 +93,16 @@ def _unfinished(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _reason(error: BaseException, unfinished: Path) -> tuple[int | None, str]:
-    """The system's error number and words for a file that could not be written; where a library keeps them to itself,
-    the system is asked again."""
-    found = error
-    if not isinstance(error, OSError):
-        try:
-            with unfinished.open("ab") as file:
-                file.write(_PROBE)
-                file.flush()
-        except OSError as asked:
-            found = asked
-    number = getattr(found, "errno", None)
-    return number, os.strerror(number) if number else str(error).strip().splitlines()[0]
+def _unwrapped(error: Exception, unfinished: Path) -> OSError:
+    """The system's error behind a library's: the system is asked again, by writing more to the file."""
+    try:
+        with unfinished.open("ab") as file:
+            file.write(_PROBE)
+            file.flush()
+    except OSError as asked:
+        return asked
+    return OSError(str(error).strip().splitlines()[0])
+
+
+def _words(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -47,9 +47,10 @@ def split_lines(name: str, done: Split) -> list[str]:
     """What `data split` has written, and what to do next."""
     train, test = done.train.total(), done.test.total()
     least, most = min(done.test.values()), max(done.test.values())
+    each = f"{least} to {most}" if least < most else least
     found = [
         f"{done.table}: {_count(len(done.train), 'class', 'es')}, {spaced(train)} train, {spaced(test)} test "
-        f"({100 * test / (train + test):.1f} %; {least} to {most} of each class)"
+        f"({100 * test / (train + test):.1f} %; {each} of each class)"
     ]
     if done.copies:
         found.append(f"{spaced(done.copies)} images are copies of each other; all copies of one are on the same side")

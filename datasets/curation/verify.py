@@ -11,6 +11,7 @@ from datasets.curation.images import Inspection, inspect
 from datasets.curation.tables import table_faults
 from datasets.formats.image_files import IMAGE_SUFFIXES, ImageFiles
 from datasets.interface import Dataset, DatasetError, OnProgress
+from datasets.narrowed import Narrowed
 
 
 def verify(dataset: Dataset, on_progress: OnProgress) -> Findings:
@@ -31,6 +32,7 @@ def verify(dataset: Dataset, on_progress: OnProgress) -> Findings:
 
 def findings(dataset: Dataset, faults: Sequence[Finding] = (), notes: Sequence[Finding] = ()) -> Findings:
     """What the table alone shows, together with the `faults` and `notes` of images."""
+    pictures = dataset.whole if isinstance(dataset, Narrowed) else dataset
     reference = dataset.expected.split_sha256 if dataset.expected else None
     compared = "as published" if reference == dataset.split_hash else "differs"
     return Findings(
@@ -41,7 +43,7 @@ def findings(dataset: Dataset, faults: Sequence[Finding] = (), notes: Sequence[F
         reference="no reference known" if reference is None else compared,
         faults=(*table_faults(dataset), *faults),
         notes=(*(Finding("reading", remark) for remark in dataset.remarks), *notes),
-        folder=str(dataset.image_folder) if isinstance(dataset, ImageFiles) else None,
+        folder=str(pictures.image_folder) if isinstance(pictures, ImageFiles) else None,
     )
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from datasets.formats.encoded_text import read_text
 from datasets.interface import DatasetError
+from results.files import put_whole
 
 TABLE = "images.csv"
 COLUMNS = ("path", "label", "split")
@@ -43,16 +43,12 @@ def write_table(file: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     lines = [COLUMNS, *rows]
     # Unquoted, a space at the beginning is not read, and a carriage return ends the line.
     quoted = any(field.startswith(" ") or "\r" in field for line in lines for field in line)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
+    writer.writerows(lines)
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as text:
-            writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
-            writer.writerows(lines)
-            text.flush()
-            os.fsync(text.fileno())
-        temporary.replace(file)
+        put_whole(file, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8", newline=""))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DatasetError(f"{file} can't be written ({error.strerror or error}); free space or permit it") from error
 
 

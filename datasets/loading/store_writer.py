@@ -18,6 +18,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from datasets.interface import DatasetError, OnProgress
 from datasets.loading.prefetch import map_in_threads
+from results.files import put_whole
 
 PIXELS, TABLE, RECORD = "pixels.bin", "table.bin", "store.json"
 ROW = np.dtype([("height", "<u4"), ("width", "<u4"), ("checksum", "<u4")])
@@ -62,14 +64,15 @@ def build(
             return
         unfinished = sibling(folder, UNFINISHED)
         if not _has_key(unfinished, key):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            _clear(unfinished)
             unfinished.mkdir()
             _write_record(unfinished, {"key": key})
         try:
             _write_images(unfinished, count, image, image_bytes, on_progress)
             confirm()
         except DatasetError:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            with suppress(OSError):
+                _clear(unfinished)
             raise
         _write_record(unfinished, finished_record(key, read_table(unfinished)))
         unfinished.rename(folder)
@@ -88,12 +91,21 @@ def discard(folder: Path) -> bool:
             if not folder.exists():  # its build has ended, or another process removed it
                 return False
             if folder != unfinished:  # removes the name at once, so that nobody opens half a store
-                shutil.rmtree(unfinished, ignore_errors=True)
+                with suppress(OSError):
+                    _clear(unfinished)
                 folder.rename(unfinished)
-            shutil.rmtree(unfinished)
+            _clear(unfinished)
             return True
     except Timeout:
         return False
+
+
+def _clear(path: Path) -> None:
+    """Removes a folder with all it holds, or the file or link in its place; nothing if there is none."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def sibling(folder: Path, suffix: str) -> Path:
@@ -138,11 +150,8 @@ def _has_key(unfinished: Path, key: dict[str, Any]) -> bool:
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    temporary = folder / (RECORD + ".new")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(record, file, indent=2, default=str)
-        _to_disk(file)
-    temporary.replace(folder / RECORD)
+    text = json.dumps(record, indent=2, default=str)
+    put_whole(folder / RECORD, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _write_images(

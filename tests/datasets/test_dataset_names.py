@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,14 @@ def test_a_folder_that_is_a_link_is_known_by_its_place_in_the_data_folder(tmp_pa
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "birds").symlink_to(tmp_path / "disk" / "images")
     assert open_dataset(str(tmp_path / "data" / "birds"), tmp_path / "data").name == "birds"
+
+
+@pytest.mark.parametrize(("written", "typed"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_folder_is_found_by_its_name_in_either_unicode_form(tmp_path: Path, written: str, typed: str) -> None:
+    there, asked = (unicodedata.normalize(form, "europe/vögel") for form in (written, typed))
+    own_images(tmp_path / there)
+    assert open_dataset(asked, tmp_path).name == there
+    assert planned_ids(tmp_path, asked) == planned_ids(tmp_path, there)
 
 
 def test_no_name_leads_out_of_the_data_folder(tmp_path: Path) -> None:

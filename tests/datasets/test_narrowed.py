@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,16 @@ def test_a_faulty_box_is_found_before_an_image_is_decoded(birds: Path) -> None:
     change(birds / "bounding_boxes.txt", "6 1.0 2.0 8.0 9.0", "6 1.0 2.0 0.0 9.0")
     with pytest.raises(DatasetError, match=r"003\.Owl/b\.jpg: box 1, 2, 0, 9 is empty"):
         _ = open_dataset("birds", birds.parent, BOX).images_sha256
+
+
+def test_verify_reads_the_cuts(birds: Path, fgbench: Callable[..., tuple[int, str]]) -> None:
+    change(birds / "bounding_boxes.txt", "1 10.0 5.0 20.0 30.0", "1 10.0 45.0 20.0 30.0")
+    code, said = fgbench("data", "verify", "birds", "--option", "crop=box", "--json", "--data", birds.parent)
+    (found,) = json.loads(said)
+    assert code == 1
+    assert found["name"] == "birds:box"
+    assert [fault["kind"] for fault in found["faults"]] == ["damaged"]
+    assert found["folder"] == str(birds / "images")
 
 
 def test_drawn_images_are_cut_too() -> None:

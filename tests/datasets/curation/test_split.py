@@ -144,6 +144,8 @@ def test_an_unsplit_folder_names_the_command_which_says_what_is_next(
     assert code == 0
     assert "3 classes, 13 train, 6 test (31.6 %; 1 to 3 of each class)" in said
     assert "next: run_all.py data verify own" in said
+    said = fgbench("data", "split", "own", "--test", "0.01", "--force", "--data", own.parent)[1]
+    assert "; 1 of each class)" in said
     assert fgbench("data", "verify", "own", "--data", own.parent)[0] == 0
     for words, reason in (
         (("own", "--test", "1"), "must be between 0 and 1"),

@@ -234,6 +234,17 @@ def test_a_damaged_store_in_a_cache_of_others_is_named_with_what_to_do(
     assert opened.folder.exists()
 
 
+@pytest.mark.parametrize("suffix", ["", ".unfinished"])
+def test_a_file_in_place_of_a_store_gives_way(tmp_path: Path, suffix: str) -> None:
+    folder = open_store(Noise(), 8, "squash", cache=tmp_path).folder
+    shutil.rmtree(folder)
+    folder.with_name(folder.name + suffix).write_text("in the way")
+    if not suffix:
+        with pytest.raises(DatasetError, match="it was removed: run again to make it anew"):
+            open_store(Noise(), 8, "squash", cache=tmp_path)
+    assert len(open_store(Noise(), 8, "squash", cache=tmp_path)) == 6
+
+
 def test_a_store_that_may_not_be_read_is_not_called_damaged_and_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
