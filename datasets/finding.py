@@ -120,7 +120,8 @@ def canonical(name: str, root: Path | None) -> str:
 
 
 def split_subset(name: str) -> tuple[str, dict[str, Any]]:
-    """`webfg_496:bird` -> the dataset's name and the options of that subset; any other name and no options.
+    """`webfg_496:bird` -> the dataset's name and the options of that subset; `birds:box` -> `birds` and those of its
+    images cut to their boxes; any other name and no options.
 
     Raises `DatasetError` with the dataset's subsets if it has no such one.
     """
@@ -130,6 +131,8 @@ def split_subset(name: str) -> tuple[str, dict[str, Any]]:
     own = _released(name) or name
     reader = reader_classes().get(own)
     subsets = {str(value): subset for subset in (reader.subsets if reader else ()) for value in subset.values()}
+    if word == "box":
+        return own, {"crop": "box"}
     if word not in subsets:
         has = ", ".join(f"{own}:{subset}" for subset in subsets) or "none"
         raise DatasetError(f"{own} has no subset {word!r}; it has {has}")

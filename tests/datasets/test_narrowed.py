@@ -89,7 +89,7 @@ def test_a_faulty_box_is_found_before_an_image_is_decoded(birds: Path) -> None:
 
 def test_verify_reads_the_cuts(birds: Path, fgbench: Callable[..., tuple[int, str]]) -> None:
     change(birds / "bounding_boxes.txt", "1 10.0 5.0 20.0 30.0", "1 10.0 45.0 20.0 30.0")
-    code, said = fgbench("data", "verify", "birds", "--option", "crop=box", "--json", "--data", birds.parent)
+    code, said = fgbench("data", "verify", "birds:box", "--json", "--data", birds.parent)
     (found,) = json.loads(said)
     assert code == 1
     assert found["name"] == "birds:box"
@@ -187,10 +187,13 @@ def test_a_choice_is_another_task_with_a_short_name(birds: Path) -> None:
     assert names[1] == "cub:box"
     assert names[2].startswith("cub:100-classes-")
     assert max(map(len, names)) < 40
-    environment, changes = Environment(birds.parent), {"pretrained": "none", "dataset_options": BOX}
-    suite = suite_builders.compare(["plain"], "birds", "test_resnet", 1, environment, changes)
-    (run,) = [run for run in expand.expand(suite, environment, Changes(set=changes)) if isinstance(run, Run)]
-    assert "birds_box-test_resnet" in run.id
+    environment, ids = Environment(birds.parent), []
+    for name, options in (("birds", BOX), ("birds:box", {})):
+        changes = {"pretrained": "none", "dataset_options": options}
+        suite = suite_builders.compare(["plain"], name, "test_resnet", 1, environment, changes)
+        ids += [run.id for run in expand.expand(suite, environment, Changes(set=changes)) if isinstance(run, Run)]
+    assert "birds_box-test_resnet" in ids[0]
+    assert ids[0] == ids[1], "however it is asked for"
 
 
 def test_without_the_options_nothing_is_narrowed(tmp_path: Path) -> None:
