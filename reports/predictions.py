@@ -87,13 +87,15 @@ class PredictionCache:
         """That of one Run; None if no predictions of its last epoch are stored."""
         if run_id not in self._known:
             table = self._predictions(run_id)
-            last = table[table["selection"] == "last"] if table is not None else None
-            self._known[run_id] = None if last is None or last.empty else self._answer(last)
+            self._known[run_id] = None if table is None else self._answer(table)
         return self._known[run_id]
 
-    def _answer(self, table: pd.DataFrame) -> Answer:
+    def _answer(self, table: pd.DataFrame) -> Answer | None:
+        last = np.flatnonzero(table["selection"].to_numpy(object) == "last")
+        if not len(last):
+            return None
         images = table["image"].to_numpy(object)
-        order = np.argsort(images, kind="stable")
+        order = last[np.argsort(images[last], kind="stable")]
         images = images[order]
         shared = self._images.setdefault("\0".join(images), images)
         labels, predictions = (table[name].to_numpy(np.int32)[order] for name in ("label", "prediction"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -91,7 +93,7 @@ class PageReader(HTMLParser):
     @property
     def data(self) -> dict[str, Any]:
         """The records behind the numbers."""
-        return json.loads(self.scripts[0])
+        return json.loads(zlib.decompress(base64.b64decode(self.scripts[0])))
 
     def record(self, run_id: str) -> dict[str, list[list[str]]]:
         """Title -> rows of the tables that the page shows of a Run."""
