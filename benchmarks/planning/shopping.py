@@ -85,15 +85,17 @@ def _names(name: str) -> dict[str, Any]:
 
 
 def of_dataset(choice: DatasetChoice, environment: Environment, changes: Mapping[str, Any] = NOTHING) -> list[Item]:
-    """The dataset, if it is a published one and not here. What is here and faulty is told when it is opened."""
-    name, root = environment.canonical(choice.name), environment.data_root
-    reader = datasets.reader_classes().get(name)
-    if reader is None or not reader.archives:
+    """The dataset, if it is a published one and not here, or the one that it is a part of. What is here and faulty is
+    told when it is opened."""
+    asked, root = environment.canonical(choice.name), environment.data_root
+    reader = datasets.reader_classes().get(asked)
+    if reader is None or not (reader.part_of or reader).archives:
         return []
+    name, reader = datasets.reader_of(asked)
     options = deep_merge(choice.options, changes.get("dataset_options", {}))
     wanted = needs(name, reader, root or NOWHERE)
     unpacked = all(((root or NOWHERE) / path).exists() for archive in reader.archives for path in archive.gives)
-    if unpacked or _opens(name, options, environment):
+    if unpacked or _opens(asked, options, environment):
         return []
     sources = tuple(url for archive in wanted.archives for url in archive.urls[:1])
     return [

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.cli import data_rows
+from benchmarks.environment import Environment
+from benchmarks.planning import shopping
+from benchmarks.planning.suite import DatasetChoice
 from datasets import available, known, open_dataset
 from datasets.readers.cub100 import CUB100
 from datasets.readers.cub_200_2011 import CUB
@@ -55,6 +58,13 @@ def test_it_is_there_once_cub_is(small: Path, tmp_path: Path) -> None:
     assert (dataset.name, dataset.classes) == ("cub100", ("001.Auk", "003.Owl"))
     assert dataset.image(1).shape == (20, 30, 3)
     assert dataset.departure() is None
+
+
+def test_a_plan_on_it_lacks_cub(small: Path, tmp_path: Path) -> None:
+    choice = DatasetChoice(name="cub100")
+    (item,) = shopping.of_dataset(choice, Environment(tmp_path / "empty"))
+    assert (item.name, item.bytes, item.fetchable) == ("cub_200_2011", CUB.archives[0].size, True)
+    assert shopping.of_dataset(choice, Environment(small)) == []
 
 
 def test_a_folder_of_that_name_is_read_as_it_is(small: Path) -> None:
