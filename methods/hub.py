@@ -76,9 +76,11 @@ def default_tag(network: str) -> str | None:
 def repository(tag: str) -> Repository | None:
     """The place of the weights `tag`; None for a name that timm does not know, and where they are not on the hub as
     safetensors: a few of timm's have nothing but an address of their own (`address`)."""
+    if not is_tag(tag):
+        return None
     cfg = _cfg(tag)
-    file = cfg.hf_hub_filename or FILE if cfg is not None else ""
-    if cfg is None or not cfg.hf_hub_id or not file.endswith(".safetensors"):
+    file = cfg.hf_hub_filename or FILE
+    if not cfg.hf_hub_id or not file.endswith(".safetensors"):
         return None
     name, _, revision = cfg.hf_hub_id.partition("@")
     return Repository(name, file, revision or None)

@@ -178,7 +178,7 @@ def _missing(wanted: str, backbone: str, tag: str | None, root: Path | None) -> 
             None,
         )
     about = f" ({text})" if (text := hub.about(hub.size(tag))) else ""
-    how = f"fetch {tag}{about} with weights fetch {tag}" if hub.repository(tag) else f"download {hub.address(tag)}"
+    how = f"weights fetch {tag} gets it{about}" if hub.repository(tag) else f"download {hub.address(tag)}"
     named = f"put {tag}{SUFFIXES[0] if hub.repository(tag) else Path(hub.address(tag) or '').suffix} into {folder}"
     return MissingWeights(f"{wanted}: not there; {how}, or {named}{other}; --set pretrained=none trains without", tag)
 

@@ -81,6 +81,14 @@ def test_verify_tells_a_damaged_file_from_one_that_the_hub_has_replaced(fake: Fa
     assert (code, "cut off" in said) == (1, True)
 
 
+def test_verify_asks_the_hub_about_no_file_without_a_tag(fake: FakeHub, fgbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "test_resnet.safetensors").write_bytes(WEIGHTS)
+    code, said = fgbench("weights", "verify", "--weights", tmp_path)
+    assert code == 0
+    assert "test_resnet.safetensors: readable; nothing to compare it with" in said
+    assert fake.pages.requests == []
+
+
 def test_the_environment_names_hub_and_cache_as_for_other_programs(fake: FakeHub) -> None:
     """In a process of its own, since huggingface_hub reads HF_ENDPOINT and HF_HOME when it is loaded."""
     fake.offer(TAG, WEIGHTS)

@@ -149,7 +149,7 @@ def test_missing_weights_are_named_with_size_command_and_what_else_is_there(tmp_
         find_weights("resnet18", "resnet18.tv_in1k", tmp_path)
     said = str(lacking.value)
     assert lacking.value.tag == "resnet18.tv_in1k"
-    assert "(about 47 MB) with weights fetch resnet18.tv_in1k" in said
+    assert "weights fetch resnet18.tv_in1k gets it (about 47 MB)" in said
     assert f"put resnet18.tv_in1k.safetensors into {tmp_path}" in said
     assert "--set pretrained=resnet18.pth takes another" in said
 
