@@ -78,18 +78,18 @@ class Trained(BaseModel):
 def is_trained(path: Path) -> bool:
     """Whether `path` is a folder with a trained network, or a weight file in one, judged by names."""
     folder = path.parent if path.suffix == ".safetensors" else path
-    return any((folder / name).is_file() for name in (CONFIG, RECORD))
+    return any((folder / name).is_file() for name in (RECORD, CONFIG))
 
 
 def load(path: Path) -> tuple[Trained, Method]:
     """The trained network in a folder, its `.safetensors` file, or a Run's folder; in evaluation mode on the CPU.
 
-    Its logits are those of the Run that made it. Raises `BackboneError` for what is no such thing, is damaged, or needs
-    a method, option or network that is not here.
+    Its logits are those of the Run that made it, in the Run's `precision`. Raises `BackboneError` for what is no such
+    thing, is damaged, or needs a method, option or network that is not here.
     """
     folder = path.parent if path.suffix == ".safetensors" else path
     trained = read(folder)
-    file = path if folder != path else folder / (MODEL if (folder / CONFIG).is_file() else WEIGHTS)
+    file = path if folder != path else folder / (WEIGHTS if (folder / RECORD).is_file() else MODEL)
     method = _built(trained, folder)
     state = _tensors(file, trained.sha256)
     try:
@@ -101,16 +101,17 @@ def load(path: Path) -> tuple[Trained, Method]:
 
 
 def read(folder: Path) -> Trained:
-    """What the folder's `config.json` says, or else its `record.json`. Raises `BackboneError`."""
-    if (config := folder / CONFIG).is_file():
-        file, values = config, _json(config).get(OURS)
+    """What the folder's `record.json` says, or else its `config.json`. Raises `BackboneError`."""
+    values: Any
+    if (file := folder / RECORD).is_file():
+        values = of_record(_json(file))
+    elif (file := folder / CONFIG).is_file():
+        values = _json(file).get(OURS)
         if not isinstance(values, dict):
             reason = "was not written by fgbench; if it is timm's, load it with timm.create_model('local-dir:FOLDER')"
-            raise BackboneError(f"{config}: {reason}")
+            raise BackboneError(f"{file}: {reason}")
         if isinstance(form := values.get("form"), int) and form > 1:
-            raise BackboneError(f"{config}: was written by a newer fgbench (form {form}); update this checkout")
-    elif (record := folder / RECORD).is_file():
-        file, values = record, of_record(_json(record))
+            raise BackboneError(f"{file}: was written by a newer fgbench (form {form}); update this checkout")
     else:
         raise BackboneError(f"{folder}: holds no trained network: neither {CONFIG} nor {RECORD} is there")
     try:

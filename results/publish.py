@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -32,8 +32,9 @@ def publish(store: ResultStore, run_id: str) -> Path:
     reference.prepare()
     target = reference.root / run_id
     try:
-        with _alone(reference.root):
-            _restore(reference.root)
+        with _alone(reference.root) as alone:
+            if alone:
+                _restore(reference.root)
             _replace(target, files)
     except OSError as error:
         raise ResultsError(f"{target}: can't be written ({error.strerror}); free space and publish again") from error
@@ -63,12 +64,15 @@ def stored_files(store: ResultStore, run_id: str) -> dict[str, bytes]:
 
 
 @contextmanager
-def _alone(reference: Path) -> Iterator[None]:
-    """Within, no other process publishes there."""
+def _alone(reference: Path) -> Iterator[bool]:
+    """Within, no other process publishes there. Whether that is sure: some network drives can't lock a folder."""
     folder = os.open(reference, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        locked = False
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            locked = True
+        yield locked
     finally:
         os.close(folder)
 

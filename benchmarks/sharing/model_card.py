@@ -30,7 +30,7 @@ TIMM = """\
     model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()       # from this folder
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 
-timm resizes with other rounding than fgbench: probabilities may differ in their last digits.
+timm resizes with other rounding than fgbench: probabilities differ by some thousandths.
 """
 FGBENCH = """\
     python run_all.py predict FOLDER bird.jpg
