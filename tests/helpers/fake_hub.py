@@ -35,12 +35,18 @@ class FakeHub:
         """Has the weights `tag` with `content`; `answers` are what the CDN gives, by default the content."""
         place = hub.repository(tag)
         assert place is not None
+        self.offer_file(place.id, place.file, content, *answers, revision=revision, token=token)
+
+    def offer_file(
+        self, repository: str, file: str, content: bytes, *answers: Answer, revision: str = REVISION, token: str = ""
+    ) -> None:
+        """The same of any file."""
         sha256 = hashlib.sha256(content).hexdigest()
         stated = {"X-Repo-Commit": revision, "X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(content))}
         there = self.cdn.serve(f"/{sha256}", *(answers or [Answer(content)]))
         answer = Answer(status=302, location=there, headers=stated, needs_token=token, says_length=False)
         for asked in ("main", revision):
-            self.pages.serve(f"/{place.id}/resolve/{asked}/{place.file}", answer)
+            self.pages.serve(f"/{repository}/resolve/{asked}/{file}", answer)
 
     def refuse(self, tag: str, status: int) -> None:
         """Answers what is asked about `tag` with an error."""

@@ -29,6 +29,7 @@ from methods.trained import Trained, read
 from results.errors import ResultsError
 from results.settings import Run
 from results.store import REFERENCE, WEIGHTS, ResultStore
+from tests.helpers.fake_hub import FakeHub
 from tests.helpers.small_training import SWIN, small_run
 
 VARIANTS = [*methods.available(), "bilinear_cnn:svm"]
@@ -122,6 +123,14 @@ def test_timm_loads_a_plain_network_with_the_same_logits_and_images(plain: Share
     assert settings["crop_mode"] == "squash"
     assert int(32 / settings["crop_pct"]) == 40
     assert net.pretrained_cfg["label_names"] == read(plain.folder).class_names
+
+
+def test_timm_loads_an_uploaded_folder_from_the_hub(plain: Shared, fake: FakeHub) -> None:
+    for path in plain.folder.iterdir():
+        fake.offer_file("me/birds", path.name, path.read_bytes())
+    net = timm.create_model("hf-hub:me/birds", pretrained=True).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(net(images()), methods.build(trained=plain.folder)(images()))
 
 
 @pytest.mark.parametrize(
