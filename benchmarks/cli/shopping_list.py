@@ -56,7 +56,7 @@ def size(count: int | None) -> str:
     """Bytes for people, in powers of ten, as sites and disks state them."""
     if count is None:
         return "size not known"
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count} bytes"
 
 
 def fetch(items: Sequence[Item], environment: Environment) -> None:
