@@ -21,6 +21,7 @@ from datasets import DatasetError
 from datasets.fetching.needs import needs
 from methods import hub
 from methods.errors import BackboneError, MissingWeights
+from methods.networks import check_name
 from methods.tags import split_tag
 from methods.weight_files import find_weights
 from results.settings import ProfileRun
@@ -57,8 +58,8 @@ def of_suite(
 
 
 def distinct(items: Iterable[Item]) -> list[Item]:
-    """Each dataset and file once, in order of appearance."""
-    return list({(item.kind, item.name): item for item in items}.values())
+    """Each dataset and file once, datasets first, in order of appearance."""
+    return sorted({(item.kind, item.name): item for item in items}.values(), key=lambda item: item.kind)
 
 
 def _of_suite(
@@ -119,7 +120,11 @@ def of_weights(
     protocol: str = "paper",
     changes: Mapping[str, Any] = NOTHING,
 ) -> list[Item]:
-    """The weights that a training of `method` (or `method:variant`) starts from, and those of a second network."""
+    """The weights that a training of `method` (or `method:variant`) starts from, and those of a second network.
+
+    Raises `BackboneError` for a network that timm does not have.
+    """
+    check_name(choice.name)
     (name, variant), network = split_name(method), choice.network
     asked = str(changes.get("pretrained", choice.weights))
     if asked == "auto":
@@ -139,7 +144,8 @@ def _weights(network: str, asked: str, environment: Environment) -> Item | None:
     except MissingWeights as missing:
         tag = missing.tag
         if tag is None or hub.repository(tag) is None:
-            return Item("weights", asked, (str(missing),), environment.weights_root, None, "not known", fetchable=False)
+            name = network if asked == "auto" else asked
+            return Item("weights", name, (str(missing),), environment.weights_root, None, "not known", fetchable=False)
         terms = hub.licence(tag) or f"see {hub.page(tag)}"
         return Item("weights", tag, (hub.page(tag),), hub.folder(), hub.size(tag), terms)
     except BackboneError:

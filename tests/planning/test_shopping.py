@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.environment import Environment
 from benchmarks.planning import shopping, suite_builders
-from benchmarks.planning.suite import DatasetChoice, Suite
+from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite
+from methods.errors import BackboneError
 from tests.helpers.small_folders import draw_noise
 
 TWO_DATASETS = Suite.model_validate(
@@ -70,3 +71,26 @@ def test_a_reproduction_needs_what_its_rows_need(tmp_path: Path, named: str | No
     (target,) = suite_builders.targets("sef:released", Environment(tmp_path), named, "resnet50", changes=WITHOUT)
     assert [item.name for item in target.items] == ["cub_200_2011"]
     assert (target.lacking, target.faults) == ("needs dataset cub_200_2011", [])
+
+
+def test_weights_are_those_of_the_recipe_the_tag_or_the_option_and_those_of_a_second_network(tmp_path: Path) -> None:
+    def listed(method: str, backbone: str, **changes: str) -> list[str]:
+        items = shopping.of_weights(method, BackboneChoice(name=backbone), Environment(None, tmp_path), changes=changes)
+        return [item.name for item in items]
+
+    assert listed("sef", "resnet50") == ["resnet50.tv_in1k"]
+    assert listed("sef", "resnet50.a1_in1k") == ["resnet50.a1_in1k"]
+    assert listed("sef", "resnet50", pretrained="resnet50.a2_in1k") == ["resnet50.a2_in1k"]
+    assert listed("sef", "resnet50", pretrained="none") == []
+    assert listed("bilinear_cnn:asymmetric", "vgg16") == ["vgg16.tv_in1k", "vgg11.tv_in1k"]
+    (tmp_path / "resnet50.tv_in1k.safetensors").write_bytes(b"here")
+    assert listed("sef", "resnet50") == []
+
+
+def test_weights_that_the_hub_does_not_have_can_not_be_fetched(tmp_path: Path) -> None:
+    (item,) = shopping.of_weights(
+        "plain", BackboneChoice(name="resnet50"), Environment(None, tmp_path), changes={"pretrained": "mine.pth"}
+    )
+    assert (item.name, item.fetchable, item.folder) == ("mine.pth", False, tmp_path)
+    with pytest.raises(BackboneError, match="resnet50"):
+        shopping.of_weights("plain", BackboneChoice(name="resnt50"), Environment(None, tmp_path))
