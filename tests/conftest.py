@@ -61,6 +61,7 @@ def fgbench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
         stream = io.StringIO()
         console = PlainConsole(file=stream, width=120)
         monkeypatch.setattr(terminal, "console", console)
+        monkeypatch.setattr(terminal, "HAS_WIDTH", False)  # as in a file: pytest's workers set COLUMNS
         done = CliRunner().invoke(run_all.app, [str(word) for word in words])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception

@@ -74,14 +74,14 @@ def run(name: str, request: Request) -> FinishedPlan | None:
 
 
 def reproduce(
-    method: str, dataset: str | None, backbone: str | None, ablation: bool, request: Request
+    method: str, dataset: str | None, backbone: str | None, ablation: bool, request: Request, every: bool = False
 ) -> FinishedPlan | None:
-    """The verb `reproduce`."""
+    """The verb `reproduce`; `every` experiment is listed one by one in the dry run of all."""
     changes = changes_of(request)
     if method == reference_runs.ALL:
         if dataset or backbone or ablation or changes.set:
             raise UserError("reproduce all runs the suites as they are: narrow them with --only and --seeds")
-        return _reproduce_all(request)
+        return _reproduce_all(request, every)
     find = partial(_targets, method, dataset, backbone, ablation, environment_of(request), changes)
     targets = find()
     if request.dry_run:
@@ -124,7 +124,7 @@ def _targets(
     )
 
 
-def _reproduce_all(request: Request) -> FinishedPlan | None:
+def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
     """Everything the project publishes; what can't run on this machine is listed with what it needs."""
     environment = environment_of(request)
     device = "cuda" if request.cluster == "slurm" else environment.device
@@ -141,12 +141,23 @@ def _reproduce_all(request: Request) -> FinishedPlan | None:
     if request.dry_run:
         _require_startable(runs, ResultStore(request.results), environment)
         title = "The project's reference results" + " that are missing" * request.missing
-        terminal.show(preview.experiment_rows(rows, device), title)
+        _show_experiments(rows, device, title, every)
         _get([row.items for row in rows], request)
         terminal.lines(forecast.of_experiments(rows, device, environment, request))
         return None
     terminal.lines(preview.left_out(rows, device))
     return _carry_out_runs(reference_runs.in_order(runs), request, "The project's reference results")
+
+
+def _show_experiments(rows: Sequence[reference_runs.Experiment], device: str, title: str, every: bool) -> None:
+    """A table for each suite with `every` experiment, or one with their numbers."""
+    if not every:
+        terminal.show(preview.experiment_counts(rows, device), title)
+        terminal.lines(preview.experiment_totals(rows, device))
+        return
+    for name in dict.fromkeys(row.suite for row in rows):
+        members = [row for row in rows if row.suite == name]
+        terminal.show(preview.experiment_rows(members, device), f"{title}: {name}, {len(members)} experiments")
 
 
 def compare(methods: Sequence[str], dataset: str, backbone: str, request: Request) -> FinishedPlan | None:
@@ -220,9 +231,9 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     _require_startable(runs, store, environment)
     terminal.lines(preview.remarks(runs, environment))
     if request.dry_run:
-        found, shared = preview.without_common(preview.rows(runs, store, environment))
-        terminal.show(found, f"{len(runs)} Run{'s' * (len(runs) != 1)}")
-        terminal.lines([*shared, *forecast.of_runs(runs, environment, request)])
+        for heading, rows in preview.tables(runs, store, environment):
+            terminal.show(rows, heading)
+        terminal.lines(forecast.of_runs(runs, environment, request))
         return None
     if request.cluster:
         _submit(runs, store, environment, request)

@@ -33,6 +33,8 @@ def data_list(as_json: AsJson = False, data_root: DataRoot = None) -> None:
 
     rows = data_rows.rows(Environment(data_root))
     show(rows if as_json else data_rows.short_rows(rows), "datasets", as_json)
+    if not as_json:
+        lines(data_rows.advice(rows))
 
 
 @app.command("fetch")

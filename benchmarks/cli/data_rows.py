@@ -39,7 +39,7 @@ def rows(environment: Environment) -> list[dict[str, Any]]:
 
 
 def short_rows(full: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The columns that fit a terminal of 120 characters."""
+    """The columns that fit a terminal."""
     return [
         {
             "name": " ".join([row["name"], *(f"{key}={value}" for key, value in row["options"].items())]),
@@ -47,10 +47,17 @@ def short_rows(full: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "train": row["train"],
             "test": row["test"],
             "here": "yes" if row["here"] and not row["problem"] else "faulty" if row["here"] else _how_to_get(row),
-            "what": row["problem"] or row["what"],
+            "what": row["what"],
         }
         for row in full
     ]
+
+
+def advice(full: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with faulty datasets, a line each, and how to get those that are not here."""
+    faults = [f"{row['name']}: {row['problem']}" for row in full if row["problem"]]
+    how = "what is not here: data fetch NAME downloads it, or says how to get it by hand"
+    return faults if all(row["here"] for row in full) else [*faults, how]
 
 
 def _row(name: str, options: Mapping[str, Any], environment: Environment) -> dict[str, Any]:
@@ -105,9 +112,9 @@ def _facts(name: str, reader: type[Dataset] | None) -> dict[str, Any]:
 
 def _how_to_get(row: Mapping[str, Any]) -> str:
     if not row["fetchable"]:
-        return f"no; data fetch {row['name']} says how"
-    size = f" ({row['archive_bytes'] / 1e9:.1f} GB)" if row["archive_bytes"] else ""
-    return f"no; data fetch {row['name']}{size}"
+        return "no, by hand"
+    size = f", {row['archive_bytes'] / 1e9:.1f} GB" if row["archive_bytes"] else ""
+    return f"no{size}"
 
 
 def needs(name: str, root: Path | None) -> Needs:

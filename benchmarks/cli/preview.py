@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.environment import Environment
@@ -12,49 +13,85 @@ from benchmarks.planning.expand import epochs_of, images_to_process
 from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
 from results.augmentation import InputScaling
-from results.settings import AnyRun, Recipe, Run, flat
+from results.settings import AnyRun, Recipe, Run, flat, method_label
 from results.store import ResultStore
 
+Row = dict[str, Any]
+WEIGHTS = ("backbone", "weights", "scaling")
+"""Columns on what a training starts from."""
 REMARKS = 3
 """Sentences on one dataset."""
-SETTINGS = ("protocol", "weights", "px", "scaling", "stored px", "epochs")
-"""Columns of `rows` that all trainings of a plan may have in common."""
 
 
-def rows(plan: Sequence[AnyRun], store: ResultStore, environment: Environment) -> list[dict[str, Any]]:
-    """A row per Run of a plan: what it is, how many images it trains on and evaluates, and whether it is done."""
-    return [_row(run, store, environment) for run in plan]
+def tables(plan: Sequence[AnyRun], store: ResultStore, environment: Environment) -> list[tuple[str, list[Row]]]:
+    """`(title, rows)` for the trainings of a plan, for their weights, and for its profiles.
+
+    What a backbone starts from is in a table of its own, unless the plan has several files for one backbone.
+    """
+    trainings = rows([run for run in plan if isinstance(run, Run)], store, environment)
+    profiles = rows([run for run in plan if not isinstance(run, Run)], store, environment)
+    weights = [{key: row.get(key) for key in WEIGHTS} for row in trainings]
+    weights = [row for at, row in enumerate(weights) if row not in weights[:at]]
+    if len({row["backbone"] for row in weights}) == len(weights) > 1:
+        trainings = [{key: row[key] for key in row if key not in WEIGHTS[1:]} for row in trainings]
+    else:
+        weights = []
+    count = sum(run.job == "train" for run in plan)
+    found = [
+        (f"{counted(count, 'Run')} of {counted(len(trainings), 'training')}, with the images of one Run", trainings),
+        ("what they start from", weights),
+        (f"{counted(len(plan) - count, 'Run')} of {counted(len(profiles), 'profile')}", profiles),
+    ]
+    return [(title, rows) for title, rows in found if rows]
 
 
-def _row(run: AnyRun, store: ResultStore, environment: Environment) -> dict[str, Any]:
-    record = store.answer(run) or store.read(run.id)
-    row: dict[str, Any] = {"job": run.job, "run": run.label}
+def rows(plan: Sequence[AnyRun], store: ResultStore, environment: Environment) -> list[Row]:
+    """A row per experiment of a plan: what it is, its Runs, how many images each trains on and evaluates, and which of
+    them are done."""
+    together: dict[str, list[AnyRun]] = {}
+    for run in plan:
+        together.setdefault(run.experiment, []).append(run)
+    return [_row(runs, store, environment) for runs in together.values()]
+
+
+def _row(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -> Row:
+    run, listed = runs[0], ", ".join(str(one.replicate) for one in runs)
+    row: Row = {"method": method_label(run.method, run.variant)}
     if isinstance(run, Run):
         trained, evaluated = images_to_process(run, environment)
         row |= {
+            "dataset": run.task,
+            "backbone": run.backbone,
             "protocol": run.protocol,
             "weights": run.pretrained,
-            "px": run.recipe.image_size,
             **({"scaling": str(run.scaling)} if run.scaling != InputScaling() else {}),
+            "seeds": listed,
+            "px": run.recipe.image_size,
             "stored px": run.recipe.stored_size,
             "epochs": epochs_of(run.method, run.options, run.recipe),
             "trained": trained,
             "evaluated": evaluated,
         }
-    to_do = "to do until full" if batch_sweep.member(run) else "to do"
-    return row | {"state": record.status if record else to_do}
+    else:
+        row |= {"backbone": run.backbone, "precision": run.precision, "compiled": run.compile or None}
+        row |= {"repeats": listed, "px": run.image_size, "batch": run.batch_size}
+    return row | {"state": _state(runs, store)}
 
 
-def without_common(found: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The `rows` without the settings that all trainings share, so that they fit a terminal, and a line with these."""
-    values = {name: {row[name] for row in found if name in row} for name in SETTINGS}
-    trainings = sum(row["job"] == "train" for row in found)
-    shared = [
-        name for name, known in values.items() if len(known) == 1 and sum(name in row for row in found) == trainings
-    ]
-    told = " · ".join(f"{name} {next(iter(values[name]))}" for name in shared)
-    rest = [{key: value for key, value in row.items() if key not in shared} for row in found]
-    return rest, [f"all trainings: {told}"] if told else []
+def _state(runs: Sequence[AnyRun], store: ResultStore) -> str:
+    """`done`, or `1 done, 2 to do`."""
+    states = []
+    for run in runs:
+        record = store.answer(run) or store.read(run.id)
+        to_do = "to do until full" if batch_sweep.member(run) else "to do"
+        states.append(record.status if record else to_do)
+    counts = Counter(states)
+    return ", ".join(f"{count} {state}" for state, count in counts.items()) if len(counts) > 1 else states[0]
+
+
+def counted(number: int, word: str) -> str:
+    """`1 Run`, `2 Runs`."""
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def remarks(plan: Sequence[AnyRun], environment: Environment) -> list[str]:
@@ -73,12 +110,51 @@ def remarks(plan: Sequence[AnyRun], environment: Environment) -> list[str]:
 def experiment_rows(rows: Sequence[Experiment], device: str) -> list[dict[str, Any]]:
     """A row per experiment of the reference results: its Runs, and what they need that this machine does not have."""
     return [
-        {"suite": row.suite}
-        | {name: row.names.get(name) for name in ("method", "dataset", "protocol", "backbone", "px")}
+        {name: row.names.get(name) for name in ("method", "dataset", "protocol", "backbone", "px")}
         | {"settings": _settings(row.names), "published": row.names.get("published")}
-        | {"runs": _numbered(row), "needs": row.needs(device)}
+        | {"runs": _replicates(row), "needs": row.needs(device)}
         for row in rows
     ]
+
+
+def experiment_counts(found: Sequence[Experiment], device: str) -> list[Row]:
+    """A row per suite and method of the reference results: how many experiments and Runs, how many of these can be run
+    here, and what the others need."""
+    together: dict[tuple[str, str], list[Experiment]] = {}
+    for row in found:
+        for label in str(row.names["method"]).split(", "):
+            together.setdefault((row.suite, label.partition(":")[0]), []).append(row)
+    return [
+        {
+            "suite": suite,
+            "method": method,
+            "experiments": len(members),
+            "Runs": sum(len(row.runs) for row in members) or None,
+            "Runs here": sum(len(row.runs) for row in members if row.needs(device) is None) or None,
+            "needs": ", ".join(dict.fromkeys(map(_kind, _things(row.needs(device) for row in members)))) or None,
+        }
+        for (suite, method), members in together.items()
+    ]
+
+
+def experiment_totals(found: Sequence[Experiment], device: str) -> list[str]:
+    """How many experiments and Runs there are in all, and how to see each."""
+    here = sum(len(row.runs) for row in found if row.needs(device) is None)
+    planned = sum(bool(row.runs) for row in found)
+    lines = [f"{planned} experiments, {sum(len(row.runs) for row in found)} Runs, of which {here} can be run here"]
+    if without := len(found) - planned:
+        lines.append(f"{without} more experiments have no Runs yet, as their data or weights are not here")
+    return [*lines, "a line for each experiment: add --all"]
+
+
+def _kind(thing: str) -> str:
+    """What sort of thing an experiment needs: `a GPU`, `weights` or `data`."""
+    return thing if thing == "a GPU" else "weights" if thing.startswith("weights of ") else "data"
+
+
+def _things(needs: Iterable[str | None]) -> list[str]:
+    """Each thing that some experiment needs, once."""
+    return list(dict.fromkeys(thing for one in needs if one for thing in one.split(", ")))
 
 
 def _settings(names: Mapping[str, Any]) -> str | None:
@@ -89,10 +165,10 @@ def _settings(names: Mapping[str, Any]) -> str | None:
     return ", ".join(words) or None
 
 
-def _numbered(row: Experiment) -> str | None:
+def _replicates(row: Experiment) -> str | None:
     """The seeds of a training, or the repeats of a profile."""
     kind = "repeat" if row.names.get("job") == "profile" else "seed"
-    return f"{kind} {', '.join(map(str, row.seeds))}" if row.seeds else None
+    return f"{kind}{'s' * (len(row.seeds) > 1)} {', '.join(map(str, row.seeds))}" if row.seeds else None
 
 
 def left_out(rows: Sequence[Experiment], device: str) -> list[str]:
@@ -101,7 +177,7 @@ def left_out(rows: Sequence[Experiment], device: str) -> list[str]:
     gpu = sum(row.lacking is None and row.needs(device) is not None for row in rows)
     lines = [f"left out: {gpu} experiments that need a GPU"] if gpu else []
     if absent:
-        things = ", ".join(dict.fromkeys(thing for lacking in absent for thing in lacking.split(", ")))
+        things = ", ".join(_things(absent))
         lines.append(
             f"left out: {len(absent)} experiments whose data or weights are not here: {things} (--dry-run lists them)"
         )

@@ -38,11 +38,14 @@ def reproduce(
     dataset: Annotated[str | None, typer.Option(help="Dataset to use instead of the paper's.")] = None,
     backbone: Annotated[str | None, typer.Option(help="timm network to use instead of the paper's.")] = None,
     ablation: Annotated[bool, typer.Option("--ablation", help="Run every variant: the rows of the ablation.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="With all --dry-run: a line for each experiment, not for each method.")
+    ] = False,
 ) -> FinishedPlan | None:
     """Train a method by its paper's recipe and compare the result with the published numbers."""
     from benchmarks.cli import carry_out
 
-    return carry_out.reproduce(method, dataset, backbone, ablation, request)
+    return carry_out.reproduce(method, dataset, backbone, ablation, request, every)
 
 
 @app.command()

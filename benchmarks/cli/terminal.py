@@ -9,19 +9,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import typer
-from rich.table import Column, Table
 
 from benchmarks import interruption
 from benchmarks.console import PlainConsole
 from results.text import visible
+from results.text_tables import MISSING, WIDTH, TextColumn, table_lines, without_shared, wrapped
 
-console = PlainConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
-"""Tables fold to the width of the terminal, or to COLUMNS; in a file or a pipe they are 160 characters wide."""
+HAS_WIDTH = sys.stdout.isatty() or "COLUMNS" in os.environ
+console = PlainConsole(width=None if HAS_WIDTH else WIDTH)
+"""Tables fit the terminal, or COLUMNS; in a file or a pipe they are at most `WIDTH` characters wide."""
 
 
 def line(text: object, style: str | None = None) -> None:
-    """Prints text as it is: no markup, no line breaks but its own, no control characters."""
-    console.print(str(text), style=style, soft_wrap=True)
+    """Prints text as it is: no markup, no control characters. A terminal's lines are broken between words; in a file
+    every text stays a line, which programs can search."""
+    shown = visible(str(text))
+    console.print("\n".join(wrapped(shown, console.width)) if HAS_WIDTH else shown, style=style, soft_wrap=True)
 
 
 def lines(texts: Iterable[object], style: str | None = None) -> None:
@@ -38,21 +41,33 @@ def interrupted(advice: str) -> NoReturn:
 
 
 def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:
-    """Prints rows as a table, or as JSON for programs. Names from outside are not read as markup."""
+    """Prints rows as a table below a title, or as JSON for programs. Names from outside are not read as markup.
+
+    What all rows share is said once, above them; a column in which no row has a value is left out.
+    """
     if as_json:
         print(json.dumps(list(rows), indent=2))  # noqa: T201 - the program's output
         return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    # Folded, not cut: what is cut off may be all that distinguishes two rows.
-    table = Table(*(Column(column, overflow="fold") for column in columns), title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table)
+    names = dict.fromkeys(key for row in rows for key in row if row[key] is not None)
+    columns, shared = without_shared([_column(name, [row.get(name) for row in rows]) for name in names])
+    lines([title] * bool(title), style="bold")
+    lines([f"all rows: {shared}"] * bool(shared))
+    print_table(columns)
+
+
+def print_table(columns: Sequence[TextColumn]) -> None:
+    """Prints a table in the form that fits the terminal."""
+    console.print("\n".join(table_lines(columns, console.width)), soft_wrap=True)
+
+
+def _column(heading: str, values: Sequence[Any]) -> TextColumn:
+    numbers = all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values)
+    return TextColumn(visible(heading), [_cell(value) for value in values], right=numbers)
 
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "–"
+        return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     return visible(str(value)).replace("\n", "\\n")

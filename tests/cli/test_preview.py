@@ -10,10 +10,12 @@ import pytest
 from benchmarks.cli import preview, terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
-from benchmarks.planning import method_files, suite_builders
+from benchmarks.planning import expand, method_files, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
 from benchmarks.planning.reference_runs import ANY_GPU, Experiment, names_of
 from results.settings import ProfileRun
+from results.store import ResultStore
+from tests.helpers import fake_results
 from tests.helpers.small_folders import draw_noise
 from tests.helpers.small_training import small_run
 
@@ -37,7 +39,7 @@ def test_rows_of_the_numbers_can_be_told_apart() -> None:
     assert [(row["settings"], row["runs"]) for row in preview.experiment_rows(rows, "cpu")] == [
         ("epochs 2", "seed 0"),
         ("batch 64, fp32", "repeat 0"),
-        ("batch 64, bf16, compiled", "repeat 0, 1"),
+        ("batch 64, bf16, compiled", "repeats 0, 1"),
     ]
 
 
@@ -52,9 +54,15 @@ def test_what_a_reader_put_right_is_remarked_once_for_each_dataset(tmp_path: Pat
     assert found[3:] == ["own: 3 more remarks, in: data verify own"]
 
 
-def test_names_too_long_for_their_column_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = StringIO()
-    monkeypatch.setattr(terminal, "console", PlainConsole(file=said, width=60))
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What a terminal of 60 characters was told."""
+    written = StringIO()
+    monkeypatch.setattr(terminal, "console", PlainConsole(file=written, width=60))
+    return written
+
+
+def test_names_too_long_for_their_column_are_folded_not_cut(said: StringIO) -> None:
     terminal.show([{"method": f"bilinear_cnn:a_long_variant_{number}", "why": "x " * 90} for number in (1, 2)], "rows")
     assert "…" not in said.getvalue()
 
@@ -90,25 +98,25 @@ def test_a_recipe_can_be_pasted_word_by_word(method: str, tmp_path: Path) -> Non
     assert not any("at its default" in note for note in recipes)
 
 
-def test_settings_that_all_trainings_share_are_told_once_below_the_table() -> None:
-    first = {"job": "train", "run": "plain", "px": 32, "epochs": 2, "state": "to do"}
-    second = first | {"run": "sef", "epochs": 3}
-    cost = {"job": "profile", "run": "plain", "state": "to do"}
-    rows, lines = preview.without_common([first, second, cost])
-    assert rows == [
-        {"job": "train", "run": "plain", "epochs": 2, "state": "to do"},
-        {"job": "train", "run": "sef", "epochs": 3, "state": "to do"},
-        cost,
+def test_seeds_of_one_experiment_are_one_row_of_the_plan(here: Environment, tmp_path: Path) -> None:
+    chosen = suite_builders.compare(["plain", "sef"], "synthetic", "test_resnet", 3, here, {})
+    runs = expand.expand(chosen, here, expand.Changes(set={"pretrained": "none"}))
+    trainings, profiles = preview.tables(runs, ResultStore(tmp_path), here)
+    assert trainings[0].startswith("6 Runs of 2 trainings")
+    assert [(row["method"], row["seeds"], row["state"]) for row in trainings[1]] == [
+        ("plain", "0, 1, 2", "to do"),
+        ("sef", "0, 1, 2", "to do"),
     ]
-    assert lines == ["all trainings: px 32"]
+    assert profiles[0] == "2 Runs of 2 profiles"
 
 
-def test_a_scaling_that_some_trainings_have_stays_a_column() -> None:
-    plain = {"job": "train", "run": "plain"}
-    rows, lines = preview.without_common([plain, plain | {"scaling": "0.5"}])
-    assert rows == [plain, plain | {"scaling": "0.5"}]
-    assert lines == []
+def test_a_row_says_how_many_of_its_seeds_are_done(here: Environment, tmp_path: Path) -> None:
+    store, runs = ResultStore(tmp_path), [small_run().model_copy(update={"seed": seed}) for seed in range(3)]
+    fake_results.fill(store, [fake_results.trained("plain").model_copy(update={"id": runs[0].id, "run": runs[0]})])
+    (row,) = preview.rows(runs, store, here)
+    assert row["state"] == "1 done, 2 to do"
 
 
-def test_a_plan_of_profiles_alone_has_nothing_in_common_to_tell() -> None:
-    assert preview.without_common([{"job": "profile", "run": "plain"}]) == ([{"job": "profile", "run": "plain"}], [])
+def test_what_all_rows_share_is_said_once_above_them(said: StringIO) -> None:
+    terminal.show([{"method": "plain", "px": 32, "lr": 0.1}, {"method": "sef", "px": 32, "lr": 0.2}], "two rows")
+    assert said.getvalue().splitlines()[:3] == ["two rows", "all rows: px 32", "method   lr"]
