@@ -190,12 +190,12 @@ def target_rows(targets: Sequence[ReproductionTarget]) -> list[dict[str, Any]]:
     numbers = list(_recipes(targets))
     return [
         {
-            "published": row and row.value,
-            "table": row and row.table,
-            "verified": row and row.verified,
             "variant": target.variant,
             "dataset": target.dataset,
             "backbone": target.backbone,
+            "published": row and row.value,
+            "table": row and row.table,
+            "verified": row and row.verified,
             "recipe": 1 + numbers.index(_key(target.recipe)),
             "data here": target.dataset_fault is None,
             "weights here": target.weights_fault is None,
