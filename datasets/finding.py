@@ -29,18 +29,21 @@ from results.text import can_be_path
 
 
 class UnknownDataset(DatasetError):  # noqa: N818 - clear without the suffix Error
-    """No reader and no folder has this name; `choices` are the names that can be opened."""
+    """No reader and no folder has this name; `choices` are the names that can be opened.
+
+    The nearest name may also be that of a published dataset whose files are not here yet.
+    """
 
     def __init__(self, name: str, choices: list[str], searched: Path | None) -> None:
         self.choices = choices
+        published = [own for own, reader in reader_classes().items() if reader.folder and own not in choices]
+        near = hint(name, [*choices, *published])
         where = (
             f"below {searched}"
             if searched is not None
             else "because no data folder was given: set FGBENCH_DATA or --data"
         )
-        super().__init__(
-            f"there is no dataset {name!r} {where}{hint(name, choices)} (what can be opened: {', '.join(choices)})"
-        )
+        super().__init__(f"there is no dataset {name!r} {where}{near} (what can be opened: {', '.join(choices)})")
 
 
 class Found(NamedTuple):

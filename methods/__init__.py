@@ -65,8 +65,9 @@ def build(
 ) -> Method:
     """A method on any timm backbone, for use in your own code: images `(B, 3, H, W)` -> logits `(B, num_classes)`.
 
-    `pretrained` fills the backbone: None leaves it random, a path names a weight file (its state dict), and `"timm"`
-    has timm download its own weights. Normalise images as the weights ask: `WeightFile.of(path).scaling(backbone)` of
+    `pretrained` fills the backbone: None leaves it random, a path names a weight file (its state dict), a name with a
+    tag (`"resnet50.tv_in1k"`) the file that `run_all.py weights fetch` brought, and `"timm"` has timm download its
+    own weights. Normalise images as the weights ask: `WeightFile.of(path).scaling(backbone)` of
     `methods.weight_files`, or the mean and std of timm's `pretrained_cfg`. `variant` is the paper's own if not given;
     `image_size` in pixels (224) matters to backbones of one fixed size. `options` override the variant's.
 
@@ -117,4 +118,8 @@ def _weights(pretrained: Path | str | None) -> dict[str, Any]:
         return {}
     if pretrained == "timm":
         return {"from_timm": True}
+    from methods import hub
+
+    if isinstance(pretrained, str) and hub.is_tag(pretrained) and not Path(pretrained).exists():
+        return {"pretrained": pretrained}
     return {"pretrained": Path(pretrained), "weights_root": Path(pretrained).parent}

@@ -29,5 +29,12 @@ class NotOneMethod(TypeError):  # noqa: N818 - reads as what it is
 
 def unknown(owner: str, kind: str, name: str, known: Iterable[str]) -> str:
     """One line such as `timm has no network 'resnet5'; nearest: resnet50, resnet51q`."""
-    near = difflib.get_close_matches(name, list(known), n=3)
+    known = list(known)
+    otherwise = [one for one in known if _letters(one) == _letters(name)]
+    near = list(dict.fromkeys([*otherwise, *difflib.get_close_matches(name, known, n=3)]))[:3]
     return f"{owner} has no {kind} {name!r}; nearest: {', '.join(near) or 'none'}"
+
+
+def _letters(name: str) -> str:
+    """Equal for `ResNet-50` and `resnet50`."""
+    return "".join(character for character in name.casefold() if character.isalnum())

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 LISTED = 12
 """Names listed in one message."""
+SHORTEST = 3
+"""Letters and digits of a short name; fewer are part of too many."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """`did you mean 'X'?`, or None if no choice is similar."""
-    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    choices = list(choices)
+    short = [choice for choice in choices if _shortness(name, choice) is not None]
+    near = sorted(short, key=lambda choice: (_shortness(name, choice), -_likeness(name, choice)))
+    near = near or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else None
+
+
+def _shortness(name: str, choice: str) -> int | None:
+    """In which way a name is short for a choice, the likelier the lower; None if it isn't.
+
+    0: written otherwise (`wsdan` for `ws_dan`); 1: one of its words (`cub` for `cub_200_2011`); 2: all its words, some
+    by their first letter (`bcnn` for `bilinear_cnn`); 3: a part of it (`flowers` for `oxford_flowers102`).
+    """
+    asked, words = folded(name), [folded(word) for word in re.split(r"[^A-Za-z0-9]+", choice) if word]
+    if len(asked) < SHORTEST:
+        return None
+    beginnings = "".join(f"{word[0]}(?:{re.escape(word[1:])})?" for word in words)
+    ways = (asked == "".join(words), asked in words, re.fullmatch(beginnings, asked), asked in "".join(words))
+    return next((rank for rank, fits in enumerate(ways) if fits), None)
+
+
+def _likeness(name: str, choice: str) -> float:
+    return difflib.SequenceMatcher(None, name, choice).ratio()
 
 
 def folded(name: str) -> str:

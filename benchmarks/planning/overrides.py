@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_origin
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
 
 from benchmarks import yaml_text
 from benchmarks.config import deep_merge, fault_in
@@ -34,12 +36,12 @@ def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
 
 
 def nested(assignments: Mapping[str, str]) -> dict[str, Any]:
-    """Dotted keys to nested settings, values read as YAML. Keys of a recipe may omit `recipe.`."""
+    """Dotted keys to nested settings, values read as YAML. Keys of a recipe may omit all that only one of its settings
+    needs: `lr` is `recipe.optimizer.lr`."""
     result: dict[str, Any] = {}
     for dotted, text in assignments.items():
-        path = dotted.split(".")
-        if of_recipe(path[0]):
-            path = ["recipe", *path]
+        first, *rest = dotted.split(".")
+        path = [*_place(first), *rest]
         value = yaml_value(text, f"--set {dotted}")
         if isinstance(value, str):
             value = _number(value)
@@ -66,16 +68,34 @@ def _number(word: str) -> str | float:
     return value if math.isfinite(value) else word
 
 
-def of_recipe(key: str) -> bool:
-    """Whether a change of this key means the recipe's setting, so that `recipe.` may be omitted."""
-    return key not in OF_TRAINING and key in Recipe.model_fields
+def _place(key: str) -> tuple[str, ...]:
+    """Where a change of this key belongs: `("recipe", "optimizer", "lr")` for `lr`."""
+    places = [] if key in OF_TRAINING else _in_recipe(key)
+    return ("recipe", *places[0]) if len(places) == 1 else (key,)
+
+
+def _in_recipe(key: str) -> list[tuple[str, ...]]:
+    """Where a recipe has this key: at its top, or else in each of its groups. What a single phase has is left out."""
+    return [(key,)] if key in Recipe.model_fields else list(_in_groups(Recipe, key))
+
+
+def _in_groups(settings: type[BaseModel], key: str) -> Iterator[tuple[str, ...]]:
+    for name, field in settings.model_fields.items():
+        kinds = () if get_origin(field.annotation) is dict else (field.annotation, *get_args(field.annotation))
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from [(name, key)] * (key in kind.model_fields)
+                yield from ((name, *below) for below in _in_groups(kind, key))
 
 
 def in_recipe(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`set` of a suite file with every key of a recipe moved below `recipe`."""
-    own = {key: value for key, value in changes.items() if of_recipe(key)}
-    rest = {key: value for key, value in changes.items() if key not in own}
-    return deep_merge({"recipe": own}, rest) if own else rest
+    """`set` of a suite file with every key of a recipe moved to its place below `recipe`."""
+    placed: list[dict[str, Any]] = []
+    for key, value in changes.items():
+        for part in reversed(_place(key)):
+            value = {part: value}  # noqa: PLW2901 - wrapped once for each part of its place
+        placed.append(value)
+    return deep_merge({}, *placed)
 
 
 OF_TRAINING = (
@@ -100,7 +120,8 @@ def fault_of(changes: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
     for key, value in changes.items():
         if key not in allowed:
             known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
-            return f"can't change {key!r}; {suggest(key, known)}"
+            several = sorted(".".join(place) for place in _in_recipe(key)) if "recipe" in allowed else []
+            return f"can't change {key!r}; " + (f"name one of {', '.join(several)}" if several else suggest(key, known))
         grouped = key == "recipe" or get_origin(fields[key].annotation) is dict
         if grouped and not isinstance(value, Mapping):
             return f"{key} takes settings by name, {key}.NAME=VALUE; not {value!r}"

@@ -54,6 +54,8 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest(cub: Path) -> None:
     assert caught.value.choices == ["synthetic", "birds"]
     with pytest.raises(UnknownDataset, match="no data folder was given"):
         open_dataset("birds", None)
+    with pytest.raises(UnknownDataset, match=r"'aircraft'.*did you mean 'fgvc_aircraft'\?"):  # whose files are not here
+        open_dataset("aircraft", cub.parent)
 
 
 def test_a_folder_of_unknown_layout_is_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 import methods
-from methods import trained
+from methods import hub, trained
 from methods.backbones import BackboneError, TimmBackbones
 from tests.helpers.methods_under_test import SIZE, small_networks
 
@@ -45,6 +45,18 @@ def test_a_weight_file_fills_the_backbone_and_no_choice_leaves_it_random(tmp_pat
     assert not torch.equal(left, weights["conv1.0.weight"])
 
 
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_resnet.r160_in1k"])
+def test_a_tag_names_the_file_that_was_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: str) -> None:
+    tag, file = "test_resnet.r160_in1k", tmp_path / "model.safetensors"
+    with pytest.raises(BackboneError, match=f"weights fetch {tag}"):
+        methods.build("plain", backbone, 3, pretrained=tag)
+    weights = timm.create_model("test_resnet", num_classes=7).state_dict()
+    save_file(weights, file)
+    monkeypatch.setattr(hub, "cached", {tag: file}.get)
+    filled = methods.build("plain", backbone, 3, pretrained=tag).backbone.net.conv1[0].weight
+    assert torch.equal(filled, weights["conv1.0.weight"])
+
+
 def test_timms_own_weights_are_asked_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     create, asked = timm.create_model, []
 
@@ -66,6 +78,7 @@ def test_timms_own_weights_are_asked_of_timm(monkeypatch: pytest.MonkeyPatch) ->
         ({"backbone": "test_resnett"}, BackboneError, "no network 'test_resnett'; nearest: test_resnet"),
         ({"pretrained": "nowhere.pth"}, BackboneError, "nowhere.pth: weight file can't be read"),
         ({"pretrained": "/dev/zero"}, BackboneError, "/dev/zero: weight file can't be read"),
+        ({"backbone": "ResNet-50"}, BackboneError, r"no network .ResNet-50.; nearest: resnet50,"),
         ({"backbone": "test_resnet.x"}, BackboneError, r"no network 'test_resnet.x'; nearest: test_resnet.r160_in1k"),
         ({"mapps": 3}, TypeError, "mapps"),
         ({"num_classes": 0}, ValueError, "num_classes is 0; it must be 1 or more"),

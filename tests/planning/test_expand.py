@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -124,6 +125,35 @@ def test_numbers_are_numbers_however_they_are_written() -> None:
         "options": {"epsilon": 1e-5},
         "pretrained": "x",
     }
+
+
+@pytest.mark.parametrize(
+    ("short", "place"),
+    [
+        ("lr", ("recipe", "optimizer", "lr")),
+        ("gamma", ("recipe", "schedule", "gamma")),
+        ("mixup", ("recipe", "augment", "mixing", "mixup")),
+        ("mixing.mixup", ("recipe", "augment", "mixing", "mixup")),
+        ("mean", ("recipe", "scaling", "mean")),
+        ("epochs", ("recipe", "epochs")),
+        ("precision", ("precision",)),
+    ],
+)
+def test_a_key_that_one_setting_alone_has_needs_no_path(short: str, place: tuple[str, ...]) -> None:
+    value: Any = 1
+    for key in reversed(place):
+        value = {key: value}
+    assert overrides.nested({short: "1"}) == value
+    if "." not in short:
+        assert overrides.in_recipe({short: 1}) == value
+
+
+def test_a_key_of_several_settings_is_answered_with_all_of_them(here: Environment) -> None:
+    said = r"can't change 'name'; name one of augment.policy.name, optimizer.name, schedule.name"
+    with pytest.raises(UserError, match=said):
+        expand.expand(SUITE, here, Changes(set=overrides.nested({"name": "cosine"})))
+    with pytest.raises(ValidationError, match=said):
+        Suite.model_validate({"about": "", "train": [SUITE.train[0].model_dump() | {"set": {"name": "cosine"}}]})
 
 
 def test_epochs_that_no_phase_would_hear_of_are_refused(here: Environment) -> None:
