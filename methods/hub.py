@@ -125,8 +125,8 @@ def everything_cached() -> dict[str, Path]:
 
 def revision(file: Path) -> str | None:
     """The commit that a file of the cache belongs to; None for any other file."""
-    folder = file.parent
-    return folder.name if folder.parent.name == "snapshots" and re.fullmatch(COMMIT, folder.name) else None
+    commit = file.parent.name
+    return commit if file.parent.parent.name == "snapshots" and re.fullmatch(COMMIT, commit) else None
 
 
 def stated_sha256(file: Path) -> str | None:
@@ -165,10 +165,9 @@ def fetch(tag: str, on_progress: OnProgress = lambda done, total: None, renew: b
         return here
     place, told = _known(tag), upstream(tag)
     _require_space(tag, told.bytes)
+    bar = _bar(on_progress, told.bytes)
     with _in_one_line(tag):
-        file = Path(
-            hf_hub_download(place.id, place.file, revision=place.revision, tqdm_class=_bar(on_progress, told.bytes))
-        )
+        file = Path(hf_hub_download(place.id, place.file, revision=place.revision, tqdm_class=bar))
     _check_bytes(tag, file, stated_sha256(file) or told.sha256)
     return file
 
@@ -207,12 +206,11 @@ def _bytes_of_network(tag: str) -> int | None:
 
 
 def _require_space(tag: str, needed: int | None) -> None:
-    folder = Path(constants.HF_HUB_CACHE)
-    present = next(one for one in (folder, *folder.parents) if one.exists())
+    present = next(one for one in (folder(), *folder().parents) if one.exists())
     if needed is not None and needed > (free := shutil.disk_usage(present).free):
         raise HubError(
-            f"{tag}: needs {needed / 1e6:.0f} MB in {folder}, {free / 1e6:.0f} MB are free; make room, or name another "
-            "folder with HF_HOME"
+            f"{tag}: needs {needed / 1e6:.0f} MB in {folder()}, {free / 1e6:.0f} MB are free; make room, or name "
+            "another folder with HF_HOME"
         )
 
 
