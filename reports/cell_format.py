@@ -20,6 +20,10 @@ STEADY = 1.1
 SEEDS_ALONE = "seeds alone"
 """What an interval is over if predictions are not stored."""
 
+BUSY = "*"
+"""Mark of a rate that was measured while the machine had more work than cores."""
+BUSY_FOOTNOTE = f"{BUSY} measured while other work ran on the machine"
+
 SOURCES = "sources"
 """Key of a row's Runs: their ids, a tuple per experiment. The page links to them; no column or file shows them."""
 
@@ -43,6 +47,8 @@ class Column:
     """Whether a printed page, which is wider than a terminal, shows it."""
     headline: bool = False
     """Whether the table is about it, so that it stays where no row has a value."""
+    busy: str = ""
+    """Key of a truth value of the row: whether other work ran while the column's rate was measured."""
     source: int = 0
     """Which of the row's `SOURCES` measured it."""
 
@@ -65,6 +71,16 @@ def printed(column: Column) -> Column:
 def profiled(column: Column) -> Column:
     """The same column, measured by the profile Runs of a row about trained ones: its second source."""
     return replace(column, source=1)
+
+
+def marked(column: Column, busy: str) -> Column:
+    """The same column with the mark `BUSY` at each rate whose row says so under the key `busy`."""
+
+    def show(row: Row) -> str:
+        text = column.show(row)
+        return text + BUSY if row[busy] and text not in {"", DASH} else text
+
+    return replace(column, show=show, busy=busy)
 
 
 def one_line(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from reports.cell_format import SOURCES, Column, Row
+from reports.cell_format import BUSY, BUSY_FOOTNOTE, SOURCES, Column, Row
 
 HTML = "index.html"
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -36,6 +36,12 @@ class Table:
     def frame(self) -> pd.DataFrame:
         """The rows without their `SOURCES`, to write as CSV; a missing number is NaN."""
         return pd.DataFrame(self.rows).drop(columns=SOURCES, errors="ignore")
+
+    @property
+    def footnote(self) -> str:
+        """What the mark of rates means, if one of these has it; else empty."""
+        rates = [column for column in self.columns if column.busy]
+        return BUSY_FOOTNOTE if any(column.show(row).endswith(BUSY) for row in self.rows for column in rates) else ""
 
     def where(self, **values: object) -> Table:
         """The rows whose columns have these values."""

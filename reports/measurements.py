@@ -14,6 +14,7 @@ from typing import Any
 
 from reports.cell_format import SOURCES
 from reports.groups import Group, distinctions, hardware_name, rules
+from reports.load import overloaded
 from results.record import Record
 from results.settings import ProfileRun
 from results.speed import Mode, Speed
@@ -96,14 +97,18 @@ class Measurement:
         return self.names | {"runs": " ".join(ids), SOURCES: (ids,)}
 
     @property
+    def busy(self) -> bool:
+        """Whether other work ran during any repeat."""
+        return any(overloaded(record) for record in self.records)
+
+    @property
     def conditions(self) -> str | None:
         """What may have lowered the rate, according to any repeat; None if nothing is known."""
         found: dict[str, None] = {}
         for record in self.records:
             at_work = record.state.get(self.mode) or {}
             found |= dict.fromkeys(f"clocks: {reason}" for reason in at_work.get("throttled") or ())
-            cores = record.hardware.get("cores")
-            if cores and (record.state.get("before") or {}).get("load", 0.0) > cores:
+            if overloaded(record):
                 found["more work than cores"] = None
             if self.mode in record.speed and record.speed[self.mode].steady is False:
                 found["never steady"] = None

@@ -29,7 +29,7 @@ PAGE = "report.md"
 FIGURES = "figures"
 MOST = 12
 """Figures of one kind. People look at no more, and each takes about half a second."""
-TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile")
+TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile", "estimates")
 """Tables worth printing."""
 
 

@@ -113,7 +113,8 @@ class Record(RecordModel):
     limits: Limits | None = None
     """Of the device, measured by a profile Run."""
     state: dict[Literal["before", "after"] | Mode, dict[str, Any]] = {}
-    """Clocks, temperature, throttling and load around the measurement of a profile Run, and while each mode worked."""
+    """Clocks, temperature, throttling and load before and after the work of a Run, and while each mode of a profile Run
+    worked. Trainings have it since 0.2.0."""
     localisation: Localisation | None = None
     """None until `run_all.py attention` measured it."""
     missing: dict[str, str] = {}

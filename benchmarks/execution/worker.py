@@ -130,8 +130,12 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     folder = store.folder(run.id)
     began = time.monotonic()
     torchrun.broadcast_next(run, environment)
+    device = torch.device(environment.device)
+    sensors = hardware.GpuSensors(device)
+    record.state["before"] = hardware.state(device, sensors)
     trainer = Trainer(run, environment, folder, listener)
     trained = trainer.train()
+    record.state["after"] = hardware.state(device, sensors)
     progress = trained.state
     labels = torch.from_numpy(trainer.dataset.labels[trained.test_rows])
     record.metrics = {name: metrics(chosen.logits, labels, chosen.epoch) for name, chosen in progress.chosen.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.cell_format import one_line
+from reports.cell_format import BUSY, one_line
 from reports.figures.style import Look, entitle, in_bytes, log_axis, looks_of, style
 
 REST = "rest of the peak"
@@ -52,7 +52,7 @@ def batch_sweep(modes: Mapping[str, Mapping[str, Sequence[Rate]]], order: Sequen
     names = sorted({name for methods in panels.values() for name in methods})
     with style():
         figure = Figure(figsize=(3.6 * len(panels), 3.3), layout="constrained")
-        look_of = dict(zip(names, looks_of(names, order), strict=True))
+        look_of = dict(zip(names, looks_of([name.removesuffix(BUSY) for name in names], order), strict=True))
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (mode, methods) in zip(all_axes, panels.items(), strict=True):
             for name, rates in sorted(methods.items()):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.cell_format import Row
+from reports.cell_format import BUSY, BUSY_FOOTNOTE, Row
 from reports.comparisons import contestants
 from reports.contents import Table
 from reports.evidence import Evidence
@@ -24,7 +24,7 @@ from reports.figures.per_class import per_class_difference
 from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.roofline import Work, roofline
 from reports.figures.style import CURVES
-from reports.figures.throughput import accuracy_against_throughput
+from reports.figures.throughput import BUSY_KEYS, accuracy_against_throughput
 from reports.groups import Group, group_labels, labels
 from reports.measurements import Measurement
 from reports.predictions import PredictionCache
@@ -45,11 +45,13 @@ class Drawing:
     """What is compared."""
     draw: Callable[..., Figure | None]
     arguments: tuple[Any, ...]
+    busy: bool = False
+    """Whether it has marked rates, which were measured while other work ran."""
 
     @property
     def title(self) -> str:
-        """Kind and heading."""
-        return f"{KINDS[self.kind]}: {self.heading}"
+        """Kind and heading, and what the mark means."""
+        return f"{KINDS[self.kind]}: {self.heading}" + f" ({BUSY_FOOTNOTE})" * self.busy
 
 
 KINDS = {
@@ -95,7 +97,9 @@ def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
         budgets[row["dataset"], row["protocol"], row["epochs"] if row["protocol"] == "common" else 0].append(row)
     for (dataset, protocol, epochs), rows in sorted(budgets.items()):
         heading = f"{dataset}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
-        yield Drawing("throughput", heading, accuracy_against_throughput, (whole_methods(rows), order))
+        whole = whole_methods(rows)
+        busy = any(row[key] for row in whole for key in BUSY_KEYS.values())
+        yield Drawing("throughput", heading, accuracy_against_throughput, (whole, order), busy)
 
 
 def _ablations(ablation: Table, steps: Table) -> Iterator[Drawing]:
@@ -182,12 +186,15 @@ def _profiles(measurements: Sequence[Measurement], order: Sequence[str]) -> Iter
     for setting, several in sorted(together.items(), key=lambda pair: str(pair[0])):
         names = labels([one.names | {"pretrained": None} for one in several])
         named = list(zip(several, names, strict=True))
-        yield Drawing("batch_sweep", str(setting), batch_sweep, (_rates(named), order))
+        busy = {name for one, name in named if one.busy}
+        marked = [(one, name + BUSY * (name in busy)) for one, name in named]
+        yield Drawing("batch_sweep", str(setting), batch_sweep, (_rates(marked), order), bool(busy))
         counts = Counter(one.run.batch_size for one in several)
         batch = max(counts, key=lambda size: (counts[size], size))  # the most common; of several, the largest
         named = [(one, name) for one, name in named if one.run.batch_size == batch]
         heading = f"{setting}, batch {batch}"
-        yield from _roofline(named, order, heading)
+        marked = [(one, name) for one, name in marked if one.run.batch_size == batch]
+        yield from _roofline(marked, order, heading)
         uses = [
             MemoryUse(name, dict(one.first("memory") or {}), max(speed.peak_memory for speed in one.speeds))
             for one, name in named
@@ -214,4 +221,5 @@ def _roofline(named: Sequence[tuple[Measurement, str]], order: Sequence[str], he
     ]
     if limits and works:
         roofs = (median(limit.flops_per_s for limit in limits), median(limit.bytes_per_s for limit in limits))
-        yield Drawing("roofline", heading, roofline, (works, *roofs, order))
+        busy = any(one.busy for one, _ in named)
+        yield Drawing("roofline", heading, roofline, (works, *roofs, order), busy)

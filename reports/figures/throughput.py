@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.cell_format import STEADY, Row, one_line
+from reports.cell_format import BUSY, STEADY, Row, one_line
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, GREY, SMALL, Look, entitle, in_bytes, log_axis, looks_of, note, style
 from reports.groups import labels
@@ -21,6 +21,8 @@ LABELS = 16
 _FRONT: Look = {"color": GREY, "lw": 1, "ls": "-", "marker": ""}
 _BAR: Look = {"color": DARK, "ls": "none", "marker": "|", "ms": 8}
 _ENDS: Look = {"fmt": "none", "ecolor": DARK, "elinewidth": 0.9, "capsize": 2.5, "zorder": 2}
+BUSY_KEYS = {"inference_images_per_s": "profile_busy", "training_images_per_s": "training_busy"}
+"""Column of a rate -> whether other work ran while it was measured."""
 _AREA = 260.0
 """Square points of the marker with the most memory."""
 _SMALLEST = 14.0
@@ -37,7 +39,9 @@ def accuracy_against_throughput(rows: Sequence[Row], order: Sequence[str], title
     as in `looks_of`.
     """
     rate, device, axis = _throughput(rows)
-    named = [{**row, "label": name} for row, name in zip(rows, labels(rows), strict=True)]  # unique among all rows
+    named = [  # unique among all rows
+        {**row, "label": name + BUSY * bool(row[BUSY_KEYS[rate]])} for row, name in zip(rows, labels(rows), strict=True)
+    ]
     shown: list[Row] = [row for row in named if row[rate] is not None and row["last_top1"] is not None]
     if not shown:
         return None

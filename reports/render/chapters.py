@@ -60,8 +60,8 @@ ATTENTION = Chapter(
 RECORDS = Chapter(
     "records",
     "Records",
-    "Where do the numbers come from, and what is missing?",
-    ("missing", "provenance", "runs"),
+    "Where do the numbers come from, what is missing, and how good were the estimates?",
+    ("missing", "estimates", "provenance", "runs"),
 )
 MORE = Chapter("more", "More", "What else was measured?", ())
 ALWAYS = frozenset({"paper", "head_to_head", "profile"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reports.cell_format import Column, one_line
 from reports.contents import Table
@@ -51,7 +52,7 @@ def tabular(table: Table) -> str:
     """The printed columns as a bare `tabular`; no line break at the end."""
     if not table.rows:
         return latex_text(NOTHING)
-    return _ruled(*filled(table, _printed(table)))
+    return "\n".join([_ruled(*filled(table, _printed(table))), *_footnote(table)])
 
 
 def sentences(texts: Sequence[str]) -> str:
@@ -68,8 +69,14 @@ def _float(table: Table, number: int) -> str:
     label = f"tab:{table.name.replace('_', '-')}-{number}"
     lines = ["\\begin{table*}", "\\centering", f"\\caption{{{caption}.}}", f"\\label{{{label}}}", "\\small"]
     # Only a table that is wider than the page is scaled down.
-    lines += ["\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%", body, "}", "\\end{table*}"]
-    return "\n".join(lines)
+    lines += ["\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%", body, "}"]
+    return "\n".join([*lines, *_footnote(table), "\\end{table*}"])
+
+
+def _footnote(table: Table) -> list[str]:
+    """A line below the tabular, if a rate that is printed has a mark."""
+    footnote = replace(table, columns=tuple(_printed(table))).footnote
+    return [f"\\par{{\\footnotesize {latex_text(footnote)}}}"] if footnote else []
 
 
 def _printed(table: Table) -> list[Column]:

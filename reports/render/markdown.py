@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
@@ -29,7 +30,9 @@ def markdown(table: Table) -> str:
     columns, cells = filled(table, table.columns)
     headings = [markdown_text(column.heading) for column in columns]
     words = [[markdown_text(cell) for cell in row] for row in cells]
-    return tabulate(words, headings, "pipe", disable_numparse=True, colalign=[column.align for column in columns])
+    align = [column.align for column in columns]
+    text = tabulate(words, headings, "pipe", disable_numparse=True, colalign=align)
+    return f"{text}\n\n{markdown_text(table.footnote)}" if table.footnote else text
 
 
 def sentences(texts: Sequence[str]) -> str:
@@ -49,6 +52,7 @@ def terminal(table: Table, width: int = WIDTH) -> str:
         return f"{table.title}: {NOTHING.lower()}"
     title, columns, cells = titled(table, [column for column in table.columns if column.compact])
     lines = [title, _fitted(cells[:ROWS], columns, width)]
+    lines += [table.footnote] if replace(table, columns=tuple(columns)).footnote else []
     if (more := len(cells) - ROWS) > 0:
         lines.append(f"… {more} more in {table.name}.csv")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from reports.comparisons import WHOLE
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group, hardware_name
+from reports.load import overloaded
 from reports.measurements import Cost
 from reports.statistics import over_seeds
 from reports.tables.accuracies import ACCURACIES, HEADLINE, INTERVAL_NOTE, NAMES, accuracies, estimate
@@ -72,6 +73,7 @@ def _training_rate(group: Group) -> dict[str, Any]:
     rates = [record.training["images_per_s"] for record in measured] if len(devices) == 1 else []
     ends = {"": over_seeds(rates).mean, "_low": min(rates, default=None), "_high": max(rates, default=None)}
     columns = {f"training_images_per_s{end}": rate for end, rate in ends.items()}
+    columns["training_busy"] = any(map(overloaded, measured))
     return columns | {"trained_on": "; ".join(sorted(str(device) for device in devices)) or None}
 
 
@@ -84,12 +86,15 @@ def _cost(cost: Cost) -> dict[str, Any]:
         columns |= {f"{name}_images_per_s_low": low, f"{name}_images_per_s_high": high}
         columns[f"{name}_peak_memory"] = one.peak_memory if one else None
     measured = next(iter(cost.values()), None)
+    columns["profile_busy"] = any(one.busy for one in cost.values())
     columns["profiled_on"] = measured.hardware if measured else None
     columns["profiled_as"] = f"batch {measured.run.batch_size}, {measured.run.precision}" if measured else None
     return columns
 
 
 _MEMORY = cell_format.number("inference_peak_memory", "inference memory, GiB", 2, cell_format.GIB)
+_INFERENCE = cell_format.number("inference_images_per_s", "inference, images/s", compact=True)
+_STEP = cell_format.number("train_step_images_per_s", "training step, images/s")
 COLUMNS = (
     *NAMES,
     cell_format.size("epochs", "epochs", compact=True),
@@ -101,10 +106,10 @@ COLUMNS = (
     cell_format.estimate("last_top5", "top-5, %"),
     cell_format.estimate("last_mean_class", "mean class, %"),
     cell_format.estimate("last_calibration_error", "calibration error, %"),
-    cell_format.rate("training_images_per_s", "training, images/s"),
+    cell_format.marked(cell_format.rate("training_images_per_s", "training, images/s"), "training_busy"),
     cell_format.text("trained_on", "trained on"),
-    cell_format.profiled(cell_format.number("inference_images_per_s", "inference, images/s", compact=True)),
-    cell_format.profiled(cell_format.number("train_step_images_per_s", "training step, images/s")),
+    cell_format.profiled(cell_format.marked(_INFERENCE, "profile_busy")),
+    cell_format.profiled(cell_format.marked(_STEP, "profile_busy")),
     cell_format.profiled(cell_format.printed(_MEMORY)),
     cell_format.profiled(cell_format.number("train_step_peak_memory", "training memory, GiB", 2, cell_format.GIB)),
     cell_format.printed(cell_format.number("parameters", "parameters, M", 1, 1e6)),

@@ -46,7 +46,7 @@ def _row(one: Measurement) -> dict[str, Any]:
         | {field: one.first(field) for field in FIELDS}
         | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
-        | {"bound": _bound(shares), "conditions": one.conditions}
+        | {"bound": _bound(shares), "conditions": one.conditions, "busy": one.busy}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
         | {"flops": one.first("flops") or (model.get("flops") if one.mode == "inference" else None)}
     )
@@ -160,17 +160,17 @@ NAMES = (
 )
 COLUMNS = (
     *NAMES,
-    cell_format.number("images_per_s", "images/s", compact=True),
-    cell_format.number("images_per_s_p10", "p10"),
-    cell_format.number("images_per_s_p90", "p90"),
+    cell_format.marked(cell_format.number("images_per_s", "images/s", compact=True), "busy"),
+    cell_format.marked(cell_format.number("images_per_s_p10", "p10"), "busy"),
+    cell_format.marked(cell_format.number("images_per_s_p90", "p90"), "busy"),
     cell_format.number("repeats", "repeats"),
     _if_any("spread", "spread, %", 1),
     _if_any("of_plain", "of plain, %", 0, "of_plain_open"),
     _if_any("of_best", "of best batch, %", 0),
     cell_format.number("passes", "passes", 1, compact=True),
-    cell_format.number("input_images_per_s", "input alone, images/s"),
-    cell_format.number("end_to_end_images_per_s", "end to end, images/s"),
-    cell_format.number("latency_ms", "latency, ms", 2, compact=True),
+    cell_format.marked(cell_format.number("input_images_per_s", "input alone, images/s"), "busy"),
+    cell_format.marked(cell_format.number("end_to_end_images_per_s", "end to end, images/s"), "busy"),
+    cell_format.marked(cell_format.number("latency_ms", "latency, ms", 2, compact=True), "busy"),
     cell_format.number("latency_ms_p95", "latency p95", 2),
     cell_format.number("latency_ms_p99", "latency p99", 2),
     Column("memory, GiB", _memory, compact=True),

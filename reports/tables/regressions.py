@@ -65,6 +65,8 @@ def _row(old: Measurement, new: Measurement) -> dict[str, Any]:
         "after_range": _range(new),
         "repeats": f"{len(old.records)}, {len(new.records)}",
         "verdict": _verdict(old, new),
+        "before_busy": old.busy,
+        "after_busy": new.busy,
     }
 
 
@@ -83,9 +85,9 @@ def _range(one: Measurement) -> str | None:
 
 COLUMNS = (
     *NAMES,
-    cell_format.number("before", "before, images/s", compact=True),
+    cell_format.marked(cell_format.number("before", "before, images/s", compact=True), "before_busy"),
     cell_format.words("before_range", "p10 … p90"),
-    cell_format.number("after", "after, images/s", compact=True),
+    cell_format.marked(cell_format.number("after", "after, images/s", compact=True), "after_busy"),
     cell_format.words("after_range", "p10 … p90 after"),
     cell_format.signed("change", "change, %", compact=True),
     cell_format.words("repeats", "repeats"),

@@ -1,0 +1,28 @@
+"""Whether a rate was measured while the machine had other work, which lowers it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from results.record import Record
+from results.settings import ProfileRun
+
+TOLERANCE = 1.25
+"""Load per core that a training may reach: its own threads count too."""
+
+
+def overloaded(record: Record) -> bool:
+    """Whether the machine had more work than cores; False where the record does not say.
+
+    Of a profile Run, before it began; of a training, on average of the minutes before it began and before it ended.
+    """
+    cores, before, after = record.hardware.get("cores"), _load(record, "before"), _load(record, "after")
+    if not cores or before is None:
+        return False
+    if isinstance(record.run, ProfileRun):
+        return before > cores
+    return after is not None and (before + after) / 2 > TOLERANCE * cores
+
+
+def _load(record: Record, when: Literal["before", "after"]) -> float | None:
+    return (record.state.get(when) or {}).get("load")
