@@ -124,8 +124,8 @@ class Narrowed(Dataset):
     def _cuts(self) -> NDArray[np.int64]:
         """`(N, 4)` left, top, right, bottom in pixels of the original image; the last two may lie beyond it."""
         starts, sizes = self._original_boxes[:, :2].astype(np.float64), self._original_boxes[:, 2:]
-        edges = [np.floor(starts).clip(0), np.ceil(starts + sizes)]
-        return np.concatenate(edges, axis=1).astype(np.int64)
+        edges = np.concatenate([np.floor(starts), np.ceil(starts + sizes)], axis=1)
+        return edges.clip(0, np.iinfo(np.int32).max).astype(np.int64)
 
     @property
     def _cut_sizes(self) -> NDArray[np.int64]:

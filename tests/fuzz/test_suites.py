@@ -54,6 +54,7 @@ SETTINGS = (
     *("epochs", "optimizer.lr", "optimizer.betas", "image_size"),
     *("augment.mixing", "phases.all.epochs", "lr_scale.head"),
     *("options", "options.groups", "backbone_options", "backbone_options.checkpoint_path", "dataset_options.size"),
+    *("dataset_options.crop", "dataset_options.classes"),
     *("dataset_options", "split_name", "pretrained", "allow_unfilled", "precision", "recipe", "recipe.scaling", "x"),
 )
 
