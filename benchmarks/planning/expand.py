@@ -113,8 +113,8 @@ def _trainings(entry: Training, environment: Environment, changes: Changes) -> I
 def _asked_for(entry: Training, name: str, dataset: DatasetChoice, backbone: BackboneChoice, changes: Changes) -> bool:
     """Whether `--only` keeps a training that can't be planned: what it leaves out need not be here."""
     method, variant = split_name(name)
-    names = {"job": "train", "protocol": entry.protocol, "method": method, "variant": variant}
-    return may_fit(names | {"dataset": dataset.name, "backbone": backbone.network}, changes.only)
+    names = {"protocol": entry.protocol, "method": method, "variant": variant}
+    return may_fit(Run, names | {"dataset": dataset.name, "backbone": backbone.network}, changes.only)
 
 
 def _training(
@@ -242,18 +242,22 @@ def _profiles(entry: Profiling, environment: Environment, changes: Changes) -> I
     asked = product(pairs, entry.image_sizes, batch_sizes, entry.precisions, entry.compile)
     for (name, (backbone, backbone_options)), image_size, batch_size, precision, compiled in asked:
         method, variant = split_name(name)
+        names = {"method": method, "variant": variant, "backbone": backbone.network, "image_size": image_size}
+        try:
+            measured_input = _input(entry, image_size, environment)
+        except REFUSED:
+            if may_fit(ProfileRun, names, changes.only):
+                raise
+            continue
         values = {
-            "method": method,
-            "variant": variant,
+            **names,
             "options": method_files.options_of(method, variant),
-            "backbone": backbone.network,
             "backbone_options": backbone_options,
             "classes": entry.classes,
-            "image_size": image_size,
             "batch_size": batch_size,
             "precision": precision,
             "compile": compiled,
-            "input": _input(entry, image_size, environment),
+            "input": measured_input,
             "extras": entry.extras,
             "memory_limit": entry.memory_limit,
             "device": environment.device,

@@ -149,11 +149,15 @@ def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
 
 def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     """Like `matches`, for settings as plain values; a setting that is absent does not fit."""
+    _require_known_keys(only)
     values = {**settings.get("recipe", {}), **settings}
+    return all(_fits_one(values, dotted, pattern.split(",")) for dotted, pattern in only.items())
+
+
+def _require_known_keys(only: Iterable[str]) -> None:
     for dotted in only:
         if dotted.partition(".")[0] not in KNOWN:
             raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(KNOWN))}")
-    return all(_fits_one(values, dotted, pattern.split(",")) for dotted, pattern in only.items())
 
 
 def _fits_one(values: Mapping[str, Any], dotted: str, patterns: Sequence[str]) -> bool:
@@ -169,9 +173,14 @@ def _fits_backbone(values: Mapping[str, Any], pattern: str) -> bool:
     return _fits(values, ["backbone"], [network]) and (started is None or fnmatch.fnmatchcase(started, f"{pattern}.*"))
 
 
-def may_fit(names: Mapping[str, Any], only: Mapping[str, str]) -> bool:
-    """Whether a Run with these settings, and others that are not known yet, may fit."""
-    return fits(names, {key: pattern for key, pattern in only.items() if key in names})
+def may_fit(model: type[AnyRun], names: Mapping[str, Any], only: Mapping[str, str]) -> bool:
+    """Whether a Run of this kind with these settings, and others that are not known yet, may fit."""
+    _require_known_keys(only)
+    has = {*model.model_fields, *(Recipe.model_fields if model is Run else ())}
+    known = {"job": model.model_fields["job"].default, **names}
+    return all(key.partition(".")[0] in has for key in only) and fits(
+        known, {key: pattern for key, pattern in only.items() if key in known}
+    )
 
 
 def _fits(values: Any, path: Sequence[str], patterns: Sequence[str]) -> bool:

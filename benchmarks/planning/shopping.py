@@ -24,7 +24,7 @@ from methods.errors import BackboneError, MissingWeights
 from methods.networks import check_name
 from methods.tags import split_tag
 from methods.weight_files import find_weights
-from results.settings import ProfileRun
+from results.settings import ProfileRun, Run
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 NOWHERE = Path(os.devnull)
@@ -68,14 +68,13 @@ def _of_suite(
     for entry in chosen.train:
         asked = deep_merge(entry.set, changes)
         for name, data in product(entry.methods, entry.datasets):
-            known = _names(name) | {"job": "train", "protocol": entry.protocol, "dataset": data.name}
+            known = _names(name) | {"protocol": entry.protocol, "dataset": data.name}
             for choice in entry.backbones or [BackboneChoice(name=method_file(known["method"]).recipe.backbone)]:
-                if may_fit(known | {"backbone": choice.network}, only):
+                if may_fit(Run, known | {"backbone": choice.network}, only):
                     yield from of_dataset(data, environment, asked)
                     yield from of_weights(name, choice, environment, entry.protocol, asked)
-    profiles = chosen.profile if all(key.partition(".")[0] in ProfileRun.model_fields for key in only) else []
-    for profiled in profiles:
-        if profiled.dataset and any(may_fit(_names(name) | {"job": "profile"}, only) for name in profiled.methods):
+    for profiled in chosen.profile:
+        if profiled.dataset and any(may_fit(ProfileRun, _names(name), only) for name in profiled.methods):
             yield from of_dataset(profiled.dataset, environment)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.environment import Environment
-from benchmarks.planning import shopping, suite_builders
+from benchmarks.errors import UserError
+from benchmarks.planning import expand, shopping, suite_builders
+from benchmarks.planning.expand import Changes
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite
+from datasets import DatasetError
 from methods.errors import BackboneError
 from tests.helpers.small_folders import draw_noise
 
@@ -94,3 +98,12 @@ def test_weights_that_the_hub_does_not_have_can_not_be_fetched(tmp_path: Path) -
     assert (item.name, item.fetchable, item.folder) == ("mine.pth", False, tmp_path)
     with pytest.raises(BackboneError, match="resnet50"):
         shopping.of_weights("plain", BackboneChoice(name="resnt50"), Environment(None, tmp_path))
+
+
+def test_a_plan_needs_nothing_that_only_leaves_out(tmp_path: Path) -> None:
+    changes = Changes(set=WITHOUT, only={"dataset": "synthetic"})
+    assert {run.dataset for run in expand.expand(TWO_DATASETS, Environment(tmp_path), changes)} == {"synthetic"}
+    with pytest.raises(DatasetError, match="nabirds"):
+        expand.expand(TWO_DATASETS, Environment(tmp_path), replace(changes, only={"dataset": "nabirds"}))
+    with pytest.raises(UserError, match="no Run of the plan has dataset=nabirsd"):
+        expand.expand(TWO_DATASETS, Environment(tmp_path), replace(changes, only={"dataset": "nabirsd"}))
