@@ -13,7 +13,16 @@ from benchmarks.environment import Environment, Execution, choose_device
 from benchmarks.errors import UserError
 from benchmarks.execution import earlier_records, execute, torchrun
 from benchmarks.execution.time_budget import TimeBudget
-from benchmarks.planning import checks, expand, method_files, reference_runs, shopping, suite, suite_builders
+from benchmarks.planning import (
+    checks,
+    expand,
+    method_checks,
+    method_files,
+    reference_runs,
+    shopping,
+    suite,
+    suite_builders,
+)
 from benchmarks.planning.expand import Changes
 from benchmarks.planning.headline import headline
 from benchmarks.planning.overrides import nested, parse_assignments
@@ -229,7 +238,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
         terminal.line("nothing is missing that can be run here")
         return None
     _require_startable(runs, store, environment)
-    terminal.lines(preview.remarks(runs, environment))
+    terminal.lines([*preview.remarks(runs, environment), *method_checks.short_phases(runs)])
     if request.dry_run:
         for heading, rows in preview.tables(runs, store, environment):
             terminal.show(rows, heading)

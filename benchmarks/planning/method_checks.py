@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -19,6 +19,7 @@ import methods
 from benchmarks.config import parse
 from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import method_file, published
+from benchmarks.planning.phases import too_short
 from benchmarks.planning.recipes import recipe_for
 from benchmarks.planning.suite import DatasetChoice
 from methods import swin_attention
@@ -26,7 +27,7 @@ from methods.errors import BackboneError
 from methods.interface import Method, Tap
 from methods.networks import check_name, check_options
 from methods.tags import split_tag
-from results.settings import Run
+from results.settings import AnyRun, Run, method_label
 
 
 def check(method: str) -> None:
@@ -141,6 +142,15 @@ def networks_beside(method: str, options: Mapping[str, Any], backbone: str) -> l
     backbones = _FakeBackbones(backbone)
     stand_in(method, method, options, backbones)
     return backbones.others
+
+
+def short_phases(runs: Iterable[AnyRun]) -> list[str]:
+    """A line for each way in which trainings have too few epochs for their method's phases, with the methods."""
+    methods_of: dict[str, dict[str, None]] = {}
+    for run in {run.experiment: run for run in runs if isinstance(run, Run)}.values():
+        if told := too_short(stand_in(run.label, run.method, run.options), run.recipe):
+            methods_of.setdefault(told, {})[method_label(run.method, run.variant)] = None
+    return [f"{', '.join(labels)}: {told}" for told, labels in methods_of.items()]
 
 
 @cache

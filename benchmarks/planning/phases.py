@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from methods.interface import Method, Phase
 
 
+MOST = 1000
+"""Epochs up to which a number that is enough is looked for."""
 FORWARD_COST = 1 / 3
 """Work of a forward pass relative to forward, backward and step, for estimates of time."""
 
@@ -28,6 +30,11 @@ class PhasePlan:
         self.schedule = own.schedule or recipe.schedule
         self.batch_size = own.batch_size or recipe.batch_size
         self.lr_scale = {**recipe.lr_scale, **own.lr_scale}
+
+    @property
+    def without_warmup(self) -> bool:
+        """Whether it is too short for the warm-up of its schedule, and begins at the whole learning rate."""
+        return 0 < self.epochs <= self.schedule.warmup_epochs
 
 
 def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
@@ -60,6 +67,22 @@ def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
             used += epochs
         plans.append(PhasePlan(phase, epochs, recipe))
     return plans
+
+
+def too_short(method: Method, recipe: Recipe) -> str | None:
+    """Which phases are too short for their warm-up, and how many epochs are enough, in words; None if none is."""
+    plans = phase_plans(method, recipe)
+    short = [plan for plan in plans if plan.without_warmup]
+    if not short:
+        return None
+    which = [f"phase {plan.name}, {plan.epochs} of {sum(one.epochs for one in plans)}" for plan in short]
+    told = " and ".join(which) if len(plans) > 1 else f"epochs: {plans[0].epochs}"
+    more = (recipe.model_copy(update={"epochs": epochs}) for epochs in range(recipe.epochs + 1, MOST))
+    enough = next(
+        (one.epochs for one in more if not any(plan.without_warmup for plan in phase_plans(method, one))), None
+    )
+    hint = f"; {enough} epochs or more are enough" if enough else ""
+    return f"too few epochs for a warm-up of {short[0].schedule.warmup_epochs:g}, which is left out ({told}){hint}"
 
 
 def require_groups(plan: PhasePlan, groups: Collection[str]) -> None:
