@@ -166,7 +166,7 @@ def _print(written: Report) -> None:
     """Prints a report's compact tables, and where to find all of it."""
     from reports.report import terminal_tables
 
-    lines(f"\n{text}" for text in terminal_tables(written))
+    lines(f"\n{text}" for text in terminal_tables(written, terminal.console.width))
     line(f"\nReport: {written.html} (or {written.page})")
     lines(written.left_out.values(), style="red")
 
@@ -203,7 +203,7 @@ def _compare(folders: TwoMeasurements) -> None:
         raise UserError(
             f"{folders.before} and {folders.after} have no profile Run of the same cell on the same device in common"
         )
-    lines([markdown.terminal(table), *not_compared(*both)])
+    lines([markdown.terminal(table, terminal.console.width), *not_compared(*both)])
     if worse(table):
         line(f"{worse(table)} of {len(table.frame)} cells became slower or no longer fit", style="red")
         raise typer.Exit(1)

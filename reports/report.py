@@ -23,7 +23,9 @@ from reports.tables.table_registry import build_tables
 from results.files import make_folder, sweep, write_whole
 from results.integrity import RECORD
 from results.record import Record
+from results.settings import method_label
 from results.store import ResultStore
+from results.text_tables import WIDTH
 
 PAGE = "report.md"
 FIGURES = "figures"
@@ -66,14 +68,14 @@ def write_report(
     return report
 
 
-def terminal_tables(report: Report) -> list[str]:
-    """The summary and the tables worth printing, each a text at most `markdown.WIDTH` wide.
+def terminal_tables(report: Report, width: int = WIDTH) -> list[str]:
+    """The summary and the tables worth printing, each a text at most `width` wide unless a name is wider.
 
     Plain text: whoever prints it with rich has to switch its markup off.
     """
     shown = [report.tables[name] for name in TERMINAL]
     shown.append(condensed(without(report.tables["missing"], report.left_out)))  # whoever prints it has these in full
-    texts = [markdown.terminal(part) for table in shown if table.rows for _, part in table.parts()]
+    texts = [markdown.terminal(part, width) for table in shown if table.rows for _, part in table.parts()]
     return ["\n".join(markdown.one_line(sentence) for sentence in report.summary), *texts]
 
 
@@ -128,10 +130,7 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
         if not known:
             yield f"{comparison}: no accuracy yet."
             continue
-        best = max(known, key=lambda row: row["last_top1"])
-        accuracy = cell_format.estimate("last_top1", "").show(best)
-        name = f"{best['method']} {best['variant']}"
-        yield f"{comparison}: highest last-epoch top-1 in %: {accuracy}, {name} (of {len(known)} with an accuracy)."
+        yield f"{comparison}: highest last-epoch top-1 in %: {_best(known)} (of {len(known)} with an accuracy)."
     verdicts = [row["better"] for row in tables["paired"].rows]
     if tested := [verdict for verdict in verdicts if verdict is not None]:
         decided = sum(verdict != cell_format.NEITHER for verdict in tested)
@@ -140,6 +139,15 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
         yield f"{untested} pair{'s' if untested > 1 else ''} could not be tested; the table of pairs says why."
     if reasons := len({row["reason"] for row in tables["missing"].rows}):
         yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."
+
+
+def _best(known: Sequence[Row]) -> str:
+    """The highest accuracy and whose it is; all whose it is if several look the same, since none of them won."""
+    highest = max(cell_format.rounded(row["last_top1"]) for row in known)
+    best = [row for row in known if cell_format.rounded(row["last_top1"]) == highest]
+    accuracy = cell_format.estimate("last_top1", "")
+    told = [f"{accuracy.show(row)}, {method_label(row['method'], row['variant'])}" for row in best]
+    return " and ".join(told) + ", no winner among them" * (len(told) > 1)
 
 
 def _untrusted(files: int) -> Iterator[str]:

@@ -12,9 +12,9 @@ from reports.cell_format import Column, one_line
 from reports.contents import Table
 from results.store import without_formulas
 from results.text import in_markdown
+from results.text_tables import WIDTH, TextColumn, table_lines, wrapped
 
 NOTHING = "Nothing yet."
-WIDTH = 120
 ROWS = 40
 
 
@@ -47,12 +47,17 @@ def csv(table: Table) -> str:
 
 
 def terminal(table: Table, width: int = WIDTH) -> str:
-    """The columns that matter most, at most `width` wide. Values that all rows share stand in the title."""
+    """The columns that matter most, at most `width` wide unless a name is wider. Values that all rows share stand in
+    the title; no name or number is broken or cut."""
     if not table.rows:
         return f"{table.title}: {NOTHING.lower()}"
     title, columns, cells = titled(table, [column for column in table.columns if column.compact])
-    lines = [title, _fitted(cells[:ROWS], columns, width)]
-    lines += [table.footnote] if replace(table, columns=tuple(columns)).footnote else []
+    shown = [
+        TextColumn(column.heading, [row[at] for row in cells[:ROWS]], right=column.align == "right")
+        for at, column in enumerate(columns)
+    ]
+    lines = [*wrapped(title, width), *table_lines(shown, width)]
+    lines += wrapped(table.footnote, width) if replace(table, columns=tuple(columns)).footnote else []
     if (more := len(cells) - ROWS) > 0:
         lines.append(f"… {more} more in {table.name}.csv")
     return "\n".join(lines)
@@ -70,7 +75,9 @@ def titled(table: Table, columns: Sequence[Column]) -> tuple[str, list[Column], 
     columns, cells = filled(table, columns)
     common = [place for place in common_columns(columns, cells) if place > 0]
     kept = [place for place in range(len(columns)) if place not in common]
-    shared = ", ".join(f"{columns[place].heading} {cells[0][place]}" for place in common)
+    # Of a method as its paper has it, the variant says nothing, and beside a recipe's name it confuses.
+    told = [(columns[place].heading, cells[0][place]) for place in common]
+    shared = ", ".join(f"{heading} {value}" for heading, value in told if (heading, value) != ("variant", "paper"))
     title = table.title + (f" ({shared})" if shared else "")
     return title, [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
 
@@ -78,26 +85,6 @@ def titled(table: Table, columns: Sequence[Column]) -> tuple[str, list[Column], 
 def common_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
     """The places of naming columns that have one value in all rows."""
     return [at for at, column in enumerate(columns) if column.naming and len({row[at] for row in cells}) == 1]
-
-
-def _fitted(cells: list[list[str]], columns: Sequence[Column], width: int) -> str:
-    """Breaks headings into lines and cuts words, never numbers, until the table fits `width`."""
-    headings = [broken(column.heading) for column in columns]
-    align = [column.align for column in columns]
-    text = ""
-    for limit in (60, 40, 30, 24, 18, 14, 10):
-        cut = [
-            [_cut(cell, limit) if side == "left" else cell for cell, side in zip(row, align, strict=True)]
-            for row in cells
-        ]
-        text = tabulate(cut, headings, "simple", disable_numparse=True, colalign=align)
-        if max(map(len, text.splitlines())) <= width:
-            break
-    return text
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def broken(heading: str, limit: int = 12) -> str:

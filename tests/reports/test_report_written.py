@@ -29,10 +29,16 @@ def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: Resu
     summary = write_report(store, tmp_path / "report", "x").summary
     best = [sentence.partition(": highest last-epoch top-1 in %: ") for sentence in summary if "highest" in sentence]
     assert [(place, told) for place, _, told in best] == [
-        ("cub100, common recipe, resnet50, 448 px, epochs: 10", "80.0 (n=1), plain paper (of 2 with an accuracy)."),
-        ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef paper (of 1 with an accuracy)."),
+        ("cub100, common recipe, resnet50, 448 px, epochs: 10", "80.0 (n=1), plain (of 2 with an accuracy)."),
+        ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef (of 1 with an accuracy)."),
     ]
     assert any(re.fullmatch(r"Values are missing for \d+ reasons, listed below\.", sentence) for sentence in summary)
+
+
+def test_a_tie_has_no_winner(store: ResultStore, tmp_path: Path):
+    fill(store, [trained("plain"), trained("sef"), trained("ws_dan", top1=0.7)])
+    (told,) = [one for one in write_report(store, tmp_path / "report", "x").summary if "highest" in one]
+    assert "80.0 (n=1), plain and 80.0 (n=1), sef, no winner among them (of 3 " in told
 
 
 def test_pairs_without_a_test_count_as_none(store: ResultStore, tmp_path: Path):

@@ -15,6 +15,7 @@ from reports.tables.head_to_head import head_to_head
 from reports.tables.published import published
 from reports.tables.runs import runs
 from results.store import ResultStore
+from results.text_tables import WIDTH
 from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
 
 
@@ -50,8 +51,11 @@ def test_terminal_tables_fit_and_carry_no_control_characters(store: ResultStore)
     records = [trained(name, seed, variant="released_by_the_authors") for name in names for seed in range(2)]
     records += [trained("plain", backbone="swin_base_patch4_window12_384.ms_in22k"), profiled("plain"), failed("sef")]
     fill(store, records, 50)
-    texts = terminal_tables(write_report(store, store.root / "report", "x"))
-    assert max(len(line) for text in texts[1:] for line in text.splitlines()) <= markdown.WIDTH
+    report = write_report(store, store.root / "report", "x")
+    for width in (80, WIDTH):
+        texts = terminal_tables(report, width)
+        assert max(len(line) for text in texts[1:] for line in text.splitlines()) <= width
+        assert {"released_by_the_authors", "swin_base_patch4_window12_384.ms_in22k"} <= set("".join(texts).split())
     assert "\x1b" not in "".join(texts)
     assert any("83.0" in text or "80.0" in text for text in texts)
 
