@@ -128,7 +128,7 @@ def _training(
     method, variant = split_name(name)
     check_name(backbone.name)
     overrides = deep_merge(entry.set, changes.set)
-    pretrained = overrides.get("pretrained", backbone.weights)
+    pretrained = str(overrides.get("pretrained", backbone.weights))
     if pretrained == "auto":
         pretrained = recipes.weights(method, variant, entry.protocol, backbone.network)
     file = find_weights(backbone.network, pretrained, environment.weights_root)
@@ -278,7 +278,7 @@ def _network_options(backbone: BackboneChoice, pretrained: str | None, environme
     for the tag. A file that is named otherwise must exist, since its network may differ from timm's.
     """
     check_name(backbone.name)
-    choice = pretrained or backbone.weights
+    choice = str(pretrained or backbone.weights)
     try:
         file = find_weights(backbone.network, choice, environment.weights_root)
     except BackboneError:
