@@ -37,6 +37,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
 
     An option must be a parameter of one of the network classes in timm's module: it shapes the network. What timm does
     with weights (`pretrained`, `checkpoint_path`, `pretrained_cfg` …) is none of them: an option never loads a file.
+    A rate of dropping that is no share is refused too: timm takes any, and does not use those of parts it leaves out.
     """
     if not options:
         return
@@ -45,9 +46,15 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     networks = [one for one in classes if hasattr(one, "forward_features")]
     known = {key for one in networks for key in inspect.signature(one).parameters} - NOT_OPTIONS
     known |= set(network_options.OWN_OPTIONS)
-    for key in options:
+    for key, value in options.items():
         if key not in known:
             raise BackboneError(unknown(name, "option", key, known))
+        if "drop" in key and key.endswith("_rate") and not _is_share(value):
+            raise BackboneError(f"backbone_options.{key} of {name} is {value!r}; it must be a number from 0 to 1")
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def is_fixed_size(name: str) -> bool:

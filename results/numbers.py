@@ -60,8 +60,9 @@ GIB = Bounds(2**-20, 2**20)
 HOURS = Bounds(0.001, 24 * 366)
 DAYS = Bounds(0, 36_600)
 COUNT = Bounds(1, 10_000)
-"""Of things that are shown at once."""
+"""Of things that are shown, or asked of a cluster, at once."""
 COUNT_OR_NONE = Bounds(0, 10_000)
+MINUTES = Bounds(1, 60 * 24 * 366)
 
 
 def _no_bool(value: Any) -> Any:
@@ -79,6 +80,9 @@ Classes = Annotated[int, CLASSES.of_setting, _NUMBER]
 Seed = Annotated[int, SEED.of_setting, _NUMBER]
 Revision = Annotated[int, REVISION.of_setting, _NUMBER]
 Replicates = Annotated[int, REPLICATES.of_setting, _NUMBER]
+Count = Annotated[int, COUNT.of_setting, _NUMBER]
+CountOrNone = Annotated[int, COUNT_OR_NONE.of_setting, _NUMBER]
+Minutes = Annotated[int, MINUTES.of_setting, _NUMBER]
 Bytes = Annotated[int, BYTES.of_setting, _NUMBER]
 Finite = Annotated[float, Bounds(-1e9, 1e9).of_setting, _NUMBER]
 Share = Annotated[float, Bounds(0, 1).of_setting, _NUMBER]

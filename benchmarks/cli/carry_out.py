@@ -27,6 +27,7 @@ from benchmarks.planning.expand import Changes
 from benchmarks.planning.headline import headline
 from benchmarks.planning.overrides import nested, parse_assignments
 from benchmarks.planning.suite_builders import ReproductionTarget
+from benchmarks.training import checkpoint
 from methods.tags import split_tag
 from results.numbers import BATCH
 from results.settings import AnyRun
@@ -267,6 +268,10 @@ def _require_startable(runs: Sequence[AnyRun], store: ResultStore, environment: 
     """Raises `UserError` if some Run that is to do would fail at once."""
     to_do = [run for run in runs if store.answer(run) is None]
     checks.require_startable(to_do, environment, torchrun.world_size())
+    micro_batch = environment.execution.micro_batch
+    if isinstance(micro_batch, int):
+        for run in to_do:
+            checkpoint.require_micro_batch(store.root / run.id, micro_batch)
 
 
 def _submit(runs: Sequence[AnyRun], store: ResultStore, environment: Environment, request: Request) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 
 from benchmarks import hardware, output
 from benchmarks.config import parse
@@ -30,7 +29,7 @@ from benchmarks.execution.cluster_jobs import FOLDER, Cluster, Submitted
 from benchmarks.execution.execute import execute
 from benchmarks.planning import batch_sweep
 from results import identity
-from results.numbers import Positive
+from results.numbers import Count, CountOrNone, Minutes, Positive
 from results.settings import AnyRun, ProfileRun, Settings
 from results.store import ResultStore
 
@@ -53,13 +52,13 @@ class Options(Settings):
     """What each job asks for: `--cluster-option key=value`."""
 
     partition: str | None = None
-    time: PositiveInt = 240
+    time: Minutes = 240
     """Minutes after which a job is queued again."""
-    gpus: NonNegativeInt = 0
-    cpus: PositiveInt | None = None
+    gpus: CountOrNone = 0
+    cpus: Count | None = None
     memory: Positive | None = None
     """GB"""
-    parallel: PositiveInt | None = None
+    parallel: Count | None = None
     """Jobs at a time: 64 on Slurm and one on this machine by default; here each has its own GPU if possible."""
     sbatch: dict[str, str] = {}
     """Any other option of sbatch, by its long name."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 import datasets
 from benchmarks.config import parse, read_yaml
@@ -15,7 +15,7 @@ from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
 from methods.tags import split_tag
-from results.numbers import Batch, Bytes, Classes, Pixels, Replicates, Seed
+from results.numbers import Batch, Bytes, Classes, Count, Pixels, Replicates, Seed
 from results.settings import Extra, Precision, Settings, SplitName
 from results.text import can_be_path
 
@@ -191,7 +191,7 @@ class Suite(Settings):
     """A suite file."""
 
     about: str
-    numbers: PositiveInt | None = None
+    numbers: Count | None = None
     """Position among the suites of the project's reference results (`reproduce all`); None: not one of them."""
     train: list[Training] = []
     profile: list[Profiling] = []

@@ -61,7 +61,7 @@ def load(
         if different := differences(run.settings, state["settings"]):
             raise UserError(f"{path} is of other settings ({'; '.join(different)}); move it away to train anew")
         if isinstance(micro_batch, int):
-            _require_micro_batch(path, state, micro_batch)
+            _require_micro_batch(path, state["begun"]["micro_batch"], state["limit"], micro_batch)
         return state, notes
     return None, notes
 
@@ -80,10 +80,24 @@ def discard(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _require_micro_batch(path: Path, state: dict[str, Any], asked: int) -> None:
-    begun = state["begun"]
-    if asked not in (begun["micro_batch"], state["limit"]):
-        how = "without --batch-size" if begun["micro_batch"] is None else f"with --batch-size {begun['micro_batch']}"
+def require_micro_batch(folder: Path, asked: int) -> None:
+    """Raises `UserError` if a training was interrupted there that was begun with another micro-batch than `asked`.
+
+    For planning: it reads no tensors, and leaves to `load` what can't be read.
+    """
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        try:
+            state = torch.load(folder / name, map_location="cpu", mmap=True, weights_only=True)
+            begun, limit = state["begun"]["micro_batch"], state["limit"]
+        except Exception:  # a damaged file raises errors of many types
+            continue
+        _require_micro_batch(folder / name, begun, limit, asked)
+        return
+
+
+def _require_micro_batch(path: Path, begun: int | str | None, limit: int | None, asked: int) -> None:
+    if asked not in (begun, limit):
+        how = "without --batch-size" if begun is None else f"with --batch-size {begun}"
         raise UserError(
             f"{path} was begun {how}, and {asked} would give other results; leave --batch-size out to continue it, or "
             "move it away to train anew"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,15 @@ import torch
 from safetensors.torch import save_file
 
 import run_all
+from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.planning import checks
+from benchmarks.training.train import Trainer
 from methods.interface import Sampling
 from methods.networks import create_network
 from methods.plain.model import Plain
 from tests.helpers.image_bytes import WHOLE
+from tests.helpers.small_training import Interrupts, small_entry, small_run
 
 Lines = Callable[..., list[str]]
 IMAGES = {"dataset_options.classes": 3, "dataset_options.train_per_class": 4}
@@ -155,6 +159,21 @@ def test_one_image_at_a_time_is_not_refused_where_a_network_learns_from_it(
     words = [*words, "--batch-size", "1", "--results", str(tmp_path / "none"), "--device", "cpu"]
     code, said = fgbench("compare", *words, "--methods", "plain", "--dry-run")
     assert (code, "to do" in said) == (0, True)
+
+
+def test_another_micro_batch_than_an_interrupted_training_was_begun_with_is_refused(
+    fgbench: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    run, suite = small_run(), tmp_path / "small.yaml"
+    folder = tmp_path / "results" / run.id
+    folder.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(run, Environment(execution=Execution(checkpoint_seconds=0)), folder, Interrupts(2)).train()
+    suite.write_text(json.dumps({"about": "x", "train": [small_entry()]}), encoding="utf-8")
+    words = ["run", str(suite), "--dry-run", "--device", "cpu", "--results", str(tmp_path / "results")]
+    assert fgbench(*words)[0] == 0
+    with pytest.raises(UserError, match="begun without --batch-size, and 3 would give other results"):
+        fgbench(*words, "--batch-size", "3")
 
 
 def test_nesterov_without_momentum_is_refused(lines_of: Lines) -> None:

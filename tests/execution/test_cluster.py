@@ -61,6 +61,8 @@ def test_options_are_checked_and_what_is_for_sbatch_goes_through() -> None:
         parse_options({"partiton": "gpu"})
     with pytest.raises(UserError, match="--cluster-option: time"):
         parse_options({"time": "soon"})
+    with pytest.raises(UserError, match="--cluster-option: gpus"):
+        parse_options({"gpus": "9" * 12})
 
 
 def test_what_is_done_or_in_a_live_job_is_not_submitted(

@@ -38,16 +38,21 @@ SWIN = {
 
 def small_run(method: str = "plain", backbone: dict[str, Any] | None = None, **changes: Any) -> Run:
     """A Run on drawn images; `changes` are settings of its recipe, or of the Run where it has such a setting."""
+    suite = Suite.model_validate({"about": "for tests", "train": [small_entry(method, backbone, **changes)]})
+    (run, *_) = expand.expand(suite, Environment())
+    assert isinstance(run, Run)
+    return run
+
+
+def small_entry(method: str = "plain", backbone: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """The same, as a suite has it."""
     own = {name: changes.pop(name) for name in list(changes) if name in OF_TRAINING}
-    entry = {
+    return {
         "methods": [method],
         "datasets": [{"name": "synthetic", "options": IMAGES}],
         "backbones": [backbone or RESNET],
         "set": {**own, "recipe": {**RECIPE, **changes}},
     }
-    (run, *_) = expand.expand(Suite.model_validate({"about": "for tests", "train": [entry]}), Environment())
-    assert isinstance(run, Run)
-    return run
 
 
 def train(run: Run, folder: Path, **execution: Any) -> TrainingResult:

@@ -55,6 +55,14 @@ def test_what_shapes_the_network_is_an_option() -> None:
     assert create_network("test_resnet", 64, {"output_stride": 16}).feature_info[-1]["reduction"] == 16
 
 
+@pytest.mark.parametrize("rate", [5, -0.1, "0.1", True, None])
+@pytest.mark.parametrize("option", ["drop_rate", "drop_path_rate"])
+def test_a_rate_of_dropping_is_a_share(option: str, rate: object) -> None:
+    with pytest.raises(BackboneError, match=f"{option} of test_vit is {rate!r}; it must be a number from 0 to 1"):
+        create_network("test_vit", 160, {option: rate})
+    assert create_network("test_vit", 160, {option: 1})
+
+
 @pytest.mark.parametrize(
     ("name", "options", "size", "refused"),
     [
