@@ -22,9 +22,7 @@ def estimator(environment: Environment, request: Request) -> Estimator:
 
 def of_runs(runs: Sequence[AnyRun], environment: Environment, request: Request) -> list[str]:
     """The totals of a plan."""
-    store = ResultStore(request.results)
-    done = {run.id for run in runs if store.answer(run) is not None}
-    return totals.lines(runs, done, estimator(environment, request), _jobs(request))
+    return _of_runs(runs, estimator(environment, request), request)
 
 
 def of_experiments(rows: Sequence[Experiment], device: str, environment: Environment, request: Request) -> list[str]:
@@ -32,8 +30,15 @@ def of_experiments(rows: Sequence[Experiment], device: str, environment: Environ
     here = [run for row in rows if row.needs(device) is None for run in row.runs]
     gpu = [run for row in rows if row.needs(device) is not None for run in row.runs]
     absent = sum(not row.runs for row in rows)
-    found = of_runs(here, environment, request) + totals.elsewhere(gpu, estimator(environment, request))
+    known = estimator(environment, request)
+    found = _of_runs(here, known, request) + totals.elsewhere(gpu, known)
     return found + [f"not counted: {absent} experiments whose data or weights are not here"] * bool(absent)
+
+
+def _of_runs(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list[str]:
+    store = ResultStore(request.results)
+    done = {run.id for run in runs if store.answer(run) is not None}
+    return totals.lines(runs, done, known, _jobs(request))
 
 
 def _jobs(request: Request) -> int:

@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import hardware
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import images, memory
-from benchmarks.estimates.estimator import FACTORS, Estimator
+from benchmarks.estimates.estimator import WITHIN, Estimator
 from datasets.cache_folder import default_cache
 from datasets.loading.sources import expected_bytes
 from datasets.loading.store import ResizeRule, store_folder
@@ -56,10 +57,9 @@ def lines(
     done: Collection[str],
     estimator: Estimator,
     jobs: int = 1,
-    downloads: int = 0,
 ) -> list[str]:
     """What a plan will take, in sentences. `done`: ids of the Runs that are finished; `jobs`: how many Runs are carried
-    out at a time; `downloads`: bytes that are still to be fetched."""
+    out at a time."""
     to_do = [run for run in plan if run.id not in done]
     found = [f"total: {len(plan)} Run{'s' * (len(plan) != 1)}, {len(plan) - len(to_do)} done, {len(to_do)} to do"]
     if not to_do:
@@ -69,8 +69,6 @@ def lines(
         found.append(f"images: {_count(totals.trained)} to train on, {_count(totals.evaluated)} to evaluate")
     found += _time(totals, estimator, min(jobs, len(to_do)))
     found += _disk(to_do, estimator.environment)
-    if downloads:
-        found.append(f"to download: {downloads / GB:.1f} GB")
     return found + _memory(totals)
 
 
@@ -124,6 +122,8 @@ def _time(totals: Totals, estimator: Estimator, jobs: int) -> list[str]:
         whole = duration(sum(totals.seconds.values()) / jobs)
         shared = _shared(estimator.processes, jobs)
         found.append(f"time: about {whole} on {estimator.device}{shared}; {_sources(totals)}")
+        if hardware.overloaded():
+            found.append("this machine has more work than cores now: as long as that lasts, everything takes longer")
     if totals.unknown:
         found.append(f"time: unknown for {totals.unknown} Runs, whose method can't be counted; profile it first")
     if totals.guessed:
@@ -140,7 +140,7 @@ def _shared(processes: int, jobs: int) -> str:
 SOURCES: Mapping[Source, str] = {
     "finished Runs": "by finished Runs like them",
     "profile": "by this device's profiles",
-    "guess": f"guessed from counted work, within a factor of {FACTORS['guess']:.0f}",
+    "guess": f"guessed from counted work, within a factor of {WITHIN}",
 }
 
 

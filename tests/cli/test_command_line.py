@@ -64,6 +64,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "bilinear_cnn" in done.stdout
     assert "to do" in done.stdout
+    for told in ("total: 35 Runs, 0 done, 35 to do", "time: about ", "memory: about "):
+        assert told in done.stdout
     assert not (tmp_path / "results").exists()
 
 

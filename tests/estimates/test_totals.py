@@ -49,7 +49,7 @@ def test_each_source_is_told_with_its_share() -> None:
 
 def test_a_guess_names_its_factor_and_the_command_that_replaces_it() -> None:
     found = totals.lines(PLAN, set(), Estimator([], Environment()))
-    assert said("time", found).endswith("guessed from counted work, within a factor of 3")
+    assert said("time", found).endswith("guessed from counted work, within a factor of 4")
     command = "python run_all.py profile --methods plain --backbone test_resnet --image-size 32 --batch-size 5"
     assert any(line.endswith(command) for line in found)
 
@@ -76,11 +76,6 @@ def test_stores_that_are_there_take_no_more_disk(tmp_path: Path) -> None:
     dataset = Environment().open(RUN.dataset, RUN.dataset_options)
     open_store(dataset, RUN.recipe.stored_size, RUN.recipe.resize)
     assert not any(line.startswith("disk") for line in totals.lines(PLAN, set(), estimator))
-
-
-def test_downloads_are_added() -> None:
-    estimator = Estimator([took(60.0, RUN)], Environment())
-    assert said("to download", totals.lines(PLAN, set(), estimator, downloads=1_200_000_000)) == "to download: 1.2 GB"
 
 
 @pytest.mark.parametrize(
