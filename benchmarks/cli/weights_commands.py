@@ -148,7 +148,7 @@ def _row(tag: str, users: Sequence[str], root: Path | None) -> dict[str, Any]:
     return {
         "weights": tag,
         "for": list(users),
-        "here": None if path is None else "in the hub's cache" if path == hub.cached(tag) else str(path.parent),
+        "here": None if path is None else "hub's cache" if path == hub.cached(tag) else "--weights",
         "file": str(path) if path else None,
         "bytes": path.stat().st_size if path else hub.size(tag),
         "repository": place.id if place else None,

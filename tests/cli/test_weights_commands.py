@@ -18,13 +18,17 @@ WEIGHTS = weights_of()
 Command = Callable[..., tuple[int, str]]
 
 
-def test_the_list_has_what_recipes_and_suites_need_and_where_it_is(fake: FakeHub, fgbench: Command) -> None:
-    code, said = fgbench("weights", "list")
+def test_the_list_has_what_recipes_and_suites_need_and_where_it_is(
+    fake: FakeHub, fgbench: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "vgg16.tv_in1k.safetensors").write_bytes(b"1234")
+    code, said = fgbench("weights", "list", "--weights", tmp_path)
     assert code == 0
     row = next(line for line in said.splitlines() if "resnet50.tv_in1k" in line)
     assert "sef" in row
     assert "102" in row
     assert "no" in row.split()
+    assert "--weights" in next(line for line in said.splitlines() if "vgg16.tv_in1k" in line)
     assert "suite cub100" in next(line for line in said.splitlines() if "tf_efficientnet_lite0.in1k" in line)
     assert fake.pages.requests == []
 
@@ -33,7 +37,8 @@ def test_the_list_as_json_names_file_and_place(tmp_path: Path, fgbench: Command)
     (tmp_path / "resnet50.tv_in1k.safetensors").write_bytes(b"1234")
     rows = {row["weights"]: row for row in json.loads(fgbench("weights", "list", "--json", "--weights", tmp_path)[1])}
     row = rows["resnet50.tv_in1k"]
-    assert (row["here"], row["bytes"], row["repository"]) == (str(tmp_path), 4, "timm/resnet50.tv_in1k")
+    assert (row["here"], row["file"]) == ("--weights", str(tmp_path / "resnet50.tv_in1k.safetensors"))
+    assert (row["bytes"], row["repository"]) == (4, "timm/resnet50.tv_in1k")
     assert (rows["vgg16.tv_in1k"]["here"], rows["vgg16.tv_in1k"]["file"]) == (None, None)
 
 
