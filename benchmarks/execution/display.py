@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn
+from rich.text import Text
 
 from benchmarks.console import PlainTextColumn
 from benchmarks.execution.heartbeat import Heartbeat
+from results.text import visible
 
 LINE_SECONDS = 60.0
 """Without a terminal, the longest time without a line within an epoch."""
 
 
 class ProgressBars(Progress):
-    """Bars on a terminal, gone at the end of the context; without a terminal only the printed lines are seen."""
+    """Bars on a terminal, each below its description, which may be as wide as the terminal; gone at the end of the
+    context. Without a terminal only the printed lines are seen."""
 
     def __init__(self, console: Console, *columns: ProgressColumn) -> None:
         super().__init__(
-            PlainTextColumn("{task.description}"),
             BarColumn(bar_width=24),
             *columns,
             console=console,
@@ -27,6 +30,12 @@ class ProgressBars(Progress):
             disable=not console.is_terminal,
             refresh_per_second=4,
         )
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            if task.visible:
+                yield Text(visible(task.description))
+                yield self.make_tasks_table([task])
 
     def note(self, text: str) -> None:
         """Prints a line above the bars."""
@@ -108,8 +117,8 @@ class PlanDisplay(ProgressBars):
 
 
 def format_heartbeat(heartbeat: Heartbeat) -> list[str]:
-    """The parts of a line: epoch, loss, accuracy, rate, memory, as far as they are known."""
-    parts = []
+    """The parts of a line: phase, epoch, loss, accuracy, rate, memory, as far as they are known."""
+    parts = [heartbeat.place] if heartbeat.place else []
     if heartbeat.epochs:
         parts.append(f"epoch {heartbeat.epoch}/{heartbeat.epochs}")
     if heartbeat.loss is not None:

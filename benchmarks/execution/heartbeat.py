@@ -49,6 +49,11 @@ class Heartbeat(BaseModel):
     epoch: int = 0
     """Completed epochs."""
     epochs: int | None = None
+    phase: str | None = None
+    """Of a training with several phases, the one that is worked on; it began after `phase_first` epochs and has
+    `phase_epochs`."""
+    phase_first: int = 0
+    phase_epochs: int = 0
     loss: float | None = None
     """Of the last completed epoch."""
     test_top1: float | None = None
@@ -71,6 +76,11 @@ class Heartbeat(BaseModel):
             return None
         left = (self.updated - self.started).total_seconds() * max(self.work - self.done, 0) / self.done_here
         return left if math.isfinite(left) else None
+
+    @property
+    def place(self) -> str | None:
+        """The phase, and how many of its epochs are completed: `classifier 2/5`; None in a training of one phase."""
+        return f"{self.phase} {self.epoch - self.phase_first}/{self.phase_epochs}" if self.phase else None
 
     @property
     def share_left(self) -> float:
@@ -143,6 +153,9 @@ class HeartbeatWriter:
                 (self.folder / FILE).unlink(missing_ok=True)
         else:
             self._write()
+
+    def phase(self, name: str, first: int, epochs: int) -> None:
+        self._update(phase=name, phase_first=first, phase_epochs=epochs)
 
     def trained(self, images: int) -> None:
         self._images += images

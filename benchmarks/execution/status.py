@@ -45,6 +45,7 @@ def short_rows(found: list[Row]) -> list[Row]:
         {
             "run": row["run"],
             "state": row["state"],
+            "phase": row.get("phase"),
             "epoch": f"{row['epoch']}/{row['epochs']}" if row.get("epochs") else row.get("epoch"),
             "loss": f"{row['loss']:.3f}" if row.get("loss") is not None else None,
             "top-1": f"{100 * row['top1']:.1f} %" if row.get("top1") is not None else None,
@@ -123,6 +124,7 @@ def _from_heartbeat(beat: Heartbeat) -> Row:
         "updated": beat.updated.isoformat(),
         "epoch": beat.epoch,
         "epochs": beat.epochs,
+        "phase": beat.place,
         "loss": beat.loss,
         "top1": beat.test_top1,
         "images_per_s": beat.images_per_s,

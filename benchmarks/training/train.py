@@ -149,6 +149,8 @@ class Trainer:
 
     def _train_phase(self, phase: PhasePlan, first: int, saved: dict[str, Any] | None) -> None:
         state = self.state
+        if len(self.phases) > 1:
+            self.listener.phase(phase.name, first, phase.epochs)
         select_trainable(self.method, phase)
         self.method.zero_grad(set_to_none=True)  # gradients of an earlier phase would count in gradient clipping
         optimizer = build_optimizer(self.method, phase, self.recipe)

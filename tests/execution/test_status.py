@@ -258,6 +258,32 @@ def test_an_accuracy_of_an_earlier_epoch_is_said_to_be_one(tmp_path: Path) -> No
         assert "test 25.0 % (epoch 1)" in format_heartbeat(beating.heartbeat)
 
 
+def test_the_phase_and_its_epochs_are_told_in_progress_and_status(store: ResultStore) -> None:
+    with contextlib.suppress(KeyboardInterrupt), pulse(store, "phases") as beating:
+        beating.phase("classifier", 0, 2)
+        assert format_heartbeat(beating.heartbeat)[0] == "classifier 0/2"
+        beating.epoch({"epoch": 2, "loss": 0.5}, 5)
+        assert format_heartbeat(beating.heartbeat)[:2] == ["classifier 2/2", "epoch 2/5"]
+        beating.phase("all", 2, 3)
+        beating.epoch({"epoch": 3, "loss": 0.5}, 5)
+        assert format_heartbeat(beating.heartbeat)[:2] == ["all 1/3", "epoch 3/5"]
+        raise KeyboardInterrupt
+    (row,) = status.short_rows(status.rows(store))
+    assert (row["phase"], row["epoch"]) == ("all 1/3", "3/5")
+
+
+def test_the_description_of_a_bar_may_be_as_wide_as_the_terminal(tmp_path: Path) -> None:
+    label = "bilinear_cnn:haomood_faster_classifier_only · cub_200_2011 · tf_efficientnet_lite0 · seed 0"
+    screen = tmp_path / "screen.txt"
+    with (
+        screen.open("w", encoding="utf-8") as file,
+        PlanDisplay(Console(file=file, width=80, force_terminal=True), 2, 200.0) as display,
+    ):
+        display.run_begins(1, label)
+        display.refresh()
+    assert set(label.split()) <= set(screen.read_text(encoding="utf-8").split())
+
+
 def test_why_a_run_failed_stands_in_a_line_of_its_own(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     reason = f"UserError: {tmp_path}/weights/{'a' * 60}.safetensors: is empty; fetch it again"
