@@ -5,16 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.table import Column, Table
-
 from benchmarks.cli import terminal
 from benchmarks.cli.terminal import line
 from datasets.curation.findings import Finding, Findings, by_kind
 from datasets.curation.split import Split
 from results.names import shortened
+from results.text_tables import TextColumn
 
-WIDTH = 80
-"""Columns of a terminal that is always there."""
 EXAMPLES = 3
 """Sentences shown of each kind."""
 
@@ -26,7 +23,7 @@ def show_findings(found: Findings, every: bool = False) -> None:
             line(f"{finding.kind}: {finding.what}")
     line(verdict(found))
     if found.faults or found.notes:
-        terminal.console.print(_table(found), width=min(WIDTH, terminal.console.width))
+        terminal.print_table(_columns(found))
     line(f"{spaced(found.classes)} classes, {spaced(found.train)} train, {spaced(found.test)} test")
     line(f"split {found.split_sha256[:16]}, {found.reference}")
     kinds = by_kind((*found.faults, *found.notes)).values()
@@ -65,15 +62,10 @@ def spaced(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def _table(found: Findings) -> Table:
-    table = Table("kind", Column("count", justify="right"), Column("for example", overflow="fold"))
-    for row in _rows(found.faults, found.folder):
-        table.add_row(*row)
-    if found.faults and found.notes:
-        table.add_section()
-    for row in _rows(found.notes, found.folder, "note: "):
-        table.add_row(*row)
-    return table
+def _columns(found: Findings) -> list[TextColumn]:
+    rows = [*_rows(found.faults, found.folder), *_rows(found.notes, found.folder, "note: ")]
+    kinds, counts, examples = zip(*rows, strict=True)
+    return [TextColumn("kind", kinds), TextColumn("count", counts, right=True), TextColumn("for example", examples)]
 
 
 def _rows(findings: Sequence[Finding], folder: str | None, prefix: str = "") -> Iterable[tuple[str, str, str]]:
