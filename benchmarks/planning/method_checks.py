@@ -60,6 +60,8 @@ def check(method: str) -> None:
             chosen = parse(DatasetChoice, {"name": row.answered_by.dataset}, f"dataset {what}")
             require_known(f"dataset {what}", chosen.name, datasets.reader_classes())
             _check_network(f"answer {what}", row.answered_by.backbone)
+            if split_tag(row.answered_by.backbone)[1]:
+                raise UserError(f"answer {what}: name the network alone; its weights stand in recipe.yaml")
 
 
 def check_all() -> None:

@@ -43,6 +43,15 @@ def test_a_fault_in_a_recipe_is_named(
         method_checks.check(method)
 
 
+def test_a_published_row_is_answered_by_a_network_whatever_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = method_files.published("sef")[0]
+    assert row.answered_by is not None
+    tagged = row.answered_by.model_copy(update={"backbone": "resnet50.tv_in1k"})
+    monkeypatch.setattr(method_checks, "published", lambda name: [row.model_copy(update={"answered_by": tagged})])
+    with pytest.raises(UserError, match="name the network alone"):
+        method_checks.check("sef")
+
+
 @pytest.mark.parametrize("method", methods.available())
 def test_the_files_as_they_are_pass(method: str) -> None:
     method_checks.check(method)
