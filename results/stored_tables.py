@@ -63,7 +63,7 @@ def read_predictions(content: bytes, columns: Sequence[str] | None = None) -> pd
         file = parquet.ParquetFile(io.BytesIO(content))
         if file.metadata.num_rows > LARGEST:
             raise ValueError("it claims more rows than any test set has")
-        table = file.read(columns=list(columns) if columns else None, use_threads=False)  # starting them takes longer
+        table = file.read(columns=list(columns) if columns else None)
         table.validate(full=True)  # that words are UTF-8, and that lists lie within their values
         read: pd.DataFrame = table.to_pandas(ignore_metadata=True)
         _check(table, columns or tuple(_KINDS))
