@@ -17,7 +17,7 @@ def overloaded(record: Record) -> bool:
     Of a profile Run, before it began; of a training, on average of the minutes before it began and before it ended.
     """
     cores, before, after = record.hardware.get("cores"), _load(record, "before"), _load(record, "after")
-    if not cores or before is None:
+    if not isinstance(cores, int) or before is None:
         return False
     if isinstance(record.run, ProfileRun):
         return before > cores
@@ -25,4 +25,5 @@ def overloaded(record: Record) -> bool:
 
 
 def _load(record: Record, when: Literal["before", "after"]) -> float | None:
-    return (record.state.get(when) or {}).get("load")
+    load = (record.state.get(when) or {}).get("load")
+    return load if isinstance(load, int | float) else None  # a record may be from anywhere

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer
 
 from results.localisation import Localisation
+from results.numbers import Positive
 from results.settings import AnyRun
 from results.speed import Limits, Mode, RecordModel, Speed
 
@@ -50,7 +51,7 @@ counted, at the device's measured ceilings."""
 class Estimate(RecordModel):
     """How long a Run was expected to take before it began."""
 
-    seconds: float
+    seconds: Positive
     source: Source
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import images, pace
 from benchmarks.estimates.counted_work import CountedWork
-from results.record import Estimate, Record
+from results.record import Estimate, Record, Source
 from results.settings import AnyRun, Run
 
 WITHIN = 4
@@ -38,14 +39,16 @@ class Estimator:
 
     def add(self, record: Record) -> None:
         """Takes a finished Run into account; one of another device says nothing."""
-        if record.status != "done" or record.hardware.get("name") != self.device:
+        if record.status != "done" or record.hardware.get("name") != self.device or not isfinite(record.seconds):
             return
         if not isinstance(record.run, Run):
             self.profiles.append(record)
             self._note(record.run, record.seconds)
         elif record.split:
             sizes = {name: size for name, size in record.split.items() if isinstance(size, int)}
-            with suppress(*REFUSED, KeyError, ZeroDivisionError):  # of a method or phases that are no longer there
+            with suppress(
+                *REFUSED, KeyError, ArithmeticError
+            ):  # no such method here, or senseless sizes
                 work = images.of_sizes(record.run, sizes).work
                 self._note(record.run, record.seconds * record.training.get("processes", 1) / work)
 
@@ -62,17 +65,22 @@ class Estimator:
             (median(self._seconds_per_image[key]) for key in _keys(run) if key in self._seconds_per_image), None
         )
         if not isinstance(run, Run):
-            return Estimate(seconds=known or PROFILE_SECONDS, source="guess" if known is None else "finished Runs")
+            return _estimate(known or PROFILE_SECONDS, "guess" if known is None else "finished Runs")
         todo = images.of_run(run, self.environment)
         if known is not None:
-            return Estimate(seconds=known * todo.work / self.processes, source="finished Runs")
+            return _estimate(known * todo.work / self.processes, "finished Runs")
         found, source = pace.of_profile(run, self.profiles), "profile"
         if found is None:
             found, source = pace.of_work(run, self.counted, self.environment.device), "guess"
         if found is None:
             return None
         seconds = todo.trained * found.trained + (todo.forwarded + todo.evaluated) * found.forwarded
-        return Estimate(seconds=seconds / self.processes, source=source)
+        return _estimate(seconds / self.processes, source)
+
+
+def _estimate(seconds: float, source: Source) -> Estimate:
+    """Within what a record may hold: from a thousandth of a second to thirty years."""
+    return Estimate(seconds=min(max(seconds, 1e-3), 1e9), source=source)
 
 
 def _keys(run: AnyRun) -> list[tuple[Any, ...]]:

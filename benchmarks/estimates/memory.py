@@ -34,7 +34,7 @@ def peak_bytes(
         if isinstance(one.run, ProfileRun) and same_network(run, one.run) and "train" in one.speed:
             speed = one.speed["train"]
             fixed = sum(size for phase, size in speed.memory.items() if phase != "activations")
-            return int(fixed + max(speed.peak_memory - fixed, 0) * images / speed.batch_size)
+            return int(fixed + max(speed.peak_memory - fixed, 0) * images / one.run.batch_size)
     work = counted.of(run)
     if work is None:
         return None

@@ -9,7 +9,7 @@ from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.counted_work import CountedWork, Work
 from results.record import Record
 from results.settings import ProfileRun, Run
-from results.speed import Limits, Speed
+from results.speed import Limits, Mode
 
 BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES = 3.0, 2.6, 3.0
 """A training step in forward passes. Counted for the project's methods: 2.9 to 3.0, 2.3 to 3.0 (with one outlier at
@@ -32,12 +32,13 @@ def of_profile(run: Run, profiles: Iterable[Record]) -> Pace | None:
     alike = [
         (abs(one.run.batch_size - run.recipe.batch_size), one)
         for one in profiles
-        if isinstance(one.run, ProfileRun) and same_network(run, one.run) and {"train", "inference"} <= one.speed.keys()
+        if isinstance(one.run, ProfileRun) and same_network(run, one.run) and _rates(one)
     ]
     if not alike:
         return None
     _, nearest = min(alike, key=lambda pair: (pair[0], pair[1].id))
-    return Pace(_seconds(nearest.speed["train"]), _seconds(nearest.speed["inference"]))
+    trained, forwarded = _rates(nearest)
+    return Pace(1 / trained, 1 / forwarded)
 
 
 def same_network(run: Run, profile: ProfileRun) -> bool:
@@ -46,8 +47,12 @@ def same_network(run: Run, profile: ProfileRun) -> bool:
     return all(getattr(run, key) == getattr(profile, key) for key in keys) and not profile.compile
 
 
-def _seconds(speed: Speed) -> float:
-    return 1 / (speed.end_to_end_images_per_s or speed.images_per_s)
+def _rates(profile: Record) -> list[float]:
+    """Images/s of training and of inference, with their input if that was measured; empty unless both are known."""
+    modes: tuple[Mode, ...] = ("train", "inference")
+    speeds = [profile.speed.get(mode) for mode in modes]
+    rates = [speed.end_to_end_images_per_s or speed.images_per_s for speed in speeds if speed]
+    return rates if len(rates) == 2 and min(rates) > 0 else []
 
 
 def of_work(run: Run, counted: CountedWork, device: str) -> Pace | None:

@@ -24,6 +24,7 @@ from benchmarks.config import parse
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment, choose_device
 from benchmarks.errors import UserError
+from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import cluster_jobs, heartbeat
 from benchmarks.execution.cluster_jobs import FOLDER, Cluster, Submitted
 from benchmarks.execution.execute import execute
@@ -89,7 +90,9 @@ class Job(Checkpointable):
         os.environ[heartbeat.JOB_VARIABLE] = submitit.JobEnvironment().job_id
         environment = replace(self.environment, device=choose_device(self.device))
         cases = [on_this_machine(case, environment) for case in self.cases]
-        execute(cases, ResultStore(self.root), environment, PlainConsole(), own_process=True)
+        store = ResultStore(self.root)
+        estimator = Estimator(store.records(), environment)
+        execute(cases, store, environment, PlainConsole(), own_process=True, estimator=estimator)
 
 
 def submit(

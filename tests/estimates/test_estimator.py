@@ -89,6 +89,23 @@ def test_what_says_nothing_about_a_run_is_left_out(of_another: str) -> None:
     assert found.source == "guess"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seconds": float("nan")},
+        {"seconds": float("inf")},
+        {"split": {"train": 10**400}},
+        {"split": {"train": 0}},
+        {"split": {"test": 5}},
+    ],
+    ids=str,
+)
+def test_numbers_that_make_no_sense_are_left_out(changes: dict[str, Any]) -> None:
+    found = Estimator([took(1.0, RUN).model_copy(update=changes), profile(0.0, RUN)], Environment()).of(RUN)
+    assert found is not None
+    assert found.source == "guess"
+
+
 def test_a_guess_grows_with_the_work() -> None:
     estimator = Estimator([], Environment())
     once, twice, larger = (

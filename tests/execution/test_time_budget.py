@@ -139,6 +139,7 @@ def test_a_record_keeps_what_was_expected_before_it_began(tmp_path: Path) -> Non
     record = store.read(LONG.id)
     assert record is not None
     assert record.estimate == Estimate(seconds=1000.0, source="finished Runs")
+    assert all("load" in record.state[when] for when in ("before", "after"))
 
 
 def test_an_alarm_does_not_outlive_its_budget() -> None:

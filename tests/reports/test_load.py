@@ -20,7 +20,7 @@ from tests.helpers.fake_results import profiled, trained
 HARDWARE = {"name": "NVIDIA H200", "device": "cuda", "cores": 2}
 
 
-def under(record: Record, before: float, after: float) -> Record:
+def under(record: Record, before: object, after: object) -> Record:
     """The record of a machine of two cores with these loads before and after."""
     state = {"before": {"load": before}, "after": {"load": after}}
     return record.model_copy(update={"hardware": HARDWARE, "state": state})
@@ -35,6 +35,7 @@ def under(record: Record, before: float, after: float) -> Record:
         (under(trained("plain"), 3.0, 4.0), True),
         (trained("plain"), False),
         (profiled("plain"), False),
+        (under(profiled("plain"), "much", 3.0), False),
     ],
 )
 def test_more_work_than_cores_is_known_from_the_record(record: Record, busy: bool) -> None:
