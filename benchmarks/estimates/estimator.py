@@ -46,9 +46,7 @@ class Estimator:
             self._note(record.run, record.seconds)
         elif record.split:
             sizes = {name: size for name, size in record.split.items() if isinstance(size, int)}
-            with suppress(
-                *REFUSED, KeyError, ArithmeticError
-            ):  # no such method here, or senseless sizes
+            with suppress(*REFUSED, KeyError, ArithmeticError):  # no such method here, or senseless sizes
                 work = images.of_sizes(record.run, sizes).work
                 self._note(record.run, record.seconds * record.training.get("processes", 1) / work)
 
