@@ -18,7 +18,7 @@ import datasets
 import methods
 from benchmarks.config import parse
 from benchmarks.errors import UserError, require_known
-from benchmarks.planning.method_files import method_file, published
+from benchmarks.planning.method_files import Answer, method_file, published
 from benchmarks.planning.phases import too_short
 from benchmarks.planning.recipes import recipe_for
 from benchmarks.planning.suite import DatasetChoice
@@ -55,13 +55,7 @@ def check(method: str) -> None:
             _check_network(f"recipe of {method}", network, network_options)
     for row in published(method):
         if row.answered_by:
-            what = f"of {method} (published row {row.variant!r})"
-            require_known(f"variant {what}", row.answered_by.variant, file.variants)
-            chosen = parse(DatasetChoice, {"name": row.answered_by.dataset}, f"dataset {what}")
-            require_known(f"dataset {what}", chosen.name, datasets.reader_classes())
-            _check_network(f"answer {what}", row.answered_by.backbone)
-            if split_tag(row.answered_by.backbone)[1]:
-                raise UserError(f"answer {what}: name the network alone; its weights stand in recipe.yaml")
+            _check_answer(f"of {method} (published row {row.variant!r})", row.answered_by, file.variants)
 
 
 def check_all() -> None:
@@ -74,6 +68,15 @@ def check_all() -> None:
             faults.append(str(error))
     if faults:
         raise UserError("; ".join(faults))
+
+
+def _check_answer(what: str, answer: Answer, variants: Iterable[str]) -> None:
+    require_known(f"variant {what}", answer.variant, variants)
+    chosen = parse(DatasetChoice, {"name": answer.dataset}, f"dataset {what}")
+    require_known(f"dataset {what}", chosen.name, datasets.reader_classes())
+    _check_network(f"answer {what}", answer.backbone)
+    if split_tag(answer.backbone)[1]:
+        raise UserError(f"answer {what}: name the network alone; its weights stand in recipe.yaml")
 
 
 def _check_network(what: str, name: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
