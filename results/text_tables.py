@@ -143,8 +143,7 @@ def _fitted(columns: Sequence[TextColumn], width: int, lines: int) -> list[int]:
     while sum(widths) < room and (narrow := [at for at in range(len(columns)) if widths[at] < most[at]]):
         widths[max(narrow, key=lambda at: (most[at] <= _SHORT, most[at] / widths[at]))] += 1
     for column, wide in zip(columns, widths, strict=True):
-        given = max(cell.count("\n") for cell in column.cells)
-        if any(len(_cell(cell, wide)) > lines + given for cell in column.cells):
+        if any(len(_cell(line, wide)) > lines for cell in column.cells for line in cell.split("\n")):
             return []
     return widths
 
