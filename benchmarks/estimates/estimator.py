@@ -67,7 +67,8 @@ class Estimator:
         todo = images.of_run(run, self.environment)
         if known is not None:
             return _estimate(known * todo.work / self.processes, "finished Runs")
-        found, source = pace.of_profile(run, self.profiles), "profile"
+        source: Source = "profile"
+        found = pace.of_profile(run, self.profiles)
         if found is None:
             found, source = pace.of_work(run, self.counted, self.environment.device), "guess"
         if found is None:
