@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-
-from results.text import visible
 
 DASH = "–"
 """A missing value; the table of missing values gives the reason."""
@@ -29,7 +26,6 @@ SOURCES = "sources"
 
 Row = Mapping[str, Any]
 """Values by column name; None where there is no value."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 @dataclass(frozen=True)
@@ -81,12 +77,6 @@ def marked(column: Column, busy: str) -> Column:
         return text + BUSY if row[busy] and text not in {"", DASH} else text
 
     return replace(column, show=show, busy=busy)
-
-
-def one_line(text: str) -> str:
-    """Without line breaks and control characters, which would break a row or reach into the terminal; marks of text
-    direction, which would turn the row round, are shown."""
-    return visible(_CONTROL.sub(" ", text))
 
 
 def percent(share: float | None) -> float | None:

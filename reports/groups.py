@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from reports.cell_format import SOURCES, one_line
+from reports.cell_format import SOURCES
 from results import identity
 from results.record import Metrics, Record, Selection
 from results.settings import AnyRun, ProfileRun, Run, flat, method_label
+from results.text import in_a_row
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
 """The values that name a row of a table. `dataset` is the task on it (`webfg_496:bird`), `input` the image size."""
@@ -184,9 +185,9 @@ def group_labels(several: Sequence[Group]) -> dict[Group, str]:
 
 def labels(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """The shortest names that distinguish the rows: the method, and what differs between rows of the same name."""
-    names = [one_line(str(row["method"])) for row in rows]
+    names = [in_a_row(str(row["method"])) for row in rows]
     for key in (*NAMED[3:], "settings"):
-        values = [one_line(str(row[key])) for row in rows]
+        values = [in_a_row(str(row[key])) for row in rows]
         meanings: dict[str, set[str]] = defaultdict(set)
         for name, value in zip(names, values, strict=True):
             meanings[name].add(value)

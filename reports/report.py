@@ -25,6 +25,7 @@ from results.integrity import RECORD
 from results.record import Record
 from results.settings import method_label
 from results.store import ResultStore
+from results.text import in_a_row
 from results.text_tables import WIDTH
 
 PAGE = "report.md"
@@ -76,7 +77,7 @@ def terminal_tables(report: Report, width: int = WIDTH) -> list[str]:
     shown = [report.tables[name] for name in TERMINAL]
     shown.append(condensed(without(report.tables["missing"], report.left_out)))  # whoever prints it has these in full
     texts = [markdown.terminal(part, width) for table in shown if table.rows for _, part in table.parts()]
-    return ["\n".join(markdown.one_line(sentence) for sentence in report.summary), *texts]
+    return ["\n".join(in_a_row(sentence) for sentence in report.summary), *texts]
 
 
 def _page(report: Report) -> Iterator[str]:

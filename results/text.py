@@ -12,6 +12,7 @@ LONGEST_VALUE = 100
 
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 """Characters with a meaning in Markdown; underscores only outside words."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that change the direction of the text around them."""
 
@@ -43,6 +44,12 @@ def in_markdown(line: str) -> str:
     """A line of text as Markdown, and the HTML inside it, show it."""
     text = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(lambda found: "\\" + found[0], text)
+
+
+def in_a_row(text: str) -> str:
+    """`text` as a cell of a table: without line breaks and control characters, which would break the row or reach into
+    the terminal; marks of text direction, which would turn the row round, are shown."""
+    return visible(_CONTROL.sub(" ", text))
 
 
 def cut(text: str, longest: int) -> str:

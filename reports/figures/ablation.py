@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from reports.cell_format import alone, one_line
+from reports.cell_format import alone
 from reports.figures.style import DARK, SMALL, entitle, signed, style
 from reports.tables.paired import LEVEL
+from results.text import in_a_row
 
 _COLOR = "#0072B2"
 
@@ -23,7 +24,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
     row has a difference.
     """
     shown = [
-        (row, "\n".join(map(one_line, name.splitlines())))
+        (row, "\n".join(map(in_a_row, name.splitlines())))
         for row, name in zip(rows, names, strict=True)
         if row["difference"] is not None
     ]
@@ -32,7 +33,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
     height = 0.4 if any("\n" in name for _, name in shown) else 0.3
     with style():
         figure = Figure(figsize=(6.4, 1.3 + height * len(shown)), layout="constrained")
-        axes = figure.add_subplot(xlabel=one_line(axis))
+        axes = figure.add_subplot(xlabel=in_a_row(axis))
         places = np.arange(len(shown))[::-1]
         for place, (row, _) in zip(places, shown, strict=True):
             low, high, value = row["difference_low"], row["difference_high"], row["difference"]

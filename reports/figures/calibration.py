@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.cell_format import one_line
 from reports.figures.style import GREY, SMALL, entitle, looks_of, style
+from results.text import in_a_row
 
 BINS = 15
 """Of equal width, as for the calibration error."""
@@ -34,7 +34,7 @@ def reliability(methods: Sequence[Confidences], keys: Sequence[str], order: Sequ
     if not methods:
         return None
     with style():
-        texts = [f"{one_line(name)} ({100 * _mean_error(seeds):.1f} %)" for name, seeds in methods]
+        texts = [f"{in_a_row(name)} ({100 * _mean_error(seeds):.1f} %)" for name, seeds in methods]
         columns = 2 if max(map(len, texts)) <= SHORT else 1
         lines = math.ceil(len(texts) / columns)
         figure = Figure(figsize=(4.8, 4.6 + 0.2 * lines), layout="constrained")

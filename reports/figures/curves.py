@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.cell_format import one_line
 from reports.figures.style import CURVES, Look, entitle, looks_of, style
+from results.text import in_a_row
 
 Curve = tuple[str, Sequence[pd.DataFrame]]
 """A name, and the history of each seed: a row per epoch."""
@@ -27,8 +27,8 @@ def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequenc
         for place, ((name, histories), look) in enumerate(zip(curves, looks_of(keys, order), strict=True)):
             if histories:
                 seeds = pd.concat(histories, keys=range(len(histories)), names=["seed"]).reset_index("seed")
-                _curve(loss, seeds.assign(y=seeds["loss"]), place, look | {"label": one_line(name)})
-                _curve(accuracy, seeds.assign(y=100 * seeds["test_top1"]), place, look | {"label": one_line(name)})
+                _curve(loss, seeds.assign(y=seeds["loss"]), place, look | {"label": in_a_row(name)})
+                _curve(accuracy, seeds.assign(y=100 * seeds["test_top1"]), place, look | {"label": in_a_row(name)})
         if not loss.lines and not accuracy.lines:
             return None
         loss.set_ylabel("training loss")

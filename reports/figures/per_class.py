@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.cell_format import one_line
 from reports.figures.style import DARK, GREY, class_label, entitle, style
 from reports.predictions import class_name
+from results.text import in_a_row
 
 SHUFFLES = 500
 """Random draws of the differences of equal methods."""
@@ -39,7 +39,7 @@ def per_class_difference(
     means = 100 * np.bincount(places, weights=difference) / images
     order = np.argsort(means, kind="stable")
     low, high = _chance(difference, places, images)
-    first, second = map(one_line, methods)
+    first, second = map(in_a_row, methods)
     with style():
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         whole, ends = figure.subplots(1, 2, width_ratios=(1.15, 1))

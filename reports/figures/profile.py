@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.cell_format import BUSY, one_line
+from reports.cell_format import BUSY
 from reports.figures.style import Look, entitle, in_bytes, log_axis, looks_of, style
+from results.text import in_a_row
 
 REST = "rest of the peak"
 PHASES = {
@@ -65,7 +66,7 @@ def batch_sweep(modes: Mapping[str, Mapping[str, Sequence[Rate]]], order: Sequen
             axes.set_ylim(bottom=0)
             axes.set(title="training" if mode == "train" else mode, xlabel="batch size, images")
             axes.set_ylabel("images/s")
-        handles = [Line2D([], [], ms=5, label=one_line(name), **look) for name, look in look_of.items()]
+        handles = [Line2D([], [], ms=5, label=in_a_row(name), **look) for name, look in look_of.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3.2)
         entitle(figure, title)
     return figure
@@ -92,7 +93,7 @@ def memory_by_phase(uses: Sequence[MemoryUse], title: str) -> Figure | None:
             left += width
         for place, use, end in zip(places, uses, left, strict=True):
             axes.text(end, place, f" {use.peak / unit:.3g}", va="center", size=8)
-        axes.set_yticks(places, [one_line(use.name) for use in uses])
+        axes.set_yticks(places, [in_a_row(use.name) for use in uses])
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.1)
         figure.legend(loc="outside lower center", ncols=5, handlelength=1.6)

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.cell_format import one_line
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, SMALL, Look, entitle, log_axis, looks_of, style
+from results.text import in_a_row
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def roofline(
         marks = [Mark(x, y, y, y) for x, y in zip(at, done, strict=True)]
         with_inference = {one.name for one in works if not one.training}
         # The hollow and the full point of a method look alike, so one label is enough.
-        names = ["" if one.training and one.name in with_inference else one_line(one.name) for one in works]
+        names = ["" if one.training and one.name in with_inference else in_a_row(one.name) for one in works]
         place_labels(axes, marks, names)
     return figure
 

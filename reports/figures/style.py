@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from reports.cell_format import minus, one_line, rounded
+from reports.cell_format import minus, rounded
 from results.files import write_whole
+from results.text import in_a_row
 
 STYLE = Path(__file__).with_name("fgbench.mplstyle")
 FORMATS = ("svg", "pdf", "png")
@@ -60,7 +61,7 @@ def looks_of(names: Sequence[str], order: Sequence[str] = ()) -> list[Look]:
 
 def entitle(figure: Figure, title: str) -> None:
     """Sets the title above all axes, in as few lines as fit the figure's width, of about equal length."""
-    title, width = one_line(title), int(figure.get_figwidth() * 13.5)
+    title, width = in_a_row(title), int(figure.get_figwidth() * 13.5)
     lines = textwrap.wrap(title, width, break_on_hyphens=False)
     while len(shorter := textwrap.wrap(title, width - 1, break_on_hyphens=False)) == len(lines) > 1:
         lines, width = shorter, width - 1
@@ -74,7 +75,7 @@ def note(axes: Axes, text: str) -> None:
 
 def class_label(name: str, letters: int = 28) -> str:
     """A class name for people: `012.Yellow_headed_Blackbird` without its number and underscores, cut to `letters`."""
-    name = _NUMBER.sub("", one_line(name)).replace("_", " ").strip() or one_line(name)
+    name = _NUMBER.sub("", in_a_row(name)).replace("_", " ").strip() or in_a_row(name)
     return name if len(name) <= letters else name[: letters - 1] + "…"
 
 

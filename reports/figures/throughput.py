@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.cell_format import BUSY, STEADY, Row, one_line
+from reports.cell_format import BUSY, STEADY, Row
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, GREY, SMALL, Look, entitle, in_bytes, log_axis, looks_of, note, style
 from reports.groups import labels
+from results.text import in_a_row
 
 LABELS = 16
 """Most points that all have a label; of more, only those on the Pareto front have one, the others a legend entry."""
@@ -54,7 +55,7 @@ def accuracy_against_throughput(rows: Sequence[Row], order: Sequence[str], title
     areas = _areas(memory)
     with style():
         figure = Figure(figsize=(5.6, 4.0), layout="constrained")
-        axes = figure.add_subplot(xlabel=one_line(axis), ylabel="top-1 of the last epoch, %")
+        axes = figure.add_subplot(xlabel=in_a_row(axis), ylabel="top-1 of the last epoch, %")
         why_no_front = _why_no_front(shown, rate)
         front = _front(axes, rates, accuracies, drawn=why_no_front is None)
         looks = looks_of([str(row["method"]) for row in shown], order)
@@ -170,7 +171,7 @@ def _legend(
         ball: Look = {"color": GREY, "ls": "none", "marker": "o", "ms": float(np.sqrt(area)), "mew": 0}
         handles.append(Line2D([], [], label=f"memory {text}", **ball))
     for method, look in sorted(methods.items()):
-        handles.append(Line2D([], [], label=one_line(str(method)), **look | {"ls": "none"}))
+        handles.append(Line2D([], [], label=in_a_row(str(method)), **look | {"ls": "none"}))
     figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -15,6 +15,7 @@ from reports.comparisons import comparison_groups
 from reports.evidence import Evidence
 from reports.groups import Group, named
 from reports.tables.paired import COMPARED, compared, decided, pairs
+from results.text import in_a_row
 
 CHOOSING = ("dataset", "protocol", "backbone", "pretrained", "input", "epochs")
 """Settings by which a page chooses between several experiments with one name."""
@@ -77,11 +78,11 @@ def _require_one(found: Mapping[Name, Sequence[Group]]) -> None:
             choice = _choice([named(group.run) for group in matching])
             settings = " / ".join(group.settings for group in matching)
             fault = choice or f"they differ in {settings}, which no filter names"
-            raise ValueError(cell_format.one_line(f"{len(matching)} experiments of {name} match: {fault}"))
+            raise ValueError(in_a_row(f"{len(matching)} experiments of {name} match: {fault}"))
     shared = comparison_groups(group for matching in found.values() for group in matching)
     if choice := _choice([one._asdict() for one in shared]):
         names = ", ".join(str(name) for name, matching in found.items() if matching)
-        raise ValueError(cell_format.one_line(f"what matches of {names} can't be compared: {choice}"))
+        raise ValueError(in_a_row(f"what matches of {names} can't be compared: {choice}"))
 
 
 def _choice(settings: Sequence[Mapping[str, Any]]) -> str:

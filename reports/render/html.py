@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports.cell_format import DASH, SOURCES, Column, one_line
+from reports.cell_format import DASH, SOURCES, Column
 from reports.contents import Report, SavedFigure, Table
 from reports.evidence import Evidence
 from reports.figures.select import KINDS
@@ -29,6 +29,7 @@ from reports.tables.missing import condensed
 from results.files import write_whole
 from results.record import Record
 from results.settings import Run
+from results.text import in_a_row
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE = 4_800_000
@@ -105,8 +106,8 @@ def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
     data = _packed(records_data(evidence.records, files))
     embed = Embedder(folder, max(FIGURES, PAGE - len(data) - sum(map(len, written.values()))))
     return environment.get_template("page.html").render(
-        title=one_line(report.title),
-        summary=[one_line(sentence) for sentence in report.summary],
+        title=in_a_row(report.title),
+        summary=[in_a_row(sentence) for sentence in report.summary],
         facts=list(_facts(evidence.records)),
         chapters=[
             {
@@ -182,7 +183,7 @@ def _facts(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:
         ("Measured on", [hardware_name(record) for record in records]),
         ("Commits", [record.commit[:10] if record.commit else None for record in records]),
     ):
-        if known := sorted({one_line(str(value)) for value in values if value is not None}):
+        if known := sorted({in_a_row(str(value)) for value in values if value is not None}):
             yield name, known
 
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from reports.cell_format import one_line
 from reports.contents import SavedFigure
+from results.text import in_a_row
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 """Formats that a browser shows, of those that figures and galleries are saved in."""
@@ -45,7 +45,7 @@ class Embedder:
 
     def __call__(self, figure: SavedFigure) -> EmbeddedFigure:
         """The figure's SVG, in which no script runs as long as it is an image, or another format that is smaller."""
-        title = one_line(figure.title)
+        title = in_a_row(figure.title)
         files = {path.suffix[1:].upper(): quote(Path(relpath(path, self._folder)).as_posix()) for path in figure.paths}
         media_type, data = _smallest(figure.paths)
         uri = f"data:{media_type};base64,{base64.b64encode(data).decode()}"

@@ -7,9 +7,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.cell_format import Column, one_line
+from reports.cell_format import Column
 from reports.contents import Table
 from reports.render.markdown import NOTHING, broken, filled, titled
+from results.text import in_a_row
 
 LONGEST = 32
 """Most letters of a cell that is set in one line."""
@@ -30,7 +31,7 @@ def latex_text(text: str) -> str:
 
     More than pandas and tabulate escape: also signs such as ± and −, and `[` and `*` at the start of a row.
     """
-    return _SPECIAL.sub(lambda found: _ESCAPED[found[0]], one_line(text))
+    return _SPECIAL.sub(lambda found: _ESCAPED[found[0]], in_a_row(text))
 
 
 def latex(table: Table) -> str:
@@ -39,7 +40,7 @@ def latex(table: Table) -> str:
     Values that all rows share are in the caption. Needs the packages array, booktabs and graphicx.
     """
     if not table.rows:
-        return f"% {one_line(table.title)}: {NOTHING}\n"
+        return f"% {in_a_row(table.title)}: {NOTHING}\n"
     floats = [_float(part, number) for number, (_, part) in enumerate(table.parts(), 1)]
     head = [
         "% Needs \\usepackage{array,booktabs,graphicx}.",

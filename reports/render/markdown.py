@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from tabulate import tabulate
 
-from reports.cell_format import Column, one_line
+from reports.cell_format import Column
 from reports.contents import Table
 from results.store import without_formulas
-from results.text import in_markdown
+from results.text import in_a_row, in_markdown
 from results.text_tables import WIDTH, TextColumn, table_lines, wrapped
 
 NOTHING = "Nothing yet."
@@ -20,7 +20,7 @@ ROWS = 40
 
 def markdown_text(text: str) -> str:
     """Escapes text for Markdown and the HTML inside it."""
-    return in_markdown(one_line(text))
+    return in_markdown(in_a_row(text))
 
 
 def markdown(table: Table) -> str:
@@ -65,7 +65,7 @@ def terminal(table: Table, width: int = WIDTH) -> str:
 
 def filled(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[list[str]]]:
     """The columns that have a value in some row, and the cells by row, each one line."""
-    shown = [(column, [one_line(column.show(row)) for row in table.rows]) for column in columns]
+    shown = [(column, [in_a_row(column.show(row)) for row in table.rows]) for column in columns]
     kept = [(column, texts) for column, texts in shown if column.is_shown(texts)]
     return [column for column, _ in kept], list(map(list, zip(*(texts for _, texts in kept), strict=True)))
 

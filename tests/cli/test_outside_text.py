@@ -12,11 +12,10 @@ import pytest
 from benchmarks.cli import terminal
 from benchmarks.cli.displays import CountDisplay, FetchDisplay
 from benchmarks.console import PlainConsole
-from reports.cell_format import one_line as in_a_row
 from reports.render.latex import latex_text
 from reports.render.markdown import markdown_text
 from results.store import without_formulas
-from results.text import LONGEST_LINE, one_line, shown, visible
+from results.text import LONGEST_LINE, in_a_row, one_line, shown, visible
 
 HOSTILE = [
     "\x1b[2J\x1b[31mred",
