@@ -51,13 +51,24 @@ class TextColumn:
         return max(cells, heading, self.least)
 
 
-def without_shared(columns: Sequence[TextColumn]) -> tuple[list[TextColumn], str]:
-    """The columns that distinguish rows, and the rest as text: after the first, those with one value in all rows."""
+def without_shared(columns: Sequence[TextColumn]) -> tuple[list[TextColumn], list[str]]:
+    """The columns that distinguish rows, and as `heading value` those after the first with one value in all rows."""
     shared = [
         one for one in columns[1:] if len(one.cells) > 1 and len(set(one.cells)) == 1 and "\n" not in one.cells[0]
     ]
     kept = [one for one in columns if one not in shared]
-    return kept, SEPARATOR.join(f"{one.heading} {one.cells[0]}" for one in shared)
+    return kept, [f"{one.heading} {one.cells[0]}" for one in shared]
+
+
+def together(parts: Sequence[str], width: int) -> list[str]:
+    """As many parts on each line as fit, with ` · ` between them; what is longer than a line stays alone."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and _width(lines[-1] + SEPARATOR + part) <= width:
+            lines[-1] += SEPARATOR + part
+        else:
+            lines.append(part)
+    return lines
 
 
 def table_lines(columns: Sequence[TextColumn], width: int) -> list[str]:
@@ -200,11 +211,5 @@ def _stacked(columns: Sequence[TextColumn], width: int) -> Iterator[str]:
             for column, cell in zip(columns[1:], cells[1:], strict=True)
             if cell not in ("", MISSING)
         ]
-        short = width - len(INDENT)
-        together: list[str] = []
-        for pair in pairs:
-            if together and _width(together[-1] + SEPARATOR + pair) <= short:
-                together[-1] += SEPARATOR + pair
-            else:
-                together.append(pair)
-        yield from (line for each in together for line in wrapped(INDENT + each, width))
+        lines = together(pairs, width - len(INDENT))
+        yield from (line for each in lines for line in wrapped(INDENT + each, width))

@@ -13,7 +13,7 @@ import typer
 from benchmarks import interruption
 from benchmarks.console import PlainConsole
 from results.text import visible
-from results.text_tables import MISSING, WIDTH, TextColumn, table_lines, without_shared, wrapped
+from results.text_tables import MISSING, WIDTH, TextColumn, table_lines, together, without_shared, wrapped
 
 HAS_WIDTH = sys.stdout.isatty() or "COLUMNS" in os.environ
 console = PlainConsole(width=None if HAS_WIDTH else WIDTH)
@@ -51,7 +51,7 @@ def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> N
     names = dict.fromkeys(key for row in rows for key in row if row[key] is not None)
     columns, shared = without_shared([_column(name, [row.get(name) for row in rows]) for name in names])
     lines([title] * bool(title), style="bold")
-    lines([f"all rows: {shared}"] * bool(shared))
+    lines(together([f"all rows: {one}" if one is shared[0] else one for one in shared], console.width))
     print_table(columns)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from results.text_tables import TextColumn, pieces, table_lines, without_shared, wrapped
+from results.text_tables import TextColumn, pieces, table_lines, together, without_shared, wrapped
 
 NAMES = ["plain", "bilinear_cnn:haomood_faster_classifier_only", "ws_dan:released_wvinzh"]
 BACKBONES = ["tf_efficientnet_lite0.in1k", "swin_base_patch4_window7_224.ms_in22k", "vgg16.tv_in1k"]
@@ -85,5 +85,12 @@ def test_numbers_stay_with_what_they_count(text: str, found: list[str]) -> None:
 
 def test_what_all_rows_share_is_taken_out_but_for_the_first_column() -> None:
     same = [TextColumn("method", ["sef", "sef"]), TextColumn("px", ["448", "448"]), TextColumn("lr", ["0.1", "1"])]
-    assert without_shared(same) == ([same[0], same[2]], "px 448")
-    assert without_shared([TextColumn("method", ["sef"]), TextColumn("px", ["448"])])[1] == ""
+    assert without_shared(same) == ([same[0], same[2]], ["px 448"])
+    assert without_shared([TextColumn("method", ["sef"]), TextColumn("px", ["448"])])[1] == []
+
+
+def test_what_belongs_together_is_not_torn_from_its_name() -> None:
+    assert together(["dataset cub100", "px 448", "protocol common"], 24) == [
+        "dataset cub100 · px 448",
+        "protocol common",
+    ]
