@@ -22,10 +22,10 @@ from benchmarks.planning import (
     shopping,
     suite,
     suite_builders,
+    support,
 )
-from benchmarks.planning.expand import Changes
 from benchmarks.planning.headline import headline
-from benchmarks.planning.overrides import nested, parse_assignments
+from benchmarks.planning.overrides import Changes, nested, parse_assignments
 from benchmarks.planning.suite_builders import ReproductionTarget
 from benchmarks.training import checkpoint
 from methods.tags import split_tag
@@ -216,7 +216,7 @@ def _get(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPlan | None:
     changes = changes_of(request)
-    terminal.lines(expand.left_out(chosen, changes))
+    terminal.lines(support.left_out(chosen, changes))
     runs = expand.expand(chosen, environment_of(request), changes)
     _tell_of_earlier(runs, request)
     if request.missing:

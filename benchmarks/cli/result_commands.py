@@ -56,14 +56,14 @@ def publish(
         _share(run_ids, share, results)
         return
     from benchmarks.environment import Environment, choose_device
-    from benchmarks.planning import expand, reference_runs
+    from benchmarks.planning import overrides, reference_runs
     from benchmarks.training.trained_run import find_run
     from results.publish import publish as publish_one
     from results.store import ResultStore
 
     store = ResultStore(results)
     if run_ids == [reference_runs.ALL]:
-        rows = reference_runs.experiments(Environment(data_root, weights, choose_device("auto")), expand.NO_CHANGES)
+        rows = reference_runs.experiments(Environment(data_root, weights, choose_device("auto")), overrides.NO_CHANGES)
         written, refused = reference_runs.publish(rows, store)
         lines(map(_with_what_is_unknown, written))
         lines(refused, style="red")

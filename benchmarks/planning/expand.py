@@ -4,38 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import replace
 from typing import Any
 
-import torch
-
-from benchmarks import hardware
 from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment, subsets
-from benchmarks.errors import REFUSED, UserError, require_known
+from benchmarks.errors import REFUSED, UserError
 from benchmarks.planning import batch_sweep, method_checks, method_files, recipes
 from benchmarks.planning.method_files import split_name
-from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, matches, may_fit, none_fits
+from benchmarks.planning.overrides import (
+    NO_CHANGES,
+    OF_PROFILE,
+    OF_TRAINING,
+    Changes,
+    fault_of,
+    matches,
+    may_fit,
+    none_fits,
+)
 from benchmarks.planning.phases import phase_plans, require_groups
-from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Profiling, Suite, Training
+from benchmarks.planning.profiles import profiles
+from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
+from benchmarks.planning.support import check_method, unsupported
 from methods.errors import BackboneError
-from methods.networks import check_name, check_options
-from methods.weight_files import WeightFile, find_weights, options_of_tag
+from methods.networks import check_name
+from methods.weight_files import WeightFile, find_weights
 from results.augmentation import InputScaling
-from results.settings import AnyRun, ProfileRun, Recipe, Run
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Changes to a suite from the command line: `--set`, `--only`, `--seeds`."""
-
-    set: Mapping[str, Any] = field(default_factory=dict)
-    only: Mapping[str, str] = field(default_factory=dict)
-    seeds: int | None = None
-
-
-NO_CHANGES = Changes()
+from results.settings import AnyRun, Recipe, Run
 
 
 def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES) -> list[AnyRun]:
@@ -46,7 +41,7 @@ def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES
         raise UserError(f"--set {fault}")
     cases: list[AnyRun] = [
         *(run for entry in suite.train for run in _trainings(entry, environment, changes)),
-        *(run for entry in suite.profile for run in _profiles(entry, environment, changes)),
+        *(run for entry in suite.profile for run in profiles(entry, environment, changes)),
     ]
     distinct: dict[str, AnyRun] = {}
     for case in cases:
@@ -56,35 +51,6 @@ def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES
     if changes.only and not chosen:
         raise UserError(none_fits((case.model_dump(mode="json") for case in distinct.values()), changes.only))
     return chosen
-
-
-def left_out(suite: Suite, changes: Changes = NO_CHANGES) -> list[str]:
-    """One line for each method that `methods: all` leaves out because it can't use one of the backbones.
-
-    A method that the suite names elsewhere, on a backbone of its own, is not left out.
-    """
-    entries: list[Training | Profiling] = [*suite.train, *suite.profile]
-    named = {name for entry in entries if not entry.skip_unsupported for name in entry.methods}
-    faults = (
-        _unsupported(entry, name, backbone, changes)
-        for entry in entries
-        for name in entry.methods
-        if name not in named
-        for backbone in entry.backbones
-    )
-    return list(dict.fromkeys(fault for fault in faults if fault))
-
-
-def _unsupported(entry: Training | Profiling, name: str, backbone: BackboneChoice, changes: Changes) -> str | None:
-    """Why a method of `all` can't use a backbone; None if it can, or was asked for by its own name."""
-    if not entry.skip_unsupported:
-        return None
-    method, variant = split_name(name)
-    asked = deep_merge(entry.set, changes.set).get("options", {})
-    options = deep_merge(method_files.options_of(method, variant), asked)
-    check_name(backbone.name)
-    fault = method_checks.missing_attention(name, method, options, backbone.network)
-    return fault and f"left out: {name} on {backbone.network}: {fault}"
 
 
 def _trainings(entry: Training, environment: Environment, changes: Changes) -> Iterator[Run]:
@@ -98,7 +64,7 @@ def _trainings(entry: Training, environment: Environment, changes: Changes) -> I
     for dataset in chosen:
         for name in entry.methods:
             for backbone in entry.backbones or [_own_backbone(name, entry)]:
-                if _unsupported(entry, name, backbone, changes):
+                if unsupported(entry, name, backbone, changes):
                     continue
                 try:
                     drafted = _training(entry, name, dataset, backbone, environment, changes)
@@ -167,7 +133,7 @@ def _training(
     # A Run that --only leaves out need not fit the settings requested for the others.
     if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
         opened.require_split(run.split_name)
-        _check_method(run)
+        check_method(run)
         _check_recipe(run, overrides.get("recipe", {}))
         run = run.model_copy(update={"second_weights": _second_weights(run, environment)})
     return run
@@ -199,14 +165,6 @@ def _of_profiles(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**recipe, **{key: value for key, value in overrides.items() if key != "recipe"}}
 
 
-def _check_method(run: AnyRun) -> None:
-    check_options(run.backbone, run.backbone_options)
-    for option in run.options:
-        require_known(f"option of {run.method}", option, method_checks.constructor_options(run.method))
-    if fault := method_checks.missing_attention(run.label, run.method, run.options, run.backbone):
-        raise UserError(f"{run.label}: {fault}")
-
-
 def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
     recipe = run.recipe
     method = method_checks.stand_in(run.label, run.method, run.options)
@@ -229,81 +187,6 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
             f"{run.label}: images stored at {recipe.stored_size} px are too small for crops of {recipe.image_size} px; "
             f"set stored_size to {recipe.image_size} or more"
         )
-
-
-def _profiles(entry: Profiling, environment: Environment, changes: Changes) -> Iterator[ProfileRun]:
-    # In a suite that also trains, a profile takes only the settings that it has.
-    overrides = {key: value for key, value in deep_merge(entry.set, changes.set).items() if key in OF_PROFILE}
-    pretrained = overrides.pop("pretrained", None)
-    networks = [(one, _network_options(one, pretrained, environment)) for one in entry.backbones]
-    pairs = [pair for pair in product(entry.methods, networks) if not _unsupported(entry, pair[0], pair[1][0], changes)]
-    swept = entry.batch_sizes == "sweep"
-    batch_sizes = batch_sweep.BATCHES if swept else entry.batch_sizes
-    asked = product(pairs, entry.image_sizes, batch_sizes, entry.precisions, entry.compile)
-    for (name, (backbone, backbone_options)), image_size, batch_size, precision, compiled in asked:
-        method, variant = split_name(name)
-        names = {"method": method, "variant": variant, "backbone": backbone.network, "image_size": image_size}
-        try:
-            measured_input = _input(entry, image_size, environment)
-        except REFUSED:
-            if may_fit(ProfileRun, names, changes.only):
-                raise
-            continue
-        values = {
-            **names,
-            "options": method_files.options_of(method, variant),
-            "backbone_options": backbone_options,
-            "classes": entry.classes,
-            "batch_size": batch_size,
-            "precision": precision,
-            "compile": compiled,
-            "input": measured_input,
-            "extras": entry.extras,
-            "memory_limit": entry.memory_limit,
-            "device": environment.device,
-            "hardware": hardware.device_name(torch.device(environment.device)),
-            "in_sweep": swept,
-        }
-        run = parse(ProfileRun, deep_merge(values, overrides), name)
-        _check_method(run)
-        for repeat in range(entry.repeats):
-            yield run.model_copy(update={"repeat": repeat})
-
-
-def _network_options(backbone: BackboneChoice, pretrained: str | None, environment: Environment) -> dict[str, Any]:
-    """timm options of a network whose speed is measured: those of its weight file, so that the measured network is the
-    one that trains, with the suite's own on top.
-
-    The values of the weights do not affect speed, so a network whose weights are not here is measured as timm builds it
-    for the tag. A file that is named otherwise must exist, since its network may differ from timm's.
-    """
-    check_name(backbone.name)
-    choice = str(pretrained or backbone.weights)
-    try:
-        file = find_weights(backbone.network, choice, environment.weights_root)
-    except BackboneError:
-        if choice not in ("auto", backbone.name):
-            raise
-        return deep_merge(options_of_tag(backbone.name), backbone.options)
-    return deep_merge(file.network_options if file else {}, backbone.options)
-
-
-def _input(entry: Profiling, image_size: int, environment: Environment) -> dict[str, Any] | None:
-    """Images of the dataset, prepared by the common recipe at this size."""
-    if entry.dataset is None:
-        return None
-    opened = environment.open(entry.dataset.name, entry.dataset.options)
-    if len(opened.classes) > entry.classes:
-        raise UserError(f"{opened.name} has {len(opened.classes)} classes, more than {entry.classes}; raise classes")
-    common = recipes.common()
-    return {
-        "dataset": opened.name,
-        "dataset_options": entry.dataset.options,
-        "stored_size": recipes.stored_size_for(image_size, common),
-        "resize": common["resize"],
-        "augment": common["augment"],
-        "feed": environment.feed,
-    }
 
 
 def _own_backbone(name: str, entry: Training) -> BackboneChoice:

@@ -6,6 +6,7 @@ import fnmatch
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -17,6 +18,18 @@ from methods.tags import split_tag
 from results.names import suggest
 from results.settings import AnyRun, ProfileRun, Recipe, Run
 from results.text import shown
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes to a suite from the command line: `--set`, `--only`, `--seeds`."""
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, str] = field(default_factory=dict)
+    seeds: int | None = None
+
+
+NO_CHANGES = Changes()
 
 
 def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
@@ -80,8 +93,8 @@ def _in_recipe(key: str) -> list[tuple[str, ...]]:
 
 
 def _in_groups(settings: type[BaseModel], key: str) -> Iterator[tuple[str, ...]]:
-    for name, field in settings.model_fields.items():
-        kinds = () if get_origin(field.annotation) is dict else (field.annotation, *get_args(field.annotation))
+    for name, one in settings.model_fields.items():
+        kinds = () if get_origin(one.annotation) is dict else (one.annotation, *get_args(one.annotation))
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from [(name, key)] * (key in kind.model_fields)

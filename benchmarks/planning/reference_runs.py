@@ -16,8 +16,7 @@ import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
 from benchmarks.planning import batch_sweep, expand, method_files, shopping, suite, suite_builders
-from benchmarks.planning.expand import Changes
-from benchmarks.planning.overrides import fits, matches, none_fits
+from benchmarks.planning.overrides import Changes, fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
 from results import identity
 from results.errors import ResultsError

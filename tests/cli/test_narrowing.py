@@ -14,7 +14,7 @@ from benchmarks.config import parse
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning import expand, overrides
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from results.settings import AnyRun, ProfileRun, Run
 from results.store import ResultStore

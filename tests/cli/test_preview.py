@@ -10,7 +10,7 @@ import pytest
 from benchmarks.cli import preview, terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
-from benchmarks.planning import expand, method_files, suite_builders
+from benchmarks.planning import expand, method_files, overrides, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
 from benchmarks.planning.reference_runs import ANY_GPU, Experiment, names_of
 from results.settings import ProfileRun
@@ -100,7 +100,7 @@ def test_a_recipe_can_be_pasted_word_by_word(method: str, tmp_path: Path) -> Non
 
 def test_seeds_of_one_experiment_are_one_row_of_the_plan(here: Environment, tmp_path: Path) -> None:
     chosen = suite_builders.compare(["plain", "sef"], "synthetic", "test_resnet", 3, here, {})
-    runs = expand.expand(chosen, here, expand.Changes(set={"pretrained": "none"}))
+    runs = expand.expand(chosen, here, overrides.Changes(set={"pretrained": "none"}))
     trainings, profiles = preview.tables(runs, ResultStore(tmp_path), here)
     assert trainings[0].startswith("6 Runs of 2 trainings")
     assert [(row["method"], row["seeds"], row["state"]) for row in trainings[1]] == [

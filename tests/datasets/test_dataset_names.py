@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.environment import Environment
 from benchmarks.planning import expand, suite_builders
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from datasets import DatasetError, available, open_dataset, reader_of
 from datasets.loading.store import open_store
 from results.settings import Run

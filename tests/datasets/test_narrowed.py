@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.environment import Environment
 from benchmarks.planning import expand, suite_builders
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from datasets import DatasetError, open_dataset
 from datasets.loading.store import open_store
 from datasets.readers.cub_200_2011 import CUB

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.environment import Environment, subsets
 from benchmarks.planning import expand, suite_builders
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from datasets import DatasetError
 from datasets.readers import webfg_496

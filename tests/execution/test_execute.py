@@ -19,7 +19,7 @@ import methods
 from benchmarks.environment import Environment, Execution
 from benchmarks.execution import execute, worker
 from benchmarks.planning import expand
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from benchmarks.training import checkpoint
 from benchmarks.training.listener import Listener, Silent

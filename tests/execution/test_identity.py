@@ -19,7 +19,7 @@ from benchmarks.environment import Environment, Execution, forget
 from benchmarks.errors import UserError
 from benchmarks.execution import worker
 from benchmarks.planning import expand
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from benchmarks.training.build_method import build_method
 from benchmarks.training.listener import Silent

@@ -13,7 +13,8 @@ import pytest
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import torchrun
-from benchmarks.planning.expand import Changes, expand
+from benchmarks.planning.expand import expand
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from results.store import ResultStore
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from benchmarks.environment import Environment
-from benchmarks.planning import expand, suite
+from benchmarks.planning import expand, overrides, suite
 from benchmarks.planning.overrides import nested, parse_assignments
 from results.settings import Run
 from tests.helpers.fuzzing import NASTY, Fuzz, damaged, damaged_text, damaged_values
@@ -88,7 +88,7 @@ def test_a_setting_by_hand_is_planned_or_refused(fuzz: Fuzz) -> None:
     chosen = suite.Suite.model_validate(SUITE | {"profile": []})
 
     def expanded(assignments: list[str]) -> None:
-        changes = expand.Changes(set=nested(parse_assignments(assignments, "--set")))
+        changes = overrides.Changes(set=nested(parse_assignments(assignments, "--set")))
         for run in expand.expand(chosen, Environment(), changes):
             assert isinstance(run, Run)
             assert Run.model_validate_json(run.model_dump_json()).hash == run.hash

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.planning import expand, suite
+from benchmarks.planning import expand, overrides, suite
 from benchmarks.planning.overrides import nested
 from datasets.interface import DatasetError
 from results.numbers import BATCH, HOURS, SEED
@@ -57,7 +57,7 @@ def test_a_recipe_out_of_bounds_is_refused_by_the_name_of_the_setting(setting: s
     chosen = loaded(f"{{about: x, train: [{TRAIN % ''}]}}", tmp_path)
     name, _, value = setting.partition("=")
     with pytest.raises(UserError) as refused:
-        expand.expand(chosen, Environment(), expand.Changes(set=nested({name: value})))
+        expand.expand(chosen, Environment(), overrides.Changes(set=nested({name: value})))
     said = str(refused.value)
     assert name.rpartition(".")[2] in said
     assert len(said.splitlines()) == 1

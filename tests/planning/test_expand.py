@@ -13,8 +13,8 @@ import methods
 from benchmarks.cli import preview
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
-from benchmarks.planning import expand, overrides, suite, suite_builders
-from benchmarks.planning.expand import Changes
+from benchmarks.planning import expand, overrides, suite, suite_builders, support
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import DatasetChoice, Suite
 from datasets import DatasetError
 from methods.errors import BackboneError
@@ -60,12 +60,12 @@ def test_all_methods_are_those_that_can_use_the_backbone(here: Environment) -> N
     runs = expand.expand(every, here, Changes(only={"batch_size": "2,32"}))
     assert {run.method for run in runs} == set(methods.available()) - {"swinfc"}
     assert runs[0].method == "plain", "baselines first"
-    (line,) = expand.left_out(every)
+    (line,) = support.left_out(every)
     assert line.startswith("left out: swinfc on test_resnet: ResNet is no Swin")
-    assert expand.left_out(SUITE) == []
+    assert support.left_out(SUITE) == []
     swin = entries[1] | {"methods": ["swinfc"], "skip_unsupported": False}
     elsewhere = Suite.model_validate({"about": "", "train": [entries[0]], "profile": [swin]})
-    assert expand.left_out(elsewhere) == [], "it runs on another backbone"
+    assert support.left_out(elsewhere) == [], "it runs on another backbone"
     with pytest.raises(UserError, match="no Swin"):
         expand.expand(Suite.model_validate({"about": "", "profile": [swin]}), here)
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning import expand, method_checks
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 
 BIRDS = {"name": "synthetic", "options": {"classes": 3, "train_per_class": 2, "test_per_class": 1}}

@@ -13,7 +13,7 @@ from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution.worker import blank
 from benchmarks.planning import reference_runs, suite
-from benchmarks.planning.expand import NO_CHANGES, Changes
+from benchmarks.planning.overrides import NO_CHANGES, Changes
 from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite import Suite
 from results import settings

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning import expand, shopping, suite_builders
-from benchmarks.planning.expand import Changes
+from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite
 from datasets import DatasetError
 from methods.errors import BackboneError

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning import expand, reference_runs, suite, suite_builders
-from benchmarks.planning.expand import NO_CHANGES, Changes
 from benchmarks.planning.method_files import PaperRecipe
+from benchmarks.planning.overrides import NO_CHANGES, Changes
 from benchmarks.planning.suite import BackboneChoice, Suite
 from methods.errors import BackboneError
 from results.settings import AnyRun, Run

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.environment import Environment
 from benchmarks.planning import reference_runs
-from benchmarks.planning.expand import NO_CHANGES
+from benchmarks.planning.overrides import NO_CHANGES
 from reports.render import markdown
 from reports.render.readme_blocks import check_readme, write_readme
 from reports.tables.planned import fitting, gaps, planned
