@@ -34,7 +34,7 @@ class ProgressBars(Progress):
     def get_renderables(self) -> Iterator[RenderableType]:
         for task in self.tasks:
             if task.visible:
-                yield Text(visible(task.description))
+                yield Text(visible(task.description), no_wrap=False, overflow="fold")  # also while a note is printed
                 yield self.make_tasks_table([task])
 
     def note(self, text: str) -> None:
