@@ -34,25 +34,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli import (
-    data_commands,
-    list_commands,
-    new_command,
-    result_commands,
-    run_commands,
-    terminal,
-    weights_commands,
-)
+from benchmarks.cli import data_commands, list_commands, new_command, result_commands, run_commands, weights_commands
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
 from benchmarks.cli.inputs import path
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
-from benchmarks.cli.terminal import line, lines
+from benchmarks.cli.views import terminal
+from benchmarks.cli.views.terminal import line, lines
 from benchmarks.errors import REFUSED, PlanError, UserError
 from benchmarks.execution import torchrun
 from datasets.fetching.download import FetchError
 from methods.errors import HubError
 from results.errors import ResultsError
-from results.text import one_line
+from results.values.text import one_line
 
 if TYPE_CHECKING:
     from reports.contents import Report

@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 
 from benchmarks import yaml_text
 from benchmarks.errors import UserError
-from results.names import suggest
-from results.text import shown
+from results.values.names import suggest
+from results.values.text import shown
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Task, TextColumn
 from rich.text import Text
 
-from results.text import visible
+from results.values.text import visible
 
 
 class PlainConsole(Console):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from datasets import DatasetError
 from methods.errors import BackboneError
-from results.names import suggest
+from results.values.names import suggest
 
 
 class UserError(Exception):

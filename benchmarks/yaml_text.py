@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from results.text import shown
+from results.values.text import shown
 
 LONGEST = 256_000
 """Characters of a text."""

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 from datasets.formats.class_folders import is_unsplit, split_named
 from datasets.formats.image_files import IMAGE_SUFFIXES
 from datasets.interface import Dataset, DatasetError
-from results.names import nearest
-from results.text import can_be_path
+from results.values.names import nearest
+from results.values.text import can_be_path
 
 
 class UnknownDataset(DatasetError):  # noqa: N818 - clear without the suffix Error

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from datasets import file_hashes
 from datasets.release import Archive, Expected
 from results.identity import hash_of_classes
-from results.names import folded, nearest, shortened
-from results.text import can_be_path, shown
+from results.values.names import folded, nearest, shortened
+from results.values.text import can_be_path, shown
 
 OnProgress = Callable[[int, int | None], None]
 """Called with what is done and the total, in images or bytes; the total is None where it is unknown."""

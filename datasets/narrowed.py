@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from datasets.boxes import box_fault
 from datasets.formats.class_folders import class_name
 from datasets.interface import Dataset, DatasetError, PartPoints
-from results.names import suggest
+from results.values.names import suggest
 
 OPTIONS = ("classes", "crop")
 """Options of every dataset, unless its reader has one of the same name."""

@@ -12,7 +12,7 @@ from reports.cell_format import SOURCES
 from results import identity
 from results.record import Metrics, Record, Selection
 from results.settings import AnyRun, ProfileRun, Run, flat, method_label
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
 """The values that name a row of a table. `dataset` is the task on it (`webfg_496:bird`), `input` the image size."""

@@ -25,8 +25,8 @@ from results.integrity import RECORD
 from results.record import Record
 from results.settings import method_label
 from results.store import ResultStore
-from results.text import in_a_row
-from results.text_tables import WIDTH
+from results.values.text import in_a_row
+from results.values.text_tables import WIDTH
 
 PAGE = "report.md"
 FIGURES = "figures"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from results.numbers import Epochs, Finite, NonNegative, Positive, Share
+from results.values.numbers import Epochs, Finite, NonNegative, Positive, Share
 
 BINS = 31
 """Number of magnitudes of an operation, from none to its limit: torchvision's number."""

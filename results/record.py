@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer
 
 from results.localisation import Localisation
-from results.numbers import Positive
 from results.settings import AnyRun
 from results.speed import Limits, Mode, RecordModel, Speed
+from results.values.numbers import Positive
 
 __all__ = ["SCHEMA", "SELECTIONS", "Metrics", "Record", "Selection", "Speed"]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from results.augmentation import Augment, InputScaling
-from results.numbers import (
+from results.values.numbers import (
     Batch,
     Bytes,
     Classes,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import run_all
 from benchmarks import environment
-from benchmarks.cli import terminal
+from benchmarks.cli.views import terminal
 from benchmarks.console import PlainConsole
 from results.store import ResultStore
 from tests.helpers.fake_hub import FakeHub, fake_hub

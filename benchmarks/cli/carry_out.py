@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from benchmarks.cli import forecast, preview, shopping_list, terminal
 from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
+from benchmarks.cli.views import forecast, preview, shopping_list, terminal
 from benchmarks.environment import Environment, Execution, choose_device
 from benchmarks.errors import UserError
 from benchmarks.execution import earlier_records, execute, torchrun
@@ -29,9 +29,9 @@ from benchmarks.planning.overrides import Changes, nested, parse_assignments
 from benchmarks.planning.suite_builders import ReproductionTarget
 from benchmarks.training import checkpoint
 from methods.tags import split_tag
-from results.numbers import BATCH
 from results.settings import AnyRun
 from results.store import ResultStore
+from results.values.numbers import BATCH
 
 
 def environment_of(request: Request) -> Environment:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from benchmarks.cli import terminal
 from benchmarks.cli.inputs import path, whole
 from benchmarks.cli.options import AsJson, DataRoot
-from benchmarks.cli.terminal import lines, show
+from benchmarks.cli.views import terminal
+from benchmarks.cli.views.terminal import lines, show
 from benchmarks.console import PlainConsole
 from benchmarks.errors import UserError
-from results.numbers import DAYS, PIXELS, SEED
+from results.values.numbers import DAYS, PIXELS, SEED
 
 if TYPE_CHECKING:
     from benchmarks.cli.data_rows import Findings
@@ -47,7 +47,7 @@ def data_fetch(
 ) -> None:
     """Download, check and unpack a dataset. After an interruption, the same command resumes."""
     from benchmarks.cli import data_rows
-    from benchmarks.cli.displays import FetchDisplay
+    from benchmarks.cli.views.displays import FetchDisplay
 
     try:
         with FetchDisplay(terminal.console) as display:
@@ -70,7 +70,7 @@ def data_verify(
     Exit code 1 if there is a fault; notes alone give 0.
     """
     from benchmarks.cli import data_rows
-    from benchmarks.cli.displays import CountDisplay
+    from benchmarks.cli.views.displays import CountDisplay
 
     with CountDisplay(PlainConsole(quiet=True) if as_json else terminal.console, f"verifying {name}") as display:
         findings = data_rows.verify(name, data_root, _parsed(option), display)
@@ -89,8 +89,8 @@ def data_split(
 ) -> None:
     """Split a folder of class folders: choose test images in each class and write images.csv."""
     from benchmarks.cli import data_rows
-    from benchmarks.cli.displays import CountDisplay
-    from benchmarks.cli.findings import split_lines
+    from benchmarks.cli.views.displays import CountDisplay
+    from benchmarks.cli.views.findings import split_lines
 
     with CountDisplay(terminal.console, f"reading {name}") as display:
         done = data_rows.split(name, data_root, test, seed, display, force)
@@ -119,7 +119,7 @@ def data_prepare(
     """Decode every image once, so that training need not: as the common recipe stores it, unless --for or --size
     says otherwise. After an interruption, the same command resumes."""
     from benchmarks.cli import data_rows
-    from benchmarks.cli.displays import CountDisplay
+    from benchmarks.cli.views.displays import CountDisplay
     from benchmarks.environment import Environment, subsets
     from datasets import split_subset
     from datasets.loading.store import open_store
@@ -191,7 +191,7 @@ def _parsed(assignments: Sequence[str] | None) -> dict[str, Any]:
 
 def _show_findings(findings: Sequence[Findings], as_json: bool = False, every: bool = False) -> None:
     """A summary of each dataset or subset, or all of it as JSON; exit code 1 if there are faults."""
-    from benchmarks.cli.findings import show_findings
+    from benchmarks.cli.views.findings import show_findings
 
     if as_json:
         show([one.as_row for one in findings], "", as_json)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.errors import UserError
-from results.numbers import Bounds
-from results.text import can_be_path, shown
+from results.values.numbers import Bounds
+from results.values.text import can_be_path, shown
 
 Number = TypeVar("Number", int, float)
 

@@ -9,7 +9,7 @@ import typer
 
 from benchmarks.cli.data_commands import data_list
 from benchmarks.cli.options import AsJson, DataRoot
-from benchmarks.cli.terminal import show
+from benchmarks.cli.views.terminal import show
 from benchmarks.errors import require_known
 
 app = typer.Typer()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import methods
-from benchmarks.cli.terminal import lines
+from benchmarks.cli.views.terminal import lines
 from benchmarks.errors import UserError
 
 TEMPLATE = methods.FOLDER / "_template"

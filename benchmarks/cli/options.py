@@ -13,8 +13,8 @@ import typer
 
 from benchmarks.cli.inputs import number, path, whole
 from benchmarks.errors import UserError
-from results.numbers import BATCH, HOURS, REPLICATES
 from results.settings import FeedMode, Precision
+from results.values.numbers import BATCH, HOURS, REPLICATES
 
 OUR_RESULTS = Path(__file__).parents[2] / "results"
 

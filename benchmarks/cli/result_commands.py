@@ -9,9 +9,9 @@ import typer
 
 from benchmarks.cli.inputs import path, whole
 from benchmarks.cli.options import OUR_RESULTS, AsJson, DataRoot, Device, ExistingResults, Weights
-from benchmarks.cli.terminal import line, lines, show
+from benchmarks.cli.views.terminal import line, lines, show
 from benchmarks.errors import UserError
-from results.numbers import COUNT, COUNT_OR_NONE
+from results.values.numbers import COUNT, COUNT_OR_NONE
 
 app = typer.Typer()
 

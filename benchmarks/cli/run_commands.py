@@ -12,7 +12,7 @@ from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
 from benchmarks.cli.inputs import number, whole, whole_numbers, words
 from benchmarks.cli.options import NOT_OF_PROFILE, DataRoot, Request, existing, with_request
 from benchmarks.errors import UserError
-from results.numbers import BATCH, CLASSES, GIB, PIXELS, REPLICATES
+from results.values.numbers import BATCH, CLASSES, GIB, PIXELS, REPLICATES
 
 app = typer.Typer()
 Methods = Annotated[str, typer.Option(help="Methods separated by commas, each METHOD or METHOD:VARIANT; or all.")]

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.cli import terminal
 from benchmarks.cli.options import AsJson, Weights
-from benchmarks.cli.terminal import line, lines, show
+from benchmarks.cli.views import terminal
+from benchmarks.cli.views.terminal import line, lines, show
 from benchmarks.errors import UserError
 from methods.errors import BackboneError, HubError, MissingWeights
 from methods.tags import split_tag
@@ -54,7 +54,7 @@ def weights_fetch(
 
     HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and proxies count as for every program that uses the hub.
     """
-    from benchmarks.cli.displays import FetchDisplay
+    from benchmarks.cli.views.displays import FetchDisplay
     from methods import hub
     from methods.weight_files import WeightFile, files_here, stem
 

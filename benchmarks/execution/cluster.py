@@ -30,9 +30,9 @@ from benchmarks.execution.cluster_jobs import FOLDER, Cluster, Submitted
 from benchmarks.execution.execute import execute
 from benchmarks.planning import batch_sweep
 from results import identity
-from results.numbers import Count, CountOrNone, Minutes, Positive
 from results.settings import AnyRun, ProfileRun, Settings
 from results.store import ResultStore
+from results.values.numbers import Count, CountOrNone, Minutes, Positive
 
 try:
     import submitit

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from benchmarks.console import PlainTextColumn
 from benchmarks.execution.heartbeat import Heartbeat
-from results.text import visible
+from results.values.text import visible
 
 LINE_SECONDS = 60.0
 """Without a terminal, the longest time without a line within an epoch."""

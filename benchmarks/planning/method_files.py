@@ -12,8 +12,8 @@ import methods
 from benchmarks.config import parse, read_yaml
 from benchmarks.errors import require_known
 from methods.tags import split_tag
-from results.numbers import Positive, Revision
 from results.settings import Settings
+from results.values.numbers import Positive, Revision
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -15,9 +15,9 @@ from benchmarks import yaml_text
 from benchmarks.config import deep_merge, fault_in
 from benchmarks.errors import UserError
 from methods.tags import split_tag
-from results.names import suggest
 from results.settings import AnyRun, ProfileRun, Recipe, Run
-from results.text import shown
+from results.values.names import suggest
+from results.values.text import shown
 
 
 @dataclass(frozen=True)

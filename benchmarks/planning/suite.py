@@ -15,9 +15,9 @@ from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
 from methods.tags import split_tag
-from results.numbers import Batch, Bytes, Classes, Count, Pixels, Replicates, Seed
 from results.settings import Extra, Precision, Settings, SplitName
-from results.text import can_be_path
+from results.values.numbers import Batch, Bytes, Classes, Count, Pixels, Replicates, Seed
+from results.values.text import can_be_path
 
 FOLDER = Path(__file__).parents[1] / "suites"
 ALL = "all"

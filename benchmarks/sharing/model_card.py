@@ -13,7 +13,7 @@ from benchmarks.planning.method_files import method_file
 from datasets import reader_classes
 from results.record import SELECTIONS, Record, Selection
 from results.settings import Run, method_label
-from results.text import in_markdown, one_line, visible
+from results.values.text import in_markdown, one_line, visible
 
 SELECTED: dict[Selection, str] = {
     "last": "last epoch, which this file holds",

@@ -23,11 +23,11 @@ from results import integrity
 from results.augmentation import InputScaling
 from results.errors import ResultsError
 from results.integrity import RECORD
-from results.names import shortened, suggest
 from results.record import Record
 from results.settings import Run
 from results.store import REFERENCE, WEIGHTS, ResultStore, run_folder
-from results.text import can_be_path
+from results.values.names import shortened, suggest
+from results.values.text import can_be_path
 
 
 def predict(store: ResultStore, asked: str, images: Sequence[Path], device: str, top: int = 5) -> list[dict[str, Any]]:

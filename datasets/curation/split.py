@@ -20,7 +20,7 @@ from datasets.formats.class_folders import class_folders, class_name, images_of,
 from datasets.formats.decode import read_image
 from datasets.formats.image_table import TABLE, write_table
 from datasets.interface import DatasetError, OnProgress, require_utf8
-from results.names import shortened
+from results.values.names import shortened
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from datasets.formats.encoded_text import read_text
 from datasets.formats.image_files import ImageFiles
 from datasets.interface import DatasetError, PartPoints
-from results.text import shown
+from results.values.text import shown
 
 BOXES = "bounding_boxes.txt"
 PART_POINTS = "parts/part_locs.txt"

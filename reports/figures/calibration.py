@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from reports.figures.style import GREY, SMALL, entitle, looks_of, style
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 BINS = 15
 """Of equal width, as for the calibration error."""

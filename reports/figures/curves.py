@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures.style import CURVES, Look, entitle, looks_of, style
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 Curve = tuple[str, Sequence[pd.DataFrame]]
 """A name, and the history of each seed: a row per epoch."""

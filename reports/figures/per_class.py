@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reports.figures.style import DARK, GREY, class_label, entitle, style
 from reports.predictions import class_name
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 SHUFFLES = 500
 """Random draws of the differences of equal methods."""

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from reports.cell_format import BUSY
 from reports.figures.style import Look, entitle, in_bytes, log_axis, looks_of, style
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 REST = "rest of the peak"
 PHASES = {

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, SMALL, Look, entitle, log_axis, looks_of, style
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from reports.cell_format import minus, rounded
 from results.files import write_whole
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 STYLE = Path(__file__).with_name("fgbench.mplstyle")
 FORMATS = ("svg", "pdf", "png")

@@ -15,7 +15,7 @@ from reports.cell_format import BUSY, STEADY, Row
 from reports.figures.placement import Mark, place_labels
 from reports.figures.style import DARK, GREY, SMALL, Look, entitle, in_bytes, log_axis, looks_of, note, style
 from reports.groups import labels
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 LABELS = 16
 """Most points that all have a label; of more, only those on the Pareto front have one, the others a legend entry."""

@@ -15,7 +15,7 @@ from reports.comparisons import comparison_groups
 from reports.evidence import Evidence
 from reports.groups import Group, named
 from reports.tables.paired import COMPARED, compared, decided, pairs
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 CHOOSING = ("dataset", "protocol", "backbone", "pretrained", "input", "epochs")
 """Settings by which a page chooses between several experiments with one name."""

@@ -29,7 +29,7 @@ from reports.tables.missing import condensed
 from results.files import write_whole
 from results.record import Record
 from results.settings import Run
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE = 4_800_000

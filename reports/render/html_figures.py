@@ -13,7 +13,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from reports.contents import SavedFigure
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 """Formats that a browser shows, of those that figures and galleries are saved in."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from reports.cell_format import Column
 from reports.contents import Table
 from reports.render.markdown import NOTHING, broken, filled, titled
-from results.text import in_a_row
+from results.values.text import in_a_row
 
 LONGEST = 32
 """Most letters of a cell that is set in one line."""

@@ -11,8 +11,8 @@ from tabulate import tabulate
 from reports.cell_format import Column
 from reports.contents import Table
 from results.store import without_formulas
-from results.text import in_a_row, in_markdown
-from results.text_tables import WIDTH, TextColumn, table_lines, wrapped
+from results.values.text import in_a_row, in_markdown
+from results.values.text_tables import WIDTH, TextColumn, table_lines, wrapped
 
 NOTHING = "Nothing yet."
 ROWS = 40

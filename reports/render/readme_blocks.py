@@ -34,9 +34,9 @@ from reports.tables.planned import fitting, gaps, planned
 from reports.tables.table_registry import BUILDERS, Tables
 from results.errors import ResultsError
 from results.files import write_whole
-from results.names import suggest
 from results.record import Record
 from results.store import ResultStore
+from results.values.names import suggest
 
 PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planned": planned, "gaps": gaps}
 """Tables of what is not measured yet, from `results/reference/planned.json`."""

@@ -72,7 +72,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("columns", "width"), [({}, 120), ({"COLUMNS": "90"}, 90)], ids=str)
 def test_a_pipe_has_room_unless_columns_says_otherwise(columns: dict[str, str], width: int) -> None:
     bare = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-    command = [sys.executable, "-c", "from benchmarks.cli.terminal import console; print(console.width)"]
+    command = [sys.executable, "-c", "from benchmarks.cli.views.terminal import console; print(console.width)"]
     said = subprocess.run(command, capture_output=True, text=True, env=bare | columns, cwd=ROOT, check=True)
     assert int(said.stdout) == width
 

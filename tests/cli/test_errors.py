@@ -14,7 +14,8 @@ import torch
 
 import methods
 from benchmarks.attention import gallery
-from benchmarks.cli import result_commands, terminal
+from benchmarks.cli import result_commands
+from benchmarks.cli.views import terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
@@ -25,8 +26,8 @@ from benchmarks.planning import method_checks, suite
 from benchmarks.training.trained_run import find_run, load_trained
 from datasets import DatasetError, open_dataset
 from results.errors import ResultsError
-from results.names import suggest
 from results.store import GALLERY, WEIGHTS, ResultStore
+from results.values.names import suggest
 from tests.helpers.small_training import small_run
 
 IDS = [f"plain-paper-cub100-resnet50-seed{seed}-abcdef" for seed in range(40)]

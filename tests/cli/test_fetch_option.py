@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli.displays import FetchDisplay
+from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.errors import UserError
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Archive

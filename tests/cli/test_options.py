@@ -10,7 +10,7 @@ from benchmarks.cli.carry_out import environment_of
 from benchmarks.cli.inputs import whole_numbers
 from benchmarks.cli.options import Request
 from benchmarks.errors import UserError
-from results.numbers import BATCH
+from results.values.numbers import BATCH
 
 
 @pytest.mark.parametrize("wrong", ["8,16", "0", "-4", "", "many", "1.5"])

@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.cli import terminal
-from benchmarks.cli.displays import CountDisplay, FetchDisplay
+from benchmarks.cli.views import terminal
+from benchmarks.cli.views.displays import CountDisplay, FetchDisplay
 from benchmarks.console import PlainConsole
 from reports.render.latex import latex_text
 from reports.render.markdown import markdown_text
 from results.store import without_formulas
-from results.text import LONGEST_LINE, in_a_row, one_line, shown, visible
+from results.values.text import LONGEST_LINE, in_a_row, one_line, shown, visible
 
 HOSTILE = [
     "\x1b[2J\x1b[31mred",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import preview, terminal
+from benchmarks.cli.views import preview, terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from benchmarks.planning import expand, method_files, overrides, suite_builders

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import run_all
-from benchmarks.cli import terminal
+from benchmarks.cli.views import terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from benchmarks.planning import expand, method_files, suite

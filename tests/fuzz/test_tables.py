@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.cli import data_rows, terminal
+from benchmarks.cli import data_rows
+from benchmarks.cli.views import terminal
 from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from datasets import Dataset, open_dataset

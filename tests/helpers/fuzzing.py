@@ -12,7 +12,7 @@ from benchmarks.errors import REFUSED
 from datasets.fetching.download import FetchError, MirrorError
 from methods.errors import HubError
 from results.errors import ResultsError
-from results.text import LONGEST_LINE, one_line
+from results.values.text import LONGEST_LINE, one_line
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks.cli import preview
+from benchmarks.cli.views import preview
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import execute

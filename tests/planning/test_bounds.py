@@ -13,8 +13,8 @@ from benchmarks.errors import UserError
 from benchmarks.planning import expand, overrides, suite
 from benchmarks.planning.overrides import nested
 from datasets.interface import DatasetError
-from results.numbers import BATCH, HOURS, SEED
 from results.settings import Run
+from results.values.numbers import BATCH, HOURS, SEED
 from tests.helpers.fake_dataset import Noise
 from tests.helpers.small_training import small_run, train
 

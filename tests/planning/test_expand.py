@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import methods
-from benchmarks.cli import preview
+from benchmarks.cli.views import preview
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.planning import expand, overrides, suite, suite_builders, support

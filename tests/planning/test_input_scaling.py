@@ -9,7 +9,7 @@ import timm
 import torch
 from pydantic import ValidationError
 
-from benchmarks.cli import preview
+from benchmarks.cli.views import preview
 from benchmarks.environment import Environment
 from benchmarks.planning import expand
 from benchmarks.planning.overrides import nested

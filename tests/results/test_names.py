@@ -6,7 +6,7 @@ import pytest
 
 import datasets
 import methods
-from results.names import nearest, suggest
+from results.values.names import nearest, suggest
 
 PUBLISHED = [name for name, reader in datasets.reader_classes().items() if reader.folder]
 

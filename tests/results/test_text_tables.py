@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from results.text_tables import TextColumn, pieces, table_lines, together, without_shared, wrapped
+from results.values.text_tables import TextColumn, pieces, table_lines, together, without_shared, wrapped
 
 NAMES = ["plain", "bilinear_cnn:haomood_faster_classifier_only", "ws_dan:released_wvinzh"]
 BACKBONES = ["tf_efficientnet_lite0.in1k", "swin_base_patch4_window7_224.ms_in22k", "vgg16.tv_in1k"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datasets
-from benchmarks.cli.displays import FetchDisplay
+from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.console import PlainConsole
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected

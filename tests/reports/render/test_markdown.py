@@ -15,7 +15,7 @@ from reports.tables.head_to_head import head_to_head
 from reports.tables.published import published
 from reports.tables.runs import runs
 from results.store import ResultStore
-from results.text_tables import WIDTH
+from results.values.text_tables import WIDTH
 from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
 
 

@@ -12,8 +12,8 @@ import typer
 
 from benchmarks import interruption
 from benchmarks.console import PlainConsole
-from results.text import visible
-from results.text_tables import MISSING, WIDTH, TextColumn, table_lines, together, without_shared, wrapped
+from results.values.text import visible
+from results.values.text_tables import MISSING, WIDTH, TextColumn, table_lines, together, without_shared, wrapped
 
 HAS_WIDTH = sys.stdout.isatty() or "COLUMNS" in os.environ
 console = PlainConsole(width=None if HAS_WIDTH else WIDTH)

@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import data_rows, terminal
-from benchmarks.cli.displays import FetchDisplay
-from benchmarks.cli.findings import show_findings
+from benchmarks.cli import data_rows
+from benchmarks.cli.views import terminal
+from benchmarks.cli.views.displays import FetchDisplay
+from benchmarks.cli.views.findings import show_findings
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning.shopping import Item

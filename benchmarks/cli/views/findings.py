@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.cli import terminal
-from benchmarks.cli.terminal import line
+from benchmarks.cli.views import terminal
+from benchmarks.cli.views.terminal import line
 from datasets.curation.findings import Finding, Findings, by_kind
 from datasets.curation.split import Split
-from results.names import shortened
-from results.text_tables import TextColumn
+from results.values.names import shortened
+from results.values.text_tables import TextColumn
 
 EXAMPLES = 3
 """Sentences shown of each kind."""

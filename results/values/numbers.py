@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from results.text import shown
+from results.values.text import shown
 
 
 @dataclass(frozen=True)
