@@ -27,12 +27,20 @@ def _shortness(name: str, choice: str) -> int | None:
     0: written otherwise (`wsdan` for `ws_dan`); 1: one of its words (`cub` for `cub_200_2011`); 2: all its words, some
     by their first letter (`bcnn` for `bilinear_cnn`); 3: a part of it (`flowers` for `oxford_flowers102`).
     """
-    asked, words = folded(name), [folded(word) for word in re.split(r"[^A-Za-z0-9]+", choice) if word]
+    asked, words = folded(name), [folded(word) for word in re.findall(r"[^\W_]+", choice)]
     if len(asked) < SHORTEST:
         return None
-    beginnings = "".join(f"{word[0]}(?:{re.escape(word[1:])})?" for word in words)
-    ways = (asked == "".join(words), asked in words, re.fullmatch(beginnings, asked), asked in "".join(words))
+    whole = "".join(words)
+    ways = (asked == whole, asked in words, _abbreviates(asked, words), asked in whole)
     return next((rank for rank, fits in enumerate(ways) if fits), None)
+
+
+def _abbreviates(asked: str, words: Sequence[str]) -> bool:
+    """Whether `asked` is made of all the words, each whole or as its first letter."""
+    ends = {0}
+    for word in words:
+        ends = {end + len(part) for end in ends for part in (word, word[:1]) if asked.startswith(part, end)}
+    return len(asked) in ends
 
 
 def _likeness(name: str, choice: str) -> float:

@@ -56,3 +56,12 @@ def test_a_whole_word_goes_before_a_part_and_a_misspelling_after_both() -> None:
 def test_what_is_like_nothing_is_answered_with_what_there_is() -> None:
     assert nearest("zzz", PUBLISHED) is None
     assert suggest("x", ["plain", "sef"]) == "there are: plain, sef"
+
+
+def test_names_in_other_letters_are_known_by_a_word_of_them() -> None:
+    assert nearest("épervier", ["002.Épervier_d_Europe", "perviers"]) == "did you mean '002.Épervier_d_Europe'?"
+
+
+def test_a_name_of_many_equal_words_is_answered_at_once() -> None:
+    """Tried word by word in every combination, as a regular expression does it, this would take years."""
+    assert nearest("a" * 90 + "b", ["_".join(["aa"] * 60)]) is not None
