@@ -24,7 +24,7 @@ from reports.figures.per_class import per_class_difference
 from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.roofline import Work, roofline
 from reports.figures.style import CURVES
-from reports.figures.throughput import BUSY_KEYS, accuracy_against_throughput
+from reports.figures.throughput import accuracy_against_throughput, shows_busy_rate
 from reports.groups import Group, group_labels, labels
 from reports.measurements import Measurement
 from reports.predictions import PredictionCache
@@ -98,8 +98,7 @@ def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
     for (dataset, protocol, epochs), rows in sorted(budgets.items()):
         heading = f"{dataset}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
         whole = whole_methods(rows)
-        busy = any(row[key] for row in whole for key in BUSY_KEYS.values())
-        yield Drawing("throughput", heading, accuracy_against_throughput, (whole, order), busy)
+        yield Drawing("throughput", heading, accuracy_against_throughput, (whole, order), shows_busy_rate(whole))
 
 
 def _ablations(ablation: Table, steps: Table) -> Iterator[Drawing]:
@@ -186,15 +185,14 @@ def _profiles(measurements: Sequence[Measurement], order: Sequence[str]) -> Iter
     for setting, several in sorted(together.items(), key=lambda pair: str(pair[0])):
         names = labels([one.names | {"pretrained": None} for one in several])
         named = list(zip(several, names, strict=True))
-        busy = {name for one, name in named if one.busy}
-        marked = [(one, name + BUSY * (name in busy)) for one, name in named]
-        yield Drawing("batch_sweep", str(setting), batch_sweep, (_rates(marked), order), bool(busy))
+        busy = {name for one, name in named if one.busy}  # a curve has the mark if one of its points has
+        curves = _rates([(one, name + BUSY * (name in busy)) for one, name in named])
+        yield Drawing("batch_sweep", str(setting), batch_sweep, (curves, order), bool(busy))
         counts = Counter(one.run.batch_size for one in several)
         batch = max(counts, key=lambda size: (counts[size], size))  # the most common; of several, the largest
         named = [(one, name) for one, name in named if one.run.batch_size == batch]
         heading = f"{setting}, batch {batch}"
-        marked = [(one, name) for one, name in marked if one.run.batch_size == batch]
-        yield from _roofline(marked, order, heading)
+        yield from _roofline([(one, name + BUSY * one.busy) for one, name in named], order, heading)
         uses = [
             MemoryUse(name, dict(one.first("memory") or {}), max(speed.peak_memory for speed in one.speeds))
             for one, name in named
@@ -221,5 +219,5 @@ def _roofline(named: Sequence[tuple[Measurement, str]], order: Sequence[str], he
     ]
     if limits and works:
         roofs = (median(limit.flops_per_s for limit in limits), median(limit.bytes_per_s for limit in limits))
-        busy = any(one.busy for one, _ in named)
+        busy = any(one.name.endswith(BUSY) for one in works)
         yield Drawing("roofline", heading, roofline, (works, *roofs, order), busy)

@@ -22,7 +22,7 @@ LABELS = 16
 _FRONT: Look = {"color": GREY, "lw": 1, "ls": "-", "marker": ""}
 _BAR: Look = {"color": DARK, "ls": "none", "marker": "|", "ms": 8}
 _ENDS: Look = {"fmt": "none", "ecolor": DARK, "elinewidth": 0.9, "capsize": 2.5, "zorder": 2}
-BUSY_KEYS = {"inference_images_per_s": "profile_busy", "training_images_per_s": "training_busy"}
+_BUSY_KEYS = {"inference_images_per_s": "profile_busy", "training_images_per_s": "training_busy"}
 """Column of a rate -> whether other work ran while it was measured."""
 _AREA = 260.0
 """Square points of the marker with the most memory."""
@@ -39,17 +39,10 @@ def accuracy_against_throughput(rows: Sequence[Row], order: Sequence[str], title
     device are shown. Area: peak memory of inference; hollow if it was not measured. `order` decides the methods' looks
     as in `looks_of`.
     """
-    rate, device, axis = _throughput(rows)
-    named = [  # unique among all rows
-        {**row, "label": name + BUSY * bool(row[BUSY_KEYS[rate]])} for row, name in zip(rows, labels(rows), strict=True)
-    ]
-    shown: list[Row] = [row for row in named if row[rate] is not None and row["last_top1"] is not None]
+    named: list[Row] = [{**row, "label": name} for row, name in zip(rows, labels(rows), strict=True)]  # among all rows
+    rate, axis, shown = _shown(named)
     if not shown:
         return None
-    if devices := [row[device] for row in shown if row[device] is not None]:
-        most_common = min(multimode(devices))
-        shown = [row for row in shown if row[device] == most_common]
-        axis = f"{axis} on {most_common}"
     rates, accuracies = _values(shown, rate), _values(shown, "last_top1")
     memory = _values(shown, "inference_peak_memory" if rate == "inference_images_per_s" else None)
     areas = _areas(memory)
@@ -70,11 +63,30 @@ def accuracy_against_throughput(rows: Sequence[Row], order: Sequence[str], title
         if left_out := len(rows) - len(shown):
             note(axes, f"{left_out} not shown: no such rate, or no accuracy")
         labelled = [
-            (mark, row["label"]) for mark, row, leads in zip(marks, shown, front, strict=True) if leads or not crowded
+            (mark, row["label"] + BUSY * bool(row[_BUSY_KEYS[rate]]))
+            for mark, row, leads in zip(marks, shown, front, strict=True)
+            if leads or not crowded
         ]
         entitle(figure, title)
         place_labels(axes, *zip(*labelled, strict=True))
     return figure
+
+
+def shows_busy_rate(rows: Sequence[Row]) -> bool:
+    """Whether a point in the figure of these rows has a rate with the mark `BUSY`."""
+    rate, _, shown = _shown(rows)
+    return any(row[_BUSY_KEYS[rate]] for row in shown)
+
+
+def _shown(rows: Sequence[Row]) -> tuple[str, str, list[Row]]:
+    """The column of the rate, the words for its axis, and the rows that have a point."""
+    rate, device, axis = _throughput(rows)
+    shown = [row for row in rows if row[rate] is not None and row["last_top1"] is not None]
+    if devices := [row[device] for row in shown if row[device] is not None]:
+        most_common = min(multimode(devices))
+        shown = [row for row in shown if row[device] == most_common]
+        axis = f"{axis} on {most_common}"
+    return rate, axis, shown
 
 
 def _throughput(rows: Sequence[Row]) -> tuple[str, str, str]:

@@ -9,32 +9,31 @@ from reports import cell_format
 from reports.cell_format import SOURCES
 from reports.contents import Table
 from reports.evidence import Evidence
-from results.record import Record, Source
+from results.record import Estimate, Record, Source
 
 
 def estimates(evidence: Evidence) -> Table:
     """One row per source of estimates and kind of Run, over the finished Runs that have one."""
-    together: dict[tuple[Source, str], list[Record]] = defaultdict(list)
+    together: dict[tuple[Source, str], list[tuple[Record, Estimate]]] = defaultdict(list)
     for record in evidence.records:
-        if record.status == "done" and record.estimate is not None and record.seconds > 0 < record.estimate.seconds:
-            together[record.estimate.source, record.run.job].append(record)
+        if record.status == "done" and record.estimate is not None and record.seconds > 0:
+            together[record.estimate.source, record.run.job].append((record, record.estimate))
     rows = [_row(source, job, together[source, job]) for source, job in sorted(together)]
     return Table("estimates", "Estimates of time", rows, COLUMNS, NOTE)
 
 
-def _row(source: Source, job: str, records: list[Record]) -> dict[str, object]:
-    expected = [record.estimate.seconds for record in records if record.estimate]
-    ratios = [record.seconds / seconds for record, seconds in zip(records, expected, strict=True)]
+def _row(source: Source, job: str, several: list[tuple[Record, Estimate]]) -> dict[str, object]:
+    ratios = [record.seconds / expected.seconds for record, expected in several]
     return {
         "source": source,
         "job": job,
-        "runs": len(records),
-        "expected_minutes": sum(expected) / 60,
-        "minutes": sum(record.seconds for record in records) / 60,
+        "runs": len(several),
+        "expected_minutes": sum(expected.seconds for _, expected in several) / 60,
+        "minutes": sum(record.seconds for record, _ in several) / 60,
         "ratio": geometric_mean(ratios),
         "ratio_low": min(ratios),
         "ratio_high": max(ratios),
-        SOURCES: (tuple(record.id for record in records),),
+        SOURCES: (tuple(record.id for record, _ in several),),
     }
 
 

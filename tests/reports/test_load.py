@@ -15,6 +15,7 @@ from reports.tables.profiles import profile
 from reports.tables.regressions import regressions
 from reports.tables.table_registry import build_tables
 from results.record import Record
+from results.speed import Limits
 from tests.helpers.fake_results import profiled, trained
 
 HARDWARE = {"name": "NVIDIA H200", "device": "cuda", "cores": 2}
@@ -77,3 +78,28 @@ def test_figures_with_marked_rates_say_so_in_their_titles() -> None:
         for kind in ("throughput", "batch_sweep"):
             assert (BUSY_FOOTNOTE in found[kind]) is marked
         assert BUSY_FOOTNOTE not in found["memory"]
+
+
+def test_a_title_explains_no_mark_that_its_figure_does_not_show() -> None:
+    trainings = [under(trained("plain"), 9.0, 9.0), under(trained("sef"), 9.0, 9.0)]
+    evidence = Evidence([*trainings, under(profiled("plain"), 1.0, 1.0)])
+    found = {one.kind: one.title for one in drawings(evidence, build_tables(evidence), lambda _: None)}
+    assert BUSY_FOOTNOTE not in found["throughput"], "it shows rates of inference"
+
+
+def counted(batch: int) -> Record:
+    """A profile with all that a roofline needs."""
+    record = profiled("plain", batch_size=batch, limits=Limits(flops_per_s=1e12, bytes_per_s=1e11, launch_s=1e-6))
+    work = {"flops": 1e9, "bytes": 1e8}
+    return record.model_copy(
+        update={"speed": {mode: speed.model_copy(update=work) for mode, speed in record.speed.items()}}
+    )
+
+
+def test_a_roofline_marks_its_own_measurements_alone() -> None:
+    records = [under(counted(batch), load, load) for batch, load in ((32, 9.0), (64, 1.0))]
+    evidence = Evidence(records)
+    found = {one.kind: one for one in drawings(evidence, build_tables(evidence), lambda _: None)}
+    assert BUSY_FOOTNOTE in found["batch_sweep"].title
+    assert BUSY_FOOTNOTE not in found["roofline"].title
+    assert not any(work.name.endswith("*") for work in found["roofline"].arguments[0])
