@@ -60,11 +60,11 @@ def _prepare(folder: Path) -> None:
     """Makes the folder, and takes the network out of an earlier one. Raises `UserError` for one with other files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))  # .git of a hub's clone
         other = [name for name in names if name not in (CARD, CONFIG, MODEL)]
         if other:
             raise UserError(f"{folder}: holds other files ({other[0]}); name a new folder with --share")
+        sweep(folder)  # only now: in another folder, files with such names are not ours
         (folder / CONFIG).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror}); name another folder with --share") from error

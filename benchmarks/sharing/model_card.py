@@ -53,7 +53,7 @@ def model_card(record: Record, seeds: Sequence[Record], timm: bool) -> str:
 
 
 def _front_matter(record: Record, timm: bool) -> str:
-    repositories = [str(file.get("repository")) for file in record.weights]
+    repositories = dict.fromkeys(str(file.get("repository")) for file in record.weights)
     bases = [json.dumps(name) for name in repositories if HUB_NAME.fullmatch(name)]  # a JSON string is a YAML string
     tags = ["image-classification", "fine-grained", "fgbench", *(["timm"] if timm else [])]
     base = ["base_model:", *(f"- {one}" for one in bases)] if bases else []

@@ -38,7 +38,8 @@ def predict(store: ResultStore, asked: str, images: Sequence[Path], device: str,
     an unreadable image.
     """
     target = torch.device(device)
-    known, method = _find(store, asked, target)
+    known, method = trained.load(_place(store, asked))
+    method = _on(target, method)
     with numerics(known.precision):
         return [{"image": str(path), "classes": _top(method, known, path, target, top)} for path in images]
 
@@ -73,20 +74,18 @@ def folder_with_weights(store: ResultStore, record: Record) -> Path:
     return folder
 
 
-def _find(store: ResultStore, asked: str, device: torch.device) -> tuple[Trained, Method]:
-    """What `asked` means: a trained network by its path, or a Run."""
+def _place(store: ResultStore, asked: str) -> Path:
+    """Where the trained network that `asked` means is: that path itself, or the folder of a Run whose weights are its
+    record's."""
     path = Path(asked)
     if can_be_path(asked) and path.exists() and trained.is_trained(path):
-        folder = path.parent if path.is_file() else path
+        folder = (path.parent if path.is_file() else path).resolve()
         if not (folder / RECORD).is_file():
-            known, method = trained.load(path)
-            return known, _on(device, method)
-        store, asked = ResultStore(folder.resolve().parent), folder.resolve().name
+            return path
+        store, asked = ResultStore(folder.parent), folder.name
     elif "/" in asked:
         raise UserError(f"{asked}: there is no trained network, nor a Run of that name")
-    record = find_run(store, asked, "train")
-    known, method = trained.load(folder_with_weights(store, record))
-    return known, _on(device, method)
+    return folder_with_weights(store, find_run(store, asked, "train"))
 
 
 def _on(device: torch.device, method: Method) -> Method:

@@ -190,9 +190,15 @@ def test_sharing_again_replaces_and_other_files_are_left_alone(plain: Shared, tm
     for _ in range(2):
         assert share(plain.store, plain.run.id, folder)
     assert {path.name for path in folder.iterdir()} == {".git", "README.md", "config.json", "model.safetensors"}
+    unfinished = folder / ".model.safetensors.q3x_7k2a.safetensors"
+    unfinished.touch()
+    share(plain.store, plain.run.id, folder)
+    assert not unfinished.exists(), "a share that was killed left it"
     (folder / "thesis.tex").touch()
+    unfinished.touch()
     with pytest.raises(UserError, match=r"holds other files \(thesis.tex\)"):
         share(plain.store, plain.run.id, folder)
+    assert unfinished.exists(), "another program's, as far as anybody knows"
 
 
 def test_a_run_that_keeps_no_weights_or_does_not_fit_is_not_shared(plain: Shared, tmp_path: Path) -> None:
