@@ -24,6 +24,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from huggingface_hub.utils import logging, tqdm
 
 from methods.errors import HubError
+from methods.tags import split_tag
 
 FILE = "model.safetensors"
 """What timm's repositories call their weights."""
@@ -67,10 +68,11 @@ def tags_of(network: str) -> list[str]:
     return list(timm.list_models(f"{network}.*", pretrained=True))
 
 
-def default_tag(network: str) -> str | None:
-    """The weights that timm itself takes for a network without a tag; None if it has none."""
-    cfg = _cfg(network)
-    return f"{network}.{cfg.tag}" if cfg is not None and cfg.tag else None
+def default_tag(name: str) -> str | None:
+    """The weights that timm itself takes: those of the name's tag, or those of a network without one. None if it has
+    none."""
+    cfg = _cfg(name)
+    return f"{split_tag(name)[0]}.{cfg.tag}" if cfg is not None and cfg.tag else None
 
 
 def repository(tag: str) -> Repository | None:

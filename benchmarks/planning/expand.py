@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +25,6 @@ from benchmarks.planning.phases import phase_plans, require_groups
 from benchmarks.planning.profiles import profiles
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
 from benchmarks.planning.support import check_method, unsupported
-from methods.errors import BackboneError
 from methods.networks import check_name
 from methods.weight_files import WeightFile, find_weights
 from results.augmentation import InputScaling
@@ -94,9 +92,8 @@ def _training(
     method, variant = split_name(name)
     check_name(backbone.name)
     overrides = deep_merge(entry.set, changes.set)
-    pretrained = str(overrides.get("pretrained", backbone.weights))
-    if pretrained == "auto":
-        pretrained = recipes.weights(method, variant, entry.protocol, backbone.network)
+    asked = str(overrides.get("pretrained", backbone.weights))
+    pretrained = recipes.weights(method, variant, entry.protocol, backbone.network, asked)
     file = find_weights(backbone.network, pretrained, environment.weights_root)
     options = deep_merge(dataset.options, overrides.get("dataset_options", {}))
     opened = environment.open(dataset.name, options)
@@ -122,8 +119,8 @@ def _training(
         "revision": method_files.method_file(method).revision,
         "seed": 0,
     }
-    asked = (changed.get("recipe", {}) for changed in (entry.set, changes.set))
-    recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.network, *asked)
+    changed = (one.get("recipe", {}) for one in (entry.set, changes.set))
+    recipe = recipes.recipe_for(method, variant, entry.protocol, opened.name, backbone.network, *changed)
     fixed = {
         "recipe": recipe.model_dump(),
         "pretrained": file.name if file else "none",
@@ -140,13 +137,10 @@ def _training(
 
 
 def _second_weights(run: Run, environment: Environment) -> dict[str, str]:
-    """The weight files of further networks by their hashes; one that isn't here is told when it is loaded."""
-    found = {}
-    for name in method_checks.further_networks(run) if run.pretrained != "none" else ():
-        with suppress(BackboneError):
-            if file := find_weights(name, "auto", environment.weights_root):
-                found[name] = file.sha256
-    return found
+    """The weight files of further networks by their hashes. Raises `BackboneError` if one is not here."""
+    names = method_checks.further_networks(run) if run.pretrained != "none" else []
+    files = {name: find_weights(name, "auto", environment.weights_root) for name in names}
+    return {name: file.sha256 for name, file in files.items() if file}
 
 
 def _scaling(backbone: str, file: WeightFile | None) -> InputScaling:

@@ -48,11 +48,13 @@ def backbone_options(method: str, variant: str, protocol: str, backbone: str) ->
     return deep_merge(*(change.get(network, {}) for change in changes))
 
 
-def weights(method: str, variant: str, protocol: str, network: str) -> str:
-    """timm's name, with its tag, of the weights that the paper's recipe starts a network from.
+def weights(method: str, variant: str, protocol: str, network: str, asked: str = "auto") -> str:
+    """What a network starts from: `asked`, or in the place of `auto` the weights that the paper's recipe names.
 
-    `auto` where the recipe names none, and under the common protocol.
+    Still `auto` where the recipe names none, and under the common protocol.
     """
+    if asked != "auto":
+        return asked
     file = method_file(method)
     named = {**file.recipe.weights, **file.variants[variant].weights} if protocol == "paper" else {}
     return named.get(network, "auto")

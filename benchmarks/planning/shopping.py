@@ -22,7 +22,6 @@ from datasets.fetching.needs import needs
 from methods import hub
 from methods.errors import BackboneError, MissingWeights
 from methods.networks import check_name
-from methods.tags import split_tag
 from methods.weight_files import find_weights
 from results.settings import ProfileRun, Run
 
@@ -119,21 +118,27 @@ def of_weights(
     protocol: str = "paper",
     changes: Mapping[str, Any] = NOTHING,
 ) -> list[Item]:
-    """The weights that a training of `method` (or `method:variant`) starts from, and those of a second network.
-
-    Raises `BackboneError` for a network that timm does not have.
-    """
+    """Those of `wanted_weights` that are not here. Raises `BackboneError` for a network that timm does not have."""
     check_name(choice.name)
-    (name, variant), network = split_name(method), choice.network
+    wanted = wanted_weights(method, choice, protocol, changes)
+    return [item for network, asked in wanted.items() if (item := _weights(network, asked, environment))]
+
+
+def wanted_weights(
+    method: str, choice: BackboneChoice, protocol: str = "paper", changes: Mapping[str, Any] = NOTHING
+) -> dict[str, str]:
+    """What the networks of a training of `method` (or `method:variant`) start from: the Run's own, then further ones.
+
+    The values are as `find_weights` takes them; empty for random weights.
+    """
+    name, variant = split_name(method)
     asked = str(changes.get("pretrained", choice.weights))
-    if asked == "auto":
-        asked = recipes.weights(name, variant, protocol, network)
+    asked = recipes.weights(name, variant, protocol, choice.network, asked)
+    if asked == "none":
+        return {}
     options = deep_merge(options_of(name, variant), changes.get("options", {}))
-    wanted = {network: asked}
-    if asked != "none":
-        others = method_checks.networks_beside(name, options, network)
-        wanted |= {split_tag(other)[0]: other if split_tag(other)[1] else "auto" for other in others}
-    return [item for one, file in wanted.items() if (item := _weights(one, file, environment))]
+    others = method_checks.networks_beside(name, options, choice.network)
+    return {choice.network: asked, **dict.fromkeys(others, "auto")}
 
 
 def _weights(network: str, asked: str, environment: Environment) -> Item | None:

@@ -112,8 +112,9 @@ def _target(
     environment: Environment,
 ) -> ReproductionTarget:
     choice = _choice(dataset)
-    weights = recipes.weights(method, variant, "paper", backbone) if asked == "auto" else asked
+    weights = recipes.weights(method, variant, "paper", backbone, asked)
     started = BackboneChoice(name=backbone, pretrained=weights)
+    wanted = shopping.wanted_weights(f"{method}:{variant}", started, "paper", changes)
     return ReproductionTarget(
         variant,
         dataset,
@@ -122,7 +123,7 @@ def _target(
         recipes.recipe_for(method, variant, "paper", choice.name, backbone, changes.get("recipe", {})),
         weights,
         _fault(lambda: _open(choice, changes, environment)),
-        _fault(lambda: find_weights(backbone, weights, environment.weights_root)),
+        _fault(lambda: [find_weights(*one, environment.weights_root) for one in wanted.items()]),
         (
             *shopping.of_dataset(choice, environment, changes),
             *shopping.of_weights(f"{method}:{variant}", started, environment, "paper", changes),

@@ -103,6 +103,16 @@ def test_a_second_network_is_found_by_its_tag(weights: Path) -> None:
     assert list(run.second_weights) == ["vgg11.tv_in1k"]
 
 
+def test_a_plan_whose_second_network_has_no_weights_is_refused_with_the_command_that_gets_them(weights: Path) -> None:
+    (weights / "vgg11.tv_in1k.safetensors").unlink()
+    with pytest.raises(BackboneError, match=r"weights fetch vgg11\.tv_in1k gets it"):
+        runs(weights, methods=["bilinear_cnn:asymmetric"], protocol="paper")
+    (target,) = suite_builders.targets("bilinear_cnn:asymmetric", Environment(None, weights))
+    assert "vgg11.tv_in1k" in (target.weights_fault or "")
+    without = Changes(set={"pretrained": "none"})
+    assert planned(weights, methods=["bilinear_cnn:asymmetric"], protocol="paper", changes=without).second_weights == {}
+
+
 def test_published_rows_are_found_for_a_backbone_with_a_tag(weights: Path) -> None:
     here = Environment(None, weights)
     (target,) = suite_builders.targets("sef:released", here, backbone=TV)
