@@ -21,12 +21,12 @@ from datasets.finding import (
     hint,
     known,
     permitted,
-    reader_classes,
     reader_of,
     split_subset,
 )
 from datasets.interface import Dataset, DatasetError, MissingAnnotation, PartPoints
 from datasets.narrowed import OPTIONS, Narrowed
+from datasets.reader_registry import reader_classes
 
 __all__ = [
     "Dataset",

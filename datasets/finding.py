@@ -8,22 +8,18 @@ No name leads out of the data root.
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
-import pkgutil
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from datasets.formats.class_folders import is_unsplit, split_named
 from datasets.formats.image_files import IMAGE_SUFFIXES
 from datasets.interface import Dataset, DatasetError
+from datasets.reader_registry import name_of, needs_folder, published_as, reader_classes, recognised_by
 from results.values.names import nearest
 from results.values.text import can_be_path
 
@@ -61,27 +57,14 @@ class Found(NamedTuple):
         return self.reader.part_of is not None or self.reader.goes_by(self.name)
 
 
-@cache
-def reader_classes() -> dict[str, type[Dataset]]:
-    """Module name -> its `Dataset`. A module without one is ignored; one with several raises `TypeError`."""
-    found = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent / "readers")]):
-        defined = _defined_datasets(importlib.import_module(f"datasets.readers.{module.name}"))
-        if len(defined) > 1:
-            raise TypeError(f"datasets/readers/{module.name}.py defines {len(defined)} datasets; one file, one dataset")
-        if defined:
-            found[module.name] = defined[0]
-    return found
-
-
 def available(root: Path | None) -> list[str]:
     """Names that `find` finds: readers without files, then the folders below `root`."""
-    names = {name: None for name, reader in reader_classes().items() if not _needs_folder(reader)}
+    names = {name: None for name, reader in reader_classes().items() if not needs_folder(reader)}
     for folder in _folders(root):
-        own = _released(folder.name)
-        if _recognising(folder) or (own and _nested(reader_classes()[own], folder)):
+        own = published_as(folder.name)
+        if recognised_by(folder) or (own and _nested(reader_classes()[own], folder)):
             names[own or folder.name] = None
-    parts = {name: _released_name(reader.part_of) for name, reader in reader_classes().items() if reader.part_of}
+    parts = {name: name_of(reader.part_of) for name, reader in reader_classes().items() if reader.part_of}
     return [*names, *(name for name, whole in parts.items() if whole in names and name not in names)]
 
 
@@ -98,10 +81,10 @@ def reader_of(name: str) -> tuple[str, type[Dataset]]:
     Raises `DatasetError` with the nearest name for any other.
     """
     part = reader_classes().get(name)
-    own = _released_name(part.part_of) if part and part.part_of else _released(name)
+    own = name_of(part.part_of) if part and part.part_of else published_as(name)
     if own is None:
-        known = [key for key, reader in reader_classes().items() if reader.folder or reader.part_of]
-        raise DatasetError(f"there is nothing to fetch for {name!r}{hint(name, known)}; there are: {', '.join(known)}")
+        there = [key for key, reader in reader_classes().items() if reader.folder or reader.part_of]
+        raise DatasetError(f"there is nothing to fetch for {name!r}{hint(name, there)}; there are: {', '.join(there)}")
     return own, reader_classes()[own]
 
 
@@ -116,7 +99,7 @@ def canonical(name: str, root: Path | None) -> str:
     if not path.parts or path.parts[0] == "..":
         place = f"the data folder {root}" if root else "the data folder"
         raise DatasetError(f"the dataset {name!r} is not a folder below {place}; name one, or another data folder")
-    own = _released(path.parts[0])
+    own = published_as(path.parts[0])
     if own is not None and (len(path.parts) == 1 or (root and folder_of(reader_classes()[own], root) == root / path)):
         return own
     return str(path)
@@ -131,7 +114,7 @@ def split_subset(name: str) -> tuple[str, dict[str, Any]]:
     name, colon, word = name.partition(":")
     if not colon:
         return name, {}
-    own = _released(name) or name
+    own = published_as(name) or name
     reader = reader_classes().get(own)
     subsets = {str(value): subset for subset in (reader.subsets if reader else ()) for value in subset.values()}
     if word == "box":
@@ -164,17 +147,18 @@ def find(name: str, root: Path | None) -> Found:
         raise UnknownDataset(name, available(root), root)
     own = canonical(name, root)
     reader = reader_classes().get(own)
-    if reader is not None and not _needs_folder(reader):
+    if reader is not None and not needs_folder(reader):
         return Found(own, reader, None)
-    folder = None if root is None else root / own
-    if reader is not None and root is not None and folder is not None:
-        if reader.part_of is not None and not folder.is_dir():  # a folder of that name is somebody's own
-            return Found(own, reader, _released_folder(own, reader.part_of, root))
-        if reader.folder is not None:
-            return Found(own, reader, _released_folder(own, reader, root))
-    if root is None or folder is None or not folder.is_dir():
+    if root is None:
         raise UnknownDataset(name, available(root), root)
-    recognising = _recognising(folder)
+    folder = root / own
+    if reader is not None and reader.folder is not None:
+        return Found(own, reader, _released_folder(own, reader, root))
+    if reader is not None and reader.part_of is not None and not folder.is_dir():  # else it is somebody's own folder
+        return Found(own, reader, _released_folder(own, reader.part_of, root))
+    if not folder.is_dir():
+        raise UnknownDataset(name, available(root), root)
+    recognising = recognised_by(folder)
     if len(recognising) > 1:
         layouts = "; and ".join(reader_classes()[one].layout for one in recognising)
         raise DatasetError(
@@ -252,7 +236,7 @@ def _unread(folder: Path, root: Path) -> str:
     for reader in reader_classes().values():
         if another := reader.mistaken(folder):
             return f"is {another}"
-    deeper = [below for below in _folders(folder) if _recognising(below)]
+    deeper = [below for below in _folders(folder) if recognised_by(below)]
     if len(deeper) == 1:
         return f"has a layout that no reader knows, but {deeper[0].relative_to(root).as_posix()} below it can be opened"
     if is_unsplit(folder):
@@ -282,33 +266,3 @@ def _folders(folder: Path | None) -> list[Path]:
         return []
     shown = (one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
     return sorted(one for one in shown if os.access(one, os.R_OK | os.X_OK))
-
-
-def _released(name: str) -> str | None:
-    """The reader of the published dataset that goes by this name."""
-    return next((own for own, reader in reader_classes().items() if reader.goes_by(name)), None)
-
-
-def _released_name(reader: type[Dataset]) -> str:
-    return reader.__module__.rpartition(".")[2]
-
-
-def _recognising(folder: Path) -> list[str]:
-    """Names of the readers that recognise this folder's layout."""
-    return [name for name, reader in reader_classes().items() if _needs_folder(reader) and reader.recognises(folder)]
-
-
-def _defined_datasets(module: ModuleType) -> list[type[Dataset]]:
-    return [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, Dataset)
-        and value.__module__ == module.__name__
-        and not inspect.isabstract(value)
-    ]
-
-
-def _needs_folder(reader: type[Dataset]) -> bool:
-    """A reader whose argument `folder` is optional draws its images itself."""
-    return inspect.signature(reader).parameters["folder"].default is inspect.Parameter.empty

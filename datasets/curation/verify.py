@@ -32,7 +32,9 @@ def verify(dataset: Dataset, on_progress: OnProgress) -> Findings:
 
 def findings(dataset: Dataset, faults: Sequence[Finding] = (), notes: Sequence[Finding] = ()) -> Findings:
     """What the table alone shows, together with the `faults` and `notes` of images."""
-    pictures = dataset.whole if isinstance(dataset, Narrowed) else dataset
+    files = dataset
+    while isinstance(files, Narrowed):
+        files = files.whole
     reference = dataset.expected.split_sha256 if dataset.expected else None
     compared = "as published" if reference == dataset.split_hash else "differs"
     return Findings(
@@ -43,7 +45,7 @@ def findings(dataset: Dataset, faults: Sequence[Finding] = (), notes: Sequence[F
         reference="no reference known" if reference is None else compared,
         faults=(*table_faults(dataset), *faults),
         notes=(*(Finding("reading", remark) for remark in dataset.remarks), *notes),
-        folder=str(pictures.image_folder) if isinstance(pictures, ImageFiles) else None,
+        folder=str(files.image_folder) if isinstance(files, ImageFiles) else None,
     )
 
 

@@ -13,6 +13,7 @@ from benchmarks.environment import Environment
 from benchmarks.planning import shopping
 from benchmarks.planning.suite import DatasetChoice
 from datasets import available, known, open_dataset
+from datasets.curation.verify import findings
 from datasets.readers.cub100 import CUB100
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected
@@ -58,6 +59,12 @@ def test_it_is_there_once_cub_is(small: Path, tmp_path: Path) -> None:
     assert (dataset.name, dataset.classes) == ("cub100", ("001.Auk", "003.Owl"))
     assert dataset.image(1).shape == (20, 30, 3)
     assert dataset.departure() is None
+
+
+def test_some_of_its_species_lie_in_the_same_folder(small: Path) -> None:
+    some = open_dataset("cub100", small, {"classes": ["003.Owl"]})
+    assert some.image(0).shape == (20, 30, 3)
+    assert findings(some).folder == str(small / "CUB_200_2011" / "images")
 
 
 def test_a_plan_on_it_lacks_cub(small: Path, tmp_path: Path) -> None:
