@@ -205,10 +205,12 @@ def _get(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:
     A group that needs something that can't be fetched is left alone: its Runs could not start.
     """
     groups = list(groups)
-    terminal.lines(shopping_list.lines(shopping.distinct(item for group in groups for item in group)))
+    lacking = shopping.distinct(item for group in groups for item in group)
+    terminal.lines(shopping_list.lines(lacking))
     wanted = shopping.distinct(item for group in groups if all(one.fetchable for one in group) for item in group)
     if not (request.fetch and wanted) or request.dry_run:
-        terminal.lines(["the same command with --fetch gets it, then trains"] * bool(wanted))
+        what = "it" if len(wanted) == len(lacking) else f"{len(wanted)} of them"
+        terminal.lines([f"the same command with --fetch gets {what}, then trains"] * bool(wanted))
         return False
     shopping_list.fetch(wanted, environment_of(request))
     return True

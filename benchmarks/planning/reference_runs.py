@@ -185,7 +185,9 @@ def _expanded(
     try:
         runs = expand.expand(one, environment, Changes(seeds=seeds))
     except REFUSED:  # its message would name paths of this machine
-        yield replace(_without_runs(name, entry), items=tuple(shopping.of_suite(one, environment)))
+        chosen = entry.datasets if isinstance(entry, Training) else []
+        own = [item for choice in chosen for item in shopping.of_own_images(choice, environment)]
+        yield replace(_without_runs(name, entry), items=(*own, *shopping.of_suite(one, environment)))
         return
     together: dict[str, list[AnyRun]] = {}
     for run in runs:

@@ -111,6 +111,14 @@ def of_dataset(choice: DatasetChoice, environment: Environment, changes: Mapping
     ]
 
 
+def of_own_images(choice: DatasetChoice, environment: Environment) -> list[Item]:
+    """A folder of the project's own images that a suite reads, where it is not here: nobody distributes it."""
+    if environment.canonical(choice.name) in datasets.reader_classes() or _opens(choice.name, {}, environment):
+        return []
+    how = f"images of your own, as {choice.name}/train/<class>/ and {choice.name}/test/<class>/: see docs/data.md"
+    return [Item("dataset", choice.name, (how,), environment.data_root, None, "not known", fetchable=False)]
+
+
 def of_weights(
     method: str,
     choice: BackboneChoice,

@@ -104,7 +104,8 @@ def _download(archive: Archive, folder: Path, display: Display) -> Path:
             fault = fault_of(part.data, archive, display)
         except MirrorError as error:
             reasons.append(str(error))
-            display.note(reasons[-1])
+            if url != archive.urls[-1]:  # else the error says it
+                display.note(reasons[-1])
             continue
         if fault is None:
             file = part.data.replace(folder / archive.name)
@@ -114,7 +115,10 @@ def _download(archive: Archive, folder: Path, display: Display) -> Path:
         part.discard()
         reasons.append(f"{url}: {fault}; the downloaded file was removed")
         display.note(reasons[-1])
-    raise FetchError(f"{archive.name} can't be fetched: {' | '.join(reasons)}")
+    raise FetchError(
+        f"{archive.name} can't be fetched: {' | '.join(reasons)}; run the command again, or put the file into "
+        f"{folder.parent}"
+    )
 
 
 def fault_of(file: Path, archive: Archive, display: Display) -> str | None:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cli.views import shopping_list
 from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.errors import UserError
+from benchmarks.planning import suite
+from benchmarks.planning.shopping import Item
+from benchmarks.planning.suite import Suite
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Archive
 from methods import hub
@@ -113,6 +117,21 @@ def test_what_needs_a_form_is_refused_with_its_page_before_anything_is_fetched(
     assert server.requests == weights.pages.requests == []
     said = fgbench("reproduce", "plain", "--backbone", "test_resnet", *SMALL, "--data", root, "--dry-run")[1]
     assert f"by hand: fill in the form at https://example.org/form\n    into {root}" in said
+
+
+def test_what_is_got_by_hand_is_listed_with_the_option_for_its_folder_and_not_promised(
+    root: Path, fgbench: Command, weights: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = {"methods": ["plain"], "backbones": ["test_resnet"], "seeds": 1}
+    trained = [common | {"datasets": [name]} for name in ("cub_200_2011", "my_birds")]
+    one = Suite.model_validate({"about": "for tests", "numbers": 1, "train": trained})
+    monkeypatch.setattr(suite, "available", lambda: ["small"])
+    monkeypatch.setattr(suite, "load", lambda _: one)
+    said = fgbench("reproduce", "all", "--only", "backbone=test_resnet", "--data", root, "--dry-run")[1]
+    assert "dataset my_birds, size not known\n    by hand: images of your own" in said
+    assert "the same command with --fetch gets 2 of them, then trains" in said
+    mine = Item("weights", "mine", ("ask its authors",), None, None, "not known", fetchable=False)
+    assert "    into the folder that you name with --weights or FGBENCH_WEIGHTS" in shopping_list.lines([mine])
 
 
 def test_without_room_on_the_disk_nothing_is_fetched(

@@ -117,6 +117,14 @@ def test_data_that_are_not_here_are_named_without_a_path(monkeypatch: pytest.Mon
     assert reference_runs.missing(rows, []) == rows
 
 
+def test_own_images_that_a_suite_reads_are_on_the_shopping_list_where_they_are_not_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_numbers(monkeypatch, datasets=["my_birds"])
+    (row,) = reference_runs.experiments(Environment(tmp_path), NO_CHANGES)
+    assert [(item.name, item.fetchable) for item in row.items if item.kind == "dataset"] == [("my_birds", False)]
+
+
 def test_a_profile_is_answered_by_any_device_of_its_kind() -> None:
     cell = {"method": "plain", "variant": "paper", "backbone": "resnet50", "classes": 5, "image_size": 64}
     wanted = ProfileRun(**cell, batch_size=2, device="cuda", hardware=reference_runs.ANY_GPU)

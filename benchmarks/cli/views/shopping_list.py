@@ -15,7 +15,10 @@ from benchmarks.errors import UserError
 from benchmarks.planning.shopping import Item
 from methods import hub
 
-NO_DATA_FOLDER = "the folder that you name with --data or FGBENCH_DATA"
+NO_FOLDER = {
+    "dataset": "the folder that you name with --data or FGBENCH_DATA",
+    "weights": "the folder that you name with --weights or FGBENCH_WEIGHTS",
+}
 
 
 def lines(items: Sequence[Item]) -> list[str]:
@@ -24,7 +27,7 @@ def lines(items: Sequence[Item]) -> list[str]:
 
 
 def _of_item(item: Item) -> list[str]:
-    folder = item.folder or NO_DATA_FOLDER
+    folder = item.folder or NO_FOLDER[item.kind]
     how = [f"    {'from' if item.fetchable else 'by hand:'} {source}" for source in item.sources]
     return [
         f"  {item.kind} {item.name}, {size(item.bytes)}",

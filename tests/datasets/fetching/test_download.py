@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,12 @@ def test_one_line_names_the_fault_of_every_mirror(server: FileServer, get: Get) 
     ) as caught:
         get(mini(server.url + "/gone", nobody))
     assert "\n" not in str(caught.value)
+
+
+def test_without_a_connection_the_error_says_where_to_put_the_file(tmp_path: Path, get: Get) -> None:
+    advice = f"; run the command again, or put the file into {re.escape(str(tmp_path / 'data'))}$"
+    with pytest.raises(FetchError, match=f"no connection.*{advice}"):
+        get(mini("http://127.0.0.1:9/mini"))
 
 
 @pytest.mark.parametrize("length", ["abc", "²", "-5", "1" * 5_000, "12 \x1b[31m"])
