@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +134,10 @@ def without_an_accuracy(path: Path) -> None:
     pd.read_csv(path).assign(test_top1=lambda table: table["test_top1"].where(table["epoch"] != 4)).to_csv(path)
 
 
-def with_another_accuracy(path: Path) -> None:
-    pd.read_csv(path).assign(test_top1=lambda table: table["test_top1"] + 0.05).to_csv(path, index=False)
+def with_another_accuracy(epoch: int, path: Path) -> None:
+    table = pd.read_csv(path)
+    table.loc[table["epoch"] == epoch, "test_top1"] += 0.05
+    table.to_csv(path, index=False)
 
 
 def without_an_image(path: Path) -> None:
@@ -150,7 +153,8 @@ def all_right(path: Path) -> None:
     [
         ("history.csv", halve, "has 4 epochs, its record 10"),
         ("history.csv", without_an_accuracy, "lacks the accuracy of an epoch"),
-        ("history.csv", with_another_accuracy, "has another accuracy in epoch 9"),
+        ("history.csv", partial(with_another_accuracy, 9), "has another accuracy in epoch 9"),
+        ("history.csv", partial(with_another_accuracy, 10), "has another accuracy in epoch 10"),
         ("history.csv", Path.unlink, "is missing"),
         (PREDICTIONS, without_an_image, "has 19 test images of last, its record 20"),
         (PREDICTIONS, all_right, "gives another accuracy of last"),
