@@ -134,11 +134,11 @@ def format_heartbeat(heartbeat: Heartbeat) -> list[str]:
 
 
 def format_time_left(seconds: float | None) -> str:
-    """`1:01 left`, `2 d 1 h left`, or that it is unknown."""
+    """`1:01 left` (minutes and seconds), `5 h 7 min left`, `2 d 1 h left`, or that it is unknown."""
     if seconds is None:
         return "time left unknown"
     minutes, rest = divmod(int(seconds), 60)
-    if minutes < 600:
+    if minutes < 60:
         return f"{minutes}:{rest:02d} left"
-    days, hours = divmod(minutes // 60, 24)
-    return f"{days} d {hours} h left"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min left" if hours < 24 else f"{hours // 24} d {hours % 24} h left"

@@ -220,12 +220,14 @@ def test_a_terminal_sees_run_and_plan_without_lines_in_between(tmp_path: Path) -
     assert shown == ["[1/2] plain · epoch 1/3", "plan 0/2"]
 
 
-def test_long_times_are_told_in_days() -> None:
-    assert (format_time_left(None), format_time_left(61), format_time_left(86400 * 2 + 3600)) == (
+def test_long_times_are_told_in_hours_and_days() -> None:
+    assert [format_time_left(seconds) for seconds in (None, 61, 3600 * 5 + 427, 3600 * 11, 86400 * 2 + 3600)] == [
         "time left unknown",
         "1:01 left",
+        "5 h 7 min left",
+        "11 h 0 min left",
         "2 d 1 h left",
-    )
+    ]
 
 
 def test_status_sees_a_run_of_another_terminal_and_that_it_was_killed(tmp_path: Path) -> None:
