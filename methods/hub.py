@@ -11,15 +11,24 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import timm
 import torch
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import (
+    HfFileMetadata,
+    constants,
+    file_download,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import logging, tqdm
 
@@ -115,7 +124,10 @@ def cached(tag: str) -> Path | None:
     place = repository(tag)
     if place is None:
         return None
-    found = try_to_load_from_cache(place.id, place.file, revision=place.revision)
+    try:
+        found = try_to_load_from_cache(place.id, place.file, revision=place.revision)
+    except UnicodeDecodeError:  # the name of the newest revision is damaged
+        return None
     return Path(found) if isinstance(found, str) else None
 
 
@@ -146,14 +158,10 @@ def size(tag: str) -> int | None:
 
 def upstream(tag: str) -> Upstream:
     """Asks the hub what it has. Raises `HubError` if it does not say."""
-    place = _known(tag)
-    with _in_one_line(tag):
-        told = get_hf_file_metadata(hf_hub_url(place.id, place.file, revision=place.revision))
-    commit, sha256 = told.commit_hash or "", told.etag or ""
-    # Both become names of files in the cache.
-    if not re.fullmatch(COMMIT, commit) or not re.fullmatch(SHA256, sha256):
-        raise HubError(f"{tag}: {constants.ENDPOINT} states no commit or no SHA-256 of {place.file}; take another hub")
-    return Upstream(commit, sha256, told.size)
+    told = _asked(tag)
+    assert told.commit_hash
+    assert told.etag
+    return Upstream(told.commit_hash, told.etag, told.size)
 
 
 def fetch(tag: str, on_progress: OnProgress = lambda done, total: None, renew: bool = False) -> Path:
@@ -165,12 +173,12 @@ def fetch(tag: str, on_progress: OnProgress = lambda done, total: None, renew: b
     if (here := cached(tag)) and not renew:
         _check_bytes(tag, here, stated_sha256(here))
         return here
-    place, told = _known(tag), upstream(tag)
-    _require_space(tag, told.bytes)
-    bar = _bar(on_progress, told.bytes)
-    with _in_one_line(tag):
+    place, told = _known(tag), _asked(tag)
+    _require_space(tag, told.size)
+    bar = _bar(on_progress, told.size)
+    with _in_one_line(tag), _answered(told):
         file = Path(hf_hub_download(place.id, place.file, revision=place.revision, tqdm_class=bar))
-    _check_bytes(tag, file, stated_sha256(file) or told.sha256)
+    _check_bytes(tag, file, stated_sha256(file) or told.etag)
     return file
 
 
@@ -207,6 +215,22 @@ def _bytes_of_network(tag: str) -> int | None:
     return sum(value.numel() * value.element_size() for value in state.values())
 
 
+def _asked(tag: str) -> HfFileMetadata:
+    """What the hub states of the file: a commit, a SHA-256 (`etag`), size and address. Raises `HubError`."""
+    place = _known(tag)
+    with _in_one_line(tag):
+        told = get_hf_file_metadata(hf_hub_url(place.id, place.file, revision=place.revision))
+    # Both become names of files in the cache.
+    if not re.fullmatch(COMMIT, told.commit_hash or "") or not re.fullmatch(SHA256, told.etag or ""):
+        raise HubError(f"{tag}: {constants.ENDPOINT} states no commit or no SHA-256 of {place.file}; take another hub")
+    return told
+
+
+def _answered(told: HfFileMetadata) -> AbstractContextManager[object]:
+    """Within, huggingface_hub takes `told` for the hub's answer: asked again, a hub could state another, unchecked."""
+    return mock.patch.object(file_download, "get_hf_file_metadata", return_value=told)
+
+
 def _require_space(tag: str, needed: int | None) -> None:
     present = next(one for one in (folder(), *folder().parents) if one.exists())
     if needed is not None and needed > (free := shutil.disk_usage(present).free):
@@ -225,7 +249,8 @@ def _check_bytes(tag: str, file: Path, stated: str | None) -> None:
     if found != stated:
         blob = file.resolve()
         file.unlink()
-        blob.unlink(missing_ok=True)
+        if blob.is_relative_to(folder().resolve()):  # a user's link may lead elsewhere
+            blob.unlink(missing_ok=True)
         raise HubError(
             f"{tag}: the file is damaged (SHA-256 {found[:12]}…, where the hub states {stated[:12]}…) and was removed; "
             f"weights fetch {tag} downloads it again"

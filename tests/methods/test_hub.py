@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -172,3 +173,32 @@ def test_what_a_hub_states_is_no_path(fake: FakeHub, tmp_path: Path, stated: dic
     with pytest.raises(HubError, match="no commit or no SHA-256"):
         hub.fetch(TAG)
     assert list(tmp_path.rglob("*here*")) == []
+
+
+@pytest.mark.parametrize("stated", [{"X-Repo-Commit": "../../../here"}, {"X-Linked-Etag": f'"{4 * "../"}here"'}])
+def test_a_hub_that_states_a_path_once_it_was_trusted_is_not_asked_again(
+    fake: FakeHub, tmp_path: Path, stated: dict[str, str]
+) -> None:
+    fake.offer(TAG, WEIGHTS)
+    for answers in fake.pages.answers.values():
+        answers.append(replace(answers[0], headers=answers[0].headers | stated))
+    assert hub.fetch(TAG).read_bytes() == WEIGHTS
+    assert len(fake.pages.requests) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+def test_a_file_beyond_the_cache_is_never_removed(fake: FakeHub, tmp_path: Path) -> None:
+    fake.offer(TAG, WEIGHTS)
+    file, mine = hub.fetch(TAG), tmp_path / ("0" * 64)
+    mine.write_bytes(WEIGHTS)
+    file.unlink()
+    file.symlink_to(mine)
+    with pytest.raises(HubError, match="damaged"):
+        hub.fetch(TAG)
+    assert (mine.exists(), file.is_symlink()) == (True, False)
+
+
+def test_a_cache_whose_newest_revision_is_unreadable_has_no_weights(fake: FakeHub) -> None:
+    fake.offer(TAG, WEIGHTS)
+    (hub.fetch(TAG).parents[2] / "refs" / "main").write_bytes(b"\xff")
+    assert hub.cached(TAG) is None
