@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -142,10 +143,10 @@ def _labels(whole: Dataset, classes: Sequence[str]) -> NDArray[np.int64]:
     if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
         raise DatasetError(f"{whole.name}: the option classes takes a list of class names, not {classes!r}")
     label_of = {class_name(name): label for label, name in enumerate(whole.classes)}
-    asked = [class_name(str(name)) for name in classes]
-    for name in asked:
+    asked = Counter(class_name(str(name)) for name in classes)
+    for name, times in asked.items():
         if name not in label_of:
             raise DatasetError(f"{whole.name} has no class {name!r}; {suggest(name, whole.classes)}")
-        if asked.count(name) > 1:
+        if times > 1:
             raise DatasetError(f"{whole.name}: the option classes names {name!r} twice; remove one of them")
     return np.array(sorted(label_of[name] for name in asked), dtype=np.int64)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 200
+"""Characters of a name that is compared with others: that takes time with their square."""
+
 
 class BackboneError(Exception):
     """A backbone or weight file can't be used. The message is one line that names it and says what to do."""
@@ -30,8 +33,10 @@ class NotOneMethod(TypeError):  # noqa: N818 - reads as what it is
 def unknown(owner: str, kind: str, name: str, known: Iterable[str]) -> str:
     """One line such as `timm has no network 'resnet5'; nearest: resnet50, resnet51q`."""
     known = list(known)
-    otherwise = [one for one in known if _letters(one) == _letters(name)]
-    near = list(dict.fromkeys([*otherwise, *difflib.get_close_matches(name, known, n=3)]))[:3]
+    letters = _letters(name)
+    otherwise = [one for one in known if _letters(one) == letters]
+    alike = difflib.get_close_matches(name, known, n=3) if len(name) <= LONGEST else []
+    near = list(dict.fromkeys([*otherwise, *alike]))[:3]
     return f"{owner} has no {kind} {name!r}; nearest: {', '.join(near) or 'none'}"
 
 

@@ -8,12 +8,16 @@ from collections.abc import Iterable, Sequence
 
 LISTED = 12
 """Names listed in one message."""
+LONGEST = 200
+"""Characters of a name that is compared: comparing takes time with their square, and nobody mistypes more."""
 SHORTEST = 3
 """Letters and digits of a short name; fewer are part of too many."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """`did you mean 'X'?`, or None if no choice is similar."""
+    if len(name) > LONGEST:
+        return None
     choices = list(choices)
     short = [choice for choice in choices if _shortness(name, choice) is not None]
     near = sorted(short, key=lambda choice: (_shortness(name, choice), -_likeness(name, choice)))
@@ -55,7 +59,8 @@ def folded(name: str) -> str:
 def suggest(name: str, choices: Iterable[str]) -> str:
     """The nearest choice; if none is similar, all of them, or the nearest few of many."""
     choices = list(choices)
-    few = choices if len(choices) <= LISTED else difflib.get_close_matches(name, choices, n=3, cutoff=0)
+    many = len(choices) > LISTED and len(name) <= LONGEST
+    few = difflib.get_close_matches(name, choices, n=3, cutoff=0) if many else choices
     return nearest(name, choices) or f"there are: {shortened(few, len(choices)) or 'none'}"
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import datasets
 import methods
+from methods.errors import unknown
 from results.values.names import nearest, suggest
 
 PUBLISHED = [name for name, reader in datasets.reader_classes().items() if reader.folder]
@@ -65,3 +68,11 @@ def test_names_in_other_letters_are_known_by_a_word_of_them() -> None:
 def test_a_name_of_many_equal_words_is_answered_at_once() -> None:
     """Tried word by word in every combination, as a regular expression does it, this would take years."""
     assert nearest("a" * 90 + "b", ["_".join(["aa"] * 60)]) is not None
+
+
+def test_a_name_of_a_hundred_thousand_letters_is_answered_at_once() -> None:
+    classes = [f"class {number}" for number in range(10_000)]
+    started = time.perf_counter()
+    assert suggest("x" * 100_000, classes).endswith("and 9988 more")
+    assert unknown("timm", "network", "x" * 100_000, classes).endswith("nearest: none")
+    assert time.perf_counter() - started < 5
