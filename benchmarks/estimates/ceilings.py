@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from benchmarks import hardware
 from benchmarks.estimates import kept
@@ -12,22 +14,32 @@ from benchmarks.profiling.roofline import measure_limits
 from benchmarks.training.device import numerics, ran_out_of_memory
 from results.speed import Limits
 
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Ceilings(Limits):
+    """Limits by which a guess can be divided: a file of the cache may hold anything."""
+
+    flops_per_s: Rate
+    bytes_per_s: Rate
+    launch_s: Rate
+
 
 @cache
-def ceilings(device: str, precision: str) -> Limits | None:
+def ceilings(device: str, precision: str) -> Ceilings | None:
     """The device's ceilings; None if its memory is too full to measure them.
 
     What is measured on a machine with more work than cores is not kept for later.
     """
     name = hardware.device_name(torch.device(device))
     key = {"device": name, "precision": precision, "torch": torch.__version__}
-    return kept.read_or_make("ceilings", key, Limits, lambda: _measured(device, precision), hardware.overloaded())
+    return kept.read_or_make("ceilings", key, Ceilings, lambda: _measured(device, precision), hardware.overloaded())
 
 
-def _measured(device: str, precision: str) -> Limits | None:
+def _measured(device: str, precision: str) -> Ceilings | None:
     try:
         with numerics(precision):
-            return measure_limits(torch.device(device), precision)
+            return Ceilings.model_validate(measure_limits(torch.device(device), precision).model_dump())
     except Exception as error:
         if not ran_out_of_memory(error):
             raise

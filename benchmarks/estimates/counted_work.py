@@ -11,12 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from unittest import mock
 
 import timm
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 import methods
@@ -26,6 +26,7 @@ from benchmarks.profiling.counting import count
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from results.settings import AnyRun
+from results.values.numbers import Pixels
 
 CLASSES = 200
 """As many as CUB-200-2011 has; a classifier is a small part of the work."""
@@ -36,21 +37,25 @@ SMALL: Mapping[str, Any] = {"backbone": "test_resnet", "options": {}}
 SMALL_PIXELS = 96
 
 
+Amount = Annotated[float, Field(ge=0, le=1e24, allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=0, le=10**15)]
+
+
 class Work(BaseModel):
-    """Of the forward pass of a training step, per image of `pixels` x `pixels`."""
+    """Of the forward pass of a training step, per image of `pixels` x `pixels`. Bounded: it may be a damaged file's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pixels: int
-    flops: float
+    pixels: Pixels
+    flops: Amount
     """2 per multiply-add."""
-    bytes: float
+    bytes: Amount
     """What the operations read and write, each by itself."""
-    launches: int
+    launches: Number
     """Operations of a batch, however large."""
-    activations: float
+    activations: Amount
     """Bytes that wait for the backward pass."""
-    weights: int
+    weights: Number
     """Bytes of parameters and buffers."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from math import isfinite
+from math import inf, isfinite
 from statistics import median
 from typing import Any
 
@@ -51,6 +51,8 @@ class Estimator:
                 self._note(record.run, record.seconds * record.training.get("processes", 1) / work)
 
     def _note(self, run: AnyRun, seconds: float) -> None:
+        if not 0 < seconds < inf:  # nor NaN: numbers of a record may make no sense
+            return
         for key in _keys(run):
             self._seconds_per_image.setdefault(key, []).append(seconds)
 

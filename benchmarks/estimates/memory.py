@@ -8,6 +8,7 @@ from benchmarks.estimates.counted_work import CountedWork
 from benchmarks.estimates.pace import HALF, same_network
 from results.record import Record
 from results.settings import ProfileRun, Run
+from results.values.numbers import BYTES
 
 GIB = 2**30
 GPU_SIZES = (8, 12, 16, 24, 40, 48, 80)
@@ -34,6 +35,8 @@ def peak_bytes(
         if isinstance(one.run, ProfileRun) and same_network(run, one.run) and "train" in one.speed:
             speed = one.speed["train"]
             fixed = sum(size for phase, size in speed.memory.items() if phase != "activations")
+            if max(fixed, speed.peak_memory) > BYTES.high:  # a record may be from anywhere
+                continue
             return int(fixed + max(speed.peak_memory - fixed, 0) * images / one.run.batch_size)
     work = counted.of(run)
     if work is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.counted_work import CountedWork, Work
@@ -52,7 +53,7 @@ def _rates(profile: Record) -> list[float]:
     modes: tuple[Mode, ...] = ("train", "inference")
     speeds = [profile.speed.get(mode) for mode in modes]
     rates = [speed.end_to_end_images_per_s or speed.images_per_s for speed in speeds if speed]
-    return rates if len(rates) == 2 and min(rates) > 0 else []
+    return rates if len(rates) == 2 and all(0 < rate < inf for rate in rates) else []  # nor NaN
 
 
 def of_work(run: Run, counted: CountedWork, device: str) -> Pace | None:

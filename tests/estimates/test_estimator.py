@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from benchmarks import hardware
 from benchmarks.environment import Environment
 from benchmarks.estimates import images
+from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.estimator import Estimator
 from benchmarks.hardware import device_name
 from results.record import Record
@@ -97,6 +101,8 @@ def test_what_says_nothing_about_a_run_is_left_out(of_another: str) -> None:
         {"split": {"train": 10**400}},
         {"split": {"train": 0}},
         {"split": {"test": 5}},
+        {"training": {"processes": float("nan")}},
+        {"training": {"processes": -1.0}},
     ],
     ids=str,
 )
@@ -104,6 +110,38 @@ def test_numbers_that_make_no_sense_are_left_out(changes: dict[str, Any]) -> Non
     found = Estimator([took(1.0, RUN).model_copy(update=changes), profile(0.0, RUN)], Environment()).of(RUN)
     assert found is not None
     assert found.source == "guess"
+
+
+@pytest.mark.parametrize("rate", [0.0, float("nan"), float("inf")])
+def test_a_profile_without_a_rate_is_left_out(rate: float) -> None:
+    record = profile(10.0, RUN)
+    record.speed["inference"].images_per_s = rate
+    found = Estimator([record], Environment()).of(RUN)
+    assert found is not None
+    assert found.source == "guess"
+
+
+@pytest.mark.parametrize("value", [0, -1, 1e999, "x"])
+def test_damaged_files_of_the_cache_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(hardware, "overloaded", lambda: False)  # then ceilings are kept
+    before = _guessed_anew()
+    kept = list(tmp_path.glob("estimates/*.json"))
+    assert len(kept) == 2
+    for file in kept:
+        values = json.loads(file.read_bytes())
+        file.write_text(json.dumps(values | {key: value for key in ("pixels", "flops_per_s") if key in values}))
+    assert before / 10 < _guessed_anew() < 10 * before
+
+
+def _guessed_anew() -> float:
+    """Seconds, by nothing that this process remembers."""
+    ceilings.cache_clear()
+    found = Estimator([], Environment()).of(RUN)
+    assert found is not None
+    return found.seconds
 
 
 def test_a_guess_grows_with_the_work() -> None:
