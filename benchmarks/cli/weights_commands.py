@@ -114,24 +114,33 @@ def weights_verify(
 def needed() -> dict[str, list[str]]:
     """timm's names, with tags, of the weights that recipes and suites start from -> the methods and suites.
 
-    A suite that names no tag is listed with the one that timm itself takes.
+    A network that is named without a tag is listed with the one that timm itself takes; a file that is no tag's is left
+    out.
     """
-    from benchmarks.planning import method_files, suite
+    from benchmarks.planning import suite
     from methods import available, hub
 
-    users: dict[str, list[str]] = defaultdict(list)
+    users: dict[str, dict[str, None]] = defaultdict(dict)
     for method in available():
-        file = method_files.method_file(method)
-        for named in (file.recipe.weights, *(variant.weights for variant in file.variants.values())):
-            for tag in named.values():
-                users[tag] += [method] if method not in users[tag] else []
-    for name in suite.available():
-        for backbone in (one for entry in suite.load(name).train for one in entry.backbones):
-            asked = backbone.name if backbone.pretrained == "auto" else backbone.pretrained
-            chosen = asked if hub.is_tag(asked) else hub.default_tag(asked)
-            if chosen and f"suite {name}" not in users[chosen]:
-                users[chosen].append(f"suite {name}")
-    return dict(users)
+        for name in _of_recipe(method):
+            users[hub.default_tag(name) or name][method] = None
+    for chosen in suite.available():
+        for backbone in (one for entry in suite.load(chosen).train for one in entry.backbones):
+            name = backbone.name if backbone.pretrained == "auto" else backbone.pretrained
+            if tag := hub.default_tag(name):
+                users[tag][f"suite {chosen}"] = None
+    return {tag: list(names) for tag, names in users.items()}
+
+
+def _of_recipe(method: str) -> Iterator[str]:
+    """timm's names of the weights in a method's recipe, and of the further networks of its variants."""
+    from benchmarks.planning import method_checks, method_files
+
+    file = method_files.method_file(method)
+    yield from file.recipe.weights.values()
+    for variant in file.variants.values():
+        yield from variant.weights.values()
+        yield from method_checks.networks_beside(method, variant.options, file.recipe.backbone)
 
 
 def _row(tag: str, users: Sequence[str], root: Path | None) -> dict[str, Any]:

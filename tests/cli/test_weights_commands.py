@@ -30,6 +30,8 @@ def test_the_list_has_what_recipes_and_suites_need_and_where_it_is(
     assert "no" in row.split()
     assert "--weights" in next(line for line in said.splitlines() if "vgg16.tv_in1k" in line)
     assert "suite cub100" in next(line for line in said.splitlines() if "tf_efficientnet_lite0.in1k" in line)
+    assert "bilinear_cnn" in next(line for line in said.splitlines() if "vgg11.tv_in1k" in line), "a second network"
+    assert "mobilenetv2_100" not in said, "the ablations start from a file of their own"
     assert fake.pages.requests == []
 
 
