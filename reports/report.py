@@ -10,11 +10,11 @@ from reports import cell_format
 from reports.cell_format import Row
 from reports.contents import Report, SavedFigure, Table
 from reports.evidence import Evidence
-from reports.figures.draw import draw_all
+from reports.figures.draw import start_drawing
 from reports.figures.select import drawings, first_of_each_kind
 from reports.render import markdown
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, chapters
-from reports.render.html import write_page
+from reports.render.html import packed_records, write_page
 from reports.render.latex import latex
 from reports.run_files import RunFiles, galleries
 from reports.tables.head_to_head import whole_methods
@@ -30,7 +30,7 @@ from results.values.text_tables import WIDTH
 
 PAGE = "report.md"
 FIGURES = "figures"
-MOST = 12
+MOST = 6
 """Figures of one kind. People look at no more, and each takes about half a second."""
 TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile", "estimates")
 """Tables worth printing."""
@@ -57,15 +57,16 @@ def write_report(
     tables["missing"] = with_unreadable(tables["missing"], left_out)
     possible = list(drawings(evidence, tables, files.history))
     chosen = list(first_of_each_kind(possible, MOST))
-    figures = draw_all(chosen, folder / FIGURES)
     summary = (*_summary(records, tables), *_untrusted(len(left_out)), *_not_drawn(len(possible) - len(chosen)))
     shown = tuple(galleries(records, store, folder))
-    report = Report(title, folder / PAGE, tables, figures, summary, shown, left_out)
     for name, table in tables.items():
         _write(folder / f"{name}.csv", markdown.csv(table))
         _write(folder / f"{name}.tex", latex(table))
+    finish = start_drawing(chosen, folder / FIGURES)
+    data = packed_records(records, files)  # takes as long as many figures, which other processes draw meanwhile
+    report = Report(title, folder / PAGE, tables, finish(), summary, shown, left_out)
     _write(report.page, "\n\n".join(_page(report)) + "\n")
-    write_page(report, evidence, files)
+    write_page(report, records, data)
     return report
 
 

@@ -25,10 +25,11 @@ DRAWN = ".drawn.json"
 """In the folder of figures: file stem -> hash of the data and code that the figure was drawn from."""
 
 
-def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[SavedFigure]]:
-    """Draws and saves the figures that show something; by kind, in the order given.
+def start_drawing(drawings: Iterable[Drawing], folder: Path) -> Callable[[], dict[str, list[SavedFigure]]]:
+    """Starts drawing and saving, so that the caller can do other work meanwhile.
 
-    A figure that an earlier call drew into `folder` from the same data and code is kept. Raises
+    The function returned waits, and gives the figures that show something: by kind, in the order given. A figure that
+    an earlier call drew into `folder` from the same data and code is kept. The function raises
     `results.errors.ResultsError`.
     """
     stem_of, code = _stems(), _code()
@@ -40,17 +41,22 @@ def draw_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[SavedF
     to_draw = [(drawing, stem) for drawing, stem in tasks if stem not in paths]
     processes = min(os.cpu_count() or 1, len(to_draw) // PER_PROCESS + 1)
     # joblib's processes do not import the main module, which may import torch.
-    written = Parallel(n_jobs=processes)(delayed(_drawn)(drawing, folder, stem) for drawing, stem in to_draw)
-    paths |= {stem: files for (_, stem), files in zip(to_draw, written, strict=True)}
-    known = {stem: hashes[stem] for stem, files in paths.items() if files}
-    write_whole(
-        folder / DRAWN, lambda path: path.write_text(json.dumps(known, indent=1), encoding="utf-8"), option="--out"
-    )
-    figures: dict[str, list[SavedFigure]] = defaultdict(list)
-    for drawing, stem in tasks:
-        if paths[stem]:
-            figures[drawing.kind].append(SavedFigure(drawing.title, tuple(paths[stem])))
-    return dict(figures)
+    parallel = Parallel(n_jobs=processes, return_as="generator")  # which does not wait; one process draws when asked
+    written = parallel(delayed(_drawn)(drawing, folder, stem) for drawing, stem in to_draw)
+
+    def finish() -> dict[str, list[SavedFigure]]:
+        found = paths | {stem: files for (_, stem), files in zip(to_draw, written, strict=True)}
+        known = {stem: hashes[stem] for stem, files in found.items() if files}
+        write_whole(
+            folder / DRAWN, lambda path: path.write_text(json.dumps(known, indent=1), encoding="utf-8"), option="--out"
+        )
+        figures: dict[str, list[SavedFigure]] = defaultdict(list)
+        for drawing, stem in tasks:
+            if found[stem]:
+                figures[drawing.kind].append(SavedFigure(drawing.title, tuple(found[stem])))
+        return dict(figures)
+
+    return finish
 
 
 def _drawn(drawing: Drawing, folder: Path, stem: str) -> list[Path]:

@@ -17,7 +17,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports.cell_format import DASH, SOURCES, Column
 from reports.contents import Report, SavedFigure, Table
-from reports.evidence import Evidence
 from reports.figures.select import KINDS
 from reports.groups import hardware_name
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, Chapter, chapters
@@ -71,16 +70,23 @@ class PageTable:
         return column not in varying or (not column.compact and any(one.compact for one in varying))
 
 
-def write_page(report: Report, evidence: Evidence, files: RunFiles) -> None:
+def packed_records(records: Sequence[Record], files: RunFiles) -> str:
+    """What the page knows of each Run, as compressed JSON in letters that a page holds; `page.js` unpacks it."""
+    text = json.dumps(records_data(records, files), separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def write_page(report: Report, records: Sequence[Record], data: str) -> None:
     """Writes the report to `report.html`, whole or not at all; the same records give the same bytes.
 
-    Figures are taken from the files that `report.figures` names. Raises `results.errors.ResultsError`.
+    `data` is what `packed_records` gave. Figures are taken from the files that `report.figures` names. Raises
+    `results.errors.ResultsError`.
     """
-    html = render(report, evidence, files)
+    html = render(report, records, data)
     write_whole(report.html, lambda file: file.write_text(html, encoding="utf-8"), option="--out")
 
 
-def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
+def render(report: Report, records: Sequence[Record], data: str) -> str:
     """The page's HTML. The templates escape all text, and the browser runs no script but the page's own."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -92,7 +98,7 @@ def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     blocks: Any = environment.get_template("parts.html").module
     folder = report.html.parent
-    numbers = {record.id: number for number, record in enumerate(evidence.records)}
+    numbers = {record.id: number for number, record in enumerate(records)}
     tables = {name: table for name, table in report.tables.items() if name in ALWAYS or table.rows}
     figures = dict(report.figures)
     if report.galleries:
@@ -103,12 +109,11 @@ def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
         for chapter, members in shown
         for table in members
     }
-    data = _packed(records_data(evidence.records, files))
     embed = Embedder(folder, max(FIGURES, PAGE - len(data) - sum(map(len, written.values()))))
     return environment.get_template("page.html").render(
         title=in_a_row(report.title),
         summary=[in_a_row(sentence) for sentence in report.summary],
-        facts=list(_facts(evidence.records)),
+        facts=list(_facts(records)),
         chapters=[
             {
                 "chapter": chapter,
@@ -125,11 +130,6 @@ def render(report: Report, evidence: Evidence, files: RunFiles) -> str:
         style=style,
         policy=f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'",
     )
-
-
-def _packed(data: Any) -> str:
-    """As compressed JSON, in letters that a page holds; `page.js` unpacks it."""
-    return base64.b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode()
 
 
 def _figures(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 
-from reports.figures.draw import DRAWN, draw_all
+from reports.figures.draw import DRAWN, start_drawing
 from reports.figures.select import KINDS, Drawing
 from results.store import ResultStore
 from tests.helpers.fake_results import fill, trained
@@ -23,7 +24,7 @@ def _drawn(width: int, title: str) -> Figure:
 
 def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def written(width: int) -> list[str]:
-        figures = draw_all([Drawing("curves", "cub", _drawn, (width,))], tmp_path)
+        figures = start_drawing([Drawing("curves", "cub", _drawn, (width,))], tmp_path)()
         return sorted(path.name for figure in figures["curves"] for path in figure.paths)
 
     drawn.clear()
@@ -52,15 +53,26 @@ def test_many_figures_drawn_by_several_processes_are_those_of_one(store: ResultS
         folder.mkdir()
         monkeypatch.setattr("reports.figures.draw.PER_PROCESS", worth)
         monkeypatch.setattr("os.cpu_count", lambda: 2)
-        draw_all(found, folder)
+        start_drawing(found, folder)()
     one, many = ({path.name: path.read_bytes() for path in folder.glob("*.svg")} for folder in folders)
     assert len(one) >= 9
     assert one == many
 
 
+def test_several_processes_draw_before_the_caller_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("reports.figures.draw.PER_PROCESS", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    finish = start_drawing([Drawing("curves", name, _blank, ()) for name in "ab"], tmp_path)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.png"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list(tmp_path.glob("*.png"))) == 2
+    assert len(finish()["curves"]) == 2
+
+
 def test_two_figures_of_one_name_have_two_files(tmp_path: Path):
     drawings = [Drawing("curves", name, _blank, ()) for name in ("a/b", "a b", "A-B")]
-    (figures,) = draw_all(drawings, tmp_path).values()
+    (figures,) = start_drawing(drawings, tmp_path)().values()
     assert len({path for figure in figures for path in figure.paths}) == 9
 
 
