@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 import datasets
 from benchmarks.config import deep_merge
 from benchmarks.errors import UserError
-from datasets.interface import Dataset
+from datasets.interface import Dataset, DatasetError
+from methods.errors import MissingWeights
 from results.settings import FeedMode
+
+if TYPE_CHECKING:
+    from methods.weight_files import WeightFile
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,31 @@ class Environment:
     """How images are brought to the device; affects speed and memory, not results."""
     execution: Execution = field(default_factory=Execution)
 
+    awaited: frozenset[str] = frozenset()
+    """Published datasets and weights that are to be got, by their names on the shopping list. What is known of them
+    stands in for them, so that Runs can be estimated; such Runs have no hashes, and can't be carried out."""
+
     def open(self, name: str, options: Mapping[str, Any]) -> Dataset:
         """The dataset, opened once per process however it is named."""
-        return _open(self.canonical(name), self.data_root, yaml.safe_dump(dict(options)))
+        own, text = self.canonical(name), yaml.safe_dump(dict(options))
+        try:
+            return _open(own, self.data_root, text)
+        except DatasetError:
+            if own not in datasets.reader_classes() or datasets.reader_of(own)[0] not in self.awaited:
+                raise
+            return _announced(own, text)
+
+    def find_weights(self, network: str, choice: str) -> WeightFile | None:
+        """The weight file for a timm network (`methods.weight_files.find_weights`)."""
+        from methods import weight_files  # loads timm, which `status` and `list` do without
+
+        try:
+            return weight_files.find_weights(network, choice, self.weights_root)
+        except MissingWeights as missing:
+            names = [name for name in (missing.tag, choice, network) if name in self.awaited]
+            if not names:
+                raise
+            return weight_files.WeightFile.awaited(names[0])
 
     def open_all(self, name: str, options: Mapping[str, Any]) -> list[Dataset]:
         """The dataset alone, or each subset of one that is scored subset by subset."""
@@ -61,6 +87,11 @@ class Environment:
         """
         name, colon, subset = name.partition(":")
         return datasets.canonical(name, self.data_root) + colon + subset
+
+
+@cache
+def _announced(name: str, options: str) -> Dataset:
+    return datasets.announced(name, yaml.safe_load(options))
 
 
 @cache

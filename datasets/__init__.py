@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
+from datasets.announced import Announced
 from datasets.finding import (
     Found,
     UnknownDataset,
@@ -27,12 +28,14 @@ from datasets.finding import (
 from datasets.interface import Dataset, DatasetError, MissingAnnotation, PartPoints
 from datasets.narrowed import OPTIONS, Narrowed
 from datasets.reader_registry import reader_classes
+from datasets.release import Expected
 
 __all__ = [
     "Dataset",
     "DatasetError",
     "PartPoints",
     "UnknownDataset",
+    "announced",
     "available",
     "canonical",
     "find",
@@ -77,6 +80,24 @@ def open_dataset(
         dataset.check_classes()
         _require_files(dataset)
     return dataset
+
+
+def announced(name: str, options: Mapping[str, Any] = NO_OPTIONS) -> Dataset:
+    """A published dataset without its files: its counts alone, which are known before it is here.
+
+    `name` is its one name. Of some `classes`, each counts as many images as a class has on average. Raises
+    `DatasetError` for an unknown option, and where the counts are not known.
+    """
+    reader = reader_classes().get(name)
+    if reader is not None:
+        _check_options(name, _own_options(reader), options)
+    release = reader.release(options) if reader is not None else None
+    if reader is None or release is None:
+        raise DatasetError(f"{name} is not here, and nobody states how many images it has")
+    if isinstance(kept := options.get("classes"), list) and kept:
+        share = len(kept) / release.classes
+        release = Expected(len(kept), round(share * release.train), round(share * release.test))
+    return Announced(name, reader.title, release)
 
 
 def _source(file: Path, found: Found) -> str:

@@ -51,6 +51,12 @@ class WeightFile:
             raise BackboneError(f"{path}: weight file can't be read ({error.strerror})") from error
         return cls(path, sha256, name or path.name)
 
+    @classmethod
+    def awaited(cls, name: str) -> WeightFile:
+        """Of weights that are not here yet, by the name that was asked for: with options and scaling, without bytes."""
+        file = name if name.endswith(SUFFIXES) else name + SUFFIXES[0]
+        return cls(Path(file), "", file)
+
     @property
     def origin(self) -> dict[str, str]:
         """`repository` and `revision` (a commit) on the hub, of a file that came from there."""

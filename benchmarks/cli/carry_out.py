@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -79,7 +80,10 @@ def _budget(request: Request) -> TimeBudget | None:
 def run(name: str, request: Request) -> FinishedPlan | None:
     """The verb `run`, and what `run_all.py` does without a verb."""
     chosen = suite.load(name)
-    _supply(chosen, request)
+    lacking = _supply(chosen, request)
+    if request.dry_run and lacking:
+        _foresee(chosen, _awaiting(lacking, request), request)
+        return None
     return _carry_out(chosen, request, f"Suite {name}")
 
 
@@ -92,23 +96,26 @@ def reproduce(
         if dataset or backbone or ablation or changes.set:
             raise UserError("reproduce all runs the suites as they are: narrow them with --only and --seeds")
         return _reproduce_all(request, every)
-    find = partial(_targets, method, dataset, backbone, ablation, environment_of(request), changes)
-    targets = find()
+    find = partial(_targets, method, dataset, backbone, ablation, changes=changes)
+    targets = find(environment=environment_of(request))
     if request.dry_run:
         _show_targets(method, targets)
     if _get([target.items for target in targets], request):
-        targets = find()
+        targets = find(environment=environment_of(request))
     if not request.dry_run:
         terminal.lines(f"not run: {target.label}: {target.lacking}" for target in targets if target.lacking)
         if further := preview.further_commands(method, targets):
             terminal.line(f"{len(further)} further published numbers can be reproduced: --dry-run names the commands")
     chosen = suite_builders.reproduce(method, targets, request.seeds or 3)
-    if chosen.train:
-        return _carry_out(chosen, request, f"Reproduction of {method}")
-    if not request.dry_run:
+    finished = _carry_out(chosen, request, f"Reproduction of {method}") if chosen.train else None
+    if request.dry_run:
+        awaiting = _awaiting((item for target in targets for item in target.items), request)
+        later = [then for now, then in zip(targets, find(environment=awaiting), strict=True) if now.lacking]
+        _foresee(suite_builders.reproduce(method, later, request.seeds or 3), awaiting, request)
+    elif not chosen.train:
         hint = "" if request.fetch else "; what can be fetched, the same command gets with --fetch"
         raise UserError(f"nothing can be run here; the lines above say what is missing{hint}")
-    return None
+    return finished
 
 
 def _show_targets(method: str, targets: Sequence[ReproductionTarget]) -> None:
@@ -138,12 +145,12 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
     """Everything the project publishes; what can't run on this machine is listed with what it needs."""
     environment = environment_of(request)
     device = "cuda" if request.cluster == "slurm" else environment.device
-    find = partial(reference_runs.experiments, environment, changes_of(request))
-    rows = find()
+    find = partial(reference_runs.experiments, changes=changes_of(request))
+    rows = find(environment)
     # What this device can't run is left to other machines, and so is what it needs.
     ours = [row.items for row in rows if device == "cuda" or not row.gpu]
     if request.fetch and not request.dry_run and _get(ours, request):
-        rows = find()
+        rows = find(environment)
     _tell_of_earlier((run for row in rows for run in row.runs), request)
     if request.missing:
         rows = reference_runs.missing(rows, ResultStore(request.results).records())
@@ -153,7 +160,11 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
         title = "The project's reference results" + " that are missing" * request.missing
         _show_experiments(rows, device, title, every)
         _get([row.items for row in rows], request)
-        terminal.lines(forecast.of_experiments(rows, device, environment, request))
+        awaiting = _awaiting((item for row in rows for item in row.items), request)
+        later = find(awaiting) if awaiting.awaited else rows
+        if request.missing:
+            later = reference_runs.missing(later, ResultStore(request.results).records())
+        terminal.lines(forecast.of_experiments(rows, later, device, awaiting, request))
         return None
     terminal.lines(preview.left_out(rows, device))
     return _carry_out_runs(reference_runs.in_order(runs), request, "The project's reference results")
@@ -173,8 +184,13 @@ def _show_experiments(rows: Sequence[reference_runs.Experiment], device: str, ti
 def compare(methods: Sequence[str], dataset: str, backbone: str, request: Request) -> FinishedPlan | None:
     """The verb `compare`."""
     changes, environment, seeds = changes_of(request), environment_of(request), request.seeds or 3
-    _supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment, changes.set), request)
+    lacking = _supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment, changes.set), request)
+    if request.dry_run and lacking:
+        environment = _awaiting(lacking, request)
     chosen = suite_builders.compare(methods, dataset, backbone, seeds, environment, changes.set)
+    if environment.awaited:
+        _foresee(chosen, environment, request)
+        return None
     return _carry_out(chosen, request, f"{', '.join(methods)} on {dataset} ({backbone})")
 
 
@@ -188,8 +204,11 @@ def profile(request: Request, dataset: str | None, classes: int | None, **asked:
     return finished
 
 
-def _supply(chosen: suite.Suite, request: Request) -> None:
-    """Lists, or fetches, what a suite lacks. Raises `UserError` before a download if something can't be fetched."""
+def _supply(chosen: suite.Suite, request: Request) -> list[shopping.Item]:
+    """Lists, or fetches, what a suite lacks, and returns it.
+
+    Raises `UserError` before a download if something can't be fetched.
+    """
     environment, changes = environment_of(request), changes_of(request)
     items = shopping.of_suite(chosen, environment, changes.only, changes.set)
     by_hand = [item for item in items if not item.fetchable]
@@ -197,6 +216,7 @@ def _supply(chosen: suite.Suite, request: Request) -> None:
         terminal.lines(shopping_list.lines(items))
         raise UserError(f"{', '.join(item.name for item in by_hand)} can't be fetched; the lines above say what to do")
     _get([items], request)
+    return items
 
 
 def _get(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:
@@ -214,6 +234,25 @@ def _get(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:
         return False
     shopping_list.fetch(wanted, environment_of(request))
     return True
+
+
+def _awaiting(items: Iterable[shopping.Item], request: Request) -> Environment:
+    """This machine as it will be once it has these things, to make estimates for."""
+    return replace(environment_of(request), awaited=frozenset(item.name for item in items))
+
+
+def _foresee(chosen: suite.Suite, awaiting: Environment, request: Request) -> None:
+    """Ends a dry run with the part of the plan that awaits data or weights, and what that will take."""
+    if not chosen.train:
+        return
+    changes = changes_of(request)
+    runs = expand.expand(chosen, awaiting, changes)
+    terminal.line(forecast.ONCE_HERE, style="bold")
+    terminal.lines(support.left_out(chosen, changes))
+    terminal.lines(method_checks.short_phases(runs))
+    for heading, rows in preview.tables(runs, ResultStore(request.results), awaiting):
+        terminal.show(rows, heading)
+    terminal.lines(forecast.of_runs(runs, awaiting, request))
 
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPlan | None:

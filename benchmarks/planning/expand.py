@@ -26,7 +26,7 @@ from benchmarks.planning.profiles import profiles
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
 from benchmarks.planning.support import check_method, unsupported
 from methods.networks import check_name
-from methods.weight_files import WeightFile, find_weights
+from methods.weight_files import WeightFile
 from results.augmentation import InputScaling
 from results.settings import AnyRun, Recipe, Run
 
@@ -94,7 +94,7 @@ def _training(
     overrides = deep_merge(entry.set, changes.set)
     asked = str(overrides.get("pretrained", backbone.weights))
     pretrained = recipes.weights(method, variant, entry.protocol, backbone.network, asked)
-    file = find_weights(backbone.network, pretrained, environment.weights_root)
+    file = environment.find_weights(backbone.network, pretrained)
     options = deep_merge(dataset.options, overrides.get("dataset_options", {}))
     opened = environment.open(dataset.name, options)
     resolved = {
@@ -139,7 +139,7 @@ def _training(
 def _second_weights(run: Run, environment: Environment) -> dict[str, str]:
     """The weight files of further networks by their hashes. Raises `BackboneError` if one is not here."""
     names = method_checks.further_networks(run) if run.pretrained != "none" else []
-    files = {name: find_weights(name, "auto", environment.weights_root) for name in names}
+    files = {name: environment.find_weights(name, "auto") for name in names}
     return {name: file.sha256 for name, file in files.items() if file}
 
 

@@ -19,7 +19,7 @@ from benchmarks.planning.suite import BackboneChoice, Profiling
 from benchmarks.planning.support import check_method, unsupported
 from methods.errors import BackboneError
 from methods.networks import check_name
-from methods.weight_files import find_weights, options_of_tag
+from methods.weight_files import options_of_tag
 from results.settings import ProfileRun
 
 
@@ -73,7 +73,7 @@ def _network_options(backbone: BackboneChoice, pretrained: str | None, environme
     check_name(backbone.name)
     choice = str(pretrained or backbone.weights)
     try:
-        file = find_weights(backbone.network, choice, environment.weights_root)
+        file = environment.find_weights(backbone.network, choice)
     except BackboneError:
         if choice not in ("auto", backbone.name):
             raise

@@ -22,7 +22,6 @@ from datasets.fetching.needs import needs
 from methods import hub
 from methods.errors import BackboneError, MissingWeights
 from methods.networks import check_name
-from methods.weight_files import find_weights
 from results.settings import ProfileRun, Run
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -152,7 +151,7 @@ def wanted_weights(
 def _weights(network: str, asked: str, environment: Environment) -> Item | None:
     """None if the file is here, or if several fit, which finding it tells."""
     try:
-        find_weights(network, asked, environment.weights_root)
+        environment.find_weights(network, asked)
     except MissingWeights as missing:
         tag = missing.tag
         if tag is None or hub.repository(tag) is None:

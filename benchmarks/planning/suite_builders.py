@@ -17,7 +17,6 @@ from datasets import Dataset, DatasetError
 from methods.errors import BackboneError
 from methods.networks import check_name
 from methods.tags import split_tag
-from methods.weight_files import find_weights
 from results.settings import Recipe
 
 
@@ -123,7 +122,7 @@ def _target(
         recipes.recipe_for(method, variant, "paper", choice.name, backbone, changes.get("recipe", {})),
         weights,
         _fault(lambda: _open(choice, changes, environment)),
-        _fault(lambda: [find_weights(*one, environment.weights_root) for one in wanted.items()]),
+        _fault(lambda: [environment.find_weights(*one) for one in wanted.items()]),
         (
             *shopping.of_dataset(choice, environment, changes),
             *shopping.of_weights(f"{method}:{variant}", started, environment, "paper", changes),

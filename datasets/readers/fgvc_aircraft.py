@@ -18,6 +18,7 @@ torchvision's reader opens one split at a time, keeps the banner and has no boxe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,10 @@ class FGVCAircraft(ImageFiles):
         label_of = {name: label for label, name in enumerate(self.classes)}
         self.labels = np.array([label_of[name] for name in (*train.values(), *test.values())], dtype=np.int64)
         self.is_train = np.arange(len(self.paths)) < len(train)
+
+    @classmethod
+    def release(cls, options: Mapping[str, Any]) -> Expected | None:
+        return RELEASED.get(str(options.get("level", "variant")))
 
     @property
     def has_boxes(self) -> bool:

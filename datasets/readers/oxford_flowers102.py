@@ -10,7 +10,9 @@ reader opens one split at a time and accepts only the official lists, byte by by
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +99,10 @@ class Flowers102(ImageFiles):
         self.paths = tuple(f"image_{number:05d}.jpg" for number in used.tolist())
         self.labels = self._labels(used)
         self.is_train = ~np.isin(used, numbers["tstid"])
+
+    @classmethod
+    def release(cls, options: Mapping[str, Any]) -> Expected | None:
+        return RELEASED.get(str(options.get("train", "trainval")))
 
     def _labels(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Labels (from 0) of the images with these numbers (from 1)."""

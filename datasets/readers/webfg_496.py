@@ -11,7 +11,9 @@ Papers train one model per subset and average the three accuracies, so a subset 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +73,10 @@ class WebFG496(Folder):
         super().__init__(own)
         self.title = f"WebFG-496, {subset}: web images with noisy labels to train on, clean ones to test"
         self.expected = EXPECTED[subset]
+
+    @classmethod
+    def release(cls, options: Mapping[str, Any]) -> Expected | None:
+        return EXPECTED.get(str(options.get("subset")))
 
     @classmethod
     def has_layout(cls, folder: Path) -> bool:

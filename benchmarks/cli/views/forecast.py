@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from benchmarks.cli.options import Request
+from benchmarks.cli.views import terminal
 from benchmarks.environment import Environment
 from benchmarks.estimates import totals
 from benchmarks.estimates.estimator import Estimator
@@ -13,6 +15,9 @@ from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.reference_runs import Experiment
 from results.settings import AnyRun
 from results.store import ResultStore
+
+ONCE_HERE = "Once what is lacking is here:"
+"""Heading of what a plan will take beyond what can be run now."""
 
 
 def estimator(environment: Environment, request: Request) -> Estimator:
@@ -25,20 +30,42 @@ def of_runs(runs: Sequence[AnyRun], environment: Environment, request: Request) 
     return _of_runs(runs, estimator(environment, request), request)
 
 
-def of_experiments(rows: Sequence[Experiment], device: str, environment: Environment, request: Request) -> list[str]:
-    """The totals of the reference results: what a machine that computes on `device` can run, and what it leaves."""
-    here = [run for row in rows if row.needs(device) is None for run in row.runs]
-    gpu = [run for row in rows if row.needs(device) is not None for run in row.runs]
-    absent = sum(not row.runs for row in rows)
-    known = estimator(environment, request)
-    found = _of_runs(here, known, request) + totals.elsewhere(gpu, known)
-    return found + [f"not counted: {absent} experiments whose data or weights are not here"] * bool(absent)
+def of_experiments(
+    now: Sequence[Experiment], later: Sequence[Experiment], device: str, awaiting: Environment, request: Request
+) -> list[str]:
+    """The totals of the reference results: what a machine that computes on `device` can run, and what it leaves; then
+    the same of what there is beyond that `later`, once everything is here that `awaiting` waits for."""
+    known, planned = estimator(awaiting, request), {run.hash for row in now for run in row.runs}
+    found = _here_and_elsewhere([(row, run) for row in now for run in row.runs], device, known, request)
+    added = [(row, run) for row in later for run in row.runs if run.hash not in planned]
+    if added:
+        found += [ONCE_HERE, *_here_and_elsewhere(added, device, known, request)]
+    unknown = [row for row in later if not row.runs]
+    things = ", ".join(dict.fromkeys(str(row.lacking) for row in unknown))
+    return found + [f"not counted: {len(unknown)} experiments, as nothing is known of {things}"] * bool(unknown)
+
+
+def _here_and_elsewhere(
+    planned: Sequence[tuple[Experiment, AnyRun]], device: str, known: Estimator, request: Request
+) -> list[str]:
+    here = [run for row, run in planned if row.needs(device) is None]
+    gpu = [run for row, run in planned if row.needs(device) is not None]
+    found = _of_runs(here, known, request)
+    with _patience():
+        return found + totals.elsewhere(gpu, known)
+
+
+def _patience() -> AbstractContextManager[object]:
+    """On a terminal, says meanwhile why nothing is printed: work that was never counted here takes half a second for
+    each method and network."""
+    return terminal.console.status("estimating; what is counted now is kept for the next time")
 
 
 def _of_runs(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list[str]:
     store = ResultStore(request.results)
     done = {run.id for run in runs if store.answer(run) is not None}
-    return totals.lines(runs, done, known, _jobs(request))
+    with _patience():
+        return totals.lines(runs, done, known, _jobs(request))
 
 
 def _jobs(request: Request) -> int:

@@ -1,0 +1,92 @@
+"""A dry run says what a plan will take before its data and weights are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli.options import Request
+from benchmarks.cli.views import forecast
+from benchmarks.environment import Environment
+from benchmarks.planning import reference_runs, suite
+from benchmarks.planning.overrides import NO_CHANGES
+from benchmarks.planning.suite import Suite
+from datasets import DatasetError
+from tests.helpers.fake_hub import TAG, FakeHub, fake_hub, weights_of
+from tests.helpers.small_training import RECIPE
+
+Command = Callable[..., tuple[int, str]]
+RESNET = "test_resnet"
+VERBS = {
+    "reproduce": ["reproduce", "plain"],
+    "compare": ["compare", "--methods", "plain,sef", "--dataset", "cub_200_2011"],
+}
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub with the weights of a tiny network, and an empty cache."""
+    with fake_hub(tmp_path / "home", monkeypatch) as served:
+        served.offer(TAG, weights_of(TAG))
+        yield served
+
+
+@pytest.fixture
+def where(root: Path, tmp_path: Path) -> list[object]:
+    """Words of a dry run of tiny images on the CPU."""
+    sizes = ["image_size=32", "stored_size=32", "batch_size=2", "epochs=1", "validation=0"]
+    words = [word for one in sizes for word in ("--set", one)]
+    return [*words, "--data", root, "--results", tmp_path / "results", "--device", "cpu", "--dry-run"]
+
+
+def totals(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith(("total:", "images:", "disk:", "memory:"))]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_totals_are_the_same_before_and_after_data_and_weights_are_here(
+    verb: str, where: list[object], fgbench: Command, root: Path, weights: FakeHub
+) -> None:
+    command = [*VERBS[verb], "--backbone", RESNET, *where]
+    code, before = fgbench(*command)
+    assert (code, before.count(forecast.ONCE_HERE)) == (0, 1)
+    assert before.index("to get:") < before.index(forecast.ONCE_HERE) < before.index("total:")
+    assert "images: 9 to train on" in before or "images: 18 to train on" in before, "three images, three seeds a method"
+    fgbench("data", "fetch", "cub_200_2011", "--data", root)
+    fgbench("weights", "fetch", TAG)
+    code, after = fgbench(*command)
+    assert (code, forecast.ONCE_HERE in after) == (0, False)
+    assert totals(before) == totals(after)
+
+
+def test_what_is_not_on_the_shopping_list_is_refused_as_ever(
+    where: list[object], fgbench: Command, weights: FakeHub
+) -> None:
+    with pytest.raises(DatasetError, match="there is no dataset 'my_birds'"):
+        fgbench("compare", "--methods", "plain", "--dataset", "my_birds", "--backbone", RESNET, *where)
+
+
+def test_reference_results_that_await_data_have_totals_of_their_own(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = {
+        "methods": ["plain"],
+        "backbones": [{"name": RESNET, "pretrained": "none"}],
+        "seeds": 2,
+        "set": {"recipe": RECIPE},
+    }
+    drawn, lacking = ({**trained, "datasets": [name]} for name in ("synthetic", "cub_200_2011"))
+    small = Suite.model_validate({"about": "for tests", "numbers": 1, "train": [drawn, lacking]})
+    monkeypatch.setattr(suite, "available", lambda: ["small"])
+    monkeypatch.setattr(suite, "load", lambda name: small)
+    monkeypatch.setattr(reference_runs, "_of_paper", lambda *_: [])
+    here, awaiting = Environment(root), Environment(root, awaited=frozenset({"cub_200_2011"}))
+    now, later = (reference_runs.experiments(one, NO_CHANGES) for one in (here, awaiting))
+    said = forecast.of_experiments(now, later, "cpu", awaiting, Request(results=tmp_path))
+    assert [line for line in said if line.startswith(("total", "Once"))] == [
+        "total: 2 Runs, 0 done, 2 to do",
+        forecast.ONCE_HERE,
+        "total: 2 Runs, 0 done, 2 to do",
+    ]
