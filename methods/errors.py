@@ -26,6 +26,10 @@ class HubError(Exception):
     """A file of the Hugging Face Hub can't be fetched. The message is one line that says what to do."""
 
 
+class SilentHubError(HubError):
+    """The hub gives no answer at all: there is no network, or it has a fault of its own."""
+
+
 class NotOneMethod(TypeError):  # noqa: N818 - reads as what it is
     """A method's folder does not define exactly one method."""
 

@@ -32,7 +32,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import logging, tqdm
 
-from methods.errors import HubError
+from methods.errors import HubError, SilentHubError
 from methods.tags import split_tag
 
 FILE = "model.safetensors"
@@ -286,7 +286,8 @@ def _in_one_line(tag: str) -> Iterator[None]:
         yield
     except Exception as error:  # those of its HTTP client have no common type (httpx or its successor)
         cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error
-        raise HubError(f"{tag}: {_why(tag, cause)}") from error
+        answered = isinstance(cause, HfHubHTTPError) and cause.response.status_code < 500
+        raise (HubError if answered else SilentHubError)(f"{tag}: {_why(tag, cause)}") from error
     finally:
         logging.set_verbosity(verbosity)
 

@@ -96,6 +96,8 @@ def reproduce(
         if dataset or backbone or ablation or changes.set:
             raise UserError("reproduce all runs the suites as they are: narrow them with --only and --seeds")
         return _reproduce_all(request, every)
+    if every:
+        raise UserError("--all goes with reproduce all; the dry run of one method has a line for each experiment")
     find = partial(_targets, method, dataset, backbone, ablation, changes=changes)
     targets = find(environment=environment_of(request))
     if request.dry_run:
@@ -230,7 +232,8 @@ def _get(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:
     wanted = shopping.distinct(item for group in groups if all(one.fetchable for one in group) for item in group)
     if not (request.fetch and wanted) or request.dry_run:
         what = "it" if len(wanted) == len(lacking) else f"{len(wanted)} of them"
-        terminal.lines([f"the same command with --fetch gets {what}, then trains"] * bool(wanted))
+        how = "with --fetch in place of --dry-run" if request.dry_run else "with --fetch"
+        terminal.lines([f"the same command {how} gets {what}, then trains"] * bool(wanted))
         return False
     shopping_list.fetch(wanted, environment_of(request))
     return True

@@ -14,7 +14,7 @@ from benchmarks.cli.options import AsJson, Weights
 from benchmarks.cli.views import terminal
 from benchmarks.cli.views.terminal import line, lines, show
 from benchmarks.errors import UserError
-from methods.errors import BackboneError, HubError, MissingWeights
+from methods.errors import BackboneError, HubError, MissingWeights, SilentHubError
 from methods.tags import split_tag
 
 app = typer.Typer(help="List, fetch and check pretrained weights.")
@@ -98,13 +98,13 @@ def weights_verify(
             _require_tag(name)
         found = [locate(split_tag(name)[0], name, weights) for name in names]
         files = dict(one for one in found if one is not None)
-    unanswered: list[str] = []
-    rows = list(_verified(files, unanswered))
+    not_compared: list[str] = []
+    rows = list(_verified(files, not_compared))
     if as_json:
         show(rows, "", as_json)
     else:
         lines(f"{row['weights']}: {row['verdict']} (SHA-256 {(row['sha256'] or 'unknown')[:SHORT]})" for row in rows)
-        lines(f"not compared with what the hub has now: {reason}" for reason in unanswered)
+        lines(f"not compared with what the hub has now: {reason}" for reason in not_compared)
     if not rows:
         line("no weight file is here; weights list names what the recipes need")
     if any(row["fault"] for row in rows):
@@ -186,11 +186,12 @@ def _every_file(root: Path | None) -> dict[str, Path]:
     return {f"{tag}{SUFFIXES[0]}": path for tag, path in hub.everything_cached().items()} | files_here(root)
 
 
-def _verified(files: dict[str, Path], unanswered: list[str]) -> Iterator[dict[str, Any]]:
-    """A row per file. Once the hub has not answered, which goes into `unanswered`, it is not asked again."""
+def _verified(files: dict[str, Path], not_compared: list[str]) -> Iterator[dict[str, Any]]:
+    """A row per file; in `not_compared`, why the hub says nothing of some. Once it is silent, it is not asked again."""
     from methods import checkpoints, hub
     from methods.weight_files import WeightFile, stem
 
+    silent = False
     for name, path in files.items():
         row: dict[str, Any] = {"weights": name, "file": str(path), "sha256": None, "revision": hub.revision(path)}
         try:
@@ -200,11 +201,12 @@ def _verified(files: dict[str, Path], unanswered: list[str]) -> Iterator[dict[st
             yield row | {"fault": True, "verdict": str(error)}
             continue
         stated, now = hub.stated_sha256(path), None
-        if hub.repository(stem(name)) and not unanswered:
+        if hub.repository(stem(name)) and not silent:
             try:
                 now = hub.upstream(stem(name))
             except HubError as error:
-                unanswered.append(str(error))
+                silent = isinstance(error, SilentHubError)
+                not_compared.append(str(error))
         verdict, fault = _verdict(name, found, stated, now.sha256 if now else None)
         yield row | {"upstream_sha256": now.sha256 if now else None, "fault": fault, "verdict": verdict}
 

@@ -129,7 +129,7 @@ def test_what_is_got_by_hand_is_listed_with_the_option_for_its_folder_and_not_pr
     monkeypatch.setattr(suite, "load", lambda _: one)
     said = fgbench("reproduce", "all", "--only", "backbone=test_resnet", "--data", root, "--dry-run")[1]
     assert "dataset my_birds, size not known\n    by hand: images of your own" in said
-    assert "the same command with --fetch gets 2 of them, then trains" in said
+    assert "the same command with --fetch in place of --dry-run gets 2 of them, then trains" in said
     mine = Item("weights", "mine", ("ask its authors",), None, None, "not known", fetchable=False)
     assert "    into the folder that you name with --weights or FGBENCH_WEIGHTS" in shopping_list.lines([mine])
 

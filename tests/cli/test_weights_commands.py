@@ -88,6 +88,18 @@ def test_verify_tells_a_damaged_file_from_one_that_the_hub_has_replaced(fake: Fa
     assert (code, "cut off" in said) == (1, True)
 
 
+def test_verify_compares_the_other_files_where_the_hub_lacks_one(
+    fake: FakeHub, fgbench: Command, tmp_path: Path
+) -> None:
+    fake.offer(TAG, WEIGHTS)
+    for tag in ("resnet18.tv_in1k", TAG):
+        (tmp_path / f"{tag}.safetensors").write_bytes(WEIGHTS)
+    code, said = fgbench("weights", "verify", "--weights", tmp_path)
+    assert code == 0
+    assert f"{TAG}.safetensors: as the hub has it" in said
+    assert "not compared with what the hub has now: resnet18.tv_in1k" in said
+
+
 def test_verify_asks_the_hub_about_no_file_without_a_tag(fake: FakeHub, fgbench: Command, tmp_path: Path) -> None:
     (tmp_path / "test_resnet.safetensors").write_bytes(WEIGHTS)
     code, said = fgbench("weights", "verify", "--weights", tmp_path)

@@ -79,7 +79,7 @@ def fetch(items: Sequence[Item], environment: Environment) -> None:
                 else:
                     _fetch_weights(item.name, display)
     except KeyboardInterrupt:
-        terminal.interrupted("the same command resumes the download")
+        terminal.interrupted("the same command gets what is still lacking")
     for found in findings:
         show_findings(found)
 
