@@ -3,86 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
-from benchmarks.cli.views import forecast, preview, shopping_list, terminal
-from benchmarks.environment import Environment, Execution, choose_device
+from benchmarks.cli.requested import budget_of, changes_of, environment_of
+from benchmarks.cli.supplies import awaiting, fetch_or_list, foresee, supply
+from benchmarks.cli.views import forecast, preview, terminal
+from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import earlier_records, execute, torchrun
-from benchmarks.execution.time_budget import TimeBudget
 from benchmarks.planning import (
     checks,
     expand,
     method_checks,
     method_files,
     reference_runs,
-    shopping,
     suite,
     suite_builders,
     support,
 )
 from benchmarks.planning.headline import headline
-from benchmarks.planning.overrides import Changes, nested, parse_assignments
+from benchmarks.planning.overrides import Changes, parse_assignments
 from benchmarks.planning.suite_builders import ReproductionTarget
 from benchmarks.training import checkpoint
 from methods.tags import split_tag
 from results.settings import AnyRun
 from results.store import ResultStore
-from results.values.numbers import BATCH
-
-
-def environment_of(request: Request) -> Environment:
-    """This machine, used as requested. Raises `UserError` for what it does not have."""
-    if request.weights is not None and not request.weights.is_dir():
-        raise UserError(f"{request.weights}: there is no such folder of weights (--weights or FGBENCH_WEIGHTS)")
-    execution = Execution(
-        compile=request.compile,
-        deterministic=request.deterministic,
-        micro_batch=_micro_batch(request.batch_size),
-        tensorboard=request.tensorboard,
-    )
-    # A Slurm job chooses its device on its own machine.
-    device = "cpu" if request.cluster == "slurm" else choose_device(request.device)
-    return Environment(request.data_root, request.weights, device, request.feed, execution)
-
-
-def _micro_batch(asked: str | None) -> int | Literal["auto"] | None:
-    if asked is None or asked == "auto":
-        return "auto" if asked else None
-    try:
-        return BATCH.whole(asked)
-    except ValueError as error:
-        raise UserError(f"--batch-size takes auto or {error}") from error
-
-
-def changes_of(request: Request) -> Changes:
-    """The requested changes to a suite."""
-    asked = list(request.set or [])
-    asked += [f"precision={request.precision}"] if request.precision else []
-    asked += [f"accumulate={request.accumulate}"] if request.accumulate else []
-    only = parse_assignments(request.only or [], "--only")
-    return Changes(nested(parse_assignments(asked, "--set")), only, request.seeds)
-
-
-def _budget(request: Request) -> TimeBudget | None:
-    """The time that is left, counted from now. Raises `UserError` if several processes would have to share it."""
-    if request.hours is None:
-        return None
-    if request.cluster or torchrun.world_size() > 1:
-        raise UserError("--hours is for one process; give a cluster's jobs --cluster-option time=MINUTES")
-    return TimeBudget(3600 * request.hours)
 
 
 def run(name: str, request: Request) -> FinishedPlan | None:
     """The verb `run`, and what `run_all.py` does without a verb."""
     chosen = suite.load(name)
-    lacking = _supply(chosen, request)
+    lacking = supply(chosen, request)
     if request.dry_run and lacking:
-        _foresee(chosen, _awaiting(lacking, request), request)
+        foresee(chosen, awaiting(lacking, request), request)
         return None
     return _carry_out(chosen, request, f"Suite {name}")
 
@@ -102,7 +58,7 @@ def reproduce(
     targets = find(environment=environment_of(request))
     if request.dry_run:
         _show_targets(method, targets)
-    if _get([target.items for target in targets], request):
+    if fetch_or_list([target.items for target in targets], request):
         targets = find(environment=environment_of(request))
     if not request.dry_run:
         terminal.lines(f"not run: {target.label}: {target.lacking}" for target in targets if target.lacking)
@@ -111,9 +67,9 @@ def reproduce(
     chosen = suite_builders.reproduce(method, targets, request.seeds or 3)
     finished = _carry_out(chosen, request, f"Reproduction of {method}") if chosen.train else None
     if request.dry_run:
-        awaiting = _awaiting((item for target in targets for item in target.items), request)
-        later = [then for now, then in zip(targets, find(environment=awaiting), strict=True) if now.lacking]
-        _foresee(suite_builders.reproduce(method, later, request.seeds or 3), awaiting, request)
+        awaited = awaiting((item for target in targets for item in target.items), request)
+        later = [then for now, then in zip(targets, find(environment=awaited), strict=True) if now.lacking]
+        foresee(suite_builders.reproduce(method, later, request.seeds or 3), awaited, request)
     elif not chosen.train:
         hint = "" if request.fetch else "; what can be fetched, the same command gets with --fetch"
         raise UserError(f"nothing can be run here; the lines above say what is missing{hint}")
@@ -151,7 +107,7 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
     rows = find(environment)
     # What this device can't run is left to other machines, and so is what it needs.
     ours = [row.items for row in rows if device == "cuda" or not row.gpu]
-    if request.fetch and not request.dry_run and _get(ours, request):
+    if request.fetch and not request.dry_run and fetch_or_list(ours, request):
         rows = find(environment)
     _tell_of_earlier((run for row in rows for run in row.runs), request)
     if request.missing:
@@ -161,12 +117,12 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
         _require_startable(runs, ResultStore(request.results), environment)
         title = "The project's reference results" + " that are missing" * request.missing
         _show_experiments(rows, device, title, every)
-        _get([row.items for row in rows], request)
-        awaiting = _awaiting((item for row in rows for item in row.items), request)
-        later = find(awaiting) if awaiting.awaited else rows
+        fetch_or_list([row.items for row in rows], request)
+        awaited = awaiting((item for row in rows for item in row.items), request)
+        later = find(awaited) if awaited.awaited else rows
         if request.missing:
             later = reference_runs.missing(later, ResultStore(request.results).records())
-        terminal.lines(forecast.of_experiments(rows, later, device, awaiting, request))
+        terminal.lines(forecast.of_experiments(rows, later, device, awaited, request))
         return None
     terminal.lines(preview.left_out(rows, device))
     return _carry_out_runs(reference_runs.in_order(runs), request, "The project's reference results")
@@ -186,12 +142,12 @@ def _show_experiments(rows: Sequence[reference_runs.Experiment], device: str, ti
 def compare(methods: Sequence[str], dataset: str, backbone: str, request: Request) -> FinishedPlan | None:
     """The verb `compare`."""
     changes, environment, seeds = changes_of(request), environment_of(request), request.seeds or 3
-    lacking = _supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment, changes.set), request)
+    lacking = supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment, changes.set), request)
     if request.dry_run and lacking:
-        environment = _awaiting(lacking, request)
+        environment = awaiting(lacking, request)
     chosen = suite_builders.compare(methods, dataset, backbone, seeds, environment, changes.set)
     if environment.awaited:
-        _foresee(chosen, environment, request)
+        foresee(chosen, environment, request)
         return None
     return _carry_out(chosen, request, f"{', '.join(methods)} on {dataset} ({backbone})")
 
@@ -204,58 +160,6 @@ def profile(request: Request, dataset: str | None, classes: int | None, **asked:
     if finished and "trace" in asked["extras"]:
         terminal.line("Traces, for ui.perfetto.dev: trace-*.json.gz in the folder of each Run")
     return finished
-
-
-def _supply(chosen: suite.Suite, request: Request) -> list[shopping.Item]:
-    """Lists, or fetches, what a suite lacks, and returns it.
-
-    Raises `UserError` before a download if something can't be fetched.
-    """
-    environment, changes = environment_of(request), changes_of(request)
-    items = shopping.of_suite(chosen, environment, changes.only, changes.set)
-    by_hand = [item for item in items if not item.fetchable]
-    if request.fetch and by_hand and not request.dry_run:
-        terminal.lines(shopping_list.lines(items))
-        raise UserError(f"{', '.join(item.name for item in by_hand)} can't be fetched; the lines above say what to do")
-    _get([items], request)
-    return items
-
-
-def _get(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:
-    """Lists what is lacking; with `--fetch` also gets it, and returns whether it got something.
-
-    A group that needs something that can't be fetched is left alone: its Runs could not start.
-    """
-    groups = list(groups)
-    lacking = shopping.distinct(item for group in groups for item in group)
-    terminal.lines(shopping_list.lines(lacking))
-    wanted = shopping.distinct(item for group in groups if all(one.fetchable for one in group) for item in group)
-    if not (request.fetch and wanted) or request.dry_run:
-        what = "it" if len(wanted) == len(lacking) else f"{len(wanted)} of them"
-        how = "with --fetch in place of --dry-run" if request.dry_run else "with --fetch"
-        terminal.lines([f"the same command {how} gets {what}, then trains"] * bool(wanted))
-        return False
-    shopping_list.fetch(wanted, environment_of(request))
-    return True
-
-
-def _awaiting(items: Iterable[shopping.Item], request: Request) -> Environment:
-    """This machine as it will be once it has these things, to make estimates for."""
-    return replace(environment_of(request), awaited=frozenset(item.name for item in items))
-
-
-def _foresee(chosen: suite.Suite, awaiting: Environment, request: Request) -> None:
-    """Ends a dry run with the part of the plan that awaits data or weights, and what that will take."""
-    if not chosen.train:
-        return
-    changes = changes_of(request)
-    runs = expand.expand(chosen, awaiting, changes)
-    terminal.line(forecast.ONCE_HERE, style="bold")
-    terminal.lines(support.left_out(chosen, changes))
-    terminal.lines(method_checks.short_phases(runs))
-    for heading, rows in preview.tables(runs, ResultStore(request.results), awaiting):
-        terminal.show(rows, heading)
-    terminal.lines(forecast.of_runs(runs, awaiting, request))
 
 
 def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPlan | None:
@@ -277,7 +181,7 @@ def _tell_of_earlier(runs: Iterable[AnyRun], request: Request) -> None:
 
 def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> FinishedPlan | None:
     """None where there is nothing to report: a preview, jobs that were submitted, a process that only helps."""
-    budget = _budget(request)
+    budget = budget_of(request)
     store, environment = ResultStore(request.results), environment_of(request)
     if request.missing and not runs:
         terminal.line("nothing is missing that can be run here")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor
 
 from benchmarks.errors import UserError
 from benchmarks.sharing import timm_form
@@ -39,8 +38,14 @@ def share(store: ResultStore, run_id: str, folder: Path) -> bool:
     linear = timm_form.linear_layer(known, method)
     state = dict(state_on_cpu(method))
     _prepare(folder)
-    write_whole(folder / MODEL, partial(_write, timm_names(state, linear) if linear else state), option="--share")
-    described = known.model_copy(update={"linear": linear, "sha256": file_checksum(folder / MODEL)})
+    checksums: list[str] = []
+
+    def write(path: Path) -> None:
+        save_file(timm_names(state, linear) if linear else state, path, metadata={"format": "pt"})
+        checksums.append(file_checksum(path))  # before another command can put its own file in this one's place
+
+    write_whole(folder / MODEL, write, option="--share")
+    described = known.model_copy(update={"linear": linear, "sha256": checksums[-1]})
     config: dict[str, Any] = timm_form.settings(known, linear) if linear else {}
     config[OURS] = described.model_dump(mode="json", exclude_none=True)
     seeds = [one for one in store.records() if one.experiment == record.experiment and one.status == "done"]
@@ -50,10 +55,6 @@ def share(store: ResultStore, run_id: str, folder: Path) -> bool:
     }.items():
         write_whole(folder / name, partial(Path.write_text, data=f"{text}\n", encoding="utf-8"), option="--share")
     return linear is not None
-
-
-def _write(state: dict[str, Tensor], path: Path) -> None:
-    save_file(state, path, metadata={"format": "pt"})
 
 
 def _prepare(folder: Path) -> None:

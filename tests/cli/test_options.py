@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.cli.carry_out import environment_of
+from benchmarks.cli.requested import environment_of
 from benchmarks.cli.inputs import whole_numbers
 from benchmarks.cli.options import Request
 from benchmarks.errors import UserError
