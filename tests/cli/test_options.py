@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.cli.requested import environment_of
 from benchmarks.cli.inputs import whole_numbers
 from benchmarks.cli.options import Request
+from benchmarks.cli.requested import environment_of
 from benchmarks.errors import UserError
 from results.values.numbers import BATCH
 

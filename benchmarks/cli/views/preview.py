@@ -38,7 +38,7 @@ def tables(plan: Sequence[AnyRun], store: ResultStore, environment: Environment)
         weights = []
     count = sum(run.job == "train" for run in plan)
     found = [
-        (f"{counted(count, 'Run')} of {counted(len(trainings), 'training')}, with the images of one Run", trainings),
+        (f"{counted(count, 'Run')} of {counted(len(trainings), 'training')}; images are of one Run", trainings),
         ("what they start from", weights),
         (f"{counted(len(plan) - count, 'Run')} of {counted(len(profiles), 'profile')}", profiles),
     ]
