@@ -71,7 +71,7 @@ def test_one_command_gets_data_and_weights_trains_and_reports_and_resumes_after_
 
     monkeypatch.setattr(FetchDisplay, "bytes", interrupted)
     code, said = fgbench(*reproduce, "--fetch")
-    assert (code, "the same command resumes the download" in said) == (130, True)
+    assert (code, "the same command gets what is still lacking" in said) == (130, True)
     assert said.index("terms of use: non-commercial research") < said.index("CUB_200_2011.tgz from"), "before it begins"
 
     code, said = fgbench(*reproduce, "--fetch")

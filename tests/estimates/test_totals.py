@@ -88,7 +88,9 @@ def test_a_gpu_is_named_by_a_common_size(gib: float, words: str) -> None:
 
 def test_memory_is_measured_or_grows_with_the_batch() -> None:
     estimator = Estimator([profile(1.0, RUN)], Environment())
-    assert memory.peak_bytes(RUN, estimator.profiles, estimator.counted) == pytest.approx(0.3 * 2**33 * 5 / 64)
+    assert memory.peak_bytes(RUN, estimator.profiles, estimator.counted) == pytest.approx(0.3 * 2**33)
+    one = RUN.model_copy(update={"recipe": RUN.recipe.model_copy(update={"accumulate": 5})})
+    assert memory.peak_bytes(one, estimator.profiles, estimator.counted) == pytest.approx(0.3 * 2**33 / 5)
 
     def guessed(run: Run, **changes: int) -> int:
         found = memory.peak_bytes(run, [], estimator.counted, **changes)

@@ -143,7 +143,7 @@ def test_verify_prints_a_summary_or_every_fault_or_json_with_exit_code_1(
     code, said = fgbench(*words)
     assert code == 1
     assert "cub_200_2011: 2 faults in 6 images\n" in said
-    assert f" {CUB_NAMES[0]} is missing " in said, "below the dataset's folder"
+    assert f" {CUB_NAMES[0]} is missing\n" in said, "below the dataset's folder"
     code, said = fgbench(*words, "--all")
     assert code == 1
     assert f"missing: {cub}/images/{CUB_NAMES[0]} is missing\nempty: {cub}/images/{CUB_NAMES[1]} is empty\n" in said
