@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from benchmarks.planning import reference_runs, suite
 from benchmarks.planning.overrides import NO_CHANGES
 from benchmarks.planning.suite import Suite
 from datasets import DatasetError
-from tests.helpers.fake_hub import TAG, FakeHub, fake_hub, weights_of
+from tests.helpers.fake_hub import TAG, FakeHub
 from tests.helpers.small_training import RECIPE
 
 Command = Callable[..., tuple[int, str]]
@@ -26,16 +26,9 @@ VERBS = {
 
 
 @pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub with the weights of a tiny network, and an empty cache."""
-    with fake_hub(tmp_path / "home", monkeypatch) as served:
-        served.offer(TAG, weights_of(TAG))
-        yield served
-
-
-@pytest.fixture
-def where(root: Path, tmp_path: Path) -> list[object]:
-    """Words of a dry run of tiny images on the CPU."""
+def where(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Words of a dry run of tiny images on the CPU, none of which another test has decoded."""
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path / "cache"))
     sizes = ["image_size=32", "stored_size=32", "batch_size=2", "epochs=1", "validation=0"]
     words = [word for one in sizes for word in ("--set", one)]
     return [*words, "--data", root, "--results", tmp_path / "results", "--device", "cpu", "--dry-run"]
