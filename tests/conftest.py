@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,11 @@ from typer.testing import CliRunner
 import run_all
 from benchmarks import environment
 from benchmarks.cli.views import terminal
+from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.console import PlainConsole
 from results.store import ResultStore
-from tests.helpers.fake_hub import FakeHub, fake_hub
-from tests.helpers.file_server import FileServer, file_server
+from tests.helpers.fake_hub import TAG, FakeHub, fake_hub, weights_of
+from tests.helpers.file_server import Answer, FileServer, file_server
 from tests.helpers.small_folders import serve_cub, small_cub
 
 
@@ -50,6 +52,28 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """The Hugging Face Hub, which has nothing yet, and an empty cache."""
     with fake_hub(tmp_path / "home", monkeypatch) as served:
         yield served
+
+
+@pytest.fixture
+def weights(fake: FakeHub) -> FakeHub:
+    """The hub with the weights of a tiny network."""
+    fake.offer(TAG, weights_of(TAG))
+    return fake
+
+
+@pytest.fixture
+def interrupted_download(root: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The download of CUB to `root` stalls the first time, and Ctrl-C ends it; the second time it gets the rest."""
+    body = server.answers["/cub"][0].body
+    server.serve("/cub", Answer(body, sends=3000, stalls=True), Answer(body))
+    hear = FetchDisplay.bytes
+
+    def interrupted(self: FetchDisplay, what: str, done: int, total: int | None) -> None:
+        hear(self, what, done, total)
+        if len(server.requests) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(FetchDisplay, "bytes", interrupted)
 
 
 @pytest.fixture

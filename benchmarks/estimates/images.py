@@ -24,6 +24,11 @@ class Images:
     evaluated: int
 
     @property
+    def learnt(self) -> int:
+        """Images of all phases."""
+        return self.trained + self.forwarded
+
+    @property
     def work(self) -> float:
         """All of them, in images that the whole network is trained on."""
         return self.trained + FORWARD_COST * (self.forwarded + self.evaluated)

@@ -19,6 +19,7 @@ from datasets.loading.sources import expected_bytes
 from datasets.loading.store import ResizeRule, store_folder
 from results.record import Estimate, Source
 from results.settings import AnyRun, Run
+from results.values.text import spaced
 
 GB = 1e9
 
@@ -66,7 +67,7 @@ def lines(
         return found
     totals = _summed(to_do, estimator)
     if totals.trained:
-        found.append(f"images: {_count(totals.trained)} to train on, {_count(totals.evaluated)} to evaluate")
+        found.append(f"images: {spaced(totals.trained)} to train on, {spaced(totals.evaluated)} to evaluate")
     found += _time(totals, estimator, min(jobs, len(to_do)))
     found += _disk(to_do, estimator.environment)
     return found + _memory(totals)
@@ -79,7 +80,7 @@ def elsewhere(plan: Sequence[AnyRun], estimator: Estimator) -> list[str]:
     totals = _summed(plan, estimator)
     found = f"left to a machine with a GPU: {len(plan)} Runs"
     if totals.trained:
-        found += f", {_count(totals.trained)} images to train on, {_count(totals.evaluated)} to evaluate"
+        found += f", {spaced(totals.trained)} images to train on, {spaced(totals.evaluated)} to evaluate"
     return [found, *_memory(totals)]
 
 
@@ -103,7 +104,7 @@ def _summed(to_do: Iterable[AnyRun], estimator: Estimator) -> Totals:
             estimate = estimator.of(run)
             if isinstance(run, Run):
                 todo = images.of_run(run, environment)
-                totals.trained += len(runs) * (todo.trained + todo.forwarded)
+                totals.trained += len(runs) * todo.learnt
                 totals.evaluated += len(runs) * todo.evaluated
                 peak = memory.peak_bytes(run, estimator.profiles, estimator.counted, estimator.processes, most) or 0
                 if peak > totals.peak:
@@ -195,7 +196,3 @@ def _stores(runs: Iterable[AnyRun]) -> Iterator[tuple[str, str, int, ResizeRule]
             yield run.dataset, json.dumps(run.dataset_options), run.recipe.stored_size, run.recipe.resize
         elif run.input:
             yield run.input.dataset, json.dumps(run.input.dataset_options), run.input.stored_size, run.input.resize
-
-
-def _count(number: int) -> str:
-    return f"{number:,}".replace(",", " ")

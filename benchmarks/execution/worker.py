@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 
 from benchmarks import hardware
 from benchmarks.environment import Environment
+from benchmarks.estimates import images
 from benchmarks.execution import locks, torchrun
 from benchmarks.execution.heartbeat import HeartbeatWriter
 from benchmarks.isolation import Send
 from benchmarks.planning import published
-from benchmarks.planning.expand import images_to_process
 from benchmarks.planning.phases import FORWARD_COST
 from benchmarks.profiling import measure
 from benchmarks.training import checkpoint
@@ -74,8 +74,8 @@ def work_of(case: AnyRun, environment: Environment) -> float:
     """The work of a Run in trained images, for estimates of the time left."""
     if not isinstance(case, Run):
         return PROFILE_WORK
-    trained, evaluated = images_to_process(case, environment)
-    return trained + evaluated * FORWARD_COST
+    todo = images.of_run(case, environment)
+    return todo.learnt + todo.evaluated * FORWARD_COST
 
 
 def carry_out(

@@ -193,12 +193,3 @@ def _own_backbone(name: str, entry: Training) -> BackboneChoice:
 def epochs_of(method: str, options: Mapping[str, Any], recipe: Recipe) -> int:
     """Epochs of all phases together. Raises `UserError` if the phases don't fit the recipe."""
     return sum(phase.epochs for phase in phase_plans(method_checks.stand_in(method, method, options), recipe))
-
-
-def images_to_process(run: Run, environment: Environment) -> tuple[int, int]:
-    """Images that a Run trains on and evaluates, over all epochs: what its duration depends on."""
-    recipe = run.recipe
-    rows = environment.open(run.dataset, run.dataset_options).split(recipe.validation)
-    epochs = epochs_of(run.method, run.options, recipe)
-    evaluations = -(-epochs // recipe.evaluate_every)
-    return epochs * len(rows["train"]), evaluations * (len(rows["validation"]) + len(rows["test"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.planning import method_files
 from benchmarks.planning.method_files import Answer
 
-DATASET = "cub_200_2011"
+DEFAULT_DATASET = "cub_200_2011"
 """Of a method without published rows."""
 
 
@@ -16,7 +16,7 @@ def headline(method: str, dataset: str | None = None, backbone: str | None = Non
     several rows left, one on the dataset and the backbone of the first is taken.
     """
     own = method_files.method_file(method).recipe.backbone
-    left = answered(method) or [Answer(variant="paper", dataset=DATASET, backbone=own)]
+    left = answered(method) or [Answer(variant="paper", dataset=DEFAULT_DATASET, backbone=own)]
     first = left[0]
     asked = {key: value for key, value in (("dataset", dataset), ("backbone", backbone)) if value is not None}
     for key, value in asked.items():

@@ -11,6 +11,7 @@ from benchmarks.config import deep_merge, parse
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning import method_files, recipes, shopping
+from benchmarks.planning.headline import DEFAULT_DATASET
 from benchmarks.planning.method_files import Answer, PublishedRow, split_name
 from benchmarks.planning.suite import ALL, BackboneChoice, DatasetChoice, Suite, Training, weights_named
 from datasets import Dataset, DatasetError
@@ -96,9 +97,6 @@ def targets(
         ]:
             combinations[one, dataset or row.dataset, backbone or row.backbone] = None
     return [_target(name, *key, asked, changes, environment) for key in combinations]
-
-
-DEFAULT_DATASET = "cub_200_2011"
 
 
 def _target(

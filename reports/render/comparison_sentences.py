@@ -15,7 +15,7 @@ from reports.comparisons import comparison_groups
 from reports.evidence import Evidence
 from reports.groups import Group, named
 from reports.tables.paired import COMPARED, compared, decided, pairs
-from results.values.text import in_a_row
+from results.values.text import in_a_row, spaced
 
 CHOOSING = ("dataset", "protocol", "backbone", "pretrained", "input", "epochs")
 """Settings by which a page chooses between several experiments with one name."""
@@ -126,7 +126,7 @@ def _sentence(row: Row) -> str:
     if row["difference_low"] is not None:
         interval = f"95 % interval {_INTERVAL.show(row)}"
     seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
-    images = f"{row['images']:,}".replace(",", " ")
+    images = spaced(row["images"])
     # Better is decided by both tests, hence by the larger p.
     p = _P.show({"decisive": max(row["p_holm"], row["p_bootstrap_holm"])})
     p = f"p {p}" if p.startswith("<") else f"p = {p}"

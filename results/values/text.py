@@ -77,3 +77,8 @@ def shown(value: object) -> str:
         return cut(repr(value), LONGEST_VALUE)
     except ValueError:  # Python writes no integer of thousands of digits
         return "a number with too many digits"
+
+
+def spaced(number: int) -> str:
+    """5902 -> "5 902"."""
+    return f"{number:,}".replace(",", " ")

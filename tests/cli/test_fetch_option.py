@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks.cli.views import shopping_list
-from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.errors import UserError
 from benchmarks.planning import suite
 from benchmarks.planning.shopping import Item
@@ -20,8 +18,8 @@ from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Archive
 from methods import hub
 from results.store import ResultStore
-from tests.helpers.fake_hub import TAG, FakeHub, fake_hub, weights_of
-from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.fake_hub import TAG, FakeHub
+from tests.helpers.file_server import FileServer
 
 Command = Callable[..., tuple[int, str]]
 SMALL = [
@@ -38,38 +36,20 @@ SMALL = [
 
 
 @pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub with the weights of a tiny network, and an empty cache."""
-    with fake_hub(tmp_path / "home", monkeypatch) as served:
-        served.offer(TAG, weights_of(TAG))
-        yield served
-
-
-@pytest.fixture
 def reproduce(root: Path, weights: FakeHub, tmp_path: Path) -> list[object]:
     """Words that train one seed of a method by its paper's recipe, in an epoch of tiny images of three classes."""
     where = ["--data", root, "--results", tmp_path / "results", "--device", "cpu", "--in-process"]
     return ["reproduce", "plain", "--backbone", "test_resnet", "--seeds", "1", *SMALL, *where]
 
 
+@pytest.mark.usefixtures("interrupted_download")
 def test_one_command_gets_data_and_weights_trains_and_reports_and_resumes_after_ctrl_c(
     reproduce: list[object],
     fgbench: Command,
     server: FileServer,
     weights: FakeHub,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    body = server.answers["/cub"][0].body
-    server.serve("/cub", Answer(body, sends=3000, stalls=True), Answer(body))
-    hear = FetchDisplay.bytes
-
-    def interrupted(self: FetchDisplay, what: str, done: int, total: int | None) -> None:
-        hear(self, what, done, total)
-        if len(server.requests) == 1:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(FetchDisplay, "bytes", interrupted)
     code, said = fgbench(*reproduce, "--fetch")
     assert (code, "the same command gets what is still lacking" in said) == (130, True)
     assert said.index("terms of use: non-commercial research") < said.index("CUB_200_2011.tgz from"), "before it begins"

@@ -13,6 +13,7 @@ import run_all
 from benchmarks.config import parse
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
+from benchmarks.estimates import images
 from benchmarks.planning import expand, overrides
 from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
@@ -125,7 +126,7 @@ def test_epochs_are_those_of_all_phases_of_the_method(asked: dict[str, str], epo
     (run,) = expanded(here, profile=(), set=asked)
     assert isinstance(run, Run)
     assert expand.epochs_of(run.method, run.options, run.recipe) == epochs
-    assert expand.images_to_process(run, here)[0] == epochs * 6
+    assert images.of_run(run, here).learnt == epochs * 6
 
 
 def test_phases_that_a_method_does_not_have_or_has_no_epochs_for_are_refused_before_anything_runs(

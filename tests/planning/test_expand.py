@@ -13,6 +13,7 @@ import methods
 from benchmarks.cli.views import preview
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
+from benchmarks.estimates import images
 from benchmarks.planning import expand, overrides, suite, suite_builders, support
 from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import DatasetChoice, Suite
@@ -239,7 +240,8 @@ def test_images_are_stored_in_proportion_to_their_crop_unless_asked_otherwise(
 def test_work_is_counted_in_images(here: Environment) -> None:
     run = expand.expand(SUITE, here, Changes(set={"recipe": {"epochs": 3, "validation": 0.5}}))[0]
     assert isinstance(run, Run)
-    assert expand.images_to_process(run, here) == (3 * 3, 3 * (3 + 3))
+    todo = images.of_run(run, here)
+    assert (todo.learnt, todo.evaluated) == (3 * 3, 3 * (3 + 3))
 
 
 def test_reproduce_says_what_is_lacking_instead_of_guessing(here: Environment) -> None:

@@ -10,6 +10,7 @@ from benchmarks.cli.views.terminal import line
 from datasets.curation.findings import Finding, Findings, by_kind
 from datasets.curation.split import Split
 from results.values.names import shortened
+from results.values.text import spaced
 from results.values.text_tables import TextColumn
 
 EXAMPLES = 3
@@ -55,11 +56,6 @@ def split_lines(name: str, done: Split) -> list[str]:
         shown = shortened(done.in_two_classes)
         found.append(f"{_count(len(done.in_two_classes), 'image')} in two classes at once, kept for training: {shown}")
     return [*found, f"next: run_all.py data verify {name}, then run_all.py compare --dataset {name} ..."]
-
-
-def spaced(number: int) -> str:
-    """5902 -> "5 902"."""
-    return f"{number:,}".replace(",", " ")
 
 
 def _columns(found: Findings) -> list[TextColumn]:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.environment import Environment
+from benchmarks.estimates import images
 from benchmarks.planning import batch_sweep, headline, method_files
-from benchmarks.planning.expand import epochs_of, images_to_process
+from benchmarks.planning.expand import epochs_of
 from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
 from results.augmentation import InputScaling
@@ -58,7 +59,7 @@ def _row(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -
     run, listed = runs[0], ", ".join(str(one.replicate) for one in runs)
     row: Row = {"method": method_label(run.method, run.variant)}
     if isinstance(run, Run):
-        trained, evaluated = images_to_process(run, environment)
+        todo = images.of_run(run, environment)
         row |= {
             "dataset": run.task,
             "backbone": run.backbone,
@@ -69,8 +70,8 @@ def _row(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -
             "px": run.recipe.image_size,
             "stored px": run.recipe.stored_size,
             "epochs": epochs_of(run.method, run.options, run.recipe),
-            "trained": trained,
-            "evaluated": evaluated,
+            "trained": todo.learnt,
+            "evaluated": todo.evaluated,
         }
     else:
         row |= {"backbone": run.backbone, "precision": run.precision, "compiled": run.compile or None}

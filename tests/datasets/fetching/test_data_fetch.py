@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,19 +75,10 @@ def test_an_existing_incomplete_folder_is_named_and_not_changed(
     assert f"to fetch everything anew, move {root / 'CUB_200_2011'} away first" in said
 
 
+@pytest.mark.usefixtures("interrupted_download")
 def test_after_ctrl_c_the_same_command_resumes(
-    root: Path, server: FileServer, fgbench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+    root: Path, server: FileServer, fgbench: Callable[..., tuple[int, str]]
 ) -> None:
-    body = server.answers["/cub"][0].body
-    server.serve("/cub", Answer(body, sends=3000, stalls=True), Answer(body))
-    hear = FetchDisplay.bytes
-
-    def interrupted(self: FetchDisplay, what: str, done: int, total: int | None) -> None:
-        hear(self, what, done, total)
-        if len(server.requests) == 1:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(FetchDisplay, "bytes", interrupted)
     code, said = fgbench("data", "fetch", "cub_200_2011", "--data", root)
     assert code == 130
     assert "the same command resumes the download" in said
