@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pynvml
 
+from benchmarks.gpu import gpu
+
 if TYPE_CHECKING:
     import torch
 
@@ -40,7 +42,7 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
     import torch
 
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return gpu(device).name
     threads = threads or torch.get_num_threads()
     return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), {threads} thread{'s' * (threads != 1)}"
 
@@ -73,7 +75,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         sensors = GpuSensors(device)
         found |= {
-            "device_memory": torch.cuda.get_device_properties(device).total_memory,
+            "device_memory": gpu(device).memory,
             "cuda": torch.version.cuda,
             "driver_version": sensors.driver_version,
             **sensors.state(),
@@ -96,13 +98,6 @@ def _cpu_mhz() -> int | None:
     return round(frequency.current) if frequency else None
 
 
-def gpu_uuid(device: torch.device) -> str:
-    """The driver's identifier of a GPU. Torch's number differs from the driver's if CUDA_VISIBLE_DEVICES is set."""
-    import torch
-
-    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-
-
 class GpuSensors:
     """The NVIDIA driver's sensors of one GPU (NVML): energy, clocks, temperature, throttling.
 
@@ -119,7 +114,7 @@ class GpuSensors:
         try:
             pynvml.nvmlInit()
             self.driver_version = pynvml.nvmlSystemGetDriverVersion()
-            self.handle = pynvml.nvmlDeviceGetHandleByUUID(gpu_uuid(device))
+            self.handle = pynvml.nvmlDeviceGetHandleByUUID(gpu(device).uuid)
             pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
         except pynvml.NVMLError as error:
             self.reason = f"NVML refuses: {error}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from benchmarks import hardware
+from benchmarks import hardware, isolation
 from benchmarks.estimates import kept
 from benchmarks.profiling.roofline import measure_limits
 from benchmarks.training.device import numerics, ran_out_of_memory
@@ -37,6 +37,14 @@ def ceilings(device: str, precision: str) -> Ceilings | None:
 
 
 def _measured(device: str, precision: str) -> Ceilings | None:
+    if device == "cpu":
+        return _measure(device, precision)
+    # In a process of its own, so that this one does not open CUDA.
+    found: Ceilings | None = isolation.run_isolated(_measure, device, precision, on_message=lambda _: None)
+    return found
+
+
+def _measure(device: str, precision: str, send: isolation.Send | None = None) -> Ceilings | None:
     try:
         with numerics(precision):
             return Ceilings.model_validate(measure_limits(torch.device(device), precision).model_dump())

@@ -18,6 +18,7 @@ from benchmarks.environment import Environment
 from benchmarks.estimates import images
 from benchmarks.execution import locks, torchrun
 from benchmarks.execution.heartbeat import HeartbeatWriter
+from benchmarks.gpu import gpu
 from benchmarks.isolation import Send
 from benchmarks.planning import published
 from benchmarks.planning.phases import FORWARD_COST
@@ -189,7 +190,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
 
 
 def _profile(run: ProfileRun, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:
-    device = hardware.gpu_uuid(torch.device(run.device)) if run.device == "cuda" else run.device
+    device = gpu(torch.device(run.device)).uuid if run.device == "cuda" else run.device
     with locks.device_lock(device, lambda: listener.note("waiting for another measurement on this device")):
         began = time.monotonic()
         measure.measure(run, record, environment, store.folder(run.id))

@@ -42,6 +42,8 @@ def sensors(monkeypatch: pytest.MonkeyPatch) -> GpuSensors:
     properties = SimpleNamespace(uuid="1-2", total_memory=1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1, 1))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     return GpuSensors(CUDA)
 
 
