@@ -35,6 +35,8 @@ class Execution:
     resumed training keeps it."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints within an epoch; one more is written at the end of each epoch."""
+    parallel: int = 1
+    """How many trainings are carried out at a time on this device, each in a process of its own."""
     tensorboard: bool = False
     """Whether to write scalars for TensorBoard into the Run's folder."""
 
@@ -50,6 +52,8 @@ class Environment:
     """How images are brought to the device; affects speed and memory, not results."""
     execution: Execution = field(default_factory=Execution)
 
+    image_holder: str | None = None
+    """Address of the process that keeps images on the device for several trainings, if there is one."""
     awaited: frozenset[str] = frozenset()
     """Published datasets and weights that are to be got, by their names on the shopping list. What is known of them
     stands in for them, so that Runs can be estimated; such Runs have no hashes, and can't be carried out."""

@@ -57,6 +57,4 @@ def _look(device: str) -> Gpu:
     import torch
 
     free, memory = torch.cuda.mem_get_info(device)
-    return Gpu(
-        torch.cuda.get_device_name(device), f"GPU-{torch.cuda.get_device_properties(device).uuid}", memory, free
-    )
+    return Gpu(torch.cuda.get_device_name(device), f"GPU-{torch.cuda.get_device_properties(device).uuid}", memory, free)

@@ -1,4 +1,4 @@
-"""Runs a function in a process of its own: it reports while it works, and its death is an ordinary exception.
+"""Functions in processes of their own: each reports while it works, and its death is an ordinary exception.
 
 Why not an executor of the standard library or of loky, or `torch.multiprocessing.spawn`? An executor reports a dead
 worker without the signal that killed it, and none of its workers ends when the parent is killed. `spawn` passes on
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -39,21 +40,91 @@ class WorkerDied(Exception):  # noqa: N818 - reads as what it is
     """The signal that ended it, if one did."""
 
 
-def run_isolated(fn: Callable[..., Any], *args: Any, on_message: Callable[[Any], None]) -> Any:
-    """`fn(*args, send)` in a fresh process; `on_message(message)` is called here for each `send(message)` there.
+class Isolated:
+    """`fn(*args, send)` in a process of its own, from now on.
 
-    `fn`, its arguments, messages and result are pickled. Returns what `fn` returns and raises what it raises; raises
-    `WorkerDied` if the process dies, also by SIGTERM. The process never outlives this one, even if this one is killed.
+    `fn`, its arguments, messages and result are pickled. The process never outlives this one, even if this one is
+    killed. Who makes it ends it: with `stop`, whatever became of it.
     """
-    receiver, sender = _context().Pipe(duplex=False)
-    process = _context().Process(target=_run, args=(sender, fn, args))
+
+    def __init__(self, fn: Callable[..., Any], *args: Any, on_message: Callable[[Any], None]) -> None:
+        """`on_message(message)` is called by `hear` for each `send(message)` there. Raises `WorkerDied` if no process
+        can be started."""
+        self.on_message = on_message
+        self.pipe, sender = _context().Pipe(duplex=False)
+        self.process = _context().Process(target=_run, args=(sender, fn, args))
+        try:
+            _start(self.process)
+            sender.close()
+        except BaseException:
+            stop([self])
+            raise
+        self._outcome: tuple[str, Any] | None = None
+
+    def hear(self) -> bool:
+        """Waits for the next message and passes it on; True once there is none: `result` is known."""
+        try:
+            kind, content = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            self.process.join()
+            self._outcome = "error", _death(self.process.exitcode)
+            return True
+        if kind == "message":
+            self.on_message(content)
+            return False
+        self.process.join(GRACE_SECONDS)
+        self._outcome = ("error", _death(-signal.SIGTERM)) if kind == "terminated" else (kind, content)
+        return True
+
+    def result(self) -> Any:
+        """What `fn` returned. Raises what it raised; `WorkerDied` if the process died, also by SIGTERM."""
+        while self._outcome is None:
+            self.hear()
+        kind, content = self._outcome
+        if kind == "error":
+            raise content
+        return content
+
+
+def run_isolated(fn: Callable[..., Any], *args: Any, on_message: Callable[[Any], None]) -> Any:
+    """`fn(*args, send)` in a fresh process, to its end: what `Isolated.result` returns and raises."""
+    work = Isolated(fn, *args, on_message=on_message)
     try:
-        _start(process)
-        sender.close()
-        return _receive(receiver, process, on_message)
+        return work.result()
     finally:
-        _stop(process)
-        receiver.close()
+        stop([work])
+
+
+def first_ended(working: Sequence[Isolated], seconds: float | None) -> Isolated | None:
+    """Waits until one of several has ended, and passes on their messages meanwhile; None if `seconds` are over."""
+    until = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = None if until is None else max(until - time.monotonic(), 0)
+        ready = connection.wait([one.pipe for one in working], left)
+        for one in working:
+            if one.pipe in ready and one.hear():
+                return one
+        if not ready:
+            return None
+
+
+def stop(working: Sequence[Isolated]) -> None:
+    """Interrupts those that still run, all at once, and kills those that do not end."""
+    processes = [one.process for one in working if one.process.pid is not None]
+    try:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+        until = time.monotonic() + INTERRUPTED_SECONDS
+        for process in processes:
+            process.join(max(until - time.monotonic(), 0))
+    finally:  # also after a second Ctrl-C
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+                process.join()
+        for one in working:
+            one.pipe.close()
 
 
 @cache
@@ -101,25 +172,6 @@ def _kill_server() -> None:
                 child.kill()
 
 
-def _receive(pipe: connection.Connection, process: BaseProcess, on_message: Callable[[Any], None]) -> Any:
-    """Passes messages on until the result arrives."""
-    while True:
-        try:
-            kind, content = pipe.recv()
-        except (EOFError, ConnectionError):
-            process.join()
-            raise _death(process.exitcode) from None
-        if kind == "message":
-            on_message(content)
-            continue
-        process.join(GRACE_SECONDS)
-        if kind == "terminated":
-            raise _death(-signal.SIGTERM)
-        if kind == "error":
-            raise content
-        return content
-
-
 def _death(exit_code: int | None) -> WorkerDied:
     number = -exit_code if exit_code is not None and exit_code < 0 else None
     if number == signal.SIGKILL:
@@ -140,18 +192,6 @@ def _name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # most real-time signals have no name
         return f"signal {number}"
-
-
-def _stop(process: BaseProcess) -> None:
-    """Interrupts a process that still runs, and kills it if it does not end."""
-    try:
-        if process.is_alive():
-            process.terminate()
-            process.join(INTERRUPTED_SECONDS)
-    finally:  # also after a second Ctrl-C
-        if process.is_alive():
-            process.kill()
-            process.join()
 
 
 def _run(pipe: connection.Connection, fn: Callable[..., Any], args: Sequence[Any]) -> None:

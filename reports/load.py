@@ -12,10 +12,13 @@ TOLERANCE = 1.25
 
 
 def overloaded(record: Record) -> bool:
-    """Whether the machine had more work than cores; False where the record does not say.
+    """Whether the machine had more work than cores, or the device other trainings of the same plan; False where the
+    record does not say.
 
     Of a profile Run, before it began; of a training, on average of the minutes before it began and before it ended.
     """
+    if record.training.get("parallel", 1) > 1:
+        return True
     cores, before, after = record.hardware.get("cores"), _load(record, "before"), _load(record, "after")
     if not isinstance(cores, int) or before is None:
         return False

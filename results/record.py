@@ -105,7 +105,8 @@ class Record(RecordModel):
     `processes`, and `micro_batch`, the images that one backward pass took at the most; `threads` of torch in each
     process, which decide how a CPU's sums are rounded, and on a GPU only what a method fits on the host (k-means, an
     SVM); unknown where it is absent. On a GPU, `peak_memory` in bytes (a CPU's is measured by profile Runs, each alone
-    in its process)."""
+    in its process). `parallel`: how many trainings the plan carried out at a time on the device, where it was more than
+    this one; all rates and times are then those of a shared device."""
     notes: list[str] = []
     """What happened during the Run, in sentences: memory that ran out, what could not be compiled."""
     speed: dict[Mode, Speed] = {}

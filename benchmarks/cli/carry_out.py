@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
-from benchmarks.cli.requested import budget_of, changes_of, environment_of
+from benchmarks.cli.requested import budget_of, changes_of, environment_of, parallel_of
 from benchmarks.cli.supplies import awaiting, fetch_or_list, foresee, supply
 from benchmarks.cli.views import forecast, preview, terminal
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
+from benchmarks.estimates import side_by_side
+from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import earlier_records, execute, torchrun
 from benchmarks.planning import (
     checks,
@@ -182,6 +185,7 @@ def _tell_of_earlier(runs: Iterable[AnyRun], request: Request) -> None:
 def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> FinishedPlan | None:
     """None where there is nothing to report: a preview, jobs that were submitted, a process that only helps."""
     budget = budget_of(request)
+    parallel_of(request)  # refuses what can't be, before anything is shown
     store, environment = ResultStore(request.results), environment_of(request)
     if request.missing and not runs:
         terminal.line("nothing is missing that can be run here")
@@ -203,6 +207,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     own_process = not request.in_process and torchrun.world_size() == 1
     try:
         estimator = forecast.estimator(environment, request)
+        environment = _side_by_side([run for run in runs if store.answer(run) is None], estimator, request)
         summary = execute.execute(
             runs, store, environment, terminal.console, own_process, budget=budget, estimator=estimator
         )
@@ -210,6 +215,14 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
         terminal.interrupted("the same command resumes from the last checkpoint")
     ids = frozenset(record.id if (record := store.answer(run)) else run.id for run in runs)
     return FinishedPlan(title, request.results, ids, len(summary.failed), len(summary.unfinished))
+
+
+def _side_by_side(to_do: Sequence[AnyRun], estimator: Estimator, request: Request) -> Environment:
+    """The machine with as many trainings at a time as requested, or as fit; says how many if that is not 1."""
+    number = forecast.at_a_time(to_do, estimator, request)
+    terminal.lines(side_by_side.line(number))
+    environment = estimator.environment
+    return replace(environment, execution=replace(environment.execution, parallel=number))
 
 
 def _require_startable(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -> None:

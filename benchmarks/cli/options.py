@@ -53,6 +53,7 @@ NOT_OF_PROFILE = (
     "batch_size",
     "tensorboard",
     "in_process",
+    "parallel",
 )
 """Options without a meaning for a profile, or that the verb `profile` replaces by its own."""
 
@@ -116,6 +117,13 @@ class Request:
         bool,
         _option("Carry out all Runs in this process, or each in a process of its own.", "--in-process/--own-process"),
     ] = False
+    parallel: Annotated[
+        str,
+        _option(
+            "How many trainings at a time on this device, each in a process of its own; or auto: as many as memory and "
+            "cores allow. (Jobs of a cluster: --cluster-option parallel=N.)"
+        ),
+    ] = "1"
     cluster: Annotated[Literal["local", "slurm"] | None, _option("Submit the plan as jobs and return.")] = None
     cluster_option: Annotated[
         list[str] | None,

@@ -10,7 +10,7 @@ from benchmarks.errors import UserError
 from benchmarks.execution import torchrun
 from benchmarks.execution.time_budget import TimeBudget
 from benchmarks.planning.overrides import Changes, nested, parse_assignments
-from results.values.numbers import BATCH
+from results.values.numbers import BATCH, COUNT
 
 
 def environment_of(request: Request) -> Environment:
@@ -35,6 +35,23 @@ def _micro_batch(asked: str | None) -> int | Literal["auto"] | None:
         return BATCH.whole(asked)
     except ValueError as error:
         raise UserError(f"--batch-size takes auto or {error}") from error
+
+
+def parallel_of(request: Request) -> int | Literal["auto"]:
+    """How many trainings at a time. Raises `UserError` where others decide that."""
+    try:
+        asked: int | Literal["auto"] = "auto" if request.parallel == "auto" else COUNT.whole(request.parallel)
+    except ValueError as error:
+        raise UserError(f"--parallel takes auto or {error}") from error
+    if asked == 1:
+        return asked
+    if torchrun.world_size() > 1:
+        raise UserError("--parallel is for trainings of one process each; start them without torchrun")
+    if request.cluster:
+        raise UserError("--parallel is for this device; say how many jobs run at a time: --cluster-option parallel=N")
+    if request.in_process:
+        raise UserError("--parallel needs a process for each training; leave out --in-process")
+    return asked
 
 
 def changes_of(request: Request) -> Changes:

@@ -1,4 +1,4 @@
-"""How long a Run takes on this device."""
+"""How long a Run takes on this device, and how much memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from benchmarks import hardware
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
-from benchmarks.estimates import images, pace
+from benchmarks.estimates import images, memory, pace
 from benchmarks.estimates.counted_work import CountedWork
 from results.record import Estimate, Record, Source
 from results.settings import AnyRun, Run
@@ -38,7 +38,9 @@ class Estimator:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Takes a finished Run into account; one of another device says nothing."""
+        """Takes a finished Run into account; one of another device, or of a shared one, says nothing."""
+        if record.training.get("parallel", 1) > 1:
+            return
         if record.status != "done" or record.hardware.get("name") != self.device or not isfinite(record.seconds):
             return
         if not isinstance(record.run, Run):
@@ -77,6 +79,12 @@ class Estimator:
             return None
         seconds = todo.trained * found.trained + (todo.forwarded + todo.evaluated) * found.forwarded
         return _estimate(seconds / self.processes, source)
+
+    def peak_bytes(self, run: Run) -> int | None:
+        """Peak memory of a training, in each of its processes; None if its work can't be counted."""
+        asked = self.environment.execution.micro_batch
+        most = asked if isinstance(asked, int) else None
+        return memory.peak_bytes(run, self.profiles, self.counted, self.processes, most)
 
 
 def _estimate(seconds: float, source: Source) -> Estimate:

@@ -96,8 +96,6 @@ def _summed(to_do: Iterable[AnyRun], estimator: Estimator) -> Totals:
     for run in to_do:
         alike.setdefault(run.experiment, []).append(run)
     totals, environment = Totals(), estimator.environment
-    asked = environment.execution.micro_batch
-    most = asked if isinstance(asked, int) else None
     for runs in alike.values():
         run, estimate = runs[0], None
         with suppress(*REFUSED):  # a plan is checked elsewhere
@@ -106,7 +104,7 @@ def _summed(to_do: Iterable[AnyRun], estimator: Estimator) -> Totals:
                 todo = images.of_run(run, environment)
                 totals.trained += len(runs) * todo.learnt
                 totals.evaluated += len(runs) * todo.evaluated
-                peak = memory.peak_bytes(run, estimator.profiles, estimator.counted, estimator.processes, most) or 0
+                peak = estimator.peak_bytes(run) or 0
                 if peak > totals.peak:
                     totals.peak, totals.largest = peak, run
         totals.add(run, len(runs), estimate)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from benchmarks import hardware, isolation
+from benchmarks import isolation
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
 from benchmarks.estimates.estimator import Estimator
-from benchmarks.execution import heartbeat, locks, torchrun, worker
-from benchmarks.execution.display import PlanDisplay, format_time_left
+from benchmarks.execution import at_work, heartbeat, locks, torchrun, worker
+from benchmarks.execution.at_work import RunAtWork
+from benchmarks.execution.display import PlanDisplay, RunDisplay, format_time_left
+from benchmarks.execution.image_holder import ImageHolder
 from benchmarks.execution.time_budget import TimeBudget, TimeIsUp
-from benchmarks.execution.worker import Attempt, CarryOut, blank, work_of
+from benchmarks.execution.worker import Attempt, CarryOut, work_of
 from benchmarks.planning import batch_sweep
-from benchmarks.profiling import measure
-from benchmarks.profiling.max_batch import OUT_OF_MEMORY
 from benchmarks.training import checkpoint
 from results.errors import ResultsError
 from results.record import Estimate, Record
-from results.settings import AnyRun, ProfileRun
+from results.settings import AnyRun, ProfileRun, Run
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, PREVIOUS_RECORD, REFERENCE, ResultStore
 
 __all__ = ["Summary", "execute"]
@@ -63,16 +62,17 @@ def execute(
     budget: TimeBudget | None = None,
     estimator: Estimator | None = None,
 ) -> Summary:
-    """Carries out all Runs that have no finished record, one after another; with `own_process`, each in a process of
-    its own. Under torchrun this is for rank 0; the other ranks call `torchrun.follow_rank0`.
+    """Carries out all Runs that have no finished record, with `own_process` each in a process of its own; then as many
+    at a time as `environment.execution.parallel` says, but never another one beside a measurement. Under torchrun this
+    is for rank 0; the other ranks call `torchrun.follow_rank0`.
 
     With a `budget`, Runs that would take longer than the time left, as the `estimator` says, are postponed until no
-    others are left. When the time is up, the current Run is interrupted as by Ctrl-C, and the plan ends. Each Run's
+    others are left. When the time is up, the Runs at work are interrupted as by Ctrl-C, and the plan ends. Each Run's
     record gets its estimate.
 
     A Run that raises or dies is recorded as failed. A Run that another process works on is left to it, and waited for
     at the end. Ctrl-C stops the plan, and so does a folder that can't be written (`ResultsError`): finished Runs are
-    kept, and the current one resumes from its last checkpoint the next time.
+    kept, and those at work resume from their last checkpoints the next time.
     """
     store.prepare()
     _remove_what_kills_left(store)
@@ -115,14 +115,19 @@ class PlanExecutor:
         budget: TimeBudget | None,
         estimator: Estimator | None,
     ) -> None:
-        self.plan, self.store, self.environment = plan, store, environment
+        self.plan, self.store = plan, store
         self.own_process, self.carry_out = own_process, carry_out
         self.budget, self.estimator = budget, estimator
         # A record of the plan that can't be read or trusted is reported now, not after hours of training.
         self.records_before = {case.id: store.read(case.id) for case in plan}
         self.done_before = {case.id for case in plan if store.answer(case) is not None}
         self.work = {case.id: 0.0 if case.id in self.done_before else work_of(case, environment) for case in plan}
+        to_do = [case for case in plan if case.id not in self.done_before]
+        self.places = places(environment, to_do, own_process)
+        self.environment = replace(environment, execution=replace(environment.execution, parallel=self.places))
+        self.images = ImageHolder(to_do if own_process else [], self.environment)
         self.summary = Summary()
+        self.at_work: list[RunAtWork] = []
         self.locked: set[str] = set()
         """Runs that were found locked by another process."""
         self.postponed: set[str] = set()
@@ -137,12 +142,18 @@ class PlanExecutor:
                 display.run_skipped()
             else:
                 to_do.append((number, case))
-        while to_do:
-            remaining = [(number, case) for number, case in to_do if not self._try(number, case, display)]
-            if len(remaining) == len(to_do):
-                torchrun.broadcast_next("wait", self.environment)
-                time.sleep(POLL_SECONDS)
-            to_do = remaining
+        try:
+            while to_do or self.at_work:
+                remaining = [(number, case) for number, case in to_do if not self._try(number, case, display)]
+                if self.at_work:
+                    remaining = sorted([*remaining, *self._await_one(bool(remaining))], key=lambda one: one[0])
+                elif len(remaining) == len(to_do):
+                    torchrun.broadcast_next("wait", self.environment)
+                    time.sleep(POLL_SECONDS)
+                to_do = remaining
+        finally:
+            at_work.stop(self.at_work)
+            self.images.close()
         torchrun.broadcast_next(None, self.environment)
 
     def open_runs(self) -> list[AnyRun]:
@@ -152,25 +163,39 @@ class PlanExecutor:
         return [case for case in self.plan if case.id not in ended]
 
     def _try(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
-        """Carries out a Run, or notes that another process has; False if its turn has not come yet."""
-        if self._postpone(number, case, display) or batch_sweep.waits(case, self.open_runs()):
+        """Begins a Run, or notes that another process has done it; False if its turn has not come yet."""
+        if not self._has_place(case) or self._postpone(number, case, display):
             return False
-        record, here = self._record_of_another_process(case), False
+        if batch_sweep.waits(case, self.open_runs()):
+            return False
+        record = at_work.newer_record(case, self.store, self._started_before(case))
         if record is None:
             if reason := self._why_not_needed(case):
                 self.summary.not_needed.append(case.id)
-                display.run_begins(number, case.label)
-                display.run_ends(f"not needed: {reason}", self.work[case.id], here=False)
+                display.run_begins(number, case.label).ends(f"not needed: {reason}", self.work[case.id], here=False)
                 return True
             if self._is_locked(number, case, display):
                 return False
-        display.run_begins(number, case.label)
-        if record is None:
-            record, here = self._attempt(case, display)
-            if record is None:
-                return False
-        self._note_end(case, record, here, display)
-        return True
+        shown = display.run_begins(number, case.label)
+        if record is not None:
+            return self._note_end(case, Attempt(record, here=False), shown)
+        return self._begin(number, case, shown)
+
+    def _has_place(self, case: AnyRun) -> bool:
+        """Whether there is a place for one more Run. A measurement has the device alone."""
+        alone = isinstance(case, ProfileRun) or any(isinstance(one.case, ProfileRun) for one in self.at_work)
+        return len(self.at_work) < (1 if alone else self.places)
+
+    def _await_one(self, others: bool) -> list[tuple[int, AnyRun]]:
+        """Waits until a Run at work has ended, or until it is time to look after `others`, which may have been left to
+        other processes. Returns the Run if it is to be tried again."""
+        ended = at_work.first_ended(self.at_work, POLL_SECONDS if others and len(self.at_work) < self.places else None)
+        if ended is None:
+            return []
+        attempt = ended.attempt()
+        self.at_work.remove(ended)
+        at_work.stop([ended])
+        return [] if self._note_end(ended.case, attempt, ended.display) else [(ended.number, ended.case)]
 
     def _postpone(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
         """Whether a Run would not end in time; each Run is postponed once."""
@@ -181,8 +206,8 @@ class PlanExecutor:
         if seconds < self.budget.left:
             return False
         self.postponed.add(case.id)
-        display.run_begins(number, case.label)
-        display.run_note(f"postponed: it takes about {seconds / 60:.0f} min; {format_time_left(self.budget.left)}")
+        reason = f"it takes about {seconds / 60:.0f} min; {format_time_left(self.budget.left)}"
+        display.run_begins(number, case.label).waits(f"postponed: {reason}")
         return True
 
     def _estimate(self, case: AnyRun) -> Estimate | None:
@@ -193,10 +218,10 @@ class PlanExecutor:
             return self.estimator.of(case)
         return None
 
-    def _record_of_another_process(self, case: AnyRun) -> Record | None:
-        """The record that another process has written since this executor was created."""
-        record, before = self.store.read(case.id), self.records_before[case.id]
-        return record if record is not None and (before is None or record.started != before.started) else None
+    def _started_before(self, case: AnyRun) -> datetime | None:
+        """The start of the record that the Run had when this executor was created."""
+        before = self.records_before[case.id]
+        return before.started if before else None
 
     def _why_not_needed(self, case: AnyRun) -> str | None:
         """Why a batch size of a sweep need not be measured; None if it must be, or if the Run belongs to no sweep."""
@@ -210,58 +235,47 @@ class PlanExecutor:
             return False
         if case.id not in self.locked:
             self.locked.add(case.id)
-            display.run_begins(number, case.label)
-            display.run_note(f"left to {_owner(folder)}, which is working on it")
+            display.run_begins(number, case.label).waits(f"left to {_owner(folder)}, which is working on it")
         return True
 
-    def _note_end(self, case: AnyRun, record: Record, here: bool, display: PlanDisplay) -> None:
+    def _note_end(self, case: AnyRun, attempt: Attempt, shown: RunDisplay) -> bool:
+        """Notes what came of a Run; False if another process has taken it over."""
+        record, here = attempt
+        if record is None:
+            shown.waits()
+            return False
         lists = self.summary
         (lists.failed if record.status == "failed" else lists.done if here else lists.elsewhere).append(case.id)
         if self.estimator is not None and here:
             self.estimator.add(record)
         outcome = ("" if here else "by another process: ") + format_outcome(record)
-        display.run_ends(outcome, self.work[case.id], here)
+        shown.ends(outcome, self.work[case.id], here)
+        return True
 
-    def _attempt(self, case: AnyRun, display: PlanDisplay) -> Attempt:
-        before = self.records_before[case.id]
-        started = before.started if before else None
-        estimate = self._estimate(case)
+    def _begin(self, number: int, case: AnyRun, shown: RunDisplay) -> bool:
+        """Carries the Run out in this process, or begins it in one of its own; False if another has taken it over."""
+        before, estimate = self._started_before(case), self._estimate(case)
         carry_out = partial(self.carry_out, estimate=estimate) if estimate else self.carry_out
-        arguments = (case, self.store.root, self.environment, started, carry_out)
         measured = isinstance(case, ProfileRun)  # always in its own process, to measure its memory alone
         if not self.own_process and not measured:
-            return worker.attempt(*arguments, display.on_message)
+            arguments = (case, self.store.root, self.environment, before, carry_out)
+            return self._note_end(case, worker.attempt(*arguments, shown.on_message), shown)
         if measured and torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # so that the other process finds the whole device free
-        kills = hardware.memory_kills()
         try:
-            attempt: Attempt = isolation.run_isolated(worker.attempt, *arguments, on_message=display.on_message)
+            environment = self.images.environment_of(case, shown.note)
+            begun = RunAtWork(number, case, self.store, environment, before, carry_out, shown)
         except isolation.WorkerDied as death:
-            if death.signal == signal.SIGTERM and heartbeat.JOB_VARIABLE in os.environ:
-                raise KeyboardInterrupt from None  # Slurm asks every process of a job to end
-            killed = death.signal == signal.SIGKILL and hardware.memory_kills() > kills
-            return self._record_death(case, death, killed or _died_at_its_limit(case, death))
-        return attempt
-
-    def _record_death(self, case: AnyRun, death: isolation.WorkerDied, of_memory: bool) -> Attempt:
-        """Writes the record that the dead process could not write, unless another process has taken over the Run."""
-        with locks.run_lock(self.store.folder(case.id)) as locked:
-            record = self._record_of_another_process(case)
-            if record is not None or not locked:
-                return Attempt(record, here=locked)  # a Run that nobody holds was finished by the process that died
-            record = blank(case, torch.device(self.environment.device))
-            if of_memory and isinstance(case, ProfileRun):  # running out of memory is a result of a measurement
-                measure.record_out_of_memory(case, record)
-            else:
-                record.status, record.error = "failed", str(death)
-            self.store.write(record)
-            return Attempt(record, True)
+            attempt = at_work.record_death(case, self.store, self.environment, before, death)
+            return self._note_end(case, attempt, shown)
+        self.at_work.append(begun)
+        return True
 
 
-def _died_at_its_limit(case: AnyRun, death: isolation.WorkerDied) -> bool:
-    """Whether a CPU measurement died because its own limit refused it memory: oneDNN uses what it got unchecked."""
-    limited = isinstance(case, ProfileRun) and case.device == "cpu" and case.memory_limit is not None
-    return limited and death.signal in OUT_OF_MEMORY["cpu"]
+def places(environment: Environment, to_do: Sequence[AnyRun], own_process: bool) -> int:
+    """How many Runs are carried out at a time: no more than there are trainings, which alone share a device."""
+    trainings = sum(isinstance(case, Run) for case in to_do)
+    return max(min(environment.execution.parallel, trainings), 1) if own_process else 1
 
 
 def _owner(folder: Path) -> str:

@@ -163,6 +163,8 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     }
     # A resumed training keeps the threads it was begun with, which may not be those of this process.
     record.hardware |= {"name": hardware.device_name(trainer.device, trained.threads), "threads": trained.threads}
+    if environment.execution.parallel > 1:
+        record.training["parallel"] = environment.execution.parallel
     if trained.compile_seconds is not None:
         record.training["compile_seconds"] = trained.compile_seconds
     record.notes = trained.notes

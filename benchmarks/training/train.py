@@ -23,11 +23,11 @@ from benchmarks.training.evaluate import Choice, choose
 from benchmarks.training.identity import check_dataset
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.optim import build_optimizer, lr_factor, select_trainable
+from benchmarks.training.shared_images import open_images
 from benchmarks.training.state import NEVER, Diverged, TrainingResult, TrainingState, begun_with, capture, restore
 from benchmarks.training.tensorboard import TensorBoardLog
 from datasets.loading.feed import Feed
 from datasets.loading.sampling import batch_generator
-from datasets.loading.sources import open_source
 from methods.interface import Method
 from results.files import make_folder
 from results.settings import Run
@@ -55,13 +55,8 @@ class Trainer:
         for text in self.engine.about_input:
             self.listener.note(text)
         # Opened after the network is built: where images are kept depends on the memory that is left.
-        self.batches.source = open_source(
-            self.dataset,
-            run.recipe.stored_size,
-            run.recipe.resize,
-            self.device,
-            environment.feed,
-            on_progress=self._decoded,
+        self.batches.source = open_images(
+            run, self.dataset, environment, self.device, self.listener.note, on_progress=self._decoded
         )
         self.phases = phase_plans(self.method, run.recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)

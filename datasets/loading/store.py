@@ -19,7 +19,7 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -110,6 +110,12 @@ class Store:
             pixels[offsets[place] : offsets[place + 1]] = self.image(row).flatten()
         paths = [self.paths[row] for row in rows.tolist()]
         return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.unchecked[rows], paths, self.folder)
+
+    def held(self, pixels: Tensor) -> Store:
+        """This store with `pixels` that someone has copied from it, compared with their checksums, and keeps."""
+        if pixels.shape != self.pixels.shape:
+            raise ValueError(f"{len(pixels)} bytes are not the {len(self.pixels)} of {self.folder}")
+        return replace(self, pixels=pixels, unchecked=np.zeros_like(self.unchecked))
 
     def verify(self) -> None:
         """Reads every pixel, again if need be; raises `DatasetError` naming the first damaged image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,28 @@ def test_numbers_and_folders_that_nobody_means_are_named(
     code, line = refused(*words)
     assert (code, said in line) == (2, True)
     assert len(line) < 300
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("0",), "--parallel takes auto or a whole number from 1"),
+        (("many",), "--parallel takes auto or a whole number from 1"),
+        (("2", "--in-process"), "leave out --in-process"),
+        (("auto", "--cluster", "local"), "--cluster-option parallel=N"),
+    ],
+    ids=range(4),
+)
+def test_trainings_at_a_time_that_cannot_be_are_refused(
+    words: tuple[str, ...], said: str, refused: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    code, line = refused("run", "quick", "--results", tmp_path, "--device", "cpu", "--parallel", *words)
+    assert (code, said in line) == (2, True), line
+
+
+def test_one_training_at_a_time_is_all_that_torchrun_can_do(
+    refused: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, line = refused("run", "quick", "--results", tmp_path, "--device", "cpu", "--parallel", "2")
+    assert (code, "without torchrun" in line) == (2, True), line

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from benchmarks.execution import heartbeat, status
 from benchmarks.execution.cluster_jobs import Submitted
@@ -191,13 +192,13 @@ def test_the_display_says_each_epoch_in_a_plain_line_where_there_is_no_terminal(
     with said.open("w", encoding="utf-8") as file, PlanDisplay(Console(file=file, width=200), 2, 200.0) as display:
         now = datetime.now(UTC)
         beat = Heartbeat(run="r", label="r", host="h", pid=1, started=now, updated=now, work=100.0, epochs=2)
-        display.run_begins(1, "plain")
-        display.on_message(beat.model_copy(update={"done": 10.0, "done_here": 10.0}))
-        display.on_message(
+        run = display.run_begins(1, "plain")
+        run.on_message(beat.model_copy(update={"done": 10.0, "done_here": 10.0}))
+        run.on_message(
             beat.model_copy(update={"done": 50.0, "done_here": 50.0, "epoch": 1, "loss": 1.5, "memory": 2**31})
         )
-        display.on_message("a word")
-        display.run_ends("top-1 50 %", 100.0)
+        run.on_message("a word")
+        run.ends("top-1 50 %", 100.0)
         display.run_skipped()
     first, second, third = said.read_text(encoding="utf-8").splitlines()
     assert first.startswith("[1/2] plain · epoch 1/2 · loss 1.500 · 2.0 GiB · ")
@@ -206,18 +207,22 @@ def test_the_display_says_each_epoch_in_a_plain_line_where_there_is_no_terminal(
     assert third == "[1/2] plain: top-1 50 %"
 
 
-def test_a_terminal_sees_run_and_plan_without_lines_in_between(tmp_path: Path) -> None:
+def test_a_terminal_sees_runs_and_plan_without_lines_in_between(tmp_path: Path) -> None:
     screen = tmp_path / "screen.txt"
     with screen.open("w", encoding="utf-8") as file:
-        console = Console(file=file, width=200, force_terminal=True)
-        with PlanDisplay(console, 2, 200.0) as display:
+        console = Console(file=file, width=80, force_terminal=True)
+        with PlanDisplay(console, 3, 200.0) as display:
             now = datetime.now(UTC)
-            display.run_begins(1, "plain")
-            display.on_message(
-                Heartbeat(run="r", label="r", host="h", pid=1, started=now, updated=now, work=9.0, epoch=1, epochs=3)
-            )
-            shown = [task.description for task in display.tasks]
-    assert shown == ["[1/2] plain · epoch 1/3", "plan 0/2"]
+            runs = [display.run_begins(number, name) for number, name in ((1, "plain"), (2, "sef"))]
+            for run in runs:
+                run.on_message(
+                    Heartbeat(run="r", label="r", host="h", pid=1, started=now, updated=now, work=9, epoch=1, epochs=3)
+                )
+            bars = [one for one in display.get_renderables() if isinstance(one, Text)]
+            runs[0].ends("top-1 50 %", 9.0)
+            left = [one for one in display.get_renderables() if isinstance(one, Text)]
+    assert [bar.plain for bar in bars] == ["[1/3] plain · epoch 1/3", "[2/3] sef · epoch 1/3", "plan 0/3"]
+    assert [bar.plain for bar in left] == ["[2/3] sef · epoch 1/3", "plan 1/3"]
 
 
 def test_long_times_are_told_in_hours_and_days() -> None:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from benchmarks.cli.options import Request
+from benchmarks.cli.requested import parallel_of
 from benchmarks.cli.views import terminal
 from benchmarks.environment import Environment
-from benchmarks.estimates import totals
+from benchmarks.estimates import side_by_side, totals
 from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import torchrun
 from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.reference_runs import Experiment
-from results.settings import AnyRun
+from results.settings import AnyRun, Run
 from results.store import ResultStore
 
 ONCE_HERE = "Once what is lacking is here:"
@@ -65,7 +66,15 @@ def _of_runs(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list
     store = ResultStore(request.results)
     done = {run.id for run in runs if store.answer(run) is not None}
     with _patience():
-        return totals.lines(runs, done, known, _jobs(request))
+        number = at_a_time([run for run in runs if run.id not in done], known, request)
+        return totals.lines(runs, done, known, _jobs(request)) + side_by_side.line(number)
+
+
+def at_a_time(to_do: Sequence[AnyRun], known: Estimator, request: Request) -> int:
+    """How many trainings are carried out at a time, no more than there are."""
+    asked = parallel_of(request)
+    trainings = sum(isinstance(run, Run) for run in to_do)
+    return side_by_side.fitting(to_do, known) if asked == "auto" else max(min(asked, trainings), 1)
 
 
 def _jobs(request: Request) -> int:

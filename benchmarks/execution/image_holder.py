@@ -1,0 +1,154 @@
+"""A process that keeps decoded images on the device for as long as a plan lasts, in one copy for all its trainings."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing import connection, current_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import isolation
+from benchmarks.environment import Environment
+from benchmarks.training.device import ran_out_of_memory
+from benchmarks.training.shared_images import GIVE_UP, Answer, StoreName, store_of
+from datasets.loading.sources import choose_feed_mode, expected_bytes
+from datasets.loading.store import open_store
+from results.settings import AnyRun, Run
+
+READY = "ready"
+
+
+class ImageHolder:
+    """The holder of a plan, started by the first training that has a use for it: one whose images another training of
+    `to_do` needs too. Must be closed."""
+
+    def __init__(self, to_do: Sequence[AnyRun], environment: Environment) -> None:
+        self.environment = environment
+        feeds = ("auto", "resident") if environment.device == "cuda" else ("resident",)
+        readers = Counter(store_of(run) for run in to_do if isinstance(run, Run) and environment.feed in feeds)
+        self.shared = {name for name, number in readers.items() if number > 1}
+        self.process: isolation.Isolated | None = None
+        self.folder: TemporaryDirectory[str] | None = None
+
+    def environment_of(self, case: AnyRun, on_note: Callable[[str], None]) -> Environment:
+        """The machine for this Run: with the address of the holder, if it is of use. A measurement must find the device
+        empty, so the holder is ended before it; no Run may be at work then."""
+        if not isinstance(case, Run):
+            self.close()
+        elif store_of(case) in self.shared and self._started(on_note):
+            assert self.folder is not None
+            return replace(self.environment, image_holder=_address(self.folder))
+        return self.environment
+
+    def close(self) -> None:
+        """Ends the process. It has nothing to save."""
+        if self.process is not None:
+            self.process.process.kill()
+            isolation.stop([self.process])
+        if self.folder is not None:
+            self.folder.cleanup()
+        self.process = self.folder = None
+
+    def _started(self, on_note: Callable[[str], None]) -> bool:
+        """Whether the process could be started, now or before. One that has died since is not started again."""
+        if self.process is None:
+            self.folder = TemporaryDirectory(prefix="fgbench-", ignore_cleanup_errors=True)
+            said: list[str] = []
+            with suppress(isolation.WorkerDied):
+                self.process = isolation.Isolated(hold, _address(self.folder), self.environment, on_message=said.append)
+                self.process.hear()
+            if said != [READY]:
+                self.shared = set()
+                on_note("the process that shares images could not be started; each training copies them")
+                self.close()
+        return self.process is not None
+
+
+def _address(folder: TemporaryDirectory[str]) -> str:
+    return str(Path(folder.name) / "images")
+
+
+def hold(address: str, environment: Environment, send: isolation.Send) -> None:
+    """What the process does: serves every training that connects to the socket `address`, until it is ended."""
+    held = HeldStores(environment)
+    with connection.Listener(address, authkey=bytes(current_process().authkey)) as listener:
+        send(READY)
+        while True:
+            with suppress(OSError, EOFError, connection.AuthenticationError):  # a training that died as it connected
+                client = listener.accept()
+                threading.Thread(target=_serve, args=(client, held), daemon=True).start()
+
+
+def _serve(client: connection.Connection, held: HeldStores) -> None:
+    """Answers one training, and stays connected: the end of the connection tells each the death of the other."""
+    with client, suppress(OSError, EOFError):
+        name = client.recv()
+        try:
+            client.send(held.answer(name, lambda text: client.send(("note", text))))
+        except RuntimeError as error:  # CUDA IPC is not there in some containers, nor in WSL
+            client.send(("failed", str(error).splitlines()[0]))
+        while client.recv() == GIVE_UP:
+            held.give_up(name)
+            client.send(("no room", None))
+
+
+class HeldStores:
+    """Stores on the device. A further one pushes out the others if it has no room beside them."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment, self.device = environment, torch.device(environment.device)
+        self.pixels: dict[StoreName, Tensor] = {}
+        self.given_up: set[StoreName] = set()
+        self.lock = threading.Lock()
+
+    def answer(self, name: StoreName, on_note: Callable[[str], None]) -> Answer:
+        """The pixels of a store, checked once against their checksums; or why there are none."""
+        with self.lock:
+            if name not in self.pixels and name not in self.given_up:
+                try:
+                    self._load(name, on_note)
+                except Exception as error:  # whatever it is, the training that asks meets it too, and reports it
+                    if not ran_out_of_memory(error):
+                        return "failed", (str(error) or type(error).__name__).splitlines()[0]
+                    self._drop([name])
+            return ("pixels", self.pixels[name]) if name in self.pixels else ("no room", None)
+
+    def give_up(self, name: StoreName) -> None:
+        """Frees a store for good. Trainings that still map it keep it until they end."""
+        with self.lock:
+            self.given_up.add(name)
+            self._drop([name])
+
+    def _load(self, name: StoreName, on_note: Callable[[str], None]) -> None:
+        dataset = self.environment.open(name.dataset, json.loads(name.options))
+
+        def decoded(done: int, total: int | None) -> None:
+            if done == total or done % 1000 == 0:
+                on_note(f"decoded {done} of {total} images of {dataset.name}")
+
+        needed = expected_bytes(len(dataset), name.size, name.rule)
+        if not self._has_room(needed):
+            self._drop(list(self.pixels))
+            if not self._has_room(needed):
+                return
+        store = open_store(dataset, name.size, name.rule, on_progress=decoded)
+        self.pixels[name] = store.to(self.device, np.arange(len(store))).pixels
+
+    def _has_room(self, needed: int) -> bool:
+        return self.environment.feed == "resident" or choose_feed_mode(needed, self.device) == "resident"
+
+    def _drop(self, names: Sequence[StoreName]) -> None:
+        for name in names:
+            self.pixels.pop(name, None)
+        if self.device.type == "cuda":
+            torch.cuda.ipc_collect()
+            torch.cuda.empty_cache()
