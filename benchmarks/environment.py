@@ -15,7 +15,7 @@ from benchmarks.config import deep_merge
 from benchmarks.errors import UserError
 from datasets.interface import Dataset, DatasetError
 from methods.errors import MissingWeights
-from results.settings import FeedMode
+from results.settings import CompileMode, FeedMode
 
 if TYPE_CHECKING:
     from methods.weight_files import WeightFile
@@ -27,6 +27,8 @@ class Execution:
 
     compile: bool = False
     """Whether losses and forward passes use torch.compile. Random numbers that a method draws are then different."""
+    compile_mode: CompileMode = "default"
+    """How torch.compile does it; without a meaning unless `compile`."""
     deterministic: bool = False
     """Whether a GPU must give bit-identical results; an operation that can't is an error. A CPU always does."""
     micro_batch: int | Literal["auto"] | None = None

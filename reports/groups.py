@@ -98,8 +98,9 @@ class Group:
         """What decided the finished seeds' results and is no setting: values that differ between them, or pieces into
         which all their batches were cut, since both change batch norm's statistics. Empty if there is nothing to tell;
         what an older record does not say is unknown, not different."""
-        values = {name: _known(self.done, key) for key, name in CONDITIONS.items()}
+        values: dict[str, Sequence[object]] = {name: _known(self.done, key) for key, name in CONDITIONS.items()}
         values["threads"] = _known([one for one in self.done if one.hardware.get("device") == "cpu"], "threads")
+        values["compiled"] = list(dict.fromkeys(map(_compilation, self.done)))
         told = [f"{name}: {', '.join(map(str, known))}" for name, known in values.items() if len(known) > 1]
         if told:
             return f"seeds differ in {'; '.join(told)}"
@@ -122,7 +123,7 @@ def groups(records: Iterable[Record]) -> list[Group]:
         group = Group(tuple(sorted(members, key=lambda record: (record.run.replicate, record.id))))
         namesakes[repr(list(group.names.values()))].append(group)
     return [
-        Group(group.records, "; ".join(filter(None, (settings, group.conditions))))
+        Group(group.records, "; ".join(filter(None, (settings, _precision(group, settings), group.conditions))))
         for _, alike in sorted(namesakes.items())
         for group, settings in zip(alike, distinctions(map(_settings, alike)), strict=True)
     ]
@@ -143,6 +144,11 @@ def _known(records: Iterable[Record], key: str) -> list[int]:
     return [int(value) for value in dict.fromkeys(record.training.get(key) for record in records) if value is not None]
 
 
+def _compilation(record: Record) -> str:
+    """How it was compiled: a method's random draws differ by it. Records from before modes have its seconds alone."""
+    return record.compiled or ("default" if "compile_seconds" in record.training else "no")
+
+
 def _piece(record: Record) -> int | None:
     """Images of the largest backward pass, if the recipe's batches were cut further than it asks for."""
     run, size = record.run, record.training.get("micro_batch")
@@ -161,6 +167,12 @@ def _experiment(record: Record) -> str:
 def _settings(group: Group) -> dict[str, Any]:
     settings = group.run.model_dump(mode="json", exclude={"seed", *identity.CHECKED})
     return settings | identity.contents(group.run) | rules(group.records[0])
+
+
+def _precision(group: Group, settings: str) -> str:
+    """Unless it is fp32 or among the settings that are told: the rows beside it in a table may be fp32."""
+    precision = f"precision={group.run.precision}"
+    return "" if group.run.precision == "fp32" or precision in settings else precision
 
 
 def rules(record: Record) -> dict[str, str]:

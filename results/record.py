@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer
 
 from results.localisation import Localisation
-from results.settings import AnyRun
+from results.settings import AnyRun, CompileMode
 from results.speed import Limits, Mode, RecordModel, Speed
 from results.values.numbers import Positive
 
@@ -43,9 +43,9 @@ class Metrics(RecordModel):
     """Mean negative log-likelihood, nats."""
 
 
-Source = Literal["finished Runs", "profile", "guess"]
-"""What an estimate was made from: earlier Runs of the same kind on this device, its own profile Runs, or work that was
-counted, at the device's measured ceilings."""
+Source = Literal["finished Runs", "profile", "uncompiled", "guess"]
+"""What an estimate was made from: earlier Runs of the same kind on this device, its own profile Runs, either of these
+but uncompiled for a training that is compiled, or work that was counted, at the device's measured ceilings."""
 
 
 class Estimate(RecordModel):
@@ -107,6 +107,9 @@ class Record(RecordModel):
     SVM); unknown where it is absent. On a GPU, `peak_memory` in bytes (a CPU's is measured by profile Runs, each alone
     in its process). `parallel`: how many trainings the plan carried out at a time on the device, where it was more than
     this one; all rates and times are then those of a shared device."""
+    compiled: CompileMode | None = None
+    """How a training's losses and forward passes went through torch.compile; None: they did not, or the record is from
+    before 0.2.0. It is no setting, but a method's random draws differ in compiled code."""
     notes: list[str] = []
     """What happened during the Run, in sentences: memory that ran out, what could not be compiled."""
     speed: dict[Mode, Speed] = {}

@@ -39,8 +39,8 @@ Precision = Literal["fp32", "tf32", "bf16"]
 """bf16: autocast to bfloat16. tf32: a GPU multiplies float32 with 10 bits of mantissa; fp32: with all of them."""
 
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
-"""Of torch.compile. reduce-overhead: CUDA graphs, which spare the host the start of each kernel. max-autotune: also tries
-several kernels for each product, which makes compiling slow."""
+"""Of torch.compile. reduce-overhead: CUDA graphs, which spare the host the start of each kernel. max-autotune: also
+tries several kernels for each product, which makes compiling slow."""
 
 
 def _check_split_name(name: str) -> str:

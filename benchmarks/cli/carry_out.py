@@ -195,7 +195,8 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     if request.dry_run:
         for heading, rows in preview.tables(runs, store, environment):
             terminal.show(rows, heading)
-        terminal.lines(forecast.of_runs(runs, environment, request))
+        known = forecast.estimator(environment, request)
+        terminal.lines([*forecast.of_runs(runs, known, request), *forecast.of_fast(runs, known, request)])
         return None
     if request.cluster:
         _submit(runs, store, environment, request)
@@ -207,6 +208,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     own_process = not request.in_process and torchrun.world_size() == 1
     try:
         estimator = forecast.estimator(environment, request)
+        terminal.lines(forecast.of_fast(runs, estimator, request))
         environment = _side_by_side([run for run in runs if store.answer(run) is None], estimator, request)
         summary = execute.execute(
             runs, store, environment, terminal.console, own_process, budget=budget, estimator=estimator

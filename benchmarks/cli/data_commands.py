@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -146,12 +146,13 @@ def cache(
         typer.Option(
             parser=whole(DAYS, "--remove-unused"),
             metavar="DAYS",
-            help="Remove stores not opened for DAYS days, and those no longer readable.",
+            help="Remove stores not opened for DAYS days, those no longer readable, and code not used as long.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the decoded images on this machine with size and last use, or remove old ones."""
+    """List decoded images and compiled code on this machine with size and last use, or remove old ones."""
+    from benchmarks.training import compiled_code
     from datasets.cache_folder import default_cache
     from datasets.loading import cache as decoded
 
@@ -159,12 +160,21 @@ def cache(
     if remove_unused is not None:
         _remove(decoded.superfluous(stores, timedelta(days=remove_unused)))
         stores = decoded.stores()
+        if freed := compiled_code.remove_unused(timedelta(days=remove_unused)):
+            lines([f"removed {freed / 1e6:.0f} MB of compiled code"])
     rows = [
-        {"store": store.folder.name, "state": store.state, "MB": round(store.bytes / 1e6)}
-        | {"last used": f"{store.last_used:%Y-%m-%d %H:%M}"}
+        {"store": store.folder.name, "state": store.state, "MB": round(store.bytes / 1e6)} | _when(store.last_used)
         for store in stores
     ]
-    show(rows, f"decoded images in {default_cache()}", as_json)
+    if code := compiled_code.described():
+        rows.append(
+            {"store": code.folder.name, "state": "code"} | {"MB": round(code.bytes / 1e6)} | _when(code.last_used)
+        )
+    show(rows, f"decoded images and compiled code in {default_cache()}", as_json)
+
+
+def _when(last_used: datetime) -> dict[str, str]:
+    return {"last used": f"{last_used:%Y-%m-%d %H:%M}"}
 
 
 def _remove(superfluous: Sequence[CachedStore]) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from benchmarks.cli.inputs import number, path, whole
 from benchmarks.errors import UserError
-from results.settings import FeedMode, Precision
+from results.settings import CompileMode, FeedMode, Precision
 from results.values.numbers import BATCH, HOURS, REPLICATES
 
 OUR_RESULTS = Path(__file__).parents[2] / "results"
@@ -48,7 +48,9 @@ NOT_OF_PROFILE = (
     "accumulate",
     "data_root",
     "feed",
+    "fast",
     "compile",
+    "compile_mode",
     "deterministic",
     "batch_size",
     "tensorboard",
@@ -103,7 +105,13 @@ class Request:
     weights: Weights = None
     results: Results = OUR_RESULTS
     feed: Annotated[FeedMode, _option("How images are brought to the device.")] = "auto"
-    compile: Annotated[bool, _option("Use torch.compile.", "--compile/--no-compile")] = False
+    fast: Annotated[
+        bool, _option("Same as --precision bf16 --compile: faster on a GPU, rounded more coarsely.", "--fast")
+    ] = False
+    compile: Annotated[bool | None, _option("Use torch.compile.", "--compile/--no-compile", show_default="no")] = None
+    compile_mode: Annotated[
+        CompileMode | None, _option("How to compile; implies --compile. reduce-overhead: with CUDA graphs.")
+    ] = None
     deterministic: Annotated[
         bool,
         _option("Require bit-identical results on a GPU too; an operation that can't is an error.", "--deterministic"),

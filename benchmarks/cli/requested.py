@@ -10,7 +10,11 @@ from benchmarks.errors import UserError
 from benchmarks.execution import torchrun
 from benchmarks.execution.time_budget import TimeBudget
 from benchmarks.planning.overrides import Changes, nested, parse_assignments
+from results.settings import Precision
 from results.values.numbers import BATCH, COUNT
+
+FAST: Precision = "bf16"
+"""Of --fast."""
 
 
 def environment_of(request: Request) -> Environment:
@@ -18,7 +22,8 @@ def environment_of(request: Request) -> Environment:
     if request.weights is not None and not request.weights.is_dir():
         raise UserError(f"{request.weights}: there is no such folder of weights (--weights or FGBENCH_WEIGHTS)")
     execution = Execution(
-        compile=request.compile,
+        compile=_compiles(request),
+        compile_mode=request.compile_mode or "default",
         deterministic=request.deterministic,
         micro_batch=_micro_batch(request.batch_size),
         tensorboard=request.tensorboard,
@@ -26,6 +31,22 @@ def environment_of(request: Request) -> Environment:
     # A Slurm job chooses its device on its own machine.
     device = "cpu" if request.cluster == "slurm" else choose_device(request.device)
     return Environment(request.data_root, request.weights, device, request.feed, execution)
+
+
+def _compiles(request: Request) -> bool:
+    """Whether torch.compile is to be used. Raises `UserError` if another option asks for the contrary."""
+    for option, given in (("--fast", request.fast), ("--compile-mode", request.compile_mode)):
+        if given and request.compile is False:
+            raise UserError(f"{option} compiles and --no-compile does not: leave one of them out")
+    return bool(request.compile or request.compile_mode or request.fast)
+
+
+def _precision(request: Request) -> Precision | None:
+    """The precision asked for. Raises `UserError` if two options ask for two."""
+    if request.fast and request.precision not in (None, FAST):
+        other = f"--precision {request.precision}"
+        raise UserError(f"--fast computes in {FAST}: leave {other} out, or write --compile {other}")
+    return FAST if request.fast else request.precision
 
 
 def _micro_batch(asked: str | None) -> int | Literal["auto"] | None:
@@ -57,7 +78,8 @@ def parallel_of(request: Request) -> int | Literal["auto"]:
 def changes_of(request: Request) -> Changes:
     """The requested changes to a suite."""
     asked = list(request.set or [])
-    asked += [f"precision={request.precision}"] if request.precision else []
+    precision = _precision(request)
+    asked += [f"precision={precision}"] if precision else []
     asked += [f"accumulate={request.accumulate}"] if request.accumulate else []
     only = parse_assignments(request.only or [], "--only")
     return Changes(nested(parse_assignments(asked, "--set")), only, request.seeds)

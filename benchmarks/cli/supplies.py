@@ -64,4 +64,4 @@ def foresee(chosen: Suite, later: Environment, request: Request) -> None:
     terminal.lines(method_checks.short_phases(runs))
     for heading, rows in preview.tables(runs, ResultStore(request.results), later):
         terminal.show(rows, heading)
-    terminal.lines(forecast.of_runs(runs, later, request))
+    terminal.lines(forecast.of_runs(runs, forecast.estimator(later, request), request))

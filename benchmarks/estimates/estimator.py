@@ -25,7 +25,9 @@ PROFILE_SECONDS = 30.0
 
 
 class Estimator:
-    """Estimates from this device's finished Runs of the same kind, else from its profile Runs, else by a guess."""
+    """Estimates from this device's finished Runs of the same kind, else from its profile Runs, else by a guess.
+
+    A compiled training is estimated from compiled Runs, or else, under another name, from uncompiled ones."""
 
     def __init__(self, records: Iterable[Record], environment: Environment, processes: int = 1) -> None:
         """`processes`: how many will share each training."""
@@ -45,17 +47,18 @@ class Estimator:
             return
         if not isinstance(record.run, Run):
             self.profiles.append(record)
-            self._note(record.run, record.seconds)
+            self._note(record.run, record.run.compile, record.seconds)
         elif record.split:
             sizes = {name: size for name, size in record.split.items() if isinstance(size, int)}
             with suppress(*REFUSED, KeyError, ArithmeticError):  # no such method here, or senseless sizes
                 work = images.of_sizes(record.run, sizes).work
-                self._note(record.run, record.seconds * record.training.get("processes", 1) / work)
+                seconds = record.seconds * record.training.get("processes", 1) / work
+                self._note(record.run, "compile_seconds" in record.training, seconds)
 
-    def _note(self, run: AnyRun, seconds: float) -> None:
+    def _note(self, run: AnyRun, compiled: bool, seconds: float) -> None:
         if not 0 < seconds < inf:  # nor NaN: numbers of a record may make no sense
             return
-        for key in _keys(run):
+        for key in _keys(run, compiled):
             self._seconds_per_image.setdefault(key, []).append(seconds)
 
     def of(self, run: AnyRun) -> Estimate | None:
@@ -63,22 +66,29 @@ class Estimator:
 
         Raises `DatasetError` if the dataset is not here, and `UserError` if the phases don't fit the recipe.
         """
-        known = next(
-            (median(self._seconds_per_image[key]) for key in _keys(run) if key in self._seconds_per_image), None
-        )
         if not isinstance(run, Run):
+            known = self._known(run, run.compile)
             return _estimate(known or PROFILE_SECONDS, "guess" if known is None else "finished Runs")
-        todo = images.of_run(run, self.environment)
+        todo, compiled = images.of_run(run, self.environment), self.environment.execution.compile
+        found = self._measured(run, todo, compiled)
+        if found is None and compiled and (uncompiled := self._measured(run, todo, False)):
+            found = uncompiled[0], "uncompiled"
+        if found is None and (guessed := pace.of_work(run, self.counted, self.environment.device)):
+            found = guessed.seconds(todo), "guess"
+        return found and _estimate(found[0] / self.processes, found[1])
+
+    def _measured(self, run: Run, todo: images.Images, compiled: bool) -> tuple[float, Source] | None:
+        """Seconds by finished Runs or profiles, `compiled` or not."""
+        known = self._known(run, compiled)
         if known is not None:
-            return _estimate(known * todo.work / self.processes, "finished Runs")
-        source: Source = "profile"
-        found = pace.of_profile(run, self.profiles)
-        if found is None:
-            found, source = pace.of_work(run, self.counted, self.environment.device), "guess"
-        if found is None:
-            return None
-        seconds = todo.trained * found.trained + (todo.forwarded + todo.evaluated) * found.forwarded
-        return _estimate(seconds / self.processes, source)
+            return known * todo.work, "finished Runs"
+        found = pace.of_profile(run, self.profiles, compiled)
+        return found and (found.seconds(todo), "profile")
+
+    def _known(self, run: AnyRun, compiled: bool) -> float | None:
+        """Seconds per image of the finished Runs that are most like it."""
+        known = self._seconds_per_image
+        return next((median(known[key]) for key in _keys(run, compiled) if key in known), None)
 
     def peak_bytes(self, run: Run) -> int | None:
         """Peak memory of a training, in each of its processes; None if its work can't be counted."""
@@ -92,7 +102,7 @@ def _estimate(seconds: float, source: Source) -> Estimate:
     return Estimate(seconds=min(max(seconds, 1e-3), 1e9), source=source)
 
 
-def _keys(run: AnyRun) -> list[tuple[Any, ...]]:
+def _keys(run: AnyRun, compiled: bool) -> list[tuple[Any, ...]]:
     """What Runs of similar cost have in common, the closest similarity first."""
-    network = (run.job, run.method, run.backbone, run.image_size, run.precision)
+    network = (run.job, run.method, run.backbone, run.image_size, run.precision, compiled)
     return [(run.variant, *network), network]

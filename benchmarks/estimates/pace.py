@@ -8,6 +8,7 @@ from math import inf
 
 from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.counted_work import CountedWork, Work
+from benchmarks.estimates.images import Images
 from results.record import Record
 from results.settings import ProfileRun, Run
 from results.speed import Limits, Mode
@@ -27,13 +28,18 @@ class Pace:
     """With the backward pass and the step."""
     forwarded: float
 
+    def seconds(self, todo: Images) -> float:
+        """Of a whole training."""
+        return todo.trained * self.trained + (todo.forwarded + todo.evaluated) * self.forwarded
 
-def of_profile(run: Run, profiles: Iterable[Record]) -> Pace | None:
-    """From the finished profile Run of the same method, network, size and precision whose batch is nearest."""
+
+def of_profile(run: Run, profiles: Iterable[Record], compiled: bool = False) -> Pace | None:
+    """From the finished profile Run of the same method, network, size and precision, `compiled` or not, whose batch is
+    nearest."""
     alike = [
         (abs(one.run.batch_size - run.recipe.batch_size), one)
         for one in profiles
-        if isinstance(one.run, ProfileRun) and same_network(run, one.run) and _rates(one)
+        if isinstance(one.run, ProfileRun) and same_network(run, one.run, compiled) and _rates(one)
     ]
     if not alike:
         return None
@@ -42,10 +48,10 @@ def of_profile(run: Run, profiles: Iterable[Record]) -> Pace | None:
     return Pace(1 / trained, 1 / forwarded)
 
 
-def same_network(run: Run, profile: ProfileRun) -> bool:
-    """Whether a profile Run measured what this training computes."""
+def same_network(run: Run, profile: ProfileRun, compiled: bool = False) -> bool:
+    """Whether a profile Run measured what this training computes, if it is `compiled` or not."""
     keys = ("method", "variant", "options", "backbone", "image_size", "precision")
-    return all(getattr(run, key) == getattr(profile, key) for key in keys) and not profile.compile
+    return all(getattr(run, key) == getattr(profile, key) for key in keys) and profile.compile == compiled
 
 
 def _rates(profile: Record) -> list[float]:

@@ -36,7 +36,7 @@ class Totals:
     unknown: int = 0
     """Runs without an estimate."""
     guessed: Run | None = None
-    """The longest of the guessed trainings."""
+    """The longest of the trainings whose pace was not measured."""
     longest: float = 0.0
     peak: int = 0
     """Bytes of the training that needs most memory."""
@@ -49,7 +49,7 @@ class Totals:
             return
         self.seconds[estimate.source] += times * estimate.seconds
         self.runs[estimate.source] += times
-        if estimate.source == "guess" and estimate.seconds > self.longest and isinstance(run, Run):
+        if estimate.source in UNMEASURED and estimate.seconds > self.longest and isinstance(run, Run):
             self.guessed, self.longest = run, estimate.seconds
 
 
@@ -126,7 +126,10 @@ def _time(totals: Totals, estimator: Estimator, jobs: int) -> list[str]:
     if totals.unknown:
         found.append(f"time: unknown for {totals.unknown} Runs, whose method can't be counted; profile it first")
     if totals.guessed:
-        found.append(f"a profile of about a minute makes the guess a measurement: {profile_command(totals.guessed)}")
+        command = profile_command(totals.guessed, estimator.environment.execution.compile)
+        found.append(f"a profile of about a minute makes the guess a measurement: {command}")
+    if totals.runs.get("guess") and estimator.environment.execution.compile:
+        found.append("the guess is of uncompiled code, which takes longer as a rule")
     return found
 
 
@@ -139,8 +142,12 @@ def _shared(processes: int, jobs: int) -> str:
 SOURCES: Mapping[Source, str] = {
     "finished Runs": "by finished Runs like them",
     "profile": "by this device's profiles",
+    "uncompiled": "by Runs and profiles like them that were not compiled, which take longer as a rule",
     "guess": f"guessed from counted work, within a factor of {WITHIN}",
 }
+
+
+UNMEASURED: Collection[Source] = ("uncompiled", "guess")
 
 
 def _sources(totals: Totals) -> str:
@@ -161,13 +168,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def profile_command(run: Run) -> str:
+def profile_command(run: Run, compiled: bool = False) -> str:
     """What measures the pace of a training."""
     variant = "" if run.variant == "paper" else f":{run.variant}"
     precision = "" if run.precision == "fp32" else f" --precision {run.precision}"
     return (
         f"python run_all.py profile --methods {run.method}{variant} --backbone {run.backbone} "
-        f"--image-size {run.image_size} --batch-size {run.recipe.batch_size}{precision}"
+        f"--image-size {run.image_size} --batch-size {run.recipe.batch_size}{precision}{' --compile yes' * compiled}"
     )
 
 

@@ -167,6 +167,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
         record.training["parallel"] = environment.execution.parallel
     if trained.compile_seconds is not None:
         record.training["compile_seconds"] = trained.compile_seconds
+        record.compiled = environment.execution.compile_mode
     record.notes = trained.notes
     if trained.peak_memory is not None:
         record.training["peak_memory"] = trained.peak_memory

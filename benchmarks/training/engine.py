@@ -25,7 +25,7 @@ from benchmarks.training.optim import select_trainable, take_steps
 from datasets.loading.feed import Feed
 from methods.interface import Method
 from results.augmentation import InputScaling
-from results.settings import Run
+from results.settings import Recipe, Run
 
 EVALUATION_BATCH = 64
 """Images per forward pass of an evaluation: affects speed and memory, not the result."""
@@ -57,7 +57,7 @@ class Engine:
         self.method, self.weights = build_method(self.run, self.classes, self.environment.weights_root, self.device)
         if self.run.recipe.sync_batchnorm:
             self.processes.synchronise_norms(self.method)
-        self.compiled = CompiledMethod(self.method) if self.execution.compile else None
+        self.compiled = CompiledMethod(self.method, self.execution.compile_mode) if self.execution.compile else None
 
     @property
     def about_input(self) -> list[str]:
@@ -99,7 +99,7 @@ class Engine:
 
     def logits(self, feed: Feed, listener: Listener) -> Tensor:
         """Logits `(N, K)` float32 of the feed's images, on the host."""
-        forward = self.compiled.forward if self.compiled else None
+        forward = self.compiled.forward.in_batches_of(feed.batch_size) if self.compiled else None
         return evaluate.logits_of(self.method, feed, self.run, listener, forward)
 
     def logits_of_split(self, batches: Batches, split: str, listener: Listener) -> Tensor:
@@ -123,10 +123,11 @@ class Engine:
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: sum(part.get(name, 0) for part in parts) / images for name in names}
 
-    def warm_up(self, phases: Sequence[PhasePlan], batches: Batches, epoch: int) -> str | None:
-        """Takes a step and computes some logits in each phase, and reverts all effects; returns what was not compiled.
+    def warm_up(self, phases: Sequence[tuple[PhasePlan, int]], batches: Batches, epoch: int) -> str | None:
+        """Takes a step of each kind and computes some logits in each phase, and reverts all effects.
 
-        So compilation is outside of all timing, and a batch that does not fit into memory is noticed early.
+        So compilation is outside of all timing, and a batch that does not fit into memory is noticed early. Returns
+        what was not compiled. `phases`: those that have not ended, each with its first epoch; `epoch`: the current one.
         """
         if not phases or (not self.compiled and self.execution.micro_batch != "auto"):
             return None
@@ -135,13 +136,17 @@ class Engine:
         start = self.processes.share(len(batches.rows["test"])).start
         rows = slice(start, start + self.evaluation_batch)
         with restored_afterwards(self.method, self.device), learning:
-            for phase in phases:
+            for phase, first in phases:
                 select_trainable(self.method, phase)
                 feed = batches.training_feed(phase.batch_size, self.method.sampling)
-                with closing(batches.training(feed, epoch)) as prepared:
-                    for _ in self.steps(phase, next(prepared), None):
-                        pass
-                self.logits(batches.evaluation_feed("test", self.evaluation_batch, rows), Silent())
+                for one in epochs_of_each_kind(phase, max(first, epoch), first, self.run.recipe):
+                    with closing(batches.training(feed, one)) as prepared:
+                        batch = next(prepared)
+                    for _ in range(self.compiled.rounds if self.compiled else 1):
+                        for _ in self.steps(phase, batch, None):
+                            pass
+                for _ in range(self.compiled.rounds if self.compiled else 1):
+                    self.logits(batches.evaluation_feed("test", self.evaluation_batch, rows), Silent())
         if not self.compiled:
             return None
         self.compile_seconds += time.monotonic() - began
@@ -163,6 +168,14 @@ class Engine:
         gc.collect()  # the previous method and its compiled functions refer to each other
         torch.cuda.empty_cache()
         return f"out of memory with {failed} images at a time; continues with {self.micro_batch_limit}"
+
+
+def epochs_of_each_kind(phase: PhasePlan, start: int, first: int, recipe: Recipe) -> list[int]:
+    """Epochs of a phase, from `start` on, that have every form of labels between them: `(B,)`, or `(B, K)` while images
+    are mixed. `first`: the phase's first epoch."""
+    mixing, end = recipe.augment.mixing, first + phase.epochs
+    unmixed = [mixing.epochs] if mixing.active and mixing.epochs is not None and start < mixing.epochs < end else []
+    return [start, *unmixed]
 
 
 def number_of_pieces(images: int, micro_batch: int) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from benchmarks.errors import require_known
 from benchmarks.planning.phases import PhasePlan, require_groups
 from benchmarks.training.build_method import autocast
+from benchmarks.training.compile import begin_step
 from methods.interface import Method
 from results.settings import Optimizer, Recipe, Schedule
 
@@ -99,6 +100,7 @@ def take_steps(
     generators = [method.steps(*piece) for piece in cut]
     while True:
         method.zero_grad(set_to_none=True)
+        begin_step(method)  # once for all pieces: their gradients are added up
         taken: dict[str, Tensor] = {}
         for steps, weight in zip(generators, weights, strict=True):
             with autocast(images.device, precision):

@@ -76,6 +76,8 @@ class Trainer:
             while (finished_by_method := self._attempt()) is None:
                 self._note(self.engine.halve_micro_batch(max(phase.batch_size for phase in self.phases)))
             branches = self.engine.branch_accuracies(self.batches, "test")
+        if self.engine.compiled and (remark := self.engine.compiled.remark):
+            self._note(remark)
         self.tensorboard.close()
         seconds = sum(row["seconds"] for row in self.state.history)
         return TrainingResult(
@@ -105,7 +107,7 @@ class Trainer:
         try:
             saved = self._resume()
             remaining = self._remaining_phases()
-            if note := self.engine.warm_up([phase for phase, _ in remaining], self.batches, self.state.epoch):
+            if note := self.engine.warm_up(remaining, self.batches, self.state.epoch):
                 self._note(note)
             if saved is None:
                 self._initialise_method()

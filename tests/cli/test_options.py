@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.cli.inputs import whole_numbers
 from benchmarks.cli.options import Request
-from benchmarks.cli.requested import environment_of
+from benchmarks.cli.requested import changes_of, environment_of
 from benchmarks.errors import UserError
 from results.values.numbers import BATCH
 
@@ -23,6 +24,47 @@ def test_images_at_once_are_one_number_or_auto(wrong: str) -> None:
 @pytest.mark.parametrize(("asked", "known"), [("auto", "auto"), ("8", 8), (None, None)])
 def test_images_at_once_come_into_the_execution(asked: str | None, known: object) -> None:
     assert environment_of(Request(batch_size=asked, device="cpu")).execution.micro_batch == known
+
+
+@pytest.mark.parametrize(
+    ("asked", "compiles", "mode", "precision"),
+    [
+        ({}, False, "default", {}),
+        ({"compile": True}, True, "default", {}),
+        ({"compile_mode": "reduce-overhead"}, True, "reduce-overhead", {}),
+        ({"fast": True}, True, "default", {"precision": "bf16"}),
+        (
+            {"fast": True, "precision": "bf16", "compile_mode": "max-autotune"},
+            True,
+            "max-autotune",
+            {"precision": "bf16"},
+        ),
+    ],
+    ids=str,
+)
+def test_fast_is_half_precision_and_compiled(
+    asked: dict[str, Any], compiles: bool, mode: str, precision: dict[str, str]
+) -> None:
+    request = Request(device="cpu", **asked)
+    execution = environment_of(request).execution
+    assert (execution.compile, execution.compile_mode) == (compiles, mode)
+    assert changes_of(request).set == precision
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fast", "--precision", "fp32"), "--fast computes in bf16: leave --precision fp32 out"),
+        (("--fast", "--no-compile"), "--fast compiles and --no-compile does not"),
+        (("--compile-mode", "default", "--no-compile"), "--compile-mode compiles and --no-compile does not"),
+    ],
+    ids=" ".join,
+)
+def test_options_that_contradict_fast_are_named(
+    words: tuple[str, ...], said: str, refused: Callable[..., tuple[int, str]]
+) -> None:
+    code, line = refused("run", "quick", "--dry-run", "--device", "cpu", *words)
+    assert (code, said in line) == (2, True)
 
 
 @pytest.mark.parametrize("wrong", [",", "", "1,x"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import hardware
-from benchmarks.environment import Environment
+from benchmarks.environment import Environment, Execution
 from benchmarks.estimates import images
 from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.estimator import Estimator
@@ -77,6 +77,39 @@ def test_the_profile_with_the_nearest_batch_counts() -> None:
     found = Estimator([profile(1.0, RUN, 64), profile(10.0, RUN, 8)], Environment()).of(RUN)
     assert found is not None
     assert found.seconds == pytest.approx(180 / 3 + 210 / 10)
+
+
+def compiled(record: Record) -> Record:
+    """The same training or profile, but compiled."""
+    if isinstance(record.run, ProfileRun):
+        return record.model_copy(update={"run": record.run.model_copy(update={"compile": True})})
+    return record.model_copy(update={"training": {"compile_seconds": 1.0}})
+
+
+COMPILES = Environment(execution=Execution(compile=True))
+
+
+@pytest.mark.parametrize(("environment", "seconds"), [(Environment(), 100.0), (COMPILES, 30.0)])
+def test_compiled_trainings_are_estimated_from_compiled_ones(environment: Environment, seconds: float) -> None:
+    found = Estimator([took(100.0, RUN), compiled(took(30.0, RUN))], environment).of(RUN)
+    assert found is not None
+    assert (found.source, found.seconds) == ("finished Runs", pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(("environment", "rate"), [(Environment(), 10.0), (COMPILES, 20.0)])
+def test_compiled_trainings_are_estimated_from_compiled_profiles(environment: Environment, rate: float) -> None:
+    found = Estimator([profile(10.0, RUN), compiled(profile(20.0, RUN))], environment).of(RUN)
+    assert found is not None
+    assert (found.source, found.seconds) == ("profile", pytest.approx((180 / 0.3 + 210) / rate))
+
+
+@pytest.mark.parametrize("record", [took(100.0, RUN), profile(10.0, RUN)], ids=["Run", "profile"])
+def test_an_estimate_of_a_compiled_training_says_that_it_is_from_uncompiled_ones(record: Record) -> None:
+    expected = Estimator([record], Environment()).of(RUN)
+    found = Estimator([record], COMPILES).of(RUN)
+    assert found is not None
+    assert expected is not None
+    assert (found.source, found.seconds) == ("uncompiled", expected.seconds)
 
 
 @pytest.mark.parametrize("of_another", ["device", "method", "network", "size", "status"])

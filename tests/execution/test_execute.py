@@ -21,7 +21,7 @@ from benchmarks.execution import execute, worker
 from benchmarks.planning import expand
 from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
-from benchmarks.training import checkpoint
+from benchmarks.training import checkpoint, compile
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.train import Diverged, Trainer
 from benchmarks.training.trained_run import predict
@@ -29,7 +29,7 @@ from methods.plain.model import Plain
 from results.errors import ResultsError
 from results.files import write_whole
 from results.record import Record
-from results.settings import AnyRun, Run
+from results.settings import AnyRun, CompileMode, Run
 from results.store import CHECKPOINT, WEIGHTS, ResultStore
 from tests.helpers.small_training import Interrupts
 
@@ -75,6 +75,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, ResultStore,
     record = store.read(run.id)
     assert record is not None
     return run, store, record
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_a_record_has_how_its_training_was_compiled(
+    mode: CompileMode, store: ResultStore, trained: tuple[Run, ResultStore, Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "BACKEND", lambda graph, inputs, **options: graph.forward)
+    here = Environment(execution=Execution(compile=True, compile_mode=mode))
+    record = worker.carry_out(trained[0], store, here, Silent())
+    assert (record.status, record.error, record.compiled) == ("done", None, mode)
+    assert record.hash == trained[2].hash
+    assert trained[2].compiled is None
 
 
 def test_a_run_leaves_a_whole_record(trained: tuple[Run, ResultStore, Record]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,36 @@ def test_seeds_that_differ_in_what_changes_bits_are_not_pooled_without_naming_it
     tables = Tables(Evidence(records))
     assert shown(tables["head_to_head"], "settings") == [told]
     assert tables["paired"].note.endswith(f" plain on cub100: {told}.")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({}, {"compiled": "default"}, "seeds differ in compiled: no, default"),
+        ({"compiled": "default"}, {"compiled": "max-autotune"}, "seeds differ in compiled: default, max-autotune"),
+        ({"compiled": "default"}, {"training": {"compile_seconds": 9.0}}, ""),  # from before modes were recorded
+    ],
+)
+def test_seeds_that_were_compiled_in_other_ways_are_named(
+    first: dict[str, Any], second: dict[str, Any], told: str
+) -> None:
+    table = head_to_head(Evidence([trained("plain", 0, **first), trained("plain", 1, **second)]))
+    assert only_row(table)["settings"] == told
+
+
+def test_a_lower_precision_is_named_in_its_row_and_pooled_with_no_other() -> None:
+    records = [
+        trained("plain"),
+        trained("plain", 1),
+        trained("plain", precision="bf16"),
+        trained("sef", precision="bf16"),
+    ]
+    rows = head_to_head(Evidence(records)).rows
+    assert [(row["method"], row["settings"], row["seeds"]) for row in rows] == [
+        ("plain", "precision=fp32", 2),
+        ("plain", "precision=bf16", 1),
+        ("sef", "precision=bf16", 1),
+    ]
 
 
 @pytest.mark.parametrize(

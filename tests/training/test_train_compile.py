@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
 from torch.nn import functional
 
 from benchmarks.errors import UserError
 from benchmarks.training import compile
+from benchmarks.training.compile import CompiledMethod
 from benchmarks.training.engine import Engine
 from methods.plain.model import Plain
+from tests.helpers.methods_under_test import build, images_and_labels
 from tests.helpers.small_training import interrupted_after_the_epochs, outcome, small_run, train
 
 
@@ -29,6 +33,32 @@ class Backend:
     def __call__(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
         self.graphs += 1
         return graph.forward
+
+
+class Overwriting:
+    """Does what CUDA graphs do with memory: what compiled code returned is lost when the next step begins."""
+
+    def __init__(self) -> None:
+        self.returned: list[Tensor] = []
+        self.steps = 0
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Any], **options: Any) -> Any:
+        return aot_autograd(fw_compiler=self.compile, bw_compiler=self.compile)(graph, inputs)
+
+    def compile(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        def replay(*values: Any) -> list[Any]:
+            outputs = [one.clone() if isinstance(one, Tensor) else one for one in graph(*values)]
+            self.returned += [one.detach() for one in outputs if isinstance(one, Tensor) and one.is_floating_point()]
+            return outputs
+
+        return make_boxed_func(replay)
+
+    def begin_step(self) -> None:
+        self.steps += 1
+        with torch.inference_mode():
+            for output in self.returned:
+                output.fill_(torch.nan)
+        self.returned.clear()
 
 
 @pytest.fixture
@@ -59,6 +89,59 @@ def test_compiled_training_is_the_same_and_compiles_nothing_on_its_way(
     assert compiled.compile_seconds > compiled.training_seconds
     assert compiled.notes == []
     torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "pieces"), [("plain", 1), ("plain", 2), ("ws_dan", 1), ("ws_dan", 2)])
+def test_nothing_is_read_that_a_cuda_graph_has_overwritten(
+    method: str, pieces: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses are kept over steps, logits over batches, gradients over the pieces of a batch, and WS-DAN's features
+    until its centres have moved."""
+    graphs = Overwriting()
+    monkeypatch.setattr(compile, "BACKEND", graphs)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", graphs.begin_step)
+    run = small_run(method, accumulate=pieces, batch_size=6)  # 18 images: no batch is smaller, none runs uncompiled
+    written = train(run, tmp_path / "written")
+    compiled = train(run, tmp_path / "compiled", compile=True, compile_mode="reduce-overhead")
+    assert graphs.steps >= 2 * 3 + 2 * 2  # steps, and batches of two evaluations
+    for row, expected in zip(compiled.state.history, written.state.history, strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+    for name, choice in compiled.state.chosen.items():
+        torch.testing.assert_close(choice.logits, written.state.chosen[name].logits, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
+
+
+def test_every_epoch_is_compiled_if_images_are_mixed_in_the_first_ones_alone(backend: Backend, tmp_path: Path) -> None:
+    run = small_run(epochs=3, augment={"mixing": {"mixup": 0.2, "epochs": 1}})
+    trained = train(run, tmp_path, compile=True)
+    assert trained.notes == []
+    assert backend.graphs == backend.before_training == 3  # losses of either form of labels, and the forward pass
+
+
+def test_losses_of_shapes_that_the_warm_up_did_not_meet_are_noted(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def narrower(self: Plain, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
+        yield self.losses(images if backend.before_training is None else images[..., 1:], labels)
+
+    monkeypatch.setattr(Plain, "steps", narrower)
+    (note,) = train(small_run(), tmp_path, compile=True).notes
+    assert note.startswith("8 times losses were computed uncompiled")  # in 2 epochs of 4 batches
+    assert "(5, 3, 32, 31) and (5,)" in note
+
+
+@pytest.mark.parametrize("images", [1, 3, 4])
+def test_one_graph_computes_the_logits_of_batches_of_any_size(images: int, backend: Backend) -> None:
+    method = build("plain").eval()
+    batch = images_and_labels(4)[0].contiguous(memory_format=torch.channels_last)
+    compiled = CompiledMethod(method)
+    forward = compiled.forward.in_batches_of(4)
+    with torch.inference_mode():
+        with compiled.learning():
+            forward(batch[:2])
+        torch.testing.assert_close(forward(batch[:images]), method(batch[:images]), rtol=1e-4, atol=1e-5)
+    assert backend.graphs == 1
+    assert not compiled.forward.unknown
 
 
 def test_a_method_whose_steps_do_not_call_losses_is_noted_as_not_compiled(

@@ -9,7 +9,7 @@ from benchmarks.cli.options import Request
 from benchmarks.cli.requested import parallel_of
 from benchmarks.cli.views import terminal
 from benchmarks.environment import Environment
-from benchmarks.estimates import side_by_side, totals
+from benchmarks.estimates import fast, side_by_side, totals
 from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import torchrun
 from benchmarks.planning.overrides import parse_assignments
@@ -26,9 +26,19 @@ def estimator(environment: Environment, request: Request) -> Estimator:
     return Estimator(ResultStore(request.results).records(), environment, torchrun.world_size())
 
 
-def of_runs(runs: Sequence[AnyRun], environment: Environment, request: Request) -> list[str]:
+def of_runs(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list[str]:
     """The totals of a plan."""
-    return _of_runs(runs, estimator(environment, request), request)
+    store = ResultStore(request.results)
+    done = {run.id for run in runs if store.answer(run) is not None}
+    with _patience():
+        number = at_a_time([run for run in runs if run.id not in done], known, request)
+        return totals.lines(runs, done, known, _jobs(request)) + side_by_side.line(number)
+
+
+def of_fast(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list[str]:
+    """What `--fast` gains, or would gain, in a plan's Runs that are to do."""
+    store = ResultStore(request.results)
+    return fast.lines([run for run in runs if store.answer(run) is None], known.environment, known.profiles)
 
 
 def of_experiments(
@@ -51,7 +61,7 @@ def _here_and_elsewhere(
 ) -> list[str]:
     here = [run for row, run in planned if row.needs(device) is None]
     gpu = [run for row, run in planned if row.needs(device) is not None]
-    found = _of_runs(here, known, request)
+    found = of_runs(here, known, request)
     with _patience():
         return found + totals.elsewhere(gpu, known)
 
@@ -60,14 +70,6 @@ def _patience() -> AbstractContextManager[object]:
     """On a terminal, says meanwhile why nothing is printed: work that was never counted here takes half a second for
     each method and network."""
     return terminal.console.status("estimating; what is counted now is kept for the next time")
-
-
-def _of_runs(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list[str]:
-    store = ResultStore(request.results)
-    done = {run.id for run in runs if store.answer(run) is not None}
-    with _patience():
-        number = at_a_time([run for run in runs if run.id not in done], known, request)
-        return totals.lines(runs, done, known, _jobs(request)) + side_by_side.line(number)
 
 
 def at_a_time(to_do: Sequence[AnyRun], known: Estimator, request: Request) -> int:
