@@ -104,6 +104,7 @@ class CompiledMethod:
         torch.compiler.reset()  # functions of earlier Runs in this process count against torch's limit
         self.losses, self.forward = Compiled(method.losses, mode), CompiledForward(method.forward, mode)
         method.losses = self.losses  # type: ignore[method-assign, assignment]
+        self.left_out_before = graphs_left_out()
         self.rounds = 1 if mode == "default" else ROUNDS_OF_A_GRAPH
         """Calls that it takes to learn a shape."""
 
@@ -119,21 +120,29 @@ class CompiledMethod:
                 function.learning = False
 
     @property
-    def remark(self) -> str | None:
-        """A sentence on losses that were computed uncompiled, but for an epoch's smaller last batch."""
-        found = self.losses.surprises
-        if not found or not self.losses.shapes:
-            return None
-        shapes = "; ".join(" and ".join(str(tuple(one)) for one in several) for several in found)
-        return (
-            f"{found.total()} times losses were computed uncompiled, for shapes that the warm-up did not meet: {shapes}"
-        )
+    def remarks(self) -> list[str]:
+        """Sentences on what was not as asked for, once there is nothing more to compute."""
+        remarks, unknown = [], self.losses.surprises
+        if skipped := graphs_left_out() - self.left_out_before:
+            remarks.append(f"{skipped} compiled functions ran without CUDA graphs: no GPU, or torch can't record them")
+        if unknown and self.losses.shapes:
+            shapes = "; ".join(" and ".join(str(tuple(one)) for one in several) for several in unknown)
+            counted = f"{unknown.total()} times losses were computed uncompiled"
+            remarks.append(f"{counted}, for shapes that the warm-up did not meet: {shapes}")
+        return remarks
 
 
 def begin_step(method: Method) -> None:
     """To be called before each optimiser step of a method; see `Compiled.begin_step`."""
     if isinstance(method.losses, Compiled):
         method.losses.begin_step()
+
+
+def graphs_left_out() -> int:
+    """Graphs that this process compiled for CUDA graphs and that run without."""
+    from torch._dynamo.utils import counters  # takes seconds, which only who compiles shall wait
+
+    return int(counters["inductor"]["cudagraph_skips"])
 
 
 def check_compiler() -> None:

@@ -76,7 +76,7 @@ class Trainer:
             while (finished_by_method := self._attempt()) is None:
                 self._note(self.engine.halve_micro_batch(max(phase.batch_size for phase in self.phases)))
             branches = self.engine.branch_accuracies(self.batches, "test")
-        if self.engine.compiled and (remark := self.engine.compiled.remark):
+        for remark in self.engine.compiled.remarks if self.engine.compiled else []:
             self._note(remark)
         self.tensorboard.close()
         seconds = sum(row["seconds"] for row in self.state.history)
