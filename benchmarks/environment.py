@@ -36,7 +36,8 @@ class Execution:
     Batch norm computes its statistics on each part, so splitting a batch changes them: it is in the record, and a
     resumed training keeps it."""
     checkpoint_seconds: float = 60.0
-    """Seconds between checkpoints within an epoch; one more is written at the end of each epoch."""
+    """Seconds between checkpoints; more if the training would wait for them for over 1 % of its time. One more is
+    written after the last epoch. 0: one after every batch, whatever it costs."""
     parallel: int = 1
     """How many trainings are carried out at a time on this device, each in a process of its own."""
     tensorboard: bool = False

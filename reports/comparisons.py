@@ -82,8 +82,15 @@ def contestants(members: Sequence[Group]) -> list[Group]:
     That is the whole method, or its variants where the whole method is not there. What a variant gains or loses
     against the whole method is in the table of ablations.
     """
+    members = uncut(members)
     whole = {group.run.method for group in members if group.run.variant == WHOLE}
     return [group for group in members if group.run.variant == WHOLE or group.run.method not in whole]
+
+
+def uncut(members: Sequence[Group]) -> list[Group]:
+    """Without the seeds whose batches were cut, where the same experiment has finished with whole batches."""
+    whole = {group.experiment for group in members if group.done and not group.cut}
+    return [group for group in members if not group.cut or group.experiment not in whole]
 
 
 def _shared(group: Group) -> ComparisonGroup:

@@ -51,14 +51,10 @@ def evaluated_once(record: Record) -> bool:
     return last is not None and isinstance(record.run, Run) and record.run.recipe.evaluate_every >= last.epoch
 
 
-CONDITIONS = {"micro_batch": "micro-batch", "processes": "processes"}
-"""What decides a training's result and is no setting: its key in `Record.training`, and its name. So do, on a CPU,
-`threads`."""
-
-
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The seeds of one experiment: train Runs on one split that differ in nothing but the seed."""
+    """The seeds of one experiment: train Runs on one split that differ in nothing but the seed, and whose batches were
+    cut alike."""
 
     records: tuple[Record, ...]
     """Finished and failed ones, ordered by seed."""
@@ -95,17 +91,24 @@ class Group:
 
     @cached_property
     def conditions(self) -> str:
-        """What decided the finished seeds' results and is no setting: values that differ between them, or pieces into
-        which all their batches were cut, since both change batch norm's statistics. Empty if there is nothing to tell;
-        what an older record does not say is unknown, not different."""
-        values: dict[str, Sequence[object]] = {name: _known(self.done, key) for key, name in CONDITIONS.items()}
-        values["threads"] = _known([one for one in self.done if one.hardware.get("device") == "cpu"], "threads")
+        """What decided the finished seeds' results and is no setting: values that differ between them, or the pieces
+        into which their batches were cut. Empty if there is nothing to tell; what an older record does not say is
+        unknown, not different."""
+        on_cpu = [record for record in self.done if record.hardware.get("device") == "cpu"]
+        values: dict[str, Sequence[object]] = {"processes": _known(self.done, "processes"), "threads": _known(on_cpu, "threads")}
         values["compiled"] = list(dict.fromkeys(map(_compilation, self.done)))
         told = [f"{name}: {', '.join(map(str, known))}" for name, known in values.items() if len(known) > 1]
-        if told:
-            return f"seeds differ in {'; '.join(told)}"
-        pieces = next((piece for record in self.done if (piece := _piece(record))), None)
-        return f"batches in pieces of {pieces}" if pieces else ""
+        return "; ".join(filter(None, [self.cut, told and f"seeds differ in {'; '.join(told)}"]))
+
+    @property
+    def experiment(self) -> str:
+        """Equal for the seeds of one experiment, however their batches were cut."""
+        return _experiment(self.records[0])
+
+    @property
+    def cut(self) -> str:
+        """How the batches of all its seeds were cut; empty if they were not."""
+        return _cut(self.records[0])
 
     def metrics(self, selection: Selection) -> list[Metrics]:
         """One per finished seed that has them."""
@@ -113,11 +116,14 @@ class Group:
 
 
 def groups(records: Iterable[Record]) -> list[Group]:
-    """The train Runs, seeds together, in the order of their names."""
-    together: dict[str, list[Record]] = defaultdict(list)
+    """The train Runs, seeds together, in the order of their names.
+
+    A Run whose batches were cut is no seed beside those whose batches were not: batch norm saw other statistics.
+    """
+    together: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.run.job == "train":
-            together[_experiment(record)].append(record)
+            together[_experiment(record), _cut(record)].append(record)
     namesakes: dict[str, list[Group]] = defaultdict(list)
     for members in together.values():
         group = Group(tuple(sorted(members, key=lambda record: (record.run.replicate, record.id))))
@@ -149,14 +155,17 @@ def _compilation(record: Record) -> str:
     return record.compiled or ("default" if "compile_seconds" in record.training else "no")
 
 
-def _piece(record: Record) -> int | None:
-    """Images of the largest backward pass, if the recipe's batches were cut further than it asks for."""
+def _cut(record: Record) -> str:
+    """How batches were cut further than the recipe asks for, because of memory or by hand; empty if they were not."""
     run, size = record.run, record.training.get("micro_batch")
     if size is None or not isinstance(run, Run):
-        return None
+        return ""
     images = min(run.recipe.batch_size, record.split.get("train", run.recipe.batch_size))
     asked = images / run.recipe.accumulate / record.training.get("processes", 1)
-    return int(size) if size < int(asked) else None
+    if size >= int(asked):
+        return ""
+    before = int(record.training.get("images_before_cut", 0))
+    return f"batches in pieces of {int(size)}" + f" after {before} images" * bool(before)
 
 
 def _experiment(record: Record) -> str:

@@ -104,9 +104,13 @@ class Record(RecordModel):
     """`images_per_s` end to end, `seconds` of training alone, `compile_seconds` before it where something was compiled;
     `processes`, and `micro_batch`, the images that one backward pass took at the most; `threads` of torch in each
     process, which decide how a CPU's sums are rounded, and on a GPU only what a method fits on the host (k-means, an
-    SVM); unknown where it is absent. On a GPU, `peak_memory` in bytes (a CPU's is measured by profile Runs, each alone
-    in its process). `parallel`: how many trainings the plan carried out at a time on the device, where it was more than
-    this one; all rates and times are then those of a shared device."""
+    SVM); unknown where it is absent. `images_before_cut`: images trained on before memory ran out and batches were cut
+    to `micro_batch`; absent if they were cut from the beginning or not at all. On a GPU, in bytes, `peak_memory` of the
+    training itself and `resident_bytes` of the images that were kept there (a CPU's memory is measured by profile Runs,
+    each alone in its process); records from before 0.2.0 have no `resident_bytes`, and their peak includes the images.
+    `evaluation_seconds`, and `checkpoint_seconds` in which the training waited for its checkpoints; neither is part of
+    `seconds`. `parallel`: how many trainings the plan carried out at a time on the device, where it was more than this
+    one; all rates and times are then those of a shared device."""
     compiled: CompileMode | None = None
     """How a training's losses and forward passes went through torch.compile; None: they did not, or the record is from
     before 0.2.0. It is no setting, but a method's random draws differ in compiled code."""

@@ -41,7 +41,7 @@ def refuse_measurements(runs: Iterable[AnyRun]) -> None:
 def raised_on_all_ranks(error: Exception) -> bool:
     """Whether every rank meets this error at the same place, so that the plan can go on. After any other error the
     remaining ranks would wait forever."""
-    from benchmarks.training.state import Diverged
+    from benchmarks.training.losses import Diverged
 
     return isinstance(error, (Diverged, *REFUSED))
 

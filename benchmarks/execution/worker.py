@@ -165,12 +165,16 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     record.hardware |= {"name": hardware.device_name(trainer.device, trained.threads), "threads": trained.threads}
     if environment.execution.parallel > 1:
         record.training["parallel"] = environment.execution.parallel
+    record.training["evaluation_seconds"] = progress.evaluation_seconds
+    record.training["checkpoint_seconds"] = progress.checkpoint_seconds
+    if progress.images_before_cut:
+        record.training["images_before_cut"] = progress.images_before_cut
     if trained.compile_seconds is not None:
         record.training["compile_seconds"] = trained.compile_seconds
         record.compiled = environment.execution.compile_mode
     record.notes = trained.notes
     if trained.peak_memory is not None:
-        record.training["peak_memory"] = trained.peak_memory
+        record.training |= {"peak_memory": trained.peak_memory, "resident_bytes": trained.resident_bytes}
     for name in set(SELECTIONS) - set(progress.chosen):
         record.missing[f"metrics.{name}"] = (
             "the method's last step comes after the epochs: none of them was evaluated with it"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from benchmarks.errors import UserError
+from benchmarks.training.device import allocated
 from benchmarks.training.distributed import Processes
 from datasets.interface import Dataset
 from datasets.loading import augment
 from datasets.loading.feed import Feed
 from datasets.loading.mixup import mix
 from datasets.loading.sampling import batch_generator, drops_last
-from datasets.loading.sources import Source
+from datasets.loading.sources import Source, open_source
 from methods.interface import Sampling
 from results.settings import Run
 
@@ -44,7 +45,33 @@ class Batches:
         if not len(self.rows["test"]):
             raise UserError(f"{run.dataset} has no test image; nothing could be evaluated")
         self.source: Source | None = None
-        """Must be set before the first batch: it is opened when the free memory is known."""
+        """Where the images are, once `open` was called."""
+        self.store_bytes = 0
+        """Bytes that the images take of this process's memory on the device."""
+
+    def open(self, opened: Callable[[], Source]) -> None:
+        """Opens the images. Call it once the network is built: the memory that is left decides where they are kept."""
+        before = allocated(self.processes.device)
+        self.source = opened()
+        self.store_bytes = allocated(self.processes.device) - before
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of the images that are kept on the device."""
+        return self._source.resident_bytes
+
+    def leave_device(self) -> bool:
+        """Leaves the device's memory to the training: from now on each batch is brought there from the host.
+
+        Returns whether there was something to leave.
+        """
+        if not self.resident_bytes:
+            return False
+        self._source.give_up()
+        self.source = None  # frees the images before anything else is allocated
+        recipe, device = self.recipe, self.processes.device
+        self.open(lambda: open_source(self.dataset, recipe.stored_size, recipe.resize, device, "pinned"))
+        return True
 
     def training_feed(self, batch_size: int, sampling: Sampling) -> Feed:
         """Training batches before augmentation, sampled as the method requires."""
@@ -91,5 +118,5 @@ class Batches:
 
     @property
     def _source(self) -> Source:
-        assert self.source is not None, "set Batches.source first"
+        assert self.source is not None, "call Batches.open first"
         return self.source

@@ -17,7 +17,7 @@ from results.files import sweep, write_whole
 from results.settings import Run, differences
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT
 
-VERSION = 2
+VERSION = 3
 """Of what a checkpoint holds. Raised when `capture` of `benchmarks.training.state` returns anything else, or what it
 returns means anything else: a checkpoint of another version is not used. The first version did not write its number."""
 

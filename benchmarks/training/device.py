@@ -108,3 +108,24 @@ def ran_out_of_memory(error: BaseException | None) -> bool:
 def gpu_ran_out_of_memory(error: Exception, device: torch.device) -> bool:
     """Whether a GPU's memory was too small. Of a CPU's memory nothing is known that a smaller batch would help."""
     return isinstance(error, torch.OutOfMemoryError) or (device.type == "cuda" and ran_out_of_memory(error))
+
+
+class OutOfMemoryWithoutGradients(torch.OutOfMemoryError):
+    """A GPU's memory was too small for what computes without gradients. Fewer images at a time help there, and change
+    no result."""
+
+
+@contextlib.contextmanager
+def nothing_learns(device: torch.device) -> Iterator[None]:
+    """Within, a lack of the GPU's memory is raised as `OutOfMemoryWithoutGradients`."""
+    try:
+        yield
+    except Exception as error:
+        if not gpu_ran_out_of_memory(error, device):
+            raise
+        raise OutOfMemoryWithoutGradients(str(error)) from error
+
+
+def allocated(device: torch.device) -> int:
+    """Bytes of this process's tensors on a GPU; 0 on a CPU."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,7 +17,7 @@ from benchmarks.training import evaluate
 from benchmarks.training.batches import Batches, TrainingBatch
 from benchmarks.training.build_method import build_method
 from benchmarks.training.compile import CompiledMethod
-from benchmarks.training.device import random_state, set_random_state
+from benchmarks.training.device import nothing_learns, random_state, set_random_state
 from benchmarks.training.distributed import Processes
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.optim import select_trainable, take_steps
@@ -32,12 +31,14 @@ EVALUATION_BATCH = 64
 NO_GRAD_FACTOR = 4
 """Images that fit without gradients, for each one that fits with them: a cautious guess."""
 
+TOO_LARGE = "one image at a time is too much for the GPU; choose a smaller image_size or backbone"
+
 
 class Engine:
     """Computes for a training. Its only state is the method, and how many images fit into memory.
 
-    After a lack of memory, it halves the number of images of a backward pass. It does not search for the largest number
-    as `profiling.max_batch` does, with a fresh process for each try: a training must keep its process and progress.
+    After a lack of memory, that number is halved. It does not search for the largest number as `profiling.max_batch`
+    does, with a fresh process for each try: a training must keep its process and progress.
     """
 
     def __init__(self, run: Run, environment: Environment, classes: int, processes: Processes) -> None:
@@ -48,6 +49,8 @@ class Engine:
         """Images of a backward pass that fit into memory, if known."""
         self.largest_micro_batch = 0
         """Images of the largest backward pass so far."""
+        self.evaluation_limit = EVALUATION_BATCH
+        """Images of a forward pass without gradients that fit into memory, as far as is known."""
         self.compile_seconds = 0.0
         self.build()
 
@@ -94,13 +97,14 @@ class Engine:
     def evaluation_batch(self) -> int:
         """Images of a forward pass without gradients."""
         if self.micro_batch_limit is None:
-            return EVALUATION_BATCH
-        return min(EVALUATION_BATCH, NO_GRAD_FACTOR * self.micro_batch_limit)
+            return self.evaluation_limit
+        return min(self.evaluation_limit, NO_GRAD_FACTOR * self.micro_batch_limit)
 
     def logits(self, feed: Feed, listener: Listener) -> Tensor:
-        """Logits `(N, K)` float32 of the feed's images, on the host."""
+        """Logits `(N, K)` float32 of the feed's images, on the host. Raises `OutOfMemoryWithoutGradients`."""
         forward = self.compiled.forward.in_batches_of(feed.batch_size) if self.compiled else None
-        return evaluate.logits_of(self.method, feed, self.run, listener, forward)
+        with nothing_learns(self.device):
+            return evaluate.logits_of(self.method, feed, self.run, listener, forward)
 
     def logits_of_split(self, batches: Batches, split: str, listener: Listener) -> Tensor:
         """Logits `(N, K)` float32 of a whole split, on the host; each process computes a share of them."""
@@ -114,11 +118,15 @@ class Engine:
         return self.processes.sum(logits.to(self.device)).cpu() if self.processes.world > 1 else logits
 
     def branch_accuracies(self, batches: Batches, split: str) -> dict[str, float]:
-        """Top-1 of each of the method's branches alone on a split, by name; each process computes a share of it."""
+        """Top-1 of each of the method's branches alone on a split, by name; each process computes a share of it.
+
+        Raises `OutOfMemoryWithoutGradients`.
+        """
         images = len(batches.rows[split])
         rows = self.processes.share(images)
         feed = batches.evaluation_feed(split, self.evaluation_batch, rows)
-        hits = evaluate.branch_hits(self.method, feed, self.run) if rows.stop > rows.start else {}
+        with nothing_learns(self.device):
+            hits = evaluate.branch_hits(self.method, feed, self.run) if rows.stop > rows.start else {}
         parts = self.processes.gather(hits)
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: sum(part.get(name, 0) for part in parts) / images for name in names}
@@ -155,19 +163,21 @@ class Engine:
         return f"{self.run.method} does not step through `losses`: its training is not compiled"
 
     def halve_micro_batch(self, batch_size: int) -> str:
-        """After a lack of memory: builds the method anew, for half as many images at a time. Returns a note.
+        """After a lack of memory, in training: half as many images at a time. Returns a note.
 
-        `batch_size`: images of the largest batch, which count if memory ran out before any step, as in `initialise`.
+        `batch_size`: images of the largest batch, which count if memory ran out before any step.
         Raises `UserError` if it ran out with a single image.
         """
         failed = self.largest_micro_batch or self.micro_batch_limit or batch_size
         if failed == 1:
-            raise UserError("one image at a time is too much for the GPU; choose a smaller image_size or backbone")
+            raise UserError(TOO_LARGE)
         self.micro_batch_limit, self.largest_micro_batch = failed // 2, 0
-        self.build()
-        gc.collect()  # the previous method and its compiled functions refer to each other
-        torch.cuda.empty_cache()
         return f"out of memory with {failed} images at a time; continues with {self.micro_batch_limit}"
+
+    def halve_evaluation_batch(self) -> str:
+        """After a lack of memory where nothing learns: half as many images at a time there. Returns a note."""
+        failed, self.evaluation_limit = self.evaluation_batch, self.evaluation_batch // 2
+        return f"out of memory with {failed} images at a time in an evaluation; continues with {self.evaluation_limit}"
 
 
 def epochs_of_each_kind(phase: PhasePlan, start: int, first: int, recipe: Recipe) -> list[int]:

@@ -53,7 +53,7 @@ class HeldSource(StoreSource):
     """Images in the memory of the holder, which has compared them with their checksums."""
 
     def __init__(self, store: Store, device: torch.device, holder: connection.Connection) -> None:
-        super().__init__(store, device)
+        super().__init__(store, device, resident=True)
         self.holder = holder
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Images, None, None]:

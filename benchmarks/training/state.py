@@ -8,64 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.training.device import random_state, set_random_state, set_threads
 from benchmarks.training.engine import Engine
 from benchmarks.training.evaluate import Choice
+from benchmarks.training.losses import Losses
 from methods.interface import Method
 from results.record import Selection
 
-
-class Diverged(Exception):  # noqa: N818 - reads as what it is
-    """A loss or a logit is not finite."""
-
-    def __init__(
-        self, message: str, details: Mapping[str, Any] | None = None, advice: str = "lower the learning rate"
-    ) -> None:
-        super().__init__(f"{message}; {advice}")
-        self.details = dict(details or {})
-        """Epoch and batch, counted from 1, the seed the batch was drawn from, and each loss term."""
-
-    @classmethod
-    def in_batch(cls, epoch: int, batch: int, seed: int, losses: Mapping[str, float]) -> Diverged:
-        """For a loss in a batch; epoch and batch are counted from 1."""
-        terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
-        where = f"epoch {epoch}, batch {batch} (drawn from seed {seed})"
-        details = {"epoch": epoch, "batch": batch, "seed": seed, "losses": dict(losses)}
-        message = f"a loss is not a number in {where}: {terms}"
-        if (epoch, batch) == (1, 1):
-            return cls(message, details, "no step was made before it, so look at the losses and the weight file")
-        return cls(message, details)
-
-
 NAMES = {"cpu": "CPU", "cuda": "GPU"}
 """Of devices, for people."""
-NEVER = 2**62
-"""Number of a batch that does not come."""
-
-
-class Losses:
-    """Sums of an epoch's losses so far. They stay on the device, so that no step waits for it."""
-
-    def __init__(self, sums: Mapping[str, Tensor] | None = None) -> None:
-        """`sums`: those of a resumed epoch, in which no loss was bad so far."""
-        self.sums: dict[str, Tensor] = dict(sums or {})
-        self.latest: dict[str, Tensor] = {}
-        """Latest value of each term, or its value in the first batch with a bad one."""
-        self.first_bad: Tensor = torch.tensor(NEVER)
-        """Number of the first batch with a loss that is not finite, or `NEVER`."""
-
-    def add(self, batch: int, losses: Mapping[str, Tensor]) -> None:
-        """Adds the float32 losses of one optimiser step of batch number `batch`."""
-        finite = torch.stack(list(losses.values())).isfinite().all()
-        if self.first_bad.device != finite.device:
-            self.first_bad = self.first_bad.to(finite.device, non_blocking=True)
-        good = self.first_bad == NEVER
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
-            self.latest[name] = torch.where(good, value, self.latest.get(name, value))
-        self.first_bad = torch.where(good & ~finite, batch, self.first_bad)
 
 
 @dataclass
@@ -87,6 +39,12 @@ class TrainingState:
     chosen: dict[Selection, Choice] = field(default_factory=dict)
     seconds: float = 0.0
     """Time of the whole training, with evaluations and checkpoints."""
+    evaluation_seconds: float = 0.0
+    """Time of all evaluations."""
+    checkpoint_seconds: float = 0.0
+    """Time that the training waited for its checkpoints."""
+    images_before_cut: int = 0
+    """Images trained on before memory ran out and the batch was last cut; 0 if that was before the first step."""
     resumed: int = 0
     """How many times the training was resumed from a checkpoint."""
     notes: list[str] = field(default_factory=list)
@@ -117,7 +75,10 @@ class TrainingResult:
     training_seconds: float
     images_per_s: float
     peak_memory: int | None
-    """Bytes allocated on the GPU; a CPU's memory is measured by profile Runs, each in its own process."""
+    """Bytes allocated on the GPU, without the images that are kept there; a CPU's memory is measured by profile Runs,
+    each in its own process."""
+    resident_bytes: int
+    """Of the images that are kept on the device; 0 if none are."""
     counts: dict[str, int]
     """Images of each split."""
     micro_batch: int
@@ -152,7 +113,9 @@ def capture(engine: Engine, state: TrainingState, optimizer: torch.optim.Optimiz
 
     All processes must call it, and must have the buffers of the first one.
     """
-    losses = {name: value.cpu() for name, value in state.losses.sums.items()}
+    losses = state.losses.sums
+    if engine.processes.world > 1:  # they are sent to the first process
+        losses = {name: value.cpu() for name, value in losses.items()}
     return {
         **{name: value for name, value in vars(state).items() if name != "losses"},
         "chosen": {name: vars(choice) for name, choice in state.chosen.items()},
@@ -179,6 +142,7 @@ def restore(saved: Mapping[str, Any], engine: Engine) -> tuple[TrainingState, li
     limits = [limit for limit in (engine.micro_batch_limit, saved["limit"]) if limit is not None]
     engine.micro_batch_limit = min(limits, default=None)
     engine.largest_micro_batch = min([saved["micro_batch"], *limits])
+    cut = engine.largest_micro_batch < saved["micro_batch"]
     processes, world, notes = saved["processes"], engine.processes.world, list(saved["notes"])
     if len(processes) != world:
         notes.append(f"begun by {len(processes)} processes and continued by {world}")
@@ -191,6 +155,7 @@ def restore(saved: Mapping[str, Any], engine: Engine) -> tuple[TrainingState, li
     state.chosen = {name: Choice(**choice) for name, choice in saved["chosen"].items()}
     state.losses = Losses({name: value.to(engine.device) for name, value in own["losses"].items()})
     state.resumed, state.notes = state.resumed + 1, notes
+    state.images_before_cut = state.total_images if cut else state.images_before_cut
     return state, kept
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
@@ -16,18 +15,26 @@ from benchmarks.planning.phases import PhasePlan, phase_plans
 from benchmarks.training import checkpoint
 from benchmarks.training.batches import Batches
 from benchmarks.training.build_method import autocast
-from benchmarks.training.device import gpu_ran_out_of_memory, numerics, seed_epoch, threads_restored
+from benchmarks.training.checkpoint_writer import CheckpointWriter
+from benchmarks.training.device import (
+    OutOfMemoryWithoutGradients,
+    gpu_ran_out_of_memory,
+    nothing_learns,
+    numerics,
+    seed_epoch,
+    threads_restored,
+)
 from benchmarks.training.distributed import Processes
 from benchmarks.training.engine import Engine
-from benchmarks.training.evaluate import Choice, choose
 from benchmarks.training.identity import check_dataset
 from benchmarks.training.listener import Listener, Silent
+from benchmarks.training.memory import Room
 from benchmarks.training.optim import build_optimizer, lr_factor, select_trainable
+from benchmarks.training.scorer import Scorer
 from benchmarks.training.shared_images import open_images
-from benchmarks.training.state import NEVER, Diverged, TrainingResult, TrainingState, begun_with, capture, restore
+from benchmarks.training.state import TrainingResult, TrainingState, begun_with, capture, restore
 from benchmarks.training.tensorboard import TensorBoardLog
 from datasets.loading.feed import Feed
-from datasets.loading.sampling import batch_generator
 from methods.interface import Method
 from results.files import make_folder
 from results.settings import Run
@@ -54,16 +61,19 @@ class Trainer:
         self.engine = Engine(run, environment, len(self.dataset.classes), self.processes)
         for text in self.engine.about_input:
             self.listener.note(text)
-        # Opened after the network is built: where images are kept depends on the memory that is left.
-        self.batches.source = open_images(
-            run, self.dataset, environment, self.device, self.listener.note, on_progress=self._decoded
+        self.batches.open(
+            lambda: open_images(
+                run, self.dataset, environment, self.device, self.listener.note, on_progress=self._decoded
+            )
         )
+        self.room = Room(self.engine, self.batches, self._note)
+        self.scorer = Scorer(self.engine, self.batches, self.room, self.listener)
+        self.checkpoints = CheckpointWriter(folder, run, environment.execution.checkpoint_seconds)
         self.phases = phase_plans(self.method, run.recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.state = TrainingState(begun=begun_with(self.engine))
         self.tensorboard = TensorBoardLog(None)
         self.mark = time.monotonic()
-        self.next_save = self.mark + environment.execution.checkpoint_seconds
 
     @property
     def method(self) -> Method:
@@ -72,35 +82,44 @@ class Trainer:
 
     def train(self) -> TrainingResult:
         """Trains and evaluates. Raises `Diverged`, `UserError`, or whatever method and device raise."""
-        with threads_restored(), numerics(self.run.precision, self.environment.execution.deterministic):
-            while (finished_by_method := self._attempt()) is None:
-                self._note(self.engine.halve_micro_batch(max(phase.batch_size for phase in self.phases)))
-            branches = self.engine.branch_accuracies(self.batches, "test")
+        execution = self.environment.execution
+        with threads_restored(), numerics(self.run.precision, execution.deterministic), self.checkpoints:
+            while (ending := self._attempt()) is None:
+                pass
+            self.state.checkpoint_seconds += self.checkpoints.finish()
         for remark in self.engine.compiled.remarks if self.engine.compiled else []:
             self._note(remark)
         self.tensorboard.close()
+        finished_by_method, branches = ending
         seconds = sum(row["seconds"] for row in self.state.history)
         return TrainingResult(
-            self.method,
-            self.state,
-            self.batches.rows["test"],
-            self.engine.weights,
-            seconds,
-            self.state.total_images / seconds,
-            torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None,
-            {name: len(rows) for name, rows in self.batches.rows.items()},
-            self.engine.largest_micro_batch,
-            self.processes.world,
-            self.state.begun["threads"],
-            self.engine.compile_seconds if self.engine.compiled else None,
-            finished_by_method,
-            branches,
+            method=self.method,
+            state=self.state,
+            test_rows=self.batches.rows["test"],
+            weights=self.engine.weights,
+            training_seconds=seconds,
+            images_per_s=self.state.total_images / seconds,
+            peak_memory=self._peak_memory(),
+            resident_bytes=self.batches.resident_bytes,
+            counts={name: len(rows) for name, rows in self.batches.rows.items()},
+            micro_batch=self.engine.largest_micro_batch,
+            processes=self.processes.world,
+            threads=self.state.begun["threads"],
+            compile_seconds=self.engine.compile_seconds if self.engine.compiled else None,
+            finished_by_method=finished_by_method,
+            branches=branches,
         )
 
-    def _attempt(self) -> bool | None:
-        """Trains to the end from the last checkpoint or the beginning; None if memory ran out on the way.
+    def _peak_memory(self) -> int | None:
+        """Of the last attempt, in bytes of the GPU, without the images that this process keeps there."""
+        if self.device.type != "cuda":
+            return None
+        return torch.cuda.max_memory_allocated(self.device) - self.batches.store_bytes
 
-        Otherwise returns whether the method changed itself after the last epoch.
+    def _attempt(self) -> tuple[bool, dict[str, float]] | None:
+        """Trains to the end from the last checkpoint or the beginning; None if memory ran out and room was made.
+
+        Otherwise returns whether the method changed itself after the last epoch, and the accuracies of its branches.
         """
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)  # a failed attempt is not part of the result
@@ -114,12 +133,18 @@ class Trainer:
             for phase, first in remaining:
                 self._train_phase(phase, first, saved)
                 saved = None
-            return self._finish_method()
+            return self._finish_method(), self.scorer.branches(self.state)
         except Exception as error:
             # With several processes, the others wait for a sum that never comes: torchrun has to end them.
             if self.processes.world > 1 or not gpu_ran_out_of_memory(error, self.device):
                 raise
-            return None
+            learning = not isinstance(error, OutOfMemoryWithoutGradients)
+        # Only here are the tensors free that the error kept alive.
+        if learning:
+            self.room.for_training(max(phase.batch_size for phase in self.phases))
+        else:
+            self.room.for_method()
+        return None
 
     def _remaining_phases(self) -> list[tuple[PhasePlan, int]]:
         """The phases that have not ended, each with the number of its first epoch."""
@@ -129,19 +154,18 @@ class Trainer:
 
     def _initialise_method(self) -> None:
         self.method.eval()
-        with torch.no_grad():
+        with torch.no_grad(), nothing_learns(self.device):
             self.method.initialise(self.batches.unaugmented(self.engine.evaluation_batch))
         self.processes.broadcast(self.method.state_dict().values())
 
     def _finish_method(self) -> bool:
-        """The method's own last step; returns whether there is one. No earlier epoch was evaluated with it, so then
-        the last epoch is the only choice."""
+        """The method's own last step; returns whether there is one."""
         self.method.eval()
-        with torch.no_grad(), autocast(self.device, self.run.precision):
+        with torch.no_grad(), nothing_learns(self.device), autocast(self.device, self.run.precision):
             finished = self.method.finish(self.batches.unaugmented(self.engine.evaluation_batch))
         if finished:
             self.processes.broadcast(self.method.state_dict().values())
-            self.state.chosen = {"last": Choice(self.epochs, self._logits("test"), (self.epochs,))}
+            self.scorer.finished(self.state)
         return finished
 
     def _train_phase(self, phase: PhasePlan, first: int, saved: dict[str, Any] | None) -> None:
@@ -159,10 +183,12 @@ class Trainer:
             row = self._train_epoch(phase, state.epoch - first, optimizer, base, feed)
             epoch = state.epoch + 1
             if epoch % self.recipe.evaluate_every == 0 or epoch == self.epochs:
-                row |= self._evaluate(epoch)
+                row |= self.scorer.epoch(state)
+            due = self._check_losses() or epoch == self.epochs  # what follows the last epoch may take long
             state.end_epoch(row)
             self.tensorboard.add("epoch", row, state.total_images)
-            self._save(optimizer)
+            if due:
+                self._save(optimizer)
             self.listener.epoch(row, self.epochs)
 
     def _train_epoch(
@@ -183,7 +209,8 @@ class Trainer:
             state.batch, state.images = batch.number + 1, state.images + batch.total
             self.listener.trained(batch.total)
             self._check_loss_and_save(optimizer, len(feed))
-        means = self._mean_losses(len(feed))
+        self._check_losses()
+        means = state.losses.means(self.processes, len(feed))
         state.epoch_seconds += self._elapsed()
         factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + (len(feed) - 1) / len(feed))
         return {
@@ -211,45 +238,13 @@ class Trainer:
             self._save(optimizer)
 
     def _check_losses(self) -> bool:
-        """Returns whether a checkpoint is due, as the first process decides. Waits for the device.
-
-        Raises `Diverged`, in all processes, if a loss of this epoch is not finite.
-        """
-        losses, due = self.state.losses, time.monotonic() >= self.next_save
-        first_bad = losses.first_bad
-        if self.processes.world > 1:
-            vote = torch.tensor(-int(due and self.processes.first), device=first_bad.device)
-            first_bad, vote = self.processes.minimum(torch.stack([first_bad, vote]))
-            due = bool(vote)
-        if (number := int(first_bad)) == NEVER:
-            return due
-        epoch = self.state.epoch
-        seed = batch_generator(self.run.seed, epoch, number).initial_seed()
-        terms = {name: self.processes.sum(value).item() for name, value in losses.latest.items()}
-        raise Diverged.in_batch(epoch + 1, number + 1, seed, terms)
-
-    def _mean_losses(self, batches: int) -> dict[str, float]:
-        """Each loss term per batch of the epoch, even if a batch takes several steps. Raises `Diverged`."""
-        self._check_losses()
-        sums = {name: self.processes.sum(value.clone()) for name, value in self.state.losses.sums.items()}
-        return {name: (value / batches).item() for name, value in sums.items()}
-
-    def _evaluate(self, epoch: int) -> dict[str, float]:
-        """Scores the current weights on validation slice and test set; keeps the logits of each selection's best."""
-        splits = [split for split in ("test", "validation") if len(self.batches.rows[split])]
-        labels = {split: self.batches.labels(split) for split in splits}
-        return choose(self.state.chosen, epoch, {split: self._logits(split) for split in splits}, labels)
-
-    def _logits(self, split: str) -> Tensor:
-        """Logits of a split. Raises `Diverged` if one is not finite: the last step may have spoilt the weights."""
-        logits = self.engine.logits_of_split(self.batches, split, self.listener)
-        if not logits.isfinite().all():
-            raise Diverged(f"the logits of the {split} images are not all numbers")
-        return logits
+        """Returns whether a checkpoint is due, in all processes alike. Waits for the device. Raises `Diverged`."""
+        return self.state.losses.check(self.processes, self.checkpoints.due, self.run.seed, self.state.epoch)
 
     def _resume(self) -> dict[str, Any] | None:
         """Restores the last checkpoint and returns its content, of which the optimiser is restored later; else None."""
         notes = self.state.notes
+        self.checkpoints.finish()
         self.state = TrainingState(notes=notes, begun=begun_with(self.engine))
         saved, found = checkpoint.load(self.folder, self.run, self.environment.execution.micro_batch)
         for note in found:
@@ -288,9 +283,8 @@ class Trainer:
         self._elapsed()
         captured = capture(self.engine, self.state, optimizer)
         if self.processes.first:
-            checkpoint.save(self.folder, self.run, captured)
+            self.state.checkpoint_seconds += self.checkpoints.save(captured, self.device)
         self._elapsed()
-        self.next_save = self.mark + self.environment.execution.checkpoint_seconds
 
     def _elapsed(self) -> float:
         """Seconds since the last call; adds them to the whole training's time."""
@@ -300,8 +294,9 @@ class Trainer:
         return passed
 
     def _note(self, text: str) -> None:
-        """Reports to the listener, and to the reader of the result."""
-        self.state.notes.append(text)
+        """Reports to the listener, and to the reader of the result, who needs to know it once."""
+        if text not in self.state.notes:
+            self.state.notes.append(text)
         self.listener.note(text)
 
     def _decoded(self, done: int, total: int | None) -> None:

@@ -52,6 +52,8 @@ class Source(ABC):
     """All images of a dataset, addressed by row number."""
 
     device: torch.device
+    resident_bytes: int = 0
+    """Bytes of images that are kept on the device; 0 where each batch is brought there."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -61,12 +63,17 @@ class Source(ABC):
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Images, None, None]:
         """The images of each batch of row numbers, in order. Raises `DatasetError` if one can't be read."""
 
+    def give_up(self) -> None:
+        """Called when no batch is asked for any more, because the device has too little memory beside the images."""
+
 
 class StoreSource(Source):
     """Images taken from a store on request: `resident` or `mapped`, depending on where its pixels are."""
 
-    def __init__(self, store: Store, device: torch.device) -> None:
+    def __init__(self, store: Store, device: torch.device, resident: bool = False) -> None:
+        """`resident`: whether the store's pixels are kept on the device."""
         self.store, self.device = store, device
+        self.resident_bytes = store.pixels.nbytes if resident else 0
 
     def __len__(self) -> int:
         return len(self.store)
@@ -146,7 +153,7 @@ def padded(images: Sequence[NDArray[np.uint8]], pinned: bool = False) -> Images:
 
 def resident(store: Store, device: torch.device) -> Source:
     """The whole store copied to the device."""
-    return StoreSource(store.to(device, np.arange(len(store))), device)
+    return StoreSource(store.to(device, np.arange(len(store))), device, resident=True)
 
 
 def pinned(store: Store, device: torch.device) -> Source:
@@ -179,7 +186,7 @@ def open_source(
     checksums. All modes but `streamed` build the store if it doesn't exist. Raises what `open_store` raises.
     """
     if on_device is not None:
-        return StoreSource(open_store(dataset, size, rule, cache, on_progress).held(on_device), device)
+        return StoreSource(open_store(dataset, size, rule, cache, on_progress).held(on_device), device, resident=True)
     if feed_mode == "auto":
         feed_mode = choose_feed_mode(expected_bytes(len(dataset), size, rule), device)
     if feed_mode == "streamed":

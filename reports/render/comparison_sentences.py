@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from reports import cell_format
 from reports.cell_format import Row
-from reports.comparisons import comparison_groups
+from reports.comparisons import comparison_groups, uncut
 from reports.evidence import Evidence
 from reports.groups import Group, named
 from reports.tables.paired import COMPARED, compared, decided, pairs
@@ -44,7 +44,7 @@ def verdicts(evidence: Evidence, first: Name, seconds: Sequence[Name], where: Ma
     """
     if len({first, *seconds}) <= len(seconds):
         raise ValueError(f"{first} − {', '.join(map(str, seconds))}: names an experiment twice")
-    found = {name: [group for group in evidence.groups if _matches(group, name)] for name in (first, *seconds)}
+    found = {name: uncut([group for group in evidence.groups if _matches(group, name)]) for name in (first, *seconds)}
     _require_one(found)
     chosen = {name: matching[0] for name, matching in found.items() if matching}
     rows = [_row(first, second, chosen, evidence, where) for second in seconds]

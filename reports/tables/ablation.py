@@ -9,7 +9,7 @@ from typing import Any
 
 from reports import cell_format
 from reports.cell_format import SOURCES
-from reports.comparisons import WHOLE, ComparisonGroup
+from reports.comparisons import WHOLE, ComparisonGroup, uncut
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group
@@ -49,7 +49,7 @@ def _families(evidence: Evidence) -> Iterator[tuple[ComparisonGroup, list[Group]
     """The variants of each method that has several in one comparison group."""
     for shared, members in evidence.comparisons.items():
         by_method: dict[str, list[Group]] = defaultdict(list)
-        for group in members:
+        for group in uncut(members):
             by_method[group.run.method].append(group)
         yield from ((shared, variants) for variants in by_method.values() if len(variants) > 1)
 

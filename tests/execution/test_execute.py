@@ -23,7 +23,8 @@ from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from benchmarks.training import checkpoint, compile
 from benchmarks.training.listener import Listener, Silent
-from benchmarks.training.train import Diverged, Trainer
+from benchmarks.training.losses import Diverged
+from benchmarks.training.train import Trainer
 from benchmarks.training.trained_run import predict
 from methods.plain.model import Plain
 from results.errors import ResultsError

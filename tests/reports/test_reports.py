@@ -50,10 +50,9 @@ def test_the_three_selections_are_never_mixed():
 @pytest.mark.parametrize(
     ("training", "told"),
     [
-        ({"micro_batch": 16}, "seeds differ in micro-batch: 32, 16"),
         ({"processes": 2}, "seeds differ in processes: 1, 2"),
         ({"threads": 2}, "seeds differ in threads: 1, 2"),
-        ({"threads": 2, "micro_batch": 8}, "seeds differ in micro-batch: 32, 8; threads: 1, 2"),
+        ({"threads": 2, "processes": 2}, "seeds differ in processes: 1, 2; threads: 1, 2"),
     ],
 )
 def test_seeds_that_differ_in_what_changes_bits_are_not_pooled_without_naming_it(
@@ -105,6 +104,29 @@ def test_a_lower_precision_is_named_in_its_row_and_pooled_with_no_other() -> Non
 def test_batches_that_were_cut_into_pieces_for_memory_are_named(recipe: dict[str, int], told: str) -> None:
     table = head_to_head(Evidence([trained("plain", training={"micro_batch": 16, "processes": 1}, recipe=recipe)]))
     assert only_row(table)["settings"] == told
+
+
+def test_a_run_whose_batches_were_cut_is_no_seed_beside_those_with_whole_batches() -> None:
+    known = {"processes": 1}
+    whole = [trained("plain", seed, 0.8, training=known | {"micro_batch": 32}) for seed in range(2)]
+    cut = [trained("plain", 2 + seed, 0.6, training=known | {"micro_batch": 16}) for seed in range(2)]
+    late = trained("plain", 4, 0.5, training=known | {"micro_batch": 16, "images_before_cut": 3000})
+    tables = Tables(Evidence([*whole, *cut, late, trained("sef", training=known | {"micro_batch": 32})]))
+    rows = [row for row in tables["head_to_head"].rows if row["method"] == "plain"]
+    assert [(row["settings"], row["last_top1"], row["seeds"]) for row in rows] == [
+        ("", pytest.approx(80), 2),
+        ("batches in pieces of 16", pytest.approx(60), 2),
+        ("batches in pieces of 16 after 3000 images", pytest.approx(50), 1),
+    ]
+    assert len(tables["paired"].rows) == 1  # the whole batches stand for the method
+    assert "plain on cub100: batches in pieces of 16." in tables["paired"].note
+
+
+def test_where_every_seed_was_cut_alike_they_stand_for_the_method() -> None:
+    cut = [trained("plain", seed, training={"micro_batch": 16, "processes": 1}) for seed in range(2)]
+    tables = Tables(Evidence([*cut, trained("sef")]))
+    assert shown(tables["head_to_head"], "settings") == ["batches in pieces of 16", ""]
+    assert len(tables["paired"].rows) == 1
 
 
 def test_seeds_of_which_an_older_record_does_not_say_the_threads_are_not_called_different() -> None:

@@ -17,7 +17,7 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.training.distributed import Processes
 from benchmarks.training.listener import Silent
-from benchmarks.training.state import Diverged
+from benchmarks.training.losses import Diverged
 from benchmarks.training.train import Trainer
 from methods.plain.model import Plain
 from methods.ws_dan.centres import Centres

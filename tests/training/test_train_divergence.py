@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import methods
-from benchmarks.training.state import Diverged, Losses
+from benchmarks.training.losses import Diverged, Losses
 from datasets.loading.sampling import batch_generator
 from methods.plain.model import Plain
 from tests.helpers.host_waits import host_waits_forbidden

@@ -10,13 +10,18 @@ import torch
 from torch import Tensor
 
 import methods
+from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.training.engine import number_of_pieces
+from benchmarks.training.listener import Silent
 from benchmarks.training.optim import take_steps
+from benchmarks.training.state import TrainingResult
+from benchmarks.training.train import Trainer
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from methods.plain.model import Plain
-from tests.helpers.small_training import SWIN, outcome, raise_once, small_run, train
+from results.settings import Run
+from tests.helpers.small_training import SWIN, equal, outcome, raise_once, small_run, train
 
 SGD = {"optimizer": {"name": "sgd", "lr": 0.05}, "clip_norm": 1.0}
 
@@ -110,10 +115,11 @@ def test_after_a_lack_of_memory_training_continues_with_smaller_pieces_and_notes
     run = small_run(backbone=SWIN, batch_size=8, **SGD)
     whole = outcome(train(run, tmp_path / "whole"))
     limit_memory(monkeypatch, 3, after)
-    trained = train(run, tmp_path / "limited", micro_batch=micro_batch)
+    trained = train(run, tmp_path / "limited", micro_batch=micro_batch, checkpoint_seconds=0)
     assert trained.micro_batch == 2
     assert "out of memory with 4 images at a time; continues with 2" in trained.notes
-    assert trained.state.resumed == (after > 0)  # the first epoch, of three batches, was complete
+    assert trained.state.resumed == (after > 0)
+    assert trained.state.images_before_cut == {0: 0, 4: 18 + 8, 6: 18}[after]
     assert_same_training(outcome(trained), whole)
 
 
@@ -132,11 +138,91 @@ def test_the_batch_size_is_found_before_anything_is_trained(tmp_path: Path, monk
         assert torch.equal(warmed_up.method.state_dict()[name], value)
 
 
-@pytest.mark.parametrize(("micro_batch", "had"), [(None, 8), (4, 4)])
-def test_a_lack_of_memory_before_any_step_halves_the_configured_size(
-    micro_batch: int | None, had: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def limit_forward(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
+    """In evaluations, only so many images fit at a time."""
+    forward = Plain.forward
+
+    def limited(self: Plain, batch: Tensor) -> Tensor:
+        if not self.training and len(batch) > images:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, batch)
+
+    monkeypatch.setattr(Plain, "forward", limited)
+
+
+@pytest.mark.parametrize("micro_batch", ["auto", None])
+def test_a_lack_of_memory_in_an_evaluation_shrinks_and_repeats_the_evaluation_alone(
+    micro_batch: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raise_once(monkeypatch, "initialise", torch.OutOfMemoryError("CUDA out of memory"))
-    trained = train(small_run(backbone=SWIN, batch_size=8), tmp_path, micro_batch=micro_batch)
-    assert trained.notes[0] == f"out of memory with {had} images at a time; continues with {had // 2}"
-    assert trained.micro_batch == had // 2
+    run = small_run(backbone=SWIN, **SGD)
+    whole = outcome(train(run, tmp_path / "whole"))
+    limit_forward(monkeypatch, 5)
+    trained = train(run, tmp_path / "limited", micro_batch=micro_batch)
+    assert (trained.micro_batch, trained.state.resumed, trained.state.images_before_cut) == (5, 0, 0)
+    told = "out of memory with {} images at a time in an evaluation; continues with {}"
+    assert trained.notes == [told.format(had, had // 2) for had in (64, 32, 16, 8)]
+    assert equal(outcome(trained)["weights"], whole["weights"])
+    torch.testing.assert_close(outcome(trained)["chosen"], whole["chosen"], rtol=1e-4, atol=1e-6)
+
+
+def test_too_little_memory_for_the_evaluation_of_one_image_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_forward(monkeypatch, 0)
+    with pytest.raises(UserError, match="one image at a time is too much"):
+        train(small_run(backbone=SWIN, epochs=1), tmp_path)
+
+
+@pytest.mark.parametrize("step", ["initialise", "finish", "branches"])
+def test_a_lack_of_memory_in_a_step_of_the_method_itself_cuts_no_batch(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = small_run(backbone=SWIN)
+    whole = outcome(train(run, tmp_path / "whole"))
+    raise_once(monkeypatch, step, torch.OutOfMemoryError("CUDA out of memory"))
+    trained = train(run, tmp_path / "limited")
+    assert trained.notes == ["out of memory with 64 images at a time in an evaluation; continues with 32"]
+    assert trained.micro_batch == 5
+    assert trained.state.resumed == (step == "finish")  # from the end of the last epoch
+    assert equal(outcome(trained), whole)
+
+
+MOVED = "out of memory with the images on the GPU; continues with images from the host"
+
+
+def train_resident(run: Run, folder: Path) -> tuple[TrainingResult, Trainer]:
+    """Trains with all images on the device, which here is the CPU."""
+    folder.mkdir()
+    trainer = Trainer(run, Environment(feed="resident"), folder, Silent())
+    return trainer.train(), trainer
+
+
+def test_the_images_leave_the_device_before_any_batch_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small_run()
+    whole, trainer = train_resident(run, tmp_path / "whole")
+    assert whole.resident_bytes == trainer.batches.source.store.pixels.nbytes > 0
+    raise_once(monkeypatch, "losses", torch.OutOfMemoryError("CUDA out of memory"))
+    trained, _ = train_resident(run, tmp_path / "limited")
+    assert (trained.notes, trained.micro_batch, trained.resident_bytes) == ([MOVED], 5, 0)
+    assert equal(outcome(trained), outcome(whole))
+
+
+def test_where_that_is_not_enough_the_batch_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_memory(monkeypatch, 4)
+    trained, _ = train_resident(small_run(), tmp_path / "limited")
+    assert trained.notes == [MOVED, "out of memory with 5 images at a time; continues with 2"]
+
+
+def test_an_evaluation_gives_up_the_images_on_the_device_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Plain.forward
+
+    def limited(self: Plain, batch: Tensor) -> Tensor:
+        if not self.training and trainer.batches.resident_bytes:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, batch)
+
+    monkeypatch.setattr(Plain, "forward", limited)
+    trainer = Trainer(small_run(), Environment(feed="resident"), tmp_path, Silent())
+    trained = trainer.train()
+    assert len(trained.notes) == 7  # 64, 32, 16, 8, 4, 2, and then the images
+    assert (trained.notes[-1], trained.micro_batch) == (MOVED, 5)
