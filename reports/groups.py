@@ -98,7 +98,8 @@ class Group:
         values: dict[str, Sequence[object]] = {"processes": _known(self.done, "processes"), "threads": _known(on_cpu, "threads")}
         values["compiled"] = list(dict.fromkeys(map(_compilation, self.done)))
         told = [f"{name}: {', '.join(map(str, known))}" for name, known in values.items() if len(known) > 1]
-        return "; ".join(filter(None, [self.cut, told and f"seeds differ in {'; '.join(told)}"]))
+        differing = f"seeds differ in {'; '.join(told)}" if told else ""
+        return "; ".join(filter(None, [self.cut, differing]))
 
     @property
     def experiment(self) -> str:

@@ -5,7 +5,7 @@ Rates are in source images per second, memory is in bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports import cell_format
@@ -18,10 +18,13 @@ from reports.load import overloaded
 from reports.measurements import Cost
 from reports.statistics import over_seeds
 from reports.tables.accuracies import ACCURACIES, HEADLINE, INTERVAL_NOTE, NAMES, accuracies, estimate
+from results.record import Record
 from results.speed import Mode
 
 _COSTS: Mapping[Mode, str] = {"inference": "inference", "train": "train_step"}
 """Mode of a profile -> how its columns begin."""
+_BETWEEN_STEPS = ("evaluation", "checkpoint")
+"""What a training does between its steps; `Record.training` has the seconds of each."""
 
 
 def head_to_head(evidence: Evidence) -> Table:
@@ -74,7 +77,17 @@ def _training_rate(group: Group) -> dict[str, Any]:
     ends = {"": over_seeds(rates).mean, "_low": min(rates, default=None), "_high": max(rates, default=None)}
     columns = {f"training_images_per_s{end}": rate for end, rate in ends.items()}
     columns["training_busy"] = any(map(overloaded, measured))
+    columns |= {f"{name}_share": over_seeds(_shares(measured, f"{name}_seconds")).mean for name in _BETWEEN_STEPS}
     return columns | {"trained_on": "; ".join(sorted(str(device) for device in devices)) or None}
+
+
+def _shares(records: Iterable[Record], key: str) -> list[float]:
+    """The part of each Run's time that one of `_BETWEEN_STEPS` took, %; older records do not have it."""
+    known = [record.training for record in records if key in record.training]
+    return [
+        100 * one[key] / (one["seconds"] + sum(one.get(f"{name}_seconds", 0.0) for name in _BETWEEN_STEPS))
+        for one in known
+    ]
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
@@ -107,6 +120,8 @@ COLUMNS = (
     cell_format.estimate("last_mean_class", "mean class, %"),
     cell_format.estimate("last_calibration_error", "calibration error, %"),
     cell_format.marked(cell_format.rate("training_images_per_s", "training, images/s"), "training_busy"),
+    cell_format.number("evaluation_share", "evaluations, % of time", 1),
+    cell_format.number("checkpoint_share", "checkpoints, % of time", 1),
     cell_format.text("trained_on", "trained on"),
     cell_format.profiled(cell_format.marked(_INFERENCE, "profile_busy")),
     cell_format.profiled(cell_format.marked(_STEP, "profile_busy")),
@@ -122,6 +137,7 @@ NOTE = (
     "models. Last epoch is the headline. Best on test lets the test set choose the epoch and is optimistic. Where only "
     "one epoch was evaluated nothing was selected, and both other columns are empty. Top-5, mean class and calibration "
     "error are of the last epoch. Training images/s are end to end, with the range over seeds where they differ by "
-    "more than a tenth. Inference, training step and memory come from the profile whose device, batch and precision "
+    "more than a tenth; they count the steps alone, and the time of evaluations and checkpoints stands beside them. "
+    "Inference, training step and memory come from the profile whose device, batch and precision "
     "are named; rates are the median of its repeats. Passes are those of the network per test image."
 )

@@ -152,6 +152,14 @@ def test_where_one_epoch_was_evaluated_nothing_was_selected():
     assert shown(twice, "best on test, %") == ["82.0 (n=1)"]
 
 
+def test_what_evaluations_and_checkpoints_took_is_shown_where_it_is_known() -> None:
+    known = {"seconds": 90.0, "evaluation_seconds": 9.0, "checkpoint_seconds": 1.0}
+    table = head_to_head(Evidence([trained("plain", 0), trained("plain", 1, training=known)]))
+    assert shown(table, "evaluations, % of time") == ["9.0"]
+    assert shown(table, "checkpoints, % of time") == ["1.0"]
+    assert only_row(head_to_head(Evidence([trained("plain")])))["evaluation_share"] is None
+
+
 def test_one_seed_has_neither_deviation_nor_interval():
     table = head_to_head(Evidence([trained("plain")]))
     assert shown(table, "top-1 last epoch, %") == ["80.0 (n=1)"]

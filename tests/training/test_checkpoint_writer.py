@@ -1,4 +1,4 @@
-"""Checkpoints are written while the training goes on: whole, one at a time, and what was captured, not what came after."""
+"""Checkpoints are written while the training goes on: whole, one at a time, and as the state was when captured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch._subclasses import FakeTensorMode
 from benchmarks.training import checkpoint
 from benchmarks.training.checkpoint_writer import CheckpointWriter, host_copy
 from results.errors import ResultsError
-from tests.helpers.small_training import small_run, train
+from tests.helpers.small_training import equal, small_run, train
 
 RUN, CPU = small_run(), torch.device("cpu")
 
@@ -53,16 +53,20 @@ def test_what_is_written_is_what_was_captured_whatever_the_training_does_meanwhi
     assert (state["weights"].tolist(), state["history"]) == ([0, 0, 0], [{"epoch": 1}])
 
 
-def test_the_file_equals_one_that_is_written_at_once(tmp_path: Path) -> None:
-    network = torch.nn.BatchNorm2d(2).to(memory_format=torch.channels_last)
-    state = {"method": network.state_dict(), "notes": ["one"], "tuple": (1, None)}
+def test_what_is_written_equals_what_is_saved_at_once(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).to(
+        memory_format=torch.channels_last
+    )
+    state = {"method": network.state_dict(), "notes": ["one"], "pair": (1, None), "losses": {"a": torch.tensor(0.5)}}
     for name in ("at_once", "written"):
         (tmp_path / name).mkdir()
     checkpoint.save(tmp_path / "at_once", RUN, state)
     with CheckpointWriter(tmp_path / "written", RUN, 60) as writer:
         writer.save(state, CPU)
-    at_once, written = ((tmp_path / name / "checkpoint.pt").read_bytes() for name in ("at_once", "written"))
-    assert at_once == written
+    at_once, written = saved(tmp_path / "at_once"), saved(tmp_path / "written")
+    assert equal(at_once, written)
+    assert at_once["method"]._metadata == written["method"]._metadata  # versions, which load_state_dict reads
+    assert at_once["method"]["0.weight"].stride() == written["method"]["0.weight"].stride()
 
 
 def test_a_checkpoint_is_written_after_the_one_before_it(held: threading.Event, tmp_path: Path) -> None:
@@ -85,16 +89,20 @@ def test_a_checkpoint_that_could_not_be_written_stops_the_training_soon(
         failed.set()
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(ResultsError, match="No space left on device"), CheckpointWriter(tmp_path, RUN, 60) as writer:
-        writer.save({"number": 1}, CPU)
-        writer.finish()
-        monkeypatch.setattr(torch, "save", full)
-        writer.save({"number": 2}, CPU)
-        assert failed.wait(60)
-        if then == "save":
-            writer.save({"number": 3}, CPU)
-        while then == "due":
-            assert not writer.due
+    def training() -> None:
+        with CheckpointWriter(tmp_path, RUN, 60) as writer:
+            writer.save({"number": 1}, CPU)
+            writer.finish()
+            monkeypatch.setattr(torch, "save", full)
+            writer.save({"number": 2}, CPU)
+            assert failed.wait(60)
+            if then == "save":
+                writer.save({"number": 3}, CPU)
+            while then == "due":
+                assert not writer.due
+
+    with pytest.raises(ResultsError, match="No space left on device"):
+        training()
     monkeypatch.undo()
     assert saved(tmp_path)["number"] == 1
 
@@ -102,10 +110,14 @@ def test_a_checkpoint_that_could_not_be_written_stops_the_training_soon(
 def test_an_interrupted_training_keeps_the_checkpoint_that_was_on_its_way(
     held: threading.Event, tmp_path: Path
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), CheckpointWriter(tmp_path, RUN, 60) as writer:
-        writer.save({"number": 1}, CPU)
-        threading.Timer(0.2, held.set).start()
-        raise KeyboardInterrupt
+    def training() -> None:
+        with CheckpointWriter(tmp_path, RUN, 60) as writer:
+            writer.save({"number": 1}, CPU)
+            threading.Timer(0.2, held.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training()
     assert saved(tmp_path)["number"] == 1
 
 
