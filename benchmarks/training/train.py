@@ -61,11 +61,8 @@ class Trainer:
         self.engine = Engine(run, environment, len(self.dataset.classes), self.processes)
         for text in self.engine.about_input:
             self.listener.note(text)
-        self.batches.open(
-            lambda: open_images(
-                run, self.dataset, environment, self.device, self.listener.note, on_progress=self._decoded
-            )
-        )
+        note, progress = self.listener.note, self._decoded
+        self.batches.open(lambda: open_images(run, self.dataset, environment, self.device, note, on_progress=progress))
         self.room = Room(self.engine, self.batches, self._note)
         self.scorer = Scorer(self.engine, self.batches, self.room, self.listener)
         self.checkpoints = CheckpointWriter(folder, run, environment.execution.checkpoint_seconds)

@@ -63,7 +63,7 @@ class Source(ABC):
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Images, None, None]:
         """The images of each batch of row numbers, in order. Raises `DatasetError` if one can't be read."""
 
-    def give_up(self) -> None:
+    def give_up(self) -> None:  # noqa: B027 - most sources have nothing to do
         """Called when no batch is asked for any more, because the device has too little memory beside the images."""
 
 

@@ -153,7 +153,7 @@ def test_where_one_epoch_was_evaluated_nothing_was_selected():
 
 
 def test_what_evaluations_and_checkpoints_took_is_shown_where_it_is_known() -> None:
-    known = {"seconds": 90.0, "evaluation_seconds": 9.0, "checkpoint_seconds": 1.0}
+    known = {"images_per_s": 50.0, "seconds": 90.0, "evaluation_seconds": 9.0, "checkpoint_seconds": 1.0}
     table = head_to_head(Evidence([trained("plain", 0), trained("plain", 1, training=known)]))
     assert shown(table, "evaluations, % of time") == ["9.0"]
     assert shown(table, "checkpoints, % of time") == ["1.0"]
