@@ -95,8 +95,11 @@ class Group:
         into which their batches were cut. Empty if there is nothing to tell; what an older record does not say is
         unknown, not different."""
         on_cpu = [record for record in self.done if record.hardware.get("device") == "cpu"]
-        values: dict[str, Sequence[object]] = {"processes": _known(self.done, "processes"), "threads": _known(on_cpu, "threads")}
-        values["compiled"] = list(dict.fromkeys(map(_compilation, self.done)))
+        values: dict[str, Sequence[object]] = {
+            "processes": _known(self.done, "processes"),
+            "threads": _known(on_cpu, "threads"),
+            "compiled": list(dict.fromkeys(map(_compilation, self.done))),
+        }
         told = [f"{name}: {', '.join(map(str, known))}" for name, known in values.items() if len(known) > 1]
         differing = f"seeds differ in {'; '.join(told)}" if told else ""
         return "; ".join(filter(None, [self.cut, differing]))
