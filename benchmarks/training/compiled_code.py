@@ -2,6 +2,10 @@
 
 Every Run has a process of its own. torch looks up in the folder what an earlier process compiled, by a hash of the
 graph and of its own version; it writes files whole, so that several processes may share the folder.
+
+Measured for plain on timm's `test_resnet` at 64 px, one thread of a CPU, losses and forward pass together: 136 s of
+processor time in the first process, 7 s in the next. More than half of the rest is Dynamo's tracing, which each process
+does anew.
 """
 
 from __future__ import annotations
