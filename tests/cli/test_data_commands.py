@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,22 @@ def test_cache_lists_stores_and_removes_those_nobody_opens(
     assert (row["store"], row["state"]) == (store.folder.name, "whole")
     data_commands.cache(remove_unused=0, as_json=False)
     assert not store.folder.exists()
+
+
+def test_cache_lists_compiled_code_and_removes_what_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
+    code = tmp_path / "compiled" / "fxgraph" / "graph"
+    code.parent.mkdir(parents=True)
+    code.write_bytes(bytes(3_000_000))
+    os.utime(code, (0, 0))
+    data_commands.cache(remove_unused=None, as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row == {"store": "compiled", "state": "code", "MB": 3, "last used": "1970-01-01 00:00"}
+    data_commands.cache(remove_unused=30, as_json=False)
+    assert "removed 3 MB of compiled code" in capsys.readouterr().out
+    assert not code.exists()
 
 
 def test_a_store_that_cannot_be_removed_is_named_and_the_others_go(
