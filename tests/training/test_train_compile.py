@@ -133,10 +133,10 @@ def test_losses_of_shapes_that_the_warm_up_did_not_meet_are_noted(
 @pytest.mark.parametrize("images", [1, 3, 4])
 def test_one_graph_computes_the_logits_of_batches_of_any_size(images: int, backend: Backend) -> None:
     method = build("plain").eval()
-    batch = images_and_labels(4)[0].contiguous(memory_format=torch.channels_last)
     compiled = CompiledMethod(method)
     forward = compiled.forward.in_batches_of(4)
     with torch.inference_mode():
+        batch = images_and_labels(4)[0].contiguous(memory_format=torch.channels_last)
         with compiled.learning():
             forward(batch[:2])
         torch.testing.assert_close(forward(batch[:images]), method(batch[:images]), rtol=1e-4, atol=1e-5)
