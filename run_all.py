@@ -34,7 +34,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli import data_commands, list_commands, new_command, result_commands, run_commands, weights_commands
+from benchmarks.cli import (
+    data_commands,
+    device_commands,
+    list_commands,
+    new_command,
+    result_commands,
+    run_commands,
+    weights_commands,
+)
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
 from benchmarks.cli.inputs import path
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
@@ -83,7 +91,7 @@ def quick(context: typer.Context) -> FinishedPlan | None:
     return carry_out.run("quick", Request())
 
 
-for verbs in run_commands, result_commands, list_commands:
+for verbs in run_commands, result_commands, device_commands, list_commands:
     app.add_typer(verbs.app)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(weights_commands.app, name="weights")

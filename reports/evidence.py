@@ -9,15 +9,23 @@ from reports.comparisons import ComparisonGroup, comparison_groups
 from reports.groups import Group, groups
 from reports.measurements import Costs, Measurement, measurements
 from reports.predictions import NOTHING_STORED, PredictionCache
+from results.device_check import DeviceCheck
 from results.record import Record
 
 
 class Evidence:
-    """Records and the stored predictions of their Runs. Everything derived from them is computed once."""
+    """Records, the stored predictions of their Runs, and checks of devices. Everything derived from them is computed
+    once."""
 
-    def __init__(self, records: Iterable[Record], predictions: PredictionCache = NOTHING_STORED) -> None:
+    def __init__(
+        self,
+        records: Iterable[Record],
+        predictions: PredictionCache = NOTHING_STORED,
+        device_checks: Iterable[DeviceCheck] = (),
+    ) -> None:
         self.records = list(records)
         self.predictions = predictions
+        self.device_checks = list(device_checks)
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -20,6 +20,7 @@ from reports.run_files import RunFiles, galleries
 from reports.tables.head_to_head import whole_methods
 from reports.tables.missing import condensed, with_unreadable, without
 from reports.tables.table_registry import build_tables
+from results.device_check import FOLDER as DEVICE_CHECKS
 from results.files import make_folder, sweep, write_whole
 from results.integrity import RECORD
 from results.record import Record
@@ -51,9 +52,11 @@ def write_report(
     make_folder(folder, FIGURES, "--out")
     sweep(folder)
     files = RunFiles(store, records)
-    evidence = Evidence(records, files.predictions)
+    device_checks, damaged_checks = store.device_checks()
+    evidence = Evidence(records, files.predictions, device_checks)
     tables = build_tables(evidence)
     left_out = {(run_id, RECORD): reason for run_id, reason in store.left_out.items()} | files.damaged
+    left_out |= {(DEVICE_CHECKS, name): reason for name, reason in damaged_checks.items()}
     tables["missing"] = with_unreadable(tables["missing"], left_out)
     possible = list(drawings(evidence, tables, files.history))
     chosen = list(first_of_each_kind(possible, MOST))

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from results import agreement
+from results import agreement, device_check
 from results.errors import ResultsError
 from results.files import write_whole
 from results.integrity import RECORD, read_file
@@ -39,6 +39,19 @@ def publish(store: ResultStore, run_id: str) -> Path:
     except OSError as error:
         raise ResultsError(f"{target}: can't be written ({error.strerror}); free space and publish again") from error
     return target
+
+
+def is_device_check(store: ResultStore, name: str) -> bool:
+    """Whether this is the name, or the path, of a stored check of a device."""
+    return name.endswith(".json") and (store.root / device_check.FOLDER / Path(name).name).is_file()
+
+
+def publish_device_check(store: ResultStore, name: str) -> Path:
+    """Copies a stored check of a device, by its file's name, to the part of the results that is committed; returns its
+    file. Raises `ResultsError` for one that can't be read or trusted, and if it can't be written."""
+    reference = ResultStore(store.root / REFERENCE)
+    reference.prepare()
+    return device_check.write_check(reference.root, device_check.read_check(store.root / device_check.FOLDER / name))
 
 
 def stored_files(store: ResultStore, run_id: str) -> dict[str, bytes]:

@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from results import identity, integrity
+from results import device_check, identity, integrity
+from results.device_check import DeviceCheck
 from results.errors import ResultsError
 from results.files import make_folder, sweep, write_whole
 from results.integrity import RECORD, readable
@@ -150,6 +151,10 @@ class ResultStore:
         found |= {record.id: record for record in self.own() if record.status == "done" or record.id not in found}
         self.left_out = self._committed.left_out | self.left_out
         return [found[run_id] for run_id in sorted(found)]
+
+    def device_checks(self) -> tuple[list[DeviceCheck], dict[str, str]]:
+        """The checks of devices, those in `reference/` included; and file -> why one is left out."""
+        return device_check.stored_checks([self.root, self._committed.root])
 
     def file(self, run_id: str, name: str) -> Path | None:
         """A file that was stored with a Run, here or in `reference/`; None if there is none.

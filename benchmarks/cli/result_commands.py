@@ -34,7 +34,8 @@ def publish(
     run_ids: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Ids of finished Runs, or their beginnings; or all: the reference results."
+            metavar="RUN...",
+            help="Ids of finished Runs, or their beginnings; files of check-device; or all: the reference results.",
         ),
     ],
     data_root: DataRoot = None,
@@ -58,6 +59,7 @@ def publish(
     from benchmarks.environment import Environment, choose_device
     from benchmarks.planning import overrides, reference_runs
     from benchmarks.training.trained_run import find_run
+    from results.publish import is_device_check, publish_device_check
     from results.publish import publish as publish_one
     from results.store import ResultStore
 
@@ -70,7 +72,11 @@ def publish(
         if refused:
             raise typer.Exit(1)
     else:
-        lines(_with_what_is_unknown(publish_one(store, find_run(store, run_id).id)) for run_id in run_ids)
+        for run_id in run_ids:
+            if is_device_check(store, run_id):
+                line(publish_device_check(store, Path(run_id).name))
+            else:
+                line(_with_what_is_unknown(publish_one(store, find_run(store, run_id).id)))
 
 
 def _share(run_ids: list[str], folder: Path, results: Path) -> None:

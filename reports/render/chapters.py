@@ -45,7 +45,7 @@ JOBS = (
         "profile",
         "Profile",
         "What does a method cost in time and memory?",
-        ("profile", "parts", "operations"),
+        ("profile", "parts", "operations", "devices"),
         ("batch_sweep", "roofline", "memory"),
         "run_all.py profile --methods A,B --backbone NAME",
     ),

@@ -32,6 +32,7 @@ from reports.render import latex, markdown
 from reports.render.comparison_sentences import Name, verdicts
 from reports.tables.planned import fitting, gaps, planned
 from reports.tables.table_registry import BUILDERS, Tables
+from results.device_check import DeviceCheck
 from results.errors import ResultsError
 from results.files import write_whole
 from results.record import Record
@@ -72,7 +73,10 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     records = store.records()
     if store.left_out:  # a page that lacks a record would be out of date, or wrong
         raise ResultsError(next(iter(store.left_out.values())))
-    known = Known(records, PredictionCache(store.predictions), store.planned())
+    device_checks, faults = store.device_checks()
+    if faults:
+        raise ResultsError(next(iter(faults.values())))
+    known = Known(records, PredictionCache(store.predictions), store.planned(), device_checks)
     opening, closing = _COMMENT[_kind(readme)]
     block = _block(readme)
     if not block.search(_text(readme)):
@@ -131,6 +135,7 @@ class Known(NamedTuple):
     records: Sequence[Record]
     predictions: PredictionCache
     planned: Sequence[Mapping[str, Any]]
+    device_checks: Sequence[DeviceCheck] = ()
 
 
 def _body(kind: str, query: str, known: Known, in_latex: bool) -> str:
@@ -157,7 +162,8 @@ def _table(query: str, known: Known) -> Table:
         fits = [
             one for one in known.records if (name in WITH_PROFILES and one.run.job == "profile") or _fits(one, wanted)
         ]
-        table = Tables(Evidence(fits, known.predictions), lambda group: _fits(group.records[0], rows))[name]
+        evidence = Evidence(fits, known.predictions, known.device_checks)
+        table = Tables(evidence, lambda group: _fits(group.records[0], rows))[name]
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
 

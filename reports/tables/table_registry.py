@@ -11,6 +11,7 @@ from reports.groups import Group, all_conditions
 from reports.tables import profiles
 from reports.tables.ablation import ablation, steps
 from reports.tables.branches import branches
+from reports.tables.devices import devices
 from reports.tables.estimates import estimates
 from reports.tables.head_to_head import head_to_head
 from reports.tables.localisation import localisation, part_hits
@@ -55,6 +56,7 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "profile": lambda tables: profiles.profile(tables.evidence),
     "parts": lambda tables: profiles.parts(tables.evidence),
     "operations": lambda tables: profiles.operations(tables.evidence),
+    "devices": lambda tables: devices(tables.evidence),
     "missing": lambda tables: missing(tables.evidence, tables["head_to_head"], tables["paired"], tables["averages"]),
     "estimates": lambda tables: estimates(tables.evidence),
     "provenance": lambda tables: provenance(tables.evidence),
