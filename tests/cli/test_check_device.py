@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from benchmarks.device_check import plan
 from benchmarks.device_check.plan import PlannedCheck
+from benchmarks.execution import locks
 from results.device_check import read_check, stored_checks
 from tests.helpers import planted_checks
 from tests.helpers.planted_checks import planned
@@ -24,7 +26,9 @@ Fgbench = Callable[..., tuple[int, str]]
 
 
 def planting(monkeypatch: pytest.MonkeyPatch, *checks: PlannedCheck) -> None:
+    """These are all checks that there are; no other measurement on this machine is waited for."""
     monkeypatch.setattr(plan, "planned_checks", lambda device, small: list(checks))
+    monkeypatch.setattr(locks, "device_lock", lambda device, on_wait: nullcontext())
 
 
 def test_sound_and_slow_devices_pass_and_the_record_is_stored(
