@@ -28,6 +28,12 @@ LAST = 42
 """Of 64: images of the last of the batches that CUB's training images make. An evaluation's is as full on average."""
 
 
+@pytest.fixture(autouse=True)
+def _only_to_measure(benchmark: BenchmarkFixture) -> None:
+    if not benchmark.enabled:
+        pytest.skip("compiling takes minutes on a CPU; tests/training/test_train_compile.py has what must hold")
+
+
 def plain(network: str, pixels: int) -> Method:
     torch.manual_seed(0)
     built = methods.load("plain")(TimmBackbones(network, pixels), CLASSES)

@@ -28,7 +28,8 @@ CARRY_OUT = ("run", "compare", "profile", "reproduce")
 OPTIONS = (
     *("--seeds", "--hours", "--accumulate", "--batch-size", "--set", "--only", "--precision", "--device", "--feed"),
     *("--results", "--data-root", "--weights", "--image-size", "--memory-limit", "--repeats", "--classes", "--dataset"),
-    *("--methods", "--backbone", "--option", "--top", "--compile", "--cluster", "--cluster-option", "--readme", "-x"),
+    *("--methods", "--backbone", "--option", "--top", "--cluster", "--cluster-option", "--readme", "-x"),
+    *("--fast", "--compile", "--compile-mode"),
 )
 
 
