@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -164,7 +165,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", interrupt_after_the_second_epoch)
         with pytest.raises(KeyboardInterrupt):
-            execute.execute([run], store, here, QUIET)
+            execute.execute([run], store, replace(here, execution=Execution(checkpoint_seconds=0)), QUIET)
     assert store.read(run.id) is None
     execute.execute([run], store, here, QUIET)
     record = store.read(run.id)

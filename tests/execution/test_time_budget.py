@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks.environment import Environment
+from benchmarks.environment import Environment, Execution
 from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import execute, heartbeat
 from benchmarks.execution.heartbeat import Heartbeat
@@ -90,7 +90,8 @@ def test_a_training_that_is_cut_off_goes_on_from_its_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", rings_after_the_second_epoch)
-        assert execute.execute([run], store, Environment(), QUIET, budget=TimeBudget(300.0)).unfinished == [run.id]
+        often = Environment(execution=Execution(checkpoint_seconds=0))
+        assert execute.execute([run], store, often, QUIET, budget=TimeBudget(300.0)).unfinished == [run.id]
     assert execute.execute([run], store, Environment(), QUIET, budget=TimeBudget(300.0)).done == [run.id]
     record = store.read(run.id)
     assert record is not None
