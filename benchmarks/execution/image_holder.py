@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import connection, current_process
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from datasets.loading.store import open_store
 from results.settings import AnyRun, Run
 
 READY = "ready"
+"""What the process says once trainings can connect."""
 
 
 class ImageHolder:
@@ -37,7 +37,8 @@ class ImageHolder:
         readers = Counter(store_of(run) for run in to_do if isinstance(run, Run) and environment.feed in feeds)
         self.shared = {name for name, number in readers.items() if number > 1}
         self.process: isolation.Isolated | None = None
-        self.folder: TemporaryDirectory[str] | None = None
+        # In Linux's abstract namespace: a socket that leaves no file behind, whatever ends this process.
+        self.address = f"\0fgbench-{uuid4().hex}"
 
     def environment_of(self, case: AnyRun, on_note: Callable[[str], None]) -> Environment:
         """The machine for this Run: with the address of the holder, if it is of use. A measurement must find the device
@@ -45,8 +46,7 @@ class ImageHolder:
         if not isinstance(case, Run):
             self.close()
         elif store_of(case) in self.shared and self._started(on_note):
-            assert self.folder is not None
-            return replace(self.environment, image_holder=_address(self.folder))
+            return replace(self.environment, image_holder=self.address)
         return self.environment
 
     def close(self) -> None:
@@ -54,27 +54,20 @@ class ImageHolder:
         if self.process is not None:
             self.process.process.kill()
             isolation.stop([self.process])
-        if self.folder is not None:
-            self.folder.cleanup()
-        self.process = self.folder = None
+            self.process = None
 
     def _started(self, on_note: Callable[[str], None]) -> bool:
         """Whether the process could be started, now or before. One that has died since is not started again."""
         if self.process is None:
-            self.folder = TemporaryDirectory(prefix="fgbench-", ignore_cleanup_errors=True)
             said: list[str] = []
             with suppress(isolation.WorkerDied):
-                self.process = isolation.Isolated(hold, _address(self.folder), self.environment, on_message=said.append)
+                self.process = isolation.Isolated(hold, self.address, self.environment, on_message=said.append)
                 self.process.hear()
             if said != [READY]:
                 self.shared = set()
                 on_note("the process that shares images could not be started; each training copies them")
                 self.close()
         return self.process is not None
-
-
-def _address(folder: TemporaryDirectory[str]) -> str:
-    return str(Path(folder.name) / "images")
 
 
 def hold(address: str, environment: Environment, send: isolation.Send) -> None:
@@ -95,10 +88,14 @@ def _serve(client: connection.Connection, held: HeldStores) -> None:
         try:
             client.send(held.answer(name, lambda text: client.send(("note", text))))
         except RuntimeError as error:  # CUDA IPC is not there in some containers, nor in WSL
-            client.send(("failed", str(error).splitlines()[0]))
+            client.send(("failed", _first_line(error)))
         while client.recv() == GIVE_UP:
             held.give_up(name)
             client.send(("no room", None))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class HeldStores:
@@ -118,7 +115,7 @@ class HeldStores:
                     self._load(name, on_note)
                 except Exception as error:  # whatever it is, the training that asks meets it too, and reports it
                     if not ran_out_of_memory(error):
-                        return "failed", (str(error) or type(error).__name__).splitlines()[0]
+                        return "failed", _first_line(error)
                     self._drop([name])
             return ("pixels", self.pixels[name]) if name in self.pixels else ("no room", None)
 

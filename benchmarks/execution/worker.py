@@ -163,8 +163,8 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     }
     # A resumed training keeps the threads it was begun with, which may not be those of this process.
     record.hardware |= {"name": hardware.device_name(trainer.device, trained.threads), "threads": trained.threads}
-    if environment.execution.parallel > 1:
-        record.training["parallel"] = environment.execution.parallel
+    if (parallel := progress.begun["parallel"]) > 1:
+        record.training["parallel"] = parallel
     record.training["evaluation_seconds"] = progress.evaluation_seconds
     record.training["checkpoint_seconds"] = progress.checkpoint_seconds
     if progress.images_before_cut:

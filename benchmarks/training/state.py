@@ -50,7 +50,7 @@ class TrainingState:
     notes: list[str] = field(default_factory=list)
     """What a reader of the result should know about how it came about, one line each."""
     begun: dict[str, Any] = field(default_factory=dict)
-    """What the training was begun with that decides its bits and is no setting, as `begun_with` has it."""
+    """What the training was begun with that decides its bits or pace and is no setting, as `begun_with` has it."""
 
     @property
     def total_images(self) -> int:
@@ -105,6 +105,7 @@ def begun_with(engine: Engine) -> dict[str, Any]:
         "device": engine.device.type,
         "threads": torch.get_num_threads(),
         "micro_batch": engine.execution.micro_batch,
+        "parallel": engine.execution.parallel,
     }
 
 
@@ -152,6 +153,7 @@ def restore(saved: Mapping[str, Any], engine: Engine) -> tuple[TrainingState, li
     own = processes[engine.processes.rank]
     set_random_state(own["random"], engine.device)
     state = TrainingState(**{name: saved[name] for name in TrainingState.__dataclass_fields__ if name != "losses"})
+    state.begun["parallel"] = max(begun.get("parallel", 1), engine.execution.parallel)  # the pace of either part
     state.chosen = {name: Choice(**choice) for name, choice in saved["chosen"].items()}
     state.losses = Losses({name: value.to(engine.device) for name, value in own["losses"].items()})
     state.resumed, state.notes = state.resumed + 1, notes

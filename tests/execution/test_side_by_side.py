@@ -18,12 +18,13 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.execution import execute, worker
 from benchmarks.execution.time_budget import TimeBudget
 from benchmarks.planning import expand, suite_builders
-from benchmarks.training.listener import Listener
+from benchmarks.training.listener import Listener, Silent
+from benchmarks.training.train import Trainer
 from reports.load import overloaded
 from results.record import Record
 from results.settings import AnyRun, Run
 from results.store import WEIGHTS, ResultStore
-from tests.helpers.small_training import small_run
+from tests.helpers.small_training import Interrupts, small_run
 
 QUIET = Console(quiet=True)
 TWO = Environment(execution=Execution(parallel=2))
@@ -71,6 +72,16 @@ def test_runs_side_by_side_have_the_bits_of_runs_one_after_the_other(tmp_path: P
         assert [record.training.get("parallel") for record in pair if record] == [None, 2]
         assert [overloaded(record) for record in pair if record][1]  # its rate carries the mark
     assert all(f"[{number}/3]" in said.getvalue() for number in (1, 2, 3))
+
+
+def test_a_training_that_shared_its_device_only_at_first_says_so(tmp_path: Path) -> None:
+    (run,), store = seeds(1), ResultStore(tmp_path)
+    assert isinstance(run, Run)
+    shared = Environment(execution=Execution(parallel=2, checkpoint_seconds=0))
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(run, shared, store.folder(run.id), Interrupts(3)).train()
+    record = worker.carry_out(run, store, Environment(), Silent())
+    assert (record.resumed, record.training["parallel"]) == (1, 2)
 
 
 @pytest.mark.parametrize("how", ["lives", "dies"])
