@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import connection, current_process
+from multiprocessing import AuthenticationError, connection, current_process
 from uuid import uuid4
 
 import numpy as np
@@ -76,7 +76,7 @@ def hold(address: str, environment: Environment, send: isolation.Send) -> None:
     with connection.Listener(address, authkey=bytes(current_process().authkey)) as listener:
         send(READY)
         while True:
-            with suppress(OSError, EOFError, connection.AuthenticationError):  # a training that died as it connected
+            with suppress(OSError, EOFError, AuthenticationError):  # a training that died as it connected
                 client = listener.accept()
                 threading.Thread(target=_serve, args=(client, held), daemon=True).start()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from multiprocessing import connection, current_process
+from multiprocessing import AuthenticationError, connection, current_process
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -123,7 +123,7 @@ def _ask(
         while kind == "note":
             on_note(content)
             kind, content = holder.recv()
-    except (OSError, EOFError, RuntimeError, connection.AuthenticationError) as error:  # RuntimeError: of CUDA
+    except (OSError, EOFError, RuntimeError, AuthenticationError) as error:  # RuntimeError: of CUDA
         kind, content = "failed", (str(error).strip() or "its process died").splitlines()[0]
     if kind == "pixels":
         return kind, content, holder
