@@ -165,6 +165,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     record.hardware |= {"name": hardware.device_name(trainer.device, trained.threads), "threads": trained.threads}
     if (parallel := progress.begun["parallel"]) > 1:
         record.training["parallel"] = parallel
+        record.estimate = None  # it was of a training that has the device for itself
     record.training["evaluation_seconds"] = progress.evaluation_seconds
     record.training["checkpoint_seconds"] = progress.checkpoint_seconds
     if progress.images_before_cut:

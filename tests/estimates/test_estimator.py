@@ -52,6 +52,13 @@ def test_a_phase_that_trains_the_head_alone_makes_forward_passes() -> None:
     assert (found.trained, found.forwarded) == (7 * 18, 3 * 18)
 
 
+def test_a_run_that_shared_its_device_says_nothing_of_one_that_has_it_alone() -> None:
+    shared = took(900.0, RUN, training={"parallel": 2})
+    found = Estimator([shared, took(100.0, RUN, training={})], Environment()).of(RUN)
+    assert found is not None
+    assert found.seconds == pytest.approx(100.0)
+
+
 def test_finished_runs_of_the_same_kind_come_first() -> None:
     estimator = Estimator([took(100.0, RUN), profile(1.0, RUN)], Environment())
     found = estimator.of(small_run(epochs=20))

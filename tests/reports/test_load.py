@@ -35,6 +35,8 @@ def under(record: Record, before: object, after: object) -> Record:
         (under(trained("plain"), 2.0, 2.2), False),  # its own threads fill the cores
         (under(trained("plain"), 3.0, 4.0), True),
         (trained("plain"), False),
+        (trained("plain").model_copy(update={"training": {"images_per_s": 9.0, "parallel": 2}}), True),
+        (trained("plain").model_copy(update={"training": {"images_per_s": 9.0, "parallel": 1}}), False),
         (profiled("plain"), False),
         (under(profiled("plain"), "much", 3.0), False),
     ],
