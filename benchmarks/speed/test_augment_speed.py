@@ -23,7 +23,7 @@ from datasets.loading.augment import normalise, train_batch
 from datasets.loading.feed import Batch
 from datasets.loading.mixup import mix
 from results.augmentation import Augment, Mixing, Policy
-from tests.helpers.speed import CUDA, DEVICE, finish, seconds
+from tests.helpers.speed import CUDA, DEVICE, finish, peak, seconds
 
 BATCH, STORED, SIZE = (64, 512, 448) if CUDA else (32, 256, 224)
 BILINEAR = v2.InterpolationMode.BILINEAR
@@ -87,12 +87,14 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[..., Te
         ANGLES,
     ),
     "shear": (
-        lambda images, angles: pixels.shear(images, (-angles).deg2rad().tan(), 0 * angles),
+        lambda images, angles: pixels.affine(
+            images, pixels.shears((-angles).deg2rad().tan(), 0 * angles, STORED, STORED)
+        ),
         lambda image, angle: functional.affine(image, 0.0, [0, 0], 1.0, [-angle, 0.0], BILINEAR, center=[0, 0]),
         ANGLES,
     ),
     "translate": (
-        lambda images, corners: pixels.translate(images, *corners.float().unbind(1)),
+        lambda images, corners: pixels.affine(images, pixels.translations(*corners.float().unbind(1))),
         lambda image, corner: functional.affine(image, 0.0, corner, 1.0, [0.0, 0.0], BILINEAR),
         CORNERS,
     ),
@@ -190,6 +192,26 @@ def test_recipe(benchmark: Any, name: str) -> None:
         lambda: train_batch(batch, settings, SIZE, generator),
         lambda: torch.stack([transform(image) for image in images]),
     )
+
+
+@pytest.mark.benchmark(group=f"compiled augmentation, {BATCH} images of {STORED} px to {SIZE} px")
+@pytest.mark.parametrize("name", ["recipe of plain", "trivialaugment", "randaugment", "jitter"])
+@pytest.mark.skipif(not CUDA, reason="augmentation is compiled on a GPU only")
+def test_compiled(benchmark: Any, name: str) -> None:
+    """Against the same augmentation uncompiled. Compiling is part of the warm-up."""
+    batch = Batch(photos(), WHOLE, torch.zeros(BATCH, dtype=torch.long), np.arange(BATCH))
+    generator = torch.Generator().manual_seed(0)
+    works = {
+        way: lambda compile=way == "compiled": train_batch(batch, SETTINGS[name], SIZE, generator, compile=compile)
+        for way in ("compiled", "uncompiled")
+    }
+    benchmark.pedantic(lambda: (works["compiled"](), finish()), rounds=3, warmup_rounds=1)
+    if benchmark.enabled:
+        times = seconds(works)
+        benchmark.extra_info["images/s"] = round(BATCH / times["compiled"])
+        benchmark.extra_info["time of uncompiled / compiled"] = round(times["uncompiled"] / times["compiled"], 2)
+        benchmark.extra_info["MB, uncompiled"] = round(peak(works["uncompiled"]) / 1e6)
+        benchmark.extra_info["MB, compiled"] = round(peak(works["compiled"]) / 1e6)
 
 
 @pytest.mark.skipif(not CUDA, reason="a CPU has nothing to wait for; tests/ check the same on the meta device")

@@ -24,6 +24,7 @@ from benchmarks.training.optim import take_steps
 from datasets import Dataset, open_dataset
 from datasets.loading.augment import IMAGENET, test_batch, train_batch
 from datasets.loading.feed import Feed
+from datasets.loading.on_device import padded_batch
 from datasets.loading.sampling import batch_generator
 from datasets.loading.sources import Source, StoreSource, open_source, pinned, resident
 from datasets.loading.store import Store, open_store
@@ -192,6 +193,30 @@ def test_crops(benchmark: Any, large: Store, feed_mode: str) -> None:
     """Random crop, flip and normalisation, at 448 px on a GPU. The aim there is 30 000 images/s in resident mode."""
     feed = feed_of(large, feed_mode)
     measure(benchmark, lambda: use_up(augmented(feed, Augment(), TRAINING[1])), len(feed.rows))
+
+
+@pytest.mark.benchmark(group="batches of several sizes on the device")
+def test_padded_batches(benchmark: Any, photos: Dataset, cache: Path) -> None:
+    """All rows of all images at once, against one copy for each image."""
+    rows = np.arange(PHOTOS).repeat(2)[:BATCH]
+    held = open_store(photos, STORED, "short_side", cache).to(DEVICE, rows)
+    sizes, offsets = torch.from_numpy(held.sizes), torch.from_numpy(held.offsets[:-1])
+
+    def at_once() -> torch.Tensor:
+        return padded_batch(held.pixels, offsets, sizes)
+
+    def one_by_one() -> torch.Tensor:
+        images = held.pixels.new_zeros((BATCH, 3, *sizes.amax(0).tolist()))
+        for row in range(BATCH):
+            height, width = held.sizes[row].tolist()
+            images[row, :, :height, :width] = held.image(row)
+        return images
+
+    assert torch.equal(at_once(), one_by_one())
+    measure(benchmark, lambda: use_up([at_once()]), BATCH)
+    if benchmark.enabled:
+        times = seconds({"ours": at_once, "one by one": one_by_one})
+        benchmark.extra_info["time of one by one / ours"] = round(times["one by one"] / times["ours"], 2)
 
 
 @pytest.mark.benchmark(group="training epoch")

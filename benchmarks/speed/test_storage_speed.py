@@ -22,6 +22,7 @@ from torchvision.transforms import v2
 from datasets.formats.decode import read_image
 from datasets.interface import Dataset
 from datasets.loading.store import Store, open_store
+from tests.helpers.speed import DEVICE, finish, seconds
 
 FILES, PHOTOS, CUB_IMAGES, SIZE = 50, 2000, 11_788, 256
 BATCH = 64
@@ -141,3 +142,25 @@ def test_opening_large_images(benchmark: Any, photos: Photos, tmp_path: Path) ->
 def test_verifying_every_pixel(benchmark: Any, photos: Photos, tmp_path: Path) -> None:
     store = open_store(photos, SIZE, "squash", tmp_path)
     measure(benchmark, lambda: [store.verify()], len(store))
+
+
+@pytest.mark.benchmark(group="copy a store to the device")
+@pytest.mark.parametrize("state", ["checked before", "not checked"])
+def test_copy_to_the_device(benchmark: Any, photos: Photos, tmp_path: Path, state: str) -> None:
+    """In large pieces, against one copy for each image."""
+    store, rows = open_store(photos, SIZE, "short_side", tmp_path), np.arange(len(photos))
+    store.verify()
+
+    def one_by_one() -> None:
+        for row in range(len(store)):
+            store.image(row).to(DEVICE, copy=True)
+
+    def in_pieces() -> Store:
+        store.unchecked[:] = state == "not checked"
+        return store.to(DEVICE, rows)
+
+    measure(benchmark, lambda: [in_pieces(), finish()], len(store))
+    if benchmark.enabled:
+        times = seconds({"pieces": in_pieces, "images": one_by_one})
+        benchmark.extra_info["GB/s"] = round(int(store.offsets[-1]) / times["pieces"] / 1e9, 2)
+        benchmark.extra_info["time of one by one, checked before / ours"] = round(times["images"] / times["pieces"], 2)

@@ -39,11 +39,13 @@ class TrainingBatch(NamedTuple):
 class Batches:
     """The splits of a dataset."""
 
-    def __init__(self, run: Run, dataset: Dataset, processes: Processes) -> None:
+    def __init__(self, run: Run, dataset: Dataset, processes: Processes, compile: bool = False) -> None:
+        """`compile`: whether a GPU augments with compiled code."""
         self.run, self.recipe, self.dataset, self.processes = run, run.recipe, dataset, processes
         self.rows = dataset.split(run.recipe.validation)
         if not len(self.rows["test"]):
             raise UserError(f"{run.dataset} has no test image; nothing could be evaluated")
+        self.compile = compile
         self.source: Source | None = None
         """Where the images are, once `open` was called."""
         self.store_bytes = 0
@@ -96,7 +98,7 @@ class Batches:
                 total = min(total, len(feed.rows) - number * feed.batch_size)
             draws = batch_generator(self.run.seed, epoch, number)
             place = self.processes.share(total).start, total
-            images = augment.train_batch(batch, settings, size, draws, *place, self.run.scaling)
+            images = augment.train_batch(batch, settings, size, draws, *place, self.run.scaling, self.compile)
             classes = len(self.dataset.classes)
             images, labels = mix(images, batch.labels, classes, settings.mixing, epoch, draws)
             yield TrainingBatch(number, images.contiguous(memory_format=torch.channels_last), labels, total)

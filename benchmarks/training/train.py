@@ -57,7 +57,7 @@ class Trainer:
         self.listener = listener if self.processes.first else Silent()
         self.dataset = environment.open(run.dataset, run.dataset_options)
         check_dataset(run, self.dataset)
-        self.batches = Batches(run, self.dataset, self.processes)
+        self.batches = Batches(run, self.dataset, self.processes, environment.execution.compile)
         self.engine = Engine(run, environment, len(self.dataset.classes), self.processes)
         for text in self.engine.about_input:
             self.listener.note(text)

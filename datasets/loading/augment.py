@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from datasets.loading import colour, pixels, policies
+from datasets.loading import colour, compiled, pixels, policies
 from datasets.loading.feed import Batch
 from results.augmentation import Augment, InputScaling
 
@@ -42,8 +42,11 @@ def train_batch(
     start: int = 0,
     whole: int | None = None,
     scaling: InputScaling = IMAGENET,
+    compile: bool = False,
 ) -> Tensor:
     """Augmented, normalised images `(B, 3, image_size, image_size)` float32 on the batch's device.
+
+    With `compile`, policy and colours go through torch.compile on a GPU; on a CPU nothing changes.
 
     `generator` is on the host. A process that has part of a batch passes where its part starts and the size of the
     whole batch: each image is then augmented as if one process had them all. Raises `ValueError` if a stored image is
@@ -58,13 +61,22 @@ def train_batch(
         angles = _between(draws[:, 0], -settings.rotation, settings.rotation)
         images = pixels.rotate(images, sizes, angles)
     images = _crop_and_flip(images, sizes, settings, image_size, draws)
-    if settings.policy.name != "none":  # policies need uint8, but a resized crop on a GPU is float
-        images = images.round() if images.is_floating_point() else images
-        images = policies.apply(images.to(torch.uint8), settings.policy, policy_draws)
-    if images.device.type != "cpu" or not settings.jitters:
-        return _finish(images, settings, order, draws, scaling)
-    parts = zip(images.split(CPU_CHUNK), draws.split(CPU_CHUNK), strict=True)
-    return torch.cat([_finish(part, settings, order, part_draws, scaling) for part, part_draws in parts])
+    fused = compile and images.device.type != "cpu"
+    images = policies.apply(images, settings.policy, policy_draws, compiled.operate if fused else policies.operate)
+    active = [number for number in order if _strengths(settings)[number]]
+    factors = _colour_factors(settings, draws[:, 4:8])
+    rectangles = _rectangles(settings.erase, image_size, draws[:, 8:13]) if settings.erase else None
+    if fused:
+        return compiled.finish(images, active, factors, rectangles, _scale_and_shift(scaling))
+    if images.device.type != "cpu" or not active:
+        return _finish(images, active, factors, rectangles, scaling)
+    parts = [slice(first, first + CPU_CHUNK) for first in range(0, len(images), CPU_CHUNK)]
+    erased = [None if rectangles is None else rectangles[part] for part in parts]
+    finished = (
+        _finish(images[part], active, factors[part], of_part, scaling)
+        for part, of_part in zip(parts, erased, strict=True)
+    )
+    return torch.cat(list(finished))
 
 
 def test_batch(batch: Batch, image_size: int, scaling: InputScaling = IMAGENET) -> Tensor:  # noqa: PT028 - no test
@@ -83,10 +95,14 @@ test_batch.__test__ = False  # type: ignore[attr-defined]  # keeps pytest from r
 
 def normalise(images: Tensor, scaling: InputScaling = IMAGENET) -> Tensor:
     """uint8 or float32 `(B, 3, H, W)`, 0 .. 255, to the float32 input of a network."""
-    scale = torch.tensor([1 / (255 * std) for std in scaling.std])
-    shift = torch.tensor([-mean / std for mean, std in zip(scaling.mean, scaling.std, strict=True)])
-    scale, shift = (value.view(3, 1, 1).to(images.device, non_blocking=True) for value in (scale, shift))
+    scale, shift = _scale_and_shift(scaling)[:, :, None, None].to(images.device, non_blocking=True)
     return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
+
+
+def _scale_and_shift(scaling: InputScaling) -> Tensor:
+    """(2, 3): what levels 0 .. 255 of each channel are multiplied by, and what is added then."""
+    scale = [1 / (255 * std) for std in scaling.std]
+    return torch.tensor([scale, [-mean / std for mean, std in zip(scaling.mean, scaling.std, strict=True)]])
 
 
 def original(images: Tensor, scaling: InputScaling) -> Tensor:
@@ -158,34 +174,41 @@ def resized_crop_boxes(sizes: Tensor, scale: tuple[float, float], ratio: tuple[f
     return torch.cat([corner, box_height, box_width], 1).long()
 
 
-def _finish(images: Tensor, settings: Augment, order: list[int], draws: Tensor, scaling: InputScaling) -> Tensor:
-    """Jitters colours, normalises and erases images of levels 0 .. 255, uint8 or float."""
-    images = normalise(_jitter(images, settings, order, draws[:, 4:8]), scaling)
-    return _erase(images, settings.erase, draws[:, 8:13]) if settings.erase else images
+def _finish(
+    images: Tensor, order: list[int], factors: Tensor, rectangles: Tensor | None, scaling: InputScaling
+) -> Tensor:
+    """Jitters colours, normalises and erases uint8 images.
+
+    `order`: places in `colour.JITTER` of the operations, the first to apply first.
+    """
+    if order:
+        images = images.float() / 255
+        for number in order:
+            images = colour.JITTER[number](images, factors[:, number])
+        images = images * 255
+    images = normalise(images, scaling)
+    return images if rectangles is None else pixels.erase(images, rectangles[:, :2], rectangles[:, 2:])
 
 
-def _jitter(images: Tensor, settings: Augment, order: list[int], draws: Tensor) -> Tensor:
-    """Colour jitter of images, uint8 or float, 0 .. 255, in the given order of operations."""
-    if not settings.jitters:
-        return images
-    strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
-    operations = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation, colour.adjust_hue)
-    images = images.float() / 255
-    for number in order:
-        strength, draw = strengths[number], draws[:, number]
-        if strength and number == 3:
-            images = colour.adjust_hue(images, _between(draw, -strength, strength))
-        elif strength:
-            images = operations[number](images, _between(draw, max(0.0, 1 - strength), 1 + strength))
-    return images * 255
+def _strengths(settings: Augment) -> tuple[float, ...]:
+    """Of the operations of `colour.JITTER`; 0: it is off."""
+    return settings.brightness, settings.contrast, settings.saturation, settings.hue
 
 
-def _erase(images: Tensor, probability: float, draws: Tensor) -> Tensor:
-    """Erases with zero, the mean colour of the scaling. `draws` (B, 5): whether, area, ratio, top, left."""
-    size = images.shape[-1]
+def _colour_factors(settings: Augment, draws: Tensor) -> Tensor:
+    """Parameters (B, 4) of the operations of `colour.JITTER` from `draws` (B, 4)."""
+    *strengths, hue = _strengths(settings)
+    ranges = [*((max(0.0, 1 - strength), 1 + strength) for strength in strengths), (-hue, hue)]
+    return torch.stack([_between(draw, *limits) for draw, limits in zip(draws.unbind(1), ranges, strict=True)], 1)
+
+
+def _rectangles(probability: float, size: int, draws: Tensor) -> Tensor:
+    """Rectangles (B, 4: top, left, height, width) to erase: to set to zero, the mean colour of the scaling.
+
+    `draws` (B, 5): whether, area, ratio, top, left.
+    """
     area = size * size * _between(draws[:, 1], *ERASED_AREA)
     ratio = _between(draws[:, 2], math.log(ERASED_RATIO[0]), math.log(ERASED_RATIO[1])).exp()
     extent = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 1).round().clamp(1, size - 1)
     corner = (draws[:, 3:] * (size - extent + 1)).floor()
-    extent = extent * (draws[:, :1] < probability)
-    return pixels.erase(images, corner, extent)
+    return torch.cat([corner, extent * (draws[:, :1] < probability)], 1)

@@ -49,15 +49,22 @@ def adjust_sharpness(images: Tensor, factors: Tensor) -> Tensor:
 def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
     """Float images with their hue shifted by `turns` (B,) of the colour wheel, -0.5 .. 0.5."""
     red, green, blue = images.unbind(1)
-    value, brightest = images.max(1)
+    value = images.amax(1)
     chroma = value - images.amin(1)
     safe = torch.where(chroma > 0, chroma, 1)
-    # In sixths of a turn from red, for each channel that may be the brightest.
-    hue = torch.stack([(green - blue) / safe, (blue - red) / safe + 2, (red - green) / safe + 4], 1)
-    hue = hue.gather(1, brightest.unsqueeze(1)) + 6 * _per_sample(turns, images)
-    offsets = torch.tensor([5, 3, 1]).view(3, 1, 1).to(images.device, non_blocking=True)
-    position = (hue + offsets) % 6
-    return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(position, 4 - position).clamp(0, 1)
+    # In sixths of a turn from red, by the channel that is the brightest.
+    hue = torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)
+    hue = torch.where(value == red, (green - blue) / safe, hue).unsqueeze(1) + 6 * _per_sample(turns, images)
+    offsets = torch.arange(5, 0, -2, device=images.device).view(3, 1, 1)
+    position = (hue + offsets).remainder_(6)
+    return value.unsqueeze(1) - torch.minimum(position, 4 - position).clamp_(0, 1).mul_(chroma.unsqueeze(1))
+
+
+JITTER = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+"""The operations of a colour jitter. The random order of a batch is one of their places here."""
+
+CONTRAST = JITTER.index(adjust_contrast)
+"""The one that needs all pixels of an image."""
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:

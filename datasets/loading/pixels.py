@@ -6,18 +6,24 @@ host and are copied without waiting for the device.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms.v2 import functional
 
+HALF = torch.float16
+"""Of the resized crop's products. It has all levels 0 .. 255 exactly; bfloat16 would round what is in between to
+whole levels."""
+
 
 def crop(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
     """Windows `(B, 3, size, size)` at `corners` (B, 2: top, left), mirrored where `flips` (B,)."""
     if images.device.type == "cpu":
         return crop_by_slices(images, corners, flips, size)
-    return crop_by_index(images, corners, flips, size)
+    return crop_by_gather(images, corners, flips, size)
 
 
 def crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
@@ -31,21 +37,20 @@ def crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) ->
     return torch.from_numpy(windows)
 
 
-def crop_by_index(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
-    """All samples at once, in one gather."""
+def crop_by_gather(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
+    """All samples at once: their rows, then the columns of these. Neither index is stored for every pixel."""
     corners, flips = (given.to(images.device, non_blocking=True) for given in (corners, flips))
     steps = torch.arange(size, device=images.device)
     rows = corners[:, :1] + steps
     columns = corners[:, 1:] + torch.where(flips[:, None], steps.flip(0), steps)
-    samples = torch.arange(len(images), device=images.device)[:, None, None, None]
-    channels = torch.arange(3, device=images.device)[:, None, None]
-    return images[samples, channels, rows[:, None, :, None], columns[:, None, None, :]]
+    bands = images.gather(2, rows[:, None, :, None].expand(-1, 3, -1, images.shape[-1]))
+    return bands.gather(3, columns[:, None, None].expand(-1, 3, size, -1))
 
 
 def resized_crop(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
     """Boxes (B, 4: top, left, height, width) of uint8 images, scaled to `(B, 3, size, size)`; `flips` (B,) mirrors.
 
-    Bilinear and antialiased, within one level (of 255) of torchvision's resize. Float32 on a GPU, uint8 on a CPU.
+    Bilinear and antialiased; uint8, within one level (of 255) of torchvision's resize, which rounds twice.
     """
     if images.device.type == "cpu":
         return resized_crop_by_slices(images, boxes, flips, size)
@@ -65,25 +70,40 @@ def resized_crop_by_slices(images: Tensor, boxes: Tensor, flips: Tensor, size: i
 def resized_crop_by_products(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
     """All samples at once: the filter is separable, so it is two matrix products.
 
-    Its weights are computed on the device: on the host, computing and copying them took longer than everything else.
+    In half precision, which a GPU multiplies many times as fast as float32. Rounding weights and sums to it moves a
+    pixel by a quarter of a level at most, before it is rounded to a whole level. Whole images are multiplied, because
+    boxes differ in size.
     """
     boxes, flips = (given.to(images.device, non_blocking=True) for given in (boxes, flips))
     height, width = images.shape[-2:]
-    down = _filter(boxes[:, 0], boxes[:, 2], size, height)
-    across = _filter(boxes[:, 1], boxes[:, 3], size, width)
-    across = torch.where(flips[:, None, None], across.flip(1), across)
-    return down[:, None] @ (images.float() @ across[:, None].mT)
+    steps = torch.arange(size, device=images.device)
+    down = _filter(boxes[:, 0], boxes[:, 2], steps[None], height)
+    across = _filter(boxes[:, 1], boxes[:, 3], torch.where(flips[:, None], steps.flip(0), steps), width)
+    # (B, H, 3, W): the channels are then part of rows or columns, and no filter is copied for each of them.
+    scaled = down @ images.transpose(1, 2).to(HALF, memory_format=torch.contiguous_format).flatten(2)
+    scaled = scaled.view(-1, 3 * size, width) @ across.mT
+    levels = scaled.round_().view(-1, size, 3, size).transpose(1, 2)
+    return levels.to(images.dtype, memory_format=torch.contiguous_format)
 
 
-def _filter(start: Tensor, length: Tensor, size: int, extent: int) -> Tensor:
-    """Weights (B, size, extent) that scale `length` pixels starting at `start` to `size` pixels: a triangle as wide as
-    two output pixels, or as two input pixels if the image is enlarged."""
-    scale = (length / size)[:, None, None]
-    centre = (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
-    pixel = torch.arange(extent, device=start.device) - start[:, None, None]
-    weights = (1 - (pixel + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0)
-    weights = weights * ((pixel >= 0) & (pixel < length[:, None, None]))
-    return weights / weights.sum(-1, keepdim=True)
+def _filter(start: Tensor, length: Tensor, places: Tensor, extent: int) -> Tensor:
+    """Weights (B, size, extent) that scale `length` (B,) pixels from `start` (B,) on to the output's `places`
+    (B or 1, size): a triangle as wide as two output pixels, or as two input pixels if the image is enlarged.
+
+    Computed on the device for the few pixels that the triangle covers; everywhere else there are zeros.
+    """
+    size = places.shape[1]
+    taps = min(extent, math.ceil(2 * max(extent / size, 1)) + 1)
+    scale = (length / size)[:, None]
+    reach = scale.clamp(min=1)
+    centre = (places + 0.5) * scale
+    first = (start[:, None] + centre - reach - 0.5).ceil().clamp(0, extent - taps).long()
+    pixel = first[..., None] + torch.arange(taps, device=start.device)
+    inside = pixel - start[:, None, None]
+    weights = (1 - (inside + 0.5 - centre[..., None]).abs() / reach[..., None]).clamp(min=0)
+    weights = weights * ((inside >= 0) & (inside < length[:, None, None]))
+    weights = weights / weights.sum(-1, keepdim=True)
+    return weights.new_zeros((len(start), size, extent), dtype=HALF).scatter_(2, pixel, weights.to(HALF))
 
 
 def rotate(images: Tensor, sizes: Tensor, angles: Tensor) -> Tensor:
@@ -91,42 +111,64 @@ def rotate(images: Tensor, sizes: Tensor, angles: Tensor) -> Tensor:
 
     `sizes` (B, 2): height and width of each image within the padded batch. The type of the images is kept.
     """
+    height, width = images.shape[-2:]
+    return affine(images, rotations(sizes, angles, height, width))
+
+
+def rotations(sizes: Tensor, angles: Tensor, height: int, width: int) -> Tensor:
+    """Matrices (B, 2, 3) for `affine` that rotate as `rotate` does, in a batch of this height and width."""
     radians = angles.deg2rad()
     cosine, sine = radians.cos(), radians.sin()
-    y, x = ((sizes - torch.tensor(images.shape[-2:])) / 2).unbind(1)  # image centre minus batch centre
+    y, x = ((sizes - torch.tensor((height, width))) / 2).unbind(1)  # image centre minus batch centre
     across = torch.stack([cosine, -sine, x - cosine * x + sine * y], 1)
     down = torch.stack([sine, cosine, y - sine * x - cosine * y], 1)
-    return _affine(images, torch.stack([across, down], 1))
+    return torch.stack([across, down], 1)
 
 
-def shear(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Shifts each row left by `rows` (B,) times its distance from the top and each column up by `columns` (B,) times
-    its distance from the left edge; bilinear, filled with black. The type of the images is kept."""
-    height, width = images.shape[-2:]
+def shears(rows: Tensor, columns: Tensor, height: int, width: int) -> Tensor:
+    """Matrices (B, 2, 3) for `affine` that shift each row left by `rows` (B,) times its distance from the top and each
+    column up by `columns` (B,) times its distance from the left edge."""
     one = torch.ones_like(rows)
     across = torch.stack([one, rows, rows * height / 2], 1)
     down = torch.stack([columns, one, columns * width / 2], 1)
-    return _affine(images, torch.stack([across, down], 1))
+    return torch.stack([across, down], 1)
 
 
-def translate(images: Tensor, right: Tensor, down: Tensor) -> Tensor:
-    """Images moved by `right` (B,) and `down` (B,) pixels and filled with black. Their type is kept."""
+def translations(right: Tensor, down: Tensor) -> Tensor:
+    """Matrices (B, 2, 3) for `affine` that move images by `right` (B,) and `down` (B,) pixels."""
     one, none = torch.ones_like(right), torch.zeros_like(right)
-    across = torch.stack([one, none, -right], 1)
-    down = torch.stack([none, one, -down], 1)
-    return _affine(images, torch.stack([across, down], 1))
+    return torch.stack([torch.stack([one, none, -right], 1), torch.stack([none, one, -down], 1)], 1)
 
 
-def _affine(images: Tensor, matrices: Tensor) -> Tensor:
-    """Affine transforms by `matrices` (B, 2, 3), bilinear, zero outside; the type of the images is kept.
+def affine(images: Tensor, matrices: Tensor) -> Tensor:
+    """Affine transforms by `matrices` (B, 2, 3), bilinear, filled with black; the type of the images is kept.
 
     A matrix maps (x, y, 1) of the result to (x, y) of the image, in pixels relative to the centre of the padded batch.
     """
     height, width = images.shape[-2:]
-    # Grid coordinates range from -1 to 1.
+    scaled = scaled_to_grid(matrices, height, width).to(images.device, non_blocking=True)
+    if images.device.type == "cpu":
+        grid = affine_grid(scaled, list(images.shape), align_corners=False)
+    else:
+        grid = grid_by_sums(scaled, height, width)
+    return sample(images, grid)
+
+
+def scaled_to_grid(matrices: Tensor, height: int, width: int) -> Tensor:
+    """The same matrices, float32, for coordinates that range from -1 to 1."""
     frame = torch.tensor([width / 2, height / 2, 1.0])
-    grids = (matrices * frame / frame[:2, None]).float().to(images.device, non_blocking=True)
-    grid = affine_grid(grids, list(images.shape), align_corners=False)
+    return (matrices * frame / frame[:2, None]).float()
+
+
+def grid_by_sums(matrices: Tensor, height: int, width: int) -> Tensor:
+    """What `affine_grid` gives, (B, height, width, 2), without its matrix product: in TF32 that would move pixels."""
+    y, x = ((2 * torch.arange(length, device=matrices.device) + 1) / length - 1 for length in (height, width))
+    across, down, shift = matrices[:, None, None].unbind(-1)
+    return across * x[:, None] + (down * y[:, None, None] + shift)
+
+
+def sample(images: Tensor, grid: Tensor) -> Tensor:
+    """Images at the points `grid` (B, H, W, 2), bilinear, zero outside; their type is kept."""
     moved = grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return moved if images.is_floating_point() else moved.round_().to(images.dtype)
 

@@ -2,7 +2,9 @@
 
 Operations, magnitudes and pixels are those of torchvision's `TrivialAugmentWide` and `RandAugment` with bilinear
 interpolation and black fill. torchvision draws one operation for a whole batch. Here operations are drawn on the host
-for each sample, and samples with the same operation are grouped, so that each operation runs once per batch.
+for each sample, and samples with the same operation are grouped, so that each operation runs once per batch. Groups
+differ in size from batch to batch, so compiled code computes all operations for all samples instead
+(`datasets.loading.compiled`).
 """
 
 from __future__ import annotations
@@ -17,21 +19,33 @@ from torchvision.transforms.v2 import functional
 from datasets.loading import colour, pixels
 from results.augmentation import BINS, MAX_OPERATIONS, Policy
 
+Operation = Callable[[Tensor, Tensor], Tensor]
+
 DRAWS = 3 * MAX_OPERATIONS
 """Uniform numbers per sample: operation, magnitude and sign for each round."""
 
 
-def _rotate(images: Tensor, angles: Tensor) -> Tensor:
-    return pixels.rotate(images, torch.tensor(images.shape[-2:]).expand(len(images), 2), angles)
+MOVES: dict[str, Callable[[Tensor, int, int], Tensor]] = {
+    "ShearX": lambda values, height, width: pixels.shears(values, 0 * values, height, width),
+    "ShearY": lambda values, height, width: pixels.shears(0 * values, values, height, width),
+    "TranslateX": lambda values, *_: pixels.translations(values.trunc(), 0 * values),
+    "TranslateY": lambda values, *_: pixels.translations(0 * values, values.trunc()),
+    "Rotate": lambda values, *size: pixels.rotations(torch.tensor(size).expand(len(values), 2), values, *size),
+}
+"""Matrices (B, 2, 3) for `pixels.affine` of the operations that move pixels, by magnitudes (B,), height and width."""
 
 
-OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+def _move(name: str) -> Operation:
+    return lambda images, values: pixels.affine(images, MOVES[name](values, *images.shape[-2:]))
+
+
+OPERATIONS: dict[str, Operation] = {
     "Identity": lambda images, _: images,
-    "ShearX": lambda images, values: pixels.shear(images, values, 0 * values),
-    "ShearY": lambda images, values: pixels.shear(images, 0 * values, values),
-    "TranslateX": lambda images, values: pixels.translate(images, values.trunc(), 0 * values),
-    "TranslateY": lambda images, values: pixels.translate(images, 0 * values, values.trunc()),
-    "Rotate": _rotate,
+    "ShearX": _move("ShearX"),
+    "ShearY": _move("ShearY"),
+    "TranslateX": _move("TranslateX"),
+    "TranslateY": _move("TranslateY"),
+    "Rotate": _move("Rotate"),
     "Brightness": lambda images, values: colour.adjust_brightness(images, 1 + values),
     "Color": lambda images, values: colour.adjust_saturation(images, 1 + values),
     "Contrast": lambda images, values: colour.adjust_contrast(images, 1 + values),
@@ -47,15 +61,6 @@ SIGNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness"
 """Operations whose magnitude may be negative."""
 
 
-def apply(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
-    """uint8 images `(B, 3, S, S)` after the operations chosen by `draws` (B, DRAWS), uniform in 0 .. 1."""
-    if policy.name == "none":
-        return images
-    for step in range(policy.operations if policy.name == "randaugment" else 1):
-        images = operate(images, *choose_operations(policy, images.shape[-1], draws[:, 3 * step : 3 * step + 3]))
-    return images
-
-
 def operate(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     """Applies to each image its operation, an index (B,) into `OPERATIONS`, and magnitude (B,); both on the host."""
     order = operations.argsort(stable=True)
@@ -64,6 +69,31 @@ def operate(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     groups = zip(images[places].split(counts), magnitudes[order].split(counts), OPERATIONS.values(), strict=True)
     changed = [operation(group, values) for group, values, operation in groups if len(group)]
     return torch.empty_like(images).index_copy_(0, places, torch.cat(changed))
+
+
+Operate = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A function like `operate`."""
+
+
+def apply(images: Tensor, policy: Policy, draws: Tensor, operate: Operate = operate) -> Tensor:
+    """uint8 images `(B, 3, S, S)` after the operations chosen by `draws` (B, DRAWS), uniform in 0 .. 1.
+
+    `operate` computes a round.
+    """
+    if policy.name == "none":
+        return images
+    for step in range(policy.operations if policy.name == "randaugment" else 1):
+        images = operate(images, *choose_operations(policy, images.shape[-1], draws[:, 3 * step : 3 * step + 3]))
+    return images
+
+
+def matrices_of(operations: Tensor, magnitudes: Tensor, height: int, width: int) -> Tensor:
+    """Matrices (B, 2, 3) for `pixels.affine`: of each sample's operation if it moves pixels, else none that is used."""
+    matrices = pixels.translations(0 * magnitudes, 0 * magnitudes)
+    for name, matrix in MOVES.items():
+        chosen = operations == list(OPERATIONS).index(name)
+        matrices = torch.where(chosen[:, None, None], matrix(magnitudes, height, width), matrices)
+    return matrices
 
 
 def choose_operations(policy: Policy, size: int, draws: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ from torchvision.transforms.v2 import functional
 from datasets.cache_folder import default_cache
 from datasets.formats.aspect import thin
 from datasets.interface import Dataset, DatasetError, OnProgress
+from datasets.loading import on_device
 from datasets.loading.store_writer import (
     PIXELS,
     RECORD,
@@ -93,23 +94,29 @@ class Store:
         sizes = torch.from_numpy(self.sizes[rows])
         if self.uniform:
             return self._same_size_images(rows), sizes
+        if self.pixels.device.type != "cpu":
+            return on_device.padded_batch(self.pixels, torch.from_numpy(self.offsets[rows]), sizes), sizes
         images = self.pixels.new_zeros((len(rows), 3, *sizes.amax(0).tolist()))
         for place, row in enumerate(rows.tolist()):
             height, width = self.sizes[row].tolist()
             images[place, :, :height, :width] = self.image(row)
         return images, sizes
 
-    def to(self, device: torch.device | str, rows: NDArray[np.int64]) -> Store:
+    def to(self, device: torch.device | str, rows: NDArray[np.int64], on_progress: OnProgress | None = None) -> Store:
         """A store of these rows (its row i is `rows[i]` of this one) with its pixels on `device`.
 
-        Raises `DatasetError` for a damaged image.
+        Threads read the images and check those not checked yet. Raises `DatasetError` for a damaged image.
         """
+        sizes, paths = self.sizes[rows], [self.paths[row] for row in rows.tolist()]
         offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
-        pixels = torch.empty(int(offsets[-1]), dtype=torch.uint8, device=device)
-        for place, row in enumerate(rows.tolist()):  # one by one, to avoid a second copy of everything in host memory
-            pixels[offsets[place] : offsets[place + 1]] = self.image(row).flatten()
-        paths = [self.paths[row] for row in rows.tolist()]
-        return Store(pixels, offsets, self.sizes[rows], self.checksums[rows], self.unchecked[rows], paths, self.folder)
+        pixels = on_device.copied(
+            lambda place: self.image(int(rows[place])).flatten().cpu().numpy(),
+            offsets,
+            torch.device(device),
+            int(sizes[:, 1].max(initial=0)),
+            on_progress,
+        )
+        return Store(pixels, offsets, sizes, self.checksums[rows], self.unchecked[rows], paths, self.folder)
 
     def held(self, pixels: Tensor) -> Store:
         """This store with `pixels` that someone has copied from it, compared with their checksums, and keeps."""

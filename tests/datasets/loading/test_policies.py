@@ -110,14 +110,18 @@ def test_autocontrast_leaves_a_channel_of_one_value_alone() -> None:
 def test_shear_and_translation_of_oblong_images_are_torchvisions_within_a_hundredth_of_a_level() -> None:
     images = photos(2, 60)[..., :44, :].float()
     slopes, none = torch.tensor([0.3, -0.7]), torch.zeros(2)
-    for ours, axes in ((pixels.shear(images, slopes, none), (1, 0)), (pixels.shear(images, none, slopes), (0, 1))):
+    height, width = images.shape[-2:]
+    for matrices, axes in (
+        (pixels.shears(slopes, none, height, width), (1, 0)),
+        (pixels.shears(none, slopes, height, width), (0, 1)),
+    ):
         degrees = [[by * axis for axis in axes] for by in slopes.atan().rad2deg().tolist()]
         theirs = [
             functional.affine(image, 0.0, [0, 0], 1.0, by, BILINEAR, center=[0, 0])
             for image, by in zip(images, degrees, strict=True)
         ]
-        torch.testing.assert_close(ours, torch.stack(theirs), atol=1e-2, rtol=0)
-    moved = pixels.translate(images, torch.tensor([3.0, -5.0]), torch.tensor([-7.0, 0.0]))
+        torch.testing.assert_close(pixels.affine(images, matrices), torch.stack(theirs), atol=1e-2, rtol=0)
+    moved = pixels.affine(images, pixels.translations(torch.tensor([3.0, -5.0]), torch.tensor([-7.0, 0.0])))
     theirs = [
         functional.affine(image, 0.0, by, 1.0, [0.0, 0.0], BILINEAR)
         for image, by in zip(images, ([3, -7], [-5, 0]), strict=True)

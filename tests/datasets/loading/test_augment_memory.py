@@ -1,0 +1,52 @@
+"""Memory of augmentation on a GPU: largest number of bytes alive, for 64 photos of 512 px at 448 px.
+
+Tensors on `meta` have no values and take the path of a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from datasets.loading import colour, pixels
+from tests.helpers.live_bytes import peak_bytes
+
+COUNT, STORED, SIZE = 64, 512, 448
+STORED_BYTES, CROP_BYTES = COUNT * 3 * STORED**2, COUNT * 3 * SIZE**2
+"""Of uint8."""
+FLIPS = torch.arange(COUNT) % 2 == 0
+CORNERS = torch.full((COUNT, 2), 5)
+BOXES = torch.tensor([[3, 5, 300, 400]]).expand(COUNT, 4)
+
+
+def test_a_crop_holds_its_result_and_the_rows_that_it_is_cut_from() -> None:
+    images = torch.empty(COUNT, 3, STORED, STORED, dtype=torch.uint8, device="meta")
+    bands = COUNT * 3 * SIZE * STORED
+    assert peak_bytes(lambda: pixels.crop(images, CORNERS, FLIPS, SIZE)) < 1.02 * (CROP_BYTES + bands)
+
+
+def test_a_resized_crop_holds_no_float32_copy_of_the_images() -> None:
+    images = torch.empty(COUNT, 3, STORED, STORED, dtype=torch.uint8, device="meta")
+    filters = 2 * 2 * COUNT * SIZE * STORED
+    half_precision = 2 * STORED_BYTES + 2 * COUNT * 3 * SIZE * STORED
+    held = peak_bytes(lambda: pixels.resized_crop(images, BOXES, FLIPS, SIZE))
+    assert held < 1.05 * (filters + half_precision)
+
+
+@pytest.mark.parametrize(
+    ("operation", "copies"),
+    [
+        (colour.adjust_brightness, 1),
+        (colour.adjust_contrast, 1.4),
+        (colour.adjust_saturation, 1.4),
+        (colour.adjust_hue, 4.4),
+    ],
+)
+def test_a_colour_operation_holds_few_copies_of_its_images(
+    operation: Callable[[Tensor, Tensor], Tensor], copies: float
+) -> None:
+    images = torch.empty(COUNT, 3, SIZE, SIZE, device="meta")
+    assert peak_bytes(lambda: operation(images, torch.ones(COUNT))) < 1.01 * copies * 4 * CROP_BYTES
