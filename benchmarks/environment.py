@@ -35,6 +35,8 @@ class Execution:
     """Most images of one backward pass; a larger batch is split and its gradients are summed. `auto`: as many as fit.
     Batch norm computes its statistics on each part, so splitting a batch changes them: it is in the record, and a
     resumed training keeps it."""
+    checkpointing: bool = False
+    """Whether backbones compute their activations again in the backward pass: less memory, about a third more time."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints; more if the training would wait for them for over 1 % of its time. One more is
     written after the last epoch. 0: one after every batch, whatever it costs."""

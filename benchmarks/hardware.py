@@ -85,7 +85,9 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 def state(device: torch.device, sensors: GpuSensors) -> dict[str, Any]:
     """What affects a rate and changes by itself: clocks, temperature and throttling; the load of other processes."""
-    return {"cpu_mhz": _cpu_mhz(), "load": round(os.getloadavg()[0], 2), **sensors.state()}
+    others = sensors.other_processes()
+    shared = {} if others is None else {"other_processes": others}
+    return {"cpu_mhz": _cpu_mhz(), "load": round(os.getloadavg()[0], 2), **sensors.state(), **shared}
 
 
 def overloaded() -> bool:
@@ -99,7 +101,7 @@ def _cpu_mhz() -> int | None:
 
 
 class GpuSensors:
-    """The NVIDIA driver's sensors of one GPU (NVML): energy, clocks, temperature, throttling.
+    """The NVIDIA driver's sensors of one GPU (NVML): energy, clocks, temperature, throttling, who uses it.
 
     Without a GPU or its driver, everything is None or empty. `reason` says why energy is not measured.
     """
@@ -120,7 +122,7 @@ class GpuSensors:
             self.reason = f"NVML refuses: {error}"
 
     def joules(self) -> float | None:
-        """Energy since the driver was loaded; None if it is not measured."""
+        """Energy since the driver was loaded, of the whole card; None if it is not measured."""
         millijoules = self._read(pynvml.nvmlDeviceGetTotalEnergyConsumption)
         return None if millijoules is None else millijoules / 1000
 
@@ -138,6 +140,15 @@ class GpuSensors:
             "throttled": None if reasons is None else [word for bit, word in THROTTLING.items() if reasons & bit],
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def other_processes(self) -> int | None:
+        """How many processes but this one compute on the GPU; None if the driver does not say.
+
+        This process must have used CUDA: then it is one of those that the driver lists. Its number is not looked for,
+        since a container has numbers of its own.
+        """
+        running = self._read(pynvml.nvmlDeviceGetComputeRunningProcesses)
+        return len(running) - 1 if running else None
 
     def _read(self, function: Any, *arguments: int) -> Any:
         """A value from the driver, or None: virtual and partitioned GPUs do not have all sensors."""

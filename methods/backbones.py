@@ -19,7 +19,7 @@ import torch
 from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
-from methods import swin_attention
+from methods import activation_checkpointing, swin_attention
 from methods.checkpoints import LEAST, weights_of
 from methods.errors import BackboneError, unknown
 from methods.interface import Tap
@@ -58,6 +58,8 @@ class TimmBackbones:
     scaling: tuple[Triple, Triple] | None = None
     """Mean and standard deviation that the images are normalised with; None: not known. A second network must take them
     too."""
+    checkpointing: bool = False
+    """Whether activations are computed again in the backward pass (`methods.activation_checkpointing`)."""
     loaded: dict[str, Loaded] = field(default_factory=dict)
     """What became of the file of each network."""
 
@@ -74,6 +76,8 @@ class TimmBackbones:
         check_patches(name, net, self.image_size)
         missing, taken = fill(net, file.path) if file else ([], "")
         backbone = Backbone(net, taps, self.image_size, is_fixed_size(name))
+        if self.checkpointing:
+            backbone.checkpoint_activations()
         if file:
             self.loaded[name] = Loaded(file, missing, taken)
             self._check_filled(name, backbone, taps)
@@ -152,7 +156,7 @@ class Backbone(nn.Module):
             raise BackboneError(f"{type(net).__name__} has no map of stride {absent[0]}; it has {sorted(set(strides))}")
         # The deepest map of a stride is the one papers mean: relu5_3 of VGG-16, Mixed_6e of Inception-v3.
         self.deepest: dict[Tap, int] = {stride: index for index, stride in enumerate(strides)}
-        self.by_module = any(isinstance(tap, str) and tap not in ("final", *swin_attention.TAPS) for tap in self.taps)
+        self.by_module = cut_by_module(self.taps)
         if self.by_module:
             self.nodes = [modules[self.deepest[tap]] if isinstance(tap, int) else tap for tap in self.taps]
             self.net = _extract(net, self.nodes)
@@ -185,6 +189,15 @@ class Backbone(nn.Module):
     def parameter_names(self) -> set[str]:
         """Names of the tensors that the taps depend on, as the whole network calls them."""
         return set(self.net.state_dict())
+
+    def checkpoint_activations(self) -> None:
+        """Computes the activations of the network's blocks again in the backward pass, in place of keeping them.
+
+        Raises `BackboneError` if the network can't. Blocks whose attention is read are computed once.
+        """
+        require_blocks(self.taps)
+        read = swin_attention.last_stage(self.net) if self.attention_taps else []
+        activation_checkpointing.apply(self.net, read)
 
     def _as_map(self, features: Tensor) -> Tensor:
         """timm's final features, whatever their layout, as `(B, C, h, w)`."""
@@ -229,6 +242,20 @@ class Backbone(nn.Module):
                     self.net.set_submodule(name, module)
         self.train()
         return tuple(one.shape[1] for one in maps)
+
+
+def cut_by_module(taps: Sequence[Tap]) -> bool:
+    """Whether a network with these taps is cut by torch.fx."""
+    return any(isinstance(tap, str) and tap not in ("final", *swin_attention.TAPS) for tap in taps)
+
+
+def require_blocks(taps: Sequence[Tap]) -> None:
+    """Raises `BackboneError` if torch.fx cuts a network with these taps: it leaves operations, and no blocks."""
+    if cut_by_module(taps):
+        raise BackboneError(
+            f"a network cut at {list(taps)} has no blocks whose activations can be checkpointed; leave checkpointing "
+            "out, or tap strides"
+        )
 
 
 def _extract(net: nn.Module, nodes: list[str]) -> nn.Module:

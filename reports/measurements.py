@@ -84,7 +84,8 @@ class Measurement:
         return {
             **{key: getattr(run, key) for key in ("method", "variant", "backbone", "precision", "batch_size")},
             "input": run.image_size,
-            "compiled": "yes" if run.compile else "no",
+            "compiled": _compiled(run),
+            "checkpointed": "yes" if run.checkpointing else None,
             "settings": self.settings,
             "mode": self.mode,
             "hardware": self.hardware,
@@ -98,8 +99,14 @@ class Measurement:
 
     @property
     def busy(self) -> bool:
-        """Whether other work ran during any repeat."""
-        return any(overloaded(record) for record in self.records)
+        """Whether other work ran during any repeat, on the machine or on its GPU."""
+        return self.shared or any(overloaded(record) for record in self.records)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes used the GPU during any repeat: its energy and its time were also theirs."""
+        at_work = (record.state.get(self.mode) or {} for record in self.records)
+        return any(isinstance(others := one.get("other_processes"), int) and others > 0 for one in at_work)
 
     @property
     def conditions(self) -> str | None:
@@ -110,6 +117,8 @@ class Measurement:
             found |= dict.fromkeys(f"clocks: {reason}" for reason in at_work.get("throttled") or ())
             if overloaded(record):
                 found["more work than cores"] = None
+            if self.shared:
+                found["other processes on the GPU"] = None
             if self.mode in record.speed and record.speed[self.mode].steady is False:
                 found["never steady"] = None
         return ", ".join(found) or None
@@ -144,6 +153,13 @@ def _settings(record: Record, run: ProfileRun) -> dict[str, Any]:
     images = f"{run.input.dataset}, {run.input.feed}" if run.input else None
     own = {"input": images, "hardware": hardware_name(record)}
     return run.model_dump(mode="json", exclude=NOT_MEASURED) | own | rules(record)
+
+
+def _compiled(run: ProfileRun) -> str:
+    """`no`, `yes`, or the mode of torch.compile where it isn't the default."""
+    if not run.compile:
+        return "no"
+    return "yes" if run.compile_mode == "default" else run.compile_mode
 
 
 Cost = Mapping[Mode, Measurement]
@@ -181,6 +197,8 @@ def _any(cost: Cost) -> Measurement:
 
 def _same_network(group: Group, measured: Measurement) -> bool:
     trained, profiled = group.run, measured.run
+    if profiled.checkpointing:  # it trades time for memory: no cost of the method's own
+        return False
     if any(
         getattr(trained, key) != getattr(profiled, key)
         for key in ("method", "variant", "options", "backbone", "image_size")

@@ -285,6 +285,10 @@ class ProfileRun(RunSettings):
     batch_size: Batch
     precision: Precision = "fp32"
     compile: bool = False
+    compile_mode: CompileMode = "default"
+    """Without a meaning unless `compile`."""
+    checkpointing: bool = False
+    """Whether the backbone's activations are computed again in the backward pass, in place of being kept."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """SGD with momentum keeps one number per weight, the others two."""
     input: Input | None = None
@@ -311,11 +315,16 @@ class ProfileRun(RunSettings):
         return self.model_copy(update={"repeat": 0}).hash
 
     @property
+    def ways(self) -> list[str]:
+        """How it is computed, in words, where that differs from the default."""
+        return [compiling(self.compile_mode)] * self.compile + ["checkpointed"] * self.checkpointing
+
+    @property
     def id(self) -> str:
         """Name of the Run's folder."""
         size = f"{self.image_size}px{self.batch_size}"
-        compiled = ["compiled"] if self.compile else []
-        names = (self.method, self.variant, self.backbone, size, self.precision, *compiled, self.device)
+        ways = [way.replace(" ", "_") for way in self.ways]
+        names = (self.method, self.variant, self.backbone, size, self.precision, *ways, self.device)
         return self.folder_name("profile", *names)
 
     @property
@@ -323,12 +332,17 @@ class ProfileRun(RunSettings):
         """For people: what distinguishes this Run in a list."""
         words = [method_label(self.method, self.variant), self.backbone]
         words += [f"{self.image_size} px", f"batch {self.batch_size}", self.precision]
-        words += ["compiled"] if self.compile else []
+        words += self.ways
         words += [f"repeat {self.repeat}"] if self.repeat else []
         return " · ".join(words)
 
 
 AnyRun = Run | ProfileRun
+
+
+def compiling(mode: CompileMode) -> str:
+    """`compiled`, or `compiled reduce-overhead` in another mode than the default."""
+    return "compiled" if mode == "default" else f"compiled {mode}"
 
 
 def method_label(method: str, variant: str) -> str:

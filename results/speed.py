@@ -60,7 +60,7 @@ class Speed(RecordModel):
     latency_ms_p95: float | None = None
     latency_ms_p99: float | None = None
     compile_s: float | None = None
-    """Seconds that compiling took: the first step of compiled code minus a later one; included in no other number."""
+    """Seconds that compiling took: the first steps of compiled code minus later ones; included in no other number."""
 
     input_images_per_s: float | None = None
     """Images brought to the device and augmented, nothing else; median over blocks."""
@@ -84,10 +84,21 @@ class Speed(RecordModel):
     bytes: float | None = None
     """Per source image: what the operations read and write, each by itself."""
     launches: float | None = None
-    """Operations of a step."""
+    """Operations of a step, of eager code; one operation is one or a few kernels, or none."""
+    kernels: float | None = None
+    """Kernels, copies and fills of a step on the GPU, as the profiler saw them there, compiled or not."""
+    busy_share: float | None = None
+    """Of a step's time, the part in which at least one of them ran, `[0, 1]`. Their own time is the profiler's, the
+    step's is that without it, since a profiler makes the gaps longer."""
+    issue_ms: float | None = None
+    """Median milliseconds that the host takes to start a step on an idle GPU, without waiting for its end. A GPU's
+    queue holds about a thousand kernels: behind a full one the host waits, and the time is an upper bound."""
     shares: dict[Resource, float] = {}
-    """Of a step's time, the part that the device would need for this alone, at its `limits`."""
+    """Of a step's time, the part that the device would need for this alone, at its `limits`. Launches: `issue_ms` where
+    it was measured; else `launches`, each at its limit."""
     joules_per_image: float | None = None
+    """Per source image, from the energy meter of the whole GPU: it includes what an idle one uses, and what other
+    processes on it use meanwhile (`other_processes` in the record's `state`)."""
 
     breakdown: dict[str, float] = {}
     """Milliseconds of a step, part by part."""

@@ -51,6 +51,7 @@ NOT_OF_PROFILE = (
     "fast",
     "compile",
     "compile_mode",
+    "checkpointing",
     "deterministic",
     "batch_size",
     "tensorboard",
@@ -112,6 +113,10 @@ class Request:
     compile_mode: Annotated[
         CompileMode | None, _option("How to compile; implies --compile. reduce-overhead: with CUDA graphs.")
     ] = None
+    checkpointing: Annotated[
+        bool,
+        _option("Compute activations again in the backward pass: less memory, about a third more time."),
+    ] = False
     deterministic: Annotated[
         bool,
         _option("Require bit-identical results on a GPU too; an operation that can't is an error.", "--deterministic"),

@@ -24,6 +24,7 @@ def environment_of(request: Request) -> Environment:
     execution = Execution(
         compile=_compiles(request),
         compile_mode=request.compile_mode or "default",
+        checkpointing=request.checkpointing,
         deterministic=request.deterministic,
         micro_batch=_micro_batch(request.batch_size),
         tensorboard=request.tensorboard,

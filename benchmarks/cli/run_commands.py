@@ -16,6 +16,8 @@ from results.values.numbers import BATCH, CLASSES, GIB, PIXELS, REPLICATES
 
 app = typer.Typer()
 Methods = Annotated[str, typer.Option(help="Methods separated by commas, each METHOD or METHOD:VARIANT; or all.")]
+CHOICES = {"no": [False], "yes": [True], "both": [False, True]}
+"""What an option that can be measured without, with, or both ways stands for."""
 
 
 @app.command()
@@ -74,6 +76,15 @@ def profile(
     ] = "32",
     precision: Annotated[str, typer.Option(help="Any of fp32, tf32, bf16, separated by commas.")] = "fp32",
     compiled: Annotated[Literal["no", "yes", "both"], typer.Option("--compile", help="Use torch.compile.")] = "no",
+    compile_mode: Annotated[
+        str,
+        typer.Option(
+            help="Any of default, reduce-overhead (CUDA graphs), max-autotune, separated by commas; implies --compile."
+        ),
+    ] = "",
+    checkpointing: Annotated[
+        Literal["no", "yes", "both"], typer.Option(help="Compute activations again in the backward pass.")
+    ] = "no",
     repeats: Annotated[
         int,
         typer.Option(parser=whole(REPLICATES, "--repeats"), help="Measure each cell this many times, for the spread."),
@@ -127,7 +138,9 @@ def profile(
         image_sizes=sizes,
         batch_sizes=batches,
         precisions=words(precision),
-        compile={"no": [False], "yes": [True], "both": [False, True]}[compiled],
+        compile=CHOICES["yes" if compile_mode and compiled == "no" else compiled],
+        compile_mode=words(compile_mode) or ["default"],
+        checkpointing=CHOICES[checkpointing],
         repeats=repeats,
         extras=["breakdown", "operations"] * detail + ["trace"] * trace + ["largest_batch"] * largest_batch,
         memory_limit=None if memory_limit is None else round(memory_limit * 2**30),

@@ -51,7 +51,8 @@ def of_profile(run: Run, profiles: Iterable[Record], compiled: bool = False) -> 
 def same_network(run: Run, profile: ProfileRun, compiled: bool = False) -> bool:
     """Whether a profile Run measured what this training computes, if it is `compiled` or not."""
     keys = ("method", "variant", "options", "backbone", "image_size", "precision")
-    return all(getattr(run, key) == getattr(profile, key) for key in keys) and profile.compile == compiled
+    alike = all(getattr(run, key) == getattr(profile, key) for key in keys)
+    return alike and profile.compile == compiled and not profile.checkpointing
 
 
 def _rates(profile: Record) -> list[float]:

@@ -174,6 +174,8 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
         record.training["compile_seconds"] = trained.compile_seconds
         record.compiled = environment.execution.compile_mode
     record.notes = trained.notes
+    if environment.execution.checkpointing:
+        record.notes.append("activations were computed again in the backward pass (--checkpointing)")
     if trained.peak_memory is not None:
         record.training |= {"peak_memory": trained.peak_memory, "resident_bytes": trained.resident_bytes}
     for name in set(SELECTIONS) - set(progress.chosen):

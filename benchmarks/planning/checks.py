@@ -72,6 +72,7 @@ def _named(runs: list[AnyRun]) -> str:
 
 def _faults(run: AnyRun, environment: Environment, processes: int) -> Iterator[str]:
     yield from _size(run)
+    yield from _checkpointing(run, environment)
     if isinstance(run, Run):
         yield from _weights(run, environment)
         yield from _batches(run, environment, processes)
@@ -86,6 +87,14 @@ def _size(run: AnyRun) -> Iterator[str]:
     if fault is None and run.image_size < SMALL and not _passes(*network):
         fault = _gives_no_maps(run.method, _json(run.options), *network)
     if fault:
+        yield fault
+
+
+def _checkpointing(run: AnyRun, environment: Environment) -> Iterator[str]:
+    """A network whose activations can't be computed again in the backward pass, where that is asked for."""
+    asked = environment.execution.checkpointing if isinstance(run, Run) else run.checkpointing
+    network = run.backbone, run.image_size, _json(run.backbone_options)
+    if asked and (fault := method_checks.no_checkpointing(run.method, _json(run.options), *network)):
         yield fault
 
 

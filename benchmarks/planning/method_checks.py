@@ -22,10 +22,11 @@ from benchmarks.planning.method_files import Answer, method_file, published
 from benchmarks.planning.phases import too_short
 from benchmarks.planning.recipes import recipe_for
 from benchmarks.planning.suite import DatasetChoice
-from methods import swin_attention
+from methods import activation_checkpointing, swin_attention
+from methods.backbones import require_blocks
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
-from methods.networks import check_name, check_options
+from methods.networks import check_name, check_options, without_weights
 from methods.tags import split_tag
 from results.settings import AnyRun, Run, method_label
 
@@ -164,6 +165,20 @@ def taps_of(method: str, options: str, backbone: str) -> tuple[Tap, ...]:
     backbones = _FakeBackbones(backbone)
     stand_in(method, method, json.loads(options), backbones)
     return tuple(sorted(backbones.taps, key=str))
+
+
+@cache
+def no_checkpointing(method: str, options: str, backbone: str, image_size: int, backbone_options: str) -> str | None:
+    """Why the activations of a method's own network can't be checkpointed, in one line; None if they can. Options are
+    JSON."""
+    net = without_weights(backbone, image_size, json.loads(backbone_options))
+    try:
+        require_blocks(taps_of(method, options, backbone))
+        if net is not None:
+            activation_checkpointing.blocks(net)
+    except BackboneError as error:
+        return str(error)
+    return None
 
 
 def missing_attention(label: str, method: str, options: Mapping[str, Any], backbone: str) -> str | None:

@@ -32,8 +32,8 @@ def profiles(entry: Profiling, environment: Environment, changes: Changes) -> It
     pairs = [pair for pair in product(entry.methods, networks) if not unsupported(entry, pair[0], pair[1][0], changes)]
     swept = entry.batch_sizes == "sweep"
     batch_sizes = batch_sweep.BATCHES if swept else entry.batch_sizes
-    asked = product(pairs, entry.image_sizes, batch_sizes, entry.precisions, entry.compile)
-    for (name, (backbone, backbone_options)), image_size, batch_size, precision, compiled in asked:
+    asked = product(pairs, entry.image_sizes, batch_sizes, entry.precisions, entry.ways)
+    for (name, (backbone, backbone_options)), image_size, batch_size, precision, way in asked:
         method, variant = split_name(name)
         names = {"method": method, "variant": variant, "backbone": backbone.network, "image_size": image_size}
         try:
@@ -49,7 +49,7 @@ def profiles(entry: Profiling, environment: Environment, changes: Changes) -> It
             "classes": entry.classes,
             "batch_size": batch_size,
             "precision": precision,
-            "compile": compiled,
+            **way,
             "input": measured_input,
             "extras": entry.extras,
             "memory_limit": entry.memory_limit,

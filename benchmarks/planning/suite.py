@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Sized
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +16,7 @@ from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import every_method
 from benchmarks.planning.overrides import OF_PROFILE, OF_TRAINING, fault_of, in_recipe
 from methods.tags import split_tag
-from results.settings import Extra, Precision, Settings, SplitName
+from results.settings import CompileMode, Extra, Precision, Settings, SplitName
 from results.values.numbers import Batch, Bytes, Classes, Count, Pixels, Replicates, Seed
 from results.values.text import can_be_path
 
@@ -152,7 +153,8 @@ class Training(Entry):
 
 
 class Profiling(Entry):
-    """The product of methods, backbones, sizes, precisions and compilation, measured for speed and memory."""
+    """The product of methods, backbones, sizes, precisions, compilation and checkpointing, measured for speed and
+    memory."""
 
     backbones: list[BackboneChoice] = Field(min_length=1)
     image_sizes: list[Pixels] = Field(min_length=1)
@@ -160,6 +162,9 @@ class Profiling(Entry):
     """`sweep`: 1, 2, 4 … until larger batches bring nothing or don't fit."""
     precisions: list[Precision] = Field(["fp32"], min_length=1)
     compile: list[bool] = Field([False], min_length=1)
+    compile_mode: list[CompileMode] = Field(["default"], min_length=1)
+    """Each is measured where `compile` is true."""
+    checkpointing: list[bool] = Field([False], min_length=1)
     repeats: Replicates = 1
     """How many times each is measured, for the spread."""
     classes: Classes = 200
@@ -174,10 +179,26 @@ class Profiling(Entry):
     def _changes(cls, values: dict[str, Any]) -> dict[str, Any]:
         return _checked(values, OF_PROFILE)
 
+    @model_validator(mode="after")
+    def _check_modes(self) -> Self:
+        if self.compile_mode != ["default"] and not any(self.compile):
+            raise ValueError("compile_mode is of compiled code alone: set compile to [true], or leave it out")
+        return self
+
+    @property
+    def ways(self) -> list[dict[str, Any]]:
+        """Each way of computing, as fields of a `ProfileRun`; code that is not compiled has no mode."""
+        modes = {False: ("default",), True: tuple(self.compile_mode)}
+        return [
+            {"compile": compiled, "compile_mode": mode, "checkpointing": checkpointing}
+            for compiled, checkpointing in product(self.compile, self.checkpointing)
+            for mode in modes[compiled]
+        ]
+
     @property
     def combinations(self) -> int:
         batches = 1 if self.batch_sizes == "sweep" else len(self.batch_sizes)
-        lists: list[Sized] = [self.methods, self.backbones, self.image_sizes, self.precisions, self.compile]
+        lists: list[Sized] = [self.methods, self.backbones, self.image_sizes, self.precisions, self.ways]
         return math.prod(map(len, lists)) * batches * self.repeats
 
 

@@ -214,6 +214,8 @@ def compare(
         "backbones": [backbone],
         "image_sizes": [changes.get("recipe", {}).get("image_size") or recipes.common()["image_size"]],
         "compile": [environment.execution.compile],
+        "compile_mode": [environment.execution.compile_mode],
+        "checkpointing": [environment.execution.checkpointing],
     }
     profiles = [profiled | {"classes": classes} for classes in dict.fromkeys(len(one.classes) for one in opened)]
     measured = parse(Suite, {"about": trained.about, "profile": profiles}, "compare")

@@ -54,7 +54,7 @@ def search(fits: Callable[[int], bool]) -> int:
 
 
 def steps_fit(run: ProfileRun, mode: Mode, limit: int, send: isolation.Send) -> bool:
-    """Whether two steps fit; from the second on, the optimiser has its state."""
+    """Whether two steps fit; from the second on, the optimiser has its state, and CUDA graphs their memory."""
     device = torch.device(run.device)
     try:
         with numerics(run.precision), memory.limited(device, limit):
@@ -63,7 +63,7 @@ def steps_fit(run: ProfileRun, mode: Mode, limit: int, send: isolation.Send) -> 
                 profiled.compile()
             step = profiled.step(mode)
             with profiled.learning():
-                for _ in range(2):
+                for _ in range(1 + profiled.rounds):
                     step()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -16,11 +17,12 @@ from benchmarks.environment import Environment
 from benchmarks.hardware import GpuSensors, state
 from benchmarks.profiling import breakdown, memory
 from benchmarks.profiling.counting import Counts, count
+from benchmarks.profiling.device_work import device_work, read_trace
 from benchmarks.profiling.input_pipeline import InputPipeline
 from benchmarks.profiling.memory import Peak
-from benchmarks.profiling.operations import costliest
+from benchmarks.profiling.operations import STEPS, costliest, profiled, write_trace
 from benchmarks.profiling.profiled_method import ProfiledMethod
-from benchmarks.profiling.timing import Blocks, block_rates, latencies, percentile, waited
+from benchmarks.profiling.timing import Blocks, block_rates, issue_seconds, latencies, percentile, waited
 from benchmarks.training.device import ran_out_of_memory
 from results.record import Record
 from results.settings import ProfileRun
@@ -71,12 +73,15 @@ def measure_mode(context: ProfileContext, mode: Mode) -> Speed:
     found |= _rates(context, blocks, mode) | {"peak_memory": context.peak.bytes, "peak_reserved": context.peak.reserved}
     context.record.state[mode] = _state_at_work(context, step, blocks)
     found |= _counted(context, counts, mode)
+    if context.device.type == "cuda":
+        found["issue_ms"] = 1000 * issue_seconds(step, context.device)
     found |= _memory(profiled, mode)
     if mode == "inference":
         found |= _latency(context, profiled)
     if run.input is not None:
         found |= _if_it_fits(context, mode, "end_to_end_images_per_s", lambda: _with_input(context, profiled, mode))
-    found |= _if_it_fits(context, mode, "breakdown", lambda: _extras(context, profiled, step, mode))
+    found |= _if_it_fits(context, mode, "breakdown", lambda: _breakdown(context, profiled, step, mode))
+    found |= _if_it_fits(context, mode, "operations", lambda: _profiler(context, step, blocks, mode))
     if "breakdown" in found and "input_images_per_s" in found:
         found["breakdown"][INPUT] = 1000 * run.batch_size / found["input_images_per_s"]
     return Speed(batch_size=run.batch_size, **found)
@@ -132,13 +137,14 @@ def _compile(context: ProfileContext, profiled: ProfiledMethod, step: Callable[[
     profiled.compile()
     warnings.filterwarnings("ignore", message="dynamo_pgo force disabled")  # it is intended
     with profiled.learning(), context.peak.without():
-        first = waited(step, context.device)
+        first = [waited(step, context.device) for _ in range(profiled.rounds)]
         if mode == "inference":
-            profiled.infer(profiled.images[:1])
+            for _ in range(profiled.rounds):
+                profiled.infer(profiled.images[:1])
     if not profiled.is_compiled(mode):
         context.missing(mode, "compile_s", f"{context.run.method} does not step through `losses`: it was not compiled")
         return {}
-    return {"compile_s": max(first - waited(step, context.device), 0.0)}
+    return {"compile_s": max(sum(first) - len(first) * waited(step, context.device), 0.0)}
 
 
 def _rates(context: ProfileContext, blocks: Blocks, mode: Mode) -> Fields:
@@ -202,21 +208,35 @@ def _with_input(context: ProfileContext, profiled: ProfiledMethod, mode: Mode) -
     return {"input_images_per_s": alone.median, "end_to_end_images_per_s": together.median}
 
 
-def _extras(context: ProfileContext, profiled: ProfiledMethod, step: Callable[[], None], mode: Mode) -> Fields:
-    """Breakdown, operations and trace, if the Run asks for them."""
-    extras, found = context.run.extras, Fields()
-    if "breakdown" in extras and context.run.compile:
+def _breakdown(context: ProfileContext, profiled: ProfiledMethod, step: Callable[[], None], mode: Mode) -> Fields:
+    """The time of each part of a step, if the Run asks for it."""
+    if "breakdown" not in context.run.extras:
+        return {}
+    if context.run.compile:
         context.missing(mode, "breakdown", "compiled code has no border between the parts; measure without --compile")
-    elif "breakdown" in extras:
-        profiled.enter(mode)
-        found["breakdown"] = (
-            breakdown.of_training(profiled.method, profiled.optimizer, step, context.device)
-            if mode == "train"
-            else breakdown.of_inference(profiled.method, step, context.device)
-        )
-    if "operations" in extras or "trace" in extras:
-        trace = context.folder / f"trace-{mode}.json.gz" if "trace" in extras else None
-        found["operations"] = costliest(step, context.device, trace)
-        if trace:
-            context.record.notes.append(f"{trace.name} is a trace of {mode} steps, for ui.perfetto.dev")
+        return {}
+    profiled.enter(mode)
+    if mode == "train":
+        return {"breakdown": breakdown.of_training(profiled.method, profiled.optimizer, step, context.device)}
+    return {"breakdown": breakdown.of_inference(profiled.method, step, context.device)}
+
+
+def _profiler(context: ProfileContext, step: Callable[[], None], blocks: Blocks, mode: Mode) -> Fields:
+    """What the profiler sees: a GPU's own work, and operations and a trace if the Run asks for them."""
+    on_gpu, kept = context.device.type == "cuda", "trace" in context.run.extras
+    detailed = kept or "operations" in context.run.extras
+    if not on_gpu and not detailed:
+        return {}
+    profiler = profiled(step, context.device)
+    found: Fields = {"operations": costliest(profiler, context.device)} if detailed else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        trace = (context.folder if kept else Path(scratch)) / f"trace-{mode}.json.gz"
+        if on_gpu or kept:
+            write_trace(profiler, trace)
+        if on_gpu:
+            work = device_work(read_trace(trace))
+            busy = work.busy_s * blocks.median / (STEPS * context.run.batch_size)
+            found |= {"kernels": work.kernels / STEPS, "busy_share": min(busy, 1.0)}
+    if kept:
+        context.record.notes.append(f"{trace.name} is a trace of {mode} steps, for ui.perfetto.dev")
     return found

@@ -1,4 +1,4 @@
-"""The costliest operations of a step (torch.profiler), and a trace of it for Perfetto or chrome://tracing."""
+"""What torch.profiler sees of a few steps: the costliest operations, and a trace for Perfetto or chrome://tracing."""
 
 from __future__ import annotations
 
@@ -68,11 +68,8 @@ CALLERS = (
 """Operations that only call or prepare another one: their time counts for it, their calls do not."""
 
 
-def costliest(step: Callable[[], object], device: torch.device, trace: Path | None = None) -> list[Operation]:
-    """The operations in which a step spends most time; `trace`: where to write the whole trace.
-
-    Raises `results.errors.ResultsError` if the trace can't be written.
-    """
+def profiled(step: Callable[[], object], device: torch.device) -> profile:
+    """The profiler after `STEPS` steps."""
     cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     step()
@@ -81,8 +78,17 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
             step()
         if cuda:
             torch.cuda.synchronize(device)
-    if trace is not None:
-        write_whole(trace, lambda path: profiler.export_chrome_trace(str(path)))
+    return profiler
+
+
+def write_trace(profiler: profile, file: Path) -> None:
+    """Writes the whole trace, once: torch can't write it again. Raises `results.errors.ResultsError` if it can't."""
+    write_whole(file, lambda path: profiler.export_chrome_trace(str(path)))
+
+
+def costliest(profiler: profile, device: torch.device) -> list[Operation]:
+    """The operations in which a step spends most time."""
+    cuda = device.type == "cuda"
     microseconds: dict[str, float] = {}
     calls: dict[str, int] = {}
     outer: dict[str, int] = {}

@@ -28,7 +28,7 @@ class ProfiledMethod:
     def __init__(self, run: ProfileRun) -> None:
         self.run, self.device = run, torch.device(run.device)
         torch.manual_seed(0)
-        self.method, _ = build_method(run, run.classes, None, self.device)
+        self.method, _ = build_method(run, run.classes, None, self.device, checkpointing=run.checkpointing)
         images = torch.randn(run.batch_size, 3, run.image_size, run.image_size, device=self.device)
         self.images = images.contiguous(memory_format=torch.channels_last)
         # Equal labels stand together, as a method that needs pairs samples them.
@@ -44,11 +44,16 @@ class ProfiledMethod:
 
     def compile(self) -> None:
         """Compiles both modes with torch.compile from now on. Raises `UserError` without a compiler."""
-        self.compiled = CompiledMethod(self.method)
+        self.compiled = CompiledMethod(self.method, self.run.compile_mode)
 
     def learning(self) -> contextlib.AbstractContextManager[None]:
         """Within, each new shape of images is compiled; other shapes run uncompiled."""
         return self.compiled.learning() if self.compiled else contextlib.nullcontext()
+
+    @property
+    def rounds(self) -> int:
+        """Steps that it takes to compile for a shape."""
+        return self.compiled.rounds if self.compiled else 1
 
     def is_compiled(self, mode: Mode) -> bool:
         """Whether anything of this mode was compiled."""

@@ -81,6 +81,8 @@ def shares(speed: Speed, limits: Limits) -> dict[Resource, float]:
         needed["arithmetic"] = speed.flops * images / limits.flops_per_s
     if speed.bytes is not None:
         needed["memory"] = speed.bytes * images / limits.bytes_per_s
-    if speed.launches is not None:
+    if speed.issue_ms is not None:
+        needed["launches"] = speed.issue_ms / 1000
+    elif speed.launches is not None:
         needed["launches"] = speed.launches * limits.launch_s
     return {resource: seconds * speed.images_per_s / images for resource, seconds in needed.items()}

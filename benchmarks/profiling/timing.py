@@ -28,6 +28,8 @@ STEADY = 0.05
 """Relative difference of two blocks that counts as agreement."""
 MODE_SECONDS = 60.0
 """Measuring ends after this time, but not before three blocks."""
+ISSUES = 7
+"""Steps whose issue is timed."""
 LATENCY_SECONDS = 3.0
 LATENCY_REPEATS = (5, 200)
 """Minimum and maximum; in between, as many as `LATENCY_SECONDS` allow."""
@@ -101,6 +103,18 @@ def latencies(step: Step, device: torch.device) -> list[float]:
     waited(step, device)
     repeats = min(max(round(LATENCY_SECONDS / waited(step, device)), minimum), maximum)
     return [waited(step, device) for _ in range(repeats)]
+
+
+def issue_seconds(step: Step, device: torch.device) -> float:
+    """Median seconds that the host takes to start a step on an idle GPU, without waiting for its end."""
+    taken = []
+    for _ in range(ISSUES):
+        torch.cuda.synchronize(device)
+        began = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - began)
+    torch.cuda.synchronize(device)
+    return statistics.median(taken)
 
 
 def waited(step: Step, device: torch.device) -> float:

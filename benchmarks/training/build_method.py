@@ -18,10 +18,16 @@ from results.settings import ProfileRun, Run
 
 
 def build_method(
-    case: Run | ProfileRun, classes: int, weights_root: Path | None, device: torch.device
+    case: Run | ProfileRun,
+    classes: int,
+    weights_root: Path | None,
+    device: torch.device,
+    *,
+    checkpointing: bool = False,
 ) -> tuple[Method, list[dict[str, Any]]]:
     """The method with its initial weights, and which weight files were loaded.
 
+    `checkpointing`: whether its backbones compute their activations again in the backward pass.
     Random weights come from torch's global generator: seed it first. Raises `BackboneError`, and `UserError` for
     a method that is not here, for options that it refuses, and for weights that are not those of the Run.
     """
@@ -37,6 +43,7 @@ def build_method(
         case.backbone_options,
         allow_unfilled=case.allow_unfilled if isinstance(case, Run) else False,
         scaling=(case.scaling.mean, case.scaling.std) if isinstance(case, Run) else None,
+        checkpointing=checkpointing,
     )
     try:
         method = kind(backbones, classes, **case.options)

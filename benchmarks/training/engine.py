@@ -57,7 +57,13 @@ class Engine:
     def build(self) -> None:
         """Builds the method with its initial weights, in place of the previous one."""
         torch.manual_seed(self.run.seed)
-        self.method, self.weights = build_method(self.run, self.classes, self.environment.weights_root, self.device)
+        self.method, self.weights = build_method(
+            self.run,
+            self.classes,
+            self.environment.weights_root,
+            self.device,
+            checkpointing=self.execution.checkpointing,
+        )
         if self.run.recipe.sync_batchnorm:
             self.processes.synchronise_norms(self.method)
         self.compiled = CompiledMethod(self.method, self.execution.compile_mode) if self.execution.compile else None

@@ -169,11 +169,13 @@ class _Setting(NamedTuple):
     hardware: Any
     precision: Any
     compiled: Any
+    checkpointed: Any
     input: Any
 
     def __str__(self) -> str:
-        compiled = ", compiled" if self.compiled == "yes" else ""
-        return f"{self.hardware}, {self.precision}{compiled}, {self.input} px"
+        ways = {"no": "", "yes": ", compiled"}.get(self.compiled, f", compiled {self.compiled}")
+        ways += ", checkpointed" if self.checkpointed else ""
+        return f"{self.hardware}, {self.precision}{ways}, {self.input} px"
 
 
 def _profiles(measurements: Sequence[Measurement], order: Sequence[str]) -> Iterator[Drawing]:

@@ -13,7 +13,8 @@ from reports.evidence import Evidence
 from reports.measurements import Measurement
 from results.speed import Phase, Resource
 
-ORDER = ["method", "variant", "backbone", "input", "precision", "compiled", "settings", "mode", "batch_size"]
+ORDER = ["method", "variant", "backbone", "input", "precision", "compiled"]
+ORDER += ["checkpointed", "settings", "mode", "batch_size"]
 
 
 def profile(evidence: Evidence) -> Table:
@@ -46,6 +47,7 @@ def _row(one: Measurement) -> dict[str, Any]:
         | {field: one.first(field) for field in FIELDS}
         | {f"{phase}_memory": memory.get(phase) for phase in PHASES}
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
+        | {"busy_share": percent(one.first("busy_share"))}
         | {"bound": _bound(shares), "conditions": one.conditions, "busy": one.busy}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
         | {"flops": one.first("flops") or (model.get("flops") if one.mode == "inference" else None)}
@@ -54,9 +56,9 @@ def _row(one: Measurement) -> dict[str, Any]:
 
 def _bound(shares: Mapping[str, float]) -> str | None:
     """The resource that takes half of the step or more; if there is none, the largest."""
-    if len(shares) < 2:
-        return None  # of compiled code only one share is known
-    most = max(shares, key=shares.__getitem__)
+    most = max(shares, key=shares.__getitem__, default=None)
+    if most is None or ("memory" not in shares and shares[most] < HALF):
+        return None  # the traffic of compiled code is not known, and may be what bounds it
     share = f"{100 * shares[most]:.0f} %"
     return f"{most}, {share}" if shares[most] >= HALF else f"none ({most} {share})"
 
@@ -83,6 +85,8 @@ FIELDS = (
     "largest_batch",
     "joules_per_image",
     "compile_s",
+    "kernels",
+    "issue_ms",
 )
 PHASES = get_args(Phase)
 HALF = 0.5
@@ -155,6 +159,7 @@ NAMES = (
     cell_format.text("mode", compact=True),
     cell_format.text("precision", compact=True),
     cell_format.text("compiled", compact=True),
+    cell_format.text("checkpointed", compact=True),
     cell_format.text("settings", compact=True),
     cell_format.size("batch_size", "batch", compact=True),
 )
@@ -181,10 +186,13 @@ COLUMNS = (
     cell_format.number("arithmetic_share", "arithmetic, %"),
     cell_format.number("memory_share", "memory traffic, %"),
     cell_format.number("launches_share", "launches, %"),
+    _if_any("kernels", "kernels", 0),
+    _if_any("issue_ms", "issuing a step, ms", 2),
+    _if_any("busy_share", "GPU busy, %", 0),
     cell_format.printed(cell_format.number("parameters", "parameters, M", 1, 1e6)),
     cell_format.printed(cell_format.number("flops", "FLOPs, G", 2, 1e9)),
     cell_format.number("views", "views"),
-    cell_format.number("joules_per_image", "energy, J", 3),
+    cell_format.marked(cell_format.number("joules_per_image", "energy, J", 3), "busy"),
     cell_format.number("compile_s", "compiling, s", 1),
     cell_format.words("conditions", "throttling"),
     cell_format.text("hardware"),
@@ -195,12 +203,15 @@ NOTE = (
     "FLOPs are those of all passes (training: with the backward pass). Latency is of one image alone. Memory: CUDA "
     "tensors at their peak, or what the process grew by; > is the memory that did not suffice. Bound by: the resource "
     "for which the device, at its measured best, would need half of the step's time or more; none: there is no such "
-    "resource, and the largest is named. Launches are of eager code. Traffic counts each operation by itself: caches "
-    "can bring it above 100 %; a busy machine, whose ceilings are measured too low, can do so to all three. Of plain: "
-    "share of the plain backbone's rate under the same settings, ≈ where neither is shown to be faster: the ranges "
-    "from p10 to p90 overlap, or one of them was measured once. Of best batch: share of the highest rate among the "
-    "batch sizes; a sweep ends where two doublings add less than 5 % in both modes. Throttling: what may have lowered "
-    "the rate: the device's clocks, more running processes than cores, or a rate that was not steady after the warm-up."
+    "resource, and the largest is named. Launches are of eager code; on a GPU, the time that the host takes to issue a "
+    "step counts, compiled or not. Traffic counts each operation by itself: caches can bring it above 100 %; a busy "
+    "machine, whose ceilings are measured too low, can do so to all three. Of plain: share of the plain backbone's "
+    "rate under the same settings, ≈ where neither is shown to be faster: the ranges from p10 to p90 overlap, or one "
+    "of them was measured once. Of best batch: share of the highest rate among the batch sizes; a sweep ends where two "
+    "doublings add less than 5 % in both modes. Energy is that of the whole GPU, whoever uses it. Kernels are counted "
+    "on the GPU, with its copies and fills; it is busy while at least one runs. Throttling: what may have lowered the "
+    "rate: the device's clocks, more running processes than cores, other processes on the GPU, or a rate that was not "
+    "steady after the warm-up."
 )
 PARTS_COLUMNS = (
     *NAMES,

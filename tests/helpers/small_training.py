@@ -22,7 +22,7 @@ IMAGES = {"classes": 3, "train_per_class": 8, "test_per_class": 5, "size": 32}
 RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 5, "epochs": 2, "validation": 0.25}
 """18 images are trained on: four batches, of which the last has three."""
 RESNET = {"name": "test_resnet", "pretrained": "none"}
-SWIN = {
+SWIN: dict[str, Any] = {
     "name": "swin_tiny_patch4_window7_224",
     "pretrained": "none",
     "options": {

@@ -19,6 +19,7 @@ from benchmarks.planning import expand
 from benchmarks.planning.suite import Suite
 from benchmarks.profiling import max_batch, measure
 from benchmarks.profiling.counting import Counts, count
+from benchmarks.profiling.profiled_method import ProfiledMethod
 from methods.interface import Method
 from results.record import Record
 from results.settings import ProfileRun
@@ -150,7 +151,7 @@ def test_rates_remain_if_memory_is_too_small_for_further_measurements(
     assert record.exceeded == {}
     for mode, speed in record.speed.items():
         assert speed.images_per_s > 0
-        assert "but not with" in record.missing[f"speed.{mode}.breakdown"]
+        assert "but not with" in record.missing[f"speed.{mode}.operations"]
 
 
 def test_compiled_code_that_fits_is_measured_even_if_it_does_not_fit_uncompiled(
@@ -267,6 +268,51 @@ def test_runs_are_the_product_of_all_options_and_of_repeats() -> None:
     runs = runs_of(batch_sizes=[4, 8], precisions=["fp32", "bf16"], compile=[False, True], repeats=2)
     assert len({run.id for run in runs}) == len({run.label for run in runs}) == 16
     assert {run.repeat for run in runs} == {0, 1}
+
+
+def test_each_mode_of_the_compiler_is_a_cell_and_uncompiled_code_has_none() -> None:
+    runs = runs_of(compile=[False, True], compile_mode=["default", "reduce-overhead"])
+    assert [run.ways for run in runs] == [[], ["compiled"], ["compiled reduce-overhead"]]
+    assert len({run.id for run in runs}) == len({run.label for run in runs}) == 3
+    assert "compile_mode" not in runs[1].settings
+    assert "checkpointing" not in runs[1].settings
+
+
+def test_modes_of_a_compiler_that_is_not_used_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"set compile to \[true\]"):
+        runs_of(compile_mode=["max-autotune"])
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_code_is_compiled_in_the_mode_of_the_run(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def compile_(function: Callable[..., object], **options: object) -> Callable[..., object]:
+        asked.append(options["mode"])
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    (run,) = runs_of(compile=[True], compile_mode=[mode])
+    ProfiledMethod(run).compile()
+    assert set(asked) == {mode}
+
+
+def test_checkpointing_keeps_fewer_activations_and_computes_them_again(tmp_path: Path) -> None:
+    without, with_it = (measured(tmp_path, checkpointing=[one], image_sizes=[64]) for one in (False, True))
+    whole, again = without.speed["train"], with_it.speed["train"]
+    assert again.memory["activations"] < 0.8 * whole.memory["activations"]
+    assert again.memory["weights"] == whole.memory["weights"]
+    assert whole.flops is not None
+    assert again.flops is not None
+    assert whole.flops < again.flops <= whole.flops + without.model["flops"]  # at most one more forward pass
+    assert with_it.speed["inference"].flops == without.speed["inference"].flops
+
+
+def test_why_a_cpu_has_no_kernels_is_said_once(tmp_path: Path) -> None:
+    record = measured(tmp_path)
+    assert [name for name in record.missing if "kernels" in name] == ["kernels"]
+    for speed in record.speed.values():
+        assert (speed.kernels, speed.busy_share, speed.issue_ms) == (None, None, None)
 
 
 def test_adamw_has_twice_the_state_of_sgd(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def sensors(monkeypatch: pytest.MonkeyPatch) -> GpuSensors:
         "nvmlDeviceGetClockInfo": lambda _, kind: clocks[kind],
         "nvmlDeviceGetTemperature": lambda *_: 60,
         "nvmlDeviceGetPowerUsage": lambda _: 100_000,
+        "nvmlDeviceGetComputeRunningProcesses": lambda _: ["this one", "another", "a third"],
     }
     for name, answer in driver.items():
         monkeypatch.setattr(pynvml, name, answer)
@@ -59,6 +60,17 @@ def test_a_record_has_driver_clocks_and_throttling_of_the_gpu_in_use(sensors: Gp
     assert sensors.state() == STATE
     assert STATE.items() <= state(CUDA, sensors).items()
     assert (STATE | {"driver_version": "580.1", "name": "NVIDIA H200"}).items() <= hardware(CUDA).items()
+
+
+def test_other_processes_on_the_gpu_are_counted_where_the_driver_names_them(
+    sensors: GpuSensors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert state(CUDA, sensors)["other_processes"] == 2
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: ["this one"])
+    assert state(CUDA, sensors)["other_processes"] == 0
+    for hidden in (lambda _: [], refuse):  # a container may see none, not even its own
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", hidden)
+        assert "other_processes" not in state(CUDA, sensors)
 
 
 def test_what_a_driver_or_gpu_does_not_measure_is_left_out(

@@ -114,6 +114,15 @@ def test_shares_are_the_times_at_each_ceiling_over_the_real_time() -> None:
     }
 
 
+def test_the_measured_time_of_issuing_a_step_stands_for_the_launches_that_were_counted() -> None:
+    limits = Limits(flops_per_s=100.0, bytes_per_s=10.0, launch_s=0.01)
+    rates = {"images_per_s": 0.5, "images_per_s_p10": 0.5, "images_per_s_p90": 0.5}
+    step = Speed(batch_size=2, **rates, peak_memory=0, launches=30, issue_ms=1000.0)
+    assert roofline.shares(step, limits) == {"launches": pytest.approx(0.25)}
+    compiled = step.model_copy(update={"launches": None})
+    assert roofline.shares(compiled, limits) == {"launches": pytest.approx(0.25)}
+
+
 def test_the_ceiling_of_bf16_is_that_of_float32_where_a_processor_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {torch.bfloat16: 1.0, torch.float32: 100.0}
     monkeypatch.setattr(roofline, "flops_per_s", lambda device, kind: rates[kind])
@@ -204,7 +213,9 @@ def test_latencies_are_those_of_single_calls(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_costliest_operations_are_in_words_and_the_trace_is_a_file(tmp_path: Path) -> None:
     method, (images, _) = Fake(), images_and_labels(64)
-    found = operations.costliest(lambda: method(images), CPU, tmp_path / "trace.json.gz")
+    profiler = operations.profiled(lambda: method(images), CPU)
+    operations.write_trace(profiler, tmp_path / "trace.json.gz")
+    found = operations.costliest(profiler, CPU)
     assert len(found) <= operations.COSTLIEST
     assert [one.milliseconds for one in found] == sorted((one.milliseconds for one in found), reverse=True)
     (convolution,) = [one for one in found if one.name == "convolution"]

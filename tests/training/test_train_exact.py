@@ -133,3 +133,9 @@ def test_a_resume_that_asks_for_another_micro_batch_is_refused(begun: int | None
     with pytest.raises(UserError, match=f"begun {how}, and 3 would give other results; leave --batch-size out"):
         resumed(run, tmp_path / "cut", micro_batch=3)
     assert resumed(run, tmp_path / "cut", micro_batch=begun)[0].state.resumed == 1  # nothing was lost
+
+
+def test_activations_that_are_computed_again_change_no_bit(tmp_path: Path) -> None:
+    run = small_run(**SUBJECTS["state of its own"])
+    whole = outcome(train(run, tmp_path / "whole"))
+    assert equal(outcome(train(run, tmp_path / "checkpointed", checkpointing=True)), whole)

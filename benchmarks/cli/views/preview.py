@@ -74,7 +74,7 @@ def _row(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -
             "evaluated": todo.evaluated,
         }
     else:
-        row |= {"backbone": run.backbone, "precision": run.precision, "compiled": run.compile or None}
+        row |= {"backbone": run.backbone, "precision": run.precision, "computed": ", ".join(run.ways) or None}
         row |= {"repeats": listed, "px": run.image_size, "batch": run.batch_size}
     return row | {"state": _state(runs, store)}
 
@@ -162,7 +162,7 @@ def _settings(names: Mapping[str, Any]) -> str | None:
     """Further settings that distinguish experiments: epochs of a training, batch size and precision of a profile."""
     words = [f"epochs {names['epochs']}"] if names.get("epochs") else []
     words += [f"batch {names['batch']}", names["precision"]] if names.get("batch") else []
-    words += ["compiled"] if names.get("compiled") else []
+    words += names.get("ways") or []
     return ", ".join(words) or None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reports.cell_format import BUSY
 from reports.evidence import Evidence
 from reports.render import markdown
 from reports.tables import profiles, regressions
@@ -88,6 +89,53 @@ def test_the_largest_share_tells_what_a_step_is_bound_by() -> None:
     assert row_of(profiles.profile(Evidence([record])), mode="train")["bound"] == "none (memory 26 %)"
     record.speed["train"].shares = {"arithmetic": 0.2}  # compiled: what else it waits for is not known
     assert row_of(profiles.profile(Evidence([record])), mode="train")["bound"] is None
+
+
+def test_of_compiled_code_only_a_share_of_half_a_step_bounds_it() -> None:
+    (record,) = repeats(900)
+    record.speed["train"].shares = {"arithmetic": 0.2, "launches": 0.45}
+    assert row_of(profiles.profile(Evidence([record])), mode="train")["bound"] is None
+    record.speed["train"].shares = {"arithmetic": 0.2, "launches": 0.9}
+    assert row_of(profiles.profile(Evidence([record])), mode="train")["bound"] == "launches, 90 %"
+
+
+def test_what_a_gpu_did_has_columns_where_it_was_measured() -> None:
+    (record,) = repeats(900)
+    headings = ("kernels", "issuing a step, ms", "GPU busy, %")
+    without = markdown.markdown(profiles.profile(Evidence([record])))
+    assert not any(heading in without for heading in headings)
+    for speed in record.speed.values():
+        speed.kernels, speed.issue_ms, speed.busy_share = 812.0, 9.5, 0.875
+    table = profiles.profile(Evidence([record]))
+    assert all(heading in markdown.markdown(table) for heading in headings)
+    assert row_of(table, mode="train")["busy_share"] == 87.5
+
+
+def test_energy_and_rates_are_marked_where_other_processes_used_the_gpu() -> None:
+    (record,) = repeats(900)
+    for speed in record.speed.values():
+        speed.joules_per_image = 0.5
+    record.state = {mode: {"other_processes": others} for mode, others in (("train", 1), ("inference", 0))}
+    table = profiles.profile(Evidence([record]))
+    (energy,) = [column for column in table.columns if column.heading == "energy, J"]
+    assert energy.show(row_of(table, mode="train")) == "0.500" + BUSY
+    assert energy.show(row_of(table, mode="inference")) == "0.500"
+    assert row_of(table, mode="train")["conditions"] == "other processes on the GPU"
+    assert row_of(table, mode="inference")["conditions"] is None
+
+
+def test_how_code_was_compiled_and_whether_it_was_checkpointed_name_a_row() -> None:
+    records = [
+        *repeats(900),
+        *repeats(1000, compile=True),
+        *repeats(1100, compile=True, compile_mode="reduce-overhead"),
+        *repeats(700, checkpointing=True),
+    ]
+    frame = profiles.profile(Evidence(records)).where(mode="train").frame
+    assert sorted(frame["compiled"]) == ["no", "no", "reduce-overhead", "yes"]
+    assert sorted(frame["checkpointed"].dropna()) == ["yes"]
+    assert set(frame["settings"]) == {""}
+    assert "checkpointed" not in markdown.terminal(profiles.profile(Evidence(repeats(900))))
 
 
 def test_a_sweep_tells_how_near_each_batch_comes_to_the_best() -> None:
