@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from benchmarks.device_check.ceilings import measure_ceilings
@@ -24,6 +24,9 @@ from results.settings import Precision
 GROUPS: tuple[Group, ...] = get_args(Group)
 AUGMENTATION, FEED_MODES = "augmentation", "feed modes"
 NEEDS_GPU = "needs a GPU"
+PATIENCE = 4
+"""So many times as long as on a GPU a check may take on a CPU, which other work may slow down (measured: a minute for
+the values of WS-DAN, at a load of ten for each core)."""
 
 RESNET = Network("resnet50", {})
 ON_RESNET = (PLAIN, "ws_dan", "dfl_cnn", "bilinear_cnn", "sef")
@@ -63,7 +66,7 @@ def planned_checks(device: str, small: bool) -> list[PlannedCheck]:
         PlannedCheck("compile", 120, check_compilation, (method, device, "fp32"), method, "fp32")
         for method in method_files.every_method()
     ]
-    return [
+    checks = [
         *_right(device),
         *(compiling if device == "cuda" else ()),
         *(_steps(one, device, 90) for one in (_small_cells() if small else _cells("bf16"))),
@@ -73,6 +76,7 @@ def planned_checks(device: str, small: bool) -> list[PlannedCheck]:
         *(compiling if device == "cpu" else ()),  # a CPU's compiler takes longer than all the rest
         *(_last(device) if not small else [_steps(Cell(PLAIN, SMALL[0], 64, 8, compiled=True), device, 240)]),
     ]
+    return checks if device == "cuda" else [replace(one, seconds=PATIENCE * one.seconds) for one in checks]
 
 
 def _right(device: str) -> Iterator[PlannedCheck]:
