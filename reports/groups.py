@@ -98,7 +98,7 @@ class Group:
         values: dict[str, Sequence[object]] = {
             "processes": _known(self.done, "processes"),
             "threads": _known(on_cpu, "threads"),
-            "compiled": list(dict.fromkeys(map(_compilation, self.done))),
+            "compiled": list(dict.fromkeys(record.compile_mode or "no" for record in self.done)),
         }
         told = [f"{name}: {', '.join(map(str, known))}" for name, known in values.items() if len(known) > 1]
         differing = f"seeds differ in {'; '.join(told)}" if told else ""
@@ -152,11 +152,6 @@ def all_conditions(several: Iterable[Group]) -> str:
 def _known(records: Iterable[Record], key: str) -> list[int]:
     """The distinct values of a key of `Record.training`, in the order of the seeds."""
     return [int(value) for value in dict.fromkeys(record.training.get(key) for record in records) if value is not None]
-
-
-def _compilation(record: Record) -> str:
-    """How it was compiled: a method's random draws differ by it. Records from before modes have its seconds alone."""
-    return record.compiled or ("default" if "compile_seconds" in record.training else "no")
 
 
 def _cut(record: Record) -> str:

@@ -145,6 +145,11 @@ class Record(RecordModel):
         return run.model_dump(mode="json")
 
     @property
+    def compile_mode(self) -> CompileMode | None:
+        """How a training was compiled; None: not at all. Records from before modes have its seconds alone."""
+        return self.compiled or ("default" if "compile_seconds" in self.training else None)
+
+    @property
     def current(self) -> bool:
         """Whether today's rules and settings give this Run the hash that it was recorded with. Results of two sets of
         rules are never pooled or compared."""

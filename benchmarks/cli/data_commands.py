@@ -162,19 +162,14 @@ def cache(
         stores = decoded.stores()
         if freed := compiled_code.remove_unused(timedelta(days=remove_unused)):
             lines([f"removed {freed / 1e6:.0f} MB of compiled code"])
-    rows = [
-        {"store": store.folder.name, "state": store.state, "MB": round(store.bytes / 1e6)} | _when(store.last_used)
-        for store in stores
-    ]
+    rows = [_row(store.folder, store.state, store.bytes, store.last_used) for store in stores]
     if code := compiled_code.described():
-        rows.append(
-            {"store": code.folder.name, "state": "code"} | {"MB": round(code.bytes / 1e6)} | _when(code.last_used)
-        )
+        rows.append(_row(code.folder, "code", code.bytes, code.last_used))
     show(rows, f"decoded images and compiled code in {default_cache()}", as_json)
 
 
-def _when(last_used: datetime) -> dict[str, str]:
-    return {"last used": f"{last_used:%Y-%m-%d %H:%M}"}
+def _row(folder: Path, state: str, size: int, last_used: datetime) -> dict[str, Any]:
+    return {"store": folder.name, "state": state, "MB": round(size / 1e6), "last used": f"{last_used:%Y-%m-%d %H:%M}"}
 
 
 def _remove(superfluous: Sequence[CachedStore]) -> None:

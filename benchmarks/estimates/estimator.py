@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from benchmarks import hardware
-from benchmarks.environment import Environment
+from benchmarks.environment import Environment, Execution
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import images, memory, pace
 from benchmarks.estimates.counted_work import CountedWork
 from results.record import Estimate, Record, Source
-from results.settings import AnyRun, Run
+from results.settings import AnyRun, CompileMode, ProfileRun, Run
 
 WITHIN = 4
 """The factor within which a guess is called right: it was for 19 of 20 of the project's trainings (docs/running.md)."""
@@ -47,15 +47,15 @@ class Estimator:
             return
         if not isinstance(record.run, Run):
             self.profiles.append(record)
-            self._note(record.run, record.run.compile, record.seconds)
+            self._note(record.run, _mode(record.run), record.seconds)
         elif record.split:
             sizes = {name: size for name, size in record.split.items() if isinstance(size, int)}
             with suppress(*REFUSED, KeyError, ArithmeticError):  # no such method here, or senseless sizes
                 work = images.of_sizes(record.run, sizes).work
                 seconds = record.seconds * record.training.get("processes", 1) / work
-                self._note(record.run, "compile_seconds" in record.training, seconds)
+                self._note(record.run, record.compile_mode, seconds)
 
-    def _note(self, run: AnyRun, compiled: bool, seconds: float) -> None:
+    def _note(self, run: AnyRun, compiled: CompileMode | None, seconds: float) -> None:
         if not 0 < seconds < inf:  # nor NaN: numbers of a record may make no sense
             return
         for key in _keys(run, compiled):
@@ -67,25 +67,25 @@ class Estimator:
         Raises `DatasetError` if the dataset is not here, and `UserError` if the phases don't fit the recipe.
         """
         if not isinstance(run, Run):
-            known = self._known(run, run.compile)
+            known = self._known(run, _mode(run))
             return _estimate(known or PROFILE_SECONDS, "guess" if known is None else "finished Runs")
-        todo, compiled = images.of_run(run, self.environment), self.environment.execution.compile
+        todo, compiled = images.of_run(run, self.environment), _mode(self.environment.execution)
         found = self._measured(run, todo, compiled)
-        if found is None and compiled and (uncompiled := self._measured(run, todo, False)):
+        if found is None and compiled and (uncompiled := self._measured(run, todo, None)):
             found = uncompiled[0], "uncompiled"
         if found is None and (guessed := pace.of_work(run, self.counted, self.environment.device)):
             found = guessed.seconds(todo), "guess"
-        return found and _estimate(found[0] / self.processes, found[1])
+        return None if found is None else _estimate(found[0] / self.processes, found[1])
 
-    def _measured(self, run: Run, todo: images.Images, compiled: bool) -> tuple[float, Source] | None:
-        """Seconds by finished Runs or profiles, `compiled` or not."""
+    def _measured(self, run: Run, todo: images.Images, compiled: CompileMode | None) -> tuple[float, Source] | None:
+        """Seconds by finished Runs or profiles that were `compiled` so, or not at all."""
         known = self._known(run, compiled)
         if known is not None:
             return known * todo.work, "finished Runs"
         found = pace.of_profile(run, self.profiles, compiled)
-        return found and (found.seconds(todo), "profile")
+        return None if found is None else (found.seconds(todo), "profile")
 
-    def _known(self, run: AnyRun, compiled: bool) -> float | None:
+    def _known(self, run: AnyRun, compiled: CompileMode | None) -> float | None:
         """Seconds per image of the finished Runs that are most like it."""
         known = self._seconds_per_image
         return next((median(known[key]) for key in _keys(run, compiled) if key in known), None)
@@ -102,7 +102,12 @@ def _estimate(seconds: float, source: Source) -> Estimate:
     return Estimate(seconds=min(max(seconds, 1e-3), 1e9), source=source)
 
 
-def _keys(run: AnyRun, compiled: bool) -> list[tuple[Any, ...]]:
+def _mode(choice: ProfileRun | Execution) -> CompileMode | None:
+    """How something is compiled; None: not at all."""
+    return choice.compile_mode if choice.compile else None
+
+
+def _keys(run: AnyRun, compiled: CompileMode | None) -> list[tuple[Any, ...]]:
     """What Runs of similar cost have in common, the closest similarity first."""
     network = (run.job, run.method, run.backbone, run.image_size, run.precision, compiled)
     return [(run.variant, *network), network]

@@ -69,6 +69,8 @@ def _kind(run: Run, profile: ProfileRun) -> str | None:
     own = (profile.method, profile.variant, profile.options) == (run.method, run.variant, run.options)
     if not same or not (own or (profile.method, profile.variant) == (PLAIN, "paper")):
         return None
+    if profile.compile_mode != "default" or profile.checkpointing:
+        return None
     return {("bf16", True): "fast", ("fp32", False): "slow"}.get((profile.precision, profile.compile))
 
 

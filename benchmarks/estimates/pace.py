@@ -10,7 +10,7 @@ from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.counted_work import CountedWork, Work
 from benchmarks.estimates.images import Images
 from results.record import Record
-from results.settings import ProfileRun, Run
+from results.settings import CompileMode, ProfileRun, Run
 from results.speed import Limits, Mode
 
 BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES = 3.0, 2.6, 3.0
@@ -33,9 +33,11 @@ class Pace:
         return todo.trained * self.trained + (todo.forwarded + todo.evaluated) * self.forwarded
 
 
-def of_profile(run: Run, profiles: Iterable[Record], compiled: bool = False) -> Pace | None:
-    """From the finished profile Run of the same method, network, size and precision, `compiled` or not, whose batch is
-    nearest."""
+def of_profile(run: Run, profiles: Iterable[Record], compiled: CompileMode | None = None) -> Pace | None:
+    """From the finished profile Run of the same method, network, size and precision whose batch is nearest.
+
+    `compiled`: the mode of torch.compile; None: uncompiled.
+    """
     alike = [
         (abs(one.run.batch_size - run.recipe.batch_size), one)
         for one in profiles
@@ -48,11 +50,12 @@ def of_profile(run: Run, profiles: Iterable[Record], compiled: bool = False) -> 
     return Pace(1 / trained, 1 / forwarded)
 
 
-def same_network(run: Run, profile: ProfileRun, compiled: bool = False) -> bool:
-    """Whether a profile Run measured what this training computes, if it is `compiled` or not."""
+def same_network(run: Run, profile: ProfileRun, compiled: CompileMode | None = None) -> bool:
+    """Whether a profile Run measured what this training computes, `compiled` in a mode or not at all."""
     keys = ("method", "variant", "options", "backbone", "image_size", "precision")
     alike = all(getattr(run, key) == getattr(profile, key) for key in keys)
-    return alike and profile.compile == compiled and not profile.checkpointing
+    mode = profile.compile_mode if profile.compile else None
+    return alike and mode == compiled and not profile.checkpointing
 
 
 def _rates(profile: Record) -> list[float]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import hardware
-from benchmarks.environment import Environment
+from benchmarks.environment import Environment, Execution
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import images, memory
 from benchmarks.estimates.estimator import WITHIN, Estimator
@@ -126,7 +126,7 @@ def _time(totals: Totals, estimator: Estimator, jobs: int) -> list[str]:
     if totals.unknown:
         found.append(f"time: unknown for {totals.unknown} Runs, whose method can't be counted; profile it first")
     if totals.guessed:
-        command = profile_command(totals.guessed, estimator.environment.execution.compile)
+        command = profile_command(totals.guessed, estimator.environment.execution)
         found.append(f"a profile of about a minute makes the guess a measurement: {command}")
     if totals.runs.get("guess") and estimator.environment.execution.compile:
         found.append("the guess is of uncompiled code, which takes longer as a rule")
@@ -142,7 +142,7 @@ def _shared(processes: int, jobs: int) -> str:
 SOURCES: Mapping[Source, str] = {
     "finished Runs": "by finished Runs like them",
     "profile": "by this device's profiles",
-    "uncompiled": "by Runs and profiles like them that were not compiled, which take longer as a rule",
+    "uncompiled": "by Runs and profiles like them that were not compiled so, which take longer as a rule",
     "guess": f"guessed from counted work, within a factor of {WITHIN}",
 }
 
@@ -168,13 +168,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def profile_command(run: Run, compiled: bool = False) -> str:
+def profile_command(run: Run, execution: Execution) -> str:
     """What measures the pace of a training."""
+    compiled = f" --compile-mode {execution.compile_mode}" if execution.compile else ""
     variant = "" if run.variant == "paper" else f":{run.variant}"
     precision = "" if run.precision == "fp32" else f" --precision {run.precision}"
     return (
         f"python run_all.py profile --methods {run.method}{variant} --backbone {run.backbone} "
-        f"--image-size {run.image_size} --batch-size {run.recipe.batch_size}{precision}{' --compile yes' * compiled}"
+        f"--image-size {run.image_size} --batch-size {run.recipe.batch_size}{precision}{compiled}"
     )
 
 

@@ -110,6 +110,13 @@ def test_compiled_trainings_are_estimated_from_compiled_profiles(environment: En
     assert (found.source, found.seconds) == ("profile", pytest.approx((180 / 0.3 + 210) / rate))
 
 
+def test_each_mode_of_the_compiler_has_estimates_of_its_own() -> None:
+    graphs = Environment(execution=Execution(compile=True, compile_mode="reduce-overhead"))
+    records = [took(100.0, RUN), compiled(took(30.0, RUN)), took(10.0, RUN, compiled="reduce-overhead")]
+    for environment, seconds in ((Environment(), 100.0), (COMPILES, 30.0), (graphs, 10.0)):
+        assert Estimator(records, environment).of(RUN).seconds == pytest.approx(seconds)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("record", [took(100.0, RUN), profile(10.0, RUN)], ids=["Run", "profile"])
 def test_an_estimate_of_a_compiled_training_says_that_it_is_from_uncompiled_ones(record: Record) -> None:
     expected = Estimator([record], Environment()).of(RUN)

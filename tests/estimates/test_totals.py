@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.environment import Environment
+from benchmarks.environment import Environment, Execution
 from benchmarks.estimates import memory, totals
 from benchmarks.estimates.estimator import Estimator
 from datasets.loading.store import open_store
@@ -52,6 +52,13 @@ def test_a_guess_names_its_factor_and_the_command_that_replaces_it() -> None:
     assert said("time", found).endswith("guessed from counted work, within a factor of 4")
     command = "python run_all.py profile --methods plain --backbone test_resnet --image-size 32 --batch-size 5"
     assert any(line.endswith(command) for line in found)
+
+
+def test_a_compiled_plan_says_that_its_time_is_that_of_uncompiled_runs() -> None:
+    compiles = Environment(execution=Execution(compile=True, compile_mode="max-autotune"))
+    found = totals.lines(PLAN, set(), Estimator([took(1800.0, RUN)], compiles))
+    assert "that were not compiled so" in said("time", found)
+    assert any(line.endswith("--batch-size 5 --compile-mode max-autotune") for line in found)
 
 
 @pytest.mark.parametrize(
