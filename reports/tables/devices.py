@@ -67,8 +67,9 @@ def _label(check: Check) -> str:
 def _overloaded(check: DeviceCheck) -> bool:
     """Whether the machine had more work than cores before the check began."""
     cores, load = check.hardware.get("cores"), (check.state.get("before") or {}).get("load")
-    known = isinstance(cores, int) and isinstance(load, int | float)  # a record may be from anywhere
-    return known and load > cores
+    if not isinstance(cores, int) or not isinstance(load, int | float):  # a record may be from anywhere
+        return False
+    return load > cores
 
 
 def _measured(key: str, heading: str, unit: float = 1.0, digits: int = 0, compact: bool = True) -> cell_format.Column:
