@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from reports.groups import Group
 from reports.statistics import accuracy_draws
 
+if TYPE_CHECKING:
+    import pyarrow
+
 COLUMNS = ("selection", "image", "label", "prediction", "confidence")
 """Of a table of predictions, what a report reads."""
-ReadPredictions = Callable[[str], pd.DataFrame | None]
-"""Run id -> its table of predictions, as `ResultStore.predictions`."""
+ReadPredictions = Callable[[str], "pyarrow.Table | None"]
+"""Run id -> its table of predictions, as `ResultStore.prediction_table`."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ class PredictionCache:
         self._predictions = predictions
         self._known: dict[str, Answer | None] = {}
         self._groups: dict[tuple[str, ...], Predictions] = {}
-        self._images: dict[str, NDArray[np.object_]] = {}
+        self._images: dict[str, tuple[NDArray[np.intp], NDArray[np.object_]]] = {}
+        """Images as a file has them, joined -> their order by name, and they in it."""
+        self._labels: dict[bytes, NDArray[np.int32]] = {}
 
     def of(self, group: Group) -> Predictions:
         """The stored ones of the group's finished Runs."""
@@ -90,27 +95,26 @@ class PredictionCache:
             self._known[run_id] = None if table is None else self._answer(table)
         return self._known[run_id]
 
-    def _answer(self, table: pd.DataFrame) -> Answer | None:
-        last = np.flatnonzero(table["selection"].to_numpy(object) == "last")
+    def _answer(self, table: pyarrow.Table) -> Answer | None:
+        from pyarrow import compute
+
+        last = table.filter(compute.equal(table["selection"], "last"))
         if not len(last):
             return None
-        images = table["image"].to_numpy(object)
-        order = last[np.argsort(images[last], kind="stable")]
-        images = images[order]
-        shared = self._images.setdefault("\0".join(images), images)
-        labels, predictions = (table[name].to_numpy(np.int32)[order] for name in ("label", "prediction"))
-        return Answer(shared, labels, predictions, table["confidence"].to_numpy(np.float32)[order])
+        order, images = self._in_order(last["image"].to_pylist())
+        labels, predictions = (last[name].to_numpy().astype(np.int32)[order] for name in ("label", "prediction"))
+        shared = self._labels.setdefault(labels.tobytes(), labels)
+        return Answer(images, shared, predictions, last["confidence"].to_numpy().astype(np.float32)[order])
 
-
-def confused(labels: NDArray[np.integer], guesses: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs of a label and another predicted class that occur, `(P, 2)`, and how often each does, `(P,)`."""
-    wrong = labels != guesses
-    return np.unique(np.stack([labels[wrong], guesses[wrong]], axis=1), axis=0, return_counts=True)
-
-
-def class_name(class_names: Sequence[str], label: int) -> str:
-    """The name of a class, or its number if it has none."""
-    return class_names[label] if label < len(class_names) else f"class {label}"
+    def _in_order(self, names: list[str]) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
+        """The places of the images in the order of their names, and the images in that order."""
+        joined = "\0".join(names)
+        if joined not in self._images:
+            images = np.array(names, object)
+            order = np.argsort(images, kind="stable")
+            known = self._images.setdefault("\0".join(images[order]), (np.arange(len(images)), images[order]))
+            self._images[joined] = order, known[1]  # other orders share the images
+        return self._images[joined]
 
 
 NOTHING_STORED = PredictionCache(lambda run_id: None)

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-
-import pandas as pd
+from typing import TypeVar
 
 from reports.predictions import COLUMNS, PredictionCache
 from results.errors import ResultsError
 from results.record import Record
 from results.store import GALLERY, HISTORY, PREDICTIONS, ResultStore
+from results.stored_tables import Columns
+
+Table = TypeVar("Table")
 
 
 class RunFiles:
@@ -22,17 +24,17 @@ class RunFiles:
         self.damaged: dict[tuple[str, str], str] = {}
         """Run and file of it that can't be read -> the reason."""
         self.predictions = PredictionCache(
-            partial(self._read, PREDICTIONS, partial(store.predictions, columns=COLUMNS))
+            partial(self._read, PREDICTIONS, partial(store.prediction_table, columns=COLUMNS))
         )
-        self._histories = {record.id: self._read(HISTORY, store.history, record.id) for record in records}
+        self._histories = {record.id: self._read(HISTORY, store.history_columns, record.id) for record in records}
         for record in records:
             self.predictions.of_run(record.id)
 
-    def history(self, run_id: str) -> pd.DataFrame | None:
-        """A row per epoch; None for a Run without a readable history. Not to be changed."""
+    def history(self, run_id: str) -> Columns | None:
+        """The columns of the table of epochs; None for a Run without a readable history. Not to be changed."""
         return self._histories.get(run_id)
 
-    def _read(self, file: str, read: Callable[[str], pd.DataFrame | None], run_id: str) -> pd.DataFrame | None:
+    def _read(self, file: str, read: Callable[[str], Table | None], run_id: str) -> Table | None:
         try:
             return read(run_id)
         except ResultsError as error:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 """Of every interval."""
+LEVEL = 0.05
+"""Of every test: a p value below it is significant."""
 DRAWS = 2000
 
 

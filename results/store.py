@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
@@ -23,7 +23,10 @@ from results.files import make_folder, sweep, write_whole
 from results.integrity import RECORD, readable
 from results.record import Record
 from results.settings import AnyRun, flat
-from results.stored_tables import read_history, read_predictions
+from results.stored_tables import Columns, read_history, read_predictions
+
+if TYPE_CHECKING:
+    import pyarrow
 
 REFERENCE = "reference"
 """The folder of committed Runs, below the root."""
@@ -171,7 +174,12 @@ class ResultStore:
         return None
 
     def history(self, run_id: str) -> pd.DataFrame | None:
-        """A row per epoch, or None. Raises `ResultsError` for a file that can't be read or trusted."""
+        """A row per epoch, or None. Raises as `history_columns`."""
+        columns = self.history_columns(run_id)
+        return None if columns is None else pd.DataFrame(columns)
+
+    def history_columns(self, run_id: str) -> Columns | None:
+        """The columns of `history`. Raises `ResultsError` for a file that can't be read or trusted."""
         path = self.file(run_id, HISTORY)
         if path is None:
             return None
@@ -179,8 +187,13 @@ class ResultStore:
         with readable(path):
             return read_history(content)
 
-    def predictions(self, run_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
-        """A row per selection and test image, or None; with `columns`, only these are read. Raises as `history`."""
+    def predictions(self, run_id: str) -> pd.DataFrame | None:
+        """A row per selection and test image, or None. Raises as `history`."""
+        table = self.prediction_table(run_id)
+        return None if table is None else table.to_pandas(ignore_metadata=True)
+
+    def prediction_table(self, run_id: str, columns: Sequence[str] | None = None) -> pyarrow.Table | None:
+        """The same as pyarrow reads it; with `columns`, only these."""
         path = self.file(run_id, PREDICTIONS)
         if path is None:
             return None

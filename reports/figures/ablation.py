@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from reports.cell_format import alone
 from reports.figures.style import DARK, SMALL, entitle, signed, style
-from reports.tables.paired import LEVEL
+from results.resampling import LEVEL
 from results.values.text import in_a_row
 
 _COLOR = "#0072B2"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from reports.classes import class_name, confused
 from reports.figures.style import DARK, class_label, entitle, style
-from reports.predictions import Predictions, class_name, confused
+
+if TYPE_CHECKING:
+    from reports.predictions import Predictions
 
 PAIRS = 10
 """Shown in one figure."""

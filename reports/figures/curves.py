@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import pandas as pd
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from reports.figures.style import CURVES, Look, entitle, looks_of, style
 from results.values.text import in_a_row
 
-Curve = tuple[str, Sequence[pd.DataFrame]]
-"""A name, and the history of each seed: a row per epoch."""
+History = Mapping[str, NDArray[Any]]
+"""`epoch`, `loss` and `test_top1` of a Run's epochs."""
+Curve = tuple[str, Sequence[History]]
+"""A name, and the history of each seed."""
+_UNITS = {"loss": 1, "test_top1": 100}
+"""Column -> what makes its values those of the figure."""
 
 
 def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequence[str], title: str) -> Figure | None:
@@ -26,9 +32,8 @@ def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequenc
         loss, accuracy = figure.subplots(1, 2, sharex=True)
         for place, ((name, histories), look) in enumerate(zip(curves, looks_of(keys, order), strict=True)):
             if histories:
-                seeds = pd.concat(histories, keys=range(len(histories)), names=["seed"]).reset_index("seed")
-                _curve(loss, seeds.assign(y=seeds["loss"]), place, look | {"label": in_a_row(name)})
-                _curve(accuracy, seeds.assign(y=100 * seeds["test_top1"]), place, look | {"label": in_a_row(name)})
+                _curve(loss, histories, "loss", place, look | {"label": in_a_row(name)})
+                _curve(accuracy, histories, "test_top1", place, look | {"label": in_a_row(name)})
         if not loss.lines and not accuracy.lines:
             return None
         loss.set_ylabel("training loss")
@@ -47,15 +52,21 @@ def training_curves(curves: Sequence[Curve], keys: Sequence[str], order: Sequenc
     return figure
 
 
-def _curve(axes: Axes, seeds: pd.DataFrame, place: int, look: Look) -> None:
-    """Draws the `place`-th line. `seeds`: rows of all seeds' histories; `y` is NaN where an epoch was not evaluated."""
-    known = seeds.dropna(subset="y")
-    if known.empty:
+def _curve(axes: Axes, histories: Sequence[History], column: str, place: int, look: Look) -> None:
+    """Draws the `place`-th line: a column of all seeds' histories, which is NaN where an epoch was not evaluated."""
+    epochs = np.concatenate([history["epoch"] for history in histories])
+    values = np.concatenate([history[column] for history in histories]) * _UNITS[column]
+    known = ~np.isnan(values)
+    if not known.any():
         return
-    by_epoch = known.groupby("epoch")["y"]
-    mean = by_epoch.mean()
+    values = values[known]
+    shown, row = np.unique(epochs[known], return_inverse=True)
+    mean = np.bincount(row, values) / np.bincount(row)
     # A few markers make lines distinct in grey; each line has its own epochs, or markers would hide each other.
     step = max(1, len(mean) // 6)
-    axes.plot(mean.index, mean, markevery=(place * step // CURVES, step), ms=4, mec="white", mew=0.4, **look)
-    if known["seed"].nunique() > 1:
-        axes.fill_between(mean.index, by_epoch.min(), by_epoch.max(), color=look["color"], alpha=0.15, lw=0)
+    axes.plot(shown, mean, markevery=(place * step // CURVES, step), ms=4, mec="white", mew=0.4, **look)
+    if sum(bool((~np.isnan(history[column])).any()) for history in histories) > 1:
+        low, high = np.full(len(shown), np.inf), np.full(len(shown), -np.inf)
+        np.minimum.at(low, row, values)
+        np.maximum.at(high, row, values)
+        axes.fill_between(shown, low, high, color=look["color"], alpha=0.15, lw=0)

@@ -15,8 +15,9 @@ import matplotlib
 from joblib import Parallel, delayed
 
 from reports.contents import SavedFigure
+from reports.figures.saving import FORMATS, draw_and_save
 from reports.figures.select import Drawing
-from reports.figures.style import FORMATS, STYLE, save
+from reports.figures.style import STYLE
 from results.files import write_whole
 
 PER_PROCESS = 12
@@ -42,7 +43,10 @@ def start_drawing(drawings: Iterable[Drawing], folder: Path) -> Callable[[], dic
     processes = min(os.cpu_count() or 1, len(to_draw) // PER_PROCESS + 1)
     # joblib's processes do not import the main module, which may import torch.
     parallel = Parallel(n_jobs=processes, return_as="generator")  # which does not wait; one process draws when asked
-    written = parallel(delayed(_drawn)(drawing, folder, stem) for drawing, stem in to_draw)
+    written = parallel(
+        delayed(draw_and_save)(drawing.draw, (*drawing.arguments, drawing.title), folder, stem)
+        for drawing, stem in to_draw
+    )
 
     def finish() -> dict[str, list[SavedFigure]]:
         found = paths | {stem: files for (_, stem), files in zip(to_draw, written, strict=True)}
@@ -57,11 +61,6 @@ def start_drawing(drawings: Iterable[Drawing], folder: Path) -> Callable[[], dic
         return dict(figures)
 
     return finish
-
-
-def _drawn(drawing: Drawing, folder: Path, stem: str) -> list[Path]:
-    figure = drawing.draw(*drawing.arguments, drawing.title)
-    return save(figure, folder, stem) if figure else []
 
 
 def _paths(folder: Path, stem: str) -> list[Path]:

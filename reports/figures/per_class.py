@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from reports.classes import class_name
 from reports.figures.style import DARK, GREY, class_label, entitle, style
-from reports.predictions import class_name
 from results.values.text import in_a_row
 
 SHUFFLES = 500

@@ -9,7 +9,6 @@ from itertools import compress
 from statistics import median
 from typing import Any, NamedTuple
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.cell_format import BUSY, BUSY_FOOTNOTE, Row
@@ -29,11 +28,12 @@ from reports.groups import Group, group_labels, labels
 from reports.measurements import Measurement
 from reports.predictions import PredictionCache
 from reports.tables.head_to_head import whole_methods
+from results.stored_tables import Columns
 
 BASELINE = "plain"
 """The method that the best one is compared to, class by class, and that has the first colour."""
-History = Callable[[str], pd.DataFrame | None]
-"""Run id -> a row per epoch, as `ResultStore.history`."""
+History = Callable[[str], Columns | None]
+"""Run id -> its table of epochs, as `ResultStore.history_columns`."""
 
 
 @dataclass(frozen=True)

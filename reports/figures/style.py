@@ -1,4 +1,4 @@
-"""What all figures share: the style, the looks of methods, text and axes, and how a figure is saved."""
+"""What all figures share: the style, the looks of methods, text and axes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from reports.cell_format import minus, rounded
-from results.files import write_whole
 from results.values.text import in_a_row
 
 STYLE = Path(__file__).with_name("fgbench.mplstyle")
-FORMATS = ("svg", "pdf", "png")
-"""Vectors for papers, pixels for pages."""
 CURVES = 7
 """Distinct looks, so the most lines that one figure can show."""
 GREY, DARK = "#999999", "#333333"
 SMALL = 7
 """Points, of notes within a figure."""
-_REPRODUCIBLE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _NUMBER = re.compile(r"^\d+[._ -]+")
 Look = dict[str, Any]
 
@@ -97,18 +92,3 @@ def log_axis(axes: Axes, which: str, base: float = 10) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-
-
-def save(figure: Figure, folder: Path, stem: str, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Writes `folder/stem.<format>` for each format, whole or not at all."""
-    paths = [folder / f"{stem}.{kind}" for kind in formats]
-    with style():
-        # The layout is computed once; with the engine in place, each format would draw twice.
-        if engine := figure.get_layout_engine():
-            engine.execute(figure)
-            figure.set_layout_engine(None)
-        for path in paths:
-            kind = path.suffix[1:]
-            draw = partial(figure.savefig, format=kind, metadata=_REPRODUCIBLE.get(kind))
-            write_whole(path, draw, option="--out")
-    return paths

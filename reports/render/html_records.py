@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from reports.cell_format import DASH
+from reports.classes import class_name, confused
 from reports.groups import selected
-from reports.predictions import Answer, class_name, confused
+from reports.predictions import Answer
 from reports.run_files import RunFiles
 from results.identity import PREDATES, predates_check
 from results.record import SELECTIONS, Record
 from results.settings import flat
+from results.stored_tables import Columns
 
 EPOCHS = 40
 """Most rows that a page shows of one history."""
@@ -81,7 +83,7 @@ def _parts(record: Record, files: RunFiles, epochs: int) -> Iterator[Part]:
     yield from _accuracy(record)
     for mode, speed in record.speed.items():
         yield Part(f"Speed, {mode}", _pairs(speed.model_dump(exclude_none=True)))
-    if (history := files.history(record.id)) is not None and len(history):
+    if (history := files.history(record.id)) is not None and len(history["epoch"]):
         yield _history(history, record, epochs)
     if answer := files.predictions.of_run(record.id):
         yield _predictions(answer, record.split.get("class_names") or ())
@@ -142,19 +144,24 @@ def _numbered(value: Any) -> Any:
     return {key: _numbered(one) for key, one in value.items()} if isinstance(value, Mapping) else value
 
 
-def _history(history: pd.DataFrame, record: Record, epochs: int) -> Part:
+def _history(history: Columns, record: Record, epochs: int) -> Part:
     """The first and last epoch, the selected ones, and others at equal distances."""
-    known = {name: history[name].to_numpy() for name in _HISTORY if name in history}
-    columns = [name for name, values in known.items() if not pd.isna(values).all()]
-    places = set(np.linspace(0, len(history) - 1, min(epochs, len(history))).round().astype(int).tolist())
+    length = len(history["epoch"])
+    columns = [name for name in _HISTORY if name in history and not _is_blank(history[name])]
+    places = set(np.linspace(0, length - 1, min(epochs, length)).round().astype(int).tolist())
     chosen = [metrics.epoch for metrics in record.metrics.values()]
-    places |= set(np.flatnonzero(np.isin(known.get("epoch", ()), chosen)).tolist())
+    places |= set(np.flatnonzero(np.isin(history["epoch"], chosen)).tolist())
     shown = sorted(places)
-    cells = [[_scaled(known[name][place], _HISTORY[name][1]) for place in shown] for name in columns]
+    cells = [[_scaled(value, _HISTORY[name][1]) for value in history[name][shown].tolist()] for name in columns]
     plots = [[columns.index(name) for name in names if name in columns] for names in _PLOTTED]
-    note = f"{len(shown)} of {len(history)} epochs; all are in history.csv." if len(shown) < len(history) else ""
+    note = f"{len(shown)} of {length} epochs; all are in history.csv." if len(shown) < length else ""
     headings = [_HISTORY[name][0] for name in columns]
     return Part("History", list(zip(*cells, strict=True)), headings, [plot for plot in plots if plot], note)
+
+
+def _is_blank(values: NDArray[Any]) -> bool:
+    """Whether no epoch has a value."""
+    return not any(values) if values.dtype == object else bool(np.isnan(values).all())
 
 
 def _predictions(answer: Answer, names: Sequence[str]) -> Part:
@@ -182,13 +189,15 @@ def _scaled(value: Any, unit: int) -> str:
 
 
 def _plain(value: object, digits: int = 6) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):  # of an epoch that was not evaluated
+    if isinstance(value, str):  # first, as most are; asking whether it is iterable takes longest
+        return value
+    if isinstance(value, (float, np.floating)):
+        return DASH if math.isnan(value) else f"{value:.{digits}g}"  # NaN: of an epoch that was not evaluated
+    if value is None:
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.{digits}g}"
-    if isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
+    if isinstance(value, Iterable) and not isinstance(value, Mapping):
         texts = [_plain(one, digits) for one in value]
         sentences = any(" " in text for text in texts)
         return ("\n" if sentences else ", ").join(texts) or "none"

@@ -14,8 +14,8 @@ from reports.evidence import Evidence
 from reports.groups import Group, group_labels
 from reports.predictions import Predictions
 from reports.statistics import bootstrap, holm, mcnemar, pooled_p
+from results.resampling import LEVEL
 
-LEVEL = 0.05
 COMPARED = ("images", "difference", "difference_low", "difference_high", "p_per_seed", "p", "p_bootstrap", "reason")
 """Keys of `compared`, besides the number of seeds."""
 DECIDED = ("p_holm", "p_bootstrap_holm", "family", "better")

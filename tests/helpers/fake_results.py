@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 
 from results.record import Metrics, Record, Selection, Speed
 from results.settings import AnyRun, ProfileRun, Run
 from results.store import ResultStore
+from results.stored_tables import Columns
 
 HOSTILE = 'a|b "c" <script>alert(1)</script> $x$ *y* [z](u)\n\x1b[31m`'
 """A name that would break a table, a page or a terminal that takes it for more than text."""
@@ -113,6 +115,16 @@ def predictions(right: list[bool] | np.ndarray, selection: Selection = "last") -
     images = [f"image {place}.jpg" for place in range(len(guess))]
     columns = {"selection": selection, "image": images, "label": 0, "prediction": guess}
     return pd.DataFrame(columns | {"confidence": 0.9, "log_loss": 0.1, "top5": [[0, 1, 2, 3, 4]] * len(guess)})
+
+
+def prediction_table(right: list[bool] | np.ndarray) -> pyarrow.Table:
+    """`predictions` as a report reads them."""
+    return pyarrow.Table.from_pandas(predictions(right))
+
+
+def columns(table: pd.DataFrame) -> Columns:
+    """A history as a report reads it."""
+    return {str(name): values.to_numpy() for name, values in table.items()}
 
 
 def fill(store: ResultStore, records: list[Record], images: int = 0) -> None:

@@ -23,7 +23,7 @@ from results.store import ResultStore
 
 def evidence_of(store: ResultStore, records: Iterable[Record] | None = None) -> Evidence:
     """The store's records, or these, with their predictions."""
-    return Evidence(store.records() if records is None else records, PredictionCache(store.predictions))
+    return Evidence(store.records() if records is None else records, PredictionCache(store.prediction_table))
 
 
 def column(table: Table, key: str) -> list[Any]:
@@ -57,7 +57,7 @@ def asked_of(store: ResultStore) -> dict[str, list]:
     """The drawings of the store's records, by kind."""
     found: dict[str, list] = {}
     evidence = evidence_of(store)
-    for drawing in drawings(evidence, build_tables(evidence), store.history):
+    for drawing in drawings(evidence, build_tables(evidence), store.history_columns):
         found.setdefault(drawing.kind, []).append(drawing)
     return found
 

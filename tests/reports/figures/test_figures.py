@@ -17,7 +17,7 @@ from reports.figures.roofline import Work, roofline
 from reports.figures.style import CURVES, class_label, entitle, looks_of, style
 from results.speed import Limits
 from results.store import ResultStore
-from tests.helpers.fake_results import HOSTILE, fill, history, predictions, profiled, trained
+from tests.helpers.fake_results import HOSTILE, columns, fill, history, predictions, profiled, trained
 from tests.helpers.report_reader import asked_of, drawn, texts
 
 # Training curves
@@ -27,7 +27,7 @@ def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
     records = [trained("plain", seed, 0.8) for seed in range(2)]
     fill(store, records)
     figure = drawn(
-        training_curves([("plain", [store.history(record.id) for record in records])], ["plain"], [], "cub100")
+        training_curves([("plain", [store.history_columns(record.id) for record in records])], ["plain"], [], "cub100")
     )
     mean = 100 * (history(0)["test_top1"] + history(1)["test_top1"]) / 2
     assert figure.axes[1].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
@@ -37,7 +37,7 @@ def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
 def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
     table = history()
     table.loc[[0, 2, 4], "test_top1"] = np.nan
-    figure = drawn(training_curves([("plain", [table])], ["plain"], [], "cub100"))
+    figure = drawn(training_curves([("plain", [columns(table)])], ["plain"], [], "cub100"))
     assert len(figure.axes[1].lines[0].get_xdata()) == 7
     assert not figure.axes[1].collections
 
@@ -46,7 +46,7 @@ def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
 def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
     table = history(epochs=epochs)
     table.loc[: epochs - 2, "test_top1"] = np.nan
-    figure = drawn(training_curves([("plain", [table])], ["plain"], [], "cub100"))
+    figure = drawn(training_curves([("plain", [columns(table)])], ["plain"], [], "cub100"))
     loss, accuracy = figure.axes
     assert loss.get_xlim() == accuracy.get_xlim()
     assert all(tick == round(tick) for tick in accuracy.get_xticks())

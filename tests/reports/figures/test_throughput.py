@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from reports.cell_format import Row
 from reports.evidence import Evidence
 from reports.figures.placement import Mark, place_labels
-from reports.figures.style import save, style
+from reports.figures.saving import save
+from reports.figures.style import style
 from reports.figures.throughput import _front, accuracy_against_throughput
 from reports.tables.head_to_head import head_to_head
 from results.store import ResultStore

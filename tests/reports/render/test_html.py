@@ -23,7 +23,8 @@ from reports.report import write_report
 from reports.run_files import RunFiles
 from results import integrity
 from results.store import ResultStore
-from tests.helpers.fake_results import SPLIT, failed, fill, history, predictions, profiled, trained
+from results.stored_tables import Columns
+from tests.helpers.fake_results import SPLIT, columns, failed, fill, history, predictions, profiled, trained
 from tests.helpers.report_reader import PageReader
 
 HOSTILE = "a\"b'c</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} &lt;"
@@ -189,8 +190,8 @@ def test_values_that_the_page_does_not_know_are_shown_too(store: ResultStore):
 class ManyEpochs(RunFiles):
     """Every Run has a history of 500 epochs."""
 
-    def history(self, run_id: str) -> pd.DataFrame:
-        return history(epochs=500)
+    def history(self, run_id: str) -> Columns:
+        return columns(history(epochs=500))
 
 
 def test_histories_of_many_runs_stay_small_and_keep_first_last_and_selected_epochs(store: ResultStore):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
 import pytest
 
 from reports.evidence import Evidence
@@ -15,15 +16,15 @@ from reports.tables.missing import condensed
 from reports.tables.paired import paired
 from reports.tables.table_registry import Tables, build_tables
 from results.store import ResultStore
-from tests.helpers.fake_results import predictions, trained
+from tests.helpers.fake_results import prediction_table, trained
 
 RIGHT = {"paper": 90, "no_crop": 80, "no_drop": 85}
 """Of 100 test images, per variant."""
 
 
-def stored(run_id: str) -> pd.DataFrame | None:
+def stored(run_id: str) -> pyarrow.Table:
     variant = next(name for name in RIGHT if f"-{name}-" in run_id)
-    return predictions([place < RIGHT[variant] for place in range(100)])
+    return prediction_table([place < RIGHT[variant] for place in range(100)])
 
 
 def variants(**changes: object) -> list:
@@ -91,7 +92,7 @@ def test_two_budgets_are_two_ablations(tmp_path: Path):
     built = build_tables(evidence)
     headings = [heading for heading, _ in built["ablation"].parts()]
     assert sorted(heading.rpartition(", ")[2] for heading in headings) == ["epochs: 10", "epochs: 3"]
-    asked = drawings(evidence, built, store.history)
+    asked = drawings(evidence, built, store.history_columns)
     drawn = [drawing for drawing in asked if drawing.kind == "ablation"]
     assert [len(drawing.arguments[0]) for drawing in drawn] == [3, 3]
 
@@ -122,9 +123,9 @@ def chained(names: tuple[str, ...] = tuple(CHAIN), **changes: object) -> list:
     ]
 
 
-def chain_answers(run_id: str) -> pd.DataFrame | None:
+def chain_answers(run_id: str) -> pyarrow.Table:
     name = next(name for name in CHAIN if f"-{name}-" in run_id)
-    return predictions([place < CHAIN[name][1] for place in range(100)])
+    return prediction_table([place < CHAIN[name][1] for place in range(100)])
 
 
 def test_each_row_gains_on_the_row_before_where_one_option_sets_them_apart():
