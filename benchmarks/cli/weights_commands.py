@@ -55,7 +55,7 @@ def weights_fetch(
     HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and proxies count as for every program that uses the hub.
     """
     from benchmarks.cli.views.displays import FetchDisplay
-    from methods import hub
+    from methods import hub, hub_download
     from methods.weight_files import WeightFile, files_here, stem
 
     for name in names:
@@ -70,7 +70,7 @@ def weights_fetch(
                 if hub.repository(name) and (renew or not hub.cached(name)):
                     terms = f", licence {licence}" if (licence := hub.licence(name)) else ""
                     display.note(f"{name}: downloading {hub.about(hub.size(name))}{terms}")
-                path = hub.fetch(name, partial(display.bytes, name), renew)
+                path = hub_download.fetch(name, partial(display.bytes, name), renew)
                 file = WeightFile.of(path)
                 megabytes = f"{path.stat().st_size / 1e6:.0f} MB"
                 revision = f", revision {(hub.revision(path) or 'unknown')[:SHORT]}"
@@ -188,7 +188,7 @@ def _every_file(root: Path | None) -> dict[str, Path]:
 
 def _verified(files: dict[str, Path], not_compared: list[str]) -> Iterator[dict[str, Any]]:
     """A row per file; in `not_compared`, why the hub says nothing of some. Once it is silent, it is not asked again."""
-    from methods import checkpoints, hub
+    from methods import checkpoints, hub, hub_download
     from methods.weight_files import WeightFile, stem
 
     silent = False
@@ -203,7 +203,7 @@ def _verified(files: dict[str, Path], not_compared: list[str]) -> Iterator[dict[
         stated, now = hub.stated_sha256(path), None
         if hub.repository(stem(name)) and not silent:
             try:
-                now = hub.upstream(stem(name))
+                now = hub_download.upstream(stem(name))
             except HubError as error:
                 silent = isinstance(error, SilentHubError)
                 not_compared.append(str(error))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from methods import hub
+from methods import hub, hub_download
 from tests.helpers.fake_hub import TAG, FakeHub, weights_of
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def test_what_cannot_be_fetched_is_one_line(fake: FakeHub, refused: Command, nam
 
 def test_verify_tells_a_damaged_file_from_one_that_the_hub_has_replaced(fake: FakeHub, fgbench: Command) -> None:
     fake.offer(TAG, WEIGHTS)
-    file = hub.fetch(TAG)
+    file = hub_download.fetch(TAG)
     code, said = fgbench("weights", "verify", TAG)
     assert (code, "as the hub has it" in said) == (0, True)
     fake.offer(TAG, WEIGHTS[:-1] + b"x", revision="2" * 40)

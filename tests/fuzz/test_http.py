@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import constants
 
 from datasets.fetching import download
-from methods import hub
+from methods import hub_download
 from tests.helpers.fake_hub import REVISION, TAG, FakeHub
 from tests.helpers.fuzzing import NASTY, Fuzz, damaged, damaged_text
 
@@ -106,7 +106,7 @@ def test_an_answer_of_a_hub_is_the_file_or_refused(
                 head = head.replace("\r\n", f"\r\n{draw.choice(HUB_NAMES)}: {draw.choice(NASTY)}\r\n", 1)
             body = draw.choice((BODY, BODY, damaged(BODY, draw), b"<!doctype html>"))
             answers[:] = [head.encode("utf-8", "surrogatepass") + body]
-            file = fuzz.attempt(lambda: hub.fetch(TAG))
+            file = fuzz.attempt(lambda: hub_download.fetch(TAG))
             assert file is None or hashlib.sha256(file.read_bytes()).hexdigest() in head, fuzz.where
             assert {path.name for path in tmp_path.iterdir()} <= {"home", *map(str, range(fuzz.number + 1))}
             assert {path.name for path in folder.glob("*")} <= {"hub"}, fuzz.where

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 from safetensors.torch import load
 
-from methods import hub
+from methods import hub, hub_download
 from methods.backbones import TimmBackbones
 from methods.errors import HubError, MissingWeights
 from methods.weight_files import find_weights
@@ -28,7 +28,7 @@ def test_fetched_weights_are_found_by_tag_and_by_file_name_and_fill_the_network(
         find_weights("test_resnet", TAG, tmp_path)
     assert fake.pages.requests == []  # looking for them asks nobody
     seen: list[tuple[int, int | None]] = []
-    file = hub.fetch(TAG, lambda done, total: seen.append((done, total)))
+    file = hub_download.fetch(TAG, lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(WEIGHTS), len(WEIGHTS))
     for choice in (TAG, f"{TAG}.safetensors", "auto"):
         found = find_weights("test_resnet", choice, tmp_path)
@@ -45,7 +45,7 @@ def test_fetched_weights_are_found_by_tag_and_by_file_name_and_fill_the_network(
 
 def test_dropped_connections_are_resumed(fake: FakeHub) -> None:
     fake.offer(TAG, WEIGHTS, Answer(WEIGHTS, sends=2 * CHUNK + 1), Answer(WEIGHTS))
-    assert hub.fetch(TAG).read_bytes() == WEIGHTS
+    assert hub_download.fetch(TAG).read_bytes() == WEIGHTS
     assert fake.cdn.ranges == [None, f"bytes={2 * CHUNK}-"]
 
 
@@ -53,30 +53,30 @@ def test_wrong_bytes_are_refused_and_leave_nothing(fake: FakeHub) -> None:
     wrong = WEIGHTS[:-1] + b"x"
     fake.offer(TAG, WEIGHTS, Answer(wrong), Answer(WEIGHTS))
     with pytest.raises(HubError, match=r"SHA-256.*weights fetch"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
     assert hub.cached(TAG) is None
-    assert hub.fetch(TAG).read_bytes() == WEIGHTS
+    assert hub_download.fetch(TAG).read_bytes() == WEIGHTS
 
 
 def test_a_damaged_file_of_the_cache_is_removed_and_fetched_anew(fake: FakeHub) -> None:
     fake.offer(TAG, WEIGHTS)
-    file = hub.fetch(TAG)
+    file = hub_download.fetch(TAG)
     file.resolve().write_bytes(WEIGHTS[:-1] + b"x")
     with pytest.raises(HubError, match="damaged"):
-        hub.fetch(TAG)
-    assert hub.fetch(TAG).read_bytes() == WEIGHTS
+        hub_download.fetch(TAG)
+    assert hub_download.fetch(TAG).read_bytes() == WEIGHTS
 
 
 def test_what_is_here_is_kept_until_another_is_asked_for(fake: FakeHub, tmp_path: Path) -> None:
     fake.offer(TAG, WEIGHTS)
-    before = hub.fetch(TAG)
+    before = hub_download.fetch(TAG)
     newer, commit = WEIGHTS[:-1] + b"x", "2" * 40
     fake.offer(TAG, newer, revision=commit)
     fake.pages.requests.clear()
-    assert hub.fetch(TAG) == before
+    assert hub_download.fetch(TAG) == before
     assert fake.pages.requests == [], "the network is not asked"
-    assert hub.upstream(TAG).revision == commit
-    after = hub.fetch(TAG, renew=True)
+    assert hub_download.upstream(TAG).revision == commit
+    after = hub_download.fetch(TAG, renew=True)
     assert (after.read_bytes(), hub.revision(after), hub.revision(before)) == (newer, commit, REVISION)
     found = find_weights("test_resnet", TAG, tmp_path)
     assert found is not None
@@ -86,9 +86,9 @@ def test_what_is_here_is_kept_until_another_is_asked_for(fake: FakeHub, tmp_path
 def test_a_token_is_sent_to_the_hub_alone(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.offer(TAG, WEIGHTS, token="secret")
     with pytest.raises(HubError, match=r"HTTP 401.*HF_TOKEN"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
     monkeypatch.setenv("HF_TOKEN", "secret")
-    assert hub.fetch(TAG).read_bytes() == WEIGHTS
+    assert hub_download.fetch(TAG).read_bytes() == WEIGHTS
     assert "Authorization" not in fake.cdn.headers[-1]
 
 
@@ -104,7 +104,7 @@ def test_a_token_is_sent_to_the_hub_alone(fake: FakeHub, monkeypatch: pytest.Mon
 def test_a_refusal_is_one_line_that_says_what_to_do(fake: FakeHub, status: int, words: str) -> None:
     fake.refuse(TAG, status)
     with pytest.raises(HubError, match=words) as refused:
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
     assert "\n" not in str(refused.value)
     assert str(refused.value).startswith(f"{TAG}: ")
 
@@ -113,19 +113,19 @@ def test_without_network_the_line_names_file_folder_and_size(fake: FakeHub, monk
     by_hand = r"put test_resnet\.r160_in1k\.safetensors \(about 2 MB\) into the folder of --weights"
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubError, match=f"HF_HUB_OFFLINE.*{by_hand}"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     closed = "http://127.0.0.1:9/{repo_id}/{revision}/{filename}"  # a port that nobody listens on
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", closed)
     with pytest.raises(HubError, match=f"can't be fetched.*{by_hand}"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
 
 
 def test_a_full_disk_is_told_before_anything_is_downloaded(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.offer(TAG, WEIGHTS)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
     with pytest.raises(HubError, match=r"needs 2 MB in .*hub, 1 MB are free.*HF_HOME"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
     assert fake.cdn.requests == []
 
 
@@ -134,12 +134,12 @@ def test_a_cache_that_cannot_be_written_is_told(fake: FakeHub, tmp_path: Path, m
     (tmp_path / "file").touch()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
     with pytest.raises(HubError, match=r"can't be stored in .*file/hub \(Not a directory\).*HF_HOME"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
 
 
 def test_weights_without_safetensors_on_the_hub_are_named_with_their_address(tmp_path: Path) -> None:
     with pytest.raises(HubError, match=r"download https://.*gcvit_base.*\.pth.*gcvit_base\.in1k\.pth"):
-        hub.fetch("gcvit_base.in1k")
+        hub_download.fetch("gcvit_base.in1k")
     with pytest.raises(MissingWeights, match=r"download https://.*gcvit_base\.in1k\.pth"):
         find_weights("gcvit_base", "gcvit_base.in1k", tmp_path)
 
@@ -157,7 +157,7 @@ def test_missing_weights_are_named_with_size_command_and_what_else_is_there(tmp_
 
 def test_a_file_of_the_folder_goes_before_the_cache(fake: FakeHub, tmp_path: Path) -> None:
     fake.offer(TAG, WEIGHTS)
-    hub.fetch(TAG)
+    hub_download.fetch(TAG)
     mine = tmp_path / f"{TAG}.safetensors"
     mine.write_bytes(WEIGHTS)
     found = find_weights("test_resnet", TAG, tmp_path)
@@ -171,7 +171,7 @@ def test_what_a_hub_states_is_no_path(fake: FakeHub, tmp_path: Path, stated: dic
     for (answer,) in fake.pages.answers.values():
         answer.headers |= stated
     with pytest.raises(HubError, match="no commit or no SHA-256"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
     assert list(tmp_path.rglob("*here*")) == []
 
 
@@ -182,23 +182,24 @@ def test_a_hub_that_states_a_path_once_it_was_trusted_is_not_asked_again(
     fake.offer(TAG, WEIGHTS)
     for answers in fake.pages.answers.values():
         answers.append(replace(answers[0], headers=answers[0].headers | stated))
-    assert hub.fetch(TAG).read_bytes() == WEIGHTS
+    assert hub_download.fetch(TAG).read_bytes() == WEIGHTS
     assert len(fake.pages.requests) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
 
 
 def test_a_file_beyond_the_cache_is_never_removed(fake: FakeHub, tmp_path: Path) -> None:
     fake.offer(TAG, WEIGHTS)
-    file, mine = hub.fetch(TAG), tmp_path / ("0" * 64)
+    file, mine = hub_download.fetch(TAG), tmp_path / ("0" * 64)
     mine.write_bytes(WEIGHTS)
     file.unlink()
     file.symlink_to(mine)
     with pytest.raises(HubError, match="damaged"):
-        hub.fetch(TAG)
+        hub_download.fetch(TAG)
     assert (mine.exists(), file.is_symlink()) == (True, False)
 
 
-def test_a_cache_whose_newest_revision_is_unreadable_has_no_weights(fake: FakeHub) -> None:
+def test_a_cache_whose_newest_revision_is_unreadable_has_no_weights_until_they_are_fetched_anew(fake: FakeHub) -> None:
     fake.offer(TAG, WEIGHTS)
-    (hub.fetch(TAG).parents[2] / "refs" / "main").write_bytes(b"\xff")
+    (hub_download.fetch(TAG).parents[2] / "refs" / "main").write_bytes(b"\xff")
     assert hub.cached(TAG) is None
+    assert hub_download.fetch(TAG) == hub.cached(TAG)

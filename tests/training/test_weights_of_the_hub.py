@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.training.build_method import build_method
-from methods import hub
+from methods import hub_download
 from tests.helpers.fake_hub import REVISION, TAG, FakeHub, weights_of
 from tests.helpers.small_training import small_run
 
@@ -17,7 +17,7 @@ WEIGHTS = weights_of()
 
 def test_only_the_record_says_that_the_file_came_from_the_hub(fake: FakeHub, tmp_path: Path) -> None:
     fake.offer(TAG, WEIGHTS)
-    hub.fetch(TAG)
+    hub_download.fetch(TAG)
     run = small_run(backbone={"name": "test_resnet", "pretrained": TAG})
     sha256 = hashlib.sha256(WEIGHTS).hexdigest()
     assert (run.backbone, run.pretrained, run.weights_sha256) == ("test_resnet", f"{TAG}.safetensors", sha256)
