@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,12 @@ from results.values.names import suggest
 
 OPTIONS = ("classes", "crop")
 """Options of every dataset, unless its reader has one of the same name."""
+
+
+def sorted_classes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with a list of classes sorted: in another order it is the same dataset, and has to have one name."""
+    classes = options.get("classes")
+    return {**options, "classes": sorted(classes, key=str)} if isinstance(classes, list) else dict(options)
 
 
 class Narrowed(Dataset):

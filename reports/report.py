@@ -26,7 +26,7 @@ from results.integrity import RECORD
 from results.record import Record
 from results.settings import method_label
 from results.store import ResultStore
-from results.values.text import in_a_row
+from results.values.text import counted, in_a_row
 from results.values.text_tables import WIDTH
 
 PAGE = "report.md"
@@ -126,7 +126,7 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
         yield "There is nothing yet: the results folder holds no finished or failed Run."
         return
     states = Counter(record.status for record in records)
-    yield f"{len(records)} Run{'s' * (len(records) != 1)}: {states['done']} done, {states['failed']} failed."
+    yield f"{counted(len(records), 'Run')}: {states['done']} done, {states['failed']} failed."
     heads: dict[str, list[Row]] = defaultdict(list)
     for row in tables["head_to_head"].rows:
         heads[row["arena"]].append(row)
@@ -141,9 +141,9 @@ def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[st
         decided = sum(verdict != cell_format.NEITHER for verdict in tested)
         yield f"{decided} of {len(tested)} pairs differ at 5 % after Holm's correction."
     if untested := len(verdicts) - len(tested):
-        yield f"{untested} pair{'s' if untested > 1 else ''} could not be tested; the table of pairs says why."
+        yield f"{counted(untested, 'pair')} could not be tested; the table of pairs says why."
     if reasons := len({row["reason"] for row in tables["missing"].rows}):
-        yield f"Values are missing for {reasons} reason{'s' if reasons > 1 else ''}, listed below."
+        yield f"Values are missing for {counted(reasons, 'reason')}, listed below."
 
 
 def _best(known: Sequence[Row]) -> str:

@@ -118,12 +118,10 @@ def predict(
     if as_json:
         show(predictions, network, as_json)
         return
-    rows = [
-        {"image": one["image"], "class": name, "probability": f"{100 * probability:.1f} %"}
-        for one in predictions
-        for name, probability in one["classes"]
-    ]
-    show(rows, network)
+    line(network)
+    for one in predictions:
+        rows = [{"class": name, "probability": f"{100 * probability:.1f} %"} for name, probability in one["classes"]]
+        show(rows, one["image"])
 
 
 @app.command()

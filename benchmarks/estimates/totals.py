@@ -19,7 +19,7 @@ from datasets.loading.sources import expected_bytes
 from datasets.loading.store import ResizeRule, store_folder
 from results.record import Estimate, Source
 from results.settings import AnyRun, Run
-from results.values.text import spaced
+from results.values.text import counted, spaced
 
 GB = 1e9
 
@@ -62,7 +62,7 @@ def lines(
     """What a plan will take, in sentences. `done`: ids of the Runs that are finished; `jobs`: how many Runs are carried
     out at a time."""
     to_do = [run for run in plan if run.id not in done]
-    found = [f"total: {len(plan)} Run{'s' * (len(plan) != 1)}, {len(plan) - len(to_do)} done, {len(to_do)} to do"]
+    found = [f"total: {counted(len(plan), 'Run')}, {len(plan) - len(to_do)} done, {len(to_do)} to do"]
     if not to_do:
         return found
     totals = _summed(to_do, estimator)
@@ -155,7 +155,7 @@ def _sources(totals: Totals) -> str:
     if len(totals.runs) == 1:
         return SOURCES[next(iter(totals.runs))]
     return ", ".join(
-        f"{duration(totals.seconds[source])} {SOURCES[source]} ({number} Run{'s' * (number != 1)})"
+        f"{duration(totals.seconds[source])} {SOURCES[source]} ({counted(number, 'Run')})"
         for source, number in totals.runs.items()
     )
 
@@ -192,7 +192,7 @@ def _disk(to_do: Iterable[AnyRun], environment: Environment) -> list[str]:
     if not missing or environment.feed == "streamed":
         return []
     needed = sum(missing.values()) / GB
-    return [f"disk: {needed:.1f} GB for {len(missing)} store{'s' * (len(missing) > 1)} of decoded images, in {cache}"]
+    return [f"disk: {needed:.1f} GB for {counted(len(missing), 'store')} of decoded images, in {cache}"]
 
 
 def _stores(runs: Iterable[AnyRun]) -> Iterator[tuple[str, str, int, ResizeRule]]:

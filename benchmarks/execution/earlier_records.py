@@ -16,6 +16,7 @@ from results.errors import ResultsError
 from results.record import Record
 from results.settings import AnyRun, Run, flat
 from results.store import REFERENCE, ResultStore
+from results.values.text import counted
 
 DATA = {
     "images_sha256": "images",
@@ -49,8 +50,8 @@ class Other(NamedTuple):
         names = " and ".join(one.name for one in self.differences)
         hashes = "; ".join(f"{one.name} {one.then} then, {one.now} now" for one in self.differences)
         kept = "not reused" if self.finished else "not continued"
-        which = f"{'finished' if self.finished else 'interrupted'} Run{'s' * (count > 1)}"
-        return f"{kept}, but kept: {count} {which} with other {names} ({self.task}: {hashes})"
+        runs = counted(count, f"{'finished' if self.finished else 'interrupted'} Run")
+        return f"{kept}, but kept: {runs} with other {names} ({self.task}: {hashes})"
 
 
 def notes(plan: Iterable[AnyRun], store: ResultStore, committed: bool) -> list[str]:

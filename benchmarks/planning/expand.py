@@ -25,6 +25,7 @@ from benchmarks.planning.phases import phase_plans, require_groups
 from benchmarks.planning.profiles import profiles
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
 from benchmarks.planning.support import check_method, unsupported
+from datasets.narrowed import sorted_classes
 from methods.networks import check_name
 from methods.weight_files import WeightFile
 from results.augmentation import InputScaling
@@ -95,7 +96,7 @@ def _training(
     asked = str(overrides.get("pretrained", backbone.weights))
     pretrained = recipes.weights(method, variant, entry.protocol, backbone.network, asked)
     file = environment.find_weights(backbone.network, pretrained)
-    options = deep_merge(dataset.options, overrides.get("dataset_options", {}))
+    options = sorted_classes(deep_merge(dataset.options, overrides.get("dataset_options", {})))
     opened = environment.open(dataset.name, options)
     resolved = {
         "method": method,

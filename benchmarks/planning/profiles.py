@@ -17,6 +17,7 @@ from benchmarks.planning.method_files import split_name
 from benchmarks.planning.overrides import OF_PROFILE, Changes, may_fit
 from benchmarks.planning.suite import BackboneChoice, Profiling
 from benchmarks.planning.support import check_method, unsupported
+from datasets.narrowed import sorted_classes
 from methods.errors import BackboneError
 from methods.networks import check_name
 from methods.weight_files import options_of_tag
@@ -91,7 +92,7 @@ def _input(entry: Profiling, image_size: int, environment: Environment) -> dict[
     common = recipes.common()
     return {
         "dataset": opened.name,
-        "dataset_options": entry.dataset.options,
+        "dataset_options": sorted_classes(entry.dataset.options),
         "stored_size": recipes.stored_size_for(image_size, common),
         "resize": common["resize"],
         "augment": common["augment"],

@@ -155,8 +155,12 @@ def _weights(network: str, asked: str, environment: Environment) -> Item | None:
     except MissingWeights as missing:
         tag = missing.tag
         if tag is None or hub.repository(tag) is None:
+            if tag is not None:
+                how = str(missing)
+            else:
+                how = f"it is not published; only Runs on {network} need it, and --set pretrained=NAME takes another"
             name = network if asked == "auto" else asked
-            return Item("weights", name, (str(missing),), environment.weights_root, None, "not known", fetchable=False)
+            return Item("weights", name, (how,), environment.weights_root, None, "not known", fetchable=False)
         terms = hub.licence(tag) or f"see {hub.page(tag)}"
         return Item("weights", tag, (hub.page(tag),), hub.folder(), hub.size(tag), terms)
     except BackboneError:

@@ -82,3 +82,8 @@ def shown(value: object) -> str:
 def spaced(number: int) -> str:
     """5902 -> "5 902"."""
     return f"{number:,}".replace(",", " ")
+
+
+def counted(number: int, word: str, ending: str = "s") -> str:
+    """`1 Run`, `2 Runs`, `5 902 images`; `ending` makes the plural."""
+    return f"{spaced(number)} {word}{'' if number == 1 else ending}"

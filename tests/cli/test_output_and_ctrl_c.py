@@ -78,8 +78,15 @@ def trains(results: Path) -> bool:
     return any(results.glob("*/progress.json"))
 
 
-@pytest.mark.parametrize("moment", ["libraries load", "the worker server loads", "a Run trains"])
-def test_ctrl_c_is_answered_at_once_at_any_moment(moment: str, tmp_path: Path) -> None:
+MOMENTS = ("libraries load", "the worker server loads", "a Run trains")
+
+
+@pytest.mark.parametrize(
+    ("moment", "sign"), [*((moment, signal.SIGINT) for moment in MOMENTS), (MOMENTS[-1], signal.SIGTERM)]
+)
+def test_ctrl_c_and_sigterm_are_answered_at_once_at_any_moment(
+    moment: str, sign: signal.Signals, tmp_path: Path
+) -> None:
     reached: dict[str, Callable[[psutil.Process], bool]] = {
         "libraries load": lambda command: command.cpu_times().user > 0.4,
         "the worker server loads": server_loads,
@@ -99,10 +106,11 @@ def test_ctrl_c_is_answered_at_once_at_any_moment(moment: str, tmp_path: Path) -
             time.sleep(0.02)
         others = command.children(recursive=True)
         pressed = time.monotonic()
-        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: all processes hear it
+        # As a terminal does, which all processes hear; as `kill` does, which the command alone hears.
+        (os.killpg if sign == signal.SIGINT else os.kill)(run.pid, sign)
         said = run.stdout.read()
         seconds = time.monotonic() - pressed
-    assert run.returncode == 130
+    assert run.returncode == 128 + sign
     assert "Traceback" not in said
     assert "interrupted" in said
     assert seconds < 4, "two on a machine that does nothing else"

@@ -22,6 +22,7 @@ from methods.errors import BackboneError
 from methods.weight_files import SHIPPED_WEIGHTS
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
+from tests.helpers.small_folders import small_cub
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -74,6 +75,21 @@ def test_all_methods_are_those_that_can_use_the_backbone(here: Environment) -> N
 def test_the_same_run_asked_for_twice_stands_once(here: Environment) -> None:
     doubled = SUITE.model_copy(update={"train": [*SUITE.train, *SUITE.train]})
     assert len(expand.expand(doubled, here)) == len(expand.expand(SUITE, here))
+
+
+def test_a_list_of_classes_is_one_dataset_in_any_order(tmp_path: Path) -> None:
+    small_cub(tmp_path)
+    runs = {
+        run.id
+        for classes in (["001.Auk", "003.Owl"], ["003.Owl", "001.Auk"])
+        for run in expand.expand(suite_of("cub_200_2011", {"classes": classes}), Environment(tmp_path, None))
+    }
+    assert len(runs) == 1
+
+
+def suite_of(dataset: str, options: dict[str, Any]) -> Suite:
+    entry = SUITE.train[0].model_dump() | {"methods": ["plain"], "datasets": [{"name": dataset, "options": options}]}
+    return Suite.model_validate({"about": "for tests", "train": [entry | {"seeds": 1}]})
 
 
 def test_only_narrows_and_set_changes(here: Environment) -> None:

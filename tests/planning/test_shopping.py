@@ -96,6 +96,9 @@ def test_weights_that_the_hub_does_not_have_can_not_be_fetched(tmp_path: Path) -
         "plain", BackboneChoice(name="resnet50"), Environment(None, tmp_path), changes={"pretrained": "mine.pth"}
     )
     assert (item.name, item.fetchable, item.folder) == ("mine.pth", False, tmp_path)
+    assert item.sources == (
+        "it is not published; only Runs on resnet50 need it, and --set pretrained=NAME takes another",
+    )
     with pytest.raises(BackboneError, match="resnet50"):
         shopping.of_weights("plain", BackboneChoice(name="resnt50"), Environment(None, tmp_path))
 

@@ -228,6 +228,8 @@ def test_commands_share_a_run_and_predict_with_it(plain: Shared, fgbench: Comman
     assert answers[0][0] == 0
     assert answers[1] == answers[2] == answers[0]
     assert fgbench("predict", plain.run_folder, bird, "--json", "--results", tmp_path) == answers[0]
+    _, table = fgbench("predict", mine, bird, *results)
+    assert table.count(str(bird)) == 1, "a long path stands above its rows, not in each"
     with pytest.raises(UserError, match="--share takes one RUN, not 2"):
         fgbench("publish", "a", "b", "--share", mine, *results)
     with pytest.raises(UserError, match="there is no trained network"):

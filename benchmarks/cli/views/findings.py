@@ -10,7 +10,7 @@ from benchmarks.cli.views.terminal import line
 from datasets.curation.findings import Finding, Findings, by_kind
 from datasets.curation.split import Split
 from results.values.names import shortened
-from results.values.text import spaced
+from results.values.text import counted, spaced
 from results.values.text_tables import TextColumn
 
 EXAMPLES = 3
@@ -35,10 +35,10 @@ def show_findings(found: Findings, every: bool = False) -> None:
 def verdict(found: Findings) -> str:
     """One line: ready or not, and how much was looked at."""
     images = f"{spaced(found.images)} images"
-    notes = f", {_count(len(found.notes), 'note')}" if found.notes else ""
+    notes = f", {counted(len(found.notes), 'note')}" if found.notes else ""
     if not found.faults:
         return f"{found.name}: ready{notes}; {images}"
-    return f"{found.name}: {_count(len(found.faults), 'fault')} in {images}{notes}"
+    return f"{found.name}: {counted(len(found.faults), 'fault')} in {images}{notes}"
 
 
 def split_lines(name: str, done: Split) -> list[str]:
@@ -47,14 +47,14 @@ def split_lines(name: str, done: Split) -> list[str]:
     least, most = min(done.test.values()), max(done.test.values())
     each = f"{least} to {most}" if least < most else least
     found = [
-        f"{done.table}: {_count(len(done.train), 'class', 'es')}, {spaced(train)} train, {spaced(test)} test "
+        f"{done.table}: {counted(len(done.train), 'class', 'es')}, {spaced(train)} train, {spaced(test)} test "
         f"({100 * test / (train + test):.1f} %; {each} of each class)"
     ]
     if done.copies:
         found.append(f"{spaced(done.copies)} images are copies of each other; all copies of one are on the same side")
     if done.in_two_classes:
         shown = shortened(done.in_two_classes)
-        found.append(f"{_count(len(done.in_two_classes), 'image')} in two classes at once, kept for training: {shown}")
+        found.append(f"{counted(len(done.in_two_classes), 'image')} in two classes at once, kept for training: {shown}")
     return [*found, f"next: run_all.py data verify {name}, then run_all.py compare --dataset {name} ..."]
 
 
@@ -71,7 +71,3 @@ def _rows(findings: Sequence[Finding], folder: str | None, prefix: str = "") -> 
         shown = [one.replace(f"{folder}/", "") if folder else one for one in shown]
         shown[1:] = [one.partition("; ")[0] for one in shown[1:]]
         yield f"{prefix}{kind}", spaced(len(sentences)), "\n".join(shown)
-
-
-def _count(number: int, word: str, plural: str = "s") -> str:
-    return f"{spaced(number)} {word}{'' if number == 1 else plural}"

@@ -16,6 +16,7 @@ from benchmarks.planning.suite_builders import ReproductionTarget
 from results.augmentation import InputScaling
 from results.settings import AnyRun, Recipe, Run, flat, method_label
 from results.store import ResultStore
+from results.values.text import counted
 
 Row = dict[str, Any]
 WEIGHTS = ("backbone", "weights", "scaling")
@@ -88,11 +89,6 @@ def _state(runs: Sequence[AnyRun], store: ResultStore) -> str:
         states.append(record.status if record else to_do)
     counts = Counter(states)
     return ", ".join(f"{count} {state}" for state, count in counts.items()) if len(counts) > 1 else states[0]
-
-
-def counted(number: int, word: str) -> str:
-    """`1 Run`, `2 Runs`."""
-    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def remarks(plan: Sequence[AnyRun], environment: Environment) -> list[str]:

@@ -13,7 +13,8 @@ from benchmarks.cli.views.findings import show_findings
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning.shopping import Item
-from methods import hub
+from methods import hub, hub_download
+from results.values.text import counted
 
 NO_FOLDER = {
     "dataset": "the folder that you name with --data or FGBENCH_DATA",
@@ -38,7 +39,7 @@ def _of_item(item: Item) -> list[str]:
 
 
 def _total(items: Sequence[Item]) -> str:
-    things = f"{len(items)} thing{'s' * (len(items) != 1)}"
+    things = counted(len(items), "thing")
     unknown = sum(item.bytes is None for item in items)
     more = f" and {unknown} of unknown size" if unknown else ""
     by_hand = sum(not item.fetchable for item in items)
@@ -86,7 +87,7 @@ def fetch(items: Sequence[Item], environment: Environment) -> None:
 
 def _fetch_weights(tag: str, display: FetchDisplay) -> None:
     display.note(f"{tag} from {hub.page(tag)}")
-    hub.fetch(tag, lambda done, total: display.bytes(tag, done, total))
+    hub_download.fetch(tag, lambda done, total: display.bytes(tag, done, total))
 
 
 def _require_folder(items: Sequence[Item]) -> None:

@@ -34,10 +34,10 @@ def lines(texts: Iterable[object], style: str | None = None) -> None:
 
 
 def interrupted(advice: str) -> NoReturn:
-    """Says how to go on after a Ctrl-C, and ends the command."""
+    """Says how to go on after a Ctrl-C or SIGTERM, and ends the command."""
     line(f"\ninterrupted: {advice}", style="red")
     interruption.answered()
-    raise typer.Exit(interruption.EXIT_CODE) from None
+    raise typer.Exit(interruption.exit_code()) from None
 
 
 def show(rows: Sequence[dict[str, Any]], title: str, as_json: bool = False) -> None:

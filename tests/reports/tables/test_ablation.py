@@ -87,7 +87,7 @@ def test_two_budgets_are_two_ablations(tmp_path: Path):
     store = ResultStore(tmp_path)
     short = variants(recipe={"epochs": 3})
     for record in [*variants(), *short]:
-        store.write(record, predictions=stored(record.id))
+        store.write(record, predictions=stored(record.id).to_pandas())
     evidence = Evidence(store.records(), PredictionCache(stored))
     built = build_tables(evidence)
     headings = [heading for heading, _ in built["ablation"].parts()]
