@@ -21,7 +21,7 @@ from benchmarks.gpu import gpu
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "pillow", "scipy", "scikit-learn")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "pillow", "scipy")
 
 THROTTLING = {
     0x0004: "power cap",

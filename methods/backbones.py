@@ -10,10 +10,10 @@ as the strides, by `methods.swin_attention`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from timm.models import create_feature_extractor
@@ -185,6 +185,12 @@ class Backbone(nn.Module):
         if self.attention_taps:
             maps |= swin_attention.read(self.net, self.attention_taps, maps["final"].shape[2:])
         return [maps[tap] for tap in self.taps]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What torch calls to move a module: the way in which a Swin attends depends on the device."""
+        moved = super()._apply(fn, recurse)
+        swin_attention.fuse(self.net)
+        return moved
 
     def parameter_names(self) -> set[str]:
         """Names of the tensors that the taps depend on, as the whole network calls them."""

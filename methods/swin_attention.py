@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.models.swin_transformer import SwinTransformer
+from timm.layers import use_fused_attn
+from timm.models.swin_transformer import SwinTransformer, WindowAttention
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,6 +31,17 @@ class KeptSoftmax(nn.Softmax):
     def forward(self, scores: Tensor) -> Tensor:
         self.kept = super().forward(scores)
         return self.kept
+
+
+def fuse(net: nn.Module) -> None:
+    """Lets a Swin on a GPU attend by torch's fused kernels, except in blocks whose attention is kept.
+
+    timm holds them back as experimental. Their values differ by rounding, so on a CPU timm's own choice stays.
+    """
+    if isinstance(net, SwinTransformer):
+        for module in net.modules():
+            if isinstance(module, WindowAttention) and not isinstance(module.softmax, KeptSoftmax):
+                module.fused_attn = module.qkv.weight.is_cuda or use_fused_attn(experimental=True)
 
 
 def keep(net: nn.Module) -> None:

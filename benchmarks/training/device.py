@@ -15,23 +15,27 @@ from torch import Tensor
 def numerics(precision: str, deterministic: bool = False) -> Iterator[None]:
     """Within, float32 is as exact as `precision` says, and a GPU repeats itself if `deterministic`.
 
-    Then an operation that a GPU can't repeat raises `RuntimeError`.
+    Then an operation that a GPU can't repeat raises `RuntimeError`. New memory is not filled with NaN, as torch would
+    do at the cost of a launch for each new tensor: the contract tests check that no method reads what was not written.
     """
     cudnn = torch.backends.cudnn
     before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
     strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     cudnn.allow_tf32 = precision == "tf32"  # torch's default is True
     cudnn.benchmark = not deterministic  # cuDNN picks the fastest convolution by trial, and may pick another next time
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before[0])
         cudnn.allow_tf32, cudnn.benchmark = before[1:]
         torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 @contextlib.contextmanager

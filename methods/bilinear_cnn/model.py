@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from methods.bilinear_cnn.roots import FORMS, signed_sqrt
 from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.outer_products import maximum_over_positions
+from methods.outer_products import maximum_over_positions, sum_over_positions
 from methods.precision import at_least_float32
 
 STAGES = {
@@ -31,9 +31,7 @@ def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
     `(B, C, h, w)` and `(B, D, h, w)` -> `(B, C·D)`, at least in float32: the sum runs over 784 positions at 448 px.
     The paper takes the sum instead of the mean; the L2 normalisation that follows makes them equal.
     """
-    with torch.autocast(a.device.type, enabled=False):
-        a, b = at_least_float32(a).flatten(2), at_least_float32(b).flatten(2)
-        return (a @ b.transpose(1, 2)).div_(a.shape[2]).flatten(1)
+    return sum_over_positions(a.flatten(2), b.flatten(2)).div_(a.shape[2:].numel()).flatten(1)
 
 
 def maximum_pool(a: Tensor, b: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +15,6 @@ import methods
 from methods.backbones import TimmBackbones
 from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool, maximum_pool
 from methods.bilinear_cnn.roots import FORMS, signed_sqrt
-from methods.bilinear_cnn.svm import gram_matrix, one_vs_all_svm
 
 sizes = st.integers(1, 5)
 signed = st.floats(-100, 100, width=32)
@@ -169,44 +167,7 @@ def test_an_option_that_means_nothing_is_refused(options: dict[str, Any]):
         tiny(**options)
 
 
-# ---- the SVMs ---------------------------------------------------------------------------------------------------
-
-
-def clouds(n: int, d: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    labels = torch.arange(n) % classes
-    points = maps(seed, n, d) + 1.5 * maps(seed + 1, classes, d)[labels]
-    return F.normalize(points, dim=1), labels
-
-
-@pytest.mark.parametrize(("n", "d"), [(60, 500), (60, 20)])
-def test_the_svms_are_those_of_the_long_descriptors(n: int, d: int):
-    """The detour over the Gram matrix against scikit-learn on the descriptors themselves, calibrated by hand."""
-    descriptors, labels = clouds(n, d, 3)
-    weight, bias = one_vs_all_svm(descriptors, labels, 3, torch.device("cpu"), tolerance=1e-8)
-    for k in range(3):
-        svm = LinearSVC(loss="hinge", tol=1e-8, max_iter=1_000_000, random_state=0)
-        svm.fit(descriptors.double().numpy(), (labels == k).numpy())
-        scores = torch.from_numpy(svm.decision_function(descriptors.double().numpy()))
-        # np.median takes the mean of the middle two, torch.median the lower of them
-        high, low = scores[labels == k].quantile(0.5), scores[labels != k].quantile(0.5)
-        ours = descriptors.double() @ weight[k].double() + bias[k].double()
-        torch.testing.assert_close(ours, (scores - low) / (high - low), rtol=0, atol=2e-3)
-
-
-def test_the_gram_matrix_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch):
-    descriptors, _ = clouds(23, 7, 3)
-    monkeypatch.setattr("methods.bilinear_cnn.svm.BLOCK", 5)
-    slow = descriptors.double() @ descriptors.double().T
-    gram = gram_matrix(descriptors, torch.device("cpu"))
-    torch.testing.assert_close(gram, slow + 1e-4 * slow.diagonal().mean() * torch.eye(23), rtol=0, atol=1e-6)
-
-
-def test_a_class_without_training_images_is_never_predicted():
-    descriptors, labels = clouds(20, 10, 2)
-    weight, bias = one_vs_all_svm(descriptors, labels, 3, torch.device("cpu"))
-    scores = descriptors @ weight.T + bias
-    assert (scores.argmax(1) == labels).all()
-    assert (scores[:, 2] == -1).all()
+# ---- the last step --------------------------------------------------------------------------------------------------
 
 
 def test_finish_puts_the_svms_in_place_of_the_classifier():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.outer_products import maximum_over_positions
+from methods.outer_products import maximum_over_positions, sum_over_positions
 from methods.precision import at_least_float32
 
 EPSILON = 1e-12
@@ -21,12 +21,15 @@ def bilinear_attention_pool(attention: Tensor, features: Tensor, maximum: bool =
     code.
     """
     with torch.autocast(features.device.type, enabled=False):
-        attention, features = (at_least_float32(one).flatten(2) for one in (attention, features))
-        parts = maximum_over_positions(attention, features) if maximum else average_parts(attention, features)
+        attention, features = attention.flatten(2), features.flatten(2)
+        if maximum:
+            parts = maximum_over_positions(at_least_float32(attention), at_least_float32(features))
+        else:
+            parts = average_parts(attention, features)
         parts = parts.sign() * (parts.abs() + EPSILON).sqrt()
         return F.normalize(parts.flatten(1), dim=1)
 
 
 def average_parts(attention: Tensor, features: Tensor) -> Tensor:
     """Mean over positions of A_k ⊙ F: `(B, M, N)`, `(B, C, N)` -> `(B, M, C)`. One product; no A_k ⊙ F is made."""
-    return attention @ features.transpose(1, 2) / attention.shape[2]
+    return sum_over_positions(attention, features) / attention.shape[2]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import set_fused_attn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods import interface
@@ -123,6 +123,23 @@ def test_timms_fused_attention_gives_the_same_maps() -> None:
         set_fused_attn(True)
     assert fused.net.layers[0].blocks[0].attn.fused_attn
     torch.testing.assert_close(fused(images), plain)
+
+
+def test_a_swin_on_a_gpu_attends_by_fused_kernels_except_where_its_attention_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights that pass for a GPU's: a CPU runs the same call of torch."""
+    backbone, images = swin([32, "attention"]), torch.randn(2, 3, 96, 96)
+    *early, last = ([block.attn for block in layer.blocks] for layer in backbone.net.layers)
+    plain = backbone(images)
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Parameter, "is_cuda", True, raising=False)
+        backbone.to("cpu")
+    assert all(attention.fused_attn for stage in early for attention in stage)
+    assert not any(attention.fused_attn for attention in last)
+    torch.testing.assert_close(backbone(images), plain)
+    backbone.to("cpu")
+    assert not any(attention.fused_attn for stage in early for attention in stage)
 
 
 def test_attention_compiles_without_a_graph_break() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 import methods
 from benchmarks.planning import method_files, recipes
 from benchmarks.planning.phases import phase_plans
+from benchmarks.training.device import numerics
 from benchmarks.training.optim import build_optimizer, select_trainable
 from methods.backbones import BackboneError, TimmBackbones
 from methods.interface import Method, Phase, Sampling
@@ -294,6 +295,23 @@ def test_its_branches_are_named_logits_of_the_same_classes(method: Method):
 
 def test_how_its_batches_are_drawn_is_declared(method: Method):
     assert isinstance(method.sampling, Sampling)
+
+
+def test_no_memory_is_read_before_it_is_written(subject: Subject):
+    """Deterministic Runs spare torch the filling of new tensors with NaN, so it must make no difference."""
+    images, labels = images_and_labels(BATCH)
+    computed: list[list[Tensor]] = []
+    for filled in (True, False):
+        method = subject.copy().train()
+        with numerics("fp32", deterministic=True):
+            torch.utils.deterministic.fill_uninitialized_memory = filled
+            loss = total_loss(method, (images, labels))
+            loss.backward()
+            logits = logits_of(method.eval(), images)
+        gradients = [one.grad for one in method.parameters() if one.grad is not None]
+        computed.append([loss.detach(), logits, *gradients])
+    for with_nan, without in zip(*computed, strict=True):
+        assert torch.equal(with_nan, without)
 
 
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])

@@ -39,7 +39,9 @@ def test_a_gpu_is_deterministic_only_if_asked_for(deterministic: bool) -> None:
     with numerics("fp32", deterministic):
         assert torch.are_deterministic_algorithms_enabled() == deterministic
         assert torch.backends.cudnn.benchmark != deterministic
+        assert torch.utils.deterministic.fill_uninitialized_memory != deterministic
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 @pytest.mark.parametrize("error", [*OUT_OF_MEMORY, *OTHERS], ids=str)
