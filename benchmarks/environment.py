@@ -38,7 +38,7 @@ class Execution:
     checkpointing: bool = False
     """Whether backbones compute their activations again in the backward pass: less memory, about a third more time."""
     checkpoint_seconds: float = 60.0
-    """Seconds between checkpoints; more if the training would wait for them for over 1 % of its time. One more is
+    """Seconds between checkpoints; up to 300 if the training would wait for them for over 1 % of its time. One more is
     written after the last epoch. 0: one after every batch, whatever it costs."""
     parallel: int = 1
     """How many trainings are carried out at a time on this device, each in a process of its own."""

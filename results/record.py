@@ -115,7 +115,8 @@ class Record(RecordModel):
     """How a training's losses and forward passes went through torch.compile; None: they did not, or the record is from
     before 0.2.0. It is no setting, but a method's random draws differ in compiled code."""
     notes: list[str] = []
-    """What happened during the Run, in sentences: memory that ran out, what could not be compiled."""
+    """What happened during the Run, in sentences: memory that ran out, what could not be compiled, what took long
+    besides the steps."""
     speed: dict[Mode, Speed] = {}
     exceeded: dict[Mode, int] = {}
     """Bytes that a mode had when it ran out of memory: it needs more."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import AuthenticationError, connection, current_process
 from uuid import uuid4
@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks import isolation
 from benchmarks.environment import Environment
 from benchmarks.training.device import ran_out_of_memory
+from benchmarks.training.listener import in_lines
 from benchmarks.training.shared_images import GIVE_UP, Answer, StoreName, store_of
 from datasets.loading.sources import choose_feed_mode, expected_bytes
 from datasets.loading.store import open_store
@@ -82,8 +83,8 @@ def hold(address: str, environment: Environment, send: isolation.Send) -> None:
 
 
 def _serve(client: connection.Connection, held: HeldStores) -> None:
-    """Answers one training, and stays connected: the end of the connection tells each the death of the other."""
-    with client, suppress(OSError, EOFError):
+    """Answers one training, and stays connected: the end of the connection tells each the end of the other."""
+    with client, suppress(OSError, EOFError), held.freed_afterwards():
         name = client.recv()
         try:
             client.send(held.answer(name, lambda text: client.send(("note", text))))
@@ -125,20 +126,26 @@ class HeldStores:
             self.given_up.add(name)
             self._drop([name])
 
+    @contextmanager
+    def freed_afterwards(self) -> Iterator[None]:
+        """Around the work of a training: when it has ended, what it was the last to map is freed, if it was dropped."""
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._drop([])
+
     def _load(self, name: StoreName, on_note: Callable[[str], None]) -> None:
         dataset = self.environment.open(name.dataset, json.loads(name.options))
-
-        def decoded(done: int, total: int | None) -> None:
-            if done == total or done % 1000 == 0:
-                on_note(f"decoded {done} of {total} images of {dataset.name}")
-
         needed = expected_bytes(len(dataset), name.size, name.rule)
         if not self._has_room(needed):
             self._drop(list(self.pixels))
             if not self._has_room(needed):
                 return
+        decoded = in_lines(on_note, f"images of {dataset.name} decoded")
         store = open_store(dataset, name.size, name.rule, on_progress=decoded)
-        self.pixels[name] = store.to(self.device, np.arange(len(store))).pixels
+        copied = in_lines(on_note, f"images of {dataset.name} copied to the device")
+        self.pixels[name] = store.to(self.device, np.arange(len(store)), copied).pixels
 
     def _has_room(self, needed: int) -> bool:
         return self.environment.feed == "resident" or choose_feed_mode(needed, self.device) == "resident"

@@ -27,6 +27,7 @@ from benchmarks.training import checkpoint
 from benchmarks.training.build_method import state_on_cpu
 from benchmarks.training.evaluate import metrics, prediction_table
 from benchmarks.training.listener import Listener
+from benchmarks.training.state import TrainingState
 from benchmarks.training.train import Trainer
 from results.errors import ResultsError
 from results.files import write_whole
@@ -36,6 +37,8 @@ from results.store import WEIGHTS, ResultStore
 
 PROFILE_WORK = 4000.0
 """Work of a profile Run in trained images, for estimates of the time left: a guess, it takes some 15 seconds."""
+NOTABLE_SHARE = 0.1
+"""Of a training's time: what takes more, and is no step of it, is noted in the record."""
 
 CarryOut = Callable[..., Record]
 """`carry_out`, or what a test uses instead."""
@@ -173,7 +176,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     if trained.compile_seconds is not None:
         record.training["compile_seconds"] = trained.compile_seconds
         record.compiled = environment.execution.compile_mode
-    record.notes = trained.notes
+    record.notes = [*trained.notes, *_costly_between_steps(progress)]
     if environment.execution.checkpointing:
         record.notes.append("activations were computed again in the backward pass (--checkpointing)")
     if trained.peak_memory is not None:
@@ -197,6 +200,15 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
         with_it=[WEIGHTS],
     )
     checkpoint.discard(folder)
+
+
+def _costly_between_steps(state: TrainingState) -> list[str]:
+    """Sentences on what took more than `NOTABLE_SHARE` of the training's time, and is no step of it."""
+    shares = {
+        "evaluations took": state.evaluation_seconds / state.seconds,
+        "checkpoints held the training up for": state.checkpoint_seconds / state.seconds,
+    }
+    return [f"{what} {share:.0%} of its time" for what, share in shares.items() if share > NOTABLE_SHARE]
 
 
 def _profile(run: ProfileRun, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:

@@ -29,7 +29,10 @@ class InputPipeline:
         batch_size: int,
         sampling: Sampling,
         device: torch.device,
+        compile: bool = False,
     ) -> None:
+        """`compile`: whether a GPU augments with compiled code, as a compiled training does."""
+        self.compile = compile
         self.settings, self.image_size = settings, image_size
         rows = dataset.split(0.0)["train"]
         self.rows = np.resize(rows, max(len(rows), 4 * batch_size))
@@ -55,7 +58,9 @@ class InputPipeline:
             for number, batch in enumerate(feed.batches(epoch)):
                 if train:
                     draws = batch_generator(0, epoch, number)
-                    images = augment.train_batch(batch, self.settings.augment, self.image_size, draws)
+                    images = augment.train_batch(
+                        batch, self.settings.augment, self.image_size, draws, compile=self.compile
+                    )
                 else:
                     images = augment.test_batch(batch, self.image_size)
                 yield images.contiguous(memory_format=torch.channels_last), batch.labels

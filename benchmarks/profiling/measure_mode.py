@@ -195,7 +195,7 @@ def _with_input(context: ProfileContext, profiled: ProfiledMethod, mode: Mode) -
     assert settings is not None
     dataset = context.environment.open(settings.dataset, settings.dataset_options)
     sampling = profiled.method.sampling
-    pipeline = InputPipeline(dataset, settings, run.image_size, run.batch_size, sampling, context.device)
+    pipeline = InputPipeline(dataset, settings, run.image_size, run.batch_size, sampling, context.device, run.compile)
     profiled.enter(mode)
     with closing(pipeline.batches(mode)) as batches:
         alone = block_rates(lambda: next(batches), run.batch_size, context.device)

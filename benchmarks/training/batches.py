@@ -75,6 +75,12 @@ class Batches:
         self.open(lambda: open_source(self.dataset, recipe.stored_size, recipe.resize, device, "pinned"))
         return True
 
+    def close(self) -> None:
+        """Lets go of the images."""
+        if self.source is not None:
+            self.source.close()
+            self.source = None
+
     def training_feed(self, batch_size: int, sampling: Sampling) -> Feed:
         """Training batches before augmentation, sampled as the method requires."""
         rows, world = self.rows["train"], self.processes.world

@@ -18,6 +18,9 @@ from results.settings import Run
 
 LARGEST_SHARE = 0.01
 """Of a training's time that it may wait for its checkpoints."""
+LONGEST_PAUSE = 300.0
+"""Seconds between two checkpoints at most, whatever they cost, and as long as they can be written so fast: no more
+work than that is lost."""
 
 
 class CheckpointWriter:
@@ -36,9 +39,15 @@ class CheckpointWriter:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a checkpoint. Raises `ResultsError` if the last one could not be written."""
-        if self._writing is not None and self._writing.done():
-            self.finish()
+        """Whether it is time for a checkpoint, and the training would not have to wait until the last one is written.
+
+        Raises `ResultsError` if that could not be written.
+        """
+        if self._writing is not None:
+            if self._writing.done():
+                self.finish()
+            elif self.seconds:
+                return False
         return time.monotonic() >= self._next
 
     def save(self, state: dict[str, Any], device: torch.device) -> float:
@@ -52,7 +61,8 @@ class CheckpointWriter:
         arrived = torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
         self._writing = self._thread.submit(self._write, copied, arrived)
         waited = time.monotonic() - began
-        self._next = time.monotonic() + (max(self.seconds, waited / LARGEST_SHARE) if self.seconds else 0.0)
+        pause = max(self.seconds, min(waited / LARGEST_SHARE, LONGEST_PAUSE)) if self.seconds else 0.0
+        self._next = time.monotonic() + pause
         return waited
 
     def finish(self) -> float:

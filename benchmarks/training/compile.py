@@ -79,11 +79,14 @@ class CompiledForward(Compiled):
         """The same for at most `size` images `(B, 3, H, W)`, so that one graph serves them all.
 
         Fewer are filled up with copies of the last one, whose logits are left out. An image's logits do not depend on
-        the others of its batch.
+        the others of its batch. Where the forward pass is compiled at all, it is for this size, too: a lack of memory
+        may have made it smaller since the warm-up.
         """
 
         def forward(images: Tensor) -> Tensor:
             lacking, whole = size - len(images), torch.Size((size, *images.shape[1:]))
+            if self.shapes:
+                self.shapes.add((whole,))
             if lacking <= 0 or not (self.learning or (whole,) in self.shapes):
                 return self(images)
             filled = torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)])

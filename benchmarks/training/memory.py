@@ -36,10 +36,16 @@ class Room:
             self.note(self.engine.halve_micro_batch(batch_size))
         self._begin_again()
 
-    def for_method(self) -> None:
+    def for_method(self, trained: bool) -> None:
         """After a lack of memory in `Method.initialise`, `Method.finish` or an evaluation of single images, which are
-        to begin again with a method that is built anew. Raises `UserError` if nothing is left to give up."""
-        if self.engine.evaluation_batch > 1:
+        to begin again with a method that is built anew.
+
+        `trained`: whether all epochs are over; then there is no training left that the images on the GPU would speed
+        up, and they leave first. Raises `UserError` if nothing is left to give up.
+        """
+        if trained and self._move_images():
+            pass
+        elif self.engine.evaluation_batch > 1:
             self.note(self.engine.halve_evaluation_batch())
         elif not self._move_images():
             raise UserError(TOO_LARGE)

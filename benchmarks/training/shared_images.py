@@ -20,7 +20,8 @@ from torch import Tensor
 
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from datasets.interface import Dataset, OnProgress
+from benchmarks.training.listener import in_lines
+from datasets.interface import Dataset
 from datasets.loading.sources import Images, Source, StoreSource, choose_feed_mode, expected_bytes, open_source
 from datasets.loading.store import ResizeRule, Store
 from results.settings import FeedMode, Run
@@ -63,8 +64,14 @@ class HeldSource(StoreSource):
                 raise UserError("the process that held the images has died; the same command resumes the Run")
             yield from super().batches([rows])
 
+    def close(self) -> None:
+        """Ends the mapping. torch counts the processes that map memory, and the holder can't free it before."""
+        del self.store  # the end of the process would not be counted
+        self.holder.close()
+
     def give_up(self) -> None:
         """Asks the holder to free the images: there is too little memory for the training beside them."""
+        del self.store
         with suppress(OSError, EOFError), self.holder:  # a dead holder holds nothing
             self.holder.send(GIVE_UP)
             self.holder.recv()
@@ -76,7 +83,6 @@ def open_images(
     environment: Environment,
     device: torch.device,
     on_note: Callable[[str], None],
-    on_progress: OnProgress,
 ) -> Source:
     """The images of `dataset` for a training: those of the plan's holder, where there is one, else its own.
 
@@ -86,7 +92,7 @@ def open_images(
     if environment.image_holder is not None:
         kind, content, holder = _ask(environment.image_holder, store_of(run), on_note)
         if holder is not None:
-            source = _opened(run, dataset, device, "resident", on_progress, content)
+            source = _opened(run, dataset, device, "resident", on_note, content)
             assert isinstance(source, StoreSource)
             return HeldSource(source.store, device, holder)
         if kind == "no room" and feed == "auto":
@@ -94,7 +100,7 @@ def open_images(
             feed = "pinned" if feed == "resident" else feed
         if kind == "failed":
             on_note(f"the images are not shared with other trainings ({content}); this one copies them for itself")
-    return _opened(run, dataset, device, feed, on_progress)
+    return _opened(run, dataset, device, feed, on_note)
 
 
 def _opened(
@@ -102,12 +108,18 @@ def _opened(
     dataset: Dataset,
     device: torch.device,
     feed: FeedMode,
-    on_progress: OnProgress,
+    on_note: Callable[[str], None],
     on_device: Tensor | None = None,
 ) -> Source:
-    recipe = run.recipe
     return open_source(
-        dataset, recipe.stored_size, recipe.resize, device, feed, on_progress=on_progress, on_device=on_device
+        dataset,
+        run.recipe.stored_size,
+        run.recipe.resize,
+        device,
+        feed,
+        on_progress=in_lines(on_note, f"images of {dataset.name} decoded"),
+        on_copied=in_lines(on_note, f"images of {dataset.name} copied to the device"),
+        on_device=on_device,
     )
 
 

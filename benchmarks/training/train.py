@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ class Trainer:
         self.engine = Engine(run, environment, len(self.dataset.classes), self.processes)
         for text in self.engine.about_input:
             self.listener.note(text)
-        note, progress = self.listener.note, self._decoded
-        self.batches.open(lambda: open_images(run, self.dataset, environment, self.device, note, on_progress=progress))
+        self.batches.open(lambda: open_images(run, self.dataset, environment, self.device, self.listener.note))
         self.room = Room(self.engine, self.batches, self._note)
         self.scorer = Scorer(self.engine, self.batches, self.room, self.listener)
         self.checkpoints = CheckpointWriter(folder, run, environment.execution.checkpoint_seconds)
@@ -80,14 +80,17 @@ class Trainer:
     def train(self) -> TrainingResult:
         """Trains and evaluates. Raises `Diverged`, `UserError`, or whatever method and device raise."""
         execution = self.environment.execution
-        with threads_restored(), numerics(self.run.precision, execution.deterministic), self.checkpoints:
+        exact = numerics(self.run.precision, execution.deterministic)
+        with closing(self.batches), threads_restored(), exact, self.checkpoints:
             while (ending := self._attempt()) is None:
                 pass
             self.state.checkpoint_seconds += self.checkpoints.finish()
+            return self._result(*ending)
+
+    def _result(self, finished_by_method: bool, branches: dict[str, float]) -> TrainingResult:
         for remark in self.engine.compiled.remarks if self.engine.compiled else []:
             self._note(remark)
         self.tensorboard.close()
-        finished_by_method, branches = ending
         seconds = sum(row["seconds"] for row in self.state.history)
         return TrainingResult(
             method=self.method,
@@ -140,7 +143,7 @@ class Trainer:
         if learning:
             self.room.for_training(max(phase.batch_size for phase in self.phases))
         else:
-            self.room.for_method()
+            self.room.for_method(trained=self.state.epoch == self.epochs)
         return None
 
     def _remaining_phases(self) -> list[tuple[PhasePlan, int]]:
@@ -295,7 +298,3 @@ class Trainer:
         if text not in self.state.notes:
             self.state.notes.append(text)
         self.listener.note(text)
-
-    def _decoded(self, done: int, total: int | None) -> None:
-        if done == total or done % 1000 == 0:
-            self.listener.note(f"decoded {done} of {total} images of {self.dataset.name}")

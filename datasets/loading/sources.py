@@ -63,8 +63,12 @@ class Source(ABC):
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Generator[Images, None, None]:
         """The images of each batch of row numbers, in order. Raises `DatasetError` if one can't be read."""
 
-    def give_up(self) -> None:  # noqa: B027 - most sources have nothing to do
-        """Called when no batch is asked for any more, because the device has too little memory beside the images."""
+    def close(self) -> None:  # noqa: B027 - most sources have nothing to do
+        """Called when no batch is asked for any more."""
+
+    def give_up(self) -> None:
+        """The same, if that is because the device has too little memory beside the images."""
+        self.close()
 
 
 class StoreSource(Source):
@@ -151,9 +155,9 @@ def padded(images: Sequence[NDArray[np.uint8]], pinned: bool = False) -> Images:
     return batch, sizes
 
 
-def resident(store: Store, device: torch.device) -> Source:
+def resident(store: Store, device: torch.device, on_progress: OnProgress | None = None) -> Source:
     """The whole store copied to the device."""
-    return StoreSource(store.to(device, np.arange(len(store))), device, resident=True)
+    return StoreSource(store.to(device, np.arange(len(store)), on_progress), device, resident=True)
 
 
 def pinned(store: Store, device: torch.device) -> Source:
@@ -178,12 +182,14 @@ def open_source(
     feed_mode: FeedMode = "auto",
     cache: Path | None = None,
     on_progress: OnProgress | None = None,
+    on_copied: OnProgress | None = None,
     on_device: Tensor | None = None,
 ) -> Source:
     """The images of `dataset` at the size and rule of a store, on `device`; `auto` chooses the feed mode.
 
-    `on_device`: the store's pixels, flat uint8, where they are on the device already and were compared with their
-    checksums. All modes but `streamed` build the store if it doesn't exist. Raises what `open_store` raises.
+    All modes but `streamed` build the store if it doesn't exist: `on_progress` hears of that, and `on_copied` of the
+    copy to the device. `on_device`: the store's pixels, flat uint8, where they are on the device already and were
+    compared with their checksums. Raises what `open_store` raises.
     """
     if on_device is not None:
         return StoreSource(open_store(dataset, size, rule, cache, on_progress).held(on_device), device, resident=True)
@@ -194,7 +200,7 @@ def open_source(
     store = open_store(dataset, size, rule, cache, on_progress)
     if feed_mode == "mapped":
         return StoreSource(store, device)
-    return resident(store, device) if feed_mode == "resident" else pinned(store, device)
+    return resident(store, device, on_copied) if feed_mode == "resident" else pinned(store, device)
 
 
 def choose_feed_mode(needed: int, device: torch.device) -> FeedMode:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def seeds(number: int = 2) -> list[Run]:
 
 def opened(run: Run, environment: Environment, notes: list[str], device: torch.device = CPU) -> Source:
     dataset = environment.open(run.dataset, run.dataset_options)
-    return open_images(run, dataset, environment, device, notes.append, lambda *_: None)
+    return open_images(run, dataset, environment, device, notes.append)
 
 
 def require_same_pixels(source: Source, run: Run) -> None:
@@ -102,6 +103,40 @@ def test_images_that_were_given_up_stay_so_for_the_plan(holder: ImageHolder) -> 
     later = opened(run, replace(environment, feed="auto"), [])
     assert not isinstance(later, HeldSource)
     require_same_pixels(later, run)
+
+
+@pytest.mark.parametrize("end", [HeldSource.close, HeldSource.give_up])
+def test_a_training_maps_the_images_no_more_when_it_tells_the_holder_of_its_end(
+    end: Callable[[HeldSource], None], holder: ImageHolder
+) -> None:
+    """The holder can free the memory of a GPU only then."""
+    run = seeds()[0]
+    source = opened(run, holder.environment_of(run, pytest.fail), [])
+    assert isinstance(source, HeldSource)
+    pixels, mapped = weakref.ref(source.store.pixels), list[bool]()
+    theirs = source.holder
+
+    class Watched:
+        """The connection to the holder; notes what is mapped when something is said there."""
+
+        def __enter__(self) -> None: ...
+        def __exit__(self, *_: object) -> None:
+            self.close()
+
+        def send(self, what: str) -> None:
+            mapped.append(pixels() is not None)
+            theirs.send(what)
+
+        def recv(self) -> object:
+            return theirs.recv()
+
+        def close(self) -> None:
+            mapped.append(pixels() is not None)
+            theirs.close()
+
+    source.holder = Watched()  # type: ignore[assignment]
+    end(source)
+    assert set(mapped) == {False}
 
 
 def test_a_measurement_finds_no_holder_and_the_next_training_a_new_one(holder: ImageHolder) -> None:

@@ -20,6 +20,7 @@ from benchmarks.planning.suite import Suite
 from benchmarks.profiling import max_batch, measure
 from benchmarks.profiling.counting import Counts, count
 from benchmarks.profiling.profiled_method import ProfiledMethod
+from datasets.loading import augment
 from methods.interface import Method
 from results.record import Record
 from results.settings import ProfileRun
@@ -126,6 +127,21 @@ def test_input_breakdown_operations_and_trace_are_measured_on_request(tmp_path: 
         assert 0 < len(speed.operations) <= 10
         assert (tmp_path / f"trace-{mode}.json.gz").is_file()
     assert {"backward", "optimizer", "loss functions"} <= set(record.speed["train"].breakdown)
+
+
+def test_a_compiled_profile_augments_as_a_compiled_training_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, train_batch = set[bool](), augment.train_batch
+
+    def noted(*arguments: Any, compile: bool) -> torch.Tensor:
+        asked.add(compile)
+        return train_batch(*arguments, compile=compile)
+
+    monkeypatch.setattr(augment, "train_batch", noted)
+    monkeypatch.setattr("benchmarks.training.compile.BACKEND", "eager")
+    measured(tmp_path, dataset={"name": "synthetic", "options": IMAGES}, compile=[True])
+    assert asked == {True}
 
 
 def test_a_dataset_with_more_classes_than_the_method_is_refused() -> None:

@@ -145,6 +145,39 @@ def test_the_interval_grows_where_the_training_waits_long_for_a_checkpoint(
         assert writer.due
 
 
+def test_no_more_than_five_minutes_of_a_training_are_lost_however_long_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+
+    def slow(value: Any) -> Any:
+        nonlocal now
+        now += 30
+        return {}
+
+    monkeypatch.setattr("benchmarks.training.checkpoint_writer.time.monotonic", lambda: now)
+    monkeypatch.setattr("benchmarks.training.checkpoint_writer.host_copy", slow)
+    with CheckpointWriter(tmp_path, RUN, 60) as writer:
+        writer.save({}, CPU)
+        writer.finish()
+        now += 301
+        assert writer.due
+
+
+def test_no_checkpoint_is_due_while_the_training_would_wait_for_the_one_before(
+    held: threading.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("benchmarks.training.checkpoint_writer.time.monotonic", lambda: now)
+    with CheckpointWriter(tmp_path, RUN, 60) as writer:
+        writer.save({}, CPU)
+        now += 61
+        assert not writer.due
+        held.set()
+        writer.finish()
+        assert writer.due
+
+
 def test_a_gpus_tensors_are_copied_to_the_host_with_their_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeTensorMode():
         weights = torch.empty(4, 3, 2, 2, device="cuda").to(memory_format=torch.channels_last)

@@ -144,6 +144,21 @@ def test_one_graph_computes_the_logits_of_batches_of_any_size(images: int, backe
     assert not compiled.forward.unknown
 
 
+def test_an_evaluation_that_was_cut_for_memory_is_compiled_for_its_new_size(backend: Backend) -> None:
+    method = build("plain").eval()
+    compiled = CompiledMethod(method)
+    with torch.inference_mode():
+        batch = images_and_labels(4)[0].contiguous(memory_format=torch.channels_last)
+        compiled.forward.in_batches_of(4)(batch)
+        assert backend.graphs == 0  # nothing is compiled without a warm-up
+        with compiled.learning():
+            compiled.forward.in_batches_of(4)(batch)
+        smaller = compiled.forward.in_batches_of(2)
+        for images in (batch[:2], batch[2:], batch[:1]):
+            torch.testing.assert_close(smaller(images), method(images), rtol=1e-4, atol=1e-5)
+    assert backend.graphs == 2
+
+
 def test_a_method_whose_steps_do_not_call_losses_is_noted_as_not_compiled(
     backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

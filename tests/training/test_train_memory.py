@@ -190,26 +190,25 @@ def test_a_lack_of_memory_in_a_step_of_the_method_itself_cuts_no_batch(
 MOVED = "out of memory with the images on the GPU; continues with images from the host"
 
 
-def train_resident(run: Run, folder: Path) -> tuple[TrainingResult, Trainer]:
+def train_resident(run: Run, folder: Path) -> TrainingResult:
     """Trains with all images on the device, which here is the CPU."""
     folder.mkdir()
-    trainer = Trainer(run, Environment(feed="resident"), folder, Silent())
-    return trainer.train(), trainer
+    return Trainer(run, Environment(feed="resident"), folder, Silent()).train()
 
 
 def test_the_images_leave_the_device_before_any_batch_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = small_run()
-    whole, trainer = train_resident(run, tmp_path / "whole")
-    assert whole.resident_bytes == trainer.batches.source.store.pixels.nbytes > 0
+    whole = train_resident(run, tmp_path / "whole")
+    assert whole.resident_bytes == sum(whole.counts.values()) * 3 * run.recipe.stored_size**2
     raise_once(monkeypatch, "losses", torch.OutOfMemoryError("CUDA out of memory"))
-    trained, _ = train_resident(run, tmp_path / "limited")
+    trained = train_resident(run, tmp_path / "limited")
     assert (trained.notes, trained.micro_batch, trained.resident_bytes) == ([MOVED], 5, 0)
     assert equal(outcome(trained), outcome(whole))
 
 
 def test_where_that_is_not_enough_the_batch_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit_memory(monkeypatch, 4)
-    trained, _ = train_resident(small_run(), tmp_path / "limited")
+    trained = train_resident(small_run(), tmp_path / "limited")
     assert trained.notes == [MOVED, "out of memory with 5 images at a time; continues with 2"]
 
 
@@ -226,3 +225,11 @@ def test_an_evaluation_gives_up_the_images_on_the_device_last(tmp_path: Path, mo
     trained = trainer.train()
     assert len(trained.notes) == 7  # 64, 32, 16, 8, 4, 2, and then the images
     assert (trained.notes[-1], trained.micro_batch) == (MOVED, 5)
+
+
+def test_after_the_epochs_the_images_leave_the_device_before_the_last_step_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_once(monkeypatch, "finish", torch.OutOfMemoryError("CUDA out of memory"))
+    trained = train_resident(small_run(), tmp_path / "limited")
+    assert (trained.notes, trained.resident_bytes) == ([MOVED], 0)
