@@ -139,6 +139,7 @@ def test_the_interval_grows_where_the_training_waits_long_for_a_checkpoint(
 
         monkeypatch.setattr("benchmarks.training.checkpoint_writer.host_copy", slow)
         assert writer.save({}, CPU) == 2
+        writer.finish()
         now += 199
         assert not writer.due
         now += 2
