@@ -17,6 +17,7 @@ import psutil
 import pynvml
 
 from benchmarks.gpu import gpu
+from results.values.text import counted
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +44,8 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
 
     if device.type == "cuda":
         return gpu(device).name
-    threads = threads or torch.get_num_threads()
-    return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), {threads} thread{'s' * (threads != 1)}"
+    threads = counted(threads or torch.get_num_threads(), "thread")
+    return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), {threads}"
 
 
 @cache

@@ -12,7 +12,7 @@ from reports.cell_format import SOURCES
 from results import identity
 from results.record import Metrics, Record, Selection
 from results.settings import AnyRun, ProfileRun, Run, flat, method_label
-from results.values.text import in_a_row
+from results.values.text import counted, in_a_row
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
 """The values that name a row of a table. `dataset` is the task on it (`webfg_496:bird`), `input` the image size."""
@@ -164,7 +164,7 @@ def _cut(record: Record) -> str:
     if size >= int(asked):
         return ""
     before = int(record.training.get("images_before_cut", 0))
-    return f"batches in pieces of {int(size)}" + f" after {before} images" * bool(before)
+    return f"batches in pieces of {int(size)}" + f" after {counted(before, 'image')}" * bool(before)
 
 
 def _experiment(record: Record) -> str:

@@ -105,8 +105,7 @@ class Measurement:
     @property
     def shared(self) -> bool:
         """Whether other processes used the GPU during any repeat: its energy and its time were also theirs."""
-        at_work = (record.state.get(self.mode) or {} for record in self.records)
-        return any(isinstance(others := one.get("other_processes"), int) and others > 0 for one in at_work)
+        return any(_others(record, self.mode) for record in self.records)
 
     @property
     def conditions(self) -> str | None:
@@ -117,7 +116,7 @@ class Measurement:
             found |= dict.fromkeys(f"clocks: {reason}" for reason in at_work.get("throttled") or ())
             if overloaded(record):
                 found["more work than cores"] = None
-            if self.shared:
+            if _others(record, self.mode):
                 found["other processes on the GPU"] = None
             if self.mode in record.speed and record.speed[self.mode].steady is False:
                 found["never steady"] = None
@@ -126,6 +125,12 @@ class Measurement:
     def first(self, field: str) -> Any:
         """A field of the first repeat that has it; None, an empty list or dictionary is none."""
         return next((value for speed in self.speeds if (value := getattr(speed, field))), None)
+
+
+def _others(record: Record, mode: Mode) -> bool:
+    """Whether other processes used the GPU in this mode; False where the record does not say."""
+    others = (record.state.get(mode) or {}).get("other_processes")
+    return isinstance(others, int) and others > 0
 
 
 def measurements(records: Iterable[Record]) -> list[Measurement]:

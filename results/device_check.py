@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import AwareDatetime, Field, FiniteFloat, ValidationError
 
 from results.errors import ResultsError
 from results.files import make_folder, write_whole
@@ -70,7 +70,7 @@ class DeviceCheck(RecordModel):
     """Whether steps and feeds were measured on small networks and images."""
     minutes: Positive
     """That it was allowed to take."""
-    started: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    started: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
     seconds: NonNegative = 0.0
     commit: str | None = None
     clean: bool | None = None

@@ -3,13 +3,15 @@
 Runs that were planned before these were checked have None for both. Their records answer a Run of today whose other
 settings are equal, and are marked: what was not checked then can't be checked now, but for the class names that a
 record holds.
+
+A Run that is planned before its data or weights are here has no hashes of them; it is compared by its other settings.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from results.record import Record
 from results.settings import AnyRun, Run
@@ -21,6 +23,9 @@ DRAWN = frozenset({"synthetic"})
 UNCHECKED = "unchecked"
 """In place of a hash, where none was taken."""
 PREDATES = "predates the check of images and class names"
+
+AWAITED = ""
+"""In place of the hash of a weight file that is not here yet (`WeightFile.awaited`)."""
 
 Find = Callable[[AnyRun], Record | None]
 """The record of exactly this Run; None if there is none."""
@@ -59,6 +64,30 @@ def answer(run: AnyRun, find: Find) -> Record | None:
     return older if fits else None
 
 
+def awaits(run: AnyRun) -> bool:
+    """Whether a Run that is planned today awaits its data or weights: it has no hashes of them."""
+    return isinstance(run, Run) and (
+        predates_check(run) or AWAITED in (run.weights_sha256, *run.second_weights.values())
+    )
+
+
+def answer_to_awaiting(run: AnyRun, records: Iterable[Record]) -> Record | None:
+    """The first finished record whose settings are those of a Run that `awaits`, as far as these are known."""
+    if not isinstance(run, Run):
+        return None
+    unknown = {"second_weights"}
+    unknown |= {"split_sha256", *CHECKED} if predates_check(run) else set()
+    unknown |= {"weights_sha256"} if run.weights_sha256 == AWAITED else set()
+    # A comparison ends at the first difference; equal copies without these settings would take far longer.
+    known = [(name, getattr(run, name)) for name in Run.model_fields if name not in unknown]
+    fitting = (
+        record
+        for record in records
+        if isinstance(record.run, Run) and all(getattr(record.run, name) == value for name, value in known)
+    )
+    return next((record for record in fitting if _finished(record) and _took_the_weights(record, run)), None)
+
+
 def _finished(record: Record | None) -> Record | None:
     return record if record is not None and record.status == "done" else None
 
@@ -74,4 +103,4 @@ def _names_the_classes(record: Record, run: Run) -> bool:
 def _took_the_weights(record: Record, run: Run) -> bool:
     """Whether the weight files of further networks in the record are the Run's."""
     then = {file.get("backbone"): file.get("sha256") for file in record.weights}
-    return all(then.get(name, sha256) == sha256 for name, sha256 in run.second_weights.items())
+    return all(sha256 in (AWAITED, then.get(name, sha256)) for name, sha256 in run.second_weights.items())

@@ -124,7 +124,8 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
         awaited = awaiting((item for row in rows for item in row.items), request)
         later = find(awaited) if awaited.awaited else rows
         if request.missing:
-            later = reference_runs.missing(later, ResultStore(request.results).records())
+            planned, later = later, reference_runs.missing(later, ResultStore(request.results).records())
+            terminal.lines(preview.done_already(planned, later))
         terminal.lines(forecast.of_experiments(rows, later, device, awaited, request))
         return None
     terminal.lines(preview.left_out(rows, device))

@@ -102,7 +102,10 @@ def _settings(row: Experiment) -> Iterator[dict[str, Any]]:
 
 
 def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
-    """The experiments with only their Runs that have no finished record; without experiments that have them all."""
+    """The experiments with only their Runs that have no finished record; without experiments that have them all.
+
+    Runs that await their data or weights are compared by the settings that are known (`results.identity.awaits`).
+    """
     done = answered(known)
     left = (replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
     return [row for row in left if row.runs or row.lacking]
@@ -119,7 +122,9 @@ def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
 
 
 def answer(run: AnyRun, done: Mapping[str, Record]) -> Record | None:
-    """Which of `answered` records answers a Run (`results.identity.answer`)."""
+    """Which of `answered` records answers a Run (`results.identity`)."""
+    if identity.awaits(run):
+        return identity.answer_to_awaiting(run, done.values())
     return identity.answer(run, lambda one: done.get(key(one)))
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from results.values.text import counted
+
 
 @contextlib.contextmanager
 def numerics(precision: str, deterministic: bool = False) -> Iterator[None]:
@@ -54,7 +56,7 @@ def set_threads(count: int) -> str | None:
     if count == before:
         return None
     torch.set_num_threads(count)
-    return f"continues with {count} thread{'s' * (count != 1)}, as it was begun; this process would use {before}"
+    return f"continues with {counted(count, 'thread')}, as it was begun; this process would use {before}"
 
 
 def seed_epoch(seed: int, epoch: int, rank: int = 0) -> None:

@@ -83,11 +83,10 @@ def _training_rate(group: Group) -> dict[str, Any]:
 
 def _shares(records: Iterable[Record], key: str) -> list[float]:
     """The part of each Run's time that one of `_BETWEEN_STEPS` took, %; older records do not have it."""
-    known = [record.training for record in records if key in record.training]
-    return [
-        100 * one[key] / (one["seconds"] + sum(one.get(f"{name}_seconds", 0.0) for name in _BETWEEN_STEPS))
-        for one in known
-    ]
+    parts = ("seconds", *(f"{name}_seconds" for name in _BETWEEN_STEPS))
+    known = [record.training for record in records if {key, "seconds"} <= record.training.keys()]
+    whole = [sum(one.get(part, 0.0) for part in parts) for one in known]
+    return [100 * one[key] / seconds for one, seconds in zip(known, whole, strict=True) if seconds > 0]
 
 
 def _cost(cost: Cost) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from results.store import ResultStore
 from tests.helpers.small_training import IMAGES, RECIPE, RESNET, small_run
 
 CPU = torch.device("cpu")
+UNKNOWN = ("images_sha256", "classes_sha256", "split_sha256", "weights_sha256")
+"""Settings that are known only where data and weights are."""
 
 
 def small_numbers(monkeypatch: pytest.MonkeyPatch, **entry: object) -> None:
@@ -99,6 +101,22 @@ def test_a_run_is_not_missing_if_its_record_predates_the_check_of_its_data(tmp_p
     finish(today, store)
     (store.root / old.id / "record.json").unlink()
     assert reference_runs.unanswered([today, others], store.own()) == [others]
+
+
+def test_a_run_that_awaits_its_data_and_weights_is_compared_by_its_other_settings() -> None:
+    hashes = {name: letter * 64 for name, letter in zip(UNKNOWN, "abcd", strict=True)}
+    finished = small_run().model_copy(update=hashes | {"dataset": "cub100", "pretrained": "weights.safetensors"})
+    unknown = {"images_sha256": None, "classes_sha256": None, "split_sha256": "e" * 64, "weights_sha256": ""}
+    awaiting = finished.model_copy(update=unknown)
+    others = [awaiting.model_copy(update=one) for one in ({"seed": 5}, {"pretrained": "others"}, {"precision": "bf16"})]
+    here = [finished.model_copy(update={name: "f" * 64}) for name in UNKNOWN]
+    records = [blank(finished, CPU)]
+    assert reference_runs.unanswered([awaiting, *others, *here], records) == [*others, *here]
+    weights_alone = finished.model_copy(update={"weights_sha256": ""})
+    assert reference_runs.unanswered([weights_alone], records) == []
+    failed = blank(finished, CPU)
+    failed.status, failed.error = "failed", "out of luck"
+    assert reference_runs.unanswered([awaiting], [failed]) == [awaiting]
 
 
 def test_what_needs_a_gpu_is_planned_on_a_cpu_but_not_done_there(monkeypatch: pytest.MonkeyPatch) -> None:

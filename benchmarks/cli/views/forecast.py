@@ -16,6 +16,7 @@ from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.reference_runs import Experiment
 from results.settings import AnyRun, Run
 from results.store import ResultStore
+from results.values.text import counted
 
 ONCE_HERE = "Once what is lacking is here:"
 """Heading of what a plan will take beyond what can be run now."""
@@ -53,7 +54,9 @@ def of_experiments(
         found += [ONCE_HERE, *_here_and_elsewhere(added, device, known, request)]
     unknown = [row for row in later if not row.runs]
     things = ", ".join(dict.fromkeys(str(row.lacking) for row in unknown))
-    return found + [f"not counted: {len(unknown)} experiments, as nothing is known of {things}"] * bool(unknown)
+    return found + [f"not counted: {counted(len(unknown), 'experiment')}, as nothing is known of {things}"] * bool(
+        unknown
+    )
 
 
 def _here_and_elsewhere(

@@ -13,6 +13,7 @@ from benchmarks.planning import batch_sweep, headline, method_files
 from benchmarks.planning.expand import epochs_of
 from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
+from results import identity
 from results.augmentation import InputScaling
 from results.settings import AnyRun, Recipe, Run, flat, method_label
 from results.store import ResultStore
@@ -138,9 +139,10 @@ def experiment_totals(found: Sequence[Experiment], device: str) -> list[str]:
     """How many experiments and Runs there are in all, and how to see each."""
     here = sum(len(row.runs) for row in found if row.needs(device) is None)
     planned = sum(bool(row.runs) for row in found)
-    lines = [f"{planned} experiments, {sum(len(row.runs) for row in found)} Runs, of which {here} can be run here"]
+    runs = counted(sum(len(row.runs) for row in found), "Run")
+    lines = [f"{counted(planned, 'experiment')}, {runs}, of which {here} can be run here"]
     if without := len(found) - planned:
-        lines.append(f"{without} more experiments have no Runs yet, as their data or weights are not here")
+        lines.append(f"{counted(without, 'experiment')} without Runs yet: data or weights are not here")
     return [*lines, "a line for each experiment: add --all"]
 
 
@@ -172,13 +174,23 @@ def left_out(rows: Sequence[Experiment], device: str) -> list[str]:
     """What can't be run on a machine that computes on `device`: a line for the GPU, one for data and weights."""
     absent = [row.lacking for row in rows if row.lacking]
     gpu = sum(row.lacking is None and row.needs(device) is not None for row in rows)
-    lines = [f"left out: {gpu} experiments that need a GPU"] if gpu else []
+    lines = [f"left out: {counted(gpu, 'experiment')} for which a GPU is needed"] if gpu else []
     if absent:
         things = ", ".join(_things(absent))
-        lines.append(
-            f"left out: {len(absent)} experiments whose data or weights are not here: {things} (--dry-run lists them)"
-        )
+        number = counted(len(absent), "experiment")
+        lines.append(f"left out: {number} whose data or weights are not here: {things} (--dry-run lists them)")
     return lines
+
+
+def done_already(planned: Iterable[Experiment], left: Iterable[Experiment]) -> list[str]:
+    """A line on the Runs without their data or weights that have an answer, and are not among those `left` to do."""
+    before, after = (sum(identity.awaits(run) for row in rows for run in row.runs) for rows in (planned, left))
+    if before == after:
+        return []
+    return [
+        f"{counted(before - after, 'Run')} whose data or weights are not here: taken as done, as finished Runs have "
+        "all settings that are known of them"
+    ]
 
 
 def target_rows(targets: Sequence[ReproductionTarget]) -> list[dict[str, Any]]:
