@@ -55,6 +55,18 @@ def total_loss(method: Method, batch: tuple[Tensor, Tensor], seed: int = 0) -> T
     return torch.stack([sum(losses.values(), torch.zeros(())) for losses in method.steps(*batch)]).sum()
 
 
+def train_once(method: Method, batch: tuple[Tensor, Tensor]) -> None:
+    """What the runner does with a batch."""
+    method.train()
+    optimizer = torch.optim.SGD(method.parameters(), lr=1e-4)
+    torch.manual_seed(0)
+    for losses in method.steps(*batch):
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        method.after_step()
+
+
 def logits_of(method: Method, images: Tensor, seed: int = 0) -> Tensor:
     torch.manual_seed(seed)
     with torch.no_grad():

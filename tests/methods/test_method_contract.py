@@ -22,7 +22,6 @@ from benchmarks.training.optim import build_optimizer, select_trainable
 from methods.backbones import BackboneError, TimmBackbones
 from methods.interface import Method, Phase, Sampling
 from results.settings import Recipe
-from tests.helpers.host_waits import host_waits_forbidden
 from tests.helpers.methods_under_test import (
     BATCH,
     CLASSES,
@@ -33,6 +32,7 @@ from tests.helpers.methods_under_test import (
     images_and_labels,
     logits_of,
     total_loss,
+    train_once,
     variants,
 )
 
@@ -201,18 +201,6 @@ def test_saved_and_loaded_it_is_the_same(subject: Subject, method: Method):
     assert torch.equal(logits_of(method, batch[0]), logits_of(other, batch[0]))
 
 
-def train_once(method: Method, batch: tuple[Tensor, Tensor]) -> None:
-    """What the runner does with a batch."""
-    method.train()
-    optimizer = torch.optim.SGD(method.parameters(), lr=1e-4)
-    torch.manual_seed(0)
-    for losses in method.steps(*batch):
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
-        method.after_step()
-
-
 def test_bfloat16_gives_nearly_the_same(subject: Subject):
     batch = images_and_labels(BATCH)
     logits, loss = logits_of(subject.copy(), batch[0]), total_loss(subject.copy().train(), batch)
@@ -255,7 +243,7 @@ def test_compiled_it_gives_the_same_without_a_graph_break(subject: Subject):
             torch.testing.assert_close(left.grad, right.grad, rtol=1e-2, atol=1e-4 * largest + 1e-7)
 
 
-# ---- modes, attention, sampling, waits --------------------------------------------------------------------------
+# ---- modes, attention, sampling --------------------------------------------------------------------------------
 
 
 def test_evaluation_draws_nothing_and_changes_nothing(method: Method):
@@ -312,20 +300,3 @@ def test_no_memory_is_read_before_it_is_written(subject: Subject):
         computed.append([loss.detach(), logits, *gradients])
     for with_nan, without in zip(*computed, strict=True):
         assert torch.equal(with_nan, without)
-
-
-@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
-def test_no_step_makes_the_host_wait(method: Method, device: str, monkeypatch: pytest.MonkeyPatch):
-    method.to(device)
-    images, labels = (value.to(device) for value in images_and_labels(BATCH))
-    train_once(method, (images, labels))  # what is set up once may wait
-    logits_of(method, images)
-    parameters = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    method.train()
-    with host_waits_forbidden(device, monkeypatch):
-        for losses in method.steps(images, labels):
-            torch.autograd.grad(torch.stack(list(losses.values())).sum(), parameters, allow_unused=True)
-            method.after_step()
-        method.eval()
-        with torch.no_grad():
-            method(images)
