@@ -204,11 +204,13 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
 
 def _costly_between_steps(state: TrainingState) -> list[str]:
     """Sentences on what took more than `NOTABLE_SHARE` of the training's time, and is no step of it."""
-    shares = {
-        "evaluations took": state.evaluation_seconds / state.seconds,
-        "checkpoints held the training up for": state.checkpoint_seconds / state.seconds,
-    }
-    return [f"{what} {share:.0%} of its time" for what, share in shares.items() if share > NOTABLE_SHARE]
+    taken = {"evaluations": state.evaluation_seconds, "waiting for checkpoints": state.checkpoint_seconds}
+    shares = {what: seconds / state.seconds for what, seconds in taken.items()}
+    return [
+        f"{what} took {100 * share:.0f} % of the training's time"
+        for what, share in shares.items()
+        if share > NOTABLE_SHARE
+    ]
 
 
 def _profile(run: ProfileRun, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:

@@ -91,6 +91,14 @@ def test_a_record_has_how_its_training_was_compiled(
     assert trained[2].compiled is None
 
 
+def test_a_record_notes_what_took_much_of_the_time_besides_the_steps(
+    store: ResultStore, trained: tuple[Run, ResultStore, Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "NOTABLE_SHARE", 0.0)
+    notes = worker.carry_out(trained[0], store, Environment(), Silent()).notes
+    assert [note.partition(" took ")[0] for note in notes] == ["evaluations", "waiting for checkpoints"]
+
+
 def test_a_run_leaves_a_whole_record(trained: tuple[Run, ResultStore, Record]) -> None:
     run, store, record = trained
     assert record.status == "done"
