@@ -85,11 +85,13 @@ def hold(address: str, environment: Environment, send: isolation.Send) -> None:
 def _serve(client: connection.Connection, held: HeldStores) -> None:
     """Answers one training, and stays connected: the end of the connection tells each the end of the other."""
     with client, suppress(OSError, EOFError), held.freed_afterwards():
-        name = client.recv()
+        name, refused = client.recv(), None
         try:
             client.send(held.answer(name, lambda text: client.send(("note", text))))
         except RuntimeError as error:  # CUDA IPC is not there in some containers, nor in WSL
-            client.send(("failed", _first_line(error)))
+            refused = _first_line(error)
+        if refused is not None:  # the error, which kept the pixels alive, is gone only here
+            client.send(held.not_shared(refused))
         while client.recv() == GIVE_UP:
             held.give_up(name)
             client.send(("no room", None))
@@ -106,11 +108,15 @@ class HeldStores:
         self.environment, self.device = environment, torch.device(environment.device)
         self.pixels: dict[StoreName, Tensor] = {}
         self.given_up: set[StoreName] = set()
+        self.no_sharing: str | None = None
+        """Why trainings can't map the device's memory, if they can't."""
         self.lock = threading.Lock()
 
     def answer(self, name: StoreName, on_note: Callable[[str], None]) -> Answer:
         """The pixels of a store, checked once against their checksums; or why there are none."""
         with self.lock:
+            if self.no_sharing is not None:
+                return "failed", self.no_sharing
             if name not in self.pixels and name not in self.given_up:
                 try:
                     self._load(name, on_note)
@@ -125,6 +131,13 @@ class HeldStores:
         with self.lock:
             self.given_up.add(name)
             self._drop([name])
+
+    def not_shared(self, reason: str) -> Answer:
+        """Frees all stores, since trainings can't map them and need the memory for their own copies."""
+        with self.lock:
+            self.no_sharing = reason
+            self._drop(list(self.pixels))
+        return "failed", reason
 
     @contextmanager
     def freed_afterwards(self) -> Iterator[None]:

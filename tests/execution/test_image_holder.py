@@ -17,10 +17,10 @@ from benchmarks import isolation
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.execution import execute
-from benchmarks.execution.image_holder import ImageHolder
+from benchmarks.execution.image_holder import HeldStores, ImageHolder
 from benchmarks.planning import expand, suite_builders
 from benchmarks.training.listener import Listener
-from benchmarks.training.shared_images import HeldSource, open_images
+from benchmarks.training.shared_images import HeldSource, open_images, store_of
 from datasets.loading.sources import Source, open_source
 from results.record import Record
 from results.settings import AnyRun, Run
@@ -103,6 +103,14 @@ def test_images_that_were_given_up_stay_so_for_the_plan(holder: ImageHolder) -> 
     later = opened(run, replace(environment, feed="auto"), [])
     assert not isinstance(later, HeldSource)
     require_same_pixels(later, run)
+
+
+def test_where_processes_cant_share_memory_the_holder_keeps_none() -> None:
+    held, name = HeldStores(RESIDENT), store_of(seeds()[0])
+    assert held.answer(name, pytest.fail)[0] == "pixels"
+    refusal = ("failed", "CUDA error: invalid argument")
+    assert held.not_shared(refusal[1]) == held.answer(name, pytest.fail) == refusal
+    assert not held.pixels
 
 
 @pytest.mark.parametrize("end", [HeldSource.close, HeldSource.give_up])
