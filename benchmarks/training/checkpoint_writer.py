@@ -19,8 +19,8 @@ from results.settings import Run
 LARGEST_SHARE = 0.01
 """Of a training's time that it may wait for its checkpoints."""
 LONGEST_PAUSE = 300.0
-"""Seconds between two checkpoints at most, whatever they cost, and as long as they can be written so fast: no more
-work than that is lost."""
+"""Most seconds between two checkpoints, whatever they cost, since an interruption costs what came after the last. Only
+a disk that takes longer to write one makes it more."""
 
 
 class CheckpointWriter:
