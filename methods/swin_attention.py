@@ -41,7 +41,8 @@ def fuse(net: nn.Module) -> None:
     if isinstance(net, SwinTransformer):
         for module in net.modules():
             if isinstance(module, WindowAttention) and not isinstance(module.softmax, KeptSoftmax):
-                module.fused_attn = module.qkv.weight.is_cuda or use_fused_attn(experimental=True)
+                fused = module.qkv.weight.is_cuda or use_fused_attn(experimental=True)
+                module.fused_attn = fused  # type: ignore[misc]  # final only for torch.jit
 
 
 def keep(net: nn.Module) -> None:
