@@ -44,8 +44,8 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
 
     if device.type == "cuda":
         return gpu(device).name
-    threads = counted(threads or torch.get_num_threads(), "thread")
-    return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), {threads}"
+    used = counted(threads or torch.get_num_threads(), "thread")
+    return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), {used}"
 
 
 @cache
