@@ -116,7 +116,7 @@ def test_a_run_whose_batches_were_cut_is_no_seed_beside_those_with_whole_batches
     assert [(row["settings"], row["last_top1"], row["seeds"]) for row in rows] == [
         ("", pytest.approx(80), 2),
         ("batches in pieces of 16", pytest.approx(60), 2),
-        ("batches in pieces of 16 after 3000 images", pytest.approx(50), 1),
+        ("batches in pieces of 16 after 3 000 images", pytest.approx(50), 1),
     ]
     assert len(tables["paired"].rows) == 1  # the whole batches stand for the method
     assert "plain on cub100: batches in pieces of 16." in tables["paired"].note
