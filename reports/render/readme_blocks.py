@@ -76,7 +76,7 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     device_checks, faults = store.device_checks()
     if faults:
         raise ResultsError(next(iter(faults.values())))
-    known = Known(records, PredictionCache(store.predictions), store.planned(), device_checks)
+    known = Known(records, PredictionCache(store.prediction_table), store.planned(), device_checks)
     opening, closing = _COMMENT[_kind(readme)]
     block = _block(readme)
     if not block.search(_text(readme)):

@@ -19,6 +19,7 @@ from reports.measurements import Cost
 from reports.statistics import over_seeds
 from reports.tables.accuracies import ACCURACIES, HEADLINE, INTERVAL_NOTE, NAMES, accuracies, estimate
 from results.record import Record
+from results.settings import ProfileRun
 from results.speed import Mode
 
 _COSTS: Mapping[Mode, str] = {"inference": "inference", "train": "train_step"}
@@ -100,8 +101,12 @@ def _cost(cost: Cost) -> dict[str, Any]:
     measured = next(iter(cost.values()), None)
     columns["profile_busy"] = any(one.busy for one in cost.values())
     columns["profiled_on"] = measured.hardware if measured else None
-    columns["profiled_as"] = f"batch {measured.run.batch_size}, {measured.run.precision}" if measured else None
+    columns["profiled_as"] = _profiled_as(measured.run) if measured else None
     return columns
+
+
+def _profiled_as(run: ProfileRun) -> str:
+    return ", ".join([f"batch {run.batch_size}", run.precision, *run.ways])
 
 
 _MEMORY = cell_format.number("inference_peak_memory", "inference memory, GiB", 2, cell_format.GIB)
@@ -137,6 +142,6 @@ NOTE = (
     "one epoch was evaluated nothing was selected, and both other columns are empty. Top-5, mean class and calibration "
     "error are of the last epoch. Training images/s are end to end, with the range over seeds where they differ by "
     "more than a tenth; they count the steps alone, and the time of evaluations and checkpoints stands beside them. "
-    "Inference, training step and memory come from the profile whose device, batch and precision "
-    "are named; rates are the median of its repeats. Passes are those of the network per test image."
+    "Inference, training step and memory come from the profile of the highest inference rate, and its device, batch, "
+    "precision and compiling are named; rates are the median of its repeats. Passes are those of the network per test image."
 )

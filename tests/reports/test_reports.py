@@ -203,6 +203,9 @@ def test_cost_comes_from_the_fastest_profile_of_the_same_network_and_size():
     assert row["train_step_images_per_s"] == 600
     assert row["inference_peak_memory"] == 2**33
     assert (row["profiled_on"], row["profiled_as"]) == ("NVIDIA H200", "batch 64, bf16")
+    fastest = profiled("plain", 3000, compile=True, compile_mode="reduce-overhead")
+    row = only_row(head_to_head(Evidence([trained("plain"), profiled("plain"), fastest])))
+    assert row["profiled_as"] == "batch 64, bf16, compiled reduce-overhead"
 
 
 def test_cost_is_the_median_of_repeats_as_in_the_table_of_profiles():
