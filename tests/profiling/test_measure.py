@@ -129,21 +129,6 @@ def test_input_breakdown_operations_and_trace_are_measured_on_request(tmp_path: 
     assert {"backward", "optimizer", "loss functions"} <= set(record.speed["train"].breakdown)
 
 
-def test_a_compiled_profile_augments_as_a_compiled_training_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, train_batch = set[bool](), augment.train_batch
-
-    def noted(*arguments: Any, compile: bool) -> torch.Tensor:
-        asked.add(compile)
-        return train_batch(*arguments, compile=compile)
-
-    monkeypatch.setattr(augment, "train_batch", noted)
-    monkeypatch.setattr("benchmarks.training.compile.BACKEND", "eager")
-    measured(tmp_path, dataset={"name": "synthetic", "options": IMAGES}, compile=[True])
-    assert asked == {True}
-
-
 def test_a_dataset_with_more_classes_than_the_method_is_refused() -> None:
     with pytest.raises(UserError, match="3 classes, more than 2"):
         runs_of(dataset={"name": "synthetic", "options": IMAGES}, classes=2)
@@ -267,11 +252,20 @@ def test_without_memory_for_the_ceilings_the_other_results_remain(
     assert bool(record.speed["train"].shares) == (len(failing) == 1)
 
 
-def test_compile_time_is_measured_and_the_breakdown_is_missing_with_a_reason(
+def test_a_compiled_profile_has_its_compile_time_and_compiled_input_and_says_why_there_is_no_breakdown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    input_compiled, train_batch = set[bool](), augment.train_batch
+
+    def noted(*arguments: Any, compile: bool) -> torch.Tensor:
+        input_compiled.add(compile)
+        return train_batch(*arguments, compile=compile)
+
+    monkeypatch.setattr(augment, "train_batch", noted)
     monkeypatch.setattr("benchmarks.training.compile.BACKEND", "eager")
-    record = measured(tmp_path, compile=[True], extras=["breakdown"])
+    dataset = {"name": "synthetic", "options": IMAGES}
+    record = measured(tmp_path, dataset=dataset, compile=[True], extras=["breakdown"])
+    assert input_compiled == {True}
     for mode, speed in record.speed.items():
         assert speed.compile_s is not None
         assert speed.compile_s > 0
