@@ -143,5 +143,6 @@ NOTE = (
     "error are of the last epoch. Training images/s are end to end, with the range over seeds where they differ by "
     "more than a tenth; they count the steps alone, and the time of evaluations and checkpoints stands beside them. "
     "Inference, training step and memory come from the profile of the highest inference rate, and its device, batch, "
-    "precision and compiling are named; rates are the median of its repeats. Passes are those of the network per test image."
+    "precision and compiling are named; rates are the median of its repeats. Passes are those of the network "
+    "per test image."
 )
