@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import AwareDatetime, Field, FiniteFloat, ValidationError
 
@@ -39,6 +40,7 @@ Group = Literal["values", "waits", "determinism", "memory", "compile", "steps", 
 """
 Status = Literal["ok", "slow", "wrong", "failed", "not run"]
 """slow: right, but slower than its goal. wrong: what was computed is wrong. failed: the check itself broke off."""
+STATUSES: tuple[Status, ...] = get_args(Status)
 FAULTS: tuple[Status, ...] = ("wrong", "failed")
 
 
@@ -92,8 +94,8 @@ class DeviceCheck(RecordModel):
     @property
     def counts(self) -> str:
         """`12 ok, 1 wrong, 3 not run`."""
-        found = [check.status for check in self.checks]
-        return ", ".join(f"{found.count(status)} {status}" for status in dict.fromkeys(sorted(found, key=_ORDER.index)))
+        found = Counter(check.status for check in self.checks)
+        return ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
 
     def of(self, group: Group, method: str | None = None) -> list[Check]:
         """The checks of a group, of one method if it is named."""
@@ -104,9 +106,6 @@ class DeviceCheck(RecordModel):
         """`nvidia_h200-20261129-0a1b2c3d4e.json`."""
         device = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")[:80] or self.device
         return f"{device}-{self.started:%Y%m%d}-{self.sha256[:10]}.json"
-
-
-_ORDER = ["ok", "slow", "wrong", "failed", "not run"]
 
 
 def write_check(root: Path, check: DeviceCheck) -> Path:

@@ -60,11 +60,13 @@ def check_device(
         except KeyboardInterrupt:
             display.stop()
             terminal.interrupted(f"what is known is in {session.write(results)}")
-    written, record = session.write(results), session.record
+    record = session.record
+    if not as_json:
+        show(rows(record), record.name)  # first: a full disk must not hide what was found
+    written = session.write(results)
     if as_json:
         print(written.read_text(encoding="utf-8"), end="")  # noqa: T201 - the program's output
     else:
-        show(rows(record), record.name)
         line(f"{record.counts}, {record.seconds:.0f} s: {written}")
     if record.wrong:
         raise typer.Exit(1)

@@ -75,7 +75,9 @@ def profile(
         str, typer.Option(help="Batch sizes separated by commas; or sweep: 1, 2, 4 … until no larger one is faster.")
     ] = "32",
     precision: Annotated[str, typer.Option(help="Any of fp32, tf32, bf16, separated by commas.")] = "fp32",
-    compiled: Annotated[Literal["no", "yes", "both"], typer.Option("--compile", help="Use torch.compile.")] = "no",
+    compiled: Annotated[
+        Literal["no", "yes", "both"] | None, typer.Option("--compile", help="Use torch.compile.", show_default="no")
+    ] = None,
     compile_mode: Annotated[
         str,
         typer.Option(
@@ -127,6 +129,8 @@ def profile(
     batches: Literal["sweep"] | list[int] = (
         "sweep" if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size", BATCH)
     )
+    if compile_mode and compiled == "no":
+        raise UserError("--compile-mode compiles and --compile no does not: leave one of them out")
     from benchmarks.cli import carry_out
 
     return carry_out.profile(
@@ -138,7 +142,7 @@ def profile(
         image_sizes=sizes,
         batch_sizes=batches,
         precisions=words(precision),
-        compile=CHOICES["yes" if compile_mode and compiled == "no" else compiled],
+        compile=CHOICES[compiled or ("yes" if compile_mode else "no")],
         compile_mode=words(compile_mode) or ["default"],
         checkpointing=CHOICES[checkpointing],
         repeats=repeats,

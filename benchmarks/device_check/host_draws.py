@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 DRAWS = frozenset({"rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm"}) | {
-    *("bernoulli", "bernoulli_", "multinomial", "uniform_", "normal_", "exponential_", "native_dropout")
+    *("bernoulli", "bernoulli_", "multinomial", "uniform_", "normal", "normal_", "exponential_", "random_"),
+    "native_dropout",
 }
 """Operators of torch that draw."""
 
@@ -28,11 +29,14 @@ class HostDraws(TorchDispatchMode):
             return function(*args, **kwargs)
         tensors = [one for one in args if isinstance(one, Tensor)]
         device = kwargs.get("device") or (tensors[0].device if tensors else torch.device("cpu"))
+        asked = kwargs.get("dtype") or (tensors[0].dtype if tensors else None)
+        kind = asked if asked is not None and asked.is_floating_point else None
         on_host = {key: torch.device("cpu") if key == "device" else value for key, value in kwargs.items()}
+        if kind is not None and kwargs.get("dtype"):
+            on_host["dtype"] = torch.float32  # other types take other numbers from the generator
         drawn = function(*tree_map_only(Tensor, _on_host, args), **on_host)
         if name.endswith("_"):
             return tensors[0].copy_(drawn)
-        kind = tensors[0].dtype if tensors and tensors[0].is_floating_point() else None
         return tree_map_only(Tensor, lambda one: one.to(device, kind if one.is_floating_point() else None), drawn)
 
 

@@ -34,11 +34,10 @@ def smooth_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 def photographs(count: int, size: int) -> Iterator[Dataset]:
     """A dataset of `count` training images, whose shorter side is `size` px; its files are gone at the end.
 
-    Within, decoded images are kept with them, not in the user's cache: for a process that does nothing else.
+    Within, decoded images are kept with them, not in the user's cache.
     """
-    with tempfile.TemporaryDirectory(prefix="fgbench-") as made:
+    with tempfile.TemporaryDirectory(prefix="fgbench-") as made, _cache(Path(made, "cache")):
         root = Path(made)
-        os.environ["FGBENCH_CACHE"] = str(root / "cache")
         one_of_each = [smooth_images(1, size, size + size // 4 * (kind % 3), kind)[0] for kind in range(CLASSES)]
         for number in range(count + CLASSES):
             split, kind = ("train" if number < count else "test"), number % CLASSES
@@ -48,3 +47,17 @@ def photographs(count: int, size: int) -> Iterator[Dataset]:
             pixels = np.roll(one_of_each[kind].permute(1, 2, 0).numpy(), 3 * number, axis=1)
             Image.fromarray(pixels).save(folder / f"{number}.jpg", quality=QUALITY)
         yield datasets.open_dataset("photographs", root)
+
+
+@contextlib.contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """Within, this is the cache folder."""
+    before = os.environ.get("FGBENCH_CACHE")
+    os.environ["FGBENCH_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["FGBENCH_CACHE"]
+        else:
+            os.environ["FGBENCH_CACHE"] = before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 import warnings
@@ -56,14 +57,14 @@ def _hang(limit: float) -> Finding:
 
 
 def row(planned: PlannedCheck, found: Finding, seconds: float = 0.0) -> Check:
-    """A check with its finding."""
+    """A check with its finding. Numbers that are not finite are left out: JSON has none."""
     return Check(
         group=planned.group,
         method=planned.method,
         case=planned.case,
         status=found.status,
         finding=found.finding,
-        numbers=dict(found.numbers),
+        numbers={name: value for name, value in found.numbers.items() if math.isfinite(value)},
         traceback=found.traceback,
         seconds=round(seconds, 2),
     )

@@ -104,8 +104,9 @@ def _measured(cell: Cell, device: str, batch_size: int) -> Finding:
             numbers |= {f"{mode}_ms": 1000 * seconds, f"{mode}_images_per_s": batch_size / seconds}
             numbers[f"{mode}_peak_bytes"] = peak.bytes
     fewer = f"; batch {batch_size}: memory is too small for {cell.batch_size}" if batch_size < cell.batch_size else ""
-    rates = f"{numbers['train_images_per_s']:.0f} and {numbers['inference_images_per_s']:.0f} images/s"
-    return Finding("ok", f"{numbers['train_ms']:.1f} ms; {rates}{fewer}", numbers)
+    train_rate, inference_rate = (f"{numbers[f'{mode}_images_per_s']:.0f} images/s" for mode, _ in modes)
+    found = f"training {numbers['train_ms']:.1f} ms, {train_rate}; inference {inference_rate}"
+    return Finding("ok", f"{found}{fewer}", numbers)
 
 
 def _compile(profiled: ProfiledMethod, train: Step, infer: Step) -> float:

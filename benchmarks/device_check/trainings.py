@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.device_check.finding import Finding, not_run
 from benchmarks.device_check.networks import small_network
@@ -42,13 +44,17 @@ def check_determinism(method: str, device: str) -> Finding:
 
 
 def furthest(left: TrainingResult, right: TrainingResult) -> float:
-    """The largest difference of two trainings' weights; 0 if they are the same, bit for bit."""
+    """The largest difference of two trainings' weights; 0 if they are the same, bit for bit. NaN differs infinitely."""
     states = (dict(each.method.state_dict()) for each in (left, right))
     one, other = ({name: value.cpu() for name, value in state.items()} for state in states)
     return max(
-        0.0 if torch.equal(value, other[name]) else max((value - other[name]).abs().max().item(), 1e-45)
+        0.0 if torch.equal(value, other[name]) else max(_apart(value, other[name]), 1e-45)
         for name, value in one.items()
     )
+
+
+def _apart(value: Tensor, other: Tensor) -> float:
+    return (value.double() - other.double()).abs().nan_to_num(nan=math.inf).max().item()
 
 
 def check_recovery(device: str) -> Finding:

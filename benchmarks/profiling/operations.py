@@ -73,6 +73,8 @@ def profiled(step: Callable[[], object], device: torch.device) -> profile:
     cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     step()
+    if cuda:
+        torch.cuda.synchronize(device)  # or the profiler would see the end of that step as well
     with profile(activities=activities) as profiler:
         for _ in range(STEPS):
             step()

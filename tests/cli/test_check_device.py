@@ -39,6 +39,7 @@ def test_sound_and_slow_devices_pass_and_the_record_is_stored(
     code, said = fgbench("check-device", "--device", "cpu", "--results", tmp_path)
     assert code == 0
     assert "[1/2] values · plain: ok" in said
+    assert "[2/2]" not in said
     assert "needs a GPU" in said
     assert "1 ok, 1 not run" in said
     (record,), faults = stored_checks([tmp_path])

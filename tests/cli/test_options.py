@@ -67,6 +67,12 @@ def test_options_that_contradict_fast_are_named(
     assert (code, said in line) == (2, True)
 
 
+def test_a_profile_without_compilation_has_no_mode_of_it(refused: Callable[..., tuple[int, str]]) -> None:
+    cell = ("profile", "--methods", "plain", "--backbone", "test_resnet", "--dry-run", "--device", "cpu")
+    code, line = refused(*cell, "--compile", "no", "--compile-mode", "max-autotune")
+    assert (code, "--compile no does not: leave one of them out" in line) == (2, True)
+
+
 @pytest.mark.parametrize("wrong", [",", "", "1,x"])
 def test_a_list_of_numbers_has_one_at_the_least(wrong: str) -> None:
     with pytest.raises(UserError, match="--batch-size takes numbers"):

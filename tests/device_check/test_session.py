@@ -27,6 +27,11 @@ def test_a_sound_check_is_a_row_with_its_numbers() -> None:
     assert found.seconds > 0
 
 
+def test_a_number_that_json_lacks_is_left_out() -> None:
+    found = carry_out(planned(planted_checks.sound, float("nan")), 60)
+    assert (found.status, found.numbers) == ("ok", {})
+
+
 def test_a_crash_an_error_and_a_lack_of_memory_are_rows() -> None:
     crashed = carry_out(planned(planted_checks.crash), 60)
     assert (crashed.status, crashed.finding) == ("failed", "its process died of SIGSEGV")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from benchmarks.device_check.ceilings import measure_ceilings
 from benchmarks.device_check.feeds import measure_feeds
@@ -65,3 +66,5 @@ def test_a_training_is_compared_bit_for_bit() -> None:
     one, other = (trained(short_run("plain"), "cpu", Execution()) for _ in range(2))
     next(iter(other.method.parameters())).data[0] += 0.5
     assert furthest(one, other) == pytest.approx(0.5, abs=1e-3)
+    next(iter(other.method.parameters())).data[0] = torch.nan
+    assert furthest(one, other) == float("inf")

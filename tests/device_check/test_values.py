@@ -53,12 +53,17 @@ def test_draws_are_the_same_in_every_type() -> None:
 
 def test_draws_of_the_host_are_those_of_torch_with_the_same_seed() -> None:
     torch.manual_seed(3)
-    expected = torch.rand(4), torch.empty(4).bernoulli_(0.5)
+    expected = torch.rand(4), torch.empty(4).bernoulli_(0.5), torch.randn(4)
     torch.manual_seed(3)
     with HostDraws():
-        found = torch.rand(4, dtype=torch.float32), torch.empty(4, dtype=torch.float64).bernoulli_(0.5)
-    assert torch.equal(found[0], expected[0])
+        found = (
+            torch.rand(4, dtype=torch.float64),
+            torch.empty(4, dtype=torch.float64).bernoulli_(0.5),
+            torch.randn(4, dtype=torch.bfloat16),
+        )
+    assert torch.equal(found[0], expected[0].double())
     assert torch.equal(found[1], expected[1].double())
+    assert torch.equal(found[2], expected[2].bfloat16())
 
 
 @pytest.mark.parametrize("method", methods.available())

@@ -13,7 +13,7 @@ from results.device_check import FAULTS, Check, DeviceCheck
 
 
 class CheckDisplay(ProgressBars):
-    """A bar for the checks on a terminal, and a line for each that has ended."""
+    """A bar for the checks on a terminal, and a line for each that was made."""
 
     def __init__(self, console: Console, total: int) -> None:
         super().__init__(console, PlainTextColumn("{task.fields[left]}"))
@@ -28,6 +28,8 @@ class CheckDisplay(ProgressBars):
 
     def ended(self, check: Check) -> None:
         """See `benchmarks.device_check.session.Listener`."""
+        if not check.seconds:  # the table says why it was not made
+            return
         finding = f" ({check.finding})" if check.finding and check.status != "ok" else ""
         self.note(f"{self._label}: {check.status}{finding}, {check.seconds:.1f} s")
 
@@ -41,7 +43,7 @@ def rows(record: DeviceCheck) -> list[dict[str, Any]]:
     return [
         {
             "check": group,
-            "of": ", ".join(filter(None, [*methods, case])) or None,
+            "of": " · ".join(filter(None, [", ".join(filter(None, methods)), case])) or None,
             "status": status,
             "found": finding or None,
         }

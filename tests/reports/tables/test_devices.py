@@ -61,7 +61,8 @@ def test_rates_of_a_busy_machine_are_marked() -> None:
 
 def test_of_several_checks_of_a_device_the_fullest_counts_then_the_newest() -> None:
     old, new = (full_check(started=datetime(2026, month, 1, tzinfo=UTC)) for month in (1, 2))
-    newest = device_check(started=datetime(2026, 3, 1, tzinfo=UTC))
+    late = full_check().checks[-1].model_copy(update={"status": "not run", "numbers": {}})
+    newest = device_check(*[late] * 50, started=datetime(2026, 3, 1, tzinfo=UTC))
     (row,) = devices(Evidence([], device_checks=[new, newest, old])).rows
     assert row["date"] == "2026-02-01"
 
