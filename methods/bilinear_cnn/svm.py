@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from methods.bilinear_cnn.dual_solver import solve_duals
+from methods.precision import full_float32
 
 BLOCK = 1024
 """Descriptors that are on the device at once: 1 GiB in float32."""
@@ -33,6 +34,7 @@ descriptors) were up to 1.3e-4 from its own with a tolerance of 1e-7; ours were 
 """
 
 
+@full_float32()
 def one_vs_all_svm(
     descriptors: Tensor, labels: Tensor, num_classes: int, device: torch.device, gap: float = GAP
 ) -> tuple[Tensor, Tensor]:
@@ -40,8 +42,8 @@ def one_vs_all_svm(
 
     Hinge loss; the bias is the weight of a constant feature 1. Each class is then calibrated as the authors do: the
     medians of its own and of all other training scores become 1 and 0. A class without a training image always scores
-    -1, one that has all of them 1. The SVMs are solved in float64 on `device`. Raises `ValueError` for descriptors
-    that are not finite.
+    -1, one that has all of them 1. The SVMs are solved in float64 on `device`, from products of descriptors in float32,
+    also with `--precision tf32`. Raises `ValueError` for descriptors that are not finite.
     """
     inner = gram_matrix(descriptors, device)
     if not inner.isfinite().all():

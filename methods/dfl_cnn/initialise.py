@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.precision import at_least_float32
+from methods.precision import at_least_float32, full_float32
 
 ITERATIONS = 100
 """Upper limit of k-means' rounds; it ends earlier when nothing changes."""
@@ -87,6 +87,7 @@ def whiten(centres: Tensor, points: Tensor) -> Tensor:
     return torch.linalg.solve(covariance + ridge, (centres - mean).t()).t()
 
 
+@full_float32()
 def class_filters(points: Tensor, labels: Tensor, start: Tensor, shape: tuple[int, int], whitened: bool) -> Tensor:
     """Initial filters `(K·k, C)`, class after class, each of length 1.
 
