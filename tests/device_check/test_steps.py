@@ -56,7 +56,8 @@ def test_what_was_not_measured_is_left_alone() -> None:
     assert beside_plain([late], judged=True) == [late]
 
 
-def test_feeds_and_ceilings_are_positive_rates() -> None:
+def test_feeds_and_ceilings_are_positive_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.device_check.feeds.SECONDS", 0.1)
     assert min(measure_feeds("cpu", small=True).numbers.values()) > 0
     assert {"fp32_flops_per_s", "bf16_flops_per_s", "copy_bytes_per_s"} <= measure_ceilings("cpu").numbers.keys()
 
