@@ -79,10 +79,11 @@ def test_the_same_run_asked_for_twice_stands_once(here: Environment) -> None:
 
 def test_a_list_of_classes_is_one_dataset_in_any_order(tmp_path: Path) -> None:
     small_cub(tmp_path)
+    own_split = Changes(set={"split_name": "small"})
     runs = {
         run.id
         for classes in (["001.Auk", "003.Owl"], ["003.Owl", "001.Auk"])
-        for run in expand.expand(suite_of("cub_200_2011", {"classes": classes}), Environment(tmp_path, None))
+        for run in expand.expand(suite_of("cub_200_2011", {"classes": classes}), Environment(tmp_path, None), own_split)
     }
     assert len(runs) == 1
 
