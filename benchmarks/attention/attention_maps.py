@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.training.build_method import autocast
+from benchmarks.training.networks.build_method import autocast
 from datasets.loading import augment
 from datasets.loading.feed import Feed
 from methods.interface import Method

@@ -17,7 +17,7 @@ from benchmarks.attention.attention_maps import peaks
 from benchmarks.attention.drawing import Marks, Pixels, Row, Tile, heat, marked, sheet
 from benchmarks.attention.localise import AttentionEvaluator, AttentionScores
 from benchmarks.attention.measures import crop_boxes, enlarged
-from benchmarks.training.build_method import autocast
+from benchmarks.training.networks.build_method import autocast
 from datasets.loading import augment
 from results.augmentation import InputScaling
 from results.files import make_folder, write_whole

@@ -14,8 +14,8 @@ from benchmarks.attention.localise import AttentionEvaluator, score
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.training.device import numerics
-from benchmarks.training.identity import check_dataset
-from benchmarks.training.trained_run import load_trained
+from benchmarks.training.networks.identity import check_dataset
+from benchmarks.training.networks.trained_run import load_trained
 from results.localisation import MEASURES, Localisation
 from results.store import WEIGHTS, ResultStore, run_folder
 

@@ -30,7 +30,7 @@ from benchmarks.planning import (
 from benchmarks.planning.headline import headline
 from benchmarks.planning.overrides import Changes, parse_assignments
 from benchmarks.planning.suite_builders import ReproductionTarget
-from benchmarks.training import checkpoint
+from benchmarks.training.checkpoints import checkpoint
 from methods.tags import split_tag
 from results.settings import AnyRun
 from results.store import ResultStore

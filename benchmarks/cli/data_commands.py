@@ -152,7 +152,7 @@ def cache(
     as_json: AsJson = False,
 ) -> None:
     """List decoded images and compiled code on this machine with size and last use, or remove old ones."""
-    from benchmarks.training import compiled_code
+    from benchmarks.training.compiling import kept_code
     from datasets.cache_folder import default_cache
     from datasets.loading import cache as decoded
 
@@ -160,10 +160,10 @@ def cache(
     if remove_unused is not None:
         _remove(decoded.superfluous(stores, timedelta(days=remove_unused)))
         stores = decoded.stores()
-        if freed := compiled_code.remove_unused(timedelta(days=remove_unused)):
+        if freed := kept_code.remove_unused(timedelta(days=remove_unused)):
             lines([f"removed {freed / 1e6:.0f} MB of compiled code"])
     rows = [_row(store.folder, store.state, store.bytes, store.last_used) for store in stores]
-    if code := compiled_code.described():
+    if code := kept_code.described():
         rows.append(_row(code.folder, "code", code.bytes, code.last_used))
     show(rows, f"decoded images and compiled code in {default_cache()}", as_json)
 

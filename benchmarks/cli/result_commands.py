@@ -58,7 +58,7 @@ def publish(
         return
     from benchmarks.environment import Environment, choose_device
     from benchmarks.planning import overrides, reference_runs
-    from benchmarks.training.trained_run import find_run
+    from benchmarks.training.networks.trained_run import find_run
     from results.publish import is_device_check, publish_device_check
     from results.publish import publish as publish_one
     from results.store import ResultStore
@@ -111,7 +111,7 @@ def predict(
 ) -> None:
     """Classify images with a trained Run, or a network that publish --share wrote."""
     from benchmarks.environment import choose_device
-    from benchmarks.training.trained_run import predict as predict_images
+    from benchmarks.training.networks.trained_run import predict as predict_images
     from results.store import ResultStore
 
     predictions = predict_images(ResultStore(results), network, images, choose_device(device), top)
@@ -141,7 +141,7 @@ def attention(
     """Measure where trained Runs look, against annotated boxes and parts, and draw galleries."""
     from benchmarks.attention.run import measure_attention, score_rows, unmeasured
     from benchmarks.environment import Environment, choose_device
-    from benchmarks.training.trained_run import find_run
+    from benchmarks.training.networks.trained_run import find_run
     from results.store import ResultStore
 
     store, environment = ResultStore(results), Environment(data_root, None, choose_device(device))

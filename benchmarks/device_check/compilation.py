@@ -12,7 +12,7 @@ from benchmarks.device_check.finding import Finding, not_run, one_line
 from benchmarks.device_check.networks import small_batch, small_method
 from benchmarks.device_check.values import answer, differences, judged
 from benchmarks.errors import UserError
-from benchmarks.training.compile import BACKEND, check_compiler
+from benchmarks.training.compiling.compile import BACKEND, check_compiler
 from benchmarks.training.device import numerics
 from methods.interface import Method
 from results.settings import Precision

@@ -18,9 +18,9 @@ from benchmarks.errors import UserError
 from benchmarks.planning import expand
 from benchmarks.planning.suite import Suite
 from benchmarks.profiling import memory
+from benchmarks.training.checkpoints.state import TrainingResult
 from benchmarks.training.device import ran_out_of_memory
 from benchmarks.training.listener import Silent
-from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
 from results.settings import Run
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from benchmarks.device_check.finding import Finding
 from benchmarks.device_check.host_draws import HostDraws
 from benchmarks.device_check.networks import small_batch, small_method
-from benchmarks.training.build_method import autocast
 from benchmarks.training.device import numerics
+from benchmarks.training.networks.build_method import autocast
 from methods.interface import Method
 from results.settings import Precision
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.training import checkpoint
+from benchmarks.training.checkpoints import checkpoint
 from results import identity
 from results.errors import ResultsError
 from results.record import Record

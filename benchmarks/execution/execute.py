@@ -24,7 +24,7 @@ from benchmarks.execution.image_holder import ImageHolder
 from benchmarks.execution.time_budget import TimeBudget, TimeIsUp
 from benchmarks.execution.worker import Attempt, CarryOut, work_of
 from benchmarks.planning import batch_sweep
-from benchmarks.training import checkpoint
+from benchmarks.training.checkpoints import checkpoint
 from results.errors import ResultsError
 from results.record import Estimate, Record
 from results.settings import AnyRun, ProfileRun, Run

@@ -23,11 +23,11 @@ from benchmarks.isolation import Send
 from benchmarks.planning import published
 from benchmarks.planning.phases import FORWARD_COST
 from benchmarks.profiling import measure
-from benchmarks.training import checkpoint
-from benchmarks.training.build_method import state_on_cpu
+from benchmarks.training.checkpoints import checkpoint
+from benchmarks.training.checkpoints.state import TrainingState
 from benchmarks.training.evaluate import metrics, prediction_table
 from benchmarks.training.listener import Listener
-from benchmarks.training.state import TrainingState
+from benchmarks.training.networks.build_method import state_on_cpu
 from benchmarks.training.train import Trainer
 from results.errors import ResultsError
 from results.files import write_whole
@@ -37,7 +37,7 @@ from results.store import WEIGHTS, ResultStore
 
 PROFILE_WORK = 4000.0
 """Work of a profile Run in trained images, for estimates of the time left: a guess, it takes some 15 seconds."""
-NOTABLE_SHARE = 0.1
+NOTABLE_SHARE = 0.25
 """Of a training's time: what takes more, and is no step of it, is noted in the record."""
 
 CarryOut = Callable[..., Record]

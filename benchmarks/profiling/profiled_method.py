@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.training.build_method import autocast, build_method
-from benchmarks.training.compile import CompiledMethod
+from benchmarks.training.compiling.compile import CompiledMethod
+from benchmarks.training.networks.build_method import autocast, build_method
 from benchmarks.training.optim import take_steps
 from results.settings import ProfileRun
 from results.speed import Mode

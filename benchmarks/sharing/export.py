@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from benchmarks.errors import UserError
 from benchmarks.sharing import timm_form
 from benchmarks.sharing.model_card import model_card
-from benchmarks.training.build_method import state_on_cpu
-from benchmarks.training.trained_run import find_run, folder_with_weights
+from benchmarks.training.networks.build_method import state_on_cpu
+from benchmarks.training.networks.trained_run import find_run, folder_with_weights
 from methods import trained
 from methods.trained import CONFIG, MODEL, OURS, timm_names
 from results.files import sweep, write_whole

@@ -13,7 +13,7 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.training.trained_run import find_run
+from benchmarks.training.networks.trained_run import find_run
 from methods.weight_files import SHIPPED_WEIGHTS
 from results.files import write_whole
 from results.settings import Run

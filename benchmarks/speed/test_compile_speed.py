@@ -12,8 +12,8 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import methods
-from benchmarks.training.build_method import autocast
-from benchmarks.training.compile import CompiledMethod
+from benchmarks.training.compiling.compile import CompiledMethod
+from benchmarks.training.networks.build_method import autocast
 from benchmarks.training.optim import take_steps
 from methods.backbones import TimmBackbones
 from methods.interface import Method

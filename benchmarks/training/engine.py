@@ -15,11 +15,11 @@ from benchmarks.errors import UserError
 from benchmarks.planning.phases import PhasePlan
 from benchmarks.training import evaluate
 from benchmarks.training.batches import Batches, TrainingBatch
-from benchmarks.training.build_method import build_method
-from benchmarks.training.compile import CompiledMethod
+from benchmarks.training.compiling.compile import CompiledMethod
 from benchmarks.training.device import nothing_learns, random_state, set_random_state
 from benchmarks.training.distributed import Processes
 from benchmarks.training.listener import Listener, Silent
+from benchmarks.training.networks.build_method import build_method
 from benchmarks.training.optim import select_trainable, take_steps
 from datasets.loading.feed import Feed
 from methods.interface import Method

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks.training.build_method import autocast
 from benchmarks.training.listener import Listener
+from benchmarks.training.networks.build_method import autocast
 from datasets.interface import Dataset
 from datasets.loading import augment
 from datasets.loading.feed import Feed

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from benchmarks.errors import require_known
 from benchmarks.planning.phases import PhasePlan, require_groups
-from benchmarks.training.build_method import autocast
-from benchmarks.training.compile import begin_step
+from benchmarks.training.compiling.compile import begin_step
+from benchmarks.training.networks.build_method import autocast
 from methods.interface import Method
 from results.settings import Optimizer, Recipe, Schedule
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from benchmarks.training.batches import Batches
+from benchmarks.training.checkpoints.state import TrainingState
 from benchmarks.training.engine import Engine
 from benchmarks.training.evaluate import Choice, choose
 from benchmarks.training.listener import Listener
 from benchmarks.training.losses import Diverged
 from benchmarks.training.memory import Room
-from benchmarks.training.state import TrainingState
 
 
 class Scorer:

@@ -13,10 +13,10 @@ import torch
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning.phases import PhasePlan, phase_plans
-from benchmarks.training import checkpoint
 from benchmarks.training.batches import Batches
-from benchmarks.training.build_method import autocast
-from benchmarks.training.checkpoint_writer import CheckpointWriter
+from benchmarks.training.checkpoints import checkpoint
+from benchmarks.training.checkpoints.state import TrainingResult, TrainingState, begun_with, capture, restore
+from benchmarks.training.checkpoints.writer import CheckpointWriter
 from benchmarks.training.device import (
     OutOfMemoryWithoutGradients,
     gpu_ran_out_of_memory,
@@ -27,13 +27,13 @@ from benchmarks.training.device import (
 )
 from benchmarks.training.distributed import Processes
 from benchmarks.training.engine import Engine
-from benchmarks.training.identity import check_dataset
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.memory import Room
+from benchmarks.training.networks.build_method import autocast
+from benchmarks.training.networks.identity import check_dataset
 from benchmarks.training.optim import build_optimizer, lr_factor, select_trainable
 from benchmarks.training.scorer import Scorer
 from benchmarks.training.shared_images import open_images
-from benchmarks.training.state import TrainingResult, TrainingState, begun_with, capture, restore
 from benchmarks.training.tensorboard import TensorBoardLog
 from datasets.loading.feed import Feed
 from methods.interface import Method

@@ -23,7 +23,7 @@ from benchmarks.execution import cluster
 from benchmarks.execution.cluster_jobs import FOLDER
 from benchmarks.execution.worker import blank
 from benchmarks.planning import method_checks, suite
-from benchmarks.training.trained_run import find_run, load_trained
+from benchmarks.training.networks.trained_run import find_run, load_trained
 from datasets import DatasetError, open_dataset
 from results.errors import ResultsError
 from results.store import GALLERY, WEIGHTS, ResultStore

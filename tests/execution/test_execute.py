@@ -22,11 +22,12 @@ from benchmarks.execution import execute, worker
 from benchmarks.planning import expand
 from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
-from benchmarks.training import checkpoint, compile
+from benchmarks.training.checkpoints import checkpoint
+from benchmarks.training.compiling import compile
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.losses import Diverged
+from benchmarks.training.networks.trained_run import predict
 from benchmarks.training.train import Trainer
-from benchmarks.training.trained_run import predict
 from methods.plain.model import Plain
 from results.errors import ResultsError
 from results.files import write_whole

@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
 from benchmarks.execution import execute, heartbeat, locks
-from benchmarks.training.trained_run import predict
+from benchmarks.training.networks.trained_run import predict
 from results.errors import ResultsError
 from results.record import Record
 from results.store import CHECKPOINT, HISTORY, PREDICTIONS, PREVIOUS_CHECKPOINT, WEIGHTS, ResultStore

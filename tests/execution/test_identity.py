@@ -21,8 +21,8 @@ from benchmarks.execution import worker
 from benchmarks.planning import expand
 from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
-from benchmarks.training.build_method import build_method
 from benchmarks.training.listener import Silent
+from benchmarks.training.networks.build_method import build_method
 from benchmarks.training.train import Trainer
 from methods.weight_files import SHIPPED_WEIGHTS
 from results.record import Record

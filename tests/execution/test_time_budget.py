@@ -20,7 +20,7 @@ from benchmarks.execution.heartbeat import Heartbeat
 from benchmarks.execution.time_budget import TimeBudget, TimeIsUp
 from benchmarks.execution.worker import CarryOut, blank
 from benchmarks.hardware import device_name
-from benchmarks.training import checkpoint
+from benchmarks.training.checkpoints import checkpoint
 from benchmarks.training.listener import Listener
 from results.record import Estimate, Record
 from results.settings import AnyRun, Run

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from benchmarks.training import checkpoint
+from benchmarks.training.checkpoints import checkpoint
 from datasets.fetching.unpack import unpack
 from datasets.formats.decode import read_image
 from methods.checkpoints import weights_of

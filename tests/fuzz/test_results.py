@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.execution import cluster_jobs, heartbeat, status
-from benchmarks.training.trained_run import find_run, load_trained
+from benchmarks.training.networks.trained_run import find_run, load_trained
 from reports.evidence import Evidence
 from reports.render import markdown
 from reports.run_files import RunFiles

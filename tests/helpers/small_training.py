@@ -12,8 +12,8 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.planning import expand
 from benchmarks.planning.overrides import OF_TRAINING
 from benchmarks.planning.suite import Suite
+from benchmarks.training.checkpoints.state import TrainingResult
 from benchmarks.training.listener import Silent
-from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
 from methods.plain.model import Plain
 from results.settings import Run

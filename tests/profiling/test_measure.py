@@ -161,7 +161,7 @@ def test_compiled_code_that_fits_is_measured_even_if_it_does_not_fit_uncompiled(
     def ran_out(*_: object) -> None:
         raise torch.OutOfMemoryError("eager")
 
-    monkeypatch.setattr("benchmarks.training.compile.BACKEND", "eager")
+    monkeypatch.setattr("benchmarks.training.compiling.compile.BACKEND", "eager")
     monkeypatch.setattr("benchmarks.profiling.measure_mode.count", ran_out)
     record = measured(tmp_path, compile=[True])
     assert set(record.speed) == {"inference", "train"}
@@ -179,7 +179,9 @@ def test_a_single_image_that_batch_norm_cannot_learn_from_is_measured_in_inferen
 
 def test_batch_sizes_are_tried_compiled_if_the_run_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
-    monkeypatch.setattr("benchmarks.training.compile.BACKEND", lambda graph, _: compiled.append(graph) or graph)
+    monkeypatch.setattr(
+        "benchmarks.training.compiling.compile.BACKEND", lambda graph, _: compiled.append(graph) or graph
+    )
     for compile_ in (False, True):
         (run,) = runs_of(compile=[compile_], memory_limit=2**30)
         assert max_batch.steps_fit(run, "inference", 2**30, lambda _: None)
@@ -262,7 +264,7 @@ def test_a_compiled_profile_has_its_compile_time_and_compiled_input_and_says_why
         return train_batch(*arguments, compile=compile)
 
     monkeypatch.setattr(augment, "train_batch", noted)
-    monkeypatch.setattr("benchmarks.training.compile.BACKEND", "eager")
+    monkeypatch.setattr("benchmarks.training.compiling.compile.BACKEND", "eager")
     dataset = {"name": "synthetic", "options": IMAGES}
     record = measured(tmp_path, dataset=dataset, compile=[True], extras=["breakdown"])
     assert input_compiled == {True}

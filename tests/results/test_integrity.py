@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training.trained_run import find_run
+from benchmarks.training.networks.trained_run import find_run
 from reports.render.readme_blocks import check_readme
 from reports.report import write_report
 from results.errors import ResultsError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training.trained_run import find_run
+from benchmarks.training.networks.trained_run import find_run
 from reports.report import write_report
 from results.errors import ResultsError
 from results.files import write_whole

@@ -22,7 +22,7 @@ from benchmarks.errors import UserError
 from benchmarks.execution import execute
 from benchmarks.sharing import timm_form
 from benchmarks.sharing.export import share
-from benchmarks.training.trained_run import predict
+from benchmarks.training.networks.trained_run import predict
 from methods.backbones import BackboneError, TimmBackbones
 from methods.plain.model import Plain
 from methods.trained import Trained, read

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
-from benchmarks.training import checkpoint
-from benchmarks.training.state import TrainingResult
+from benchmarks.training.checkpoints import checkpoint
+from benchmarks.training.checkpoints.state import TrainingResult
 from benchmarks.training.train import Trainer
 from results.errors import ResultsError
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from benchmarks.training import checkpoint
-from benchmarks.training.checkpoint_writer import CheckpointWriter, host_copy
+from benchmarks.training.checkpoints import checkpoint
+from benchmarks.training.checkpoints.writer import CheckpointWriter, host_copy
 from results.errors import ResultsError
 from tests.helpers.small_training import equal, small_run, train
 
@@ -125,7 +125,7 @@ def test_the_interval_grows_where_the_training_waits_long_for_a_checkpoint(
     held: threading.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("benchmarks.training.checkpoint_writer.time.monotonic", lambda: now)
+    monkeypatch.setattr("benchmarks.training.checkpoints.writer.time.monotonic", lambda: now)
     held.set()
     with CheckpointWriter(tmp_path, RUN, 60) as writer:
         assert not writer.due
@@ -137,7 +137,7 @@ def test_the_interval_grows_where_the_training_waits_long_for_a_checkpoint(
             now += 2
             return {}
 
-        monkeypatch.setattr("benchmarks.training.checkpoint_writer.host_copy", slow)
+        monkeypatch.setattr("benchmarks.training.checkpoints.writer.host_copy", slow)
         assert writer.save({}, CPU) == 2
         writer.finish()
         now += 199
@@ -156,8 +156,8 @@ def test_no_more_than_five_minutes_of_a_training_are_lost_however_long_it_waits(
         now += 30
         return {}
 
-    monkeypatch.setattr("benchmarks.training.checkpoint_writer.time.monotonic", lambda: now)
-    monkeypatch.setattr("benchmarks.training.checkpoint_writer.host_copy", slow)
+    monkeypatch.setattr("benchmarks.training.checkpoints.writer.time.monotonic", lambda: now)
+    monkeypatch.setattr("benchmarks.training.checkpoints.writer.host_copy", slow)
     with CheckpointWriter(tmp_path, RUN, 60) as writer:
         writer.save({}, CPU)
         writer.finish()
@@ -169,7 +169,7 @@ def test_no_checkpoint_is_due_while_the_training_would_wait_for_the_one_before(
     held: threading.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("benchmarks.training.checkpoint_writer.time.monotonic", lambda: now)
+    monkeypatch.setattr("benchmarks.training.checkpoints.writer.time.monotonic", lambda: now)
     with CheckpointWriter(tmp_path, RUN, 60) as writer:
         writer.save({}, CPU)
         now += 61

@@ -18,8 +18,8 @@ from torch import Tensor
 from benchmarks.attention.run import measure_attention
 from benchmarks.environment import Environment
 from benchmarks.execution import execute
+from benchmarks.training.networks.trained_run import predict
 from benchmarks.training.train import Trainer
-from benchmarks.training.trained_run import predict
 from datasets import open_dataset
 from datasets.loading.augment import IMAGENET, normalise
 from datasets.loading.store import resized

@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.attention.run import measure_attention
 from benchmarks.environment import Environment
 from benchmarks.execution import execute
-from benchmarks.training.trained_run import predict
+from benchmarks.training.networks.trained_run import predict
 from methods.sef.model import SEF
 from results.store import ResultStore
 from tests.helpers.small_training import small_run

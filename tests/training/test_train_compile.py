@@ -15,8 +15,8 @@ from torch._dynamo.backends.common import aot_autograd
 from torch.nn import functional
 
 from benchmarks.errors import UserError
-from benchmarks.training import compile
-from benchmarks.training.compile import CompiledMethod
+from benchmarks.training.compiling import compile
+from benchmarks.training.compiling.compile import CompiledMethod
 from benchmarks.training.engine import Engine
 from methods.plain.model import Plain
 from tests.helpers.methods_under_test import build, images_and_labels

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
+from benchmarks.training.checkpoints.state import TrainingResult
 from benchmarks.training.listener import Silent
-from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
 from results.files import write_whole
 from results.settings import Run

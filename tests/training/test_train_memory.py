@@ -12,10 +12,10 @@ from torch import Tensor
 import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
+from benchmarks.training.checkpoints.state import TrainingResult
 from benchmarks.training.engine import number_of_pieces
 from benchmarks.training.listener import Silent
 from benchmarks.training.optim import take_steps
-from benchmarks.training.state import TrainingResult
 from benchmarks.training.train import Trainer
 from methods.backbones import TimmBackbones
 from methods.interface import Method

@@ -11,7 +11,7 @@ import torch
 
 import methods
 from benchmarks.errors import UserError
-from benchmarks.training.identity import check_weights
+from benchmarks.training.networks.identity import check_weights
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from results.settings import ProfileRun, Run

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import UserError
-from benchmarks.training import compiled_code
+from benchmarks.training.compiling import kept_code
 from methods.interface import Method
 from results.settings import CompileMode
 
 BACKEND = "inductor"
-"""The compiler. It keeps its code on disk, for the next seed in this or another process (`compiled_code`)."""
+"""The compiler. It keeps its code on disk, for the next seed in this or another process (`kept_code`)."""
 ROUNDS_OF_A_GRAPH = 3
 """Calls after which a CUDA graph is replayed: one runs the kernels, one records them, one replays the recording."""
 
@@ -103,7 +103,7 @@ class CompiledMethod:
 
     def __init__(self, method: Method, mode: CompileMode = "default") -> None:
         check_compiler()
-        compiled_code.use_folder()
+        kept_code.use_folder()
         torch.compiler.reset()  # functions of earlier Runs in this process count against torch's limit
         self.losses, self.forward = Compiled(method.losses, mode), CompiledForward(method.forward, mode)
         method.losses = self.losses  # type: ignore[method-assign, assignment]

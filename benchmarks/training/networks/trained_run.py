@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from benchmarks.errors import UserError
-from benchmarks.training.build_method import autocast
 from benchmarks.training.device import numerics
+from benchmarks.training.networks.build_method import autocast
 from datasets.formats.decode import read_image
 from datasets.loading import augment
 from datasets.loading.feed import Batch

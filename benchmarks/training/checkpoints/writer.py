@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.training import checkpoint
+from benchmarks.training.checkpoints import checkpoint
 from results.settings import Run
 
 LARGEST_SHARE = 0.01
