@@ -29,7 +29,8 @@ from datasets.narrowed import sorted_classes
 from methods.networks import check_name
 from methods.weight_files import WeightFile
 from results.augmentation import InputScaling
-from results.settings import AnyRun, Recipe, Run
+from results.recipe import Recipe
+from results.settings import AnyRun, Run
 
 
 def expand(suite: Suite, environment: Environment, changes: Changes = NO_CHANGES) -> list[AnyRun]:

@@ -15,7 +15,8 @@ from benchmarks import yaml_text
 from benchmarks.config import deep_merge, fault_in
 from benchmarks.errors import UserError
 from methods.tags import split_tag
-from results.settings import AnyRun, ProfileRun, Recipe, Run
+from results.recipe import Recipe
+from results.settings import AnyRun, ProfileRun, Run
 from results.values.names import suggest
 from results.values.text import shown
 

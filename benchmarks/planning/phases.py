@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import UserError, require_known
-from results.settings import PhaseSettings, Recipe
+from results.recipe import PhaseSettings, Recipe
 
 if TYPE_CHECKING:
     from methods.interface import Method, Phase

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.config import deep_merge, parse, read_yaml
 from benchmarks.planning.method_files import method_file
 from methods.tags import split_tag
-from results.settings import Recipe
+from results.recipe import Recipe
 
 COMMON = Path(__file__).parents[1] / "common.yaml"
 

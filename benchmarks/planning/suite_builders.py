@@ -18,7 +18,7 @@ from datasets import Dataset, DatasetError
 from methods.errors import BackboneError
 from methods.networks import check_name
 from methods.tags import split_tag
-from results.settings import Recipe
+from results.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from datasets.interface import Dataset
 from datasets.loading.augment import normalise
 from datasets.loading.store import Store, open_store
 from methods.backbones import Backbone, TimmBackbones
-from results.settings import Schedule
+from results.recipe import Schedule
 
 SIZE = 96
 STUDENT = "swin_tiny_patch4_window7_224"

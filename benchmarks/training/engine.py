@@ -24,7 +24,8 @@ from benchmarks.training.optim import select_trainable, take_steps
 from datasets.loading.feed import Feed
 from methods.interface import Method
 from results.augmentation import InputScaling
-from results.settings import Recipe, Run
+from results.recipe import Recipe
+from results.settings import Run
 
 EVALUATION_BATCH = 64
 """Images per forward pass of an evaluation: affects speed and memory, not the result."""

@@ -14,7 +14,7 @@ from benchmarks.planning.phases import PhasePlan, require_groups
 from benchmarks.training.compiling.compile import begin_step
 from benchmarks.training.networks.build_method import autocast
 from methods.interface import Method
-from results.settings import Optimizer, Recipe, Schedule
+from results.recipe import Optimizer, Recipe, Schedule
 
 
 def select_trainable(method: Method, plan: PhasePlan) -> None:

@@ -21,7 +21,7 @@ from benchmarks.training.device import numerics
 from benchmarks.training.optim import build_optimizer, select_trainable
 from methods.backbones import BackboneError, TimmBackbones
 from methods.interface import Method, Phase, Sampling
-from results.settings import Recipe
+from results.recipe import Recipe
 from tests.helpers.methods_under_test import (
     BATCH,
     CLASSES,

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from benchmarks.config import deep_merge, read_yaml
 from benchmarks.errors import UserError, require_known
 from benchmarks.planning import overrides, recipes, suite
-from results.settings import Recipe, Run
+from results.recipe import Recipe
+from results.settings import Run
 
 
 def a_run(**changes: object) -> Run:

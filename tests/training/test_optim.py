@@ -13,7 +13,7 @@ from benchmarks.planning.phases import phase_plans
 from benchmarks.training.optim import build_optimizer, clip, lr_factor, select_trainable
 from methods.backbones import TimmBackbones
 from methods.interface import Method
-from results.settings import Recipe, Schedule
+from results.recipe import Recipe, Schedule
 
 
 def recipe(**overrides: object) -> Recipe:

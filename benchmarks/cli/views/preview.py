@@ -15,7 +15,8 @@ from benchmarks.planning.reference_runs import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
 from results import identity
 from results.augmentation import InputScaling
-from results.settings import AnyRun, Recipe, Run, flat, method_label
+from results.recipe import Recipe
+from results.settings import AnyRun, Run, flat, method_label
 from results.store import ResultStore
 from results.values.text import counted
 

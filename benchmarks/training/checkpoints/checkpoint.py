@@ -18,8 +18,8 @@ from results.settings import Run, differences
 from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT
 
 VERSION = 3
-"""Of what a checkpoint holds. Raised when `capture` of `benchmarks.training.checkpoints.state` returns anything else, or
-what it returns means anything else: a checkpoint of another version is not used. The first version did not write its
+"""Of what a checkpoint holds. Raised when `capture` of `benchmarks.training.checkpoints.state` returns anything else,
+or what it returns means anything else: a checkpoint of another version is not used. The first version did not write its
 number."""
 
 

@@ -1,0 +1,86 @@
+"""How a network is trained: the settings of a recipe, of its phases, optimiser and schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from results.augmentation import Augment, InputScaling
+from results.values.numbers import Batch, Decay, Epochs, NonNegative, Pixels, Positive, Share
+
+
+class Optimizer(BaseModel, frozen=True, extra="forbid"):
+    """A torch optimizer."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Positive
+    weight_decay: NonNegative = 0.0
+    momentum: Decay = 0.9
+    """SGD only."""
+    nesterov: bool = False
+    """SGD only."""
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """Adam and AdamW only."""
+
+    @model_validator(mode="after")
+    def _check_nesterov(self) -> Self:
+        if self.nesterov and self.name == "sgd" and not self.momentum:
+            raise ValueError("nesterov needs momentum: set momentum to 0.9, or nesterov to false")
+        return self
+
+
+class Schedule(BaseModel, frozen=True, extra="forbid"):
+    """Factor on the learning rate over a phase, after a linear warm-up."""
+
+    name: Literal["constant", "cosine", "step"] = "cosine"
+    warmup_epochs: NonNegative = 0.0
+    every: Epochs = 1
+    """Step only: epochs between two steps."""
+    gamma: Annotated[Positive, Field(le=1)] = 0.1
+    """Step only: factor of each step."""
+
+
+class PhaseSettings(BaseModel, frozen=True, extra="forbid"):
+    """What a phase of training does differently from the recipe; the phases are the method's own."""
+
+    epochs: Epochs | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    batch_size: Batch | None = None
+    lr_scale: dict[str, Positive] = {}
+    """In place of the recipe's, group by group."""
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """How to train: everything that is neither the method, nor the data, nor the backbone."""
+
+    image_size: Pixels
+    """Pixels of the square the network sees."""
+    stored_size: Pixels
+    """Pixels the images are resized to before the crop: both sides (`squash`) or the short one (`short_side`)."""
+    resize: Literal["squash", "short_side"] = "squash"
+    augment: Augment = Augment()
+    scaling: InputScaling | None = None
+    """In place of the scaling that the weights ask for."""
+    batch_size: Batch
+    epochs: Epochs
+    """Of the whole training; the phases share it unless `phases` gives each its own number."""
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    phases: dict[str, PhaseSettings] = {}
+    lr_scale: dict[str, Positive] = {}
+    """Learning-rate factor of each of the method's parameter groups; 1 where none is given."""
+    decay_norm_and_bias: bool = True
+    """Whether weight decay also holds for biases and normalisation layers."""
+    clip_norm: Positive | None = None
+    """Largest norm of the whole gradient."""
+    accumulate: Batch = 1
+    """Pieces that a batch is cut into, one backward pass each; their gradients are added, weighted by their images.
+    Equal to the whole batch where losses are means over images; batch norm and losses of pairs see one piece."""
+    sync_batchnorm: bool = False
+    """Whether batch norm takes its statistics over all processes; else each takes them of its own share."""
+    validation: Annotated[Share, Field(lt=1)] = 0.1
+    """Share of each class's training images held out to select an epoch; 0: train on all, and select nothing."""
+    evaluate_every: Epochs = 1
+    """Epochs between two evaluations; the last epoch is always evaluated."""
