@@ -190,7 +190,8 @@ class ResultStore:
     def predictions(self, run_id: str) -> pd.DataFrame | None:
         """A row per selection and test image, or None. Raises as `history`."""
         table = self.prediction_table(run_id)
-        return None if table is None else table.to_pandas(ignore_metadata=True)
+        # Without the notes of whoever wrote it, which pandas would believe, or stumble over.
+        return None if table is None else table.replace_schema_metadata(None).to_pandas()
 
     def prediction_table(self, run_id: str, columns: Sequence[str] | None = None) -> pyarrow.Table | None:
         """The same as pyarrow reads it; with `columns`, only these."""
