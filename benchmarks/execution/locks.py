@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from benchmarks.gpu import gpu
 from results.errors import ResultsError
 
 FILE = ".lock"
@@ -47,8 +48,13 @@ def run_lock(folder: Path) -> Iterator[bool]:
 @contextmanager
 def device_lock(device: str, on_wait: Callable[[], None]) -> Iterator[None]:
     """Locks a device of this host for one measurement of this user: two at once would slow each other down. Calls
-    `on_wait` if it has to wait."""
-    lock = FileLock(Path(tempfile.gettempdir()) / f"fgbench-{os.getuid()}-{device}.lock")
+    `on_wait` if it has to wait.
+
+    `cuda` is locked by its GPU's own identifier, since CUDA_VISIBLE_DEVICES decides which GPU that is. Raises
+    `UserError` if it can't be used.
+    """
+    name = gpu(device).uuid if device == "cuda" else device
+    lock = FileLock(Path(tempfile.gettempdir()) / f"fgbench-{os.getuid()}-{name}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -18,7 +18,6 @@ from benchmarks.environment import Environment
 from benchmarks.estimates import images
 from benchmarks.execution import locks, torchrun
 from benchmarks.execution.heartbeat import HeartbeatWriter
-from benchmarks.gpu import gpu
 from benchmarks.isolation import Send
 from benchmarks.planning import published
 from benchmarks.planning.phases import FORWARD_COST
@@ -214,8 +213,7 @@ def _costly_between_steps(state: TrainingState) -> list[str]:
 
 
 def _profile(run: ProfileRun, record: Record, store: ResultStore, environment: Environment, listener: Listener) -> None:
-    device = gpu(torch.device(run.device)).uuid if run.device == "cuda" else run.device
-    with locks.device_lock(device, lambda: listener.note("waiting for another measurement on this device")):
+    with locks.device_lock(run.device, lambda: listener.note("waiting for another measurement on this device")):
         began = time.monotonic()
         measure.measure(run, record, environment, store.folder(run.id))
     record.seconds = time.monotonic() - began

@@ -8,6 +8,7 @@ import random
 import resource
 import time
 from collections import Counter
+from contextlib import AbstractContextManager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from benchmarks import isolation
 from benchmarks.environment import Environment
 from benchmarks.execution import cluster_jobs, execute, heartbeat, locks, worker
+from benchmarks.gpu import Gpu, asked
 from benchmarks.planning import expand
 from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Listener
@@ -242,6 +245,28 @@ def test_two_measurements_on_one_device_follow_each_other() -> None:
     assert told.empty()
     assert [word for word in words if word != "waits"] == ["began", "ended", "began", "ended"]
     assert words.index("waits") < words.index("ended")
+
+
+class Waits(Exception):  # noqa: N818 - reads as what it is
+    """A measurement would have to wait for another."""
+
+
+def test_a_gpu_has_one_lock_whatever_number_it_has_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measures(uuid: str) -> AbstractContextManager[None]:
+        asked.cache_clear()
+        monkeypatch.setattr(isolation, "run_isolated", lambda *_, **__: Gpu("H200", uuid, 1, 1))
+        return locks.device_lock("cuda", wait)
+
+    def wait() -> None:
+        raise Waits
+
+    one, other = f"GPU-{os.getpid()}", f"GPU-{os.getpid()}-other"
+    with measures(one):
+        with measures(other):
+            pass
+        with pytest.raises(Waits), measures(one):
+            pass
+    asked.cache_clear()
 
 
 def test_a_claim_ends_with_the_process_that_holds_it(runs: list[AnyRun], store: ResultStore) -> None:
