@@ -25,6 +25,11 @@ REFUSED = (UserError, DatasetError, BackboneError)
 """Every error that means: what was requested does not exist, or can't be used."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type's name if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def require_known(kind: str, name: str, choices: Iterable[str]) -> str:
     """`name` if it is one of `choices`; otherwise raises `UserError` with the nearest of them."""
     choices = list(choices)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import isolation
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class Gpu(NamedTuple):
     """Bytes that no process used when it was asked for the first time."""
 
 
-def gpu(device: torch.device) -> Gpu:
+def gpu(device: torch.device | str) -> Gpu:
     """The GPU `device`. Raises `UserError` if it can't be used."""
     import torch
 
@@ -44,8 +44,7 @@ def asked(device: str) -> Gpu:
     try:
         found: Gpu = isolation.run_isolated(_answer, device, on_message=lambda _: None)
     except (RuntimeError, AssertionError, isolation.WorkerDied) as error:  # torch raises both for a missing driver
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"the GPU can't be used ({why}); use --device cpu") from error
+        raise UserError(f"the GPU can't be used ({first_line(error)}); use --device cpu") from error
     return found
 
 

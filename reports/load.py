@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from results.device_check import DeviceCheck
 from results.record import Record
 from results.settings import ProfileRun
 
@@ -19,14 +20,20 @@ def overloaded(record: Record) -> bool:
     """
     if record.training.get("parallel", 1) > 1:
         return True
+    if isinstance(record.run, ProfileRun):
+        return busy_before(record)
     cores, before, after = record.hardware.get("cores"), _load(record, "before"), _load(record, "after")
     if not isinstance(cores, int) or before is None:
         return False
-    if isinstance(record.run, ProfileRun):
-        return before > cores
     return after is not None and (before + after) / 2 > TOLERANCE * cores
 
 
-def _load(record: Record, when: Literal["before", "after"]) -> float | None:
+def busy_before(record: Record | DeviceCheck) -> bool:
+    """Whether the machine had more work than cores before the work of the record began; False where it does not say."""
+    cores, load = record.hardware.get("cores"), _load(record, "before")
+    return isinstance(cores, int) and load is not None and load > cores
+
+
+def _load(record: Record | DeviceCheck, when: Literal["before", "after"]) -> float | None:
     load = (record.state.get(when) or {}).get("load")
     return load if isinstance(load, int | float) else None  # a record may be from anywhere

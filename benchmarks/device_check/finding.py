@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from benchmarks.errors import first_line
 from results.device_check import Status
 
 NO_NUMBERS: Mapping[str, float] = {}
@@ -26,5 +27,5 @@ def not_run(reason: str) -> Finding:
 
 def one_line(error: BaseException) -> str:
     """The kind of an error and the first line of its message."""
-    message = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    kind, message = type(error).__name__, first_line(error)
+    return kind if message == kind else f"{kind}: {message}"

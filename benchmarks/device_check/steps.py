@@ -22,7 +22,6 @@ from results.device_check import Check
 from results.settings import Precision, ProfileRun
 from results.speed import Mode
 
-CLASSES = 200
 ROUND_SECONDS = 0.4
 ROUNDS = 3
 PLAIN = "plain"
@@ -43,6 +42,7 @@ class Cell:
     batch_size: int
     precision: Precision = "fp32"
     compiled: bool = False
+    classes: int = 200
 
     @property
     def case(self) -> str:
@@ -58,7 +58,7 @@ class Cell:
             options=method_files.options_of(self.method, "paper"),
             backbone=self.network.name,
             backbone_options=dict(self.network.options),
-            classes=CLASSES,
+            classes=self.classes,
             image_size=self.image_size,
             batch_size=batch_size,
             precision=self.precision,

@@ -15,6 +15,7 @@ from benchmarks.device_check.finding import Finding, not_run
 from benchmarks.device_check.networks import small_network
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
+from benchmarks.estimates.memory import GIB
 from benchmarks.planning import expand
 from benchmarks.planning.suite import Suite
 from benchmarks.profiling import memory
@@ -26,7 +27,6 @@ from results.settings import Run
 
 SHARE = 0.6
 """Of the memory that a training takes, what it is left with to see whether it goes on."""
-GIB = 2.0**30
 
 
 def check_determinism(method: str, device: str) -> Finding:
@@ -47,10 +47,7 @@ def furthest(left: TrainingResult, right: TrainingResult) -> float:
     """The largest difference of two trainings' weights; 0 if they are the same, bit for bit. NaN differs infinitely."""
     states = (dict(each.method.state_dict()) for each in (left, right))
     one, other = ({name: value.cpu() for name, value in state.items()} for state in states)
-    return max(
-        0.0 if torch.equal(value, other[name]) else max(_apart(value, other[name]), 1e-45)
-        for name, value in one.items()
-    )
+    return max(0.0 if torch.equal(value, other[name]) else _apart(value, other[name]) for name, value in one.items())
 
 
 def _apart(value: Tensor, other: Tensor) -> float:

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.device_check.finding import Finding, one_line
-from benchmarks.device_check.networks import CLASSES, SIZE, small_network
+from benchmarks.device_check.networks import BATCH, CLASSES, SIZE, small_network
 from benchmarks.device_check.pixels import AUGMENTATIONS, CROP, moved, ragged_batch
-from benchmarks.planning import method_files
+from benchmarks.device_check.steps import Cell
 from benchmarks.profiling.profiled_method import ProfiledMethod
 from benchmarks.training.device import numerics
 from datasets.loading import augment
 from datasets.loading.sampling import batch_generator
-from results.settings import ProfileRun
 
 WAIT = "synchroniz"
 """In the message of the error that torch raises."""
@@ -23,22 +22,9 @@ WAIT = "synchroniz"
 
 def check_waits(method: str) -> Finding:
     """Takes a training step and an inference step of the method on the GPU in bf16, with waiting forbidden."""
-    network = small_network(method)
-    run = ProfileRun(
-        method=method,
-        variant="paper",
-        options=method_files.options_of(method, "paper"),
-        backbone=network.name,
-        backbone_options=dict(network.options),
-        classes=CLASSES,
-        image_size=SIZE,
-        batch_size=8,
-        precision="bf16",
-        device="cuda",
-        hardware="",
-    )
+    cell = Cell(method, small_network(method), SIZE, BATCH, "bf16", classes=CLASSES)
     with numerics("bf16"):
-        profiled = ProfiledMethod(run)
+        profiled = ProfiledMethod(cell.run("cuda", BATCH))
         for mode in ("train", "inference"):
             step = profiled.step(mode)
             for _ in range(2):  # what is set up once may wait

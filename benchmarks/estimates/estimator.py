@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from benchmarks import hardware
-from benchmarks.environment import Environment, Execution
+from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import images, memory, pace
 from benchmarks.estimates.counted_work import CountedWork
 from results.record import Estimate, Record, Source
-from results.settings import AnyRun, CompileMode, ProfileRun, Run
+from results.settings import AnyRun, CompileMode, Run
 
 WITHIN = 4
 """The factor within which a guess is called right: it was for 19 of 20 of the project's trainings (docs/running.md)."""
@@ -47,7 +47,7 @@ class Estimator:
             return
         if not isinstance(record.run, Run):
             self.profiles.append(record)
-            self._note(record.run, _mode(record.run), record.seconds)
+            self._note(record.run, pace.mode_of(record.run), record.seconds)
         elif record.split:
             sizes = {name: size for name, size in record.split.items() if isinstance(size, int)}
             with suppress(*REFUSED, KeyError, ArithmeticError):  # no such method here, or senseless sizes
@@ -67,9 +67,9 @@ class Estimator:
         Raises `DatasetError` if the dataset is not here, and `UserError` if the phases don't fit the recipe.
         """
         if not isinstance(run, Run):
-            known = self._known(run, _mode(run))
+            known = self._known(run, pace.mode_of(run))
             return _estimate(known or PROFILE_SECONDS, "guess" if known is None else "finished Runs")
-        todo, compiled = images.of_run(run, self.environment), _mode(self.environment.execution)
+        todo, compiled = images.of_run(run, self.environment), pace.mode_of(self.environment.execution)
         found = self._measured(run, todo, compiled)
         if found is None and compiled and (uncompiled := self._measured(run, todo, None)):
             found = uncompiled[0], "uncompiled"
@@ -100,11 +100,6 @@ class Estimator:
 def _estimate(seconds: float, source: Source) -> Estimate:
     """Within what a record may hold: from a thousandth of a second to thirty years."""
     return Estimate(seconds=min(max(seconds, 1e-3), 1e9), source=source)
-
-
-def _mode(choice: ProfileRun | Execution) -> CompileMode | None:
-    """How something is compiled; None: not at all."""
-    return choice.compile_mode if choice.compile else None
 
 
 def _keys(run: AnyRun, compiled: CompileMode | None) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
+from benchmarks.environment import Execution
 from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.counted_work import CountedWork, Work
 from benchmarks.estimates.images import Images
@@ -54,8 +55,12 @@ def same_network(run: Run, profile: ProfileRun, compiled: CompileMode | None = N
     """Whether a profile Run measured what this training computes, `compiled` in a mode or not at all."""
     keys = ("method", "variant", "options", "backbone", "image_size", "precision")
     alike = all(getattr(run, key) == getattr(profile, key) for key in keys)
-    mode = profile.compile_mode if profile.compile else None
-    return alike and mode == compiled and not profile.checkpointing
+    return alike and mode_of(profile) == compiled and not profile.checkpointing
+
+
+def mode_of(choice: ProfileRun | Execution) -> CompileMode | None:
+    """How something is compiled; None: not at all."""
+    return choice.compile_mode if choice.compile else None
 
 
 def _rates(profile: Record) -> list[float]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 
+import joblib
 import psutil
 import torch
 
@@ -32,17 +32,17 @@ def fitting(to_do: Sequence[AnyRun], estimator: Estimator) -> int:
     peak = max(peak for peak in peaks if peak is not None)
     number = sum(isinstance(run, Run) for run in to_do)
     if estimator.environment.device == "cpu":
-        room, cores = psutil.virtual_memory().available * HOST_SHARE, _cores() // torch.get_num_threads()
+        room, cores = psutil.virtual_memory().available * HOST_SHARE, joblib.cpu_count() // torch.get_num_threads()
         return max(min(int(room // (peak + PROCESS)), cores, number), 1)
     free = gpu(torch.device("cuda")).free
     images = max(_image_bytes(run, estimator) for run in trainings)
     if images <= DEVICE_SHARE * free:  # then they are kept on the device
         free -= images
-    return max(min(free // (peak + memory.CONTEXT), _cores(), number), 1)
+    return max(min(free // (peak + memory.CONTEXT), joblib.cpu_count(), number), 1)
 
 
 def line(number: int) -> list[str]:
-    """What a plan with `number` trainings at a time says of its time."""
+    """A line on the hours of a plan that carries out `number` trainings at a time; none if that is one."""
     if number == 1:
         return []
     saved = "what that saves is not known before it is measured, so the hours are those of one after the other"
@@ -68,8 +68,3 @@ def _image_bytes(run: Run, estimator: Estimator) -> int:
         dataset = estimator.environment.open(run.dataset, run.dataset_options)
         return expected_bytes(len(dataset), run.recipe.stored_size, run.recipe.resize)
     return 0
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

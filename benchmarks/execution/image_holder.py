@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks import isolation
 from benchmarks.environment import Environment
+from benchmarks.errors import first_line
 from benchmarks.training.device import ran_out_of_memory
 from benchmarks.training.listener import in_lines
 from benchmarks.training.shared_images import GIVE_UP, Answer, StoreName, store_of
@@ -89,16 +90,12 @@ def _serve(client: connection.Connection, held: HeldStores) -> None:
         try:
             client.send(held.answer(name, lambda text: client.send(("note", text))))
         except RuntimeError as error:  # CUDA IPC is not there in some containers, nor in WSL
-            refused = _first_line(error)
+            refused = first_line(error)
         if refused is not None:  # the error, which kept the pixels alive, is gone only here
             client.send(held.not_shared(refused))
         while client.recv() == GIVE_UP:
             held.give_up(name)
             client.send(("no room", None))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class HeldStores:
@@ -122,7 +119,7 @@ class HeldStores:
                     self._load(name, on_note)
                 except Exception as error:  # whatever it is, the training that asks meets it too, and reports it
                     if not ran_out_of_memory(error):
-                        return "failed", _first_line(error)
+                        return "failed", first_line(error)
                     self._drop([name])
             return ("pixels", self.pixels[name]) if name in self.pixels else ("no room", None)
 

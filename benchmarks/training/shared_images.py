@@ -16,15 +16,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchmarks.environment import Environment
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, first_line
 from benchmarks.training.listener import in_lines
 from datasets.interface import Dataset
 from datasets.loading.sources import Images, Source, StoreSource, choose_feed_mode, expected_bytes, open_source
-from datasets.loading.store import ResizeRule, Store
-from results.settings import FeedMode, Run
+from datasets.loading.store import ResizeRule, Store, open_store
+from results.settings import Run
 
 
 class StoreName(NamedTuple):
@@ -88,39 +87,20 @@ def open_images(
 
     Raises what `open_source` raises.
     """
-    feed: FeedMode = environment.feed
+    size, rule, feed = run.recipe.stored_size, run.recipe.resize, environment.feed
+    decoded = in_lines(on_note, f"images of {dataset.name} decoded")
     if environment.image_holder is not None:
         kind, content, holder = _ask(environment.image_holder, store_of(run), on_note)
         if holder is not None:
-            source = _opened(run, dataset, device, "resident", on_note, content)
-            assert isinstance(source, StoreSource)
-            return HeldSource(source.store, device, holder)
+            store = open_store(dataset, size, rule, on_progress=decoded)
+            return HeldSource(store.held(content), device, holder)
         if kind == "no room" and feed == "auto":
-            feed = choose_feed_mode(expected_bytes(len(dataset), run.recipe.stored_size, run.recipe.resize), device)
+            feed = choose_feed_mode(expected_bytes(len(dataset), size, rule), device)
             feed = "pinned" if feed == "resident" else feed
         if kind == "failed":
             on_note(f"the images are not shared with other trainings ({content}); this one copies them for itself")
-    return _opened(run, dataset, device, feed, on_note)
-
-
-def _opened(
-    run: Run,
-    dataset: Dataset,
-    device: torch.device,
-    feed: FeedMode,
-    on_note: Callable[[str], None],
-    on_device: Tensor | None = None,
-) -> Source:
-    return open_source(
-        dataset,
-        run.recipe.stored_size,
-        run.recipe.resize,
-        device,
-        feed,
-        on_progress=in_lines(on_note, f"images of {dataset.name} decoded"),
-        on_copied=in_lines(on_note, f"images of {dataset.name} copied to the device"),
-        on_device=on_device,
-    )
+    copied = in_lines(on_note, f"images of {dataset.name} copied to the device")
+    return open_source(dataset, size, rule, device, feed, on_progress=decoded, on_copied=copied)
 
 
 def _ask(
@@ -135,8 +115,10 @@ def _ask(
         while kind == "note":
             on_note(content)
             kind, content = holder.recv()
-    except (OSError, EOFError, RuntimeError, AuthenticationError) as error:  # RuntimeError: of CUDA
-        kind, content = "failed", (str(error).strip() or "its process died").splitlines()[0]
+    except EOFError:
+        kind, content = "failed", "its process died"
+    except (OSError, RuntimeError, AuthenticationError) as error:  # RuntimeError: of CUDA
+        kind, content = "failed", first_line(error)
     if kind == "pixels":
         return kind, content, holder
     if holder is not None:

@@ -183,16 +183,12 @@ def open_source(
     cache: Path | None = None,
     on_progress: OnProgress | None = None,
     on_copied: OnProgress | None = None,
-    on_device: Tensor | None = None,
 ) -> Source:
     """The images of `dataset` at the size and rule of a store, on `device`; `auto` chooses the feed mode.
 
     All modes but `streamed` build the store if it doesn't exist: `on_progress` hears of that, and `on_copied` of the
-    copy to the device. `on_device`: the store's pixels, flat uint8, where they are on the device already and were
-    compared with their checksums. Raises what `open_store` raises.
+    copy to the device. Raises what `open_store` raises.
     """
-    if on_device is not None:
-        return StoreSource(open_store(dataset, size, rule, cache, on_progress).held(on_device), device, resident=True)
     if feed_mode == "auto":
         feed_mode = choose_feed_mode(expected_bytes(len(dataset), size, rule), device)
     if feed_mode == "streamed":

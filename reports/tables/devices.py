@@ -10,6 +10,7 @@ from reports import cell_format
 from reports.cell_format import SOURCES
 from reports.contents import Table
 from reports.evidence import Evidence
+from reports.load import busy_before
 from results.device_check import Check, DeviceCheck
 
 TERA, GIGA = 1e12, 1e9
@@ -41,7 +42,7 @@ def _row(check: DeviceCheck) -> dict[str, Any]:
         "checks": check.counts,
         "wrong": "; ".join(_label(one) for one in check.wrong) or None,
         "torch": check.versions.get("torch"),
-        "busy": _overloaded(check),
+        "busy": busy_before(check),
         "fp32": ceilings.get("fp32_flops_per_s"),
         "bf16": ceilings.get("bf16_flops_per_s"),
         "copy": ceilings.get("copy_bytes_per_s"),
@@ -66,14 +67,6 @@ def _rate(check: Check | None) -> float | None:
 
 def _label(check: Check) -> str:
     return " ".join(filter(None, (check.group, check.method, check.case)))
-
-
-def _overloaded(check: DeviceCheck) -> bool:
-    """Whether the machine had more work than cores before the check began."""
-    cores, load = check.hardware.get("cores"), (check.state.get("before") or {}).get("load")
-    if not isinstance(cores, int) or not isinstance(load, int | float):  # a record may be from anywhere
-        return False
-    return load > cores
 
 
 def _measured(key: str, heading: str, unit: float = 1.0, digits: int = 0, compact: bool = True) -> cell_format.Column:
