@@ -13,7 +13,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Tests compute on small tensors and share their machine: one thread that sleeps while it waits (see run_all.py).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# No test asks the real Hugging Face Hub, or finds what the user has fetched (tests/helpers/fake_hub.py is the hub).
+# No test asks the real Hugging Face Hub (tests/helpers/fakes/fake_hub.py is one), or finds what the user has fetched.
 NO_HUB = tempfile.TemporaryDirectory()
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": NO_HUB.name, "HF_HUB_CACHE": f"{NO_HUB.name}/hub"}
 

@@ -9,7 +9,7 @@ import pytest
 from reports.report import write_report
 from results.record import Record
 from results.store import ResultStore
-from tests.helpers.fake_results import fill, profiled, trained
+from tests.helpers.fakes.fake_results import fill, profiled, trained
 
 METHODS = ("plain", "bilinear_cnn", "dfl_cnn", "ws_dan", "sef", "swinfc")
 IMAGES = 500

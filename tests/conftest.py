@@ -17,8 +17,8 @@ from benchmarks.cli.views import terminal
 from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.console import PlainConsole
 from results.store import ResultStore
-from tests.helpers.fake_hub import TAG, FakeHub, fake_hub, weights_of
-from tests.helpers.file_server import Answer, FileServer, file_server
+from tests.helpers.fakes.fake_hub import TAG, FakeHub, fake_hub, weights_of
+from tests.helpers.fakes.file_server import Answer, FileServer, file_server
 from tests.helpers.small_folders import serve_cub, small_cub
 
 

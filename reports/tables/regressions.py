@@ -8,7 +8,7 @@ from typing import Any
 from reports import cell_format
 from reports.contents import Table, sorted_rows
 from reports.measurements import Measurement, measurements
-from reports.tables.profiles import NAMES, ORDER
+from reports.tables.cost.profiles import NAMES, ORDER
 from results.record import Record
 
 SLOWER, FASTER, ALIKE, NO_ROOM, ROOM = "slower", "faster", "within the noise", "out of memory", "fits again"

@@ -8,11 +8,11 @@ from dataclasses import replace
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import Group, all_conditions
-from reports.tables import profiles
 from reports.tables.ablation import ablation, steps
 from reports.tables.branches import branches
-from reports.tables.devices import devices
-from reports.tables.estimates import estimates
+from reports.tables.cost import profiles
+from reports.tables.cost.devices import devices
+from reports.tables.cost.estimates import estimates
 from reports.tables.head_to_head import head_to_head
 from reports.tables.localisation import localisation, part_hits
 from reports.tables.missing import missing

@@ -28,7 +28,7 @@ from results.augmentation import InputScaling
 from results.localisation import Estimate, Localisation, PartHits
 from results.record import Record
 from results.store import ResultStore
-from tests.helpers import fake_results
+from tests.helpers.fakes import fake_results
 from tests.helpers.host_waits import host_waits_forbidden
 from tests.helpers.methods_under_test import build, images_and_labels
 from tests.helpers.small_training import SWIN, small_run

@@ -14,7 +14,7 @@ from benchmarks.planning import reference_runs, suite
 from benchmarks.planning.overrides import NO_CHANGES
 from benchmarks.planning.suite import Suite
 from datasets import DatasetError
-from tests.helpers.fake_hub import TAG, FakeHub
+from tests.helpers.fakes.fake_hub import TAG, FakeHub
 from tests.helpers.small_training import RECIPE
 
 Command = Callable[..., tuple[int, str]]

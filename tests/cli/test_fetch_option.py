@@ -18,8 +18,8 @@ from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Archive
 from methods import hub
 from results.store import ResultStore
-from tests.helpers.fake_hub import TAG, FakeHub
-from tests.helpers.file_server import FileServer
+from tests.helpers.fakes.fake_hub import TAG, FakeHub
+from tests.helpers.fakes.file_server import FileServer
 
 Command = Callable[..., tuple[int, str]]
 SMALL = [

@@ -19,7 +19,7 @@ from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from results.settings import AnyRun, ProfileRun, Run
 from results.store import ResultStore
-from tests.helpers.fake_results import fill, profiled, trained
+from tests.helpers.fakes.fake_results import fill, profiled, trained
 
 TRAINING = {
     "methods": ["bilinear_cnn"],

@@ -15,7 +15,7 @@ from benchmarks.planning.overrides import nested, parse_assignments
 from benchmarks.planning.reference_runs import ANY_GPU, Experiment, names_of
 from results.settings import ProfileRun
 from results.store import ResultStore
-from tests.helpers import fake_results
+from tests.helpers.fakes import fake_results
 from tests.helpers.small_folders import draw_noise
 from tests.helpers.small_training import small_run
 

@@ -26,7 +26,7 @@ from reports.tables.table_registry import Tables
 from results.record import Record
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
-from tests.helpers.fake_results import SPLIT, failed, fill, metrics, trained
+from tests.helpers.fakes.fake_results import SPLIT, failed, fill, metrics, trained
 from tests.helpers.small_folders import draw_noise
 
 WEBFG = [{"subset": "bird"}, {"subset": "aircraft"}, {"subset": "car"}]

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.device_check.processes import NO_TIME, carry_out, in_own_process
 from benchmarks.device_check.session import Session
 from results.device_check import read_check
-from tests.helpers import planted_checks
-from tests.helpers.planted_checks import Heard, planned
+from tests.helpers.fakes import planted_checks
+from tests.helpers.fakes.planted_checks import Heard, planned
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -13,7 +13,7 @@ from benchmarks.device_check.host_draws import HostDraws
 from benchmarks.device_check.networks import small_batch, small_method
 from benchmarks.device_check.values import TOLERANCES, answer, check_values, compare
 from methods.interface import Method
-from tests.helpers.planted_checks import Broken, Drawing, Faulty
+from tests.helpers.fakes.planted_checks import Broken, Drawing, Faulty
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,7 @@ from benchmarks.estimates.estimator import Estimator
 from benchmarks.hardware import device_name
 from results.record import Record
 from results.settings import ProfileRun, Run
-from tests.helpers import fake_results
+from tests.helpers.fakes import fake_results
 from tests.helpers.small_training import small_run
 
 SIZES = {"train": 18, "validation": 6, "test": 15}

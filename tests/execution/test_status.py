@@ -23,7 +23,7 @@ from benchmarks.execution.cluster_jobs import Submitted
 from benchmarks.execution.display import PlanDisplay, format_heartbeat, format_time_left
 from benchmarks.execution.heartbeat import Heartbeat, HeartbeatWriter
 from results.store import CHECKPOINT, ResultStore
-from tests.helpers import fake_results
+from tests.helpers.fakes import fake_results
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from huggingface_hub import constants
 
 from datasets.fetching import download
 from methods import hub_download
-from tests.helpers.fake_hub import REVISION, TAG, FakeHub
+from tests.helpers.fakes.fake_hub import REVISION, TAG, FakeHub
 from tests.helpers.fuzzing import NASTY, Fuzz, damaged, damaged_text
 
 BODY = bytes(range(256)) * 8

@@ -18,7 +18,7 @@ from reports.run_files import RunFiles
 from reports.tables.table_registry import build_tables
 from results.record import Record
 from results.store import HISTORY, PREDICTIONS, WEIGHTS, ResultStore
-from tests.helpers.fake_results import fill, profiled, trained
+from tests.helpers.fakes.fake_results import fill, profiled, trained
 from tests.helpers.fuzzing import NASTY, Fuzz, damaged, damaged_text, damaged_values
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from datasets import DatasetError, open_dataset
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Archive, Expected
-from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.fakes.file_server import Answer, FileServer
 
 
 def draw(path: Path, size: tuple[int, int] = (12, 10), mode: str = "RGB", kind: str | None = None) -> None:

@@ -16,8 +16,8 @@ from methods import hub, hub_download
 from methods.backbones import TimmBackbones
 from methods.errors import HubError, MissingWeights
 from methods.weight_files import find_weights
-from tests.helpers.fake_hub import CHUNK, REVISION, TAG, FakeHub, weights_of
-from tests.helpers.file_server import Answer
+from tests.helpers.fakes.fake_hub import CHUNK, REVISION, TAG, FakeHub, weights_of
+from tests.helpers.fakes.file_server import Answer
 
 WEIGHTS = weights_of()
 

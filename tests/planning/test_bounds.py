@@ -15,7 +15,7 @@ from benchmarks.planning.overrides import nested
 from datasets.interface import DatasetError
 from results.settings import Run
 from results.values.numbers import BATCH, HOURS, SEED
-from tests.helpers.fake_dataset import Noise
+from tests.helpers.fakes.fake_dataset import Noise
 from tests.helpers.small_training import small_run, train
 
 TRAIN = "{methods: [plain], datasets: [synthetic], backbones: [{name: test_resnet, pretrained: none}]%s}"

@@ -11,7 +11,7 @@ import torch
 from benchmarks.profiling import operations
 from benchmarks.profiling.device_work import DeviceWork, covered, device_work, read_trace
 from benchmarks.profiling.timing import issue_seconds
-from tests.helpers.fake_steps import CPU, NAP, Fake, images_and_labels, stop_clocks
+from tests.helpers.fakes.fake_steps import CPU, NAP, Fake, images_and_labels, stop_clocks
 
 
 def event(category: str, start: float, duration: float, stream: int = 7) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.hardware import GpuSensors, hardware, state
 from benchmarks.profiling.timing import BLOCK_SECONDS, BLOCKS, block_rates
-from tests.helpers.fake_steps import CPU, NAP, stop_clocks
+from tests.helpers.fakes.fake_steps import CPU, NAP, stop_clocks
 
 CUDA = torch.device("cuda")
 STATE = {"sm_mhz": 1000, "memory_mhz": 1001, "celsius": 60, "watts": 100.0, "throttled": ["power cap"]}

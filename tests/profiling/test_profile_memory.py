@@ -15,7 +15,7 @@ from benchmarks import isolation
 from benchmarks.profiling import max_batch, memory
 from benchmarks.training.device import ran_out_of_memory
 from benchmarks.training.optim import take_steps
-from tests.helpers.fake_steps import CPU, Fake, images_and_labels, optimizer_of
+from tests.helpers.fakes.fake_steps import CPU, Fake, images_and_labels, optimizer_of
 
 
 def test_memory_of_a_known_tensor_counts_once() -> None:

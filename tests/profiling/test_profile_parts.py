@@ -18,7 +18,7 @@ from benchmarks.profiling import breakdown, operations, roofline
 from benchmarks.profiling.counting import Traffic, count
 from benchmarks.profiling.timing import block_rates, latencies, percentile
 from results.speed import Limits, Speed
-from tests.helpers.fake_steps import CPU, NAP, Fake, images_and_labels, optimizer_of, stop_clocks, training
+from tests.helpers.fakes.fake_steps import CPU, NAP, Fake, images_and_labels, optimizer_of, stop_clocks, training
 
 # ---- counting ---------------------------------------------------------------------------------------------------
 

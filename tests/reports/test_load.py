@@ -10,13 +10,13 @@ from reports.figures.select import drawings
 from reports.load import overloaded
 from reports.render import markdown
 from reports.render.latex import latex, tabular
+from reports.tables.cost.profiles import profile
 from reports.tables.head_to_head import head_to_head
-from reports.tables.profiles import profile
 from reports.tables.regressions import regressions
 from reports.tables.table_registry import build_tables
 from results.record import Record
 from results.speed import Limits
-from tests.helpers.fake_results import profiled, trained
+from tests.helpers.fakes.fake_results import profiled, trained
 
 HARDWARE = {"name": "NVIDIA H200", "device": "cuda", "cores": 2}
 

@@ -13,7 +13,7 @@ from reports.report import terminal_tables, write_report
 from reports.tables.table_registry import build_tables
 from results.errors import ResultsError
 from results.store import ResultStore
-from tests.helpers.fake_results import HOSTILE, failed, fill, make_old, profiled, trained
+from tests.helpers.fakes.fake_results import HOSTILE, failed, fill, make_old, profiled, trained
 from tests.helpers.report_reader import PageReader
 
 

@@ -11,7 +11,7 @@ from results.device_check import FOLDER, Check, read_check, stored_checks, write
 from results.errors import ResultsError
 from results.publish import is_device_check, publish_device_check
 from results.store import ResultStore
-from tests.helpers.planted_checks import device_check
+from tests.helpers.fakes.planted_checks import device_check
 
 SOUND = Check(group="values", method="sef", status="ok", numbers={"fp32_logits": 3e-7}, seconds=1.25)
 WRONG = Check(group="waits", method="ws_dan", status="wrong", finding="the host waits in train", traceback="line\n")

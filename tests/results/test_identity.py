@@ -9,7 +9,7 @@ from results.identity import DRAWN, hash_of_classes, predates_check
 from results.record import Record
 from results.settings import Run
 from results.store import ResultStore
-from tests.helpers.fake_results import trained
+from tests.helpers.fakes.fake_results import trained
 
 NAMES = ["gull", "tern"]
 

@@ -17,7 +17,7 @@ from reports.report import write_report
 from results.errors import ResultsError
 from results.record import SCHEMA, Record
 from results.store import HISTORY, PREDICTIONS, REFERENCE, ResultStore
-from tests.helpers.fake_results import fill, make_old, trained
+from tests.helpers.fakes.fake_results import fill, make_old, trained
 
 Command = Callable[..., tuple[int, str]]
 

@@ -16,7 +16,7 @@ from results.errors import ResultsError
 from results.publish import publish
 from results.record import Record
 from results.store import PREDICTIONS, REFERENCE, ResultStore
-from tests.helpers.fake_results import failed, fill, history, make_old, metrics, predictions, trained
+from tests.helpers.fakes.fake_results import failed, fill, history, make_old, metrics, predictions, trained
 
 Command = Callable[..., tuple[int, str]]
 

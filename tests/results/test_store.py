@@ -13,7 +13,7 @@ from results.errors import ResultsError
 from results.files import write_whole
 from results.record import SCHEMA, Record
 from results.store import ResultStore
-from tests.helpers.fake_results import make_old, trained
+from tests.helpers.fakes.fake_results import make_old, trained
 
 
 def test_a_full_disk_leaves_what_was_there(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:

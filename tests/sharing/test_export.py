@@ -29,7 +29,7 @@ from methods.trained import Trained, read
 from results.errors import ResultsError
 from results.settings import Run
 from results.store import REFERENCE, WEIGHTS, ResultStore
-from tests.helpers.fake_hub import FakeHub
+from tests.helpers.fakes.fake_hub import FakeHub
 from tests.helpers.small_training import SWIN, small_run
 
 VARIANTS = [*methods.available(), "bilinear_cnn:svm"]

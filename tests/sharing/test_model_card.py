@@ -9,7 +9,7 @@ import yaml
 
 from benchmarks.sharing.model_card import model_card
 from results.record import Record
-from tests.helpers.fake_results import HOSTILE, SPLIT, trained
+from tests.helpers.fakes.fake_results import HOSTILE, SPLIT, trained
 
 NAMES = ["001.Black_footed_Albatross", HOSTILE, "```\n# a heading"]
 

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.training.networks.build_method import build_method
 from methods import hub_download
-from tests.helpers.fake_hub import REVISION, TAG, FakeHub, weights_of
+from tests.helpers.fakes.fake_hub import REVISION, TAG, FakeHub, weights_of
 from tests.helpers.small_training import small_run
 
 WEIGHTS = weights_of()

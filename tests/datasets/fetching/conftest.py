@@ -9,7 +9,7 @@ import pytest
 from datasets.fetching import download
 from datasets.fetching.fetch import fetch
 from datasets.readers.folder import Folder
-from tests.helpers.fake_archives import Get, RecordingDisplay
+from tests.helpers.fakes.fake_archives import Get, RecordingDisplay
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.console import PlainConsole
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected
-from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.fakes.file_server import Answer, FileServer
 from tests.helpers.small_folders import CUB_NAMES
 
 

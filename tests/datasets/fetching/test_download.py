@@ -11,8 +11,8 @@ import pytest
 
 from datasets.fetching import download
 from datasets.fetching.download import FetchError
-from tests.helpers.fake_archives import GOOD, OTHER, WRONG, Get, mini, sha256, whole
-from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.fakes.fake_archives import GOOD, OTHER, WRONG, Get, mini, sha256, whole
+from tests.helpers.fakes.file_server import Answer, FileServer
 
 # Connections that break
 

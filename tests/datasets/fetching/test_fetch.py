@@ -11,8 +11,8 @@ from datasets import DatasetError
 from datasets.fetching.fetch import fetch
 from datasets.readers.folder import Folder
 from datasets.release import Archive
-from tests.helpers.fake_archives import GOOD, WRONG, Get, RecordingDisplay, mini, whole
-from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.fakes.fake_archives import GOOD, WRONG, Get, RecordingDisplay, mini, whole
+from tests.helpers.fakes.file_server import Answer, FileServer
 
 
 def test_a_dataset_is_downloaded_checked_and_unpacked(tmp_path: Path, server: FileServer, get: Get) -> None:

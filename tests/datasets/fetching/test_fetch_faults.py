@@ -16,8 +16,8 @@ import pytest
 
 from datasets.fetching.download import FetchError
 from datasets.fetching.fetch import fetch
-from tests.helpers.fake_archives import GOOD, PHOTOS, Get, mini, tar, whole
-from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.fakes.fake_archives import GOOD, PHOTOS, Get, mini, tar, whole
+from tests.helpers.fakes.file_server import Answer, FileServer
 
 FORK = multiprocessing.get_context("fork")
 """Real processes without the cost of imports."""

@@ -12,8 +12,8 @@ from datasets import DatasetError, reader_classes
 from datasets.fetching.needs import needs
 from datasets.readers.nabirds import NABirds
 from datasets.readers.stanford_cars import StanfordCars
-from tests.helpers.fake_archives import GOOD, Get, mini
-from tests.helpers.file_server import Answer, FileServer
+from tests.helpers.fakes.fake_archives import GOOD, Get, mini
+from tests.helpers.fakes.file_server import Answer, FileServer
 
 
 def test_what_is_here_is_not_needed_again(tmp_path: Path, server: FileServer, get: Get) -> None:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from datasets.loading import store
 from datasets.loading.cache import CachedStore, remove, stores, superfluous
 from datasets.loading.store import Store, open_store
-from tests.helpers.fake_dataset import Noise
+from tests.helpers.fakes.fake_dataset import Noise
 
 DAY = timedelta(days=1)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from datasets.interface import DatasetError
 from datasets.loading import on_device
 from datasets.loading.store import Store, open_store
-from tests.helpers.fake_dataset import Noise
+from tests.helpers.fakes.fake_dataset import Noise
 from tests.helpers.live_bytes import peak_bytes
 
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ from datasets.loading.feed import Feed
 from datasets.loading.sources import open_source
 from datasets.loading.store import ResizeRule, Store, open_store
 from results.settings import FeedMode
-from tests.helpers.fake_dataset import Noise
+from tests.helpers.fakes.fake_dataset import Noise
 from tests.helpers.small_folders import small_cub
 
 

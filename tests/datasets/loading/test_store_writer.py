@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from datasets.interface import DatasetError
 from datasets.loading import store_writer
 from datasets.loading.store import open_store
-from tests.helpers.fake_dataset import Noise
+from tests.helpers.fakes.fake_dataset import Noise
 
 FORK = multiprocessing.get_context("fork")
 """Real processes without the cost of loading torch again."""

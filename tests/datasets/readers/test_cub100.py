@@ -18,7 +18,7 @@ from datasets.readers.cub100 import CUB100
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected
 from tests.helpers import true_tables
-from tests.helpers.file_server import FileServer
+from tests.helpers.fakes.file_server import FileServer
 from tests.helpers.small_folders import fails, serve_cub, small_cub, write_tables
 
 

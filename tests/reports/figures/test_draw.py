@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reports.figures.draw import DRAWN, start_drawing
 from reports.figures.select import KINDS, Drawing
 from results.store import ResultStore
-from tests.helpers.fake_results import fill, trained
+from tests.helpers.fakes.fake_results import fill, trained
 from tests.helpers.report_reader import asked_of
 
 drawn: list[int] = []

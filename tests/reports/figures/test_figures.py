@@ -17,7 +17,7 @@ from reports.figures.roofline import Work, roofline
 from reports.figures.style import CURVES, class_label, entitle, looks_of, style
 from results.speed import Limits
 from results.store import ResultStore
-from tests.helpers.fake_results import HOSTILE, columns, fill, history, predictions, profiled, trained
+from tests.helpers.fakes.fake_results import HOSTILE, columns, fill, history, predictions, profiled, trained
 from tests.helpers.report_reader import asked_of, drawn, texts
 
 # Training curves

@@ -18,7 +18,7 @@ from reports.figures.style import style
 from reports.figures.throughput import _front, accuracy_against_throughput
 from reports.tables.head_to_head import head_to_head
 from results.store import ResultStore
-from tests.helpers.fake_results import HOSTILE, fill, profiled, trained
+from tests.helpers.fakes.fake_results import HOSTILE, fill, profiled, trained
 from tests.helpers.report_reader import asked_of, drawn, texts
 
 

@@ -24,7 +24,7 @@ from reports.run_files import RunFiles
 from results import integrity
 from results.store import ResultStore
 from results.stored_tables import Columns
-from tests.helpers.fake_results import SPLIT, columns, failed, fill, history, predictions, profiled, trained
+from tests.helpers.fakes.fake_results import SPLIT, columns, failed, fill, history, predictions, profiled, trained
 from tests.helpers.report_reader import PageReader
 
 HOSTILE = "a\"b'c</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} &lt;"

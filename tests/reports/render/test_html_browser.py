@@ -10,7 +10,7 @@ import pytest
 from reports.contents import Report
 from reports.report import write_report
 from results.store import ResultStore
-from tests.helpers.fake_results import fill, profiled, trained
+from tests.helpers.fakes.fake_results import fill, profiled, trained
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if BROWSER is None:

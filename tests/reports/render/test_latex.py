@@ -12,13 +12,13 @@ import pytest
 from reports.evidence import Evidence
 from reports.render import markdown
 from reports.render.latex import latex, latex_text, tabular
+from reports.tables.cost.profiles import profile
 from reports.tables.head_to_head import head_to_head
 from reports.tables.paired import paired
-from reports.tables.profiles import profile
 from reports.tables.published import published
 from reports.tables.runs import runs
 from reports.tables.win_matrix import wins
-from tests.helpers.fake_results import profiled, trained
+from tests.helpers.fakes.fake_results import profiled, trained
 
 HOSTILE = r'50 % of a_b & {c} #1 $x$ \input{x} ~^ <|> "d" ä' + "\n\x1b[31m"
 

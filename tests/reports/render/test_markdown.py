@@ -16,7 +16,7 @@ from reports.tables.published import published
 from reports.tables.runs import runs
 from results.store import ResultStore
 from results.values.text_tables import WIDTH
-from tests.helpers.fake_results import HOSTILE, failed, fill, profiled, trained
+from tests.helpers.fakes.fake_results import HOSTILE, failed, fill, profiled, trained
 
 
 def test_zero_has_no_minus_sign():

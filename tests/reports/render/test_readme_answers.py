@@ -14,7 +14,7 @@ from reports.render.readme_blocks import check_readme, render_readme, write_read
 from reports.statistics import holm
 from reports.tables.paired import paired
 from results.store import ResultStore
-from tests.helpers.fake_results import HOSTILE, failed, predictions, trained
+from tests.helpers.fakes.fake_results import HOSTILE, failed, predictions, trained
 from tests.helpers.report_reader import evidence_of
 
 ALONE = " (1 seed: of these two models, not of the methods)"

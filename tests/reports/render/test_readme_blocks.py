@@ -11,7 +11,7 @@ import pytest
 from reports.render.readme_blocks import check_readme, pages, render_readme, write_readme
 from reports.tables.paired import paired
 from results.store import ResultStore
-from tests.helpers.fake_results import fill, profiled, trained
+from tests.helpers.fakes.fake_results import fill, profiled, trained
 from tests.helpers.report_reader import evidence_of
 
 

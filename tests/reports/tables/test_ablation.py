@@ -16,7 +16,7 @@ from reports.tables.missing import condensed
 from reports.tables.paired import paired
 from reports.tables.table_registry import Tables, build_tables
 from results.store import ResultStore
-from tests.helpers.fake_results import prediction_table, trained
+from tests.helpers.fakes.fake_results import prediction_table, trained
 
 RIGHT = {"paper": 90, "no_crop": 80, "no_drop": 85}
 """Of 100 test images, per variant."""

@@ -7,7 +7,7 @@ import pytest
 from reports.evidence import Evidence
 from reports.render import markdown
 from reports.tables.branches import branches
-from tests.helpers.fake_results import failed, trained
+from tests.helpers.fakes.fake_results import failed, trained
 
 
 def test_each_classifier_has_a_row_over_the_seeds_that_measured_it() -> None:

@@ -14,7 +14,7 @@ from reports.tables.paired import paired
 from reports.tables.table_registry import Tables
 from reports.tables.win_matrix import wins
 from results.store import ResultStore
-from tests.helpers.fake_results import fill, predictions, trained
+from tests.helpers.fakes.fake_results import fill, predictions, trained
 from tests.helpers.report_reader import column, evidence_of, only_row, shown
 
 

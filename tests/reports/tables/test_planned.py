@@ -15,7 +15,7 @@ from reports.render.readme_blocks import check_readme, write_readme
 from reports.tables.planned import fitting, gaps, planned
 from results.errors import ResultsError
 from results.store import REFERENCE, ResultStore
-from tests.helpers.fake_results import HOSTILE
+from tests.helpers.fakes.fake_results import HOSTILE
 
 ROOT = Path(__file__).parents[3]
 

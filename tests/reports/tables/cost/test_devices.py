@@ -11,11 +11,11 @@ from reports.evidence import Evidence
 from reports.render import markdown
 from reports.render.readme_blocks import render_readme
 from reports.report import write_report
-from reports.tables.devices import devices
+from reports.tables.cost.devices import devices
 from results.device_check import Check, DeviceCheck, write_check
 from results.errors import ResultsError
 from results.store import ResultStore
-from tests.helpers.planted_checks import device_check
+from tests.helpers.fakes.planted_checks import device_check
 
 CASE = "resnet50, 448 px, batch 64, bf16"
 

@@ -9,10 +9,11 @@ import pytest
 from reports.cell_format import BUSY
 from reports.evidence import Evidence
 from reports.render import markdown
-from reports.tables import profiles, regressions
+from reports.tables import regressions
+from reports.tables.cost import profiles
 from results.record import Record
 from results.speed import Operation
-from tests.helpers.fake_results import failed, profiled, trained
+from tests.helpers.fakes.fake_results import failed, profiled, trained
 
 
 def repeats(*rates: float, noise: float = 0.05, **changes: Any) -> list[Record]:

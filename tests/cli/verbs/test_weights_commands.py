@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from methods import hub, hub_download
-from tests.helpers.fake_hub import TAG, FakeHub, weights_of
+from tests.helpers.fakes.fake_hub import TAG, FakeHub, weights_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WEIGHTS = weights_of()
 Command = Callable[..., tuple[int, str]]
 

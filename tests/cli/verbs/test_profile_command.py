@@ -16,7 +16,7 @@ from results.settings import ProfileRun
 from results.store import ResultStore
 from tests.cli.test_command_line import ROOT
 from tests.cli.test_command_line import fgbench as in_own_process
-from tests.helpers.fake_results import profiled
+from tests.helpers.fakes.fake_results import profiled
 
 Command = Callable[..., tuple[int, str]]
 

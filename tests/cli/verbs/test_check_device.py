@@ -17,10 +17,10 @@ from benchmarks.device_check import plan
 from benchmarks.device_check.plan import PlannedCheck
 from benchmarks.execution import locks
 from results.device_check import read_check, stored_checks
-from tests.helpers import planted_checks
-from tests.helpers.planted_checks import planned
+from tests.helpers.fakes import planted_checks
+from tests.helpers.fakes.planted_checks import planned
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Fgbench = Callable[..., tuple[int, str]]
 
 

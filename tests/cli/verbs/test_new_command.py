@@ -15,7 +15,7 @@ import methods
 from benchmarks.cli.new_command import app, write_method
 from benchmarks.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_new_method_passes_the_contract_without_another_edit(tmp_path: Path) -> None:

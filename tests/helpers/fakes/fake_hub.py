@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from safetensors.torch import save
 
 from methods import hub
-from tests.helpers.file_server import Answer, FileServer, file_server
+from tests.helpers.fakes.file_server import Answer, FileServer, file_server
 
 REVISION = "1" * 40
 TAG = "test_resnet.r160_in1k"

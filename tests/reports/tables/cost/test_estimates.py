@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reports.evidence import Evidence
-from reports.tables.estimates import estimates
+from reports.tables.cost.estimates import estimates
 from results.record import Estimate, Record, Source
-from tests.helpers.fake_results import failed, profiled, trained
+from tests.helpers.fakes.fake_results import failed, profiled, trained
 
 
 def expected(record: Record, seconds: float, source: Source) -> Record:
