@@ -1,8 +1,6 @@
-"""A results folder, and a Run that was carried out."""
+"""A Run that was carried out."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +10,6 @@ from results.record import Record
 from results.settings import Run
 from results.store import ResultStore
 from tests.helpers.small_plans import QUIET, one_run
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
 
 
 @pytest.fixture(scope="package")
