@@ -10,8 +10,9 @@ int64 `(B,)` in `0 .. K-1`, logits `(B, K)`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -22,11 +23,22 @@ __all__ = [
     "BackboneError",
     "BackboneSource",
     "FeatureExtractor",
+    "Gather",
     "Method",
     "Phase",
     "Sampling",
     "Tap",
+    "alone",
 ]
+
+Gather = Callable[[Tensor], Tensor]
+"""A tensor `(b, …)` of each process that shares a batch -> `(B, …)` of all of them, in the batch's order."""
+
+
+def alone(values: Tensor) -> Tensor:
+    """The `Gather` of a single process."""
+    return values
+
 
 Tap = int | str
 """Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map).
@@ -72,17 +84,19 @@ class Phase:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How batches are drawn: a plain shuffle, or `classes` classes with `images_per_class` images each."""
+    """How batches are drawn. Their size is the recipe's, and planning refuses one that does not fit."""
 
-    classes: int | None = None
     images_per_class: int | None = None
+    """Images of each class of a batch, which has `batch_size / images_per_class` distinct classes; None: a plain
+    shuffle. The same as `MPerClassSampler` of PyTorch Metric Learning."""
+    even: bool = False
+    """Whether every batch, and each process's share of it, has an even number of images, so that they make pairs."""
+    drop_last: bool = False
+    """Whether an epoch's smaller last batch is left out."""
 
-    @property
-    def groups(self) -> tuple[int, int] | None:
-        """Classes, and images of each, of a batch; None for a plain shuffle."""
-        if self.classes is None or self.images_per_class is None:
-            return None
-        return self.classes, self.images_per_class
+    def groups(self, batch_size: int) -> tuple[int, int] | None:
+        """Classes of a batch, and images of each; None for a plain shuffle."""
+        return None if self.images_per_class is None else (batch_size // self.images_per_class, self.images_per_class)
 
 
 class Method(nn.Module, ABC):
@@ -98,6 +112,11 @@ class Method(nn.Module, ABC):
     """Whether `losses` and `steps` also take class probabilities `(B, K)`, as mixup and CutMix produce. Losses that
     need one class per image (centres, pairs of a class) can't."""
 
+    loss_functions: tuple[str, ...] = ("losses",)
+    """Names of the functions from which `steps` gets its losses; `--compile` compiles each. They take tensors, and
+    numbers that tell apart the kinds of step."""
+    readout_views: Mapping[str, int] = MappingProxyType({})
+    """Forward passes per test image of each of `readouts`."""
     maps_of_class: bool = False
     """Whether the maps of `attention` depend on the predicted class, so that map k means something else per class."""
 
@@ -113,7 +132,10 @@ class Method(nn.Module, ABC):
         return {"cross_entropy": nn.functional.cross_entropy(self(images), labels)}
 
     def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
-        """The losses of each optimiser step made on one batch; the runner steps after each. Default: one step."""
+        """The losses of each optimiser step made on one batch; the runner steps after each. Default: one step.
+
+        Each step may change the images in its own way (PMG's jigsaws).
+        """
         yield self.losses(images, labels)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -141,8 +163,18 @@ class Method(nn.Module, ABC):
         evaluation mode. Default: nothing.
         """
 
-    def after_step(self) -> None:
-        """Called after each optimiser step, without autograd (to move centres, for example). Default: nothing."""
+    def before_batch(self, epoch: int, over: float) -> None:
+        """Called before the steps of each batch, for what changes in the course of a training. Default: nothing.
+
+        `epoch` counts from 0; `over` is the share of the training that is over, 0 .. 1. Keep what `losses` needs of it
+        in a buffer: where a plain number of a module changes, compiled code is compiled again.
+        """
+
+    def after_step(self, gather: Gather = alone) -> None:
+        """Called after each optimiser step, without autograd (to move centres, for example). Default: nothing.
+
+        Where processes share a batch, `gather` brings their tensors together; all of them call it alike.
+        """
 
     def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> bool:
         """Called once after the last epoch like `initialise`: fits what gradients don't (an SVM on the features …).
@@ -154,6 +186,15 @@ class Method(nn.Module, ABC):
     def attention(self, images: Tensor) -> Tensor | None:
         """Non-negative maps `(B, M, h, w)` of where the method looks, or None if it has none."""
         return None
+
+    def readouts(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits `(B, K)` of further predictions that the paper reports of the same weights, by name (CAL's eight
+        views …). `forward` is the headline, fixed in advance; none of these ever takes its place.
+
+        The runner scores each once, on the test images and with the last weights. Called in evaluation mode.
+        Default: none.
+        """
+        return {}
 
     def branches(self, images: Tensor) -> dict[str, Tensor]:
         """Logits `(B, K)` of each classifier that the method trains beside its prediction, by name (SEF's groups …).

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError, Tap
-from methods.precision import at_least_float32
+from methods.ops.precision import at_least_float32
 
 TAPS: tuple[Tap, ...] = ("attention", "attention_rollout")
 

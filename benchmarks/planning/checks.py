@@ -127,7 +127,7 @@ def _batches(run: Run, environment: Environment, processes: int) -> Iterator[str
     method = _stand_in(run.method, options)
     for phase in phase_plans(method, run.recipe):
         try:
-            check_batches(dataset.labels[rows], phase.batch_size, method.sampling.groups, processes)
+            check_batches(dataset.labels[rows], phase.batch_size, method.sampling.groups(phase.batch_size), processes)
         except ValueError as error:
             yield f"{run.method} on {dataset.name}: {error}; set batch_size, or take a method that needs fewer classes"
             continue
@@ -162,7 +162,7 @@ def _takes_one_image(
     if 1 in (piece, limit):
         return True
     last = images % phase.batch_size
-    if method.sampling.groups is not None:
+    if method.sampling.images_per_class is not None:
         totals = [phase.batch_size]
     elif images < phase.batch_size:
         totals = [images]

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.profiling.counting import backbones
-from methods.interface import Method
+from methods.interface import Gather, Method, alone
 
 BACKBONE, LOSSES, OTHER, BACKWARD, OPTIMIZER = (
     "backbone",
@@ -170,9 +170,9 @@ def _marked_training(method: Method, optimizer: torch.optim.Optimizer, marks: Ma
                 return
             yield losses
 
-    def marked_after_step() -> None:
+    def marked_after_step(gather: Gather = alone) -> None:
         with marks.within(OTHER):
-            after_step()
+            after_step(gather)
 
     hooks = [
         optimizer.register_step_pre_hook(lambda *_: marks.enter(OPTIMIZER)),

@@ -38,8 +38,8 @@ class InputPipeline:
         self.rows = np.resize(rows, max(len(rows), 4 * batch_size))
         self.source = open_source(dataset, settings.stored_size, settings.resize, device, settings.feed)
         self.labels, self.batch_size = dataset.labels, batch_size
-        groups = (sampling.classes or 0, sampling.images_per_class or 0)
-        self.sampling = groups if groups[0] * groups[1] == batch_size else None
+        groups = sampling.groups(batch_size)
+        self.sampling = groups if groups and groups[0] * groups[1] == batch_size else None
 
     def batches(self, mode: Mode) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Images `(B, 3, H, W)` float32 on the device with labels `(B,)`: augmented for training, else centre crops."""

@@ -91,7 +91,7 @@ class Batches:
             batch_size,
             seed=self.run.seed,
             drop_last=drops_last(len(rows), batch_size, world),
-            sampling=sampling.groups,
+            sampling=sampling.groups(batch_size),
             part=(self.processes.rank, world),
         )
 

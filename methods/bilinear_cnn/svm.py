@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from methods.bilinear_cnn.dual_solver import solve_duals
-from methods.precision import full_float32
+from methods.ops.precision import full_float32
 
 BLOCK = 1024
 """Descriptors that are on the device at once: 1 GiB in float32."""

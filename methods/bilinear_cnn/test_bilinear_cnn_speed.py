@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.bilinear_cnn.model import bilinear_pool
-from methods.bilinear_cnn.roots import signed_sqrt
 from methods.bilinear_cnn.svm import one_vs_all_svm
+from methods.ops.roots import signed_sqrt
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 # ---- the descriptor ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.precision import at_least_float32, full_float32
+from methods.ops.precision import at_least_float32, full_float32
 
 ITERATIONS = 100
 """Upper limit of k-means' rounds; it ends earlier when nothing changes."""

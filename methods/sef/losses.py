@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError
-from methods.precision import at_least_float32
+from methods.ops.precision import at_least_float32
 
 Form = Literal["pairs", "union", "frobenius"]
 """How the loss weighs the groups against each other; see `LocalMaxGlobalMin`."""

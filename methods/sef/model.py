@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
-from methods.precision import at_least_float32
+from methods.ops.precision import at_least_float32
 from methods.sef.losses import Form, LocalMaxGlobalMin, entropy, group_sizes, soft_cross_entropy
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.precision import at_least_float32
+from methods.ops.precision import at_least_float32
 from methods.swinfc.numerics import BatchNorm
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.precision import at_least_float32
+from methods.ops.precision import at_least_float32
 
 
 def pool_selected(attention: Tensor, tokens: Tensor, selected: int | None) -> Tensor:

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.interface import BackboneError, BackboneSource, Method, Tap
-from methods.precision import at_least_float32
+from methods.interface import BackboneError, BackboneSource, Gather, Method, Tap, alone
+from methods.ops import attention_crops
+from methods.ops.attention_pooling import bilinear_attention_pool
+from methods.ops.centres import Centres, Duplicates
+from methods.ops.precision import at_least_float32
 from methods.tags import split_tag
-from methods.ws_dan import augment
-from methods.ws_dan.centres import Centres, Duplicates
-from methods.ws_dan.pooling import bilinear_attention_pool
 
 INCEPTION_FEATURES: Tap = 16
 """`Mixed_6e` of Inception-v3: 768 channels, 26 x 26 at 448 px."""
@@ -54,10 +54,11 @@ class WSDAN(Method):
         crop_threshold, drop_threshold: ranges of θ_c and θ_d, from which each sample draws its own.
         object_threshold: θ of the second look, a share of the mean map's maximum.
         crop_padding, object_padding: shares of the image's sides added around a part and around the object.
-        align_corners, maximum_of: how maps are resized, and of which maximum θ is a share; see `augment.salient`.
+        align_corners, maximum_of: how maps are resized, and of which maximum θ is a share; see
+            `attention_crops.salient`.
         weighted_draw: draw a part in proportion to the strength of its map, or uniformly.
         clamp_boxes: cut boxes off at the image's edge instead of filling the outside with 0.
-        bounds: how boxes are rounded; see `augment.Bounds`.
+        bounds: how boxes are rounded; see `attention_crops.Bounds`.
         two_views: at test time, also look at the object found by the mean map, and average.
         average: whether the two views' `"probabilities"` or their `"logits"` are averaged.
     """
@@ -85,17 +86,17 @@ class WSDAN(Method):
         crop_padding: float = 0.1,
         object_padding: float = 0.05,
         align_corners: bool = False,
-        maximum_of: augment.Maximum = "resized",
+        maximum_of: attention_crops.Maximum = "resized",
         weighted_draw: bool = True,
         clamp_boxes: bool = False,
-        bounds: augment.Bounds = "shares",
+        bounds: attention_crops.Bounds = "shares",
         two_views: bool = True,
         average: Average = "probabilities",
     ) -> None:
         super().__init__()
         words = {
-            "maximum_of": (maximum_of, augment.Maximum),
-            "bounds": (bounds, augment.Bounds),
+            "maximum_of": (maximum_of, attention_crops.Maximum),
+            "bounds": (bounds, attention_crops.Bounds),
             "average": (average, Average),
         }
         for name, (chosen, known) in words.items():
@@ -186,25 +187,27 @@ class WSDAN(Method):
             views["crop"] = self.cropped(images, region, self.crop_padding)
         if self.drop:
             region = self.region(images, self.draw_map(attention), draw_threshold(images, self.drop_threshold))
-            views["drop"] = augment.drop(images, region)
+            views["drop"] = attention_crops.drop(images, region)
         return views
 
     def region(self, images: Tensor, maps: Tensor, threshold: Tensor | float) -> Tensor:
         """Where a map `(B, h, w)` of each image is salient, bool `(B, H, W)`."""
         size = (images.shape[2], images.shape[3])
-        return augment.salient(maps, size, threshold, self.align_corners, self.maximum_of)
+        return attention_crops.salient(maps, size, threshold, self.align_corners, self.maximum_of)
 
     def cropped(self, images: Tensor, region: Tensor, padding: float) -> Tensor:
         """The images cropped to the padded boxes around their regions."""
-        return augment.crop(images, augment.bounding_boxes(region, padding, self.clamp_boxes, self.bounds))
+        return attention_crops.crop(
+            images, attention_crops.bounding_boxes(region, padding, self.clamp_boxes, self.bounds)
+        )
 
     def draw_map(self, attention: Tensor) -> Tensor:
         """One attention map of each sample: `(B, M, h, w)` -> `(B, h, w)`."""
         uniform = torch.rand(attention.shape[:2], device=attention.device)
-        return augment.choose_maps(attention, uniform, self.weighted_draw)
+        return attention_crops.choose_maps(attention, uniform, self.weighted_draw)
 
     @torch.no_grad()
-    def after_step(self) -> None:
+    def after_step(self, gather: Gather = alone) -> None:
         """Moves the centres, by the features from which the step's loss was made."""
         if self.centres is not None and self.seen is not None:
             self.centres.update(*self.seen)
@@ -243,7 +246,7 @@ class WSDAN(Method):
         return {
             "second look": self.refine(images, attention),
             "part cropped": self.cropped(images, region, self.crop_padding),
-            "part dropped": augment.drop(images, hidden),
+            "part dropped": attention_crops.drop(images, hidden),
         }
 
 

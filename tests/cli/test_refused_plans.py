@@ -119,7 +119,7 @@ def test_weights_that_are_not_finite_where_a_method_takes_them_are_refused(
 def test_batches_of_more_classes_than_there_are_can_not_be_formed(
     lines_of: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Plain, "sampling", Sampling(4, 1))
+    monkeypatch.setattr(Plain, "sampling", Sampling(images_per_class=1))
     (line,) = lines_of("compare", *drawn(), "--methods", "plain", "--dry-run")
     assert line.startswith("plain on synthetic: batches of 4 classes can't be drawn from 3 classes; set batch_size")
 
@@ -127,7 +127,7 @@ def test_batches_of_more_classes_than_there_are_can_not_be_formed(
 def test_batches_of_another_size_than_the_method_samples_can_not_be_formed(
     lines_of: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Plain, "sampling", Sampling(3, 2))
+    monkeypatch.setattr(Plain, "sampling", Sampling(images_per_class=2))
     (line,) = lines_of("compare", *drawn(), "--methods", "plain", "--dry-run")
     assert line.startswith("plain on synthetic: 3 classes with 2 images each make a batch of 6, not 4; set batch_size")
 

@@ -19,8 +19,8 @@ from benchmarks.training.distributed import Processes
 from benchmarks.training.listener import Silent
 from benchmarks.training.losses import Diverged
 from benchmarks.training.train import Trainer
+from methods.ops.centres import Centres
 from methods.plain.model import Plain
-from methods.ws_dan.centres import Centres
 from results.settings import Run
 from tests.helpers.small_training import SWIN, Interrupts, equal, outcome, small_run, train
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.outer_products import maximum_over_positions, sum_over_positions
-from methods.precision import at_least_float32
+from methods.ops.outer_products import maximum_over_positions, sum_over_positions
+from methods.ops.precision import at_least_float32
 
 EPSILON = 1e-12
 """Under the square root, as in the authors' code: bounds its slope at 0 by 5e5."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.precision import at_least_float32
+from methods.ops.precision import at_least_float32
 
 Maximum = Literal["resized", "cells"]
 """The maximum of which a threshold is a share: that of the map as resized to the image, or of its cells, which may be

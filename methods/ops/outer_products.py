@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import bmm_flop, register_flop_formula
 
-from methods.precision import at_least_float32
+from methods.ops.precision import at_least_float32
 
 
 def sum_over_positions(a: Tensor, b: Tensor) -> Tensor:
