@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from methods.interface import BackboneSource, Method, Tap
+from methods.ops.class_activation import class_activation
 
 
 class Plain(Method):
@@ -37,5 +38,4 @@ class Plain(Method):
         """
         (features,) = self.backbone(images)
         predicted = self.head(features.mean(dim=(2, 3))).argmax(dim=1)
-        evidence = (features * self.head.weight[predicted][:, :, None, None]).sum(dim=1, keepdim=True)
-        return evidence.clamp_min(0)
+        return class_activation(features, self.head.weight, predicted)[:, None].clamp_min(0)
