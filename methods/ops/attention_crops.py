@@ -1,7 +1,8 @@
-"""Attention-guided data augmentation, and localisation of the object, on a whole batch at once.
+"""From attention maps to crops and drops of images, on a whole batch at once: draws, regions, boxes.
 
-Boxes are tensors, computed by reductions and cropped by one resampling: no loop over samples, no copy to the host, no
-shape that depends on the data. Only the chosen map of each sample is resized to the image, not all M.
+WS-DAN introduced them (arXiv 1901.09891, Sections 3.3 and 3.4). Boxes are tensors, computed by reductions and cropped
+by one resampling: no loop over samples, no copy to the host, no shape that depends on the data. Only the chosen map of
+each sample is resized to the image, not all M.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
     """Each image's box, enlarged bilinearly to the whole image's size: `(B, 3, H, W)`, `(B, 4)` -> `(B, 3, H, W)`.
 
     Parts of a box outside the image are 0, the mean colour. Share 0 is the centre of the first pixel and share 1
-    that of the last, as in the authors' `crop_and_resize`.
+    that of the last, as in `crop_and_resize` of WS-DAN's authors.
     """
     height, width = images.shape[2:]
     top, left, bottom, right = boxes[:, :, None].unbind(dim=1)
@@ -119,7 +120,7 @@ def drop(images: Tensor, region: Tensor) -> Tensor:
     """Images `(B, 3, H, W)` with a bool region `(B, H, W)` of each set to 0.
 
     A region that covers the whole image drops nothing: no value of its map is below θ of the maximum, so the map does
-    not say where the part is (a map that is the same everywhere, for example). The authors' code leaves an empty image.
+    not say where the part is (a map that is the same everywhere, for example). Released code leaves an empty image.
     """
     region = region & ~region.all(dim=2).all(dim=1)[:, None, None]
     return images.masked_fill(region[:, None], 0)

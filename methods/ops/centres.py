@@ -1,23 +1,32 @@
-"""Attention regularisation: each part's feature is pulled towards the part's centre in its class."""
+"""Centre loss: each sample's feature is pulled towards the centre of its class, a moving average.
+
+WS-DAN's attention regularisation (arXiv 1901.09891, Eq. 4 and 5), where the feature is the matrix of all parts, so that
+each part has its own centre in each class. CAL uses it unchanged.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from methods.interface import Gather, alone
 
 Duplicates = Literal["all", "last"]
 
+Seen = tuple[Tensor, Tensor]
+"""Features `(B, D)` without a gradient, and labels `(B,)`: what moves the centres after a step."""
+
 
 class Centres(nn.Module):
-    """Feature centres c `(K, M·C)`: moving averages of the features of each class, not parameters.
+    """Feature centres c `(K, D)`: moving averages of the features of each class, not parameters.
 
     They start at 0. `normalised`: c is scaled to length 1 whenever it is read, in the loss and in the update; a
-    replication (wvinzh's) measured about two points less on CUB without it. `duplicates`: which samples of one class
-    in a batch move the centre: `all`, or only the `last`, as in PyTorch code that writes `centers[labels] += ...`.
-    `rate` is β of the moving average; 1 - 0.95 in the authors' code.
+    replication of WS-DAN (wvinzh's) measured about two points less on CUB without it. `duplicates`: which samples of
+    one class in a batch move the centre: `all`, or only the `last`, as in PyTorch code that writes
+    `centers[labels] += ...`. `rate` is β of the moving average; 0.05 in the code of WS-DAN's and of CAL's authors.
     """
 
     centres: Tensor
@@ -39,36 +48,30 @@ class Centres(nn.Module):
         self.register_buffer("centres", torch.zeros(num_classes, length))
 
     def read(self, labels: Tensor) -> Tensor:
-        """The centres of labels `(B,)`: `(B, M·C)`."""
+        """The centres of labels `(B,)`: `(B, D)`."""
         centres = self.centres[labels]
         return F.normalize(centres, dim=1) if self.normalised else centres
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """L_A = mean over the batch of sum_k ||f_k - c_k||²: feature matrices `(B, M·C)`, labels `(B,)`."""
+        """Mean over the batch of ||f - c||²: features `(B, D)`, labels `(B,)`."""
         return (features - self.read(labels)).square().sum(dim=1).mean()
 
-    def update(self, features: Tensor, labels: Tensor) -> None:
-        """c_k ← c_k + β·(f_k - c_k) for each sample, all from the centres as they were before the batch.
+    def update(self, features: Tensor, labels: Tensor, gather: Gather = alone) -> None:
+        """c ← c + β·(f - c) for each sample, all from the centres as they were before the batch.
 
-        If several processes share a batch, each contributes its samples and all end with the same centres.
+        Where processes share a batch, `gather` brings its samples together, and all end with the same centres.
         """
+        features, labels = gather(features), gather(labels)
         change = self.rate * (features - self.read(labels))
         if self.duplicates == "last":
             same = labels[:, None] == labels
             change = change * ~same.triu(diagonal=1).any(dim=1, keepdim=True)
-        change = change.to(self.centres.dtype)
-        if distributed.is_available() and distributed.is_initialized():
-            self.centres += self._over_processes(change, labels)
-        else:
-            self.centres.index_add_(0, labels, change)
+        self.centres.index_add_(0, labels, change.to(self.centres.dtype))
 
-    def _over_processes(self, change: Tensor, labels: Tensor) -> Tensor:
-        """The sum of all processes' changes, `(K, M·C)`; a batch's order is that of the processes' ranks."""
-        moves = torch.zeros_like(self.centres).index_add_(0, labels, change)
-        if self.duplicates == "last":
-            rank = distributed.get_rank()
-            last = torch.full((len(moves),), -1, device=moves.device).index_fill_(0, labels, rank)
-            distributed.all_reduce(last, distributed.ReduceOp.MAX)
-            moves *= (last == rank)[:, None]
-        distributed.all_reduce(moves)
-        return moves
+
+def joined(earlier: Seen | None, later: Seen | None) -> Seen | None:
+    """The samples of two parts of one batch, where the runner splits it."""
+    if earlier is None or later is None:
+        return later
+    features, labels = zip(earlier, later, strict=True)
+    return torch.cat(features), torch.cat(labels)

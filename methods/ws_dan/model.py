@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError, BackboneSource, Gather, Method, Tap, alone
-from methods.ops import attention_crops
-from methods.ops.attention_pooling import bilinear_attention_pool
-from methods.ops.centres import Centres, Duplicates
+from methods.ops.attention_crops import Bounds, Maximum
+from methods.ops.attention_pooling import attention_convolution, bilinear_attention_pool
+from methods.ops.attention_views import AttentionViews, check_share, check_word
+from methods.ops.centres import Centres, Duplicates, Seen, joined
 from methods.ops.precision import at_least_float32
 from methods.tags import split_tag
 
@@ -54,8 +55,7 @@ class WSDAN(Method):
         crop_threshold, drop_threshold: ranges of θ_c and θ_d, from which each sample draws its own.
         object_threshold: θ of the second look, a share of the mean map's maximum.
         crop_padding, object_padding: shares of the image's sides added around a part and around the object.
-        align_corners, maximum_of: how maps are resized, and of which maximum θ is a share; see
-            `attention_crops.salient`.
+        align_corners, maximum_of: how maps are resized, and of which maximum θ is a share; see `AttentionViews`.
         weighted_draw: draw a part in proportion to the strength of its map, or uniformly.
         clamp_boxes: cut boxes off at the image's edge instead of filling the outside with 0.
         bounds: how boxes are rounded; see `attention_crops.Bounds`.
@@ -86,26 +86,17 @@ class WSDAN(Method):
         crop_padding: float = 0.1,
         object_padding: float = 0.05,
         align_corners: bool = False,
-        maximum_of: attention_crops.Maximum = "resized",
+        maximum_of: Maximum = "resized",
         weighted_draw: bool = True,
         clamp_boxes: bool = False,
-        bounds: attention_crops.Bounds = "shares",
+        bounds: Bounds = "shares",
         two_views: bool = True,
         average: Average = "probabilities",
     ) -> None:
         super().__init__()
-        words = {
-            "maximum_of": (maximum_of, attention_crops.Maximum),
-            "bounds": (bounds, attention_crops.Bounds),
-            "average": (average, Average),
-        }
-        for name, (chosen, known) in words.items():
-            if chosen not in get_args(known):
-                raise ValueError(f"{name} is {chosen!r}; it must be one of {', '.join(get_args(known))}")
-        shares = {"object_threshold": object_threshold, "crop_padding": crop_padding, "object_padding": object_padding}
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} is {share}; it must be a share, from 0 to 1")
+        check_word("average", average, get_args(Average))
+        check_share("object_threshold", object_threshold)
+        check_share("object_padding", object_padding)
         if maps < 0 or (maps == 0 and (regularisation or crop or drop or two_views)):
             raise ValueError(f"maps is {maps}; it must be 1 or more, or 0 where nothing asks for attention")
         inception = split_tag(backbones.name)[0] == "inception_v3"
@@ -129,16 +120,21 @@ class WSDAN(Method):
         self.centres = None
         if regularisation:
             self.centres = Centres(num_classes, maps * channels, normalised_centres, duplicates, centre_rate)
-        self.seen: tuple[Tensor, Tensor] | None = None
+        self.seen: Seen | None = None
         """Feature matrices and labels of the raw images since the last `after_step`."""
         self.maps, self.maximum, self.scale, self.regularisation = maps, maximum, scale, regularisation
-        self.crop, self.crop_threshold = crop, checked_range(crop_threshold)
-        self.drop, self.drop_threshold = drop, checked_range(drop_threshold)
-        self.object_threshold = object_threshold
-        self.crop_padding, self.object_padding = crop_padding, object_padding
-        self.align_corners, self.maximum_of = align_corners, maximum_of
-        self.clamp_boxes, self.bounds = clamp_boxes, bounds
-        self.weighted_draw, self.average = weighted_draw, average
+        self.crop, self.drop, self.average = crop, drop, average
+        self.object_threshold, self.object_padding = object_threshold, object_padding
+        self.further = AttentionViews(
+            crop_threshold=crop_threshold,
+            drop_threshold=drop_threshold,
+            crop_padding=crop_padding,
+            weighted_draw=weighted_draw,
+            align_corners=align_corners,
+            maximum_of=maximum_of,
+            clamp_boxes=clamp_boxes,
+            bounds=bounds,
+        )
         self.views = 2 if two_views else 1
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,44 +169,23 @@ class WSDAN(Method):
         """One step. If the runner splits a batch, all its parts pass through here before the centres move."""
         earlier = self.seen
         losses = self.losses(images, labels)
-        if earlier is not None and self.seen is not None:
-            features, classes = zip(earlier, self.seen, strict=True)
-            self.seen = torch.cat(features), torch.cat(classes)
+        self.seen = joined(earlier, self.seen)
         yield losses
 
-    @torch.no_grad()
     def augmented(self, images: Tensor, attention: Tensor) -> dict[str, Tensor]:
         """The images cropped to one part and with another dropped, each sample with its own draws."""
         views = {}
         if self.crop:
-            region = self.region(images, self.draw_map(attention), draw_threshold(images, self.crop_threshold))
-            views["crop"] = self.cropped(images, region, self.crop_padding)
+            views["crop"] = self.further.part_cropped(images, attention)
         if self.drop:
-            region = self.region(images, self.draw_map(attention), draw_threshold(images, self.drop_threshold))
-            views["drop"] = attention_crops.drop(images, region)
+            views["drop"] = self.further.part_dropped(images, attention)
         return views
-
-    def region(self, images: Tensor, maps: Tensor, threshold: Tensor | float) -> Tensor:
-        """Where a map `(B, h, w)` of each image is salient, bool `(B, H, W)`."""
-        size = (images.shape[2], images.shape[3])
-        return attention_crops.salient(maps, size, threshold, self.align_corners, self.maximum_of)
-
-    def cropped(self, images: Tensor, region: Tensor, padding: float) -> Tensor:
-        """The images cropped to the padded boxes around their regions."""
-        return attention_crops.crop(
-            images, attention_crops.bounding_boxes(region, padding, self.clamp_boxes, self.bounds)
-        )
-
-    def draw_map(self, attention: Tensor) -> Tensor:
-        """One attention map of each sample: `(B, M, h, w)` -> `(B, h, w)`."""
-        uniform = torch.rand(attention.shape[:2], device=attention.device)
-        return attention_crops.choose_maps(attention, uniform, self.weighted_draw)
 
     @torch.no_grad()
     def after_step(self, gather: Gather = alone) -> None:
         """Moves the centres, by the features from which the step's loss was made."""
         if self.centres is not None and self.seen is not None:
-            self.centres.update(*self.seen)
+            self.centres.update(*self.seen, gather)
             self.seen = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -223,11 +198,9 @@ class WSDAN(Method):
             return (raw + refined) / 2
         return torch.logaddexp(*(at_least_float32(one).log_softmax(1) for one in (raw, refined))) - math.log(2)
 
-    @torch.no_grad()
     def refine(self, images: Tensor, attention: Tensor) -> Tensor:
         """The images cropped to the object: where the mean A_m of all maps is salient."""
-        region = self.region(images, at_least_float32(attention).mean(dim=1), self.object_threshold)
-        return self.cropped(images, region, self.object_padding)
+        return self.further.object_cropped(images, attention, self.object_threshold, self.object_padding)
 
     def attention(self, images: Tensor) -> Tensor:
         """The attention maps A, `(B, M, h, w)`."""
@@ -238,33 +211,5 @@ class WSDAN(Method):
         if self.maps == 0:
             return {}
         attention = self.look(images)[2]
-        strongest = at_least_float32(attention).mean(dim=(2, 3)).argmax(dim=1)
-        part = attention[torch.arange(len(images), device=images.device), strongest]
-        region, hidden = (
-            self.region(images, part, sum(span) / 2) for span in (self.crop_threshold, self.drop_threshold)
-        )
-        return {
-            "second look": self.refine(images, attention),
-            "part cropped": self.cropped(images, region, self.crop_padding),
-            "part dropped": attention_crops.drop(images, hidden),
-        }
-
-
-def attention_convolution(channels: int, maps: int) -> nn.Sequential:
-    """A = f(F): 1x1 convolution, BN, ReLU. Without the ReLU the pooled feature would be linear in A."""
-    return nn.Sequential(nn.Conv2d(channels, maps, 1, bias=False), nn.BatchNorm2d(maps, eps=1e-3), nn.ReLU())
-
-
-def checked_range(span: Sequence[float]) -> tuple[float, float]:
-    """Two shares of a map's maximum, the smaller first. Raises `ValueError` if they are something else."""
-    if len(span) != 2 or not 0 <= span[0] <= span[1] <= 1:
-        raise ValueError(
-            f"a range of thresholds is {list(span)}; it must be two numbers from 0 to 1, the smaller first"
-        )
-    return span[0], span[1]
-
-
-def draw_threshold(images: Tensor, span: tuple[float, float]) -> Tensor:
-    """θ of each sample, `(B,)`, uniform in `span`."""
-    low, high = span
-    return low + (high - low) * torch.rand(len(images), device=images.device)
+        cropped, dropped = self.further.strongest_part(images, attention)
+        return {"second look": self.refine(images, attention), "part cropped": cropped, "part dropped": dropped}

@@ -1,4 +1,4 @@
-"""What WS-DAN promises as a whole; its operators are tested in `test_ws_dan_operators.py`."""
+"""What WS-DAN promises as a whole; its operators are tested in `tests/methods/ops/`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.distributed import TCPStore
 
 from benchmarks.environment import Environment, Execution
@@ -109,8 +109,14 @@ def moved_centres(folder: Path, features: Tensor, labels: Tensor, duplicates: An
     centres = Centres(4, features.shape[1], duplicates=duplicates)
     own = processes.share(len(labels))
     for _ in range(2):
-        centres.update(features[own], labels[own])
+        centres.update(features[own], labels[own], of_all_processes)
     return centres.centres
+
+
+def of_all_processes(values: Tensor) -> Tensor:
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, values)
+    return torch.cat(parts)
 
 
 @pytest.mark.parametrize("duplicates", ["all", "last"])

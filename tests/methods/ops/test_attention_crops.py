@@ -1,4 +1,4 @@
-"""WS-DAN's operators against slow, obvious formulas."""
+"""Draws of maps, regions, boxes, crops and drops against slow, obvious formulas."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.ops import attention_crops
-from methods.ops.attention_pooling import average_parts, bilinear_attention_pool
-from methods.ops.centres import Centres
-from methods.ops.outer_products import maximum_over_positions
 
 SIZES = st.integers(1, 6)
 SEEDS = st.integers(0, 2**31)
@@ -24,47 +21,6 @@ SEEDS = st.integers(0, 2**31)
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
-
-
-# Pooling
-
-
-def slow_pool(attention: Tensor, features: Tensor, maximum: bool) -> Tensor:
-    rows = []
-    for sample, maps in zip(features.double(), attention.double(), strict=True):
-        parts = [one * sample for one in maps]
-        pooled = [part.amax(dim=(1, 2)) if maximum else part.mean(dim=(1, 2)) for part in parts]
-        row = torch.cat(pooled)
-        row = row.sign() * row.abs().sqrt()
-        rows.append(row / max(float(row.norm()), 1e-12))
-    return torch.stack(rows)
-
-
-@settings(max_examples=40, deadline=None)
-@given(SEEDS, SIZES, SIZES, SIZES, SIZES, SIZES, st.booleans())
-def test_pooling_is_the_part_by_part_formula(seed, count, maps, channels, height, width, maximum):
-    generator = torch.Generator().manual_seed(seed)
-    attention = torch.rand(count, maps, height, width, generator=generator)
-    features = torch.randn(count, channels, height, width, generator=generator)
-    fast = bilinear_attention_pool(attention, features, maximum)
-    torch.testing.assert_close(fast.double(), slow_pool(attention, features, maximum), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("parts", [average_parts, maximum_over_positions])
-def test_pooling_has_the_right_gradient(parts):
-    attention = torch.rand(2, 3, 7, dtype=torch.float64, requires_grad=True)
-    features = torch.randn(2, 4, 7, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(parts, (attention, features))
-
-
-def test_pooling_is_float32_and_finite_where_a_map_is_dead():
-    attention, features = torch.zeros(2, 3, 4, 4), torch.rand(2, 5, 4, 4, requires_grad=True)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        matrix = bilinear_attention_pool(attention.bfloat16(), features)
-    matrix.sum().backward()
-    assert matrix.dtype == torch.float32
-    assert matrix.abs().max() == 0
-    assert features.grad.isfinite().all()
 
 
 # Which map
@@ -258,32 +214,3 @@ def test_a_map_that_nowhere_falls_below_the_threshold_drops_nothing(lowest, kept
     images, maps = torch.ones(1, 3, 8, 8), torch.linspace(lowest, 1, 16).view(1, 4, 4)
     dropped = attention_crops.drop(images, attention_crops.salient(maps, (8, 8), 0.3))
     assert torch.equal(dropped, images) == kept
-
-
-# Centres
-
-
-def unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(np.linalg.norm(vector), 1e-12)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    SEEDS, st.integers(1, 8), st.integers(1, 4), SIZES, st.booleans(), st.sampled_from(["all", "last"]), st.floats(0, 1)
-)
-def test_centres_move_sample_by_sample(seed, count, classes, length, normalised, duplicates, rate):
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(count, length, generator=generator)
-    labels = torch.randint(classes, (count,), generator=generator)
-    centres = Centres(classes, length, normalised, duplicates, rate)
-    centres.centres.copy_(torch.randn(classes, length, generator=generator))
-    before = centres.centres.double().numpy().copy()
-    read = [unit(before[label]) if normalised else before[label] for label in labels]
-    distances = [((f - c) ** 2).sum() for f, c in zip(features.double().numpy(), read, strict=True)]
-    np.testing.assert_allclose(float(centres(features, labels)), np.mean(distances), rtol=1e-4, atol=1e-6)
-    after = before.copy()
-    for feature, label, old in zip(features.double().numpy(), labels, read, strict=True):
-        start = after if duplicates == "all" else before
-        after[label] = start[label] + rate * (feature - old)
-    centres.update(features, labels)
-    np.testing.assert_allclose(centres.centres.numpy(), after, atol=1e-5)
