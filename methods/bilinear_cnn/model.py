@@ -6,7 +6,6 @@ Lin, RoyChowdhury, Maji, "Bilinear CNN Models for Fine-grained Visual Recognitio
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +16,7 @@ from methods.interface import BackboneSource, Method, Phase, Tap
 from methods.ops.outer_products import maximum_over_positions, sum_over_positions
 from methods.ops.precision import at_least_float32
 from methods.ops.roots import FORMS, signed_sqrt
-
-STAGES = {
-    "classifier": Phase("classifier", trains=("head",), share=0.3),
-    "all": Phase("all", share=0.7),
-}
-"""The two steps of training (Section 3.2): the new classifier alone, then the whole network end to end."""
+from methods.ops.stages import phases_of
 
 
 def bilinear_pool(a: Tensor, b: Tensor) -> Tensor:
@@ -78,13 +72,11 @@ class BilinearCNN(Method):
         super().__init__()
         if root not in FORMS:
             raise ValueError(f"root is {root!r}; it must be one of {', '.join(FORMS)}")
-        if not stages or not set(stages) <= set(STAGES):
-            raise ValueError(f"stages are {list(stages)}; they must be among {', '.join(STAGES)}")
         self.backbone = backbones.features([tap])
         self.second = backbones.features([second_tap], second) if second else None
         self.pool = maximum_pool if maximum else bilinear_pool
         self.sqrt, self.l2, self.root, self.epsilon = sqrt, l2, root, epsilon
-        self.stages, self.svm = tuple(stages), svm
+        self.stages, self.svm = phases_of(stages), svm
         self.views = 2 if svm else 1
         channels = self.backbone.channels[0]
         self.classifier = nn.Linear(channels * (self.second or self.backbone).channels[0], num_classes)
@@ -113,8 +105,7 @@ class BilinearCNN(Method):
         return {"cross_entropy": F.cross_entropy(self.classifier(self.descriptor(images)), labels)}
 
     def phases(self) -> tuple[Phase, ...]:
-        whole = sum(STAGES[name].share for name in self.stages)
-        return tuple(replace(STAGES[name], share=STAGES[name].share / whole) for name in self.stages)
+        return self.stages
 
     @torch.no_grad()
     def finish(self, batches: Iterable[tuple[Tensor, Tensor]]) -> bool:
