@@ -32,9 +32,13 @@ def compare_compiled(method: Method, device: torch.device, precision: Precision,
     images, labels = (value.to(device) for value in small_batch())
     images = images.contiguous(memory_format=torch.channels_last)
     plain, compiled = (copy.deepcopy(method).to(device).to(memory_format=torch.channels_last) for _ in range(2))
-    losses = torch.compile(compiled.losses, backend=backend, fullgraph=True, dynamic=False)
+    functions = {
+        name: torch.compile(getattr(compiled, name), backend=backend, fullgraph=True, dynamic=False)
+        for name in compiled.loss_functions
+    }
     forward = torch.compile(compiled.forward, backend=backend, fullgraph=True, dynamic=False)
-    compiled.losses = losses  # type: ignore[method-assign]
+    for name, function in functions.items():
+        setattr(compiled, name, function)
     # Compiled code draws other random numbers unless it is told to draw torch's.
     with numerics(precision), inductor.patch(fallback_random=True):
         expected = answer(plain, images, labels, precision)

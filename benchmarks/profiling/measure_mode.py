@@ -23,6 +23,7 @@ from benchmarks.profiling.memory import Peak
 from benchmarks.profiling.operations import STEPS, costliest, profiled, write_trace
 from benchmarks.profiling.profiled_method import ProfiledMethod
 from benchmarks.profiling.timing import Blocks, block_rates, issue_seconds, latencies, percentile, waited
+from benchmarks.training.compiling.compile import not_compiled
 from benchmarks.training.device import ran_out_of_memory
 from results.record import Record
 from results.settings import ProfileRun
@@ -142,7 +143,7 @@ def _compile(context: ProfileContext, profiled: ProfiledMethod, step: Callable[[
             for _ in range(profiled.rounds):
                 profiled.infer(profiled.images[:1])
     if not profiled.is_compiled(mode):
-        context.missing(mode, "compile_s", f"{context.run.method} does not step through `losses`: it was not compiled")
+        context.missing(mode, "compile_s", f"{context.run.method} {not_compiled(profiled.method)}: it was not compiled")
         return {}
     return {"compile_s": max(sum(first) - len(first) * waited(step, context.device), 0.0)}
 

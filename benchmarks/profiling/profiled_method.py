@@ -59,7 +59,7 @@ class ProfiledMethod:
         """Whether anything of this mode was compiled."""
         if self.compiled is None:
             return False
-        return bool((self.compiled.losses if mode == "train" else self.compiled.forward).shapes)
+        return self.compiled.trains if mode == "train" else bool(self.compiled.forward.known)
 
     def enter(self, mode: Mode) -> None:
         """Switches the method to a mode."""

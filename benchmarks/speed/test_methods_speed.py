@@ -37,7 +37,8 @@ class Training:
         self.optimizer = torch.optim.SGD(self.method.parameters(), lr=1e-6, momentum=0.9)
 
     def compile(self) -> None:
-        self.method.losses = torch.compile(self.method.losses, fullgraph=True)
+        for name in self.method.loss_functions:
+            setattr(self.method, name, torch.compile(getattr(self.method, name), fullgraph=True))
 
     def first_loss(self) -> Tensor:
         """The forward pass of the first optimiser step, a scalar."""

@@ -15,7 +15,7 @@ from benchmarks.errors import UserError
 from benchmarks.planning.phases import PhasePlan
 from benchmarks.training import evaluate
 from benchmarks.training.batches import Batches, TrainingBatch
-from benchmarks.training.compiling.compile import CompiledMethod
+from benchmarks.training.compiling.compile import CompiledMethod, not_compiled
 from benchmarks.training.device import nothing_learns, random_state, set_random_state
 from benchmarks.training.distributed import Processes
 from benchmarks.training.listener import Listener, Silent
@@ -165,9 +165,9 @@ class Engine:
         if not self.compiled:
             return None
         self.compile_seconds += time.monotonic() - began
-        if self.compiled.losses.shapes:
+        if self.compiled.trains:
             return None
-        return f"{self.run.method} does not step through `losses`: its training is not compiled"
+        return f"{self.run.method} {not_compiled(self.method)}: its training is not compiled"
 
     def halve_micro_batch(self, batch_size: int) -> str:
         """After a lack of memory, in training: half as many images at a time. Returns a note.

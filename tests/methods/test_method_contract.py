@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import io
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -223,24 +225,42 @@ def test_in_float64_every_loss_and_every_logit_is_computed_so(subject: Subject):
 
 
 def test_compiled_it_gives_the_same_without_a_graph_break(subject: Subject):
+    """Every function that `loss_functions` names is one of the steps' own, and compiles as a whole."""
     batch = images_and_labels(BATCH)
     plain, compiled = subject.copy().train(), subject.copy().train()
     torch._dynamo.reset()
-    # aot_eager traces losses and gradients as the real compiler does, and then runs torch's own kernels
-    losses = torch.compile(compiled.losses, fullgraph=True, backend="aot_eager")
+    called: set[str] = set()
+    for name in compiled.loss_functions:
+        # aot_eager traces losses and gradients as the real compiler does, and then runs torch's own kernels
+        function = torch.compile(getattr(compiled, name), fullgraph=True, dynamic=False, backend="aot_eager")
+        setattr(compiled, name, noted(function, name, called))
     torch.manual_seed(0)
-    expected = plain.losses(*batch)
+    expected = list(plain.steps(*batch))
     torch.manual_seed(0)
-    found = losses(*batch)
-    assert list(found) == list(expected)
-    for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
-    sum(expected.values()).backward()
-    sum(found.values()).backward()
+    found = list(compiled.steps(*batch))
+    assert called, "the steps call none of loss_functions: nothing of the training would be compiled"
+    assert len(found) == len(expected)
+    for own, right in zip(found, expected, strict=True):
+        assert list(own) == list(right)
+        for name in right:
+            torch.testing.assert_close(own[name], right[name], rtol=1e-4, atol=1e-5)
+    for several in (found, expected):
+        sum(loss for losses in several for loss in losses.values()).backward()
     for left, right in zip(compiled.parameters(), plain.parameters(), strict=True):
         if right.grad is not None:
             largest = right.grad.abs().max().item()
             torch.testing.assert_close(left.grad, right.grad, rtol=1e-2, atol=1e-4 * largest + 1e-7)
+
+
+def noted(function: Callable[..., Any], name: str, called: set[str]) -> Callable[..., Any]:
+    """The function, which adds its name to `called` and takes tensors and numbers only."""
+
+    def checked(*given: Tensor | float) -> Any:
+        assert all(isinstance(one, Tensor | int | float) for one in given), f"{name} got something else: {given}"
+        called.add(name)
+        return function(*given)
+
+    return checked
 
 
 # ---- modes, attention, sampling --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from benchmarks.training.compiling import compile
 from benchmarks.training.compiling.compile import CompiledMethod
 from benchmarks.training.engine import Engine
 from methods.plain.model import Plain
+from tests.helpers.fakes.fake_stages import STAGES, Stages, stand_in_for_plain
 from tests.helpers.methods_under_test import build, images_and_labels
 from tests.helpers.small_training import interrupted_after_the_epochs, outcome, small_run, train
 
@@ -89,6 +90,48 @@ def test_compiled_training_is_the_same_and_compiles_nothing_on_its_way(
     assert compiled.compile_seconds > compiled.training_seconds
     assert compiled.notes == []
     torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
+
+
+def test_every_step_of_a_batch_is_compiled_by_itself(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in_for_plain(monkeypatch)
+    run = small_run()
+    written, compiled = train(run, tmp_path / "written"), train(run, tmp_path / "compiled", compile=True)
+    assert backend.graphs == backend.before_training == STAGES + 2  # the step on whole images, and the forward pass
+    assert compiled.notes == []
+    torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
+
+
+def test_more_kinds_of_steps_than_torch_keeps_by_itself_are_compiled(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in_for_plain(monkeypatch)
+
+    def many(self: Stages, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
+        for divisor in range(1, 12):
+            yield self.scaled_losses(images, labels, divisor)
+
+    def scaled(self: Stages, images: Tensor, labels: Tensor, divisor: int) -> dict[str, Tensor]:
+        return {"scaled": functional.cross_entropy(self(images), labels) / divisor}
+
+    monkeypatch.setattr(Stages, "loss_functions", ("scaled_losses",))
+    monkeypatch.setattr(Stages, "steps", many)
+    monkeypatch.setattr(Stages, "scaled_losses", scaled, raising=False)
+    train(small_run(epochs=1, validation=0), tmp_path, compile=True)
+    assert backend.graphs == 11 + 1
+
+
+def test_a_loss_function_within_another_is_compiled_as_its_part(backend: Backend) -> None:
+    method = build("plain")
+    inner, images_labels = method.losses, images_and_labels(4)
+    method.outer_losses = lambda images, labels: method.losses(2 * images, labels)  # type: ignore[assignment]
+    method.loss_functions = ("losses", "outer_losses")
+    compiled, (images, labels) = CompiledMethod(method), images_labels
+    with compiled.learning():
+        found = method.outer_losses(images, labels)["cross_entropy"]
+    torch.testing.assert_close(found, inner(2 * images, labels)["cross_entropy"], rtol=1e-4, atol=1e-5)
+    assert backend.graphs == 1
 
 
 @pytest.mark.parametrize(("method", "pieces"), [("plain", 1), ("plain", 2), ("ws_dan", 2)])
@@ -166,7 +209,8 @@ def test_a_method_whose_steps_do_not_call_losses_is_noted_as_not_compiled(
         yield {"own": functional.cross_entropy(self(images), labels)}
 
     monkeypatch.setattr(Plain, "steps", own)
-    assert "its training is not compiled" in train(small_run(), tmp_path, compile=True).notes[0]
+    (note,) = train(small_run(), tmp_path, compile=True).notes
+    assert "`losses`: its training is not compiled" in note
 
 
 def test_without_a_compiler_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

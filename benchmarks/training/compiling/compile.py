@@ -22,32 +22,40 @@ BACKEND = "inductor"
 ROUNDS_OF_A_GRAPH = 3
 """Calls after which a CUDA graph is replayed: one runs the kernels, one records them, one replays the recording."""
 
-Shapes = tuple[torch.Size, ...]
+KINDS = 64
+"""Compiled versions of one function that torch keeps: its own 8 are too few for several steps of a batch, forms of
+labels and sizes of pieces, and it runs what is beyond uncompiled without a word."""
+
+Kind = tuple[torch.Size | float, ...]
+"""Of a call: the shape of each tensor, and each number itself."""
 
 
 class Compiled:
-    """A function of tensors, compiled for the shapes it met while it was `learning`.
+    """A function of tensors and numbers, compiled for the kinds of calls it met while it was `learning`.
 
-    Other shapes run uncompiled. An epoch's smaller last batch does: compiling for it takes as long as for the others,
-    15 to 25 s for ResNet-50, and would save some 10 ms of an epoch of CUB (42 of 5 994 images; estimated from an H200's
-    rates). Batch norm forbids to fill it up.
+    A number tells apart the steps of a batch, so each of its values is a kind of its own. Other kinds run uncompiled.
+    An epoch's smaller last batch does: compiling for it takes as long as for the others, 15 to 25 s for ResNet-50, and
+    would save some 10 ms of an epoch of CUB (42 of 5 994 images; estimated from an H200's rates). Batch norm forbids to
+    fill it up.
     """
 
     def __init__(self, function: Callable[..., Any], mode: CompileMode) -> None:
         self.function, self.mode = function, mode
         self.compiled = torch.compile(function, backend=BACKEND, mode=mode, dynamic=False)
-        self.shapes: set[Shapes] = set()
-        self.unknown: Counter[Shapes] = Counter()
-        """Calls that ran uncompiled, by their shapes."""
+        self.known: set[Kind] = set()
+        self.unknown: Counter[Kind] = Counter()
+        """Calls that ran uncompiled."""
         self.learning = False
 
-    def __call__(self, *tensors: Tensor) -> Any:
-        shapes = tuple(tensor.shape for tensor in tensors)
+    def __call__(self, *given: Tensor | float) -> Any:
+        if torch.compiler.is_compiling():  # called by another function, as part of which it is compiled
+            return self.function(*given)
+        kind = tuple(one.shape if isinstance(one, Tensor) else one for one in given)
         if self.learning:
-            self.shapes.add(shapes)
-        elif shapes not in self.shapes:
-            self.unknown[shapes] += 1
-        return (self.compiled if shapes in self.shapes else self.function)(*tensors)
+            self.known.add(kind)
+        elif kind not in self.known:
+            self.unknown[kind] += 1
+        return (self.compiled if kind in self.known else self.function)(*given)
 
     def begin_step(self) -> None:
         """To be called before a step: what compiled functions returned in earlier ones is used no more.
@@ -58,22 +66,28 @@ class Compiled:
             torch.compiler.cudagraph_mark_step_begin()
 
     @property
-    def surprises(self) -> Counter[Shapes]:
-        """The unknown shapes that are not those of a smaller last batch."""
-        return Counter({shapes: calls for shapes, calls in self.unknown.items() if not self._is_smaller(shapes)})
+    def surprises(self) -> Counter[Kind]:
+        """The unknown kinds of calls that are not those of a smaller last batch."""
+        return Counter({kind: calls for kind, calls in self.unknown.items() if not self._is_smaller(kind)})
 
-    def _is_smaller(self, shapes: Shapes) -> bool:
-        """Whether some known shapes differ from these in nothing but more images."""
-        without = [shape[1:] for shape in shapes]
-        return any([one[1:] for one in known] == without and known[0][0] > shapes[0][0] for known in self.shapes)
+    def _is_smaller(self, kind: Kind) -> bool:
+        """Whether some known kind differs from this one in nothing but more images."""
+        apart, images = _without_images(kind)
+        return any(one == apart and more > images for one, more in map(_without_images, self.known))
+
+
+def _without_images(kind: Kind) -> tuple[Kind, int]:
+    """A kind of call but for how many images it has, and their number: the first size of the first tensor."""
+    shapes = [one for one in kind if isinstance(one, torch.Size)]
+    return tuple(one[1:] if isinstance(one, torch.Size) else one for one in kind), shapes[0][0] if shapes else 0
 
 
 class CompiledForward(Compiled):
     """A forward pass from images to logits. Each call is a step, and the logits are the caller's to keep."""
 
-    def __call__(self, *tensors: Tensor) -> Any:
+    def __call__(self, *given: Tensor | float) -> Any:
         self.begin_step()
-        return super().__call__(*tensors).clone()
+        return super().__call__(*given).clone()
 
     def in_batches_of(self, size: int) -> Callable[[Tensor], Tensor]:
         """The same for at most `size` images `(B, 3, H, W)`, so that one graph serves them all.
@@ -85,9 +99,9 @@ class CompiledForward(Compiled):
 
         def forward(images: Tensor) -> Tensor:
             lacking, whole = size - len(images), torch.Size((size, *images.shape[1:]))
-            if self.shapes:
-                self.shapes.add((whole,))
-            if lacking <= 0 or not (self.learning or (whole,) in self.shapes):
+            if self.known:
+                self.known.add((whole,))
+            if lacking <= 0 or not (self.learning or (whole,) in self.known):
                 return self(images)
             filled = torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)])
             return self(filled.contiguous(memory_format=torch.channels_last))[: len(images)]
@@ -96,49 +110,70 @@ class CompiledForward(Compiled):
 
 
 class CompiledMethod:
-    """Replaces the `losses` of a method by a compiled function, and compiles its forward pass as `forward`.
+    """Replaces the `loss_functions` of a method by compiled ones, and compiles its forward pass as `forward`.
 
-    A method whose steps do not call `losses` trains uncompiled. Raises `UserError` if there is no C++ compiler.
+    A method whose steps call none of them trains uncompiled. Raises `UserError` if there is no C++ compiler.
     """
 
     def __init__(self, method: Method, mode: CompileMode = "default") -> None:
         check_compiler()
         kept_code.use_folder()
         torch.compiler.reset()  # functions of earlier Runs in this process count against torch's limit
-        self.losses, self.forward = Compiled(method.losses, mode), CompiledForward(method.forward, mode)
-        method.losses = self.losses  # type: ignore[method-assign, assignment]
+        torch._dynamo.config.recompile_limit = KINDS
+        self.losses = {name: Compiled(getattr(method, name), mode) for name in method.loss_functions}
+        self.forward = CompiledForward(method.forward, mode)
+        for name, function in self.losses.items():
+            setattr(method, name, function)
         self.left_out_before = graphs_left_out()
         self.rounds = 1 if mode == "default" else ROUNDS_OF_A_GRAPH
-        """Calls that it takes to learn a shape."""
+        """Calls that it takes to learn a kind."""
 
     @contextlib.contextmanager
     def learning(self) -> Iterator[None]:
-        """Within, each new shape is compiled."""
-        for function in (self.losses, self.forward):
+        """Within, each new kind of call is compiled."""
+        functions = (*self.losses.values(), self.forward)
+        for function in functions:
             function.learning = True
         try:
             yield
         finally:
-            for function in (self.losses, self.forward):
+            for function in functions:
                 function.learning = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything of a training step was compiled."""
+        return any(function.known for function in self.losses.values())
 
     @property
     def remarks(self) -> list[str]:
         """Sentences on what was not as asked for, once there is nothing more to compute."""
-        remarks, unknown = [], self.losses.surprises
+        remarks = []
+        unknown = sum((function.surprises for function in self.losses.values()), Counter[Kind]())
         if skipped := graphs_left_out() - self.left_out_before:
             remarks.append(f"{skipped} compiled functions ran without CUDA graphs: no GPU, or torch can't record them")
-        if unknown and self.losses.shapes:
-            shapes = "; ".join(" and ".join(str(tuple(one)) for one in several) for several in unknown)
+        if unknown and self.trains:
+            shapes = "; ".join(" and ".join(map(_in_words, kind)) for kind in unknown)
             counted = f"{unknown.total()} times losses were computed uncompiled"
             remarks.append(f"{counted}, for shapes that the warm-up did not meet: {shapes}")
         return remarks
 
 
+def _in_words(one: torch.Size | float) -> str:
+    return str(tuple(one)) if isinstance(one, torch.Size) else str(one)
+
+
 def begin_step(method: Method) -> None:
     """To be called before each optimiser step of a method; see `Compiled.begin_step`."""
-    if isinstance(method.losses, Compiled):
-        method.losses.begin_step()
+    functions = (getattr(method, name) for name in method.loss_functions)
+    if compiled := next((one for one in functions if isinstance(one, Compiled)), None):
+        compiled.begin_step()
+
+
+def not_compiled(method: Method) -> str:
+    """Why nothing of a method's training was compiled, where its steps were taken: a sentence without its subject."""
+    names = " or ".join(f"`{name}`" for name in method.loss_functions)
+    return f"does not step through {names}" if names else "names no `loss_functions`"
 
 
 def graphs_left_out() -> int:
