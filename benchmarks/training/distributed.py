@@ -25,6 +25,7 @@ from torch import Tensor, distributed, nn
 
 from benchmarks.errors import UserError
 from datasets.loading.sampling import share
+from methods.interface import Gather, alone
 from methods.network_options import fix_scales, free_scales
 
 
@@ -81,6 +82,28 @@ class Processes:
         if self.world > 1:
             distributed.all_gather_object(values, value)
         return values
+
+    def gather_of_batch(self, images: int) -> Gather:
+        """Brings together tensors `(b, …)`, a row for each image of a process's share of a batch of so many images.
+
+        The shares are known, so no process asks another for its own and none waits on its host. All must call it.
+        """
+        if self.world == 1:
+            return alone
+        shares = [share(images, (rank, self.world)) for rank in range(self.world)]
+        counts = [one.stop - one.start for one in shares]
+        largest, own = max(counts), counts[self.rank]
+
+        def gathered(values: Tensor) -> Tensor:
+            if len(values) != own:
+                raise ValueError(f"gather got {len(values)} rows; it needs one for each of the {own} images")
+            padded = values.new_zeros(largest, *values.shape[1:])  # what is sent must have the same size everywhere
+            padded[:own] = values
+            parts = [torch.empty_like(padded) for _ in counts]
+            distributed.all_gather(parts, padded)
+            return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+        return gathered
 
     def sum_gradients(self, module: nn.Module) -> None:
         """Replaces each gradient by its sum over all processes; all must have gradients of the same parameters."""

@@ -98,6 +98,7 @@ class Engine:
             pieces=pieces,
             share=batch.share,
             exchange=self.processes.sum_gradients,
+            gather=self.processes.gather_of_batch(batch.total),
         )
 
     @property

@@ -13,7 +13,7 @@ from benchmarks.errors import require_known
 from benchmarks.planning.phases import PhasePlan, require_groups
 from benchmarks.training.compiling.compile import begin_step
 from benchmarks.training.networks.build_method import autocast
-from methods.interface import Method
+from methods.interface import Gather, Method, alone
 from results.recipe import Optimizer, Recipe, Schedule
 
 
@@ -85,12 +85,14 @@ def take_steps(
     pieces: int = 1,
     share: float = 1.0,
     exchange: Callable[[Method], None] | None = None,
+    gather: Gather = alone,
 ) -> Iterator[dict[str, Tensor]]:
     """Takes the optimiser steps of one batch; yields the detached float32 losses of each.
 
     The images are cut into `pieces`. Losses and gradients of the pieces are added, each weighted by its part of the
     images: a mean over images is that of the whole batch, but batch norm and losses of pairs see one piece at a time.
-    `share`: the part of the batch that these images are, if processes share it; `exchange` then sums their gradients.
+    `share`: the part of the batch that these images are, if processes share it; `exchange` then sums their gradients,
+    and `gather` is given to the method's `after_step`.
     Without an optimiser, everything but its own step is done.
 
     Training, profiling and speed benchmarks all use this function, so what is timed is what trains.
@@ -116,7 +118,7 @@ def take_steps(
         if optimizer is not None:
             optimizer.step()
         with torch.no_grad():
-            method.after_step()
+            method.after_step(gather)
         yield taken
 
 

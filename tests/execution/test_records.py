@@ -17,6 +17,7 @@ from benchmarks.training.compiling import compile
 from benchmarks.training.listener import Silent
 from benchmarks.training.losses import Diverged
 from benchmarks.training.train import Trainer
+from methods.interface import Gather
 from methods.plain.model import Plain
 from results.record import Record
 from results.settings import CompileMode, Run
@@ -82,7 +83,7 @@ def test_every_test_image_has_one_row_per_selection_and_the_rows_give_the_metric
 def test_weights_that_are_spoilt_by_the_last_step_are_not_recorded_as_done(
     here: Environment, store: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(self: Plain) -> None:
+    def spoil(self: Plain, gather: Gather) -> None:
         self.head.weight.fill_(float("nan"))
 
     run = one_run(here, set={"recipe": {"epochs": 1, "batch_size": 18}})
@@ -148,7 +149,7 @@ def test_a_method_may_take_several_steps_a_batch(
 
     kind = methods.load("plain")
     monkeypatch.setattr(kind, "steps", two_steps)
-    monkeypatch.setattr(kind, "after_step", lambda self: stepped.append(1))
+    monkeypatch.setattr(kind, "after_step", lambda self, gather: stepped.append(1))
     run = one_run(here, set={"recipe": {"epochs": 1}})
     trainer = Trainer(run, here, tmp_path, Silent())
     trained = trainer.train()

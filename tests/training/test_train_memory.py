@@ -18,7 +18,7 @@ from benchmarks.training.listener import Silent
 from benchmarks.training.optim import take_steps
 from benchmarks.training.train import Trainer
 from methods.backbones import TimmBackbones
-from methods.interface import Method
+from methods.interface import Gather, Method
 from methods.plain.model import Plain
 from results.settings import Run
 from tests.helpers.small_training import SWIN, equal, outcome, raise_once, small_run, train
@@ -54,7 +54,7 @@ def test_a_method_with_several_steps_a_batch_steps_after_all_pieces(monkeypatch:
         yield {"first": self.losses(images, labels)["cross_entropy"]}
         yield {"second": 0.5 * self.losses(images, labels)["cross_entropy"]}
 
-    def count(self: Plain) -> None:
+    def count(self: Plain, gather: Gather) -> None:
         nonlocal stepped
         stepped += 1
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.profiling import breakdown, timing
 from benchmarks.training.optim import take_steps
-from methods.interface import Method
+from methods.interface import Gather, Method, alone
 
 CPU = torch.device("cpu")
 NAP = 0.03
@@ -83,7 +83,7 @@ class Fake(Method):
         logits = self.head(features)
         return SleepyGradient.apply(logits) if self.sleeps == "backward" else logits
 
-    def after_step(self) -> None:
+    def after_step(self, gather: Gather = alone) -> None:
         if self.sleeps == "after_step":
             time.sleep(NAP)
 
