@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from results.augmentation import Augment, InputScaling
 from results.values.numbers import Batch, Decay, Epochs, NonNegative, Pixels, Positive, Share
@@ -31,14 +32,31 @@ class Optimizer(BaseModel, frozen=True, extra="forbid"):
 
 
 class Schedule(BaseModel, frozen=True, extra="forbid"):
-    """Factor on the learning rate over a phase, after a linear warm-up."""
+    """Factor on the learning rate over a phase, after a linear warm-up. Epochs count from the phase's beginning."""
 
-    name: Literal["constant", "cosine", "step"] = "cosine"
+    name: Literal["constant", "cosine", "step", "milestones", "exponential"] = "cosine"
+    """`cosine`: half a wave, from 1 at the end of the warm-up to 0. `step`: times `gamma` every so many epochs;
+    `milestones`: times `gamma` at each of these epochs. `exponential`: times `gamma` in every so many epochs, little by
+    little."""
     warmup_epochs: NonNegative = 0.0
     every: Epochs = 1
-    """Step only: epochs between two steps."""
+    """Step and exponential only: epochs in which the factor becomes `gamma` times as large."""
     gamma: Annotated[Positive, Field(le=1)] = 0.1
-    """Step only: factor of each step."""
+    """Step, milestones and exponential only."""
+    milestones: tuple[Epochs, ...] = ()
+    """Milestones only: epochs that are over, in ascending order."""
+    per: Literal["step", "epoch"] = "step"
+    """How often the factor changes. `epoch`: it keeps the value of the epoch's beginning; a warm-up still goes by
+    steps."""
+    across_phases: bool = False
+    """Whether it runs once over the whole training, rather than anew in each phase."""
+
+    @field_validator("milestones")
+    @classmethod
+    def _check_order(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        if any(later <= earlier for earlier, later in pairwise(milestones)):
+            raise ValueError("must ascend")
+        return milestones
 
 
 class PhaseSettings(BaseModel, frozen=True, extra="forbid"):
@@ -71,6 +89,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     phases: dict[str, PhaseSettings] = {}
     lr_scale: dict[str, Positive] = {}
     """Learning-rate factor of each of the method's parameter groups; 1 where none is given."""
+    freeze: dict[str, Epochs] = {}
+    """Parameter group -> number of the training's first epochs in which it does not learn. Its batch norm still takes
+    each batch's statistics, unlike that of a group which the phase does not train."""
     decay_norm_and_bias: bool = True
     """Whether weight decay also holds for biases and normalisation layers."""
     clip_norm: Positive | None = None
@@ -84,3 +105,18 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     """Share of each class's training images held out to select an epoch; 0: train on all, and select nothing."""
     evaluate_every: Epochs = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
+
+    @model_validator(mode="after")
+    def _check_milestones(self) -> Self:
+        """Here, since a change to a schedule may have the name or the epochs alone."""
+        for schedule in (self.schedule, *(phase.schedule for phase in self.phases.values() if phase.schedule)):
+            if schedule.name == "milestones" and not schedule.milestones:
+                raise ValueError(
+                    "a schedule by milestones needs its epochs: set schedule.milestones, such as [60, 100]"
+                )
+            if schedule.name != "milestones" and schedule.milestones:
+                raise ValueError(
+                    f"a {schedule.name} schedule has no milestones: set schedule.name to milestones, or "
+                    "schedule.milestones to []"
+                )
+        return self

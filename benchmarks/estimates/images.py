@@ -18,9 +18,9 @@ class Images:
     """Images of a training, over all of its epochs."""
 
     trained: int
-    """In phases in which the whole network learns."""
+    """In epochs in which the whole network learns."""
     forwarded: int
-    """In phases in which only what is behind the backbone learns: little more than a forward pass each."""
+    """In epochs in which only what is behind the backbone learns: little more than a forward pass each."""
     evaluated: int
 
     @property
@@ -43,7 +43,12 @@ def of_sizes(run: Run, sizes: Mapping[str, int]) -> Images:
     """The same from the number of images in `train`, `validation` and `test`."""
     plans = phase_plans(method_checks.stand_in(run.label, run.method, run.options), run.recipe)
     epochs = sum(plan.epochs for plan in plans)
-    whole = sum(plan.epochs for plan in plans if plan.trains is None or "backbone" in plan.trains)
+    frozen = run.recipe.freeze.get("backbone", 0)
+    whole = sum(
+        max(plan.first + plan.epochs - max(plan.first, frozen), 0)
+        for plan in plans
+        if plan.trains is None or "backbone" in plan.trains
+    )
     evaluations = -(-epochs // run.recipe.evaluate_every)
     tested = sizes.get("validation", 0) + sizes.get("test", 0)
     return Images(whole * sizes["train"], (epochs - whole) * sizes["train"], evaluations * tested)

@@ -21,7 +21,7 @@ from benchmarks.planning.overrides import (
     may_fit,
     none_fits,
 )
-from benchmarks.planning.phases import phase_plans, require_groups
+from benchmarks.planning.phases import groups_of_stand_in, phase_plans, require_groups
 from benchmarks.planning.profiles import profiles
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
 from benchmarks.planning.support import check_method, unsupported
@@ -166,7 +166,7 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
     method = method_checks.stand_in(run.label, run.method, run.options)
     plans = phase_plans(method, recipe)
     for plan in plans:
-        require_groups(plan, method.parameter_groups())
+        require_groups(plan, groups_of_stand_in(method))
     names = [plan.name for plan in plans]
     if "epochs" in asked and all(name in recipe.phases and recipe.phases[name].epochs for name in names):
         raise UserError(

@@ -19,7 +19,7 @@ import methods
 from benchmarks.config import parse
 from benchmarks.errors import UserError, require_known
 from benchmarks.planning.method_files import Answer, method_file, published
-from benchmarks.planning.phases import too_short
+from benchmarks.planning.phases import never_thawed, too_short
 from benchmarks.planning.recipes import recipe_for
 from benchmarks.planning.suite import DatasetChoice
 from methods import activation_checkpointing, swin_attention
@@ -151,11 +151,14 @@ def networks_beside(method: str, options: Mapping[str, Any], backbone: str) -> l
 
 
 def short_phases(runs: Iterable[AnyRun]) -> list[str]:
-    """A line for each way in which trainings have too few epochs for their method's phases, with the methods."""
+    """A line for each way in which trainings have too few epochs for their method's phases or for groups that are
+    frozen at first, with the methods."""
     methods_of: dict[str, dict[str, None]] = {}
     for run in {run.experiment: run for run in runs if isinstance(run, Run)}.values():
-        if told := too_short(stand_in(run.label, run.method, run.options), run.recipe):
-            methods_of.setdefault(told, {})[method_label(run.method, run.variant)] = None
+        method = stand_in(run.label, run.method, run.options)
+        for told in (too_short(method, run.recipe), never_thawed(method, run.recipe)):
+            if told:
+                methods_of.setdefault(told, {})[method_label(run.method, run.variant)] = None
     return [f"{', '.join(labels)}: {told}" for told, labels in methods_of.items()]
 
 

@@ -21,20 +21,37 @@ FORWARD_COST = 1 / 3
 class PhasePlan:
     """One phase of a training, resolved: what learns, for how long, with which optimiser and schedule."""
 
-    def __init__(self, phase: Phase, epochs: int, recipe: Recipe) -> None:
+    def __init__(self, phase: Phase, first: int, epochs: int, total: int, recipe: Recipe) -> None:
+        """`first`: epochs of the training before it; `total`: of the whole training."""
         own = recipe.phases.get(phase.name, PhaseSettings())
         self.name = phase.name
         self.trains = phase.trains
-        self.epochs = epochs
+        self.first, self.epochs, self.total = first, epochs, total
         self.optimizer = own.optimizer or recipe.optimizer
         self.schedule = own.schedule or recipe.schedule
         self.batch_size = own.batch_size or recipe.batch_size
         self.lr_scale = {**recipe.lr_scale, **own.lr_scale}
+        self.freeze = recipe.freeze
+
+    @property
+    def before(self) -> int:
+        """Epochs of its schedule before it."""
+        return self.first if self.schedule.across_phases else 0
+
+    @property
+    def of_schedule(self) -> int:
+        """Epochs that its schedule runs over."""
+        return self.total if self.schedule.across_phases else self.epochs
 
     @property
     def without_warmup(self) -> bool:
         """Whether it is too short for the warm-up of its schedule, and begins at the whole learning rate."""
-        return 0 < self.epochs <= self.schedule.warmup_epochs
+        return 0 < self.of_schedule <= self.schedule.warmup_epochs
+
+    @property
+    def thaws(self) -> list[int]:
+        """Epochs of the training, within this phase, from which on a frozen group learns."""
+        return sorted({epoch for epoch in self.freeze.values() if self.first < epoch < self.first + self.epochs})
 
 
 def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
@@ -55,17 +72,19 @@ def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
             f"({', '.join(phase.name for phase in phases)}), each at least one epoch; "
             f"set epochs to {recipe.epochs - left + len(shared)} or more"
         )
-    total = sum(phase.share for phase in shared)
-    plans, due, used = [], 0.0, 0
+    shares, due, used = sum(phase.share for phase in shared), 0.0, 0
+    total = sum(given.values()) + (left if shared else 0)
+    plans: list[PhasePlan] = []
     for phase in phases:
         if phase.name in given:
             epochs = given[phase.name]
         else:  # rounding the running total keeps the sum equal to the budget
-            due += phase.share / total * left
+            due += phase.share / shares * left
             shared.remove(phase)
             epochs = min(max(round(due) - used, 1), left - used - len(shared))
             used += epochs
-        plans.append(PhasePlan(phase, epochs, recipe))
+        first = plans[-1].first + plans[-1].epochs if plans else 0
+        plans.append(PhasePlan(phase, first, epochs, total, recipe))
     return plans
 
 
@@ -85,11 +104,40 @@ def too_short(method: Method, recipe: Recipe) -> str | None:
     return f"too few epochs for a warm-up of {short[0].schedule.warmup_epochs:g}, which is left out ({told}){hint}"
 
 
-def require_groups(plan: PhasePlan, groups: Collection[str]) -> None:
-    """Raises `UserError` for a learning-rate factor of a parameter group that the method does not have.
+def never_thawed(method: Method, recipe: Recipe) -> str | None:
+    """Which groups are frozen in all epochs in which they would learn, in words; None if none is."""
+    groups = groups_of_stand_in(method)
+    last = {
+        name: plan.first + plan.epochs
+        for plan in phase_plans(method, recipe)
+        for name in (groups if plan.trains is None else plan.trains)
+    }
+    never = [name for name, epochs in recipe.freeze.items() if epochs >= last.get(name, epochs + 1)]
+    if not never:
+        return None
+    which = ", ".join(f"{name} for {recipe.freeze[name]} of {last[name]} epochs" for name in never)
+    return f"frozen to the end, so it never learns: {which}; lower freeze, or train for longer"
 
-    Factors of `backbone` and `head` are always accepted: recipes give them for every method.
+
+def groups_of_stand_in(method: Method) -> list[str]:
+    """Names of the parameter groups of a method that was built without a backbone."""
+    return list(dict.fromkeys(["backbone", *method.parameter_groups()]))
+
+
+def require_groups(plan: PhasePlan, groups: Collection[str]) -> None:
+    """Raises `UserError` for a setting of a parameter group that the method does not have, and if nothing would learn
+    in a phase's first epoch because all of it is frozen.
+
+    Learning-rate factors of `backbone` and `head` are always accepted: recipes give them for every method.
     """
     for name in plan.lr_scale:
         if name not in ("backbone", "head"):
             require_known("parameter group in lr_scale", name, groups)
+    for name in plan.freeze:
+        require_known("parameter group in freeze", name, groups)
+    trained = groups if plan.trains is None else plan.trains
+    if trained and all(plan.freeze.get(name, 0) > plan.first for name in trained):
+        raise UserError(
+            f"freeze leaves nothing to learn in epoch {plan.first + 1} (phase {plan.name}); "
+            f"take one of {', '.join(trained)} out of it"
+        )

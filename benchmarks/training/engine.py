@@ -139,11 +139,11 @@ class Engine:
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: sum(part.get(name, 0) for part in parts) / images for name in names}
 
-    def warm_up(self, phases: Sequence[tuple[PhasePlan, int]], batches: Batches, epoch: int) -> str | None:
+    def warm_up(self, phases: Sequence[PhasePlan], batches: Batches, epoch: int) -> str | None:
         """Takes a step of each kind and computes some logits in each phase, and reverts all effects.
 
         So compilation is outside of all timing, and a batch that does not fit into memory is noticed early. Returns
-        what was not compiled. `phases`: those that have not ended, each with its first epoch; `epoch`: the current one.
+        what was not compiled. `phases`: those that have not ended; `epoch`: the current one.
         """
         if not phases or (not self.compiled and self.execution.micro_batch != "auto"):
             return None
@@ -152,17 +152,17 @@ class Engine:
         start = self.processes.share(len(batches.rows["test"])).start
         rows = slice(start, start + self.evaluation_batch)
         with restored_afterwards(self.method, self.device), learning:
-            for phase, first in phases:
-                select_trainable(self.method, phase)
+            for phase in phases:
                 feed = batches.training_feed(phase.batch_size, self.method.sampling)
-                for one in epochs_of_each_kind(phase, max(first, epoch), first, self.run.recipe):
+                for one in epochs_of_each_kind(phase, max(phase.first, epoch), self.run.recipe):
+                    select_trainable(self.method, phase, one)
                     with closing(batches.training(feed, one)) as prepared:
                         batch = next(prepared)
                     for _ in range(self.compiled.rounds if self.compiled else 1):
                         for _ in self.steps(phase, batch, None):
                             pass
-                for _ in range(self.compiled.rounds if self.compiled else 1):
-                    self.logits(batches.evaluation_feed("test", self.evaluation_batch, rows), Silent())
+                    for _ in range(self.compiled.rounds if self.compiled else 1):
+                        self.logits(batches.evaluation_feed("test", self.evaluation_batch, rows), Silent())
         if not self.compiled:
             return None
         self.compile_seconds += time.monotonic() - began
@@ -188,12 +188,12 @@ class Engine:
         return f"out of memory with {failed} images at a time in an evaluation; continues with {self.evaluation_limit}"
 
 
-def epochs_of_each_kind(phase: PhasePlan, start: int, first: int, recipe: Recipe) -> list[int]:
-    """Epochs of a phase, from `start` on, that have every form of labels between them: `(B,)`, or `(B, K)` while images
-    are mixed. `first`: the phase's first epoch."""
-    mixing, end = recipe.augment.mixing, first + phase.epochs
-    unmixed = [mixing.epochs] if mixing.active and mixing.epochs is not None and start < mixing.epochs < end else []
-    return [start, *unmixed]
+def epochs_of_each_kind(phase: PhasePlan, start: int, recipe: Recipe) -> list[int]:
+    """Epochs of a phase, from `start` on, that have every form of labels between them, `(B,)`, or `(B, K)` while images
+    are mixed; and every set of groups that learn."""
+    mixing, end = recipe.augment.mixing, phase.first + phase.epochs
+    unmixed = [mixing.epochs] if mixing.active and mixing.epochs is not None else []
+    return sorted({start, *(epoch for epoch in (*unmixed, *phase.thaws) if start < epoch < end)})
 
 
 def number_of_pieces(images: int, micro_batch: int) -> int:

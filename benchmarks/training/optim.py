@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,30 +18,44 @@ from methods.interface import Gather, Method, alone
 from results.recipe import Optimizer, Recipe, Schedule
 
 
-def select_trainable(method: Method, plan: PhasePlan) -> None:
-    """Lets the phase's groups learn. Modules in which nothing learns go to evaluation mode (fixed batch norm)."""
+def select_trainable(method: Method, plan: PhasePlan, epoch: int = 0) -> None:
+    """Lets the phase's groups learn in this epoch of the training, but for those that are frozen in it.
+
+    Modules in which the phase trains nothing go to evaluation mode (fixed batch norm); those of a frozen group don't.
+    """
     groups = method.parameter_groups()
-    chosen = groups if plan.trains is None else [require_known("parameter group", name, groups) for name in plan.trains]
+    trained = _trained(groups, plan)
     for name, parameters in groups.items():
         for parameter in parameters:
-            parameter.requires_grad_(name in chosen)
+            parameter.requires_grad_(name in trained and epoch >= plan.freeze.get(name, 0))
     method.train()
+    learning = {id(parameter) for parameters in trained.values() for parameter in parameters}
     for module in method.modules():
         parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        if parameters and not any(id(parameter) in learning for parameter in parameters):
             module.eval()
 
 
+def _trained(groups: dict[str, list[nn.Parameter]], plan: PhasePlan) -> dict[str, list[nn.Parameter]]:
+    """The groups that the phase trains. Raises `UserError` for one that the method does not have."""
+    if plan.trains is None:
+        return groups
+    names = [require_known("parameter group", name, groups) for name in plan.trains]
+    return {name: parameters for name, parameters in groups.items() if name in names}
+
+
 def build_optimizer(method: Method, plan: PhasePlan, recipe: Recipe) -> torch.optim.Optimizer:
-    """An optimiser over the learning parameters, each group with its own learning rate and weight decay."""
+    """An optimiser over the parameters that the phase trains, each group with its own learning rate and weight decay.
+
+    Those of a frozen group are among them. Without gradients they have no momentum, and no weight decay either.
+    """
     settings = plan.optimizer
     groups = method.parameter_groups()
     require_groups(plan, groups)
     param_groups = []
-    for name, parameters in groups.items():
-        learning = [parameter for parameter in parameters if parameter.requires_grad]
+    for name, parameters in _trained(groups, plan).items():
         for decays in (True, False):
-            members = [p for p in learning if (p.ndim > 1 or recipe.decay_norm_and_bias) == decays]
+            members = [p for p in parameters if (p.ndim > 1 or recipe.decay_norm_and_bias) == decays]
             if members:
                 param_groups.append(
                     {
@@ -62,15 +77,21 @@ def _build(settings: Optimizer, param_groups: list[dict[str, Any]]) -> torch.opt
     return kind(param_groups, lr=settings.lr, betas=settings.betas, fused=fused)
 
 
-def lr_factor(schedule: Schedule, epochs: int, progress: float) -> float:
-    """Factor on the learning rate after `progress` epochs (a fraction counts) of a phase of `epochs`."""
+def lr_factor(schedule: Schedule, epochs: float, progress: float) -> float:
+    """Factor on the learning rate after `progress` epochs (a fraction counts) of a schedule over `epochs`."""
     warmup = schedule.warmup_epochs if schedule.warmup_epochs < epochs else 0.0
     if progress < warmup:
         return (progress + 1e-3) / warmup
+    if schedule.per == "epoch":
+        progress = math.floor(progress)
     if schedule.name == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(epochs - warmup, 1e-9)))
+        return 0.5 * (1 + math.cos(math.pi * max(progress - warmup, 0.0) / max(epochs - warmup, 1e-9)))
     if schedule.name == "step":
         return schedule.gamma ** (int(progress) // schedule.every)
+    if schedule.name == "milestones":
+        return schedule.gamma ** bisect_right(schedule.milestones, progress)
+    if schedule.name == "exponential":
+        return schedule.gamma ** (progress / schedule.every)
     return 1.0
 
 

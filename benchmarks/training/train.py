@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.environment import Environment
@@ -130,8 +129,8 @@ class Trainer:
                 self._note(note)
             if saved is None:
                 self._initialise_method()
-            for phase, first in remaining:
-                self._train_phase(phase, first, saved)
+            for phase in remaining:
+                self._train_phase(phase, saved)
                 saved = None
             return self._finish_method(), self.scorer.branches(self.state)
         except Exception as error:
@@ -146,11 +145,9 @@ class Trainer:
             self.room.for_method(trained=self.state.epoch == self.epochs)
         return None
 
-    def _remaining_phases(self) -> list[tuple[PhasePlan, int]]:
-        """The phases that have not ended, each with the number of its first epoch."""
-        firsts = np.cumsum([0, *(phase.epochs for phase in self.phases)]).tolist()
-        phases = zip(self.phases, firsts, strict=False)
-        return [(phase, first) for phase, first in phases if self.state.epoch < first + phase.epochs]
+    def _remaining_phases(self) -> list[PhasePlan]:
+        """The phases that have not ended."""
+        return [phase for phase in self.phases if self.state.epoch < phase.first + phase.epochs]
 
     def _initialise_method(self) -> None:
         self.method.eval()
@@ -168,11 +165,10 @@ class Trainer:
             self.scorer.finished(self.state)
         return finished
 
-    def _train_phase(self, phase: PhasePlan, first: int, saved: dict[str, Any] | None) -> None:
-        state = self.state
+    def _train_phase(self, phase: PhasePlan, saved: dict[str, Any] | None) -> None:
+        state, first = self.state, phase.first
         if len(self.phases) > 1:
             self.listener.phase(phase.name, first, phase.epochs)
-        select_trainable(self.method, phase)
         self.method.zero_grad(set_to_none=True)  # gradients of an earlier phase would count in gradient clipping
         optimizer = build_optimizer(self.method, phase, self.recipe)
         base = [group["lr"] for group in optimizer.param_groups]
@@ -180,7 +176,7 @@ class Trainer:
             self._restore_optimizer(optimizer, saved)
         feed = self.batches.training_feed(phase.batch_size, self.method.sampling)
         while state.epoch < first + phase.epochs:
-            row = self._train_epoch(phase, state.epoch - first, optimizer, base, feed)
+            row = self._train_epoch(phase, optimizer, base, feed)
             epoch = state.epoch + 1
             if epoch % self.recipe.evaluate_every == 0 or epoch == self.epochs:
                 row |= self.scorer.epoch(state)
@@ -192,16 +188,16 @@ class Trainer:
             self.listener.epoch(row, self.epochs)
 
     def _train_epoch(
-        self, phase: PhasePlan, epoch_of_phase: int, optimizer: torch.optim.Optimizer, base: list[float], feed: Feed
+        self, phase: PhasePlan, optimizer: torch.optim.Optimizer, base: list[float], feed: Feed
     ) -> dict[str, Any]:
         """Trains the current epoch to its end; returns its row of the history."""
         state = self.state
-        select_trainable(self.method, phase)
+        select_trainable(self.method, phase, state.epoch)
         if state.batch == 0:  # every epoch has its own stream of random numbers
             seed_epoch(self.run.seed, state.epoch, self.processes.rank)
         self._elapsed()
         for batch in self.batches.training(feed, state.epoch, state.batch):
-            factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + batch.number / len(feed))
+            factor = self._lr_factor(phase, batch.number / len(feed))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
             for losses in self.engine.steps(phase, batch, optimizer):
@@ -212,7 +208,7 @@ class Trainer:
         self._check_losses()
         means = state.losses.means(self.processes, len(feed))
         state.epoch_seconds += self._elapsed()
-        factor = lr_factor(phase.schedule, phase.epochs, epoch_of_phase + (len(feed) - 1) / len(feed))
+        factor = self._lr_factor(phase, (len(feed) - 1) / len(feed))
         return {
             "epoch": state.epoch + 1,
             "phase": phase.name,
@@ -223,6 +219,10 @@ class Trainer:
             "seconds": state.epoch_seconds,
             "images_per_s": state.images / state.epoch_seconds,
         }
+
+    def _lr_factor(self, phase: PhasePlan, over: float) -> float:
+        """Factor on the phase's learning rates where this share of the current epoch is over."""
+        return lr_factor(phase.schedule, phase.of_schedule, self.state.epoch - phase.first + phase.before + over)
 
     def _check_loss_and_save(self, optimizer: torch.optim.Optimizer, batches: int) -> None:
         """After a batch: stops a diverged training, and saves when it is time. On a GPU, rarely: the host waits."""

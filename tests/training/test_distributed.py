@@ -120,6 +120,11 @@ def test_with_batch_norm_of_their_own_all_processes_end_with_the_same_method(tmp
     assert equal(first, second | {"reported": first["reported"]})
 
 
+def test_processes_freeze_a_group_alike(tmp_path: Path) -> None:
+    first, second = together(2, trained, tmp_path, small_run(**SGD, freeze={"backbone": 1}, clip_norm=1.0))
+    assert equal(first, second | {"reported": first["reported"]})
+
+
 def branches_of(folder: Path, run: Run) -> dict[str, float]:
     return Trainer(run, Environment(), folder, Silent()).train().branches
 

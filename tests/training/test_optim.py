@@ -10,10 +10,10 @@ import methods
 from benchmarks.errors import UserError
 from benchmarks.planning import recipes
 from benchmarks.planning.phases import phase_plans
-from benchmarks.training.optim import build_optimizer, clip, lr_factor, select_trainable
+from benchmarks.training.optim import build_optimizer, clip, select_trainable
 from methods.backbones import TimmBackbones
 from methods.interface import Method
-from results.recipe import Recipe, Schedule
+from results.recipe import Recipe
 
 
 def recipe(**overrides: object) -> Recipe:
@@ -86,19 +86,3 @@ def test_groups_have_their_own_rates_and_norms_no_decay() -> None:
     assert of[id(method.head.bias)]["weight_decay"] == 0.0
     backbone = next(p for p in method.backbone.parameters() if p.ndim == 4)
     assert of[id(backbone)]["lr"] == pytest.approx(0.1)
-
-
-def test_schedules_follow_their_formulas() -> None:
-    cosine = Schedule(name="cosine", warmup_epochs=2)
-    assert lr_factor(cosine, 10, 0.0) < 0.01
-    assert lr_factor(cosine, 10, 1.0) == pytest.approx(0.5, abs=1e-3)
-    assert lr_factor(cosine, 10, 2.0) == pytest.approx(1.0)
-    assert lr_factor(cosine, 10, 6.0) == pytest.approx(0.5)
-    assert lr_factor(cosine, 10, 10.0) == pytest.approx(0.0)
-    step = Schedule(name="step", every=2, gamma=0.9)
-    assert [lr_factor(step, 9, epoch) for epoch in (0, 1.9, 2, 4.5)] == pytest.approx([1, 1, 0.9, 0.81])
-    assert lr_factor(Schedule(name="constant"), 5, 3.3) == 1.0
-
-
-def test_a_warm_up_longer_than_the_phase_is_left_out() -> None:
-    assert lr_factor(Schedule(name="cosine", warmup_epochs=5), 3, 0.0) == pytest.approx(1.0)

@@ -92,6 +92,16 @@ def test_compiled_training_is_the_same_and_compiles_nothing_on_its_way(
     torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
 
 
+def test_a_frozen_group_that_learns_later_is_compiled_both_ways_before_the_training(
+    backend: Backend, tmp_path: Path
+) -> None:
+    run = small_run(epochs=3, freeze={"backbone": 1})
+    written, compiled = train(run, tmp_path / "written"), train(run, tmp_path / "compiled", compile=True)
+    assert backend.graphs == backend.before_training == 4  # losses and forward pass, of both kinds
+    assert compiled.notes == []
+    torch.testing.assert_close(outcome(compiled)["weights"], outcome(written)["weights"], rtol=1e-3, atol=1e-4)
+
+
 def test_every_step_of_a_batch_is_compiled_by_itself(
     backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
