@@ -4,7 +4,7 @@
 
 Strides and `"final"` are read with timm's `forward_intermediates`, which every current timm family has; other modules
 (`"Mixed_7a"`) with timm's torch.fx feature extraction. The attention of a Swin (`"attention"`) is read in the same pass
-as the strides, by `methods.swin_attention`.
+as the strides, by `methods.transformers.swin_attention`; tokens are given by `methods.transformers.tokens`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
-from methods import activation_checkpointing, swin_attention
+from methods import activation_checkpointing
 from methods.checkpoints import LEAST, weights_of
 from methods.errors import BackboneError, unknown
 from methods.interface import Tap
 from methods.networks import check_patches, create_network, is_fixed_size
+from methods.transformers import swin_attention
+from methods.transformers.tokens import TokenBackbone
 from methods.weight_files import Triple, WeightFile, find_weights, options_of_tag
+
+Cut = TypeVar("Cut", "Backbone", TokenBackbone)
 
 
 class Loaded(NamedTuple):
@@ -66,6 +70,25 @@ class TimmBackbones:
     def features(self, taps: Sequence[Tap], name: str | None = None) -> Backbone:
         """See `methods.interface.BackboneSource.features`."""
         name = name or self.name
+        return self._filled(
+            name, f"the tap {list(taps)}", lambda net: Backbone(net, taps, self.image_size, is_fixed_size(name))
+        )
+
+    def tokens(
+        self,
+        after: Sequence[int] | None = (),
+        attention: Sequence[int] | None = (),
+        rest: int = 0,
+        name: str | None = None,
+    ) -> TokenBackbone:
+        """See `methods.interface.BackboneSource.tokens`."""
+        name = name or self.name
+        return self._filled(
+            name, "its last tokens", lambda net: TokenBackbone(net, after, attention, rest, self.image_size)
+        )
+
+    def _filled(self, name: str, taps: str, cut: Callable[[nn.Module], Cut]) -> Cut:
+        """The network `name` with its weights, cut; `taps` are where, in words."""
         own = name == self.name
         choice = self.pretrained if own or self.pretrained == "none" else "auto"
         file = None if self.from_timm else find_weights(name, choice, self.weights_root)
@@ -75,7 +98,7 @@ class TimmBackbones:
         net = create_network(name, self.image_size, options, self.from_timm)
         check_patches(name, net, self.image_size)
         missing, taken = fill(net, file.path) if file else ([], "")
-        backbone = Backbone(net, taps, self.image_size, is_fixed_size(name))
+        backbone = cut(net)
         if self.checkpointing:
             backbone.checkpoint_activations()
         if file:
@@ -84,14 +107,14 @@ class TimmBackbones:
             self._check_scaling(name, file)
         return backbone
 
-    def _check_filled(self, name: str, backbone: Backbone, taps: Sequence[Tap]) -> None:
+    def _check_filled(self, name: str, backbone: Backbone | TokenBackbone, taps: str) -> None:
         """Raises `BackboneError` if a layer before a tap is random, or not finite."""
         file, missing, _ = self.loaded[name]
         used = sorted(set(missing) & backbone.parameter_names())
         if used and not self.allow_unfilled:
             raise BackboneError(
-                f"{file.name} does not hold {len(used)} parameters of {name} before the tap "
-                f"{list(taps)} (first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
+                f"{file.name} does not hold {len(used)} parameters of {name} before {taps} "
+                f"(first: {used[0]}); tap an earlier layer, take another weight file, or allow it "
                 "with --set allow_unfilled=true"
             )
         broken = [key for key, value in backbone.net.state_dict().items() if not value.isfinite().all()]

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -28,6 +28,8 @@ __all__ = [
     "Phase",
     "Sampling",
     "Tap",
+    "TokenExtractor",
+    "Tokens",
     "alone",
 ]
 
@@ -56,6 +58,39 @@ class FeatureExtractor(Protocol):
     def __call__(self, images: Tensor) -> list[Tensor]: ...
 
 
+class Tokens(NamedTuple):
+    """What blocks of a vision transformer compute of a batch, each in the order requested.
+
+    `N` tokens are `prefix` tokens, the class token first, then the patches row by row.
+    """
+
+    after: tuple[Tensor, ...]
+    """Tokens `(B, N, C)` after each block, before any last norm."""
+    attention: tuple[Tensor, ...]
+    """Softmax attention `(B, heads, N, N)` of each block, queries as rows, at least float32; before its dropout."""
+
+
+class TokenExtractor(Protocol):
+    """A vision transformer cut before its last blocks: images `(B, 3, H, W)` -> `Tokens`."""
+
+    channels: int
+    """C of a token."""
+    heads: int
+    depth: int
+    """Blocks of the whole network."""
+    prefix: int
+    """Tokens before the patches: the class token, a distillation token, registers."""
+    grid: tuple[int, int]
+    """Rows and columns of patches."""
+
+    def __call__(self, images: Tensor) -> Tokens: ...
+
+    def rest(self, tokens: Tensor) -> Tensor:
+        """Passes any tokens `(B, n, C)`, all or a choice of them, through the blocks that were left out and the
+        network's last norm."""
+        ...
+
+
 class BackboneSource(Protocol):
     """Gives a method its backbone. The runner decides which network it is and where its weights come from."""
 
@@ -67,6 +102,25 @@ class BackboneSource(Protocol):
 
         `name` selects another network than the Run's (for a second stream). Raises `BackboneError` if the network has
         no such tap, or if its weight file does not fill a layer before a tap.
+        """
+        ...
+
+    def tokens(
+        self,
+        after: Sequence[int] | None = (),
+        attention: Sequence[int] | None = (),
+        rest: int = 0,
+        name: str | None = None,
+    ) -> TokenExtractor:
+        """Builds a vision transformer that gives the tokens after some blocks, and the attention of some.
+
+        Blocks are counted from 0, or from the end of the whole network by negative numbers; None: all that run. The
+        last `rest` blocks don't run: `TokenExtractor.rest` passes tokens through them. Attention that is read is not
+        fused, so ask for no more than is used: a block's takes `heads · N²` numbers an image. It is a module, like
+        what `features` gives.
+
+        Raises `BackboneError` for a network that is no vision transformer, for a block that doesn't run, and for a
+        `rest` whose blocks know the places of a whole grid (BEiT's relative, EVA's rotary positions).
         """
         ...
 

@@ -4,6 +4,8 @@
         them out; PyTorch's count them by default, and so do timm's Inception-v3, DLA, Res2Net and ResNeSt.
     norm_scale: whether the scale γ of batch norm is trained. False: it stays as the weight file has it, and 1 in a
         network without one; TensorFlow's slim networks have no γ.
+    patch_stride: pixels from one patch of a vision transformer to the next. Less than a patch: they overlap, as
+        TransFG's do.
 
 An option that isn't given leaves the network as timm builds it.
 """
@@ -11,8 +13,10 @@ An option that isn't given leaves the network as timm builds it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+import timm
 import torch
 from timm.models.inception_v3 import InceptionA, InceptionC, InceptionE
 from torch import Tensor, nn
@@ -20,10 +24,32 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from methods.errors import BackboneError
+from methods.tags import split_tag
+from methods.transformers.overlapping_patches import OverlappingPatches
 
-OWN_OPTIONS = ("count_include_pad", "norm_scale")
+SWITCHES = ("count_include_pad", "norm_scale")
+OWN_OPTIONS = (*SWITCHES, "patch_stride")
+PLAIN_TRANSFORMERS = ("timm.models.vision_transformer", "timm.models.deit")
 WINDOW = 3
 """Side in cells of the average pools in Inception-v3's blocks; they pad by one cell."""
+
+
+def arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm's constructor of the network `name` needs for those of `OWN_OPTIONS` that shape it.
+
+    Raises `BackboneError` for a stride that is none, and for a network whose patches can't overlap.
+    """
+    if "patch_stride" not in options:
+        return {}
+    stride = options["patch_stride"]
+    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+        raise BackboneError(f"backbone_options.patch_stride of {name} is {stride!r}; it must be a number of pixels")
+    if timm.model_entrypoint(split_tag(name)[0]).__module__ not in PLAIN_TRANSFORMERS:
+        raise BackboneError(
+            f"{name} is no plain vision transformer, whose patches may overlap (vit_…, deit_…); leave "
+            "backbone_options.patch_stride out"
+        )
+    return {"embed_layer": partial(OverlappingPatches, stride=stride)}
 
 
 def apply(net: nn.Module, name: str, options: Mapping[str, Any]) -> None:
@@ -32,7 +58,7 @@ def apply(net: nn.Module, name: str, options: Mapping[str, Any]) -> None:
     Raises `BackboneError` for a value that is no bool, and if the network has nothing that the option is about.
     """
     for key, value in options.items():
-        if not isinstance(value, bool):
+        if key in SWITCHES and not isinstance(value, bool):
             raise BackboneError(f"backbone_options.{key} of {name} is {value!r}; it must be true or false")
     if "count_include_pad" in options:
         _pad(net, name, options["count_include_pad"])

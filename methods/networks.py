@@ -16,6 +16,7 @@ from torch import nn
 from methods import network_options
 from methods.errors import BackboneError, unknown
 from methods.tags import split_tag
+from methods.transformers.overlapping_patches import OverlappingPatches
 
 NOT_OPTIONS = frozenset({"num_classes", "in_chans", "device", "dtype", "args", "kwargs"})
 """Parameters of timm's network classes that are not for a Run to choose."""
@@ -70,8 +71,9 @@ def create_network(name: str, image_size: int, options: Mapping[str, Any], from_
     options = {key: value for key, value in options.items() if key not in own}
     if is_fixed_size(name):
         options.setdefault("img_size", image_size)
+    shaping = network_options.arguments(name, own)
     try:
-        net = timm.create_model(name, pretrained=from_timm, num_classes=0, **options)
+        net = timm.create_model(name, pretrained=from_timm, num_classes=0, **options, **shaping)
     except (TypeError, ValueError, AssertionError, AttributeError, LookupError, ArithmeticError) as error:
         raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
     except (OSError, RuntimeError) as error:
@@ -114,28 +116,30 @@ def _without_weights(name: str, image_size: int, options: str) -> nn.Module | No
 def check_patches(name: str, net: nn.Module, image_size: int) -> None:
     """Raises `BackboneError` if the network would ignore the last rows and columns of such images.
 
-    So do networks that cut an image into patches that don't overlap, at a size that is no multiple of the patch. One
-    whose first convolutions overlap or pad takes any size.
+    So do networks that cut an image into patches, at a size that no whole number of them fills. A CNN whose first
+    convolutions overlap or pad takes any size.
     """
-    for patch in _patches(net):
-        if rest := image_size % patch:
+    for patch, stride in _patches(net):
+        if rest := (image_size - patch) % stride:
             lower = image_size - rest
-            sizes = f"{lower} or {lower + patch}" if lower else str(patch)
+            sizes = f"{lower} or {lower + stride}" if lower >= patch else str(patch)
+            every = "" if stride == patch else f" every {stride} px"
             raise BackboneError(
-                f"{name} cuts images into patches of {patch} px: it would ignore the last {rest} rows and columns of "
-                f"{image_size} px; set image_size to {sizes}"
+                f"{name} cuts images into patches of {patch} px{every}: it would ignore the last {rest} rows and "
+                f"columns of {image_size} px; set image_size to {sizes}"
             )
 
 
-def _patches(net: nn.Module) -> list[int]:
-    """Sides in pixels of the patches that the network cuts images into."""
+def _patches(net: nn.Module) -> list[tuple[int, int]]:
+    """Sides in pixels of the patches that the network cuts images into, and the distance from one to the next."""
     if any(getattr(module, "dynamic_img_pad", False) for module in net.modules()):
         return []
+    overlapping = {module.proj for module in net.modules() if isinstance(module, OverlappingPatches)}
     return [
-        module.stride[0]
+        (module.kernel_size[0], module.stride[0])
         for module in net.modules()
         if type(module) is nn.Conv2d  # timm's own kinds pad by themselves
         and module.in_channels == 3
-        and module.kernel_size == module.stride
+        and (module.kernel_size == module.stride or module in overlapping)
         and module.padding == (0, 0)
     ]

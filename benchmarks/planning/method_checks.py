@@ -22,12 +22,13 @@ from benchmarks.planning.method_files import Answer, method_file, published
 from benchmarks.planning.phases import never_thawed, too_short
 from benchmarks.planning.recipes import recipe_for
 from benchmarks.planning.suite import DatasetChoice
-from methods import activation_checkpointing, swin_attention
+from methods import activation_checkpointing
 from methods.backbones import require_blocks
 from methods.errors import BackboneError
 from methods.interface import Method, Tap
 from methods.networks import check_name, check_options, without_weights
 from methods.tags import split_tag
+from methods.transformers import swin_attention, tokens
 from results.settings import AnyRun, Run, method_label
 
 
@@ -116,18 +117,37 @@ class _FakeBackbones:
     name: str = "stand-in"
     taps: set[Tap] = field(default_factory=set)
     """Requested of the Run's own network."""
+    rests: set[int] = field(default_factory=set)
+    """How many last blocks it left to `rest`, each time that it asked for tokens."""
     others: list[str] = field(default_factory=list)
     """Names of the other networks that were requested."""
 
     def features(self, taps: Sequence[Tap], name: str | None = None) -> Any:
-        if name is not None and name != self.name:
-            check_name(name)
-            self.others.append(name)
-        else:
+        if self._is_own(name):
             self.taps |= set(taps)
         net: Any = nn.Module()
         net.channels = (64,) * len(taps)
         return net
+
+    def tokens(
+        self,
+        after: Sequence[int] | None = (),
+        attention: Sequence[int] | None = (),
+        rest: int = 0,
+        name: str | None = None,
+    ) -> Any:
+        if self._is_own(name):
+            self.rests.add(rest)
+        net: Any = nn.Module()
+        net.channels, net.heads, net.depth, net.prefix, net.grid = 64, 4, 12, 1, (14, 14)
+        return net
+
+    def _is_own(self, name: str | None) -> bool:
+        if name is None or name == self.name:
+            return True
+        check_name(name)
+        self.others.append(name)
+        return False
 
 
 def stand_in(label: str, method: str, options: Mapping[str, Any], backbones: _FakeBackbones | None = None) -> Method:
@@ -185,18 +205,25 @@ def no_checkpointing(method: str, options: str, backbone: str, image_size: int, 
 
 
 def missing_attention(label: str, method: str, options: Mapping[str, Any], backbone: str) -> str | None:
-    """Why a method that reads its network's own attention can't use this backbone, in one line; None if it can."""
+    """Why a method that reads its network's own attention or tokens can't use this backbone, in one line; None if it
+    can."""
     backbones = _FakeBackbones(backbone)
     stand_in(label, method, options, backbones)
-    return _no_attention(backbone) if backbones.taps.intersection(swin_attention.TAPS) else None
+    attends = bool(backbones.taps.intersection(swin_attention.TAPS))
+    return _not_a_transformer(backbone, attends, tuple(backbones.rests))
 
 
 @cache
-def _no_attention(backbone: str) -> str | None:
+def _not_a_transformer(backbone: str, attends: bool, rests: tuple[int, ...]) -> str | None:
+    if not attends and not rests:
+        return None
     with torch.device("meta"):  # the architecture matters, not the weights
         net = timm.create_model(backbone, pretrained=False, num_classes=0)
     try:
-        swin_attention.keep(net)
+        if attends:
+            swin_attention.keep(net)
+        for rest in rests:
+            tokens.require_tokens(net, rest)
     except BackboneError as error:
         return str(error)
     return None

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from methods import interface
 from methods.backbones import Backbone, BackboneError, TimmBackbones
-from methods.swin_attention import attend, last_stage
+from methods.transformers.swin_attention import attend, last_stage
 
 TINY = {"embed_dim": 16, "depths": (1, 1, 2, 2), "num_heads": (1, 2, 2, 4), "window_size": 3}
 PADDED = {**TINY, "window_size": 2}  # 3 × 3 positions in 2 × 2 windows: padding, and a shift in every second block

@@ -1,0 +1,1 @@
+"""What transformers give besides maps: tokens, attention, and patches that overlap."""

@@ -1,0 +1,174 @@
+"""A vision transformer cut before its last blocks, with the tokens and the attention of the blocks that are chosen.
+
+timm's `VisionTransformer` (ViT, DeiT, DINOv2, CLIP's and SigLIP's towers), `Beit` and `Eva` serve. Their blocks are run
+by timm's `forward_intermediates`; the attention is kept where each of their attention layers drops some of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.models.beit import Beit
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from methods import activation_checkpointing
+from methods.errors import BackboneError
+from methods.interface import Tokens
+from methods.ops.precision import at_least_float32
+
+
+class KeptAttention(nn.Dropout):
+    """The dropout of an attention layer, which keeps the softmax before it until `TokenBackbone` takes it."""
+
+    kept: Tensor | None = None
+
+    def forward(self, attention: Tensor) -> Tensor:
+        self.kept = attention
+        return super().forward(attention)
+
+
+class TokenBackbone(nn.Module):
+    """See `methods.interface.TokenExtractor`; built by `TimmBackbones.tokens`."""
+
+    is_backbone = True
+
+    def __init__(
+        self, net: Any, after: Sequence[int] | None, attention: Sequence[int] | None, rest: int, image_size: int
+    ) -> None:
+        super().__init__()
+        require_tokens(net, rest)
+        self.net: Any = net
+        self.depth = len(net.blocks)
+        self.runs = self.depth - rest
+        self.after = self._numbers(after)
+        self.attended = self._numbers(attention)
+        self.channels: int = net.embed_dim
+        self.heads: int = net.blocks[0].attn.num_heads
+        self.prefix: int = net.num_prefix_tokens
+        self.grid: tuple[int, int] = tuple(net.patch_embed.grid_size)
+        for number in self.attended:
+            keep_attention(net.blocks[number])
+        self._cut(torch.zeros(1, 3, image_size, image_size))
+
+    def forward(self, images: Tensor) -> Tokens:
+        by_depth = self._run(images, sorted({*self.after, self.runs - 1}))
+        kept = [self.net.blocks[number].attn.attn_drop for number in self.attended]
+        attention = tuple(at_least_float32(one.kept) for one in kept)
+        for one in kept:
+            one.kept = None
+        return Tokens(tuple(by_depth[number] for number in self.after), attention)
+
+    def _run(self, images: Tensor, depths: list[int]) -> dict[int, Tensor]:
+        """Tokens `(B, N, C)` after each of these blocks; later ones don't run."""
+        found = self.net.forward_intermediates(
+            images,
+            indices=depths,
+            output_fmt="NLC",
+            return_prefix_tokens=self.prefix > 0,
+            intermediates_only=True,
+            stop_early=True,
+        )
+        if self.prefix:
+            found = [torch.cat([prefix, patches], dim=1) for patches, prefix in found]
+        return dict(zip(depths, found, strict=True))
+
+    def rest(self, tokens: Tensor) -> Tensor:
+        """See `methods.interface.TokenExtractor.rest`."""
+        for block in self.net.blocks[self.runs :]:
+            tokens = block(tokens)
+        return final_norm(self.net)(tokens)
+
+    def parameter_names(self) -> set[str]:
+        """Names of the tensors that tokens and rest depend on, as the whole network calls them."""
+        return set(self.net.state_dict())
+
+    def checkpoint_activations(self) -> None:
+        """As `Backbone.checkpoint_activations`: all blocks but those whose attention is read."""
+        activation_checkpointing.apply(self.net, [self.net.blocks[number] for number in self.attended])
+
+    def _numbers(self, blocks: Sequence[int] | None) -> tuple[int, ...]:
+        """Of blocks that run, counted from 0; None: all of them."""
+        if blocks is None:
+            return tuple(range(self.runs))
+        numbers = tuple(number + self.depth if number < 0 else number for number in blocks)
+        for given, number in zip(blocks, numbers, strict=True):
+            if not 0 <= number < self.runs:
+                raise BackboneError(
+                    f"{type(self.net).__name__} runs blocks 0 to {self.runs - 1} of its {self.depth}; there is no "
+                    f"block {given} among them"
+                )
+        return numbers
+
+    def _cut(self, image: Tensor) -> None:
+        """Passes one image through and drops the modules on which nothing depends (a pooling head …).
+
+        Raises `BackboneError` if the network can't take such an image, or keeps no attention.
+        """
+        self.eval()
+        with torch.enable_grad():
+            try:
+                attention = self(image).attention
+                last = self._run(image, [self.runs - 1])[self.runs - 1]
+                self.rest(last).sum().backward()
+            except Exception as error:  # networks raise all kinds of errors here
+                raise BackboneError(
+                    f"{type(self.net).__name__} gives no tokens of an image of {image.shape[3]} px ({error}); take "
+                    "another image size or network"
+                ) from error
+        count = self.prefix + self.grid[0] * self.grid[1]
+        if any(one.shape[1:] != (self.heads, count, count) for one in attention):
+            raise BackboneError(f"{type(self.net).__name__}'s attention is not one of all tokens to all tokens")
+        for name, module in list(self.net.named_children()):
+            parameters = list(module.parameters())
+            if parameters and all(parameter.grad is None for parameter in parameters):
+                self.net.set_submodule(name, nn.Identity())
+        self.zero_grad(set_to_none=True)
+        self.train()
+
+
+def keep_attention(block: Any) -> None:
+    """Makes a block keep its softmax attention. It computes it in any case, but where it is fused.
+
+    Raises `BackboneError` for a block of another kind.
+    """
+    layer: Any = getattr(block, "attn", None)
+    if not hasattr(layer, "fused_attn") or not isinstance(getattr(layer, "attn_drop", None), nn.Dropout):
+        raise BackboneError(f"the attention of a {type(block).__name__} can't be read; take another network")
+    layer.fused_attn = False
+    layer.attn_drop = KeptAttention(layer.attn_drop.p)
+
+
+def require_tokens(net: Any, rest: int) -> None:
+    """Raises `BackboneError` unless `net` is a vision transformer whose last `rest` blocks take any choice of tokens.
+
+    They can't where they need to know which place a token has, for rotary or relative positions. A table of positions
+    that is added before the first block asks nothing of them.
+    """
+    if not isinstance(net, VisionTransformer | Beit | Eva):
+        raise BackboneError(
+            f"{type(net).__name__} gives no tokens; choose a vision transformer (vit_base_patch16_224, "
+            "deit_base_patch16_224, vit_base_patch14_dinov2, beit_base_patch16_224, eva02_base_patch14_224 …)"
+        )
+    if not 0 <= rest < len(net.blocks):
+        raise BackboneError(f"{type(net).__name__} has {len(net.blocks)} blocks; the last {rest} can't be left out")
+    rotary = getattr(net, "rope", None) is not None
+    relative = getattr(net, "rel_pos_bias", None) is not None or any(
+        getattr(block.attn, "relative_position_bias_table", None) is not None for block in net.blocks
+    )
+    if rest and (rotary or relative):
+        kind = "rotary" if rotary else "relative"
+        raise BackboneError(
+            f"the blocks of {type(net).__name__} use {kind} positions of a whole grid, so its last ones can't take a "
+            "choice of tokens; choose a network with a table of positions (ViT, DeiT, DINOv2, CLIP)"
+        )
+
+
+def final_norm(net: Any) -> nn.Module:
+    """The network's last norm. Networks that average their tokens have it after the average (`fc_norm`); a token alone
+    takes it as it is."""
+    norm: nn.Module = net.fc_norm if isinstance(net.norm, nn.Identity) else net.norm
+    return norm
