@@ -180,6 +180,7 @@ class Backbone(nn.Module):
         # The deepest map of a stride is the one papers mean: relu5_3 of VGG-16, Mixed_6e of Inception-v3.
         self.deepest: dict[Tap, int] = {stride: index for index, stride in enumerate(strides)}
         self.by_module = cut_by_module(self.taps)
+        self.channels_last = str(getattr(net, "output_fmt", "NCHW")) == "NHWC"
         if self.by_module:
             self.nodes = [modules[self.deepest[tap]] if isinstance(tap, int) else tap for tap in self.taps]
             self.net = _extract(net, self.nodes)
@@ -191,7 +192,8 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         if self.by_module:
             by_node = self.net(images)
-            return [by_node[node] for node in self.nodes]
+            found = [by_node[node] for node in self.nodes]
+            return [one.permute(0, 3, 1, 2) for one in found] if self.channels_last else found
         maps: dict[Tap, Tensor] = {}
         intermediates: list[Tensor] = []
         if not self.depths:
@@ -233,8 +235,7 @@ class Backbone(nn.Module):
         if features.ndim == 3:  # tokens (B, N, C), class tokens first; they form a square because images are square
             tokens = features[:, getattr(self.net, "num_prefix_tokens", 0) :]
             return tokens.transpose(1, 2).unflatten(2, [math.isqrt(tokens.shape[1])] * 2)
-        layout = str(getattr(self.net, "output_fmt", "NCHW"))
-        return features.permute(0, 3, 1, 2) if layout == "NHWC" else features
+        return features.permute(0, 3, 1, 2) if self.channels_last else features
 
     def _cut(self, image: Tensor) -> tuple[int, ...]:
         """Passes one image through, drops the modules that no tap depends on, and returns the channels of each tap.

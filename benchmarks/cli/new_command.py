@@ -37,7 +37,7 @@ def new_method(name: Annotated[str, typer.Argument(help="Lower-case letters, dig
             f"methods/{name} is written. Replace what is marked TODO, then check it:",
             f"    python -m pytest tests/methods methods/{name} -k {name}    # needs: pip install '.[test]'",
             "    python run_all.py list methods --check",
-            f"    python run_all.py run quick --only method=plain,{name}",
+            f"    python run_all.py run methods --only method=plain,{name}",
         ]
     )
 

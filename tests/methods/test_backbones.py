@@ -188,3 +188,23 @@ def test_what_a_network_runs_through_for_nothing_stays_in_it() -> None:
 
 def test_a_method_can_raise_the_error_of_the_backbones_without_knowing_them() -> None:
     assert BackboneError is interface.BackboneError
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
+def test_a_swin_s_maps_behind_its_merged_patches_are_taps_by_module(name: str) -> None:
+    """PIM reads each stage there: timm merges patches where a stage begins, other code where one ends."""
+    torch.manual_seed(0)
+    whole = TimmBackbones(name, 96, options=TINY).features(["final"]).net.eval()
+    merged: list[Tensor] = []
+    for stage in whole.layers[1:]:
+        stage.downsample.register_forward_hook(lambda _, __, out: merged.append(out.permute(0, 3, 1, 2)))
+    torch.manual_seed(0)
+    cut = TimmBackbones(name, 96, options=TINY).features([f"layers.{stage}.downsample" for stage in (1, 2, 3)]).eval()
+    assert cut.channels == (32, 64, 128)
+    images = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        found = cut(images)
+        whole.forward_features(images)
+    assert [tuple(one.shape[2:]) for one in found] == [(12, 12), (6, 6), (3, 3)]
+    for got, expected in zip(found, merged, strict=True):
+        torch.testing.assert_close(got, expected)
