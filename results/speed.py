@@ -86,7 +86,8 @@ class Speed(RecordModel):
     launches: float | None = None
     """Operations of a step, of eager code; one operation is one or a few kernels, or none."""
     kernels: float | None = None
-    """Kernels, copies and fills of a step on the GPU, as the profiler saw them there, compiled or not."""
+    """Kernels, copies and fills of a step on the GPU, as the profiler saw them there, compiled or not. A CPU has none,
+    and so no busy share and no time to issue them."""
     busy_share: float | None = None
     """Of a step's time, the part in which at least one of them ran, `[0, 1]`. Their own time is the profiler's, the
     step's is that without it, since a profiler makes the gaps longer."""

@@ -159,7 +159,11 @@ def own_modules(method: nn.Module, before: str = "") -> Iterator[tuple[str, nn.M
 @contextlib.contextmanager
 def _marked_training(method: Method, optimizer: torch.optim.Optimizer, marks: Marks) -> Iterator[None]:
     """Within, the method's steps, its loss functions and the optimiser mark their beginning and end."""
-    steps, after_step = method.steps, method.after_step
+    before_batch, steps, after_step = method.before_batch, method.steps, method.after_step
+
+    def marked_before_batch(epoch: int, over: float) -> None:
+        with marks.within(OTHER):
+            before_batch(epoch, over)
 
     def marked_steps(images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
         generator = steps(images, labels)
@@ -178,10 +182,13 @@ def _marked_training(method: Method, optimizer: torch.optim.Optimizer, marks: Ma
         optimizer.register_step_pre_hook(lambda *_: marks.enter(OPTIMIZER)),
         optimizer.register_step_post_hook(marks.leave),
     ]
-    method.steps, method.after_step = marked_steps, marked_after_step  # type: ignore[method-assign]
+    own = {"before_batch": marked_before_batch, "steps": marked_steps, "after_step": marked_after_step}
+    for name, function in own.items():
+        setattr(method, name, function)
     try:
         yield
     finally:
-        del method.steps, method.after_step
+        for name in own:
+            delattr(method, name)
         for hook in hooks:
             hook.remove()

@@ -26,8 +26,6 @@ from results.speed import Limits, Mode
 MODES: tuple[Mode, ...] = ("inference", "train")
 """Inference first: memory that training allocated may stay with the process and would count against inference."""
 GIB = 2.0**30
-ONLY_ON_GPUS = "a CPU has none to count, and so no busy share and no time to issue them"
-"""Said once of a record: why its modes have no `kernels`, `busy_share` and `issue_ms`."""
 ONE_VALUE = "Expected more than 1 value per channel"
 """From the error of torch's batch norm if there is only one value to normalise, as at the start of a sweep from 1."""
 
@@ -44,8 +42,6 @@ def measure(run: ProfileRun, record: Record, environment: Environment, folder: P
     with numerics(run.precision):
         limits = _limits(device, run.precision)
         record.state["before"] = state(device, sensors)
-        if device.type != "cuda":
-            record.missing["kernels"] = ONLY_ON_GPUS
         context = ProfileContext(run, record, environment, folder, sensors, memory.Peak(device))
         for mode in MODES:
             _measure_within(free, context, mode)

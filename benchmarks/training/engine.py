@@ -158,6 +158,7 @@ class Engine:
                     select_trainable(self.method, phase, one)
                     with closing(batches.training(feed, one)) as prepared:
                         batch = next(prepared)
+                    self.method.before_batch(one, one / phase.total)
                     for _ in range(self.compiled.rounds if self.compiled else 1):
                         for _ in self.steps(phase, batch, None):
                             pass

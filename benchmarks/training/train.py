@@ -200,6 +200,7 @@ class Trainer:
             factor = self._lr_factor(phase, batch.number / len(feed))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
+            self.method.before_batch(state.epoch, (state.epoch + batch.number / len(feed)) / self.epochs)
             for losses in self.engine.steps(phase, batch, optimizer):
                 state.losses.add(batch.number, losses)
             state.batch, state.images = batch.number + 1, state.images + batch.total

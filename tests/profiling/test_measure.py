@@ -320,9 +320,10 @@ def test_checkpointing_keeps_fewer_activations_and_computes_them_again(tmp_path:
     assert with_it.speed["inference"].flops == without.speed["inference"].flops
 
 
-def test_why_a_cpu_has_no_kernels_is_said_once(tmp_path: Path) -> None:
+def test_a_cpu_has_no_kernels_and_none_are_called_missing(tmp_path: Path) -> None:
     record = measured(tmp_path)
-    assert [name for name in record.missing if "kernels" in name] == ["kernels"]
+    only_on_gpus = ("kernels", "busy_share", "issue_ms")
+    assert not [name for name in record.missing if name.endswith(only_on_gpus)]
     for speed in record.speed.values():
         assert (speed.kernels, speed.busy_share, speed.issue_ms) == (None, None, None)
 
