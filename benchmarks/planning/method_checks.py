@@ -90,9 +90,12 @@ def _check_network(what: str, name: str, options: Mapping[str, Any] = MappingPro
 
 
 def _check_weights(what: str, network: str, weights: str) -> None:
+    if weights == "none":
+        _check_network(what, network)
+        return
     named, tag = split_tag(weights)
     if named != network or not tag:
-        raise UserError(f"{what}: {network} starts from {weights}; give timm's name with a tag, {network}.TAG")
+        raise UserError(f"{what}: {network} starts from {weights}; give timm's name with a tag, {network}.TAG, or none")
     _check_network(what, weights)
 
 

@@ -60,8 +60,8 @@ class PaperRecipe(Settings):
     backbone: str
     """timm's network; with a tag, it stands for its entry in `weights` as well."""
     weights: dict[str, str] = {}
-    """timm's name, with its tag, of the pretrained weights that each network started from: `{vgg16: vgg16.tv_in1k}`.
-    What timm does not have stands under `unspecified`, and here the nearest that it has."""
+    """timm's name, with its tag, of the pretrained weights that each network started from: `{vgg16: vgg16.tv_in1k}`;
+    `none` for random ones. What timm does not have stands under `unspecified`, and here the nearest that it has."""
     recipe: dict[str, Any]
     datasets: dict[str, dict[str, Any]] = {}
     """Changes for each dataset."""

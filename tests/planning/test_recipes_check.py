@@ -33,6 +33,7 @@ def with_fault(monkeypatch: pytest.MonkeyPatch, method: str, fault: dict[str, An
         ("plain", {"recipe": {"weights": {"resnet50": "resnet50.tv_in2k"}}}, "nearest: resnet50.tv_in1k"),
         ("plain", {"recipe": {"weights": {"resnet50": "resnet18.tv_in1k"}}}, "resnet50 starts from resnet18.tv_in1k"),
         ("ws_dan", {"variants": {"paper": {"weights": {"vgg16": "vgg16"}}}}, "give timm's name with a tag, vgg16.TAG"),
+        ("plain", {"recipe": {"weights": {"resnet5O": "none"}}}, "nearest: resnet50"),
     ],
 )
 def test_a_fault_in_a_recipe_is_named(
@@ -41,6 +42,13 @@ def test_a_fault_in_a_recipe_is_named(
     with_fault(monkeypatch, method, fault)
     with pytest.raises(UserError, match=f"(?s){said}"):
         method_checks.check(method)
+
+
+def test_a_recipe_may_start_from_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_fault(monkeypatch, "plain", {"variants": {"stride_16": {"weights": {"resnet50": "none"}}}})
+    method_checks.check("plain")
+    assert recipes.weights("plain", "stride_16", "paper", "resnet50") == "none"
+    assert recipes.weights("plain", "paper", "paper", "resnet50") == "resnet50.tv_in1k"
 
 
 def test_a_published_row_is_answered_by_a_network_whatever_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
