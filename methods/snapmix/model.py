@@ -114,7 +114,7 @@ class SnapMix(Method):
 
     def maps_for_weights(self, images: Tensor, labels: Tensor) -> Tensor:
         """`class_maps`, in evaluation mode with `frozen_statistics`."""
-        training = [module for module in self.backbone.modules() if module.training] if self.frozen_statistics else []
+        training = [module for module in self.modules() if module.training] if self.frozen_statistics else []
         for module in training:
             module.training = False
         maps = self.class_maps(images, labels)
