@@ -9,6 +9,7 @@ int64 `(B,)` in `0 .. K-1`, logits `(B, K)`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,6 +148,12 @@ class Sampling:
     """Whether every batch, and each process's share of it, has an even number of images, so that they make pairs."""
     drop_last: bool = False
     """Whether an epoch's smaller last batch is left out."""
+
+    @property
+    def together(self) -> int:
+        """Images, one after another, that are never parted: those of a class, or a pair. Neither processes that share a
+        batch nor micro-batches cut between them."""
+        return math.lcm(self.images_per_class or 1, 2 if self.even else 1)
 
     def groups(self, batch_size: int) -> tuple[int, int] | None:
         """Classes of a batch, and images of each; None for a plain shuffle."""

@@ -125,11 +125,17 @@ def _batches(run: Run, environment: Environment, processes: int) -> Iterator[str
     rows = _training_rows(dataset, run.recipe.validation)
     options = _json(run.options)
     method = _stand_in(run.method, options)
+    sampling, together, limit = method.sampling, method.sampling.together, environment.execution.micro_batch
     for phase in phase_plans(method, run.recipe):
         try:
-            check_batches(dataset.labels[rows], phase.batch_size, method.sampling.groups(phase.batch_size), processes)
+            check_batches(
+                dataset.labels[rows], phase.batch_size, sampling.groups(phase.batch_size), processes, together
+            )
         except ValueError as error:
             yield f"{run.method} on {dataset.name}: {error}; set batch_size, or take a method that needs fewer classes"
+            continue
+        if isinstance(limit, int) and limit < together:
+            yield f"{run.method}: {together} images of a batch belong together; set --batch-size to {together} or more"
             continue
         if phase.trains is None and _takes_one_image(run, environment, method, phase, len(rows), processes):
             network = run.backbone, run.image_size, _json(run.backbone_options)
@@ -157,17 +163,18 @@ def _takes_one_image(
     run: Run, environment: Environment, method: Method, phase: PhasePlan, images: int, processes: int
 ) -> bool:
     """Whether some pass of a training sees a single image: a batch, a process's share of it, or a piece of that."""
-    limit = environment.execution.micro_batch
-    piece = ceil(ceil(phase.batch_size / processes) / run.recipe.accumulate)
+    together, limit = method.sampling.together, environment.execution.micro_batch
+    piece = ceil(ceil(phase.batch_size / processes) / (together * run.recipe.accumulate)) * together
     if 1 in (piece, limit):
         return True
     last = images % phase.batch_size
+    dropped = drops_last(images, phase.batch_size, processes, together, method.sampling.drop_last)
     if method.sampling.images_per_class is not None:
         totals = [phase.batch_size]
     elif images < phase.batch_size:
         totals = [images]
     else:
-        totals = [phase.batch_size, *([] if drops_last(images, phase.batch_size, processes) else [last])]
+        totals = [phase.batch_size, *([] if dropped else [last])]
     return any(total // processes == 1 for total in totals)
 
 

@@ -90,20 +90,19 @@ class Batches:
             self.dataset.labels,
             batch_size,
             seed=self.run.seed,
-            drop_last=drops_last(len(rows), batch_size, world),
+            drop_last=drops_last(len(rows), batch_size, world, sampling.together, sampling.drop_last),
             sampling=sampling.groups(batch_size),
             part=(self.processes.rank, world),
+            together=sampling.together,
         )
 
     def training(self, feed: Feed, epoch: int, start: int = 0) -> Generator[TrainingBatch, None, None]:
         """An epoch's batches from number `start` on, augmented; their random draws depend on seed, epoch and number."""
         settings, size = self.recipe.augment, self.recipe.image_size
         for number, batch in enumerate(feed.batches(epoch, start), start):
-            total = feed.batch_size
-            if feed.sampling is None:
-                total = min(total, len(feed.rows) - number * feed.batch_size)
+            total = feed.total(number)
             draws = batch_generator(self.run.seed, epoch, number)
-            place = self.processes.share(total).start, total
+            place = feed.own(number).start, total
             images = augment.train_batch(batch, settings, size, draws, *place, self.run.scaling, self.compile)
             classes = len(self.dataset.classes)
             images, labels = mix(images, batch.labels, classes, settings.mixing, epoch, draws)

@@ -83,14 +83,15 @@ class Processes:
             distributed.all_gather_object(values, value)
         return values
 
-    def gather_of_batch(self, images: int) -> Gather:
-        """Brings together tensors `(b, …)`, a row for each image of a process's share of a batch of so many images.
+    def gather_of_batch(self, images: int, together: int = 1) -> Gather:
+        """Brings together tensors `(b, …)`, a row for each image of a process's share of a batch of so many images,
+        of which `together` are never parted.
 
         The shares are known, so no process asks another for its own and none waits on its host. All must call it.
         """
         if self.world == 1:
             return alone
-        shares = [share(images, (rank, self.world)) for rank in range(self.world)]
+        shares = [share(images, (rank, self.world), together) for rank in range(self.world)]
         counts = [one.stop - one.start for one in shares]
         largest, own = max(counts), counts[self.rank]
 

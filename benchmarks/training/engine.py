@@ -32,7 +32,8 @@ EVALUATION_BATCH = 64
 NO_GRAD_FACTOR = 4
 """Images that fit without gradients, for each one that fits with them: a cautious guess."""
 
-TOO_LARGE = "one image at a time is too much for the GPU; choose a smaller image_size or backbone"
+TOO_MUCH = "too much for the GPU; choose a smaller image_size or backbone"
+TOO_LARGE = f"one image at a time is {TOO_MUCH}"
 
 
 class Engine:
@@ -85,9 +86,10 @@ class Engine:
         optimiser's own step is done.
         """
         share = -(-phase.batch_size // self.processes.world)
-        size = min(-(-share // self.run.recipe.accumulate), self.micro_batch_limit or share)
-        pieces = number_of_pieces(len(batch.images), size)
-        self.largest_micro_batch = max(self.largest_micro_batch, -(-len(batch.images) // pieces))
+        together = self.method.sampling.together
+        size = -(-share // (together * self.run.recipe.accumulate)) * together
+        pieces = pieces_of(len(batch.images), min(size, self.micro_batch_limit or size), together)
+        self.largest_micro_batch = max(self.largest_micro_batch, *pieces)
         return take_steps(
             self.method,
             batch.images,
@@ -98,7 +100,7 @@ class Engine:
             pieces=pieces,
             share=batch.share,
             exchange=self.processes.sum_gradients,
-            gather=self.processes.gather_of_batch(batch.total),
+            gather=self.processes.gather_of_batch(batch.total, together),
         )
 
     @property
@@ -175,11 +177,11 @@ class Engine:
         """After a lack of memory, in training: half as many images at a time. Returns a note.
 
         `batch_size`: images of the largest batch, which count if memory ran out before any step.
-        Raises `UserError` if it ran out with a single image.
+        Raises `UserError` if it ran out with a single image, or with images that the method never parts.
         """
         failed = self.largest_micro_batch or self.micro_batch_limit or batch_size
-        if failed == 1:
-            raise UserError(TOO_LARGE)
+        if failed <= (together := self.method.sampling.together):
+            raise UserError(TOO_LARGE if together == 1 else f"{together} images, which belong together, are {TOO_MUCH}")
         self.micro_batch_limit, self.largest_micro_batch = failed // 2, 0
         return f"out of memory with {failed} images at a time; continues with {self.micro_batch_limit}"
 
@@ -197,14 +199,20 @@ def epochs_of_each_kind(phase: PhasePlan, start: int, recipe: Recipe) -> list[in
     return sorted({start, *(epoch for epoch in (*unmixed, *phase.thaws) if start < epoch < end)})
 
 
-def number_of_pieces(images: int, micro_batch: int) -> int:
-    """Number of pieces of at most `micro_batch` images into which a batch is cut.
+def pieces_of(images: int, micro_batch: int, together: int = 1) -> list[int]:
+    """Sizes of the pieces, of at most `micro_batch` images if they can be, into which a batch is cut.
 
-    Batch norm can't learn from one image, so no piece has just one, unless `micro_batch` is 1; a piece may have 3
-    instead of 2 for that.
+    They are as equal as they can be without parting `together` images: those of a class, or a pair. Batch norm can't
+    learn from one image, so no piece has just one, unless `micro_batch` is 1; a piece may have 3 instead of 2 for that.
+    What is left over of a batch that is no multiple of `together` goes to the last.
     """
-    count = -(-images // micro_batch)
-    return count if micro_batch == 1 else max(1, min(count, images // 2))
+    units = max(images // together, 1)
+    count = -(-units // max(micro_batch // together, 1))
+    if together == 1 and micro_batch > 1:
+        count = max(1, min(count, images // 2))
+    each, larger = divmod(units, count)
+    sizes = [together * (each + (number < larger)) for number in range(count)]
+    return [*sizes[:-1], images - sum(sizes[:-1])]
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -103,22 +103,23 @@ def take_steps(
     precision: str,
     clip_norm: float | None = None,
     *,
-    pieces: int = 1,
+    pieces: Sequence[int] = (),
     share: float = 1.0,
     exchange: Callable[[Method], None] | None = None,
     gather: Gather = alone,
 ) -> Iterator[dict[str, Tensor]]:
     """Takes the optimiser steps of one batch; yields the detached float32 losses of each.
 
-    The images are cut into `pieces`. Losses and gradients of the pieces are added, each weighted by its part of the
-    images: a mean over images is that of the whole batch, but batch norm and losses of pairs see one piece at a time.
-    `share`: the part of the batch that these images are, if processes share it; `exchange` then sums their gradients,
-    and `gather` is given to the method's `after_step`.
+    The images are cut into `pieces` of these sizes, if any are given. Losses and gradients of pieces are added, each
+    weighted by its part of the images: a mean over images is that of the whole batch, but batch norm and losses of
+    pairs see one piece at a time. `share`: the part of the batch that these images are, if processes share it;
+    `exchange` then sums their gradients, and `gather` is given to the method's `after_step`.
     Without an optimiser, everything but its own step is done.
 
     Training, profiling and speed benchmarks all use this function, so what is timed is what trains.
     """
-    cut = list(zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True))
+    sizes = list(pieces) or [len(images)]
+    cut = list(zip(images.split(sizes), labels.split(sizes), strict=True))
     weights = [share * len(piece) / len(images) for piece, _ in cut]
     generators = [method.steps(*piece) for piece in cut]
     while True:

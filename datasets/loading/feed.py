@@ -36,12 +36,13 @@ class Feed:
     """Batches of the images in `rows`; `labels` (N,) are the labels of all N images of the source.
 
     With `sampling` = (classes, images per class) each batch has that many distinct classes and images of each, and an
-    epoch has as many batches as fit into `rows`; a class with too few images repeats some. Otherwise an epoch contains
-    every row exactly once.
+    epoch has as many batches as fit into `rows`, at least one (`MPerClassSampler` takes the number of images of an
+    epoch as an argument, 100 000 by default); a class with too few images repeats some. Otherwise an epoch contains
+    every row exactly once, but for what is left over of a last batch that is no multiple of `together`.
 
     With `part` = (rank, world size) each batch of `batch_size` images is divided among the processes; their parts in
-    order are the batch of a single process. A rank may get no part of a small last batch; a shuffled feed raises
-    `ValueError` in that case. Raises `ValueError` for inconsistent numbers.
+    order are the batch of a single process, and none of them parts `together` images. A rank may get no part of a small
+    last batch; a shuffled feed raises `ValueError` in that case. Raises `ValueError` for inconsistent numbers.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Feed:
         drop_last: bool = False,
         sampling: tuple[int, int] | None = None,
         part: Part = (0, 1),
+        together: int = 1,
     ) -> None:
         self.source = source
         self.rows = np.asarray(rows, dtype=np.int64)
         self.labels = np.asarray(labels, dtype=np.int64)
         self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
-        self.sampling, self.part = sampling, part
+        self.sampling, self.part, self.together = sampling, part, together
         self._check()
 
     @property
@@ -74,7 +76,18 @@ class Feed:
         whole, rest = divmod(len(self.rows), self.batch_size)
         if self.sampling is not None:
             return max(whole, 1)
-        return whole + (rest > 0 and not self.drop_last)
+        return whole + (rest >= self.together and not self.drop_last)
+
+    def total(self, number: int) -> int:
+        """Images of batch `number` of an epoch, in all processes."""
+        if self.sampling is not None:
+            return self.batch_size
+        left = min(len(self.rows) - number * self.batch_size, self.batch_size)
+        return left // self.together * self.together
+
+    def own(self, number: int) -> slice:
+        """The part of that batch that this process takes."""
+        return share(self.total(number), self.part, self.together)
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of one epoch from batch number `start` on, independent of earlier calls.
@@ -82,8 +95,8 @@ class Feed:
         Closing or dropping the generator stops its prefetching. Raises `DatasetError` for an image that can't be read.
         """
         order = self.rows[self.order(epoch)]
-        whole = [order[number * self.batch_size : (number + 1) * self.batch_size] for number in range(start, len(self))]
-        batches = [own for rows in whole if len(own := rows[share(len(rows), self.part)])]
+        parts = [(number * self.batch_size, self.own(number)) for number in range(start, len(self))]
+        batches = [order[first + own.start : first + own.stop] for first, own in parts if own.stop > own.start]
         if not batches:
             return
         labels = torch.from_numpy(self.labels[np.concatenate(batches)]).to(self.device)  # once an epoch
@@ -104,6 +117,6 @@ class Feed:
         if not 0 <= rank < world:
             raise ValueError(f"ranks of {world} processes are 0 .. {world - 1}, not {rank}")
         last = len(self.rows) % self.batch_size if self.batch_size else 0
-        check_batches(self.labels[self.rows], self.batch_size, self.sampling, world)
-        if self.shuffle and self.sampling is None and not self.drop_last and 0 < last < world:
+        check_batches(self.labels[self.rows], self.batch_size, self.sampling, world, self.together)
+        if self.shuffle and self.sampling is None and not self.drop_last and 0 < last // self.together < world:
             raise ValueError(f"the last batch of {last} images can't be divided among {world} processes; use drop_last")

@@ -33,42 +33,61 @@ def batch_generator(seed: int, epoch: int, number: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 2))
 
 
-def check_batches(labels: NDArray[np.int64], batch_size: int, sampling: tuple[int, int] | None, processes: int) -> None:
+def check_batches(
+    labels: NDArray[np.int64], batch_size: int, sampling: tuple[int, int] | None, processes: int, together: int = 1
+) -> None:
     """Raises `ValueError` unless batches can be drawn from images with these labels (N,) and divided among processes;
-    `sampling` as in `epoch_order`."""
+    `sampling` as in `epoch_order`. `together`: images of a batch, one after another, that are never parted."""
     if batch_size < 1:
         raise ValueError(f"a batch has at least one image, not {batch_size}")
     if len(labels) == 0:
         raise ValueError("batches need at least one row")
+    if len(labels) < together and sampling is None:
+        raise ValueError(f"{together} images belong together, and there are {len(labels)}")
     if batch_size < processes:
         raise ValueError(f"a batch of {batch_size} images can't be divided among {processes} processes")
     if sampling is None:
+        _check_size(batch_size, together, "images that belong together", 1)
+        if batch_size // together < processes:
+            raise ValueError(
+                f"a batch of {batch_size // together} times {together} images that belong together can't be divided "
+                f"among {processes} processes"
+            )
         return
     classes, images_per_class = sampling
-    if classes * images_per_class != batch_size:
-        raise ValueError(
-            f"{classes} classes with {images_per_class} images each make a batch of {classes * images_per_class}, "
-            f"not {batch_size}"
-        )
+    _check_size(batch_size, images_per_class, "images a class", processes)
+    _check_size(batch_size, together, "images that belong together", processes)
     if (present := len(np.unique(labels))) < classes:
         raise ValueError(f"batches of {classes} classes can't be drawn from {present} classes")
-    if classes % processes:
-        raise ValueError(f"batches of {classes} classes can't be divided among {processes} processes by class")
 
 
-def drops_last(images: int, batch_size: int, processes: int) -> bool:
-    """Whether the last batch of an epoch is left out of a training, because some process would get one image of it, or
-    none: batch norm can't learn from one image with a 1 × 1 map. A batch that is the only one stays."""
-    return 0 < images % batch_size < 2 * processes and images > batch_size
+def _check_size(batch_size: int, multiple: int, of_what: str, processes: int) -> None:
+    """Raises `ValueError` with the nearest sizes that work, unless each process gets a multiple of that many images."""
+    step = multiple * processes
+    if batch_size % step:
+        nearest = [size for size in (batch_size // step * step, (batch_size // step + 1) * step) if size]
+        each = f" for each of {processes} processes" if processes > 1 else ""
+        works = " or ".join(map(str, nearest)) + (" are" if len(nearest) > 1 else " is")
+        raise ValueError(f"batch_size {batch_size} is not a multiple of {multiple} {of_what}{each}; {works}")
 
 
-def share(length: int, part: Part) -> slice:
+def drops_last(images: int, batch_size: int, processes: int, together: int = 1, always: bool = False) -> bool:
+    """Whether the smaller last batch of an epoch is left out of a training: `always`, or because some process would get
+    no `together` images of it, or a single one, from which batch norm can't learn if its map is 1 × 1. A batch that is
+    the only one stays."""
+    enough = batch_size if always else max(together, 2) * processes
+    return 0 < images % batch_size < enough and images > batch_size
+
+
+def share(length: int, part: Part, together: int = 1) -> slice:
     """The part of a batch of `length` images that one process takes; the parts of all ranks in order are the batch.
 
-    Each part is contiguous, so images of one class, which P x K sampling makes adjacent, stay together.
+    Each part is contiguous, and cuts between no `together` images: those of a class, which P x K sampling makes
+    adjacent, or a pair.
     """
     rank, world = part
-    return slice(rank * length // world, (rank + 1) * length // world)
+    units = length // together
+    return slice(rank * units // world * together, (rank + 1) * units // world * together)
 
 
 def _class_balanced(
@@ -76,13 +95,18 @@ def _class_balanced(
 ) -> NDArray[np.int64]:
     """P x K sampling: positions `(batches * classes * images_per_class,)`.
 
-    The classes of a batch are distinct, and a class uses all its images in random order before it repeats one.
+    A batch is one of `MPerClassSampler` of PyTorch Metric Learning: distinct classes, all equally likely, and of each
+    as many different images; of a class that has fewer, as many draws, in which an image may come several times. Its
+    batches are independent. Here a class that has enough uses all its images in random order before it repeats one.
     """
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     unused = [np.empty(0, dtype=np.int64) for _ in members]
     order: list[NDArray[np.int64]] = []
     for _ in range(batches):
         for chosen in generator.choice(len(members), classes, replace=False):
+            if len(members[chosen]) < images_per_class:
+                order.append(generator.choice(members[chosen], images_per_class))
+                continue
             while len(unused[chosen]) < images_per_class:
                 shuffled = generator.permutation(members[chosen])
                 late = np.isin(shuffled, unused[chosen])  # unused ones go last, so that no batch has an image twice

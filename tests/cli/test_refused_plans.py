@@ -127,9 +127,17 @@ def test_batches_of_more_classes_than_there_are_can_not_be_formed(
 def test_batches_of_another_size_than_the_method_samples_can_not_be_formed(
     lines_of: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Plain, "sampling", Sampling(images_per_class=2))
+    monkeypatch.setattr(Plain, "sampling", Sampling(images_per_class=3))
     (line,) = lines_of("compare", *drawn(), "--methods", "plain", "--dry-run")
-    assert line.startswith("plain on synthetic: 3 classes with 2 images each make a batch of 6, not 4; set batch_size")
+    assert line.startswith("plain on synthetic: batch_size 4 is not a multiple of 3 images a class; 3 or 6 are; set")
+
+
+def test_micro_batches_that_would_part_images_of_a_pair_are_refused(
+    lines_of: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Plain, "sampling", Sampling(even=True))
+    (line,) = lines_of("compare", *drawn(), "--batch-size", "1", "--methods", "plain", "--dry-run")
+    assert line.startswith("plain: 2 images of a batch belong together; set --batch-size to 2 or more")
 
 
 def test_tensorboard_without_its_package_is_refused(lines_of: Lines, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.training.checkpoints.state import TrainingResult
-from benchmarks.training.engine import number_of_pieces
+from benchmarks.training.engine import pieces_of
 from benchmarks.training.listener import Silent
 from benchmarks.training.optim import take_steps
 from benchmarks.training.train import Trainer
@@ -62,7 +64,7 @@ def test_a_method_with_several_steps_a_batch_steps_after_all_pieces(monkeypatch:
     monkeypatch.setattr(Plain, "after_step", count)
     images, labels = torch.randn(7, 3, 64, 64), torch.arange(7) % 3
     ended = []
-    for pieces in (1, 3):
+    for pieces in ([7], [3, 2, 2]):
         method = without_batch_norm("plain").train()
         optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
         losses = list(take_steps(method, images, labels, optimizer, "fp32", pieces=pieces))
@@ -76,7 +78,7 @@ def test_a_method_with_several_steps_a_batch_steps_after_all_pieces(monkeypatch:
 def test_centres_count_each_image_of_a_cut_batch_once(duplicates: str) -> None:
     images, labels = torch.randn(7, 3, 64, 64), torch.tensor([0, 1, 0, 0, 2, 1, 0])
     centres = []
-    for pieces in (1, 3):
+    for pieces in ([7], [3, 2, 2]):
         method = without_batch_norm("ws_dan", duplicates=duplicates, crop=False, drop=False, attention="first", maps=4)
         for _ in range(2):
             for _ in take_steps(method.train(), images, labels, None, "fp32", pieces=pieces):
@@ -91,7 +93,17 @@ def test_centres_count_each_image_of_a_cut_batch_once(duplicates: str) -> None:
     [(8, 8, 1), (8, 4, 2), (9, 4, 3), (5, 2, 2), (3, 2, 1), (1, 4, 1), (5, 1, 5), (2, 1, 2)],
 )
 def test_no_piece_has_one_image_alone_unless_asked_for(images: int, micro_batch: int, expected: int) -> None:
-    assert number_of_pieces(images, micro_batch) == expected
+    pieces = pieces_of(images, micro_batch)
+    assert pieces == [len(piece) for piece in torch.arange(images).tensor_split(expected)]
+
+
+@given(units=st.integers(1, 12), micro_batch=st.integers(1, 40), together=st.integers(2, 6))
+def test_pieces_part_no_images_that_belong_together(units: int, micro_batch: int, together: int) -> None:
+    pieces = pieces_of(units * together, micro_batch, together)
+    assert sum(pieces) == units * together
+    assert all(piece > 0 and piece % together == 0 for piece in pieces)
+    assert max(pieces) <= max(micro_batch, together)
+    assert max(pieces) - min(pieces) <= together
 
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, images: int, after: int = 0) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from datasets.loading.feed import Batch, Feed
-from datasets.loading.sampling import batch_generator
+from datasets.loading.sampling import batch_generator, drops_last
 from datasets.loading.sources import Source, StoreSource
 from datasets.loading.store import Store
 
@@ -130,6 +130,51 @@ def test_balanced_batches_hold_that_many_classes_and_different_images_of_each(se
             assert different == min(2, sizes[label])  # a class of one image repeats it
 
 
+@given(seed=st.integers(0, 1000), sizes=st.lists(st.integers(1, 9), min_size=4, max_size=6), each=st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_balanced_batches_are_those_that_mperclasssampler_defines(seed: int, sizes: list[int], each: int) -> None:
+    """K images, one after another, of each of batch_size / K distinct classes: all different if the class has K, and
+    else drawn with replacement."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    feed = Feed(source_of(len(labels)), np.arange(len(labels)), labels, 3 * each, seed=seed, sampling=(3, each))
+    for batch in feed.batches(0):
+        rows, drawn = batch.rows.reshape(3, each), batch.labels.numpy().reshape(3, each)
+        assert (drawn == drawn[:, :1]).all()
+        assert len(set(drawn[:, 0])) == 3
+        for label, members in zip(drawn[:, 0], rows, strict=True):
+            assert (labels[members] == label).all()
+            assert len(set(members)) == each if sizes[label] >= each else len(set(members)) <= sizes[label]
+
+
+def test_every_class_and_every_image_of_a_class_is_equally_likely_in_a_balanced_batch() -> None:
+    labels = np.repeat(np.arange(4), [2, 3, 5, 10])  # the first two have fewer images than are drawn
+    feed = Feed(source_of(20), np.arange(20), labels, 8, seed=0, sampling=(2, 4))
+    drawn = np.concatenate([feed.order(epoch) for epoch in range(1500)])
+    counts = np.bincount(drawn, minlength=20)
+    for label, size in enumerate([2, 3, 5, 10]):
+        assert counts[labels == label].sum() / len(drawn) == pytest.approx(1 / 4, rel=0.1)
+        assert counts[labels == label] / counts[labels == label].sum() == pytest.approx(
+            np.full(size, 1 / size), rel=0.2
+        )
+
+
+@given(world=st.integers(1, 3), count=st.integers(8, 60), pairs=st.integers(3, 6))
+@settings(max_examples=50, deadline=None)
+def test_even_batches_and_every_processs_share_of_them_make_pairs(world: int, count: int, pairs: int) -> None:
+    """What is left over of an odd number of images is not drawn in that epoch; pairs are those of a single process."""
+    options = {"together": 2, "drop_last": drops_last(count, 2 * pairs, world, 2)}
+    assume(count >= 2 * pairs)
+    (whole,) = ranks_of(1, count, 2 * pairs, **options)
+    parts = ranks_of(world, count, 2 * pairs, **options)
+    assert {len(part) for part in parts} == {len(whole)}
+    dropped = count % (2 * pairs) if options["drop_last"] else count % 2
+    assert sum(len(batch) for batch in whole) == count - dropped
+    for number, batch in enumerate(whole):
+        shares = [part[number] for part in parts]
+        assert all(len(share) >= 2 and len(share) % 2 == 0 for share in shares)
+        assert np.concatenate([share.rows for share in shares]).tolist() == batch.rows.tolist()
+
+
 def test_balanced_batches_use_all_images_of_a_class_before_they_repeat_one() -> None:
     feed = feed_of(20, 4, 2, sampling=(2, 2))
     assert all_rows(list(feed.batches(0))) == list(range(20))
@@ -189,11 +234,27 @@ def test_the_random_numbers_of_a_batch_are_the_same_on_every_machine_and_in_ever
     ("batch_size", "options", "message"),
     [
         (0, {}, "at least one image, not 0"),
-        (4, {"sampling": (3, 2)}, "3 classes with 2 images each make a batch of 6, not 4"),
+        (32, {"sampling": (6, 5)}, "batch_size 32 is not a multiple of 5 images a class; 30 or 35 are"),
+        (3, {"sampling": (0, 5)}, "batch_size 3 is not a multiple of 5 images a class; 5 is"),
+        (7, {"together": 2}, "batch_size 7 is not a multiple of 2 images that belong together; 6 or 8 are"),
+        (
+            4,
+            {"together": 2, "part": (0, 3)},
+            "a batch of 2 times 2 images that belong together can't be divided among 3",
+        ),
+        (
+            6,
+            {"sampling": (2, 3), "together": 6, "part": (0, 2)},
+            "6 images that belong together for each of 2 processes",
+        ),
         (10, {"sampling": (5, 2)}, "batches of 5 classes can't be drawn from 4 classes"),
         (4, {"part": (0, 4)}, "last batch of 2 images can't be divided among 4 processes; use drop_last"),
         (3, {"part": (0, 4), "shuffle": False}, "a batch of 3 images can't be divided among 4 processes"),
-        (6, {"part": (0, 2), "sampling": (3, 2)}, "batches of 3 classes can't be divided among 2 processes by class"),
+        (
+            6,
+            {"part": (0, 2), "sampling": (3, 2)},
+            "not a multiple of 2 images a class for each of 2 processes; 4 or 8 are",
+        ),
         (4, {"part": (2, 2)}, "ranks of 2 processes are 0 .. 1, not 2"),
     ],
 )
