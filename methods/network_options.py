@@ -6,6 +6,8 @@
         network without one; TensorFlow's slim networks have no γ.
     patch_stride: pixels from one patch of a vision transformer to the next. Less than a patch: they overlap, as
         TransFG's do.
+    shrink_last: whether the last stage halves the map. False: its strides are 1, and its map is as large as its input;
+        iSQRT-COV's ResNets are built so. timm's `output_stride=16` also dilates the stage's convolutions.
 
 An option that isn't given leaves the network as timm builds it.
 """
@@ -27,7 +29,7 @@ from methods.errors import BackboneError
 from methods.tags import split_tag
 from methods.transformers.overlapping_patches import OverlappingPatches
 
-SWITCHES = ("count_include_pad", "norm_scale")
+SWITCHES = ("count_include_pad", "norm_scale", "shrink_last")
 OWN_OPTIONS = (*SWITCHES, "patch_stride")
 PLAIN_TRANSFORMERS = ("timm.models.vision_transformer", "timm.models.deit")
 WINDOW = 3
@@ -66,6 +68,26 @@ def apply(net: nn.Module, name: str, options: Mapping[str, Any]) -> None:
         norms = _affine(net, name)
         if not options["norm_scale"]:
             fix_scales(net, norms)
+    if not options.get("shrink_last", True):
+        _keep_last_size(net, name)
+
+
+def _keep_last_size(net: Any, name: str) -> None:
+    """Sets the strides of the last stage's convolutions to 1, and its stride in `feature_info` to that of its input."""
+    last = net.feature_info[-1]
+    stage = net.get_submodule(last["module"])
+    strided = [one for one in stage.modules() if isinstance(one, nn.Conv2d) and one.stride == (2, 2)]
+    pools = [
+        one for one in stage.modules() if isinstance(one, (nn.AvgPool2d, nn.MaxPool2d)) and one.stride in (2, (2, 2))
+    ]
+    if pools or not strided or last["reduction"] != 2 * net.feature_info[-2]["reduction"]:
+        raise BackboneError(
+            f"the last stage of {name} does not halve its map by convolutions alone, as those of ResNets do; leave "
+            "backbone_options.shrink_last out"
+        )
+    for one in strided:
+        one.stride = (1, 1)
+    last["reduction"] //= 2
 
 
 def _pad(net: nn.Module, name: str, counted: bool) -> None:

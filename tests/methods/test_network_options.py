@@ -222,3 +222,20 @@ def test_a_stored_runs_options_are_all_that_its_network_has(real_weights: Path) 
     ]
     assert torch.equal(maps[0], maps[1])
     assert not torch.allclose(maps[0], maps[2], rtol=0.01)
+
+
+def test_a_last_stage_that_does_not_shrink_is_the_same_stage_with_strides_of_1() -> None:
+    plain, kept = (create_network("resnet26", SIZE, options) for options in ({}, {"shrink_last": False}))
+    kept.load_state_dict(plain.state_dict())
+    images = torch.randn(1, 3, SIZE, SIZE)
+    block = plain.layer4[0]
+    block.conv2.stride = block.downsample[0].stride = (1, 1)
+    torch.testing.assert_close(kept.eval().forward_features(images), plain.eval().forward_features(images))
+    (finest,) = Backbone(kept, [16], SIZE, False)(images)
+    assert finest.shape == (1, 2048, SIZE // 16, SIZE // 16)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet26d", "mobilenetv2_100"])
+def test_a_last_stage_that_is_no_resnets_is_refused(name: str) -> None:
+    with pytest.raises(BackboneError, match="does not halve its map by convolutions alone"):
+        create_network(name, SIZE, {"shrink_last": False})

@@ -1,0 +1,104 @@
+"""Compact Bilinear Pooling: bilinear features of a few thousand dimensions.
+
+Gao, Beijbom, Zhang, Darrell, "Compact Bilinear Pooling", CVPR 2016 (arXiv 1511.06062).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.interface import BackboneSource, Method, Phase, Tap
+from methods.ops.count_sketch import TensorSketch
+from methods.ops.projected_products import sum_of_projected_products
+from methods.ops.roots import FORMS, signed_sqrt
+from methods.ops.stages import phases_of
+
+
+class RandomMaclaurin(nn.Module):
+    """φ(x) = (W₁x ∘ W₂x) / √d with fixed W of ±1, `(2, d, C)`: E⟨φ(x), φ(y)⟩ = ⟨x, y⟩² (Algorithm 1).
+
+    W is drawn from `seed` alone, whatever the Run's seed is. `learn`: it is a parameter that starts there.
+    """
+
+    weights: Tensor
+
+    def __init__(self, channels: int, dimension: int, seed: int, learn: bool = False) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        weights = torch.randint(2, (2, dimension, channels), generator=generator) * 2.0 - 1
+        if learn:
+            self.weights = nn.Parameter(weights)
+        else:
+            self.register_buffer("weights", weights)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The sum over positions of φ(x): `(B, C, h, w)` -> `(B, d)`, at least in float32."""
+        x = maps.flatten(2)
+        return sum_of_projected_products(x, x, *self.weights) / self.weights.shape[1] ** 0.5
+
+
+PROJECTIONS: dict[str, Callable[[int, int, int, bool], nn.Module]] = {
+    "tensor_sketch": TensorSketch,
+    "random_maclaurin": RandomMaclaurin,
+}
+
+
+class CompactBilinear(Method):
+    """A random projection of the bilinear descriptor, signed square root, L2, linear classifier (Section 3).
+
+    Options:
+        tap: whose features are pooled; stride 16 is relu5_3 in VGG-16.
+        projection: `tensor_sketch` (Algorithm 2) or `random_maclaurin` (Algorithm 1).
+        dimension: d of the descriptor.
+        projection_seed: what the projection is drawn from; it is the same in every Run.
+        learn: the projection's signs, or its weights, learn with the classifier.
+        root, epsilon: how the slope of the square root at 0 is kept finite; see `methods/ops/roots.py`.
+        stages: which of the two steps of training are done, in order: the classifier alone, then everything.
+    """
+
+    soft_labels = True
+
+    def __init__(
+        self,
+        backbones: BackboneSource,
+        num_classes: int,
+        *,
+        tap: Tap = 16,
+        projection: str = "tensor_sketch",
+        dimension: int = 8192,
+        projection_seed: int = 1,
+        learn: bool = False,
+        root: str = "exact",
+        epsilon: float = 9e-4,
+        stages: Sequence[str] = ("classifier", "all"),
+    ) -> None:
+        super().__init__()
+        if projection not in PROJECTIONS:
+            raise ValueError(f"projection is {projection!r}; it must be one of {', '.join(PROJECTIONS)}")
+        if root not in FORMS:
+            raise ValueError(f"root is {root!r}; it must be one of {', '.join(FORMS)}")
+        self.stages = phases_of(stages)
+        self.root, self.epsilon = root, epsilon
+        self.backbone = backbones.features([tap])
+        self.project = PROJECTIONS[projection](self.backbone.channels[0], dimension, projection_seed, learn)
+        self.classifier = nn.Linear(dimension, num_classes)
+        nn.init.normal_(self.classifier.weight, std=1e-4)
+        nn.init.zeros_(self.classifier.bias)
+
+    def descriptor(self, images: Tensor) -> Tensor:
+        """The normalised compact bilinear vector, `(B, d)`, at least in float32."""
+        (features,) = self.backbone(images)
+        return F.normalize(signed_sqrt(self.project(features), self.root, self.epsilon), dim=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.descriptor(images))
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"cross_entropy": F.cross_entropy(self(images), labels)}
+
+    def phases(self) -> tuple[Phase, ...]:
+        return self.stages
