@@ -34,10 +34,10 @@ class Optimizer(BaseModel, frozen=True, extra="forbid"):
 class Schedule(BaseModel, frozen=True, extra="forbid"):
     """Factor on the learning rate over a phase, after a linear warm-up. Epochs count from the phase's beginning."""
 
-    name: Literal["constant", "cosine", "step", "milestones", "exponential"] = "cosine"
-    """`cosine`: half a wave, from 1 at the end of the warm-up to 0. `step`: times `gamma` every so many epochs;
-    `milestones`: times `gamma` at each of these epochs. `exponential`: times `gamma` in every so many epochs, little by
-    little."""
+    name: Literal["constant", "cosine", "linear", "step", "milestones", "exponential"] = "cosine"
+    """`cosine`: half a wave, from 1 at the end of the warm-up to 0; `linear`: a straight line from there to there.
+    `step`: times `gamma` every so many epochs; `milestones`: times `gamma` at each of these epochs. `exponential`:
+    times `gamma` in every so many epochs, little by little."""
     warmup_epochs: NonNegative = 0.0
     every: Epochs = 1
     """Step and exponential only: epochs in which the factor becomes `gamma` times as large."""

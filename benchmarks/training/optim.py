@@ -84,8 +84,9 @@ def lr_factor(schedule: Schedule, epochs: float, progress: float) -> float:
         return (progress + 1e-3) / warmup
     if schedule.per == "epoch":
         progress = math.floor(progress)
-    if schedule.name == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * max(progress - warmup, 0.0) / max(epochs - warmup, 1e-9)))
+    if schedule.name in ("cosine", "linear"):
+        over = max(progress - warmup, 0.0) / max(epochs - warmup, 1e-9)
+        return 1 - over if schedule.name == "linear" else 0.5 * (1 + math.cos(math.pi * over))
     if schedule.name == "step":
         return schedule.gamma ** (int(progress) // schedule.every)
     if schedule.name == "milestones":

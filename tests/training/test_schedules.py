@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler, MultiStepLR, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler, MultiStepLR, PolynomialLR, StepLR
 
 from benchmarks.errors import UserError
 from benchmarks.planning import recipes
@@ -22,6 +22,7 @@ OF_TORCH: dict[str, tuple[Schedule, Callable[[torch.optim.Optimizer], LRSchedule
     "milestones": (Schedule(name="milestones", milestones=(3, 4, 9)), lambda sgd: MultiStepLR(sgd, [3, 4, 9])),
     "exponential": (Schedule(name="exponential", gamma=0.9, per="epoch"), lambda sgd: ExponentialLR(sgd, 0.9)),
     "cosine": (Schedule(per="epoch"), lambda sgd: CosineAnnealingLR(sgd, EPOCHS)),
+    "linear": (Schedule(name="linear", per="epoch"), lambda sgd: PolynomialLR(sgd, EPOCHS, power=1.0)),
 }
 """Of a learning rate of 1."""
 
