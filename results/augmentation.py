@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from results.values.numbers import Epochs, Finite, NonNegative, Positive, Share
+from results.values.numbers import Border, Epochs, Finite, NonNegative, Positive, Share
 
 BINS = 31
 """Number of magnitudes of an operation, from none to its limit: torchvision's number."""
@@ -41,7 +41,7 @@ class InputScaling(BaseModel, frozen=True, extra="forbid"):
 
 
 class Policy(BaseModel, frozen=True, extra="forbid"):
-    """Operations drawn for each image from a fixed set, between flip and colour jitter."""
+    """Operations drawn for each image from a fixed set, between sharpness and colour jitter."""
 
     name: Literal["none", "trivialaugment", "randaugment"] = "none"
     """`trivialaugment`: one operation of random magnitude, in the wide ranges (Müller & Hutter, ICCV 2021).
@@ -85,12 +85,38 @@ def _at_most_one(scale: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
 
 
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("must be odd")
+    return size
+
+
+class Blur(BaseModel, frozen=True, extra="forbid"):
+    """A Gaussian blur of some images, after the flip: torchvision's `RandomApply([GaussianBlur])`."""
+
+    probability: Share = 0.0
+    kernel_size: Annotated[int, Field(ge=3, le=15), AfterValidator(_odd)] = 5
+    """Pixels that the filter covers in each direction. Half of them fit into the smallest image."""
+    sigma: Range = (0.1, 2.0)
+    """Range of the standard deviation in pixels, uniform, for each image."""
+
+
+class Sharpness(BaseModel, frozen=True, extra="forbid"):
+    """A change of the sharpness of some images, after the blur: torchvision's `RandomAdjustSharpness`."""
+
+    probability: Share = 0.0
+    factor: NonNegative = 2.0
+    """0: blurred; 1: unchanged; 2: sharper."""
+
+
 class Augment(BaseModel, frozen=True, extra="forbid"):
     """Augmentation of a training image. Zero switches an operation off."""
 
     crop: Literal["random", "resized", "center", "resize"] = "random"
     """`random`, `center`: a window of the input size, not rescaled. `resized`: a random area scaled to the input size;
     `resize`: the whole image scaled to it."""
+    padding: Border = 0
+    """Of a `random` crop: black pixels that are added at each side of the image before it."""
     scale: Annotated[Range, AfterValidator(_at_most_one)] = (0.08, 1.0)
     """Of a `resized` crop: range of the area, as a share of the image."""
     ratio: Range = (3 / 4, 4 / 3)
@@ -108,8 +134,16 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     """Shift on the colour wheel, drawn from -hue .. hue; 0.5 is half a turn."""
     erase: Share = 0.0
     """Probability that a random rectangle is set to the mean colour."""
+    blur: Blur = Blur()
+    sharpness: Sharpness = Sharpness()
     policy: Policy = Policy()
     mixing: Mixing = Mixing()
+
+    @model_validator(mode="after")
+    def _check_padding(self) -> Self:
+        if self.padding and self.crop != "random":
+            raise ValueError(f"padding is of a random crop, not of {self.crop}: set padding to 0, or crop to random")
+        return self
 
     @property
     def jitters(self) -> bool:

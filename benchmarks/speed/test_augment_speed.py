@@ -22,7 +22,7 @@ from datasets.loading import augment, colour, pixels
 from datasets.loading.augment import normalise, train_batch
 from datasets.loading.feed import Batch
 from datasets.loading.mixup import mix
-from results.augmentation import Augment, Mixing, Policy
+from results.augmentation import Augment, Blur, Mixing, Policy, Sharpness
 from tests.helpers.speed import CUDA, DEVICE, finish, peak, seconds
 
 BATCH, STORED, SIZE = (64, 512, 448) if CUDA else (32, 256, 224)
@@ -75,6 +75,16 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[..., Te
         lambda images, corners: pixels.crop(images, corners, NOT_FLIPPED, SIZE),
         lambda image, corner: functional.crop(image, *corner, SIZE, SIZE),
         CORNERS,
+    ),
+    "padded crop": (
+        lambda images, corners: pixels.crop(images, corners - 8, NOT_FLIPPED, SIZE, WHOLE),
+        lambda image, corner: functional.crop(functional.pad(image, 8), *corner, SIZE, SIZE),
+        CORNERS,
+    ),
+    "blur": (
+        lambda images, sigmas: colour.gaussian_blur(images, sigmas, 5),
+        lambda image, sigma: functional.gaussian_blur(image, 5, sigma),
+        FACTORS,
     ),
     "resized crop": (
         lambda images, boxes: pixels.resized_crop(images, boxes, NOT_FLIPPED, SIZE),
@@ -144,7 +154,7 @@ def test_operation(benchmark: Any, name: str) -> None:
 def transform_of(settings: Augment) -> v2.Compose:
     """torchvision's transform of one uint8 image with these settings."""
     crops: dict[str, v2.Transform] = {
-        "random": v2.RandomCrop(SIZE),
+        "random": v2.RandomCrop(SIZE, settings.padding or None),
         "resized": v2.RandomResizedCrop(SIZE, settings.scale, settings.ratio),
         "center": v2.CenterCrop(SIZE),
         "resize": v2.Resize((SIZE, SIZE)),
@@ -152,6 +162,11 @@ def transform_of(settings: Augment) -> v2.Compose:
     steps: list[v2.Transform] = [crops[settings.crop], v2.RandomHorizontalFlip(settings.flip)]
     if settings.rotation:
         steps.insert(0, v2.RandomRotation(settings.rotation, BILINEAR))
+    blur, sharpness = settings.blur, settings.sharpness
+    if blur.probability:
+        steps.append(v2.RandomApply([v2.GaussianBlur(blur.kernel_size, blur.sigma)], blur.probability))
+    if sharpness.probability:
+        steps.append(v2.RandomAdjustSharpness(sharpness.factor, sharpness.probability))
     if settings.policy.name == "trivialaugment":
         steps.append(v2.TrivialAugmentWide(interpolation=BILINEAR))
     if settings.policy.name == "randaugment":
@@ -175,6 +190,9 @@ SETTINGS = {
     "resized": Augment(crop="resized"),
     "trivialaugment": Augment(crop="resized", policy=Policy(name="trivialaugment")),
     "randaugment": Augment(crop="resized", policy=Policy(name="randaugment"), erase=0.25),
+    "padding, blur and sharpness": Augment(
+        padding=8, blur=Blur(probability=0.1, sigma=(0.1, 5)), sharpness=Sharpness(probability=0.1, factor=1.5)
+    ),
     "jitter": Augment(crop="resized", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
 }
 

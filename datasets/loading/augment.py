@@ -1,14 +1,16 @@
 """Augmentation of a whole batch on its device, with random parameters for each sample.
 
 Order and pixels are those of torchvision's `Compose([RandomRotation, RandomCrop | RandomResizedCrop | CenterCrop |
-Resize, RandomHorizontalFlip, TrivialAugmentWide | RandAugment, ColorJitter, Normalize, RandomErasing])`. All random
-numbers are drawn on the host, the same number for any settings. So a seed gives the same augmentation on any device,
-enabling one operation doesn't change the draws of the others, and the host never waits for the device.
+Resize, RandomHorizontalFlip, GaussianBlur, RandomAdjustSharpness, TrivialAugmentWide | RandAugment, ColorJitter,
+Normalize, RandomErasing])`; blur and sharpness stand where PIM's code has them. All random numbers are drawn on the
+host, the same number for any settings. So a seed gives the same augmentation on any device, enabling one operation
+doesn't change the draws of the others, and the host never waits for the device.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -31,7 +33,8 @@ CPU_CHUNK = 4
 """Images whose colours are jittered at a time on a CPU: the floats of a whole batch would not fit its cache."""
 
 DRAWS = 3 * CROP_ATTEMPTS + 16
-"""Uniform numbers per sample; more than needed, so that a new operation doesn't change the draws of others."""
+"""0: rotation, 1: flip, 2, 3: crop, 4 .. 7: colours, 8 .. 12: erasing, 13, 14: blur, 15: sharpness, rest: resized crop.
+Uniform numbers per sample; more than needed, so that a new operation doesn't change the draws of others."""
 
 
 def train_batch(
@@ -50,7 +53,7 @@ def train_batch(
 
     `generator` is on the host. A process that has part of a batch passes where its part starts and the size of the
     whole batch: each image is then augmented as if one process had them all. Raises `ValueError` if a stored image is
-    smaller than a `random` or `center` crop.
+    smaller, even with its padding, than a `random` or `center` crop.
     """
     own = slice(start, start + len(batch))
     draws = torch.rand(whole or len(batch), DRAWS, generator=generator)[own]
@@ -61,6 +64,7 @@ def train_batch(
         angles = _between(draws[:, 0], -settings.rotation, settings.rotation)
         images = pixels.rotate(images, sizes, angles)
     images = _crop_and_flip(images, sizes, settings, image_size, draws)
+    images = _blur_and_sharpen(images, settings, draws[:, 13:16])
     fused = compile and images.device.type != "cpu"
     images = policies.apply(images, settings.policy, policy_draws, compiled.operate if fused else policies.operate)
     active = [number for number in order if _strengths(settings)[number]]
@@ -119,19 +123,44 @@ def _crop_and_flip(images: Tensor, sizes: Tensor, settings: Augment, image_size:
         if settings.crop == "resized":
             boxes = resized_crop_boxes(sizes, settings.scale, settings.ratio, draws[:, -3 * CROP_ATTEMPTS :])
         return pixels.resized_crop(images, boxes, flips, image_size)
-    _check_size(sizes, image_size)
-    random = settings.crop == "random"
-    corners = random_corners(sizes, image_size, draws[:, 2:4]) if random else _centre_corners(sizes, image_size)
-    return pixels.crop(images, corners, flips, image_size)
+    padding = settings.padding
+    _check_size(sizes, image_size, padding)
+    if settings.crop == "center":
+        return pixels.crop(images, _centre_corners(sizes, image_size), flips, image_size)
+    corners = random_corners(sizes + 2 * padding, image_size, draws[:, 2:4]) - padding
+    return pixels.crop(images, corners, flips, image_size, sizes if padding else None)
+
+
+def _blur_and_sharpen(images: Tensor, settings: Augment, draws: Tensor) -> Tensor:
+    """`draws` (B, 3): whether an image is blurred, how much, and whether it is sharpened."""
+    blur, sharpness = settings.blur, settings.sharpness
+    sigmas = _between(draws[:, 1], *blur.sigma)
+    images = _some(
+        images,
+        draws[:, 0] < blur.probability,
+        sigmas,
+        lambda some, of: colour.gaussian_blur(some, of, blur.kernel_size),
+    )
+    factors = torch.full_like(sigmas, sharpness.factor)
+    return _some(images, draws[:, 2] < sharpness.probability, factors, colour.adjust_sharpness)
+
+
+def _some(images: Tensor, chosen: Tensor, parameters: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The images, of which those that are `chosen` (B,) go through the operation with their `parameters` (B,)."""
+    places = chosen.nonzero().flatten()  # on the host
+    if not len(places):
+        return images
+    there = places.to(images.device, non_blocking=True)
+    return images.index_copy(0, there, operation(images[there], parameters[places]))
 
 
 def _between(draws: Tensor, low: float, high: float) -> Tensor:
     return low + (high - low) * draws
 
 
-def _check_size(sizes: Tensor, image_size: int) -> None:
+def _check_size(sizes: Tensor, image_size: int, padding: int = 0) -> None:
     smallest = int(sizes.min())
-    if smallest < image_size:
+    if smallest + 2 * padding < image_size:
         raise ValueError(
             f"a stored image has a side of {smallest} px, too small for a crop of {image_size} px: "
             f"raise the stored size to {image_size} or more, or lower the input size"

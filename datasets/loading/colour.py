@@ -1,10 +1,12 @@
-"""Colour operations on a batch with a parameter per sample; same values as torchvision's v2 functions.
+"""Operations on colours and sharpness of a batch, with a parameter per sample; same values as torchvision's v2.
 
 torchvision's functions take one parameter for a whole batch. Images are `(B, 3, H, W)`, float in 0 .. 1 or uint8, and
 keep their type. Parameters `(B,)` are on the host and are copied without waiting for the device.
 """
 
 from __future__ import annotations
+
+import functools
 
 import torch
 from torch import Tensor
@@ -44,6 +46,24 @@ def adjust_sharpness(images: Tensor, factors: Tensor) -> Tensor:
     sharp = floats.clone()
     sharp[..., 1:-1, 1:-1] = torch.lerp(blurred, inner, _per_sample(factors, images))
     return sharp.clamp_(0, _brightest(images)).to(images.dtype)
+
+
+def gaussian_blur(images: Tensor, sigmas: Tensor, kernel_size: int) -> Tensor:
+    """Convolves with a Gaussian of standard deviation `sigmas` (B,), in pixels, over `kernel_size` pixels (odd); images
+    are mirrored at their borders. Within one level (of 255) of torchvision's, which sums in another order.
+
+    It is two passes of shifted sums and no convolution, which on a GPU would round pixels to TF32.
+    """
+    reach = kernel_size // 2
+    places = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    weights = torch.softmax(-((places / sigmas[:, None].double()) ** 2) / 2, 1)
+    weights = weights.to(images.device, torch.float32, non_blocking=True)[..., None, None, None]
+    blurred = torch.nn.functional.pad(images.float(), (reach,) * 4, mode="reflect")
+    for dimension in (-1, -2):
+        length = images.shape[dimension]
+        parts = (weights[:, tap] * blurred.narrow(dimension, tap, length) for tap in range(kernel_size))
+        blurred = functools.reduce(Tensor.add_, parts)
+    return blurred if images.is_floating_point() else blurred.round_().to(images.dtype)
 
 
 def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:

@@ -19,32 +19,47 @@ HALF = torch.float16
 whole levels."""
 
 
-def crop(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Windows `(B, 3, size, size)` at `corners` (B, 2: top, left), mirrored where `flips` (B,)."""
+def crop(images: Tensor, corners: Tensor, flips: Tensor, size: int, sizes: Tensor | None = None) -> Tensor:
+    """Windows `(B, 3, size, size)` at `corners` (B, 2: top, left), mirrored where `flips` (B,).
+
+    With the `sizes` (B, 2: height, width) of the images, windows may reach beyond them, and are black there.
+    """
     if images.device.type == "cpu":
-        return crop_by_slices(images, corners, flips, size)
-    return crop_by_gather(images, corners, flips, size)
+        return crop_by_slices(images, corners, flips, size, sizes)
+    return crop_by_gather(images, corners, flips, size, sizes)
 
 
-def crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
+def crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int, sizes: Tensor | None = None) -> Tensor:
     """Sample by sample: on a CPU, copying whole rows is several times faster than a gather. Copied by NumPy, which
     starts no threads: on busy cores, waiting for threads can take a thousand times as long as the copy."""
-    source = images.numpy()
+    source, ends = images.numpy(), (corners + size if sizes is None else sizes).tolist()
     windows = np.empty((len(images), 3, size, size), dtype=source.dtype)
-    for image, window, (top, left), flip in zip(source, windows, corners.tolist(), flips.tolist(), strict=True):
-        inside = image[:, top : top + size, left : left + size]
-        window[:] = inside[..., ::-1] if flip else inside
+    if sizes is not None:
+        windows.fill(0)
+    given = zip(source, windows, corners.tolist(), ends, flips.tolist(), strict=True)
+    for image, window, (top, left), (bottom, right), flip in given:
+        first, start = max(top, 0), max(left, 0)
+        inside = image[:, first : min(top + size, bottom), start : min(left + size, right)]
+        rows, columns = slice(first - top, first - top + inside.shape[1]), start - left
+        mirrored = window[..., ::-1] if flip else window
+        mirrored[:, rows, columns : columns + inside.shape[2]] = inside
     return torch.from_numpy(windows)
 
 
-def crop_by_gather(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
+def crop_by_gather(images: Tensor, corners: Tensor, flips: Tensor, size: int, sizes: Tensor | None = None) -> Tensor:
     """All samples at once: their rows, then the columns of these. Neither index is stored for every pixel."""
     corners, flips = (given.to(images.device, non_blocking=True) for given in (corners, flips))
     steps = torch.arange(size, device=images.device)
     rows = corners[:, :1] + steps
     columns = corners[:, 1:] + torch.where(flips[:, None], steps.flip(0), steps)
+    if sizes is not None:
+        ends = sizes.to(images.device, non_blocking=True)[..., None]
+        outside = ((rows < 0) | (rows >= ends[:, 0]))[:, None, :, None]
+        outside = outside | ((columns < 0) | (columns >= ends[:, 1]))[:, None, None]
+        rows, columns = rows.clamp(0, images.shape[-2] - 1), columns.clamp(0, images.shape[-1] - 1)
     bands = images.gather(2, rows[:, None, :, None].expand(-1, 3, -1, images.shape[-1]))
-    return bands.gather(3, columns[:, None, None].expand(-1, 3, size, -1))
+    windows = bands.gather(3, columns[:, None, None].expand(-1, 3, size, -1))
+    return windows if sizes is None else windows.masked_fill_(outside, 0)
 
 
 def resized_crop(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:

@@ -47,6 +47,8 @@ class Bounds:
 
 PIXELS = Bounds(8, 8192)
 """Side of an image: with three bytes per pixel, the largest takes 200 MB."""
+BORDER = Bounds(0, 1024)
+"""Pixels added at each side of an image."""
 BATCH = Bounds(1, 2**20)
 EPOCHS = Bounds(1, 10**6)
 CLASSES = Bounds(1, 10**6)
@@ -74,6 +76,7 @@ def _no_bool(value: Any) -> Any:
 _NUMBER = BeforeValidator(_no_bool)
 
 Pixels = Annotated[int, PIXELS.of_setting, _NUMBER]
+Border = Annotated[int, BORDER.of_setting, _NUMBER]
 Batch = Annotated[int, BATCH.of_setting, _NUMBER]
 Epochs = Annotated[int, EPOCHS.of_setting, _NUMBER]
 Classes = Annotated[int, CLASSES.of_setting, _NUMBER]

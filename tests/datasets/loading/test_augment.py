@@ -39,6 +39,19 @@ def test_a_crop_copies_exactly_the_pixels_of_its_window(crop: object) -> None:
         assert torch.equal(window, functional.horizontal_flip(expected) if flip else expected)
 
 
+@pytest.mark.parametrize("crop", [pixels.crop_by_slices, pixels.crop_by_gather])
+def test_a_crop_beyond_the_image_is_that_of_the_image_padded_with_black(crop: object) -> None:
+    """Also where the images of a batch differ in size, and something else lies beyond their ends."""
+    images, sizes = photos(), torch.tensor([[70, 90], [40, 50], [70, 30], [64, 64]])
+    corners = torch.tensor([[-8, -8], [16, 26], [46, -3], [-1, 7]])
+    windows = crop(images, corners, FLIPS, 32, sizes)  # type: ignore[operator]
+    given = zip(images, windows, sizes.tolist(), corners.tolist(), FLIPS.tolist(), strict=True)
+    for image, window, (height, width), (top, left), flip in given:
+        padded = functional.pad(image[:, :height, :width], 8)
+        expected = functional.crop(padded, top + 8, left + 8, 32, 32)
+        assert torch.equal(window, functional.horizontal_flip(expected) if flip else expected)
+
+
 @pytest.mark.parametrize("resized_crop", [pixels.resized_crop_by_slices, pixels.resized_crop_by_products])
 @pytest.mark.parametrize("size", [16, 32, 100])
 def test_a_resized_crop_is_torchvisions_within_one_level(resized_crop: object, size: int) -> None:
@@ -162,6 +175,21 @@ def test_colour_is_torchvisions_within_a_hundredth_of_a_level(
     parameters = torch.tensor(values)
     adjusted = operation(images, parameters)  # type: ignore[operator]
     torch.testing.assert_close(adjusted, one_by_one(reference, images, parameters), atol=4e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5, 9])
+def test_a_blur_is_torchvisions_within_one_level(kernel_size: int) -> None:
+    images, sigmas = photos(), torch.tensor([0.1, 0.7, 2.0, 5.0])
+    blurred = colour.gaussian_blur(images, sigmas, kernel_size)
+    expected = one_by_one(lambda image, sigma: functional.gaussian_blur(image, kernel_size, sigma), images, sigmas)
+    assert blurred.dtype == torch.uint8
+    difference = (blurred.int() - expected.int()).abs()
+    assert difference.max() <= 1  # where a sum lies half way between two levels
+    assert (difference > 0).float().mean() < 1e-3
+    floats = colour.gaussian_blur(images.float(), sigmas, kernel_size)
+    exact = one_by_one(lambda image, sigma: functional.gaussian_blur(image, kernel_size, sigma), images.float(), sigmas)
+    torch.testing.assert_close(floats, exact, atol=1e-3, rtol=0)
+    assert torch.equal(blurred[0], images[0])  # a tenth of a pixel reaches no neighbour
 
 
 def test_erasing_is_torchvisions() -> None:

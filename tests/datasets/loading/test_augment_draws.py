@@ -14,12 +14,14 @@ from torchvision.transforms.v2 import functional
 from datasets.loading import augment, pixels, policies
 from datasets.loading.augment import normalise, resized_crop_boxes, test_batch, train_batch
 from datasets.loading.feed import Batch
-from results.augmentation import Augment, Policy
+from results.augmentation import Augment, Blur, Policy, Sharpness
 from tests.helpers.small_photos import batch_of, photos, seeded
 
 EVERYTHING = Augment(
     crop="resized",
     rotation=20,
+    blur=Blur(probability=0.5),
+    sharpness=Sharpness(probability=0.5),
     policy=Policy(name="randaugment"),
     brightness=0.4,
     contrast=0.4,
@@ -29,7 +31,7 @@ EVERYTHING = Augment(
 )
 
 
-@pytest.mark.parametrize("settings", [Augment(), Augment(crop="center"), EVERYTHING])
+@pytest.mark.parametrize("settings", [Augment(), Augment(padding=8), Augment(crop="center"), EVERYTHING])
 def test_one_seed_gives_one_result_of_the_promised_form(settings: Augment) -> None:
     batch = batch_of(photos(6))
     before = batch.images.clone()
@@ -56,6 +58,9 @@ def test_enabling_one_operation_keeps_the_draws_of_the_others() -> None:
     kept = erased != 0
     assert kept.float().mean() < 0.99
     assert torch.equal(erased[kept], plain[kept])
+    blurred = train_batch(batch, Augment(blur=Blur(probability=0.5)), 48, seeded())
+    same = (blurred == plain).flatten(1).all(1)
+    assert 0 < same.sum() < 8  # crops and flips are the same ones
 
 
 def test_without_any_operation_the_result_is_the_test_image() -> None:
@@ -82,6 +87,34 @@ def test_a_policy_works_on_the_cropped_and_mirrored_image() -> None:
     policy_draws = torch.rand(6, policies.DRAWS, generator=generator)
     cropped = pixels.crop(batch.images, augment.random_corners(batch.sizes, 48, draws[:, 2:4]), draws[:, 1] < 0.5, 48)
     assert torch.equal(result, normalise(policies.apply(cropped, Policy(name="trivialaugment"), policy_draws)))
+
+
+def test_blur_and_sharpness_work_in_this_order_on_the_cropped_and_mirrored_images_that_draw_them() -> None:
+    settings = Augment(padding=6, blur=Blur(probability=0.6, sigma=(0.5, 3)), sharpness=Sharpness(probability=0.6))
+    batch, draws = batch_of(photos(12)), torch.rand(12, augment.DRAWS, generator=seeded())
+    result = train_batch(batch, settings, 80, seeded())  # higher than the images are
+    corners, flips = augment.random_corners(batch.sizes + 12, 80, draws[:, 2:4]) - 6, draws[:, 1] < 0.5
+    kinds = set()
+    for number, ours in enumerate(result):
+        (top, left), image = corners[number].tolist(), functional.pad(batch.images[number], 6)
+        expected = functional.crop(image, top + 6, left + 6, 80, 80)
+        expected = functional.horizontal_flip(expected) if flips[number] else expected
+        blurs, amount, sharpens = draws[number, 13:16].tolist()
+        if blurs < 0.6:
+            expected = functional.gaussian_blur(expected, 5, 0.5 + 2.5 * amount)
+        if sharpens < 0.6:
+            expected = functional.adjust_sharpness(expected, 2.0)
+        kinds.add((blurs < 0.6, sharpens < 0.6))
+        torch.testing.assert_close(ours, normalise(expected[None])[0], atol=2.01 / 255 / 0.224, rtol=0)
+    assert len(kinds) == 4
+
+
+def test_crops_of_a_padded_image_are_spread_over_all_places() -> None:
+    corners = augment.random_corners(torch.tensor([[8 + 4, 10 + 4]] * 8000), 8, torch.rand(8000, 2)) - 2
+    for places, extent in zip(corners.unbind(1), (8, 10), strict=True):
+        counts = (places + 2).bincount()
+        assert len(counts) == extent + 4 - 8 + 1
+        assert counts.min() > 8000 / len(counts) * 0.85
 
 
 def test_resize_keeps_the_whole_image() -> None:
@@ -114,7 +147,8 @@ def test_the_chunk_size_on_a_cpu_changes_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "settings", [Augment(), EVERYTHING, Augment(crop="resize", policy=Policy(name="trivialaugment"))]
+    "settings",
+    [Augment(), Augment(padding=8), EVERYTHING, Augment(crop="resize", policy=Policy(name="trivialaugment"))],
 )
 def test_nothing_waits_for_the_device(settings: Augment) -> None:
     """A tensor on `meta` has no values: whatever would make the host wait for one fails. CUDA takes the same path."""
@@ -193,6 +227,11 @@ WRONG_MIXING = [{"mixup": -1}, {"cutmix": -0.1}, {"probability": 1.1}, {"epochs"
         {"ratio": (0, 1)},
         {"crop": "middle"},
         {"erase": -1},
+        {"padding": -1},
+        {"padding": 4, "crop": "resize"},
+        {"blur": {"kernel_size": 4}},
+        {"blur": {"sigma": (2, 1)}},
+        {"sharpness": {"factor": -1}},
         {"flipp": 0.5},
         *({"policy": wrong} for wrong in WRONG_POLICIES),
         *({"mixing": wrong} for wrong in WRONG_MIXING),
