@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.covariance import covariance, matrix_root, upper_triangle
+from methods.ops.covariance import covariance, covariance_root, upper_triangle
 
 
 class ISqrtCov(Method):
@@ -54,10 +54,10 @@ class ISqrtCov(Method):
     def descriptor(self, images: Tensor) -> Tensor:
         """The upper triangle of the covariance's square root, `(B, C (C + 1) / 2)`, at least in float32."""
         (features,) = self.backbone(images)
-        pooled = covariance(self.reduce(features))
-        if self.iterations:
-            pooled = matrix_root(pooled, self.iterations, self.scale, self.compensate)
-        return upper_triangle(pooled)
+        reduced = self.reduce(features)
+        if not self.iterations:
+            return upper_triangle(covariance(reduced))
+        return upper_triangle(covariance_root(reduced, self.iterations, self.scale, self.compensate))
 
     def scores(self, images: Tensor) -> Tensor:
         """Logits `(B, K)` of the images as they are."""

@@ -23,9 +23,14 @@ def covariance(maps: Tensor) -> Tensor:
 
     At least in float32.
     """
-    x = at_least_float32(maps).flatten(2)
-    x = x - x.mean(dim=2, keepdim=True)
+    x = centred(maps)
     return sum_over_positions(x, x) / x.shape[2]
+
+
+def centred(maps: Tensor) -> Tensor:
+    """Maps less their mean over positions, `(B, C, h, w)` -> `(B, C, N)`, at least in float32."""
+    x = at_least_float32(maps).flatten(2)
+    return x - x.mean(dim=2, keepdim=True)
 
 
 def matrix_root(matrix: Tensor, iterations: int = 5, scale: str = "trace", compensate: bool = True) -> Tensor:
@@ -33,30 +38,54 @@ def matrix_root(matrix: Tensor, iterations: int = 5, scale: str = "trace", compe
 
     The matrix is divided by its trace, or its Frobenius norm, so that the iteration converges (pre-normalisation). From
     Y = A and Z = I come Y ← ½ Y (3I - Z Y) and Z ← ½ (3I - Z Y) Z, where Y tends to the root. The root of what the
-    matrix was divided by is multiplied back (post-compensation). Z is not computed in the last round.
+    matrix was divided by is multiplied back (post-compensation).
     """
-    if scale not in SCALES:
-        raise ValueError(f"scale is {scale!r}; it must be one of {', '.join(SCALES)}")
-    if iterations < 1:
-        raise ValueError(f"iterations are {iterations}; there must be at least 1")
     with torch.autocast(matrix.device.type, enabled=False):
         matrix = at_least_float32(matrix)
-        size = _trace(matrix) if scale == "trace" else matrix.square().sum(dim=(1, 2)).clamp_min(TINY**2).sqrt()
-        size = size.clamp_min(TINY)[:, None, None]
-        three = 3 * torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
-        y = matrix / size
-        step = (three - y) / 2  # Z is I at first
-        y, z = y @ step, step
-        for _ in range(iterations - 2):
-            step = (three - z @ y) / 2
-            y, z = y @ step, step @ z
-        if iterations > 1:
-            y = y @ (three - z @ y) / 2
-        return y * size.sqrt() if compensate else y
+        size = _size(matrix, scale)
+        y, _, last = _iterate(matrix / size, iterations)
+        return y @ last * (size.sqrt() if compensate else 1)
 
 
-def _trace(matrix: Tensor) -> Tensor:
-    return matrix.diagonal(dim1=1, dim2=2).sum(dim=1)
+def covariance_root(maps: Tensor, iterations: int = 5, scale: str = "trace", compensate: bool = True) -> Tensor:
+    """`matrix_root` of `covariance(maps)`: `(B, C, h, w)` -> `(B, C, C)`, in the cheaper of two exact forms.
+
+    Of fewer positions N than channels the covariance X Xᵀ / N (X centred) has no more rank than K = Xᵀ X / N, with its
+    trace and norm. Y = A Z stays true, as both are polynomials of A, and A Z(A) = X Z(K) Xᵀ / N: K is iterated, `(N, N)`.
+    """
+    channels, positions = maps.shape[1], maps.shape[2:].numel()
+    if positions >= channels:
+        return matrix_root(covariance(maps), iterations, scale, compensate)
+    with torch.autocast(maps.device.type, enabled=False):
+        x = centred(maps) / positions**0.5
+        gram = x.transpose(1, 2) @ x
+        size = _size(gram, scale)
+        _, z, last = _iterate(gram / size, iterations)
+        inner = last if z is None else last @ z
+        return x @ inner @ x.transpose(1, 2) / (size.sqrt() if compensate else size)
+
+
+def _size(matrix: Tensor, scale: str) -> Tensor:
+    """What a matrix is divided by, `(B, 1, 1)`."""
+    if scale not in SCALES:
+        raise ValueError(f"scale is {scale!r}; it must be one of {', '.join(SCALES)}")
+    if scale == "trace":
+        size = matrix.diagonal(dim1=1, dim2=2).sum(dim=1).clamp_min(TINY)
+    else:
+        size = matrix.square().sum(dim=(1, 2)).clamp_min(TINY**2).sqrt()
+    return size[:, None, None]
+
+
+def _iterate(a: Tensor, iterations: int) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Y and Z before the last round, and its factor: the last Y is Y · factor, the last Z factor · Z. Z = I is None."""
+    if iterations < 1:
+        raise ValueError(f"iterations are {iterations}; there must be at least 1")
+    three = 3 * torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
+    y, z, step = a, None, (three - a) / 2
+    for _ in range(iterations - 1):
+        y, z = y @ step, step if z is None else step @ z
+        step = (three - z @ y) / 2
+    return y, z, step
 
 
 def upper_triangle(matrix: Tensor) -> Tensor:

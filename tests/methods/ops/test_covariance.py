@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.ops.covariance import covariance, matrix_root, upper_triangle
+from methods.ops.covariance import covariance, covariance_root, matrix_root, upper_triangle
 
 
 def maps(*shape: int) -> Tensor:
@@ -72,18 +72,36 @@ def test_each_eigenvalue_is_iterated_as_often_as_asked(iterations: int):
     torch.testing.assert_close(matrix_root(matrix, iterations), expected * trace[:, :, None].sqrt())
 
 
+@pytest.mark.parametrize("iterations", [1, 2, 5])
+@pytest.mark.parametrize("scale", ["trace", "frobenius"])
+@pytest.mark.parametrize("compensate", [True, False])
+@pytest.mark.parametrize("positions", [(2, 3), (4, 4)])  # fewer than the ten channels, and more
+def test_the_covariances_root_is_the_same_in_both_forms(
+    positions: tuple[int, int], compensate: bool, scale: str, iterations: int
+):
+    x = maps(2, 10, *positions).requires_grad_()
+    found = covariance_root(x, iterations, scale, compensate)
+    expected = matrix_root(covariance(x), iterations, scale, compensate)
+    torch.testing.assert_close(found, expected)
+    weight = torch.linspace(-1, 1, found.numel()).double().view_as(found)
+    ours, theirs = (torch.autograd.grad((one * weight).sum(), x)[0] for one in (found, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_a_matrix_without_full_rank_has_a_finite_root_and_gradient():
     """A map of 5 x 5 cells has 24 dimensions at most, and 256 channels."""
     x = maps(2, 40, 2, 2).float().requires_grad_()
-    root = matrix_root(covariance(x))
+    root = covariance_root(x)
     root.square().sum().backward()
     assert root.isfinite().all()
     assert x.grad.isfinite().all()
 
 
-def test_a_map_that_is_the_same_everywhere_has_the_root_0_and_a_finite_gradient():
-    x = torch.ones(1, 4, 3, 3, requires_grad=True)
-    root = matrix_root(covariance(x))
+@pytest.mark.parametrize("scale", ["trace", "frobenius"])
+@pytest.mark.parametrize("side", [1, 3])
+def test_a_map_that_is_the_same_everywhere_has_the_root_0_and_a_finite_gradient(side: int, scale: str):
+    x = torch.ones(1, 4, side, side, requires_grad=True)
+    root = covariance_root(x, scale=scale)
     root.sum().backward()
     assert torch.equal(root, torch.zeros_like(root))
     assert x.grad.isfinite().all()
@@ -91,8 +109,9 @@ def test_a_map_that_is_the_same_everywhere_has_the_root_0_and_a_finite_gradient(
 
 @pytest.mark.parametrize("scale", ["trace", "frobenius"])
 def test_the_gradient_is_that_of_differences(scale: str):
-    x = maps(2, 3, 2, 3).add(torch.rand(2, 3, 2, 3, generator=torch.Generator().manual_seed(2))).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: matrix_root(covariance(x), 5, scale), (x,))
+    for shape in ((2, 3, 2, 3), (2, 5, 2, 2)):
+        x = maps(*shape).add(torch.rand(shape, generator=torch.Generator().manual_seed(2))).requires_grad_()
+        assert torch.autograd.gradcheck(lambda x: covariance_root(x, 5, scale), (x,))
 
 
 def test_the_root_stays_float32_under_autocast():
@@ -117,10 +136,11 @@ def test_what_cannot_be_is_refused():
 
 def test_all_of_it_compiles_without_a_graph_break():
     def pooled(x: Tensor) -> Tensor:
-        return upper_triangle(matrix_root(covariance(x)))
+        return upper_triangle(covariance_root(x))
 
-    x = maps(2, 4, 3, 3).requires_grad_()
-    compiled = torch.compile(pooled, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x), pooled(x))
-    slope = torch.autograd.grad(F.softplus(compiled(x)).sum(), x)
-    torch.testing.assert_close(slope, torch.autograd.grad(F.softplus(pooled(x)).sum(), x))
+    for side in (3, 1, 2):
+        x = maps(2, 5, side + 1, side).requires_grad_()
+        compiled = torch.compile(pooled, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), pooled(x))
+        slope = torch.autograd.grad(F.softplus(compiled(x)).sum(), x)
+        torch.testing.assert_close(slope, torch.autograd.grad(F.softplus(pooled(x)).sum(), x))
