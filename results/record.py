@@ -17,7 +17,7 @@ from results.settings import AnyRun, CompileMode
 from results.speed import Limits, Mode, RecordModel, Speed
 from results.values.numbers import Positive
 
-__all__ = ["SCHEMA", "SELECTIONS", "Metrics", "Record", "Selection", "Speed"]
+__all__ = ["SCHEMA", "SELECTIONS", "Metrics", "ReadOut", "Record", "Selection", "Speed"]
 
 SCHEMA = 1
 """Version of the form below. Raised when an earlier fgbench would misread a record."""
@@ -41,6 +41,13 @@ class Metrics(RecordModel):
     """Expected calibration error, 15 bins of equal width."""
     log_loss: float
     """Mean negative log-likelihood, nats."""
+
+
+class ReadOut(Metrics):
+    """What a further prediction of the same weights (`Method.readouts`) reaches."""
+
+    views: int
+    """Forward passes per test image."""
 
 
 Source = Literal["finished Runs", "profile", "uncompiled", "guess"]
@@ -100,6 +107,10 @@ class Record(RecordModel):
     branches: dict[str, float] = {}
     """Top-1 on the test set of each classifier that the method trains beside its prediction (SEF's groups, DFL-CNN's
     streams), alone and with the last epoch's weights; empty for methods without, and in records from before 0.2.0."""
+    readouts: dict[str, ReadOut] = {}
+    """Of each further prediction that the paper reports of the same weights (PMG's combined one, CAL's eight views), on
+    the test set with the last epoch's weights; empty for methods without, and in records from before 0.3.0. `metrics`
+    has the headline, which none of them replaces."""
     training: dict[str, float] = {}
     """`images_per_s` end to end, `seconds` of training alone, `compile_seconds` before it where something was compiled;
     `processes`, and `micro_batch`, the images that one backward pass took at the most; `threads` of torch in each

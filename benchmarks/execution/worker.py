@@ -142,7 +142,7 @@ def _train(run: Run, record: Record, store: ResultStore, environment: Environmen
     progress = trained.state
     labels = torch.from_numpy(trainer.dataset.labels[trained.test_rows])
     record.metrics = {name: metrics(chosen.logits, labels, chosen.epoch) for name, chosen in progress.chosen.items()}
-    record.branches = trained.branches
+    record.branches, record.readouts = trained.branches, trained.readouts
     record.split = {
         "sha256": trainer.dataset.split_hash,
         "classes": len(trainer.dataset.classes),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.planning import method_files
-from benchmarks.planning.method_files import Answer
+from benchmarks.planning.method_files import Answer, PublishedRow
 
 DEFAULT_DATASET = "cub_200_2011"
 """Of a method without published rows."""
@@ -30,6 +32,12 @@ def answered(method: str) -> list[Answer]:
     rows = method_files.published(method)
     distinct: list[Answer] = []
     for row in rows:
-        if row.value is not None and row.answered_by is not None and row.answered_by not in distinct:
-            distinct.append(row.answered_by)
+        if row.value is not None and row.answered_by is not None and row.answered_by.run not in distinct:
+            distinct.append(row.answered_by.run)
     return distinct
+
+
+def value(rows: Sequence[PublishedRow]) -> float | None:
+    """The number that the prediction of a Run stands beside; of the first read-out where there is no other."""
+    own = [row for row in rows if row.answered_by and row.answered_by.readout is None]
+    return next((row.value for row in [*own, *rows]), None)

@@ -38,10 +38,11 @@ def check(method: str) -> None:
     if "paper" not in file.variants:
         raise UserError(f"{method}: recipe.yaml has no variant called 'paper', which is the default one")
     accepted = constructor_options(method)
+    readouts: dict[str, list[str]] = {}
     for name, variant in file.variants.items():
         for option in variant.options:
             require_known(f"option of {method} (variant {name})", option, accepted)
-        stand_in(f"{method}, variant {name}", method, variant.options)
+        readouts[name] = list(stand_in(f"{method}, variant {name}", method, variant.options).readout_views)
         for dataset in ("", *file.recipe.datasets):
             recipe_for(method, name, "paper", dataset, file.recipe.backbone, {})
         recipe_for(method, name, "common", "", file.recipe.backbone, {})
@@ -57,7 +58,7 @@ def check(method: str) -> None:
             _check_network(f"recipe of {method}", network, network_options)
     for row in published(method):
         if row.answered_by:
-            _check_answer(f"of {method} (published row {row.variant!r})", row.answered_by, file.variants)
+            _check_answer(f"of {method} (published row {row.variant!r})", row.answered_by, readouts)
 
 
 def check_all() -> None:
@@ -72,8 +73,11 @@ def check_all() -> None:
         raise UserError("; ".join(faults))
 
 
-def _check_answer(what: str, answer: Answer, variants: Iterable[str]) -> None:
-    require_known(f"variant {what}", answer.variant, variants)
+def _check_answer(what: str, answer: Answer, readouts: Mapping[str, Sequence[str]]) -> None:
+    """`readouts`: of each variant."""
+    require_known(f"variant {what}", answer.variant, readouts)
+    if answer.readout is not None:
+        require_known(f"read-out {what}", answer.readout, readouts[answer.variant])
     chosen = parse(DatasetChoice, {"name": answer.dataset}, f"dataset {what}")
     require_known(f"dataset {what}", chosen.name, datasets.reader_classes())
     _check_network(f"answer {what}", answer.backbone)

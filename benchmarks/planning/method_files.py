@@ -106,6 +106,13 @@ class Answer(Settings):
     variant: str
     dataset: str
     backbone: str
+    readout: str | None = None
+    """Which of the method's `readouts` made the number; None: its prediction."""
+
+    @property
+    def run(self) -> Answer:
+        """The same whichever read-out is asked for: one Run has them all."""
+        return self.model_copy(update={"readout": None})
 
 
 class PublishedRow(Settings):
@@ -153,9 +160,10 @@ def _parsed(model: type[Model], method: str, name: str) -> Model:
 
 
 def published_answered(method: str, variant: str, dataset: str, backbone: str) -> list[PublishedRow]:
-    """The published rows, with a number, that a Run with these settings reproduces."""
+    """The published rows, with a number, that a Run with these settings reproduces, by whichever read-out."""
     asked = Answer(variant=variant, dataset=dataset, backbone=backbone)
-    return [row for row in published(method) if row.value is not None and row.answered_by == asked]
+    rows = [row for row in published(method) if row.value is not None and row.answered_by is not None]
+    return [row for row in rows if row.answered_by and row.answered_by.run == asked]
 
 
 def split_name(name: str) -> tuple[str, str]:

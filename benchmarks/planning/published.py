@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.planning import method_files, recipes
+from benchmarks.planning.method_files import PublishedRow
 from methods.tags import split_tag
 from methods.weight_files import stem
 from results.settings import Run, differences
@@ -22,7 +23,13 @@ def rows(run: Run) -> list[dict[str, Any]]:
     if run.protocol != "paper" or run.options != method_files.options_of(run.method, run.variant):
         return []
     answered = method_files.published_answered(run.method, run.variant, run.task, run.backbone)
-    return [row.model_dump() for row in answered]
+    return [_plain(row) for row in answered]
+
+
+def _plain(row: PublishedRow) -> dict[str, Any]:
+    """As records from before read-outs have it, unless a read-out answers it: seeds of both share a row of a table."""
+    without = {"answered_by": {"readout"}} if row.answered_by and row.answered_by.readout is None else None
+    return row.model_dump(exclude=without)
 
 
 def deviations(run: Run) -> list[str]:

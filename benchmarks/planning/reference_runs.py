@@ -15,7 +15,7 @@ from typing import Any
 import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
-from benchmarks.planning import batch_sweep, expand, method_files, shopping, suite, suite_builders
+from benchmarks.planning import batch_sweep, expand, headline, method_files, shopping, suite, suite_builders
 from benchmarks.planning.overrides import Changes, fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
 from results import identity
@@ -227,7 +227,7 @@ def _of_paper(method: str, environment: Environment, seeds: int | None) -> Itera
     if not variants:
         return
     for target in suite_builders.targets(method, environment, variants=variants):
-        published = next((row.value for row in target.rows), None)
+        published = headline.value(target.rows)
         if target.lacking is None:
             (entry,) = suite_builders.reproduce(method, [target], seeds or 3).train
             for row in _expanded(

@@ -121,25 +121,38 @@ class Engine:
         self.processes.broadcast(self.method.buffers())  # each has running statistics of its own share
         images = len(batches.rows[split])
         rows = self.processes.share(images)
-        logits = torch.zeros(images, self.classes)
+        found = None
         if rows.stop > rows.start:
             found = self.logits(batches.evaluation_feed(split, self.evaluation_batch, rows), listener)
-            logits[rows] = evaluate.checked(found, rows.stop - rows.start, self.classes)
-        return self.processes.sum(logits.to(self.device)).cpu() if self.processes.world > 1 else logits
+        return self._of_all_processes(found, rows, images, "forward")
 
-    def branch_accuracies(self, batches: Batches, split: str) -> dict[str, float]:
-        """Top-1 of each of the method's branches alone on a split, by name; each process computes a share of it.
+    def beside_forward(self, batches: Batches, split: str) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Of a split, by name: top-1 of each of the method's branches alone, and logits `(N, K)` float32 of each of its
+        read-outs, on the host; each process computes a share of them.
 
         Raises `OutOfMemoryWithoutGradients`.
         """
         images = len(batches.rows[split])
         rows = self.processes.share(images)
-        feed = batches.evaluation_feed(split, self.evaluation_batch, rows)
-        with nothing_learns(self.device):
-            hits = evaluate.branch_hits(self.method, feed, self.run) if rows.stop > rows.start else {}
-        parts = self.processes.gather(hits)
+        found = evaluate.Beside({}, {})
+        if rows.stop > rows.start:
+            feed = batches.evaluation_feed(split, self.evaluation_batch, rows)
+            with nothing_learns(self.device):
+                found = evaluate.beside_forward(self.method, feed, self.run)
+        parts = self.processes.gather(found.hits)
         names = dict.fromkeys(name for part in parts for name in part)
-        return {name: sum(part.get(name, 0) for part in parts) / images for name in names}
+        branches = {name: sum(part.get(name, 0) for part in parts) / images for name in names}
+        return branches, {
+            name: self._of_all_processes(found.readouts.get(name), rows, images, f"read-out {name!r}")
+            for name in self.method.readout_views
+        }
+
+    def _of_all_processes(self, own: Tensor | None, rows: slice, images: int, what: str) -> Tensor:
+        """Logits of so many images, of which this process computed `rows`; None if they are none."""
+        logits = torch.zeros(images, self.classes)
+        if own is not None:
+            logits[rows] = evaluate.checked(own, rows.stop - rows.start, self.classes, what)
+        return self.processes.sum(logits.to(self.device)).cpu() if self.processes.world > 1 else logits
 
     def warm_up(self, phases: Sequence[PhasePlan], batches: Batches, epoch: int) -> str | None:
         """Takes a step of each kind and computes some logits in each phase, and reverts all effects.

@@ -46,29 +46,50 @@ def logits_of(
     return torch.cat(parts).cpu()
 
 
+@dataclass
+class Beside:
+    """What a method predicts of some images beside `forward`."""
+
+    hits: dict[str, int]
+    """How many of them each of `Method.branches` classifies right."""
+    readouts: dict[str, Tensor]
+    """Logits `(N, K)` float32 of each of `Method.readouts`, on the host."""
+
+
 @torch.inference_mode()
-def branch_hits(method: Method, feed: Feed, run: Run) -> dict[str, int]:
-    """How many of the feed's images each of `Method.branches` classifies right; empty, at no cost, if it has none."""
+def beside_forward(method: Method, feed: Feed, run: Run) -> Beside:
+    """Branches and read-outs of the feed's images, in its order; nothing, at no cost, if the method has neither.
+
+    Raises `ValueError` if the read-outs are not those of `readout_views`.
+    """
     hits: dict[str, Tensor] = {}
-    if type(method).branches is Method.branches:
-        return {}
+    parts: dict[str, list[Tensor]] = {}
+    overridden = [name for name in ("branches", "readouts") if getattr(type(method), name) is not getattr(Method, name)]
     method.eval()
-    for batch in feed.batches(epoch=0):
+    for batch in feed.batches(epoch=0) if overridden else ():
         images = augment.test_batch(batch, run.recipe.image_size, run.scaling)
+        images = images.contiguous(memory_format=torch.channels_last)
         with autocast(feed.device, run.precision):
-            found = method.branches(images.contiguous(memory_format=torch.channels_last))
-        for name, logits in found.items():
-            hits[name] = hits.get(name, 0) + (logits.argmax(dim=1) == batch.labels).sum()
-        if not found:
+            branches = method.branches(images) if "branches" in overridden else {}
+            readouts = method.readouts(images) if "readouts" in overridden else {}
+        if not branches and not readouts:
             break
-    return {name: int(count) for name, count in hits.items()}
+        for name, logits in branches.items():
+            hits[name] = hits.get(name, 0) + (logits.argmax(dim=1) == batch.labels).sum()
+        for name, logits in readouts.items():
+            parts.setdefault(name, []).append(logits.float())
+    if set(parts) != set(method.readout_views):
+        named, given = (", ".join(one) or "nothing" for one in (method.readout_views, parts))
+        raise ValueError(f"the method's readouts returned {given}; its readout_views name {named}")
+    logits_by_name = {name: torch.cat(several).cpu() for name, several in parts.items()}
+    return Beside({name: int(count) for name, count in hits.items()}, logits_by_name)
 
 
-def checked(logits: Tensor, images: int, classes: int) -> Tensor:
+def checked(logits: Tensor, images: int, classes: int, what: str = "forward") -> Tensor:
     """The logits, if they have the shape `(images, classes)` of the contract. Raises `ValueError` otherwise."""
     if logits.shape != (images, classes):
         found = f"({', '.join(['B', *map(str, logits.shape[1:])])})" if len(logits) == images else tuple(logits.shape)
-        raise ValueError(f"the method's forward returned {found}; its contract asks for logits (B, {classes})")
+        raise ValueError(f"the method's {what} returned {found}; its contract asks for logits (B, {classes})")
     return logits
 
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from benchmarks.training.batches import Batches
 from benchmarks.training.checkpoints.state import TrainingState
 from benchmarks.training.engine import Engine
-from benchmarks.training.evaluate import Choice, choose
+from benchmarks.training.evaluate import Choice, choose, metrics
 from benchmarks.training.listener import Listener
 from benchmarks.training.losses import Diverged
 from benchmarks.training.memory import Room
+from results.record import ReadOut
 
 
 class Scorer:
@@ -37,17 +38,29 @@ class Scorer:
         with _timed(state):
             state.chosen = {"last": Choice(state.epoch, self._logits("test"), (state.epoch,))}
 
-    def branches(self, state: TrainingState) -> dict[str, float]:
-        """Top-1 on the test images of each of the method's branches."""
+    def beside_forward(self, state: TrainingState) -> tuple[dict[str, float], dict[str, ReadOut]]:
+        """On the test images, by the last weights: top-1 of each of the method's branches, and what each of its
+        read-outs reaches."""
         with _timed(state):
-            return self.room.repeated(lambda: self.engine.branch_accuracies(self.batches, "test"))
+            branches, readouts = self.room.repeated(lambda: self.engine.beside_forward(self.batches, "test"))
+        labels, views = self.batches.labels("test"), self.engine.method.readout_views
+        return branches, {
+            name: ReadOut(views=views[name], **dict(metrics(_finite(logits, "test"), labels, state.epoch)))
+            for name, logits in readouts.items()
+        }
 
     def _logits(self, split: str) -> Tensor:
-        """Logits of a split. Raises `Diverged` if one is not finite: the last step may have spoilt the weights."""
-        logits = self.room.repeated(lambda: self.engine.logits_of_split(self.batches, split, self.listener))
-        if not logits.isfinite().all():
-            raise Diverged(f"the logits of the {split} images are not all numbers")
-        return logits
+        """Logits of a split."""
+        return _finite(
+            self.room.repeated(lambda: self.engine.logits_of_split(self.batches, split, self.listener)), split
+        )
+
+
+def _finite(logits: Tensor, split: str) -> Tensor:
+    """The logits. Raises `Diverged` if one is not finite: the last step may have spoilt the weights."""
+    if not logits.isfinite().all():
+        raise Diverged(f"the logits of the {split} images are not all numbers")
+    return logits
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ from benchmarks.training.tensorboard import TensorBoardLog
 from datasets.loading.feed import Feed
 from methods.interface import Method
 from results.files import make_folder
+from results.record import ReadOut
 from results.settings import Run
 from results.store import CHECKPOINT
 
@@ -86,7 +87,9 @@ class Trainer:
             self.state.checkpoint_seconds += self.checkpoints.finish()
             return self._result(*ending)
 
-    def _result(self, finished_by_method: bool, branches: dict[str, float]) -> TrainingResult:
+    def _result(
+        self, finished_by_method: bool, branches: dict[str, float], readouts: dict[str, ReadOut]
+    ) -> TrainingResult:
         for remark in self.engine.compiled.remarks if self.engine.compiled else []:
             self._note(remark)
         self.tensorboard.close()
@@ -107,6 +110,7 @@ class Trainer:
             compile_seconds=self.engine.compile_seconds if self.engine.compiled else None,
             finished_by_method=finished_by_method,
             branches=branches,
+            readouts=readouts,
         )
 
     def _peak_memory(self) -> int | None:
@@ -115,10 +119,11 @@ class Trainer:
             return None
         return torch.cuda.max_memory_allocated(self.device) - self.batches.store_bytes
 
-    def _attempt(self) -> tuple[bool, dict[str, float]] | None:
+    def _attempt(self) -> tuple[bool, dict[str, float], dict[str, ReadOut]] | None:
         """Trains to the end from the last checkpoint or the beginning; None if memory ran out and room was made.
 
-        Otherwise returns whether the method changed itself after the last epoch, and the accuracies of its branches.
+        Otherwise returns whether the method changed itself after the last epoch, the accuracies of its branches, and
+        its read-outs.
         """
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)  # a failed attempt is not part of the result
@@ -132,7 +137,7 @@ class Trainer:
             for phase in remaining:
                 self._train_phase(phase, saved)
                 saved = None
-            return self._finish_method(), self.scorer.branches(self.state)
+            return self._finish_method(), *self.scorer.beside_forward(self.state)
         except Exception as error:
             # With several processes, the others wait for a sum that never comes: torchrun has to end them.
             if self.processes.world > 1 or not gpu_ran_out_of_memory(error, self.device):

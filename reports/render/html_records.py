@@ -103,9 +103,10 @@ def _outcome(record: Record) -> dict[str, Any]:
 
 
 def _accuracy(record: Record) -> Iterator[Part]:
-    known = [(name, metrics) for name in SELECTIONS if (metrics := selected(record, name))]
+    known = [(name.replace("_", " "), metrics) for name in SELECTIONS if (metrics := selected(record, name))]
+    known += [(f"last, read-out {name} (passes: {one.views})", one) for name, one in record.readouts.items()]
     rows = [
-        [name.replace("_", " "), str(one.epoch)]
+        [name, str(one.epoch)]
         + [f"{100 * value:.2f}" for value in (one.top1, one.top5, one.mean_class, one.calibration_error)]
         + [_plain(one.log_loss, 4)]
         for name, one in known

@@ -13,7 +13,7 @@ from reports.comparisons import WHOLE, ComparisonGroup, uncut
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group
-from reports.tables.accuracies import ACCURACIES, accuracies
+from reports.tables.accuracies import ACCURACIES, accuracies, readout_of
 from reports.tables.paired import COMPARED, compared
 from results.identity import CHECKED
 
@@ -117,8 +117,9 @@ def _words(value: Any) -> str:
 
 
 def _published(group: Group) -> str | None:
-    """Every published top-1 that these Runs reproduce, with its table."""
-    rows = [row for record in group.records for row in record.published if row.get("value") is not None]
+    """Every published top-1 that these Runs' own prediction reproduces, with its table."""
+    own = (row for record in group.records for row in record.published if readout_of(row) is None)
+    rows = [row for row in own if row.get("value") is not None]
     return "; ".join(dict.fromkeys(f"{row['value']} ({row.get('table', 'no table named')})" for row in rows)) or None
 
 

@@ -5,7 +5,7 @@ Accuracies and their spreads are in percent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import cell_format
@@ -45,6 +45,21 @@ def accuracies(group: Group, evidence: Evidence) -> dict[str, Any]:
         values |= estimate(f"{selection}_top1", [percent(metrics.top1) for metrics in group.metrics(selection)])
     values["last_top1_over"] = None if values["last_top1_low"] is None else cell_format.SEEDS_ALONE
     return values | _bootstrapped(values["last_top1_n"], evidence.predictions.of(group))
+
+
+def accuracies_of_readout(group: Group, name: str) -> dict[str, Any]:
+    """The same of a read-out, which was scored with the last weights alone and whose predictions are not stored."""
+    known = [record.readouts[name] for record in group.done if name in record.readouts]
+    values: dict[str, Any] = {f"last_top1_images_{end}": None for end in ("low", "high")}
+    for selection in SELECTIONS:
+        values |= estimate(f"{selection}_top1", [percent(one.top1) for one in known] if selection == HEADLINE else [])
+    return values | {"last_top1_over": None if values["last_top1_low"] is None else cell_format.SEEDS_ALONE}
+
+
+def readout_of(published: Mapping[str, Any]) -> str | None:
+    """The read-out that answers a published row, by its name; None if the method's prediction does."""
+    name = (published.get("answered_by") or {}).get("readout")
+    return None if name is None else str(name)
 
 
 def estimate(name: str, percents: Sequence[float | None]) -> dict[str, Any]:

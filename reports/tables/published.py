@@ -10,7 +10,7 @@ from reports import cell_format
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group
-from reports.tables.accuracies import ACCURACIES, INTERVAL_NOTE, accuracies
+from reports.tables.accuracies import ACCURACIES, INTERVAL_NOTE, accuracies, accuracies_of_readout, readout_of
 
 
 def published(evidence: Evidence) -> Table:
@@ -30,20 +30,29 @@ def published(evidence: Evidence) -> Table:
 
 
 def _row(group: Group, row: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
-    ours = accuracies(group, evidence)
+    readout = readout_of(row)
+    ours = accuracies(group, evidence) if readout is None else accuracies_of_readout(group, readout)
     value = float(row["value"])
     changed = _each_once(record.changed for record in group.records)
     low, high, last, best = (ours[key] for key in ("last_top1_low", "last_top1_high", "last_top1", "best_on_test_top1"))
     return (
         group.row
         | {f"published_{key}": row.get(key) for key in ("variant", "input_size", "table", "source", "verified")}
-        | {"published": value, "seeds": len(group.done)}
+        | {"published": value, "seeds": len(group.done) if readout is None else ours["last_top1_n"]}
+        | {"readout": readout, "views": _views(group, readout)}
         | ours
         | {"difference": None if last is None else last - value}
         | {"best_difference": None if best is None else best - value}
         | {"covered": None if low is None or high is None or changed else low <= value <= high}
         | {"changed": changed, "deviations": _each_once(record.deviations for record in group.records)}
     )
+
+
+def _views(group: Group, readout: str | None) -> int | None:
+    """Passes through the network per test image of a read-out, or of the prediction."""
+    known = (record.readouts[readout].views for record in group.done if readout in record.readouts)
+    own = (record.model["views"] for record in group.done if "views" in record.model)
+    return next(own if readout is None else known, None)
 
 
 def _each_once(several: Iterable[list[str]]) -> str | None:
@@ -63,6 +72,8 @@ COLUMNS = (
     cell_format.number("published", "published, %", 1, compact=True),
     cell_format.printed(cell_format.yes_no("published_verified", "verified")),
     cell_format.text("published_source", "source"),
+    cell_format.text("readout", "read-out", compact=True),
+    cell_format.number("views", "passes"),
     cell_format.number("seeds", "seeds"),
     *ACCURACIES,
     cell_format.signed("difference", "last − published", compact=True),
@@ -73,5 +84,7 @@ COLUMNS = (
 )
 NOTE = (
     "Differences in percentage points. Papers that don't say which epoch they report often report the best on test. "
-    f"Verified: the value was read in its source, not recalled. {INTERVAL_NOTE}"
+    "Verified: the value was read in its source, not recalled. Read-out: a further prediction of the same weights, "
+    "scored once with the last ones; ours is then that of the read-out. Passes are those of the network per test "
+    f"image. {INTERVAL_NOTE}"
 )

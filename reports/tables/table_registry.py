@@ -18,6 +18,7 @@ from reports.tables.localisation import localisation, part_hits
 from reports.tables.missing import missing
 from reports.tables.paired import paired
 from reports.tables.published import published
+from reports.tables.readouts import readouts
 from reports.tables.runs import provenance, runs
 from reports.tables.subset_means import averages
 from reports.tables.win_matrix import wins
@@ -48,6 +49,7 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "steps": lambda tables: steps(tables.evidence),
     "head_to_head": lambda tables: head_to_head(tables.evidence),
     "branches": lambda tables: branches(tables.evidence),
+    "readouts": lambda tables: readouts(tables.evidence),
     "averages": lambda tables: averages(tables.evidence),
     "wins": lambda tables: wins(tables["paired"]),
     "paired": lambda tables: paired(tables.evidence, tables.shown),

@@ -22,6 +22,7 @@ from methods.plain.model import Plain
 from results.record import Record
 from results.settings import CompileMode, Run
 from results.store import CHECKPOINT, ResultStore
+from tests.helpers.fakes.fake_stages import stand_in_for_plain
 from tests.helpers.small_plans import QUIET, SUITE, one_run
 from tests.helpers.small_training import Interrupts
 
@@ -155,6 +156,21 @@ def test_a_method_may_take_several_steps_a_batch(
     trained = trainer.train()
     assert len(stepped) == 2 * 4  # 18 images in batches of 5
     assert {"loss.first", "loss.second"} <= set(trained.state.history[0])
+
+
+def test_readouts_are_recorded_beside_the_metrics(
+    here: Environment, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in_for_plain(monkeypatch)
+    run = one_run(here, set={"recipe": {"epochs": 1}})
+    assert execute.execute([run], store, here, QUIET).failed == []
+    record = store.read(run.id)
+    assert record is not None
+    assert {name: (one.views, one.epoch) for name, one in record.readouts.items()} == {
+        "mirrored": (1, 1),
+        "both": (2, 1),
+    }
+    assert set(record.metrics) >= {"last"}
 
 
 def test_two_phases_train_what_they_say(here: Environment, store: ResultStore) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import methods
-from benchmarks.planning import method_files
-from benchmarks.planning.headline import answered, headline
+from benchmarks.planning import method_files, published
+from benchmarks.planning.headline import answered, headline, value
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,32 @@ def test_each_run_with_a_published_number_is_named_once() -> None:
     rows = method_files.published_answered("plain", "paper", "cub_200_2011", "resnet50")
     assert len(of_cub) == 1 < len(rows), "several tables have a ResNet-50"
     assert all(one.variant != "baseline" for one in answered("sef")), "its row has no number"
+
+
+def test_rows_that_differ_in_their_readout_alone_are_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = next(row for row in method_files.published("sef") if row.answered_by and row.value)
+    assert first.answered_by is not None
+    eight = first.answered_by.model_copy(update={"readout": "eight views"})
+    rows = (first.model_copy(update={"answered_by": eight, "value": 90.0}), first)
+    monkeypatch.setattr(method_files, "published", lambda name: rows)
+    assert answered("sef") == [first.answered_by]
+    assert headline("sef") == first.answered_by
+    run = first.answered_by
+    assert method_files.published_answered("sef", run.variant, run.dataset, run.backbone) == list(rows)
+    assert value(rows) == first.value, "the prediction's own number, wherever it stands"
+    assert value(rows[:1]) == 90.0
+
+
+def test_a_record_names_the_readout_of_a_row_and_is_unchanged_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = next(row for row in method_files.published("sef") if row.answered_by and row.value)
+    assert first.answered_by is not None
+    run = first.answered_by
+    eight = first.model_copy(update={"answered_by": run.model_copy(update={"readout": "eight views"})})
+    monkeypatch.setattr(method_files, "published", lambda name: (first, eight))
+    where = {"method": "sef", "variant": run.variant, "options": method_files.options_of("sef", run.variant)}
+    where |= {"protocol": "paper", "task": run.dataset, "backbone": run.backbone}
+    whole, further = published.rows(SimpleNamespace(**where))  # type: ignore[arg-type]
+    assert whole["answered_by"] == {"variant": run.variant, "dataset": run.dataset, "backbone": run.backbone}
+    assert further["answered_by"] == whole["answered_by"] | {"readout": "eight views"}

@@ -10,6 +10,7 @@ import methods
 from benchmarks.config import deep_merge
 from benchmarks.errors import UserError
 from benchmarks.planning import method_checks, method_files, recipes
+from tests.helpers.fakes.fake_stages import stand_in_for_plain
 
 
 def with_fault(monkeypatch: pytest.MonkeyPatch, method: str, fault: dict[str, Any]) -> None:
@@ -58,6 +59,21 @@ def test_a_published_row_is_answered_by_a_network_whatever_its_weights(monkeypat
     monkeypatch.setattr(method_checks, "published", lambda name: [row.model_copy(update={"answered_by": tagged})])
     with pytest.raises(UserError, match="name the network alone"):
         method_checks.check("sef")
+
+
+def test_a_readout_that_the_variant_does_not_have_is_named_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_for_plain(monkeypatch)
+    row = method_files.published("plain")[0]
+    assert row.answered_by is not None
+    for readout in ("both", "bothh"):
+        answer = row.answered_by.model_copy(update={"readout": readout})
+        rows = [row.model_copy(update={"answered_by": answer})]
+        monkeypatch.setattr(method_checks, "published", lambda name, rows=rows: rows)
+        if readout == "both":
+            method_checks.check("plain")
+            continue
+        with pytest.raises(UserError, match=r"no read-out of plain .*'bothh'; did you mean 'both'"):
+            method_checks.check("plain")
 
 
 @pytest.mark.parametrize("method", methods.available())

@@ -21,7 +21,9 @@ from benchmarks.training.losses import Diverged
 from benchmarks.training.train import Trainer
 from methods.ops.centres import Centres
 from methods.plain.model import Plain
+from results.record import ReadOut
 from results.settings import Run
+from tests.helpers.fakes.fake_stages import stand_in_for_plain
 from tests.helpers.small_training import SWIN, Interrupts, equal, outcome, small_run, train
 
 SGD: dict[str, Any] = {"optimizer": {"name": "sgd", "lr": 0.05}, "batch_size": 7}
@@ -135,6 +137,22 @@ def test_branches_are_scored_on_every_test_image_once(tmp_path: Path) -> None:
     assert list(alone) == ["group 1", "group 2", "group 3", "group 4"]
     for found in together(2, branches_of, tmp_path / "two", run):
         assert found == pytest.approx(alone, abs=1.1 / 15)  # sums in another order may turn an answer
+
+
+def readouts_of(folder: Path, run: Run) -> dict[str, ReadOut]:
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in_for_plain(patch)
+        return train(run, folder).readouts
+
+
+def test_readouts_are_scored_on_every_test_image_once(tmp_path: Path) -> None:
+    run = small_run(backbone=SWIN, **SGD, epochs=1)
+    alone = readouts_of(tmp_path / "alone", run)
+    assert list(alone) == ["mirrored", "both"]
+    for found in together(2, readouts_of, tmp_path / "two", run):
+        for name, one in found.items():
+            assert one.log_loss == pytest.approx(alone[name].log_loss, rel=1e-4)
+            assert one.top1 == pytest.approx(alone[name].top1, abs=1.1 / 15)  # sums in another order may turn an answer
 
 
 def moved_centres(folder: Path, features: Tensor, labels: Tensor, duplicates: Any) -> Tensor:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.environment import Environment
@@ -18,6 +19,7 @@ from benchmarks.training.evaluate import CALIBRATION_BINS, Choice, choose, metri
 from datasets.loading import augment
 from datasets.loading.store import resized
 from results.record import Selection
+from tests.helpers.fakes.fake_stages import Stages, stand_in_for_plain
 from tests.helpers.small_training import small_run, train
 
 
@@ -78,10 +80,44 @@ def test_branches_are_scored_alone_with_the_last_weights(tmp_path: Path) -> None
     assert trained.branches == {name: sum(right) / 15 for name, right in hits.items()}
 
 
+def test_readouts_are_scored_once_with_the_last_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every metric of each, beside the prediction; none of them touches the prediction's own."""
+    stand_in_for_plain(monkeypatch)
+    run = small_run(image_size=64, stored_size=64)
+    trained = train(run, tmp_path)
+    dataset = Environment().open(run.dataset, run.dataset_options)
+    found: dict[str, list[Tensor]] = {}
+    for row in trained.test_rows:
+        pixels = resized(dataset.image(int(row)), 64, "squash", "image")[None]
+        with torch.no_grad():
+            logits = trained.method.eval().readouts(augment.normalise(pixels, run.scaling))
+        for name, one in logits.items():
+            found.setdefault(name, []).append(one[0])
+    labels = torch.from_numpy(dataset.labels[trained.test_rows])
+    assert {name: one.views for name, one in trained.readouts.items()} == {"mirrored": 1, "both": 2}
+    for name, one in trained.readouts.items():
+        expected = metrics(torch.stack(found[name]), labels, epoch=2)
+        assert one.model_dump(exclude={"views"}) == pytest.approx(expected.model_dump(), abs=1e-4)
+    chosen = trained.state.chosen["last"].logits
+    torch.testing.assert_close(
+        chosen, 2 * torch.stack(found["both"]) - torch.stack(found["mirrored"]), atol=1e-4, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("views", [{}, {"mirrored": 1}, {"mirrored": 1, "both": 2, "other": 3}])
+def test_readouts_whose_views_are_not_declared_are_an_error(
+    views: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in_for_plain(monkeypatch)
+    monkeypatch.setattr(Stages, "readout_views", views)
+    with pytest.raises(ValueError, match="readouts returned mirrored, both; its readout_views name"):
+        train(small_run(epochs=1), tmp_path)
+
+
 def test_a_method_without_branches_makes_no_further_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate.augment, "test_batch", Mock(wraps=augment.test_batch))
     trained = train(small_run(), tmp_path)
-    assert trained.branches == {}
+    assert (trained.branches, trained.readouts) == ({}, {})
     assert evaluate.augment.test_batch.call_count == 2 * 2  # a batch of test and one of validation images, two epochs
 
 

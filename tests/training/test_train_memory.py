@@ -185,7 +185,7 @@ def test_too_little_memory_for_the_evaluation_of_one_image_is_an_error(
         train(small_run(backbone=SWIN, epochs=1), tmp_path)
 
 
-@pytest.mark.parametrize("step", ["initialise", "finish", "branches"])
+@pytest.mark.parametrize("step", ["initialise", "finish", "branches", "readouts"])
 def test_a_lack_of_memory_in_a_step_of_the_method_itself_cuts_no_batch(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def target_rows(targets: Sequence[ReproductionTarget]) -> list[dict[str, Any]]:
     """A row per published value: where it is published, the Run that reproduces it, the number of its recipe in
     `target_notes`, and whether its data and weights are here."""
     numbers = list(_recipes(targets))
+    with_readouts = any(row.answered_by and row.answered_by.readout for target in targets for row in target.rows)
     return [
         {
             "variant": target.variant,
@@ -205,6 +206,7 @@ def target_rows(targets: Sequence[ReproductionTarget]) -> list[dict[str, Any]]:
             "backbone": target.backbone,
             "published": row and row.value,
             "table": row and row.table,
+            **({"read-out": row and row.answered_by and row.answered_by.readout} if with_readouts else {}),
             "verified": row and row.verified,
             "recipe": 1 + numbers.index(_key(target.recipe)),
             "data here": target.dataset_fault is None,

@@ -14,7 +14,7 @@ from benchmarks.training.engine import Engine
 from benchmarks.training.evaluate import Choice
 from benchmarks.training.losses import Losses
 from methods.interface import Method
-from results.record import Selection
+from results.record import ReadOut, Selection
 
 NAMES = {"cpu": "CPU", "cuda": "GPU"}
 """Of devices, for people."""
@@ -92,6 +92,8 @@ class TrainingResult:
     """Whether the method's `finish` changed it after the last epoch."""
     branches: dict[str, float]
     """Top-1 on the test images of each of the method's `branches`, with the last weights."""
+    readouts: dict[str, ReadOut]
+    """What each of the method's `readouts` reaches there."""
 
     @property
     def notes(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""A method that uses what plain methods do not: four steps a batch, through two loss functions."""
+"""A method that uses what plain methods do not: four steps a batch, through two loss functions, and read-outs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Stages(Plain):
     """Takes a step on each of three coarser versions of the images, as PMG does, and one on the images as they are."""
 
     loss_functions = ("stage_losses", "whole_losses")
+    readout_views = {"mirrored": 1, "both": 2}
 
     def stage_losses(self, images: Tensor, labels: Tensor, stage: int) -> dict[str, Tensor]:
         """Cross-entropy of the means over patches of `2 ** stage` pixels, weighted less the coarser they are."""
@@ -27,6 +28,10 @@ class Stages(Plain):
     def whole_losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of the images."""
         return {"whole": F.cross_entropy(self(images), labels)}
+
+    def readouts(self, images: Tensor) -> dict[str, Tensor]:
+        mirrored = self(images.flip(3))
+        return {"mirrored": mirrored, "both": (self(images) + mirrored) / 2}
 
     def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
         for stage in range(STAGES):
