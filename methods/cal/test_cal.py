@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from methods.cal.model import CAL
 from methods.interface import Tap
+from tests.helpers.host_waits import host_waits_forbidden
 
 
 class TinyNet(nn.Module):
@@ -111,6 +112,15 @@ def test_the_effect_teaches_features_attention_and_classifier():
     method, (images, labels) = tiny().train(), batch()
     method.losses(images, labels)["effect"].backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in method.parameters())
+
+
+@pytest.mark.parametrize("counterfactual", ["random", "uniform", "reversed", "shuffled", "zero", "none"])
+def test_no_counterfactual_makes_the_host_wait(counterfactual: str, monkeypatch: pytest.MonkeyPatch):
+    method, (images, labels) = tiny(counterfactual=counterfactual, duplicates="last"), batch()
+    with host_waits_forbidden("cpu", monkeypatch):
+        torch.stack(list(method.losses(images, labels).values())).sum().backward()
+        method.after_step()
+        method.eval().readouts(images)
 
 
 # A step
