@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from results.augmentation import Augment, InputScaling
-from results.values.numbers import Batch, Decay, Epochs, NonNegative, Pixels, Positive, Share
+from results.values.numbers import Batch, Decay, Epochs, NonNegative, Pixels, Positive, Share, Steps
 
 
 class Optimizer(BaseModel, frozen=True, extra="forbid"):
@@ -82,8 +82,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     scaling: InputScaling | None = None
     """In place of the scaling that the weights ask for."""
     batch_size: Batch
-    epochs: Epochs
-    """Of the whole training; the phases share it unless `phases` gives each its own number."""
+    epochs: Epochs | None = None
+    """Of the whole training; the phases share it unless `phases` gives each its own number. With `steps`, planning
+    fills in how many one process begins."""
+    steps: Steps | None = None
+    """Batches after which a training of one phase ends, in place of a number of epochs. Its last epoch ends with the
+    last of them, and its schedule runs over them."""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     phases: dict[str, PhaseSettings] = {}
@@ -105,6 +109,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     """Share of each class's training images held out to select an epoch; 0: train on all, and select nothing."""
     evaluate_every: Epochs = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        if self.epochs is None and self.steps is None:
+            raise ValueError("a recipe needs epochs, or steps in their place")
+        return self
 
     @model_validator(mode="after")
     def _check_milestones(self) -> Self:

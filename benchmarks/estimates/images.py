@@ -8,7 +8,7 @@ from functools import cache
 
 from benchmarks.environment import Environment
 from benchmarks.planning import method_checks
-from benchmarks.planning.phases import FORWARD_COST, phase_plans
+from benchmarks.planning.phases import FORWARD_COST, batches_of, phase_plans
 from datasets.interface import Dataset
 from results.settings import Run
 
@@ -41,17 +41,25 @@ def of_run(run: Run, environment: Environment) -> Images:
 
 def of_sizes(run: Run, sizes: Mapping[str, int]) -> Images:
     """The same from the number of images in `train`, `validation` and `test`."""
-    plans = phase_plans(method_checks.stand_in(run.label, run.method, run.options), run.recipe)
-    epochs = sum(plan.epochs for plan in plans)
+    method = method_checks.stand_in(run.label, run.method, run.options)
+    plans = phase_plans(method, run.recipe)
+    epochs, images = sum(plan.epochs for plan in plans), sizes["train"]
+    learnt = epochs * images
+    if run.recipe.steps is not None:
+        size = plans[0].batch_size
+        of_last = run.recipe.steps - (epochs - 1) * batches_of(method, size, images)
+        learnt = (epochs - 1) * images + min(of_last * size, images)
     frozen = run.recipe.freeze.get("backbone", 0)
-    whole = sum(
-        max(plan.first + plan.epochs - max(plan.first, frozen), 0)
-        for plan in plans
+    forwarded = images * sum(
+        min(max(frozen - plan.first, 0), plan.epochs)
         if plan.trains is None or "backbone" in plan.trains
+        else plan.epochs
+        for plan in plans
     )
+    forwarded = min(forwarded, learnt)
     evaluations = -(-epochs // run.recipe.evaluate_every)
     tested = sizes.get("validation", 0) + sizes.get("test", 0)
-    return Images(whole * sizes["train"], (epochs - whole) * sizes["train"], evaluations * tested)
+    return Images(learnt - forwarded, forwarded, evaluations * tested)
 
 
 @cache

@@ -21,10 +21,11 @@ from benchmarks.planning.overrides import (
     may_fit,
     none_fits,
 )
-from benchmarks.planning.phases import groups_of_stand_in, phase_plans, require_groups
+from benchmarks.planning.phases import groups_of_stand_in, phase_plans, require_groups, with_epochs
 from benchmarks.planning.profiles import profiles
 from benchmarks.planning.suite import BackboneChoice, DatasetChoice, Suite, Training
 from benchmarks.planning.support import check_method, unsupported
+from datasets.interface import Dataset
 from datasets.narrowed import sorted_classes
 from methods.networks import check_name
 from methods.weight_files import WeightFile
@@ -133,9 +134,19 @@ def _training(
     if matches(run, {key: value for key, value in changes.only.items() if key != "seed"}):
         opened.require_split(run.split_name)
         check_method(run)
+        run = _with_epochs(run, opened)
         _check_recipe(run, overrides.get("recipe", {}))
         run = run.model_copy(update={"second_weights": _second_weights(run, environment)})
     return run
+
+
+def _with_epochs(run: Run, dataset: Dataset) -> Run:
+    """The Run with the number of epochs that the steps of its recipe begin."""
+    if run.recipe.steps is None:
+        return run
+    method = method_checks.stand_in(run.label, run.method, run.options)
+    images = len(dataset.split(run.recipe.validation)["train"])
+    return run.model_copy(update={"recipe": with_epochs(run.recipe, method, images)})
 
 
 def _second_weights(run: Run, environment: Environment) -> dict[str, str]:
@@ -192,6 +203,9 @@ def _own_backbone(name: str, entry: Training) -> BackboneChoice:
     return BackboneChoice(name=method_files.method_file(method).recipe.backbone)
 
 
-def epochs_of(method: str, options: Mapping[str, Any], recipe: Recipe) -> int:
-    """Epochs of all phases together. Raises `UserError` if the phases don't fit the recipe."""
+def epochs_of(method: str, options: Mapping[str, Any], recipe: Recipe) -> int | None:
+    """Epochs of all phases together; None of steps whose dataset is not known. Raises `UserError` if the phases don't
+    fit the recipe."""
+    if recipe.epochs is None:
+        return None
     return sum(phase.epochs for phase in phase_plans(method_checks.stand_in(method, method, options), recipe))

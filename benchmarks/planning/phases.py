@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import UserError, require_known
+from datasets.loading.sampling import batches_in_epoch, drops_last
 from results.recipe import PhaseSettings, Recipe
 
 if TYPE_CHECKING:
@@ -32,21 +33,29 @@ class PhasePlan:
         self.batch_size = own.batch_size or recipe.batch_size
         self.lr_scale = {**recipe.lr_scale, **own.lr_scale}
         self.freeze = recipe.freeze
+        self.steps = recipe.steps
 
     @property
     def before(self) -> int:
         """Epochs of its schedule before it."""
         return self.first if self.schedule.across_phases else 0
 
-    @property
-    def of_schedule(self) -> int:
-        """Epochs that its schedule runs over."""
-        return self.total if self.schedule.across_phases else self.epochs
+    def of_schedule(self, of_epoch: int) -> float:
+        """Epochs of `of_epoch` batches that its schedule runs over; a fraction counts where steps end the last."""
+        return self.whole(of_epoch) if self.schedule.across_phases or self.steps else self.epochs
+
+    def whole(self, of_epoch: int) -> float:
+        """Epochs of the whole training, likewise."""
+        return self.steps / of_epoch if self.steps else self.total
+
+    def batches(self, epoch: int, of_epoch: int) -> int:
+        """Batches of this epoch of the training, which are fewer than `of_epoch` where steps end the last."""
+        return min(of_epoch, self.steps - epoch * of_epoch) if self.steps else of_epoch
 
     @property
     def without_warmup(self) -> bool:
         """Whether it is too short for the warm-up of its schedule, and begins at the whole learning rate."""
-        return 0 < self.of_schedule <= self.schedule.warmup_epochs
+        return 0 < (self.total if self.schedule.across_phases else self.epochs) <= self.schedule.warmup_epochs
 
     @property
     def thaws(self) -> list[int]:
@@ -54,23 +63,56 @@ class PhasePlan:
         return sorted({epoch for epoch in self.freeze.values() if self.first < epoch < self.first + self.epochs})
 
 
+def with_epochs(recipe: Recipe, method: Method, images: int, processes: int = 1) -> Recipe:
+    """The recipe, whose `steps` as epochs of so many training images; as it is where it gives epochs itself.
+
+    Other processes may begin another number: they leave out a small last batch that can't be divided among them.
+    Raises `UserError` for steps of several phases, and besides a phase's epochs.
+    """
+    if recipe.steps is None:
+        return recipe
+    plans = phase_plans(method, recipe)
+    if len(plans) > 1 or any(settings.epochs for settings in recipe.phases.values()):
+        raise UserError(
+            f"steps: a training of phases ({', '.join(plan.name for plan in plans)}) has epochs; "
+            "set epochs in place of steps"
+        )
+    of_epoch = batches_of(method, plans[0].batch_size, images, processes)
+    return recipe.model_copy(update={"epochs": -(-recipe.steps // of_epoch)})
+
+
+def batches_of(method: Method, batch_size: int, images: int, processes: int = 1) -> int:
+    """Batches of a method's epoch, of so many training images; at least one."""
+    sampling = method.sampling
+    batches = batches_in_epoch(
+        images,
+        batch_size,
+        balanced=sampling.images_per_class is not None,
+        drop_last=drops_last(images, batch_size, processes, sampling.together, sampling.drop_last),
+        together=sampling.together,
+    )
+    return max(batches, 1)
+
+
 def phase_plans(method: Method, recipe: Recipe) -> list[PhasePlan]:
     """The method's phases with their epochs: as the recipe gives them, otherwise as shares of the recipe's total.
 
     Each phase gets at least one epoch, and shared epochs add up to the total. Raises `UserError` for a phase in the
-    recipe that the method does not have, and for fewer epochs than phases.
+    recipe that the method does not have, and for fewer epochs than phases. How many epochs are in a recipe's steps is
+    known once `with_epochs` has filled them in; until then each phase has one.
     """
     phases = method.phases()
+    budget = len(phases) if recipe.epochs is None else recipe.epochs
     for name in recipe.phases:
         require_known("phase", name, [phase.name for phase in phases])
     given = {name: settings.epochs for name, settings in recipe.phases.items() if settings.epochs}
-    left = recipe.epochs - sum(given.values())
+    left = budget - sum(given.values())
     shared = [phase for phase in phases if phase.name not in given]
     if shared and left < len(shared):
         raise UserError(
-            f"epochs: {recipe.epochs} is too few for the phases of {type(method).__name__} "
+            f"epochs: {budget} is too few for the phases of {type(method).__name__} "
             f"({', '.join(phase.name for phase in phases)}), each at least one epoch; "
-            f"set epochs to {recipe.epochs - left + len(shared)} or more"
+            f"set epochs to {budget - left + len(shared)} or more"
         )
     shares, due, used = sum(phase.share for phase in shared), 0.0, 0
     total = sum(given.values()) + (left if shared else 0)
@@ -96,7 +138,7 @@ def too_short(method: Method, recipe: Recipe) -> str | None:
         return None
     which = [f"phase {plan.name}, {plan.epochs} of {sum(one.epochs for one in plans)}" for plan in short]
     told = " and ".join(which) if len(plans) > 1 else f"epochs: {plans[0].epochs}"
-    more = (recipe.model_copy(update={"epochs": epochs}) for epochs in range(recipe.epochs + 1, MOST))
+    more = (recipe.model_copy(update={"epochs": epochs}) for epochs in range((recipe.epochs or 0) + 1, MOST))
     enough = next(
         (one.epochs for one in more if not any(plan.without_warmup for plan in phase_plans(method, one))), None
     )

@@ -42,6 +42,8 @@ def changed(run: Run) -> list[str]:
     if run.protocol != "paper":
         return []
     recipe = recipes.recipe_for(run.method, run.variant, "paper", run.dataset, run.backbone, {})
+    if recipe.epochs is None and recipe.steps == run.recipe.steps:
+        recipe = recipe.model_copy(update={"epochs": run.recipe.epochs})
     paper = run.model_copy(update={"recipe": recipe, **{name: Run.model_fields[name].default for name in DEFAULTS}})
     here, there = (one.model_dump(include={"recipe", *DEFAULTS}) for one in (run, paper))
     network = recipes.backbone_options(run.method, run.variant, "paper", run.backbone)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config import deep_merge, parse, read_yaml
+from benchmarks.errors import UserError
 from benchmarks.planning.method_files import method_file
 from methods.tags import split_tag
 from results.recipe import Recipe
@@ -25,9 +26,9 @@ def recipe_for(
     """The recipe of one Run under the `common` or the `paper` protocol, with `changes` applied in their order."""
     file = method_file(method)
     if protocol == "common":
-        values, where = deep_merge(common(), file.common.model_dump()), "common recipe"
+        values, where = merged(common(), file.common.model_dump()), "common recipe"
     else:
-        values = deep_merge(
+        values = merged(
             file.recipe.recipe,
             file.recipe.backbones.get(backbone, {}),
             file.recipe.datasets.get(dataset, {}),
@@ -35,8 +36,24 @@ def recipe_for(
         )
         where = f"paper recipe of {method}"
     for asked in changes:
-        values = deep_merge(values, _stored_in_proportion(values, asked), asked)
+        values = merged(values, _stored_in_proportion(values, asked), asked)
     return parse(Recipe, values, where)
+
+
+def merged(recipe: Mapping[str, Any], *changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with changes on top. `epochs` takes the place of `steps`, and `steps` that of `epochs`.
+
+    Raises `UserError` for changes to both at once.
+    """
+    values = dict(recipe)
+    for change in changes:
+        given = [budget for budget in ("epochs", "steps") if change.get(budget) is not None]
+        if len(given) > 1:
+            raise UserError("epochs and steps are two budgets of one training; set one of them")
+        for other in {"epochs", "steps"}.difference(given) if given else ():
+            values.pop(other, None)
+        values = deep_merge(values, change)
+    return values
 
 
 def backbone_options(method: str, variant: str, protocol: str, backbone: str) -> dict[str, Any]:

@@ -254,7 +254,12 @@ def names_of(run: AnyRun) -> dict[str, Any]:
     """What names the Runs of an experiment in a table: all of them have it in common."""
     if isinstance(run, ProfileRun):
         names: dict[str, Any] = {"dataset": None, "protocol": None}
-        size = {"px": run.image_size, "batch": run.batch_size, "precision": run.precision, "ways": run.ways}
+        size: dict[str, Any] = {
+            "px": run.image_size,
+            "batch": run.batch_size,
+            "precision": run.precision,
+            "ways": run.ways,
+        }
     else:
         names = {"dataset": run.task, "protocol": run.protocol}
         size = {"px": run.recipe.image_size, "epochs": expand.epochs_of(run.method, run.options, run.recipe)}

@@ -96,10 +96,13 @@ class Batches:
             together=sampling.together,
         )
 
-    def training(self, feed: Feed, epoch: int, start: int = 0) -> Generator[TrainingBatch, None, None]:
-        """An epoch's batches from number `start` on, augmented; their random draws depend on seed, epoch and number."""
+    def training(
+        self, feed: Feed, epoch: int, start: int = 0, stop: int | None = None
+    ) -> Generator[TrainingBatch, None, None]:
+        """An epoch's batches from number `start` on, up to `stop`, augmented; their random draws depend on seed, epoch
+        and number."""
         settings, size = self.recipe.augment, self.recipe.image_size
-        for number, batch in enumerate(feed.batches(epoch, start), start):
+        for number, batch in enumerate(feed.batches(epoch, start, stop), start):
             total = feed.total(number)
             draws = batch_generator(self.run.seed, epoch, number)
             place = feed.own(number).start, total

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.planning.phases import PhasePlan, phase_plans
+from benchmarks.planning.phases import PhasePlan, phase_plans, with_epochs
 from benchmarks.training.batches import Batches
 from benchmarks.training.checkpoints import checkpoint
 from benchmarks.training.checkpoints.state import TrainingResult, TrainingState, begun_with, capture, restore
@@ -66,7 +66,8 @@ class Trainer:
         self.room = Room(self.engine, self.batches, self._note)
         self.scorer = Scorer(self.engine, self.batches, self.room, self.listener)
         self.checkpoints = CheckpointWriter(folder, run, environment.execution.checkpoint_seconds)
-        self.phases = phase_plans(self.method, run.recipe)
+        recipe = with_epochs(run.recipe, self.method, len(self.batches.rows["train"]), self.processes.world)
+        self.phases = phase_plans(self.method, recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.state = TrainingState(begun=begun_with(self.engine))
         self.tensorboard = TensorBoardLog(None)
@@ -201,20 +202,21 @@ class Trainer:
         if state.batch == 0:  # every epoch has its own stream of random numbers
             seed_epoch(self.run.seed, state.epoch, self.processes.rank)
         self._elapsed()
-        for batch in self.batches.training(feed, state.epoch, state.batch):
-            factor = self._lr_factor(phase, batch.number / len(feed))
+        batches = phase.batches(state.epoch, len(feed))
+        for batch in self.batches.training(feed, state.epoch, state.batch, batches):
+            factor = self._lr_factor(phase, batch.number, len(feed))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
-            self.method.before_batch(state.epoch, (state.epoch + batch.number / len(feed)) / self.epochs)
+            self.method.before_batch(state.epoch, (state.epoch + batch.number / len(feed)) / phase.whole(len(feed)))
             for losses in self.engine.steps(phase, batch, optimizer):
                 state.losses.add(batch.number, losses)
             state.batch, state.images = batch.number + 1, state.images + batch.total
             self.listener.trained(batch.total)
-            self._check_loss_and_save(optimizer, len(feed))
+            self._check_loss_and_save(optimizer, batches)
         self._check_losses()
-        means = state.losses.means(self.processes, len(feed))
+        means = state.losses.means(self.processes, batches)
         state.epoch_seconds += self._elapsed()
-        factor = self._lr_factor(phase, (len(feed) - 1) / len(feed))
+        factor = self._lr_factor(phase, batches - 1, len(feed))
         return {
             "epoch": state.epoch + 1,
             "phase": phase.name,
@@ -226,9 +228,10 @@ class Trainer:
             "images_per_s": state.images / state.epoch_seconds,
         }
 
-    def _lr_factor(self, phase: PhasePlan, over: float) -> float:
-        """Factor on the phase's learning rates where this share of the current epoch is over."""
-        return lr_factor(phase.schedule, phase.of_schedule, self.state.epoch - phase.first + phase.before + over)
+    def _lr_factor(self, phase: PhasePlan, number: int, of_epoch: int) -> float:
+        """Factor on the phase's learning rates in batch `number` of the current epoch, which has `of_epoch`."""
+        epoch = self.state.epoch - phase.first + phase.before
+        return lr_factor(phase.schedule, phase.of_schedule(of_epoch), epoch + number / of_epoch)
 
     def _check_loss_and_save(self, optimizer: torch.optim.Optimizer, batches: int) -> None:
         """After a batch: stops a diverged training, and saves when it is time. On a GPU, rarely: the host waits."""

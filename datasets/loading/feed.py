@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.loading.sampling import Part, check_batches, epoch_order, share
+from datasets.loading.sampling import Part, batches_in_epoch, check_batches, epoch_order, share
 from datasets.loading.sources import Source
 
 
@@ -73,10 +73,13 @@ class Feed:
 
     def __len__(self) -> int:
         """Batches in an epoch, over all processes."""
-        whole, rest = divmod(len(self.rows), self.batch_size)
-        if self.sampling is not None:
-            return max(whole, 1)
-        return whole + (rest >= self.together and not self.drop_last)
+        return batches_in_epoch(
+            len(self.rows),
+            self.batch_size,
+            balanced=self.sampling is not None,
+            drop_last=self.drop_last,
+            together=self.together,
+        )
 
     def total(self, number: int) -> int:
         """Images of batch `number` of an epoch, in all processes."""
@@ -89,13 +92,15 @@ class Feed:
         """The part of that batch that this process takes."""
         return share(self.total(number), self.part, self.together)
 
-    def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
-        """The batches of one epoch from batch number `start` on, independent of earlier calls.
+    def batches(self, epoch: int, start: int = 0, stop: int | None = None) -> Generator[Batch, None, None]:
+        """The batches of one epoch from batch number `start` on, up to `stop`, independent of earlier calls.
 
         Closing or dropping the generator stops its prefetching. Raises `DatasetError` for an image that can't be read.
         """
         order = self.rows[self.order(epoch)]
-        parts = [(number * self.batch_size, self.own(number)) for number in range(start, len(self))]
+        parts = [
+            (number * self.batch_size, self.own(number)) for number in range(start, len(self) if stop is None else stop)
+        ]
         batches = [order[first + own.start : first + own.stop] for first, own in parts if own.stop > own.start]
         if not batches:
             return

@@ -79,6 +79,15 @@ def drops_last(images: int, batch_size: int, processes: int, together: int = 1, 
     return 0 < images % batch_size < enough and images > batch_size
 
 
+def batches_in_epoch(
+    images: int, batch_size: int, *, balanced: bool = False, drop_last: bool = False, together: int = 1
+) -> int:
+    """Batches of an epoch: with P x K sampling (`balanced`) as many as fit into the images, at least one; otherwise all
+    images once, but for a smaller last batch if that is dropped or has no `together` images."""
+    whole, rest = divmod(images, batch_size)
+    return max(whole, 1) if balanced else whole + (rest >= together and not drop_last)
+
+
 def share(length: int, part: Part, together: int = 1) -> slice:
     """The part of a batch of `length` images that one process takes; the parts of all ranks in order are the batch.
 

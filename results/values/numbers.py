@@ -51,6 +51,7 @@ BORDER = Bounds(0, 1024)
 """Pixels added at each side of an image."""
 BATCH = Bounds(1, 2**20)
 EPOCHS = Bounds(1, 10**6)
+STEPS = Bounds(1, 10**9)
 CLASSES = Bounds(1, 10**6)
 SEED = Bounds(0, 2**63 - 1)
 """What NumPy, torch and Parquet can all hold."""
@@ -79,6 +80,7 @@ Pixels = Annotated[int, PIXELS.of_setting, _NUMBER]
 Border = Annotated[int, BORDER.of_setting, _NUMBER]
 Batch = Annotated[int, BATCH.of_setting, _NUMBER]
 Epochs = Annotated[int, EPOCHS.of_setting, _NUMBER]
+Steps = Annotated[int, STEPS.of_setting, _NUMBER]
 Classes = Annotated[int, CLASSES.of_setting, _NUMBER]
 Seed = Annotated[int, SEED.of_setting, _NUMBER]
 Revision = Annotated[int, REVISION.of_setting, _NUMBER]
