@@ -6,8 +6,6 @@ keep their type. Parameters `(B,)` are on the host and are copied without waitin
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor
 
@@ -52,17 +50,21 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, kernel_size: int) -> Tensor:
     """Convolves with a Gaussian of standard deviation `sigmas` (B,), in pixels, over `kernel_size` pixels (odd); images
     are mirrored at their borders. Within one level (of 255) of torchvision's, which sums in another order.
 
-    It is two passes of shifted sums and no convolution, which on a GPU would round pixels to TF32.
+    It is two passes, each a sum of pixels that lie alike to both sides. A convolution would round pixels to TF32 on a
+    GPU, and on a CPU takes several times as long.
     """
     reach = kernel_size // 2
-    places = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    weights = torch.softmax(-((places / sigmas[:, None].double()) ** 2) / 2, 1)
+    distances = torch.arange(reach + 1, dtype=torch.float64)
+    weights = torch.exp(-((distances / sigmas[:, None].double()) ** 2) / 2)
+    weights = weights / (2 * weights.sum(1, keepdim=True) - weights[:, :1])
     weights = weights.to(images.device, torch.float32, non_blocking=True)[..., None, None, None]
     blurred = torch.nn.functional.pad(images.float(), (reach,) * 4, mode="reflect")
     for dimension in (-1, -2):
-        length = images.shape[dimension]
-        parts = (weights[:, tap] * blurred.narrow(dimension, tap, length) for tap in range(kernel_size))
-        blurred = functools.reduce(Tensor.add_, parts)
+        length, wide = images.shape[dimension], blurred
+        blurred = wide.narrow(dimension, reach, length) * weights[:, 0]
+        for distance in range(1, reach + 1):
+            before, after = (wide.narrow(dimension, reach + shift, length) for shift in (-distance, distance))
+            blurred.addcmul_(before + after, weights[:, distance])
     return blurred if images.is_floating_point() else blurred.round_().to(images.dtype)
 
 
