@@ -66,20 +66,20 @@ class SnapMix(Method):
         self.num_classes, self.probability, self.beta = num_classes, probability, beta
         self.frozen_statistics, self.doubled, self.same_box, self.area = frozen_statistics, doubled, same_box, area
 
-    def look(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits `(B, K)` of each classifier, by name."""
+    def look(self, images: Tensor) -> list[Tensor]:
+        """Logits `(B, K)` of the last map and, if there is a branch, of the middle one."""
         features = self.backbone(images)
-        logits = {"last": self.head(features[0].mean(dim=(2, 3)))}
-        if self.middle is not None:
-            logits["middle"] = self.middle(features[1].detach())
-        return logits
+        last = self.head(features[0].mean(dim=(2, 3)))
+        return [last] if self.middle is None else [last, self.middle(features[1].detach())]
 
     def forward(self, images: Tensor) -> Tensor:
-        return sum_of(self.look(images))
+        last, *middle = self.look(images)
+        return at_least_float32(last) + middle[0] if middle else last
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of each classifier; `labels` are classes `(B,)` or weights of classes `(B, K)`."""
-        return {name: F.cross_entropy(at_least_float32(logits), labels) for name, logits in self.look(images).items()}
+        terms = [F.cross_entropy(at_least_float32(logits), labels) for logits in self.look(images)]
+        return dict(zip(("cross_entropy", "middle"), terms, strict=False))
 
     def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
         yield self.losses(*(self.mix(images, labels) if self.probability else (images, labels)))
@@ -129,7 +129,7 @@ class SnapMix(Method):
 
     def branches(self, images: Tensor) -> dict[str, Tensor]:
         """What the last and the middle map predict alone; nothing if there is no middle branch."""
-        return {} if self.middle is None else self.look(images)
+        return {} if self.middle is None else dict(zip(("last map", "middle map"), self.look(images), strict=True))
 
     def attention(self, images: Tensor) -> Tensor:
         """Class activation map of the class that the last map predicts, negative evidence set to 0, `(B, 1, h, w)`."""
@@ -148,9 +148,3 @@ class GlobalMaximum(nn.Module):
 def middle_branch(channels: int, classes: int) -> nn.Sequential:
     """1x1 convolution, ReLU, global maximum, linear layer: `(B, C, h, w)` -> `(B, K)`."""
     return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), GlobalMaximum(), nn.Linear(channels, classes))
-
-
-def sum_of(logits: dict[str, Tensor]) -> Tensor:
-    """The sum of several classifiers' logits, in float32 where there are several."""
-    first, *further = logits.values()
-    return sum(further, at_least_float32(first)) if further else first

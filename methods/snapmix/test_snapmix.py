@@ -104,7 +104,7 @@ def test_the_loss_is_the_weighted_sum_of_two_cross_entropies() -> None:
         logits = method(images)
         slow = left * F.cross_entropy(logits, LABELS, reduction="none")
         slow = slow + added * F.cross_entropy(logits, others, reduction="none")
-        torch.testing.assert_close(method.losses(images, weights)["last"], slow.mean())
+        torch.testing.assert_close(method.losses(images, weights)["cross_entropy"], slow.mean())
 
 
 def test_class_activation_maps_are_those_of_the_rectified_features() -> None:
@@ -145,7 +145,7 @@ def test_layers_in_evaluation_mode_stay_there() -> None:
 def test_the_middle_branch_adds_its_logits_and_does_not_reach_the_backbone() -> None:
     method, images = build(middle=16).eval(), images_of()
     branches = method.branches(images)
-    torch.testing.assert_close(method(images), branches["last"] + branches["middle"])
+    torch.testing.assert_close(method(images), branches["last map"] + branches["middle map"])
     method.losses(images, LABELS)["middle"].backward()
     assert all(parameter.grad is None for parameter in method.backbone.parameters())
     assert all(parameter.grad is not None for parameter in method.middle.parameters())
@@ -157,7 +157,7 @@ def test_the_middle_branch_classifies_the_largest_value_of_each_channel() -> Non
     with torch.no_grad():
         features = method.backbone(images)[1]
         weight = convolution.weight[:, :, 0, 0]
-        for one, found in zip(features.flatten(2), method.look(images)["middle"], strict=True):
+        for one, found in zip(features.flatten(2), method.look(images)[1], strict=True):
             positions = (weight @ one + convolution.bias[:, None]).clamp_min(0)
             torch.testing.assert_close(found, linear(positions.max(dim=1).values))
 
