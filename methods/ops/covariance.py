@@ -51,7 +51,8 @@ def covariance_root(maps: Tensor, iterations: int = 5, scale: str = "trace", com
     """`matrix_root` of `covariance(maps)`: `(B, C, h, w)` -> `(B, C, C)`, in the cheaper of two exact forms.
 
     Of fewer positions N than channels the covariance X Xᵀ / N (X centred) has no more rank than K = Xᵀ X / N, with its
-    trace and norm. Y = A Z stays true, as both are polynomials of A, and A Z(A) = X Z(K) Xᵀ / N: K is iterated, `(N, N)`.
+    trace and norm. Y = A Z stays true, as both are polynomials of A, and A Z(A) = X Z(K) Xᵀ / N: K, `(N, N)`, takes
+    the iterations.
     """
     channels, positions = maps.shape[1], maps.shape[2:].numel()
     if positions >= channels:
