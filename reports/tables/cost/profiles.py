@@ -65,13 +65,17 @@ def _bound(shares: Mapping[str, float]) -> str | None:
 
 def _of_plain(row: Row, bare: Row | None) -> dict[str, Any]:
     """The share of plain's rate, and whether it is open which of the two is faster: their ranges overlap, or one was
-    measured once and so has no range over repeats."""
+    measured once and so has no range over repeats. And how much longer each pass through a backbone takes, with what
+    the method does around it."""
     if bare is None or not row["images_per_s"] or not bare["images_per_s"]:
-        return dict.fromkeys(("of_plain", "of_plain_open"))
+        return dict.fromkeys(("of_plain", "of_plain_open", "pass_of_plain"))
     both = (row, bare)
     meet = max(one["images_per_s_p10"] for one in both) <= min(one["images_per_s_p90"] for one in both)
     once = min(one["repeats"] for one in both) == 1
-    return {"of_plain": 100 * row["images_per_s"] / bare["images_per_s"], "of_plain_open": bool(meet or once)}
+    ratio = row["images_per_s"] / bare["images_per_s"]
+    passes = row["passes"] / bare["passes"] if row["passes"] and bare["passes"] else None
+    per_pass = None if passes is None else 1 / ratio / passes
+    return {"of_plain": 100 * ratio, "of_plain_open": bool(meet or once), "pass_of_plain": per_pass}
 
 
 FIELDS = (
@@ -171,6 +175,7 @@ COLUMNS = (
     cell_format.number("repeats", "repeats"),
     _if_any("spread", "spread, %", 1),
     _if_any("of_plain", "of plain, %", 0, "of_plain_open"),
+    _if_any("pass_of_plain", "time of a pass, plain's = 1", 2, "of_plain_open"),
     _if_any("of_best", "of best batch, %", 0),
     cell_format.number("passes", "passes", 1, compact=True),
     cell_format.marked(cell_format.number("input_images_per_s", "input alone, images/s"), "busy"),

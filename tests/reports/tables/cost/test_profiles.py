@@ -174,6 +174,17 @@ def test_a_share_of_plain_is_marked_where_the_ranges_meet_or_a_rate_was_measured
         assert {row["method"]: column.show(row) for row in rows} == {"plain": "", "sef": "≈ 90", "dfl_cnn": dfl_cnn}
 
 
+def test_the_time_of_a_pass_is_told_in_that_of_plains_pass() -> None:
+    """A training step of three passes that takes six times as long costs twice as much a pass."""
+    records = [profiled("plain", 1200, 64), profiled("ws_dan", 200, 64), profiled("sef", 600, 64)]
+    for record, passes in zip(records, (1.0, 3.0, None), strict=True):
+        record.speed["train"].passes = passes
+    frame = profiles.profile(Evidence(records)).where(mode="train").frame.set_index("method")
+    assert frame["pass_of_plain"]["ws_dan"] == pytest.approx(2)
+    assert frame["pass_of_plain"].drop("ws_dan").isna().all()
+    assert "time of a pass" not in markdown.terminal(profiles.profile(Evidence(records[:1])))
+
+
 def test_rates_with_other_images_are_another_cell() -> None:
     images = {"dataset": "cub100", "feed": "resident", "stored_size": 512}
     both = [*repeats(900, input=images), *repeats(800, input=images | {"dataset": "synthetic"})]
