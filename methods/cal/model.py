@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,17 @@ SECOND_LOOK = (0.1, 0.05)
 """Threshold and padding of the object's crop in the headline, as the authors evaluate while they train."""
 CROPS = ((0.3, 0.1), (0.2, 0.1), SECOND_LOOK)
 """Those of the three crops of the eight views, as in the authors' `infer.py`."""
+
+
+class Look(NamedTuple):
+    """What one pass sees of a batch of images."""
+
+    features: Tensor
+    """X `(B, C, h, w)`."""
+    attention: Tensor
+    """A `(B, M, h, w)`."""
+    h: Tensor
+    """The representation `(B, M·C)`, of length 1 (Eq. 3)."""
 
 
 class CAL(Method):
@@ -99,11 +110,11 @@ class CAL(Method):
 
     # ---- the network
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One pass: features X `(B, C, h, w)`, attention maps A `(B, M, h, w)`, representation h `(B, M·C)` (Eq. 3)."""
+    def look(self, images: Tensor) -> Look:
+        """One pass over images `(B, 3, H, W)`."""
         (features,) = self.backbone(images)
         attention = self.attend(features)
-        return features, attention, self.represent(attention, features)
+        return Look(features, attention, self.represent(attention, features))
 
     def represent(self, attention: Tensor, features: Tensor) -> Tensor:
         """h: parts pooled with the maps (Eq. 2), rooted, concatenated and normalised together (Eq. 3)."""
@@ -113,14 +124,14 @@ class CAL(Method):
         """The classifier C: representations `(B, M·C)` -> logits `(B, K)`."""
         return self.classifier(self.scale * h)
 
-    def effect(self, h: Tensor, attention: Tensor, features: Tensor) -> Tensor:
+    def effect(self, seen: Look) -> Tensor:
         """What the maps add, Y(A, X) - Y(do(A = Ā), X), `(B, K)`.
 
         C is linear, so the difference is that of the representations, classified once. Taken before the product, it is
         not rounded with the two predictions, which under autocast would leave few of its digits.
         """
-        wrong = self.represent(self.wrong_attention(attention), features)
-        return F.linear(self.scale * (h - wrong), self.classifier.weight)
+        wrong = self.represent(self.wrong_attention(seen.attention), seen.features)
+        return F.linear(self.scale * (seen.h - wrong), self.classifier.weight)
 
     def wrong_attention(self, attention: Tensor) -> Tensor:
         """Ā `(B, M, h, w)` (supplement B): drawn from U(0, 2); each sample's mean; its maximum minus its maps; maps of
@@ -148,20 +159,20 @@ class CAL(Method):
 
         The cropped and dropped images are one batch, so batch norm sees them together.
         """
-        features, attention, h = self.look(images)
-        views = torch.cat([self.further.part_cropped(images, attention), self.further.part_dropped(images, attention)])
-        view_features, view_attention, view_h = self.look(views)
-        raw, augmented = self.classify(torch.cat([h, view_h])).tensor_split([len(images)])
+        seen = self.look(images)
+        parts = self.further.part_cropped(images, seen.attention), self.further.part_dropped(images, seen.attention)
+        further = self.look(torch.cat(parts))
+        raw, augmented = self.classify(torch.cat([seen.h, further.h])).tensor_split([len(images)])
         losses = {
             "raw": F.cross_entropy(raw, labels) / 3,
             "crop and drop": F.cross_entropy(augmented, labels.repeat(2)) * 2 / 3,
         }
         if self.counterfactual != "none":
-            effects = [self.effect(h, attention, features), self.effect(view_h, view_attention, view_features)]
-            losses["effect"] = F.cross_entropy(torch.cat(effects), labels.repeat(3))
+            effects = torch.cat([self.effect(seen), self.effect(further)])
+            losses["effect"] = F.cross_entropy(effects, labels.repeat(3))
         if self.centres is not None:
-            losses["centre"] = self.regularisation * self.centres(h, labels)
-            self.seen = (h.detach(), labels)
+            losses["centre"] = self.regularisation * self.centres(seen.h, labels)
+            self.seen = (seen.h.detach(), labels)
         return losses
 
     def steps(self, images: Tensor, labels: Tensor) -> Iterator[dict[str, Tensor]]:
@@ -182,8 +193,9 @@ class CAL(Method):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(B, K)`, the mean of those of the image and of its crop to the object."""
-        _, attention, h = self.look(images)
-        return (self.classify(h) + self.classify(self.look(self.second_look(images, attention))[2])) / 2
+        seen = self.look(images)
+        refined = self.look(self.second_look(images, seen.attention))
+        return (self.classify(seen.h) + self.classify(refined.h)) / 2
 
     def second_look(self, images: Tensor, attention: Tensor) -> Tensor:
         """The images cropped to the object: where the mean of all maps is salient."""
@@ -194,31 +206,28 @@ class CAL(Method):
 
         The eight views are the image and three crops to the object, and the same of the mirrored image.
         """
-        features, attention, h = self.look(images)
-        logits = {"one_view": self.classify(h), "eight_views": self.four_views(images, attention, h)}
+        looks = self.four_looks(images)
+        eight = [*looks, *self.four_looks(images.flip(3))]
+        logits = {
+            "one_view": self.classify(looks[0].h),
+            "eight_views": torch.stack([self.classify(seen.h) for seen in eight]).mean(dim=0),
+        }
         if self.counterfactual != "none":
-            seen = self.look(self.second_look(images, attention))
-            effects = self.effect(h, attention, features), self.effect(seen[2], seen[1], seen[0])
-            logits["effect"] = (effects[0] + effects[1]) / 2
-        mirrored = images.flip(3)
-        _, attention, h = self.look(mirrored)
-        logits["eight_views"] = (logits["eight_views"] + self.four_views(mirrored, attention, h)) / 2
+            logits["effect"] = (self.effect(looks[0]) + self.effect(looks[-1])) / 2
         return logits
 
-    def four_views(self, images: Tensor, attention: Tensor, h: Tensor) -> Tensor:
-        """Mean logits `(B, K)` of the images, already seen, and of their crops to the object."""
-        logits = [self.classify(h)]
-        for threshold, padding in CROPS:
-            view = self.further.object_cropped(images, attention, threshold, padding)
-            logits.append(self.classify(self.look(view)[2]))
-        return torch.stack(logits).mean(dim=0)
+    def four_looks(self, images: Tensor) -> list[Look]:
+        """At the images and at their three crops to the object; the last is the second look of the headline."""
+        whole = self.look(images)
+        crops = (self.further.object_cropped(images, whole.attention, *crop) for crop in CROPS)
+        return [whole, *map(self.look, crops)]
 
     def attention(self, images: Tensor) -> Tensor:
         """The attention maps A, `(B, M, h, w)`."""
-        return self.look(images)[1]
+        return self.look(images).attention
 
     def explain(self, images: Tensor) -> dict[str, Tensor]:
         """What the second look sees; the strongest part cropped and dropped, θ in the middle of its range."""
-        attention = self.look(images)[1]
+        attention = self.look(images).attention
         cropped, dropped = self.further.strongest_part(images, attention)
         return {"second look": self.second_look(images, attention), "part cropped": cropped, "part dropped": dropped}

@@ -68,16 +68,16 @@ def slow_logits(method: CAL, attention: Tensor, features: Tensor) -> Tensor:
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_effect_is_the_prediction_minus_that_with_wrong_attention(counterfactual: str, bias: bool):
     method, (images, _) = tiny(counterfactual=counterfactual, bias=bias).double().train(), batch()
-    features, attention, h = method.look(images.double())
+    seen = method.look(images.double())
     torch.manual_seed(1)
-    effect = method.effect(h, attention, features)
+    effect = method.effect(seen)
     torch.manual_seed(1)
-    wrong = method.wrong_attention(attention)
+    wrong = method.wrong_attention(seen.attention)
     if counterfactual == "zero":
         without = torch.zeros(5) + (method.classifier.bias if bias else 0)
     else:
-        without = slow_logits(method, wrong, features)
-    torch.testing.assert_close(effect, slow_logits(method, attention, features) - without)
+        without = slow_logits(method, wrong, seen.features)
+    torch.testing.assert_close(effect, slow_logits(method, seen.attention, seen.features) - without)
 
 
 def test_random_attention_is_uniform_between_0_and_2_and_1_in_evaluation():
@@ -132,13 +132,13 @@ def test_the_losses_have_the_authors_weights():
     losses = method.losses(images, labels)
     assert list(losses) == ["raw", "crop and drop", "effect", "centre"]
     torch.manual_seed(1)
-    features, attention, h = method.look(images)
-    further = torch.cat(
-        [method.further.part_cropped(images, attention), method.further.part_dropped(images, attention)]
+    seen = method.look(images)
+    views = method.further
+    further = method.look(
+        torch.cat([views.part_cropped(images, seen.attention), views.part_dropped(images, seen.attention)])
     )
-    seen = method.look(further)
-    raw, augmented = method.classify(h), method.classify(seen[2])
-    effect = torch.cat([method.effect(h, attention, features), method.effect(seen[2], seen[1], seen[0])])
+    raw, augmented = method.classify(seen.h), method.classify(further.h)
+    effect = torch.cat([method.effect(seen), method.effect(further)])
     three = torch.cat([labels, labels, labels])
     torch.testing.assert_close(losses["raw"], F.cross_entropy(raw, labels) / 3)
     torch.testing.assert_close(losses["crop and drop"], F.cross_entropy(augmented, three[:8]) * 2 / 3)
@@ -194,10 +194,9 @@ def test_the_parts_of_a_split_batch_move_the_centres_together():
 
 def test_the_headline_is_the_mean_of_the_image_and_its_object():
     method, (images, _) = tiny().eval(), batch()
-    features, attention, _ = method.look(images)
-    crop = method.further.object_cropped(images, attention, 0.1, 0.05)
-    seen = method.look(crop)
-    expected = (slow_logits(method, attention, features) + slow_logits(method, seen[1], seen[0])) / 2
+    seen = method.look(images)
+    crop = method.look(method.further.object_cropped(images, seen.attention, 0.1, 0.05))
+    expected = sum(slow_logits(method, one.attention, one.features) for one in (seen, crop)) / 2
     torch.testing.assert_close(method(images), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -205,31 +204,33 @@ def test_eight_views_are_four_of_the_image_and_four_of_its_mirror_image():
     method, (images, _) = tiny().eval(), batch()
     logits = []
     for one in (images, images.flip(3)):
-        _, attention, h = method.look(one)
-        logits.append(method.classify(h))
+        seen = method.look(one)
+        logits.append(method.classify(seen.h))
         for threshold, padding in ((0.3, 0.1), (0.2, 0.1), (0.1, 0.05)):
-            crop = method.further.object_cropped(one, attention, threshold, padding)
-            logits.append(method.classify(method.look(crop)[2]))
+            crop = method.further.object_cropped(one, seen.attention, threshold, padding)
+            logits.append(method.classify(method.look(crop).h))
     assert len(logits) == 8
     torch.testing.assert_close(method.readouts(images)["eight_views"], sum(logits) / 8, rtol=1e-4, atol=1e-5)
 
 
 def test_the_read_outs_of_one_view_and_of_the_effect():
     method, (images, _) = tiny().eval(), batch()
-    features, attention, h = method.look(images)
-    seen = method.look(method.second_look(images, attention))
-    effects = method.effect(h, attention, features), method.effect(seen[2], seen[1], seen[0])
+    seen = method.look(images)
+    crop = method.look(method.second_look(images, seen.attention))
+    passes = []
+    method.backbone.register_forward_hook(lambda *_: passes.append(1))
     readouts = method.readouts(images)
     assert readouts.keys() == method.readout_views.keys()
-    torch.testing.assert_close(readouts["one_view"], method.classify(h))
-    torch.testing.assert_close(readouts["effect"], (effects[0] + effects[1]) / 2)
+    assert len(passes) == 8  # for all of them
+    torch.testing.assert_close(readouts["one_view"], method.classify(seen.h))
+    torch.testing.assert_close(readouts["effect"], (method.effect(seen) + method.effect(crop)) / 2)
 
 
 @pytest.mark.parametrize("maps", [2, 32])
 def test_the_first_logits_are_of_one_size_however_many_maps_there_are(maps: int):
     method = CAL(TinySource(), 500, maps=maps, regularisation=0).eval()
     with torch.no_grad():
-        spread = method.classify(method.look(batch()[0])[2]).std().item()
+        spread = method.classify(method.look(batch()[0]).h).std().item()
     assert spread == pytest.approx(100 / (3 * 32 * 2048) ** 0.5, rel=0.2)  # of a representation of length 100
 
 

@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.cal.model import CAL
+from methods.cal.model import CAL, Look
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 BATCH, MAPS, CHANNELS, CELLS, CLASSES = (16, 32, 2048, 14, 200) if CUDA else (4, 32, 512, 7, 50)
@@ -41,8 +41,8 @@ def as_released(method: CAL, attention: Tensor, features: Tensor) -> tuple[Tenso
 
 
 def ours(method: CAL, attention: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-    h = method.represent(attention, features)
-    return method.classify(h), method.effect(h, attention, features)
+    seen = Look(features, attention, method.represent(attention, features))
+    return method.classify(seen.h), method.effect(seen)
 
 
 @pytest.mark.benchmark(group="cal prediction and effect, forward and backward")
