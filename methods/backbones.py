@@ -24,6 +24,7 @@ from methods.checkpoints import LEAST, weights_of
 from methods.errors import BackboneError, unknown
 from methods.interface import Tap
 from methods.networks import check_patches, create_network, is_fixed_size
+from methods.tags import split_tag
 from methods.transformers import swin_attention
 from methods.transformers.tokens import TokenBackbone
 from methods.weight_files import Triple, WeightFile, find_weights, options_of_tag
@@ -45,7 +46,8 @@ class Loaded(NamedTuple):
 class TimmBackbones:
     """A `BackboneSource` of timm networks that records what their weight files filled."""
 
-    name: str
+    network: str
+    """timm's name, with or without a tag."""
     image_size: int
     pretrained: str | Path = "none"
     """The `choice` of `find_weights`; a second network takes `"auto"`, or `"none"` if this is `"none"`."""
@@ -67,9 +69,14 @@ class TimmBackbones:
     loaded: dict[str, Loaded] = field(default_factory=dict)
     """What became of the file of each network."""
 
+    @property
+    def name(self) -> str:
+        """See `methods.interface.BackboneSource.name`."""
+        return split_tag(self.network)[0]
+
     def features(self, taps: Sequence[Tap], name: str | None = None) -> Backbone:
         """See `methods.interface.BackboneSource.features`."""
-        name = name or self.name
+        name = self._network(name)
         return self._filled(
             name, f"the tap {list(taps)}", lambda net: Backbone(net, taps, self.image_size, is_fixed_size(name))
         )
@@ -82,14 +89,18 @@ class TimmBackbones:
         name: str | None = None,
     ) -> TokenBackbone:
         """See `methods.interface.BackboneSource.tokens`."""
-        name = name or self.name
+        name = self._network(name)
         return self._filled(
             name, "its last tokens", lambda net: TokenBackbone(net, after, attention, rest, self.image_size)
         )
 
+    def _network(self, name: str | None) -> str:
+        """The network that a method asks for by this name; the Run's own keeps its tag."""
+        return self.network if name is None or name == self.name else name
+
     def _filled(self, name: str, taps: str, cut: Callable[[nn.Module], Cut]) -> Cut:
         """The network `name` with its weights, cut; `taps` are where, in words."""
-        own = name == self.name
+        own = name == self.network
         choice = self.pretrained if own or self.pretrained == "none" else "auto"
         file = None if self.from_timm else find_weights(name, choice, self.weights_root)
         options = self.options if own else self.second_options.get(name)
@@ -125,10 +136,10 @@ class TimmBackbones:
             )
 
     def _check_scaling(self, name: str, file: WeightFile) -> None:
-        if name != self.name and self.scaling is not None and file.scaling(name) != self.scaling:
+        if name != self.network and self.scaling is not None and file.scaling(name) != self.scaling:
             raise BackboneError(
                 f"{file.name}: {name} takes images of mean and standard deviation {file.scaling(name)}, but this "
-                f"Run's images have {self.scaling}, as {self.name} takes them; take a second network that agrees"
+                f"Run's images have {self.scaling}, as {self.network} takes them; take a second network that agrees"
             )
 
 

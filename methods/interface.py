@@ -96,7 +96,7 @@ class BackboneSource(Protocol):
     """Gives a method its backbone. The runner decides which network it is and where its weights come from."""
 
     name: str
-    """timm name of the Run's network, for methods whose paper treats one network specially."""
+    """timm's name of the Run's network, without a tag, for methods whose paper treats one network specially."""
 
     def features(self, taps: Sequence[Tap], name: str | None = None) -> FeatureExtractor:
         """Builds a backbone cut at `taps`. It is an `nn.Module`, so assigning it to an attribute registers it.

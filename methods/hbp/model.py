@@ -61,7 +61,7 @@ class HierarchicalBilinearPooling(Method):
         if root not in FORMS:
             raise ValueError(f"root is {root!r}; it must be one of {', '.join(FORMS)}")
         if taps is None:
-            taps = VGG16_TAPS if backbones.name.split(".")[0] == "vgg16" else OTHER_TAPS
+            taps = VGG16_TAPS if backbones.name == "vgg16" else OTHER_TAPS
         if not pairs or any(len(pair) != 2 or not set(pair) <= set(range(len(taps))) for pair in pairs):
             raise ValueError(f"pairs are {list(pairs)}; each must be two of 0 to {len(taps) - 1}, the places in taps")
         self.stages = phases_of(stages)

@@ -20,7 +20,6 @@ from methods.ops.attention_pooling import attention_convolution, bilinear_attent
 from methods.ops.attention_views import AttentionViews, check_share, check_word
 from methods.ops.centres import Centres, Duplicates, Seen, joined
 from methods.ops.precision import at_least_float32
-from methods.tags import split_tag
 
 INCEPTION_FEATURES: Tap = 16
 """`Mixed_6e` of Inception-v3: 768 channels, 26 x 26 at 448 px."""
@@ -99,7 +98,7 @@ class WSDAN(Method):
         check_share("object_padding", object_padding)
         if maps < 0 or (maps == 0 and (regularisation or crop or drop or two_views)):
             raise ValueError(f"maps is {maps}; it must be 1 or more, or 0 where nothing asks for attention")
-        inception = split_tag(backbones.name)[0] == "inception_v3"
+        inception = backbones.name == "inception_v3"
         if tap is None:
             tap = INCEPTION_FEATURES if inception else "final"
         if attention == "auto":

@@ -208,3 +208,10 @@ def test_a_swin_s_maps_behind_its_merged_patches_are_taps_by_module(name: str) -
     assert [tuple(one.shape[2:]) for one in found] == [(12, 12), (6, 6), (3, 3)]
     for got, expected in zip(found, merged, strict=True):
         torch.testing.assert_close(got, expected)
+
+
+def test_a_method_is_told_its_network_without_the_tag_of_its_weights() -> None:
+    source = TimmBackbones("test_resnet.r160_in1k", 96, options={})
+    assert source.name == "test_resnet"
+    source.second_options = {"test_resnet": {"stem_type": "not one"}}  # of a further network, which this is not
+    assert source.features([16], source.name).channels == source.features([16]).channels

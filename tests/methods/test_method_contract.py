@@ -5,10 +5,11 @@ The default variant gets every check, on a network small enough for a CPU; the o
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,7 @@ def method(subject: Subject) -> Method:
 def test_every_variant_predicts_and_learns_and_names_its_parameters(name: str, variant: str):
     method = build(name, variant, classes=3)
     check_prediction(method, 3)
+    check_readouts(method, 3)
     check_groups(method)
     images, labels = images_and_labels(2 * BATCH)
     method.initialise([(images[:BATCH], labels[:BATCH] % 3), (images[BATCH:], labels[BATCH:] % 3)])
@@ -85,15 +87,48 @@ def check_prediction(method: Method, classes: int) -> None:
 
     If there are several backbones, the one that runs most often counts. Views side by side in one batch count too.
     """
-    images, passes = images_and_labels(3)[0], Counter()
-    for module in method.modules():
-        if getattr(module, "is_backbone", False):
-            module.register_forward_hook(lambda module, inputs, _: passes.update({id(module): len(inputs[0])}))
-    logits = logits_of(method, images)
+    images = images_and_labels(3)[0]
+    with backbone_images(method) as passes:
+        logits = logits_of(method, images)
     assert max(passes.values()) == method.views * len(images)
     assert logits.shape == (3, classes)
     assert logits.isfinite().all()
     assert_near(logits, torch.cat([logits_of(method, image[None]) for image in images]), 1e-4)
+
+
+def check_readouts(method: Method, classes: int) -> None:
+    """They are those that `readout_views` names, logits of an image do not depend on its batch, and they cost what it
+    says: a pass that several read-outs share counts for each of them."""
+    images, views = images_and_labels(3)[0], method.readout_views
+    assert all(name and count >= 1 for name, count in views.items())
+    with torch.no_grad(), backbone_images(method.eval()) as passes:
+        found = method.readouts(images)
+    assert set(found) == set(views)
+    if not found:
+        return
+    assert max(views.values()) * len(images) <= max(passes.values()) <= sum(views.values()) * len(images)
+    with torch.no_grad():
+        apart = [method.readouts(image[None]) for image in images]
+    for name, logits in found.items():
+        assert logits.shape == (3, classes)
+        assert logits.isfinite().all()
+        assert_near(logits, torch.cat([one[name] for one in apart]), 1e-4)
+
+
+@contextlib.contextmanager
+def backbone_images(method: Method) -> Iterator[Counter[int]]:
+    """Within, counts the images that pass through each backbone."""
+    passes: Counter[int] = Counter()
+    backbones = [module for module in method.modules() if getattr(module, "is_backbone", False)]
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, _: passes.update({id(module): len(inputs[0])}))
+        for module in backbones
+    ]
+    try:
+        yield passes
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def check_groups(method: Method) -> None:
@@ -301,8 +336,46 @@ def test_its_branches_are_named_logits_of_the_same_classes(method: Method):
         assert torch.equal(logits, again[name])
 
 
-def test_how_its_batches_are_drawn_is_declared(method: Method):
+def test_its_batches_as_they_are_drawn_train(method: Method):
+    """Several images of each class, one after another, where it asks for them; the runner then gives each step the
+    whole batch, and what it gathers."""
     assert isinstance(method.sampling, Sampling)
+    each = method.sampling.images_per_class or 2
+    images, _ = images_and_labels(2 * each)
+    labels = torch.arange(2 * each) // each
+    steps = 0
+    for losses in method.train().steps(images, labels):
+        assert sum(losses.values()).isfinite()
+        with torch.no_grad():
+            method.after_step(lambda values: values)
+        steps += 1
+    assert steps
+
+
+def test_it_may_be_told_at_any_time_how_far_the_training_is(method: Method):
+    batch = images_and_labels(BATCH)
+    for epoch, over in ((0, 0.0), (7, 0.4), (3, 0.2), (99, 1.0)):
+        method.train().before_batch(epoch, over)
+        assert total_loss(method, batch).isfinite()
+        assert all(module.training for module in method.modules())
+        assert logits_of(method, batch[0]).isfinite().all()
+
+
+def test_what_it_is_told_compiles_nothing_again(method: Method):
+    if type(method).before_batch is Method.before_batch:
+        return
+    torch._dynamo.reset()
+    graphs = []
+    for name in method.loss_functions:
+        backend = lambda graph, _: graphs.append(graph) or graph.forward  # noqa: E731
+        setattr(method, name, torch.compile(getattr(method, name), fullgraph=True, dynamic=False, backend=backend))
+    counts = []
+    for epoch, over in ((0, 0.0), (1, 0.3), (2, 0.6)):
+        method.train().before_batch(epoch, over)
+        for _ in method.steps(*images_and_labels(BATCH)):
+            pass
+        counts.append(len(graphs))
+    assert counts[1:] == counts[:1] * 2, "keep what `losses` needs of the training's course in a buffer"
 
 
 def test_no_memory_is_read_before_it_is_written(subject: Subject):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import timm
 
@@ -44,3 +48,30 @@ def test_every_row_of_an_ablation_is_a_variant(name: str):
     """Also where its number was not found; such a row stands in `published.yaml` for its variant alone."""
     rows = [row for row in method_files.published(name) if "ablation" in row.table or row.value is None]
     assert not [row.variant for row in rows if row.answered_by is None]
+
+
+@pytest.mark.parametrize("name", ["ops", *methods.available()])
+def test_it_can_be_copied_with_the_contract_and_the_shared_blocks(name: str):
+    """Of this project, a method's code imports its own folder, `methods.interface` and `methods.ops` alone; and it asks
+    the runner for what processes share, never torch.distributed."""
+    allowed = (f"methods.{name}", "methods.interface", "methods.ops")
+    files = [file for file in (methods.FOLDER / name).rglob("*.py") if not file.name.startswith("test_")]
+    assert files
+    for file in files:
+        for module in imported(file):
+            own = module.split(".")[0] in ("methods", "benchmarks", "datasets", "results", "reports", "tests")
+            fits = any(module == one or module.startswith(f"{one}.") for one in allowed)
+            assert fits or not own, f"{file}: imports {module}"
+            assert not module.startswith("torch.distributed"), f"{file}: after_step has `gather` for that"
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The modules that a file imports, and the names that it imports from them, as `module.name`."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}: name the module in full"
+            yield from (f"{node.module}.{one.name}" for one in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
+            yield f"torch.{node.attr}"  # used without an import of its own
