@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from methods.ops.outer_products import sum_over_positions
 from methods.ops.precision import at_least_float32
@@ -25,10 +26,6 @@ class Projection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.weight @ x + self.bias[:, None]
 
-    def with_bias(self) -> Tensor:
-        """`(d, C + 1)`: U with b as the weight of a channel that is 1 everywhere (`with_ones`)."""
-        return torch.cat([self.weight, self.bias[:, None]], dim=1)
-
 
 class PortProjection(nn.Sequential):
     """The projection of luyao777's port: no bias, batch norm, ReLU; `(B, C, N)` -> `(B, d, N)`."""
@@ -37,11 +34,6 @@ class PortProjection(nn.Sequential):
         convolution = nn.Conv1d(channels, dimension, 1, bias=False)
         nn.init.xavier_normal_(convolution.weight)
         super().__init__(convolution, nn.BatchNorm1d(dimension), nn.ReLU())
-
-
-def with_ones(x: Tensor) -> Tensor:
-    """`(B, C, N)` -> `(B, C + 1, N)`, the last channel 1."""
-    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
 
 
 def cross_layer_pool(
@@ -53,10 +45,17 @@ def cross_layer_pool(
     """
     plain = [one for one in projections if isinstance(one, Projection)]
     if len(plain) == len(projections) and all(outer_products_pay(one) for one in maps):
-        rows, longer = [one.with_bias() for one in plain], [with_ones(one) for one in maps]
-        return [bilinear_forms(sum_over_positions(longer[i], longer[j]), rows[i], rows[j]) for i, j in pairs]
+        return [_from_outer_products(maps[i], maps[j], plain[i], plain[j]) for i, j in pairs]
     projected = [project(one) for project, one in zip(projections, maps, strict=True)]
     return [sum_of_products(projected[i], projected[j]) for i, j in pairs]
+
+
+def _from_outer_products(x: Tensor, y: Tensor, u: Projection, v: Projection) -> Tensor:
+    """Σ_l (Ux_l + b) ∘ (Vy_l + c) multiplied out; `(B, C, N)` twice -> `(B, d)`."""
+    with torch.autocast(x.device.type, enabled=False):
+        products = bilinear_forms(sum_over_positions(x, y), u.weight, v.weight)
+        of_x, of_y = F.linear(x.sum(dim=2), u.weight), F.linear(y.sum(dim=2), v.weight)
+        return products + of_x * v.bias + of_y * u.bias + x.shape[2] * u.bias * v.bias
 
 
 def on_one_grid(maps: Sequence[Tensor]) -> list[Tensor]:
