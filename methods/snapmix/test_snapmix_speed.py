@@ -1,4 +1,4 @@
-"""Speed of SnapMix's pasting and weighing against the loop-free formulas of released code, which wait for the host."""
+"""Speed of SnapMix's pasting and weighing against released code's way, which has the boxes on the host and a loop."""
 
 from __future__ import annotations
 
