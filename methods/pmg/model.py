@@ -28,7 +28,7 @@ class PMG(Method):
     Every step computes all classifiers, as in the authors' code: batch norm of all layers sees the puzzles too.
 
     Options:
-        taps: the S stages, the earliest first.
+        taps: the S stages, the earliest first; the last one is the network's last map, of stride 32 in ResNets.
         blocks: n_l, blocks a side of the puzzle of each stage; 1 leaves the images whole.
         features: channels of a stage's vector; None: half of the last stage's channels, 1024 for ResNet-50.
         hidden: channels within the blocks and the classifiers; None: a quarter of them, 512 for ResNet-50.
@@ -50,7 +50,7 @@ class PMG(Method):
         backbones: BackboneSource,
         num_classes: int,
         *,
-        taps: Sequence[Tap] = (8, 16, 32),
+        taps: Sequence[Tap] = (8, 16, "final"),
         blocks: Sequence[int] = (8, 4, 2),
         features: int | None = None,
         hidden: int | None = None,
