@@ -41,4 +41,6 @@ class HostDraws(TorchDispatchMode):
 
 
 def _on_host(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None, copy=True)
+    """A copy whose values lie in the order of its dimensions: draws fill a tensor in the order of its memory."""
+    kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", kind, copy=True, memory_format=torch.contiguous_format)

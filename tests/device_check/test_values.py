@@ -66,6 +66,15 @@ def test_draws_of_the_host_are_those_of_torch_with_the_same_seed() -> None:
     assert torch.equal(found[2], expected[2].bfloat16())
 
 
+def test_draws_like_a_tensor_do_not_depend_on_its_layout() -> None:
+    maps = torch.zeros(2, 3, 4, 4)
+    with HostDraws():
+        torch.manual_seed(3)
+        expected = torch.rand_like(maps)
+        torch.manual_seed(3)
+        assert torch.equal(torch.rand_like(maps.contiguous(memory_format=torch.channels_last)), expected)
+
+
 @pytest.mark.parametrize("method", methods.available())
 def test_every_method_computes_in_float32_what_it_computes_in_float64(method: str) -> None:
     found = check_values(method, "cpu", ["fp32"])

@@ -10,6 +10,8 @@ import torch
 
 from benchmarks.environment import Environment, Execution
 from benchmarks.planning import expand
+from benchmarks.planning.method_checks import stand_in
+from benchmarks.planning.method_files import options_of, split_name
 from benchmarks.planning.overrides import OF_TRAINING
 from benchmarks.planning.suite import Suite
 from benchmarks.training.checkpoints.state import TrainingResult
@@ -51,8 +53,16 @@ def small_entry(method: str = "plain", backbone: dict[str, Any] | None = None, *
         "methods": [method],
         "datasets": [{"name": "synthetic", "options": IMAGES}],
         "backbones": [backbone or RESNET],
-        "set": {**own, "recipe": {**RECIPE, **changes}},
+        "set": {**own, "recipe": {**RECIPE, "batch_size": batch_size(method), **changes}},
     }
+
+
+def batch_size(method: str) -> int:
+    """That of `RECIPE`, or the next one in which the images that a method takes together are whole."""
+    name, variant = split_name(method)
+    sampling = stand_in(name, name, options_of(name, variant)).sampling
+    together = sampling.images_per_class or (2 if sampling.even else 1)
+    return -(-int(RECIPE["batch_size"]) // together) * together
 
 
 def train(run: Run, folder: Path, **execution: Any) -> TrainingResult:
