@@ -129,7 +129,7 @@ class APINet(Method):
     def attention(self, images: Tensor) -> Tensor:
         """Class activation map of the predicted class, negative evidence set to 0, `(B, 1, h, w)`.
 
-        The paper shows no such map; test-time API-Net is a linear layer on the mean, of which it's the evidence.
+        The paper shows none; at test time API-Net is a linear layer on the mean, and this is that layer's evidence.
         """
         (features,) = self.backbone(images)
         predicted = self.head(features.mean(dim=(2, 3))).argmax(dim=1)
