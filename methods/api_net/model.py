@@ -7,19 +7,22 @@ arXiv 2002.10191.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Sampling, Tap
-from methods.ops.class_activation import class_activation
+from methods.ops.class_activation import predicted_class_map
+from methods.ops.options import check_word
 from methods.ops.pairs import mean_of, nearest
 from methods.ops.precision import at_least_float32
 
 Kind = Literal["intra", "inter"]
 KINDS: tuple[Kind, ...] = ("intra", "inter")
+
+Gates = Literal["both", "self"]
 
 
 class APINet(Method):
@@ -55,7 +58,7 @@ class APINet(Method):
         num_classes: int,
         *,
         pairs: Sequence[Kind] = KINDS,
-        gates: Literal["both", "self"] = "both",
+        gates: Gates = "both",
         ranking: float = 1.0,
         margin: float = 0.05,
         hidden: int = 512,
@@ -64,10 +67,9 @@ class APINet(Method):
         tap: Tap = "final",
     ) -> None:
         super().__init__()
-        if not set(pairs) <= set(KINDS):
-            raise ValueError(f"pairs is {list(pairs)}; it may name {' and '.join(KINDS)}")
-        if gates not in ("both", "self"):
-            raise ValueError(f"gates is {gates!r}; it must be 'both' or 'self'")
+        for kind in pairs:
+            check_word("a kind of pairs", kind, KINDS)
+        check_word("gates", gates, get_args(Gates))
         if images_per_class < 2 and "intra" in pairs:
             raise ValueError(f"images_per_class is {images_per_class}; pairs within a class need 2 or more")
         self.sampling = Sampling(images_per_class=images_per_class)
@@ -95,9 +97,8 @@ class APINet(Method):
         classes = torch.stack([labels[first], labels[second]])  # (2, P)
         both = self.interact(features[first], features[second])  # (2, G, P, C)
         logits = at_least_float32(self.head(self.dropout(both)))
-        log_p = logits.log_softmax(dim=3).gather(3, classes[:, None, :, None].expand(-1, logits.shape[1], -1, 1))[
-            ..., 0
-        ]
+        places = classes[:, None, :, None].expand(-1, logits.shape[1], -1, 1)
+        log_p = logits.log_softmax(dim=3).gather(3, places).squeeze(3)  # (2, G, P), of the image's class
         losses = {"cross_entropy": mean_of(-log_p, found.expand_as(log_p))}
         if self.ranking and self.gates == "both":
             own, other = log_p.exp().unbind(dim=1)
@@ -132,5 +133,4 @@ class APINet(Method):
         The paper shows none; at test time API-Net is a linear layer on the mean, and this is that layer's evidence.
         """
         (features,) = self.backbone(images)
-        predicted = self.head(features.mean(dim=(2, 3))).argmax(dim=1)
-        return class_activation(features, self.head.weight, predicted)[:, None].clamp_min(0)
+        return predicted_class_map(features, self.head)

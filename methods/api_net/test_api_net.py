@@ -124,8 +124,8 @@ def test_batches_have_the_images_of_a_class_that_the_option_says():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pairs": ["intre"]}, "intra and inter"),
-        ({"gates": "single"}, "'self'"),
+        ({"pairs": ["intre"]}, "'intre'; it must be one of intra, inter"),
+        ({"gates": "single"}, "'single'; it must be one of both, self"),
         ({"images_per_class": 1}, "2 or more"),
     ],
 )

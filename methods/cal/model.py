@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Gather, Method, Tap, alone
 from methods.ops.attention_pooling import attention_convolution, bilinear_attention_pool
-from methods.ops.attention_views import AttentionViews, check_word
+from methods.ops.attention_views import AttentionViews
 from methods.ops.centres import Centres, Duplicates, Seen, joined
+from methods.ops.options import check_word
 
 Counterfactual = Literal["random", "uniform", "reversed", "shuffled", "zero", "none"]
 """The wrong attention Ā; see `CAL.wrong_attention`. `none`: no counterfactual, and so no effect in the loss."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Phase, Tap
 from methods.ops.count_sketch import TensorSketch
+from methods.ops.options import check_word
 from methods.ops.projected_products import sum_of_projected_products
 from methods.ops.roots import FORMS, signed_sqrt
 from methods.ops.stages import phases_of
@@ -77,10 +78,8 @@ class CompactBilinear(Method):
         stages: Sequence[str] = ("classifier", "all"),
     ) -> None:
         super().__init__()
-        if projection not in PROJECTIONS:
-            raise ValueError(f"projection is {projection!r}; it must be one of {', '.join(PROJECTIONS)}")
-        if root not in FORMS:
-            raise ValueError(f"root is {root!r}; it must be one of {', '.join(FORMS)}")
+        check_word("projection", projection, PROJECTIONS)
+        check_word("root", root, FORMS)
         self.stages = phases_of(stages)
         self.root, self.epsilon = root, epsilon
         self.backbone = backbones.features([tap])

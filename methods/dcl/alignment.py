@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.ops.options import check_word
 from methods.ops.precision import at_least_float32
 
 Location = Literal["coordinates", "index"]
@@ -34,8 +35,7 @@ class RegionAlignment(nn.Module):
 
     def __init__(self, channels: int, n: int, location: Location) -> None:
         super().__init__()
-        if location not in get_args(Location):
-            raise ValueError(f"there is no location {location!r}; take one of {', '.join(get_args(Location))}")
+        check_word("location", location, get_args(Location))
         self.n, self.location = n, location
         self.locate = nn.Conv2d(channels, 2 if location == "coordinates" else 1, 1)
 

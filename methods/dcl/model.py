@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from methods.dcl.alignment import Location, RegionAlignment, matched_by_brightness, zoomed
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.class_activation import class_activation
+from methods.ops.class_activation import predicted_class_map
 from methods.ops.jigsaw import permute_blocks
+from methods.ops.options import check_word
 from methods.ops.patch_shuffle import confuse, confuse_by_neighbours
 from methods.ops.precision import at_least_float32
 
@@ -69,8 +70,7 @@ class DCL(Method):
         super().__init__()
         words = {"shuffle": (shuffle, Shuffle), "adversary": (adversary, Adversary), "sources": (sources, Sources)}
         for name, (chosen, known) in words.items():
-            if chosen not in get_args(known):
-                raise ValueError(f"{name} is {chosen!r}; it must be one of {', '.join(get_args(known))}")
+            check_word(name, chosen, get_args(known))
         if not 0 <= border < 0.5 or grid < 1:
             raise ValueError(f"border is {border}, grid {grid}; they must be a share below 0.5, and 1 or more regions")
         if shuffle == "none" and (adversary != "none" or alignment):
@@ -139,5 +139,4 @@ class DCL(Method):
     def attention(self, images: Tensor) -> Tensor:
         """Class activation map of the predicted class, negative evidence set to 0, `(B, 1, h, w)`."""
         (features,) = self.backbone(images)
-        predicted = self.classifier(features.mean(dim=(2, 3))).argmax(dim=1)
-        return class_activation(features, self.classifier.weight, predicted)[:, None].clamp_min(0)
+        return predicted_class_map(features, self.classifier)

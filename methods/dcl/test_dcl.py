@@ -214,7 +214,7 @@ def test_rigid_objects_weigh_the_alignment_a_hundredth():
     ],
 )
 def test_options_that_mean_nothing_are_refused(options):
-    with pytest.raises(ValueError, match=r"must be|there is no|without a shuffle"):
+    with pytest.raises(ValueError, match=r"must be|without a shuffle"):
         make(**options)
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from methods.hbp.pooling import PortProjection, Projection, cross_layer_pool, on_one_grid
 from methods.interface import BackboneSource, Method, Phase, Tap
+from methods.ops.options import check_word
 from methods.ops.roots import FORMS, signed_sqrt
 from methods.ops.stages import phases_of
 
@@ -58,8 +59,7 @@ class HierarchicalBilinearPooling(Method):
         stages: Sequence[str] = ("classifier", "all"),
     ) -> None:
         super().__init__()
-        if root not in FORMS:
-            raise ValueError(f"root is {root!r}; it must be one of {', '.join(FORMS)}")
+        check_word("root", root, FORMS)
         if taps is None:
             taps = VGG16_TAPS if backbones.name == "vgg16" else OTHER_TAPS
         if not pairs or any(len(pair) != 2 or not set(pair) <= set(range(len(taps))) for pair in pairs):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.covariance import covariance, covariance_root, upper_triangle
+from methods.ops.covariance import SCALES, covariance, covariance_root, upper_triangle
+from methods.ops.options import check_word
 
 
 class ISqrtCov(Method):
@@ -42,6 +43,9 @@ class ISqrtCov(Method):
         flip: bool = True,
     ) -> None:
         super().__init__()
+        check_word("scale", scale, SCALES)
+        if iterations < 0 or channels < 1:
+            raise ValueError(f"iterations are {iterations} and channels {channels}; they must be 0 and 1, or more")
         self.iterations, self.scale, self.compensate, self.flip = iterations, scale, compensate, flip
         self.views = 2 if flip else 1
         self.readout_views = {"one_view": 1} if flip else {"flip": 2}

@@ -14,7 +14,7 @@ from methods.isqrt_cov.model import ISqrtCov
 
 def tiny(**options: Any) -> ISqrtCov:
     torch.manual_seed(0)
-    return ISqrtCov(TimmBackbones("test_resnet", 64), 3, channels=6, tap=16, **options).double().eval()
+    return ISqrtCov(TimmBackbones("test_resnet", 64), 3, tap=16, **{"channels": 6, **options}).double().eval()
 
 
 def images() -> Tensor:
@@ -95,3 +95,12 @@ def test_it_learns_from_one_view(flip: bool):
     method.backbone.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     method.losses(images(), torch.tensor([0, 1]))["cross_entropy"].backward()
     assert seen == [2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"scale": "rank"}, "one of trace, frobenius"), ({"iterations": -1}, "are -1"), ({"channels": 0}, "channels 0")],
+)
+def test_an_option_that_means_nothing_is_refused(options: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        tiny(**options)

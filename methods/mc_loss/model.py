@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from methods.interface import BackboneError, BackboneSource, Method, Sampling, Tap
 from methods.mc_loss.channels import Over, channel_mask, class_responses, cross_channel_max, diversity
 from methods.mc_loss.maps import Source, classifier, new_channels
+from methods.ops.options import check_word
 from methods.ops.precision import at_least_float32
 
 
@@ -60,9 +61,8 @@ class MCLoss(Method):
         hidden: int = 512,
     ) -> None:
         super().__init__()
-        for name, chosen, known in (("channels", channels, Source), ("diversity_over", diversity_over, Over)):
-            if chosen not in get_args(known):
-                raise ValueError(f"{name} is {chosen!r}; it must be one of {', '.join(get_args(known))}")
+        check_word("channels", channels, get_args(Source))
+        check_word("diversity_over", diversity_over, get_args(Over))
         if not 0 <= dropped < 1:
             raise ValueError(f"dropped is {dropped}; it must be a share, from 0 to less than 1")
         self.backbone = backbones.features([tap])

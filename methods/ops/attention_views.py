@@ -15,6 +15,7 @@ from torch import Tensor
 
 from methods.ops import attention_crops
 from methods.ops.attention_crops import Bounds, Maximum
+from methods.ops.options import check_share, check_word
 from methods.ops.precision import at_least_float32
 
 
@@ -98,15 +99,3 @@ def drawn_threshold(images: Tensor, span: Sequence[float]) -> Tensor:
     """θ of each sample, `(B,)`, uniform in `span`."""
     low, high = span
     return low + (high - low) * torch.rand(len(images), device=images.device)
-
-
-def check_share(name: str, share: float) -> None:
-    """Raises `ValueError` if an option is no share."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"{name} is {share}; it must be a share, from 0 to 1")
-
-
-def check_word(name: str, chosen: str, known: Sequence[str]) -> None:
-    """Raises `ValueError` if an option is none of the words that are known."""
-    if chosen not in known:
-        raise ValueError(f"{name} is {chosen!r}; it must be one of {', '.join(known)}")

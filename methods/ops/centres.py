@@ -6,13 +6,14 @@ each part has its own centre in each class. CAL uses it unchanged.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import Gather, alone
+from methods.ops.options import check_share, check_word
 
 Duplicates = Literal["all", "last"]
 
@@ -40,10 +41,8 @@ class Centres(nn.Module):
         rate: float = 0.05,
     ) -> None:
         super().__init__()
-        if not 0 <= rate <= 1:
-            raise ValueError(f"centre_rate is {rate}; it must be from 0 to 1")
-        if duplicates not in ("all", "last"):
-            raise ValueError(f"duplicates is {duplicates!r}; it must be 'all' or 'last'")
+        check_share("centre_rate", rate)
+        check_word("duplicates", duplicates, get_args(Duplicates))
         self.normalised, self.duplicates, self.rate = normalised, duplicates, rate
         self.register_buffer("centres", torch.zeros(num_classes, length))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.ops.precision import at_least_float32
 
@@ -19,3 +19,12 @@ def class_activation(features: Tensor, weight: Tensor, classes: Tensor) -> Tenso
     with torch.autocast(features.device.type, enabled=False):
         maps, rows = at_least_float32(features), at_least_float32(weight)[classes]
         return torch.einsum("bc,bchw->bhw", rows.to(maps.dtype), maps)
+
+
+def predicted_class_map(features: Tensor, head: nn.Linear) -> Tensor:
+    """Class activation map of the class that a linear layer predicts from the mean, negative evidence set to 0.
+
+    Features `(B, C, h, w)` -> `(B, 1, h, w)`.
+    """
+    predicted = head(features.mean(dim=(2, 3))).argmax(dim=1)
+    return class_activation(features, head.weight, predicted)[:, None].clamp_min(0)

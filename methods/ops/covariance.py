@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from methods.ops.options import check_word
 from methods.ops.outer_products import sum_over_positions
 from methods.ops.precision import at_least_float32
 
@@ -68,8 +69,7 @@ def covariance_root(maps: Tensor, iterations: int = 5, scale: str = "trace", com
 
 def _size(matrix: Tensor, scale: str) -> Tensor:
     """What a matrix is divided by, `(B, 1, 1)`."""
-    if scale not in SCALES:
-        raise ValueError(f"scale is {scale!r}; it must be one of {', '.join(SCALES)}")
+    check_word("scale", scale, SCALES)
     if scale == "trace":
         size = matrix.diagonal(dim1=1, dim2=2).sum(dim=1).clamp_min(TINY)
     else:

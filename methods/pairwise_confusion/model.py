@@ -7,16 +7,18 @@ arXiv 1705.08016.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Sampling, Tap
-from methods.ops.class_activation import class_activation
+from methods.ops.class_activation import predicted_class_map
+from methods.ops.options import check_word
 from methods.ops.pairs import distance
 from methods.ops.precision import at_least_float32
 
+Pairs = Literal["different", "all"]
 Space = Literal["probabilities", "absolute", "logits"]
 SPACES: dict[Space, Callable[[Tensor], Tensor]] = {
     "probabilities": lambda logits: logits.softmax(dim=1),
@@ -54,17 +56,15 @@ class PairwiseConfusion(Method):
         *,
         confusion: float = 0.1,
         per_class: bool = True,
-        pairs: Literal["different", "all"] = "different",
+        pairs: Pairs = "different",
         squared: bool = True,
         space: Space = "probabilities",
         smoothing: float = 0.0,
         tap: Tap = "final",
     ) -> None:
         super().__init__()
-        if pairs not in ("different", "all"):
-            raise ValueError(f"pairs is {pairs!r}; it must be 'different' or 'all'")
-        if space not in SPACES:
-            raise ValueError(f"space is {space!r}; it must be one of {', '.join(SPACES)}")
+        check_word("pairs", pairs, get_args(Pairs))
+        check_word("space", space, SPACES)
         self.weight = confusion * num_classes if per_class else confusion
         self.pairs, self.squared, self.space, self.smoothing = pairs, squared, space, smoothing
         self.backbone = backbones.features([tap])
@@ -100,5 +100,4 @@ class PairwiseConfusion(Method):
         The paper shows Grad-CAM (Fig. 3), which is the same up to a factor for a linear layer on the mean.
         """
         (features,) = self.backbone(images)
-        predicted = self.head(features.mean(dim=(2, 3))).argmax(dim=1)
-        return class_activation(features, self.head.weight, predicted)[:, None].clamp_min(0)
+        return predicted_class_map(features, self.head)

@@ -101,7 +101,9 @@ def test_batches_are_even():
     assert make().sampling == Sampling(even=True)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"pairs": "some"}, "'all'"), ({"space": "logit"}, "absolute")])
+@pytest.mark.parametrize(
+    ("options", "message"), [({"pairs": "some"}, "different, all"), ({"space": "logit"}, "absolute")]
+)
 def test_an_option_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.class_activation import class_activation
+from methods.ops.class_activation import predicted_class_map
 
 
 class Plain(Method):
@@ -37,5 +37,4 @@ class Plain(Method):
         Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, eq. 2.
         """
         (features,) = self.backbone(images)
-        predicted = self.head(features.mean(dim=(2, 3))).argmax(dim=1)
-        return class_activation(features, self.head.weight, predicted)[:, None].clamp_min(0)
+        return predicted_class_map(features, self.head)

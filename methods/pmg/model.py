@@ -132,10 +132,7 @@ class PMG(Method):
 
     def attention(self, images: Tensor) -> Tensor:
         """Mean of each stage's map before pooling, at the size of the earliest one: `(B, S, h, w)`."""
-        maps = [
-            reduce(one).mean(dim=1, keepdim=True)
-            for reduce, one in zip(self.reduce, self.backbone(images), strict=True)
-        ]
+        maps = [one.mean(dim=1, keepdim=True) for one in self.maps(images)]
         size = maps[0].shape[2:]
         return torch.cat([F.interpolate(one, size=size, mode="bilinear", align_corners=False) for one in maps], dim=1)
 

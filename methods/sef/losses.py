@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError
+from methods.ops.options import check_word
 from methods.ops.precision import at_least_float32
 
 Form = Literal["pairs", "union", "frobenius"]
@@ -94,8 +95,7 @@ class LocalMaxGlobalMin(nn.Module):
 
     def __init__(self, sizes: Sequence[int], form: Form = "pairs") -> None:
         super().__init__()
-        if form not in get_args(Form):
-            raise ValueError(f"there is no form {form!r} of the LocalMaxGlobalMin loss; take one of {get_args(Form)}")
+        check_word("form", form, get_args(Form))
         self.sizes, self.form = tuple(sizes), form
         self.register_buffer("weights", group_weights(sizes, form), persistent=False)
 

@@ -175,5 +175,5 @@ def test_sizes_of_groups():
         losses.group_sizes(8, 0)
     with pytest.raises(BackboneError, match="wider map"):
         losses.group_sizes(8, 9)
-    with pytest.raises(ValueError, match="'pairs'"):
+    with pytest.raises(ValueError, match="form is 'mean'; it must be one of pairs"):
         losses.LocalMaxGlobalMin([2, 2], "mean")

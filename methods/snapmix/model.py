@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.class_activation import class_activation
+from methods.ops.class_activation import class_activation, predicted_class_map
+from methods.ops.options import check_share
 from methods.ops.precision import at_least_float32
 from methods.snapmix.boxes import draw_box, paste, semantic_share
 
@@ -56,8 +57,7 @@ class SnapMix(Method):
         area: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability is {probability}; it must be from 0 to 1")
+        check_share("probability", probability)
         if beta <= 0:
             raise ValueError(f"beta is {beta}; it must be more than 0")
         self.backbone = backbones.features([tap] if middle is None else [tap, middle])
@@ -134,8 +134,7 @@ class SnapMix(Method):
     def attention(self, images: Tensor) -> Tensor:
         """Class activation map of the class that the last map predicts, negative evidence set to 0, `(B, 1, h, w)`."""
         (features, *_) = self.backbone(images)
-        predicted = self.head(features.mean(dim=(2, 3))).argmax(dim=1)
-        return class_activation(features, self.head.weight, predicted)[:, None].clamp_min(0)
+        return predicted_class_map(features, self.head)
 
 
 class GlobalMaximum(nn.Module):

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from methods.interface import BackboneError, BackboneSource, Gather, Method, Tap, alone
 from methods.ops.attention_crops import Bounds, Maximum
 from methods.ops.attention_pooling import attention_convolution, bilinear_attention_pool
-from methods.ops.attention_views import AttentionViews, check_share, check_word
+from methods.ops.attention_views import AttentionViews
 from methods.ops.centres import Centres, Duplicates, Seen, joined
+from methods.ops.options import check_share, check_word
 from methods.ops.precision import at_least_float32
 
 INCEPTION_FEATURES: Tap = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from methods.ops.class_activation import class_activation
+from methods.ops.class_activation import class_activation, predicted_class_map
 
 
 def test_each_image_has_the_weighted_sum_of_its_own_class() -> None:
@@ -40,3 +40,13 @@ def test_gradients_reach_the_features_and_the_rows_of_the_classes() -> None:
     weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     classes = torch.tensor([0, 3])
     assert torch.autograd.gradcheck(lambda f, w: class_activation(f, w, classes), (features, weight))
+
+
+def test_the_predicted_classs_map_is_that_of_the_highest_logit_without_negative_evidence() -> None:
+    features, head = torch.randn(4, 3, 2, 5), torch.nn.Linear(3, 6)
+    found = predicted_class_map(features, head)
+    assert found.shape == (4, 1, 2, 5)
+    for image, one in enumerate(features):
+        label = head(one.mean(dim=(1, 2))).argmax()
+        evidence = sum(weight * channel for weight, channel in zip(head.weight[label], one, strict=True))
+        torch.testing.assert_close(found[image, 0], evidence.clamp_min(0))
