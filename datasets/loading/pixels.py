@@ -22,7 +22,7 @@ whole levels."""
 def crop(images: Tensor, corners: Tensor, flips: Tensor, size: int, sizes: Tensor | None = None) -> Tensor:
     """Windows `(B, 3, size, size)` at `corners` (B, 2: top, left), mirrored where `flips` (B,).
 
-    With the `sizes` (B, 2: height, width) of the images, windows may reach beyond them, and are black there.
+    With the `sizes` (B, 2: height, width) of the images, windows may reach or lie beyond them, and are black there.
     """
     if images.device.type == "cpu":
         return crop_by_slices(images, corners, flips, size, sizes)
@@ -39,7 +39,8 @@ def crop_by_slices(images: Tensor, corners: Tensor, flips: Tensor, size: int, si
     given = zip(source, windows, corners.tolist(), ends, flips.tolist(), strict=True)
     for image, window, (top, left), (bottom, right), flip in given:
         first, start = max(top, 0), max(left, 0)
-        inside = image[:, first : min(top + size, bottom), start : min(left + size, right)]
+        end, stop = max(min(top + size, bottom), first), max(min(left + size, right), start)
+        inside = image[:, first:end, start:stop]
         rows, columns = slice(first - top, first - top + inside.shape[1]), start - left
         mirrored = window[..., ::-1] if flip else window
         mirrored[:, rows, columns : columns + inside.shape[2]] = inside

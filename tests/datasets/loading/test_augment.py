@@ -43,13 +43,14 @@ def test_a_crop_copies_exactly_the_pixels_of_its_window(crop: object) -> None:
 def test_a_crop_beyond_the_image_is_that_of_the_image_padded_with_black(crop: object) -> None:
     """Also where the images of a batch differ in size, and something else lies beyond their ends."""
     images, sizes = photos(), torch.tensor([[70, 90], [40, 50], [70, 30], [64, 64]])
-    corners = torch.tensor([[-8, -8], [16, 26], [46, -3], [-1, 7]])
-    windows = crop(images, corners, FLIPS, 32, sizes)  # type: ignore[operator]
-    given = zip(images, windows, sizes.tolist(), corners.tolist(), FLIPS.tolist(), strict=True)
-    for image, window, (height, width), (top, left), flip in given:
-        padded = functional.pad(image[:, :height, :width], 8)
-        expected = functional.crop(padded, top + 8, left + 8, 32, 32)
-        assert torch.equal(window, functional.horizontal_flip(expected) if flip else expected)
+    reaching, outside = [[-8, -8], [16, 26], [46, -3], [-1, 7]], [[-50, 0], [50, 60], [0, -40], [-45, -45]]
+    for corners in (reaching, outside):
+        windows = crop(images, torch.tensor(corners), FLIPS, 32, sizes)  # type: ignore[operator]
+        given = zip(images, windows, sizes.tolist(), corners, FLIPS.tolist(), strict=True)
+        for image, window, (height, width), (top, left), flip in given:
+            padded = functional.pad(image[:, :height, :width], 50)
+            expected = functional.crop(padded, top + 50, left + 50, 32, 32)
+            assert torch.equal(window, functional.horizontal_flip(expected) if flip else expected)
 
 
 @pytest.mark.parametrize("resized_crop", [pixels.resized_crop_by_slices, pixels.resized_crop_by_products])
