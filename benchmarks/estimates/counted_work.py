@@ -1,7 +1,10 @@
 """The work that one image is for a method on a network, counted on torch's meta device, where nothing is computed.
 
+Where a method makes several optimiser steps of a batch, the work is that of all, and the memory that of the largest.
+
 A count takes about half a second and is kept in the cache folder. To save counts, work grows with the image's area, and
-a variant has the share of the paper's own that it has on a small network: near enough for a guess.
+a variant has the share of the paper's own that it has on a small network, where that can take both: near enough for a
+guess.
 """
 
 from __future__ import annotations
@@ -54,18 +57,22 @@ class Work(BaseModel):
     launches: Number
     """Operations of a batch, however large."""
     activations: Amount
-    """Bytes that wait for the backward pass."""
+    """Bytes that wait for a backward pass."""
+    evaluated: Annotated[float, Field(gt=0, le=1)]
+    """Share of it that the forward pass of an evaluation is, by the images that pass through a backbone."""
     weights: Number
     """Bytes of parameters and buffers."""
-
-    @property
-    def flops_per_pixel(self) -> float:
-        """Of the image."""
-        return self.flops / self.pixels**2
 
     def times(self, factor: float) -> Work:
         """The same with more or less of everything that an image needs."""
         changed = {name: factor * getattr(self, name) for name in ("flops", "bytes", "activations")}
+        return self.model_copy(update=changed)
+
+    def in_proportion(self, variant: Work, paper: Work) -> Work:
+        """The same with more or less of everything that an image needs, as `variant` has it beside `paper`."""
+        as_large = paper.times((variant.pixels / paper.pixels) ** 2)
+        names = ("flops", "bytes", "activations", "evaluated")
+        changed = {name: getattr(self, name) * getattr(variant, name) / getattr(as_large, name) for name in names}
         return self.model_copy(update=changed)
 
 
@@ -81,13 +88,11 @@ class CountedWork:
         found = self._counted(run, {"backbone": run.backbone, "options": run.backbone_options}, paper)
         if found is None:
             return None
-        area = (run.image_size / found.pixels) ** 2
-        return found.times(area * (self._relative(run, paper) if run.options != paper else 1.0))
-
-    def _relative(self, run: AnyRun, paper: dict[str, Any]) -> float:
-        """The work of a variant relative to the paper's, on a small network; 1 where the method can't take that."""
+        grown = found.times((run.image_size / found.pixels) ** 2)
+        if run.options == paper:
+            return grown
         variant, whole = (self._counted(run, SMALL, options) for options in (run.options, paper))
-        return variant.flops_per_pixel / whole.flops_per_pixel if variant and whole else 1.0
+        return grown.in_proportion(variant, whole) if variant and whole else grown
 
     def _counted(self, run: AnyRun, network: Mapping[str, Any], options: Mapping[str, Any]) -> Work | None:
         name = json.dumps([run.method, network, options], sort_keys=True)
@@ -110,7 +115,9 @@ def _kept(method: str, network: Mapping[str, Any], options: Mapping[str, Any], p
 
 
 def _code(method: str) -> list[Path]:
-    return sorted((Path(methods.FOLDER) / method).glob("*.py"))
+    """What a method may consist of: its own folder and the blocks that methods share."""
+    folder = Path(methods.FOLDER)
+    return [file for room in (folder / method, folder / "ops") for file in sorted(room.glob("*.py"))]
 
 
 def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pixels: int) -> Work | None:
@@ -121,8 +128,8 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
             method.to(memory_format=torch.channels_last).train()
             images = torch.empty(BATCH, 3, pixels, pixels)
             labels = torch.arange(BATCH) // (method.sampling.images_per_class or 1) % CLASSES
-            with _saved_bytes() as saved:
-                counts = count(method, lambda: _forward(method, images, labels))
+            saved: list[int] = []
+            counts = count(method, lambda: saved.extend(_saved_by_steps(method, images, labels)))
     except Exception:  # a method's code may do anything; then there is no guess
         return None
     return Work(
@@ -130,14 +137,22 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
         flops=counts.flops / BATCH,
         bytes=counts.bytes / BATCH,
         launches=counts.launches,
-        activations=sum(saved.values()) / BATCH,
+        activations=max(saved, default=0) / BATCH,
+        evaluated=min(method.views * BATCH / max(counts.backbone_images, 1), 1.0),
         weights=sum(one.numel() * one.element_size() for one in [*method.parameters(), *method.buffers()]),
     )
 
 
-def _forward(method: Method, images: Tensor, labels: Tensor) -> None:
-    for losses in method.steps(images, labels):
-        sum(losses.values())
+def _saved_by_steps(method: Method, images: Tensor, labels: Tensor) -> Iterator[int]:
+    """The bytes that wait for the backward pass of each optimiser step, whose forward passes are taken."""
+    steps = method.steps(images, labels)
+    while True:
+        with _saved_bytes() as saved:
+            losses = next(steps, None)
+            if losses is None:
+                return
+            sum(losses.values())
+        yield sum(saved.values())
 
 
 @contextlib.contextmanager

@@ -28,10 +28,12 @@ class Pace:
     trained: float
     """With the backward pass and the step."""
     forwarded: float
+    """With the forward passes of training alone: where the backbone does not learn."""
+    evaluated: float
 
     def seconds(self, todo: Images) -> float:
         """Of a whole training."""
-        return todo.trained * self.trained + (todo.forwarded + todo.evaluated) * self.forwarded
+        return todo.trained * self.trained + todo.forwarded * self.forwarded + todo.evaluated * self.evaluated
 
 
 def of_profile(run: Run, profiles: Iterable[Record], compiled: CompileMode | None = None) -> Pace | None:
@@ -47,8 +49,8 @@ def of_profile(run: Run, profiles: Iterable[Record], compiled: CompileMode | Non
     if not alike:
         return None
     _, nearest = min(alike, key=lambda pair: (pair[0], pair[1].id))
-    trained, forwarded = _rates(nearest)
-    return Pace(1 / trained, 1 / forwarded)
+    trained, evaluated = _rates(nearest)
+    return Pace(1 / trained, 1 / evaluated, 1 / evaluated)
 
 
 def same_network(run: Run, profile: ProfileRun, compiled: CompileMode | None = None) -> bool:
@@ -79,9 +81,11 @@ def of_work(run: Run, counted: CountedWork, device: str) -> Pace | None:
         return None
     half = HALF if run.precision == "bf16" else 1.0
     batch = run.recipe.batch_size
+    forwarded = _at_ceilings(work, limits, batch, half, (1.0, 1.0, 1.0))
     return Pace(
         _at_ceilings(work, limits, batch, half, (BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES)),
-        _at_ceilings(work, limits, batch, half, (1.0, 1.0, 1.0)),
+        forwarded,
+        work.evaluated * forwarded,
     )
 
 

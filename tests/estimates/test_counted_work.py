@@ -10,13 +10,14 @@ import torch
 import methods
 from benchmarks.environment import Environment
 from benchmarks.estimates.counted_work import CountedWork
+from benchmarks.estimates.pace import of_work
 from benchmarks.planning import expand, method_files
 from benchmarks.planning.suite import Suite
 from benchmarks.profiling.counting import count
 from benchmarks.profiling.profiled_method import ProfiledMethod
 from methods.plain.model import Plain
 from results.settings import AnyRun, ProfileRun
-from tests.helpers.small_training import SWIN
+from tests.helpers.small_training import SWIN, small_run
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,27 @@ def test_a_variant_counts_by_its_passes() -> None:
     assert three is not None
     assert one is not None
     assert one.flops == pytest.approx(three.flops / 3, rel=0.1)
+
+
+def test_steps_of_a_batch_all_take_time_but_memory_one_after_the_other() -> None:
+    paper, counted = profile_run("pmg"), CountedWork()
+    one_step = paper.model_copy(update={"options": method_files.options_of("pmg", "one_step")})
+    four, one = counted.of(paper), counted.of(one_step)
+    assert four is not None
+    assert one is not None
+    assert one.flops == pytest.approx(four.flops, rel=0.01)
+    assert one.activations == pytest.approx(4 * four.activations, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "share"), [("plain", 1), ("pmg", 1 / 4), ("cal", 2 / 3)])
+def test_an_evaluation_is_a_share_of_a_batch_of_several_passes(name: str, share: float) -> None:
+    """PMG trains in four passes and predicts in one; CAL trains in three and predicts in two."""
+    work = CountedWork().of(profile_run(name))
+    assert work is not None
+    assert work.evaluated == pytest.approx(share)
+    pace = of_work(small_run(name), CountedWork(), "cpu")
+    assert pace is not None
+    assert pace.evaluated == pytest.approx(share * pace.forwarded)
 
 
 def test_a_method_that_reads_values_can_not_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
