@@ -13,6 +13,8 @@ from methods.tags import split_tag
 from results.recipe import Recipe
 
 COMMON = Path(__file__).parents[1] / "common.yaml"
+BUDGETS = ("epochs", "steps")
+"""Settings of a recipe, of which a training has one."""
 
 
 def common() -> dict[str, Any]:
@@ -47,11 +49,11 @@ def merged(recipe: Mapping[str, Any], *changes: Mapping[str, Any]) -> dict[str, 
     """
     values = dict(recipe)
     for change in changes:
-        given = [budget for budget in ("epochs", "steps") if change.get(budget) is not None]
+        given = [budget for budget in BUDGETS if change.get(budget) is not None]
         if len(given) > 1:
             raise UserError("epochs and steps are two budgets of one training; set one of them")
-        for other in {"epochs", "steps"}.difference(given) if given else ():
-            values.pop(other, None)
+        if given:
+            values = {name: value for name, value in values.items() if name not in BUDGETS}
         values = deep_merge(values, change)
     return values
 

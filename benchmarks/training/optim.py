@@ -84,15 +84,22 @@ def lr_factor(schedule: Schedule, epochs: float, progress: float) -> float:
         return (progress + 1e-3) / warmup
     if schedule.per == "epoch":
         progress = math.floor(progress)
-    if schedule.name in ("cosine", "linear"):
-        over = max(progress - warmup, 0.0) / max(epochs - warmup, 1e-9)
-        return 1 - over if schedule.name == "linear" else 0.5 * (1 + math.cos(math.pi * over))
-    if schedule.name == "step":
-        return schedule.gamma ** (int(progress) // schedule.every)
-    if schedule.name == "milestones":
-        return schedule.gamma ** bisect_right(schedule.milestones, progress)
-    if schedule.name == "exponential":
-        return schedule.gamma ** (progress / schedule.every)
+    return _factor_after_warmup(schedule, progress, max(progress - warmup, 0.0) / max(epochs - warmup, 1e-9))
+
+
+def _factor_after_warmup(schedule: Schedule, progress: float, over: float) -> float:
+    """`over`: the share of what comes after the warm-up."""
+    match schedule.name:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * over))
+        case "linear":
+            return 1 - over
+        case "step":
+            return schedule.gamma ** (int(progress) // schedule.every)
+        case "milestones":
+            return schedule.gamma ** bisect_right(schedule.milestones, progress)
+        case "exponential":
+            return schedule.gamma ** (progress / schedule.every)
     return 1.0
 
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler, MultiStepLR, PolynomialLR, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    PolynomialLR,
+    StepLR,
+)
 
 from benchmarks.errors import UserError
 from benchmarks.planning import recipes
@@ -45,14 +53,20 @@ def test_a_schedule_by_epochs_is_that_of_torch_in_every_batch(name: str) -> None
 
 def test_a_schedule_by_steps_is_that_of_torch_stepped_after_each_batch() -> None:
     steps, every = EPOCHS * BATCHES, 2
-    sgds = [torch.optim.SGD([torch.zeros(1)], lr=1.0) for _ in range(2)]
-    schedulers = [CosineAnnealingLR(sgds[0], steps), ExponentialLR(sgds[1], 0.9 ** (1 / (every * BATCHES)))]
-    cosine, exponential = Schedule(), Schedule(name="exponential", gamma=0.9, every=every)
-    for step in range(steps):
-        for sgd, schedule in zip(sgds, (cosine, exponential), strict=True):
+    alike: list[tuple[Schedule, Callable[[torch.optim.Optimizer], LRScheduler]]] = [
+        (Schedule(), lambda sgd: CosineAnnealingLR(sgd, steps)),
+        (Schedule(name="linear"), lambda sgd: LinearLR(sgd, 1.0, 0.0, steps)),
+        (
+            Schedule(name="exponential", gamma=0.9, every=every),
+            lambda sgd: ExponentialLR(sgd, 0.9 ** (1 / (every * BATCHES))),
+        ),
+    ]
+    for schedule, of_torch in alike:
+        sgd = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        scheduler = of_torch(sgd)
+        for step in range(steps):
             assert sgd.param_groups[0]["lr"] == pytest.approx(lr_factor(schedule, EPOCHS, step / BATCHES), abs=1e-6)
             sgd.step()
-        for scheduler in schedulers:
             scheduler.step()
 
 
