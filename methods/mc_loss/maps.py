@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,7 +48,10 @@ class ResidualBlock(nn.Module):
 
 
 class Pooled(nn.Module):
-    """The largest values of `cells` x `cells` parts of each channel: `(B, C, h, w)` -> `(B, C·cells²)`."""
+    """The largest values of `cells` x `cells` parts of each channel: `(B, C, h, w)` -> `(B, C·cells²)`.
+
+    The parts are those of adaptive maximum pooling, whose gradient on a GPU is not the same each time.
+    """
 
     def __init__(self, cells: int) -> None:
         super().__init__()
@@ -56,7 +60,14 @@ class Pooled(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         if self.cells == 1:
             return maps.amax(dim=(2, 3))
-        return F.adaptive_max_pool2d(maps, self.cells).flatten(1)
+        rows = torch.stack([maps[:, :, part].amax(dim=2) for part in parts(maps.shape[2], self.cells)], dim=2)
+        cells = [rows[..., part].amax(dim=3) for part in parts(maps.shape[3], self.cells)]
+        return torch.stack(cells, dim=3).flatten(1)
+
+
+def parts(size: int, cells: int) -> list[slice]:
+    """The places of each of `cells` parts of a side; neighbours share one where `cells` does not divide `size`."""
+    return [slice(cell * size // cells, -(-(cell + 1) * size // cells)) for cell in range(cells)]
 
 
 def classifier(channels: int, cells: int, hidden: int, classes: int) -> nn.Sequential:

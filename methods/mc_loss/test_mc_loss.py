@@ -126,6 +126,16 @@ def test_the_classifier_reads_the_largest_value_of_each_part() -> None:
     assert torch.equal(build().classifier[0](maps), maps.flatten(2).max(dim=2).values)
 
 
+@pytest.mark.parametrize(("height", "width"), [(14, 14), (10, 9), (3, 5)])
+def test_parts_are_those_of_adaptive_pooling_with_its_gradient(height: int, width: int) -> None:
+    maps = torch.randn(2, 96, height, width, requires_grad=True)
+    pooled, expected = build(cells=7).classifier[0](maps), F.adaptive_max_pool2d(maps, 7).flatten(1)
+    assert torch.equal(pooled, expected)
+    weights = torch.randn_like(pooled)
+    found, slope = (torch.autograd.grad((one * weights).sum(), maps)[0] for one in (pooled, expected))
+    torch.testing.assert_close(found, slope)
+
+
 def test_attention_is_the_map_of_the_predicted_class() -> None:
     method, images = build().eval(), torch.randn(3, 3, SIZE, SIZE)
     with torch.no_grad():
