@@ -8,7 +8,7 @@ from functools import cache
 
 from benchmarks.environment import Environment
 from benchmarks.planning import method_checks
-from benchmarks.planning.phases import FORWARD_COST, batches_of, phase_plans
+from benchmarks.planning.phases import FORWARD_COST, PhasePlan, batches_of, phase_plans
 from datasets.interface import Dataset
 from results.settings import Run
 
@@ -49,17 +49,17 @@ def of_sizes(run: Run, sizes: Mapping[str, int]) -> Images:
         size = plans[0].batch_size
         of_last = run.recipe.steps - (epochs - 1) * batches_of(method, size, images)
         learnt = (epochs - 1) * images + min(of_last * size, images)
-    frozen = run.recipe.freeze.get("backbone", 0)
-    forwarded = images * sum(
-        min(max(frozen - plan.first, 0), plan.epochs)
-        if plan.trains is None or "backbone" in plan.trains
-        else plan.epochs
-        for plan in plans
-    )
-    forwarded = min(forwarded, learnt)
+    forwarded = min(images * sum(map(_without_backbone, plans)), learnt)
     evaluations = -(-epochs // run.recipe.evaluate_every)
     tested = sizes.get("validation", 0) + sizes.get("test", 0)
     return Images(learnt - forwarded, forwarded, evaluations * tested)
+
+
+def _without_backbone(plan: PhasePlan) -> int:
+    """Epochs of a phase in which the backbone does not learn."""
+    if plan.trains is not None and "backbone" not in plan.trains:
+        return plan.epochs
+    return min(max(plan.freeze.get("backbone", 0) - plan.first, 0), plan.epochs)
 
 
 @cache

@@ -31,7 +31,7 @@ LAST = 42
 @pytest.fixture(autouse=True)
 def _only_to_measure(benchmark: BenchmarkFixture) -> None:
     if not benchmark.enabled:
-        pytest.skip("compiling takes minutes on a CPU; tests/training/test_train_compile.py has what must hold")
+        pytest.skip("compiling takes minutes on a CPU; tests/training/compiling has what must hold")
 
 
 def plain(network: str, pixels: int) -> Method:
