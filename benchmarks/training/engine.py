@@ -187,7 +187,8 @@ class Engine:
         return f"{self.run.method} {not_compiled(self.method)}: its training is not compiled"
 
     def halve_micro_batch(self, batch_size: int) -> str:
-        """After a lack of memory, in training: half as many images at a time. Returns a note.
+        """After a lack of memory, in training: half as many images at a time, rounded down to those that stay together.
+        Returns a note.
 
         `batch_size`: images of the largest batch, which count if memory ran out before any step.
         Raises `UserError` if it ran out with a single image, or with images that the method never parts.
@@ -195,7 +196,7 @@ class Engine:
         failed = self.largest_micro_batch or self.micro_batch_limit or batch_size
         if failed <= (together := self.method.sampling.together):
             raise UserError(TOO_LARGE if together == 1 else f"{together} images, which belong together, are {TOO_MUCH}")
-        self.micro_batch_limit, self.largest_micro_batch = failed // 2, 0
+        self.micro_batch_limit, self.largest_micro_batch = max(failed // 2 // together, 1) * together, 0
         return f"out of memory with {failed} images at a time; continues with {self.micro_batch_limit}"
 
     def halve_evaluation_batch(self) -> str:

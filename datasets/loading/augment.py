@@ -33,8 +33,8 @@ CPU_CHUNK = 4
 """Images whose colours are jittered at a time on a CPU: the floats of a whole batch would not fit its cache."""
 
 DRAWS = 3 * CROP_ATTEMPTS + 16
-"""Uniform numbers per sample. 0: rotation; 1: flip; 2, 3: crop; 4 .. 7: colours; 8 .. 12: erasing; 13, 14: blur;
-15: sharpness; the rest: resized crop, counted from the end, so that new ones in between change no draws of others."""
+"""Uniform numbers per sample, whatever the settings. 0: rotation; 1: flip; 2, 3: crop; 4 .. 7: colours; 8 .. 12:
+erasing; 13, 14: blur; 15: sharpness; the rest: resized crop."""
 
 
 def train_batch(

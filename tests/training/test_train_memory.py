@@ -20,7 +20,7 @@ from benchmarks.training.listener import Silent
 from benchmarks.training.optim import take_steps
 from benchmarks.training.train import Trainer
 from methods.backbones import TimmBackbones
-from methods.interface import Gather, Method
+from methods.interface import Gather, Method, Sampling
 from methods.plain.model import Plain
 from results.settings import Run
 from tests.helpers.small_training import SWIN, equal, outcome, raise_once, small_run, train
@@ -139,6 +139,18 @@ def test_too_little_memory_for_one_image_is_an_error(tmp_path: Path, monkeypatch
     limit_memory(monkeypatch, 0)
     with pytest.raises(UserError, match="one image at a time is too much"):
         train(small_run(backbone=SWIN), tmp_path)
+
+
+def test_a_lack_of_memory_parts_no_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plain, "sampling", Sampling(even=True))
+    run = small_run(backbone=SWIN, batch_size=12, epochs=1)
+    limit_memory(monkeypatch, 3)
+    trained = train(run, tmp_path / "fits")
+    assert trained.micro_batch == 2
+    assert "out of memory with 6 images at a time; continues with 2" in trained.notes
+    limit_memory(monkeypatch, 1)
+    with pytest.raises(UserError, match="2 images, which belong together, are too much"):
+        train(run, tmp_path / "too_large")
 
 
 def test_the_batch_size_is_found_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
