@@ -5,47 +5,16 @@ Gao, Beijbom, Zhang, Darrell, "Compact Bilinear Pooling", CVPR 2016 (arXiv 1511.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.compact_bilinear.projections import PROJECTIONS
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.count_sketch import TensorSketch
 from methods.ops.options import check_word
-from methods.ops.projected_products import sum_of_projected_products
 from methods.ops.roots import FORMS, signed_sqrt
 from methods.ops.stages import phases_of
-
-
-class RandomMaclaurin(nn.Module):
-    """φ(x) = (W₁x ∘ W₂x) / √d with fixed W of ±1, `(2, d, C)`: E⟨φ(x), φ(y)⟩ = ⟨x, y⟩² (Algorithm 1).
-
-    W is drawn from `seed` alone, whatever the Run's seed is. `learn`: it is a parameter that starts there.
-    """
-
-    weights: Tensor
-
-    def __init__(self, channels: int, dimension: int, seed: int, learn: bool = False) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        weights = torch.randint(2, (2, dimension, channels), generator=generator) * 2.0 - 1
-        if learn:
-            self.weights = nn.Parameter(weights)
-        else:
-            self.register_buffer("weights", weights)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """The sum over positions of φ(x): `(B, C, h, w)` -> `(B, d)`, at least in float32."""
-        x = maps.flatten(2)
-        return sum_of_projected_products(x, x, *self.weights) / self.weights.shape[1] ** 0.5
-
-
-PROJECTIONS: dict[str, Callable[[int, int, int, bool], nn.Module]] = {
-    "tensor_sketch": TensorSketch,
-    "random_maclaurin": RandomMaclaurin,
-}
 
 
 class CompactBilinear(Method):

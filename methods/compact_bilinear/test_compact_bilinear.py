@@ -6,48 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from methods.backbones import TimmBackbones
-from methods.bilinear_cnn.model import bilinear_pool
-from methods.compact_bilinear.model import CompactBilinear, RandomMaclaurin
-from methods.ops.count_sketch import TensorSketch
-
-
-def maps(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+from methods.compact_bilinear.model import CompactBilinear
 
 
 def tiny(**options: Any) -> CompactBilinear:
     torch.manual_seed(0)
     return CompactBilinear(TimmBackbones("test_resnet", 32), 3, **options)
-
-
-@pytest.mark.parametrize("positions", [(1, 2), (3, 4)])  # fewer than channels, and more
-def test_random_maclaurin_is_the_sum_of_the_positions_projected_products(positions: tuple[int, int]):
-    project, x = RandomMaclaurin(5, 7, seed=3).double(), maps(2, 5, *positions)
-    first, second = project.weights
-    slow = torch.stack([sum((first @ at) * (second @ at) for at in one.flatten(1).unbind(1)) / 7**0.5 for one in x])
-    torch.testing.assert_close(project(x), slow)
-
-
-def test_random_maclaurins_products_are_the_squared_products_of_features_on_average():
-    """E⟨φ(x), φ(y)⟩ = ⟨x, y⟩²: the mean over 2 000 draws is within 4 of its standard errors."""
-    x, y = maps(2, 6, 1, 1).split(1)
-    draws = [RandomMaclaurin(6, 32, seed).double() for seed in range(2000)]
-    products = torch.stack([(project(x) * project(y)).sum() for project in draws])
-    error = products.std() / len(products) ** 0.5
-    kernel = (x * y).sum().square()
-    assert (products.mean() - kernel).abs() < 4 * error
-    assert error < 0.2 * kernel  # else the test could not fail
-
-
-@pytest.mark.parametrize("kind", [TensorSketch, RandomMaclaurin])
-def test_descriptors_of_many_dimensions_compare_images_as_bilinear_descriptors_do(kind: Any):
-    """What the paper is about: products of the pooled vectors stand for those of the full outer products."""
-    x = maps(4, 8, 3, 3).relu()
-    full, compact = bilinear_pool(x, x) * 9, kind(8, 65536, seed=1).double()(x)
-    torch.testing.assert_close(compact @ compact.T, full @ full.T, rtol=0.05, atol=0)
 
 
 def test_the_same_seed_draws_the_same_weights_whatever_the_runs_seed_is():

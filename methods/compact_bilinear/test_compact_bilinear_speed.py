@@ -7,8 +7,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from methods.compact_bilinear.model import RandomMaclaurin
-from methods.ops.count_sketch import TensorSketch
+from methods.compact_bilinear.projections import RandomMaclaurin, TensorSketch
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 CHANNELS, DIMENSION = 512, 8192
