@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from benchmarks import yaml_text
@@ -49,6 +49,15 @@ def fault_in(model: type[BaseModel], values: Mapping[str, Any]) -> str | None:
     except ValidationError as error:
         faults = [fault for fault in error.errors() if fault["type"] != "missing"]
         return _first(faults, model, values) if faults else None
+    return None
+
+
+def fault_of(kind: Any, value: Any) -> str | None:
+    """Why a value is none of the type `kind`, worded as by `parse`; nothing is converted, and floats are finite."""
+    try:
+        TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        return _describe(error.errors()[0], BaseModel)
     return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_type_hints
 
 import timm
 import torch
@@ -16,8 +16,8 @@ from torch import nn
 
 import datasets
 import methods
-from benchmarks.config import parse
-from benchmarks.errors import UserError, require_known
+from benchmarks.config import fault_of, parse
+from benchmarks.errors import UserError, first_line, require_known
 from benchmarks.planning.method_files import Answer, method_file, published
 from benchmarks.planning.phases import never_thawed, too_short
 from benchmarks.planning.recipes import recipe_for
@@ -159,10 +159,21 @@ class _FakeBackbones:
 
 def stand_in(label: str, method: str, options: Mapping[str, Any], backbones: _FakeBackbones | None = None) -> Method:
     """A method without a backbone, to be asked for its phases. Raises `UserError` if it refuses the options."""
+    kinds = _kinds_of_options(method)
+    for name in kinds.keys() & options:
+        if fault := fault_of(kinds[name], options[name]):
+            raise UserError(f"{label}: options.{name}: {fault}")
     try:
         return load(method)(backbones or _FakeBackbones(), 2, **options)
-    except (ValueError, TypeError, BackboneError) as error:
-        raise UserError(f"{label}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, BackboneError) as error:
+        raise UserError(f"{label}: {first_line(error)}") from error
+
+
+@cache
+def _kinds_of_options(method: str) -> dict[str, Any]:
+    """Types of a constructor's options, by name, as far as it says them."""
+    hints = get_type_hints(load(method).__init__)
+    return {name: hints[name] for name in constructor_options(method) if name in hints}
 
 
 def further_networks(run: Run) -> list[str]:

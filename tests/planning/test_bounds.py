@@ -120,3 +120,32 @@ def test_a_number_is_finite_and_within_bounds(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"a number from 0\.001 to 8784, not"):
         HOURS.number(wrong)
     assert HOURS.number("1e1") == 10
+
+
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("pmg", {"taps": "final"}),
+        ("pmg", {"blocks": [8, True, 2]}),
+        ("pmg", {"features": -1}),
+        ("cal", {"scale": float("nan")}),
+        ("cal", {"counterfactual": "sometimes"}),
+        ("api_net", {"images_per_class": 2.5}),
+        ("dcl", {"alignment": "much"}),
+        ("snapmix", {"middle": [16]}),
+        ("hbp", {"pairs": [[0, 1], [0, "a"]]}),
+        ("hbp", {"dimension": 10**15}),
+        ("compact_bilinear", {"dimension": None}),
+        ("mc_loss", {"cells": 10**12}),
+        ("plain", {"dropout": float("inf")}),
+    ],
+)
+def test_an_option_of_another_kind_or_size_than_its_method_takes_is_refused(
+    method: str, option: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError) as refused:
+        small_run(method, options=option)
+    said = str(refused.value)
+    assert said.startswith(f"{method}")
+    assert len(said.splitlines()) == 1
+    assert len(said) < 400
