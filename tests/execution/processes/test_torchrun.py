@@ -18,7 +18,7 @@ from benchmarks.planning.overrides import Changes
 from benchmarks.planning.suite import Suite
 from results.store import ResultStore
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECIPE = {"image_size": 32, "stored_size": 32, "batch_size": 4, "epochs": 2}
 TRAINING = {
     "methods": ["plain"],

@@ -16,7 +16,7 @@ import pytest
 from benchmarks import isolation
 from benchmarks.isolation import Send, WorkerDied
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def count(upto: int, send: Send) -> int:
@@ -102,7 +102,7 @@ def test_an_interrupted_caller_ends_it() -> None:
 
 def test_it_ends_with_a_caller_that_is_killed() -> None:
     code = (
-        "from benchmarks.isolation import run_isolated; from tests.execution.test_isolation import send_and_sleep; "
+        f"from benchmarks.isolation import run_isolated; from {__name__} import send_and_sleep; "
         "run_isolated(send_and_sleep, on_message=lambda pid: print(pid, flush=True))"
     )
     with subprocess.Popen(

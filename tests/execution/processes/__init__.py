@@ -1,0 +1,1 @@
+"""Tests of the processes that carry out a plan: how they begin, work side by side, and end."""

@@ -1,0 +1,1 @@
+"""Tests of what planning finds out of a Run's network and its weights."""
