@@ -139,7 +139,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How batches are drawn. Their size is the recipe's, and planning refuses one that does not fit."""
+    """How batches are drawn. Their size is the recipe's, and planning refuses one that does not fit.
+
+    Raises `ValueError` for less than one image of a class.
+    """
 
     images_per_class: int | None = None
     """Images of each class of a batch, which has `batch_size / images_per_class` distinct classes; None: a plain
@@ -148,6 +151,10 @@ class Sampling:
     """Whether every batch, and each process's share of it, has an even number of images, so that they make pairs."""
     drop_last: bool = False
     """Whether an epoch's smaller last batch is left out."""
+
+    def __post_init__(self) -> None:
+        if self.images_per_class is not None and self.images_per_class < 1:
+            raise ValueError(f"images_per_class is {self.images_per_class}; it must be 1 or more")
 
     @property
     def together(self) -> int:

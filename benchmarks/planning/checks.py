@@ -132,7 +132,7 @@ def _batches(run: Run, environment: Environment, processes: int) -> Iterator[str
                 dataset.labels[rows], phase.batch_size, sampling.groups(phase.batch_size), processes, together
             )
         except ValueError as error:
-            yield f"{run.method} on {dataset.name}: {error}; set batch_size, or take a method that needs fewer classes"
+            yield f"{run.method} on {dataset.name}: {error}; set batch_size"
             continue
         if isinstance(limit, int) and limit < together:
             yield f"{run.method}: {together} images of a batch belong together; set --batch-size to {together} or more"

@@ -181,5 +181,5 @@ def require_groups(plan: PhasePlan, groups: Collection[str]) -> None:
     if trained and all(plan.freeze.get(name, 0) > plan.first for name in trained):
         raise UserError(
             f"freeze leaves nothing to learn in epoch {plan.first + 1} (phase {plan.name}); "
-            f"take one of {', '.join(trained)} out of it"
+            f"take {'one of ' if len(trained) > 1 else ''}{', '.join(trained)} out of it"
         )

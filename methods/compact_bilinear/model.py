@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from methods.compact_bilinear.projections import PROJECTIONS
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.options import check_word
+from methods.ops.options import check_positive, check_word
 from methods.ops.roots import FORMS, signed_sqrt
 from methods.ops.stages import phases_of
 
@@ -49,6 +49,7 @@ class CompactBilinear(Method):
         super().__init__()
         check_word("projection", projection, PROJECTIONS)
         check_word("root", root, FORMS)
+        check_positive("epsilon", epsilon)
         self.stages = phases_of(stages)
         self.root, self.epsilon = root, epsilon
         self.backbone = backbones.features([tap])

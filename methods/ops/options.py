@@ -16,3 +16,9 @@ def check_share(name: str, share: float) -> None:
     """Raises `ValueError` if an option is no share."""
     if not 0 <= share <= 1:
         raise ValueError(f"{name} is {share}; it must be a share, from 0 to 1")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raises `ValueError` if an option is no number above 0."""
+    if not value > 0:
+        raise ValueError(f"{name} is {value}; it must be more than 0")

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
 from methods.ops.class_activation import class_activation, predicted_class_map
-from methods.ops.options import check_share
+from methods.ops.options import check_positive, check_share
 from methods.ops.precision import at_least_float32
 from methods.snapmix.boxes import draw_box, paste, semantic_share
 
@@ -58,8 +58,7 @@ class SnapMix(Method):
     ) -> None:
         super().__init__()
         check_share("probability", probability)
-        if beta <= 0:
-            raise ValueError(f"beta is {beta}; it must be more than 0")
+        check_positive("beta", beta)
         self.backbone = backbones.features([tap] if middle is None else [tap, middle])
         self.head = nn.Linear(self.backbone.channels[0], num_classes)
         self.middle = None if middle is None else middle_branch(self.backbone.channels[1], num_classes)
