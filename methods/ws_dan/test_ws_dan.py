@@ -183,7 +183,6 @@ def test_the_ablations_baseline_is_the_plain_network():
     ("network", "options", "taps"),
     [
         ("inception_v3", {}, [16, INCEPTION_ATTENTION]),
-        ("inception_v3.tf_in1k", {}, [16, INCEPTION_ATTENTION]),
         ("inception_v3", {"tap": "final"}, ["final"]),
         ("inception_v3", {"attention": "new"}, [16]),
         ("resnet50", {}, ["final"]),
@@ -198,7 +197,7 @@ def test_auto_takes_pretrained_filters_where_there_are_any(network, options, tap
 
 
 def test_on_inception_attention_is_the_next_blocks_first_filters():
-    method, (images, labels) = WSDAN(TimmBackbones("inception_v3", 96), 3, maps=4), batch(2, 96, 3)
+    method, (images, labels) = WSDAN(TimmBackbones("inception_v3.tf_in1k", 96), 3, maps=4), batch(2, 96, 3)
     torch.stack(list(method.losses(images, labels).values())).sum().backward()
     assert not [name for name, parameter in method.named_parameters() if parameter.grad is None]
     net = timm.create_model("inception_v3", pretrained=False, num_classes=0)
