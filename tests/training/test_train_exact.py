@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import random
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import methods
 from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.training.checkpoints.state import TrainingResult
@@ -47,6 +49,33 @@ def test_a_run_repeated_or_interrupted_again_and_again_gives_the_same_bits(subje
             interruptions += 1
     assert interruptions == trained.state.resumed == 3  # each attempt saves two of its three batches; there are eight
     assert equal(outcome(trained), whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "call"),
+    [("pmg", "losses", 11), ("cal", "after_step", 3)],
+    ids=["between the steps of a batch", "between a step and what follows it"],
+)
+def test_a_run_interrupted_within_a_batch_gives_the_same_bits(
+    name: str, function: str, call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch whose work was cut off is done again from the state before it."""
+    run = small_run(name)
+    whole = outcome(train(run, tmp_path / "whole"))
+    method, calls = methods.load(name), count(1)
+    own = getattr(method, function)
+
+    def interrupting(*arguments: Any) -> Any:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return own(*arguments)
+
+    monkeypatch.setattr(method, function, interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path / "cut", checkpoint_seconds=0)
+    resumed = train(run, tmp_path / "cut", checkpoint_seconds=0)
+    assert resumed.state.resumed == 1
+    assert equal(outcome(resumed), whole)
 
 
 def train_and_keep(run: Run, folder: Path) -> None:
