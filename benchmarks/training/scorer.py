@@ -45,21 +45,25 @@ class Scorer:
             branches, readouts = self.room.repeated(lambda: self.engine.beside_forward(self.batches, "test"))
         labels, views = self.batches.labels("test"), self.engine.method.readout_views
         return branches, {
-            name: ReadOut(views=views[name], **dict(metrics(_finite(logits, "test"), labels, state.epoch)))
+            name: ReadOut(
+                views=views[name],
+                **dict(metrics(_finite(logits, f"read-out {name!r} of the test images"), labels, state.epoch)),
+            )
             for name, logits in readouts.items()
         }
 
     def _logits(self, split: str) -> Tensor:
         """Logits of a split."""
         return _finite(
-            self.room.repeated(lambda: self.engine.logits_of_split(self.batches, split, self.listener)), split
+            self.room.repeated(lambda: self.engine.logits_of_split(self.batches, split, self.listener)),
+            f"the {split} images",
         )
 
 
-def _finite(logits: Tensor, split: str) -> Tensor:
+def _finite(logits: Tensor, of: str) -> Tensor:
     """The logits. Raises `Diverged` if one is not finite: the last step may have spoilt the weights."""
     if not logits.isfinite().all():
-        raise Diverged(f"the logits of the {split} images are not all numbers")
+        raise Diverged(f"the logits of {of} are not all numbers")
     return logits
 
 

@@ -16,8 +16,10 @@ from torch.nn import functional
 from benchmarks.environment import Environment
 from benchmarks.training import evaluate
 from benchmarks.training.evaluate import CALIBRATION_BINS, Choice, choose, metrics, top1
+from benchmarks.training.losses import Diverged
 from datasets.loading import augment
 from datasets.loading.store import resized
+from methods.plain.model import Plain
 from results.record import Selection
 from tests.helpers.fakes.fake_stages import Stages, stand_in_for_plain
 from tests.helpers.small_training import small_run, train
@@ -111,6 +113,16 @@ def test_readouts_whose_views_are_not_declared_are_an_error(
     stand_in_for_plain(monkeypatch)
     monkeypatch.setattr(Stages, "readout_views", views)
     with pytest.raises(ValueError, match="readouts returned mirrored, both; its readout_views name"):
+        train(small_run(epochs=1), tmp_path)
+
+
+def test_a_readout_that_is_no_number_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def readouts(method: Plain, images: Tensor) -> dict[str, Tensor]:
+        return {"spoilt": method(images) * float("nan")}
+
+    monkeypatch.setattr(Plain, "readouts", readouts)
+    monkeypatch.setattr(Plain, "readout_views", {"spoilt": 1})
+    with pytest.raises(Diverged, match="the logits of read-out 'spoilt' of the test images are not all numbers"):
         train(small_run(epochs=1), tmp_path)
 
 
