@@ -33,8 +33,8 @@ class Totals:
     seconds: dict[Source, float] = field(default_factory=lambda: defaultdict(float))
     """By where the estimates came from, as the next."""
     runs: dict[Source, int] = field(default_factory=lambda: defaultdict(int))
-    unknown: int = 0
-    """Runs without an estimate."""
+    unknown: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Runs without an estimate, by their method."""
     guessed: Run | None = None
     """The longest of the trainings whose pace was not measured."""
     longest: float = 0.0
@@ -45,7 +45,7 @@ class Totals:
     def add(self, run: AnyRun, times: int, estimate: Estimate | None) -> None:
         """Takes `times` Runs that differ in their seeds into account."""
         if estimate is None:
-            self.unknown += times
+            self.unknown[run.method] += times
             return
         self.seconds[estimate.source] += times * estimate.seconds
         self.runs[estimate.source] += times
@@ -78,7 +78,7 @@ def elsewhere(plan: Sequence[AnyRun], estimator: Estimator) -> list[str]:
     if not plan:
         return []
     totals = _summed(plan, estimator)
-    found = f"left to a machine with a GPU: {len(plan)} Runs"
+    found = f"left to a machine with a GPU: {counted(len(plan), 'Run')}"
     if totals.trained:
         found += f", {spaced(totals.trained)} images to train on, {spaced(totals.evaluated)} to evaluate"
     return [found, *_memory(totals)]
@@ -124,7 +124,8 @@ def _time(totals: Totals, estimator: Estimator, jobs: int) -> list[str]:
         if hardware.overloaded():
             found.append("this machine has more work than cores now: as long as that lasts, everything takes longer")
     if totals.unknown:
-        found.append(f"time: unknown for {totals.unknown} Runs, whose method can't be counted; profile it first")
+        runs, named = counted(sum(totals.unknown.values()), "Run"), ", ".join(totals.unknown)
+        found.append(f"time: unknown for {runs} of {named}, whose work can't be counted; profile first")
     if totals.guessed:
         command = profile_command(totals.guessed, estimator.environment.execution)
         found.append(f"a profile of about a minute makes the guess a measurement: {command}")
@@ -161,11 +162,12 @@ def _sources(totals: Totals) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.4 hours`, `5.2 days`: as much as an estimate deserves."""
+    """`40 s`, `12 min`, `3.4 hours`, `5.2 days`, `5 470 days`: as much as an estimate deserves."""
     for unit, size, below in (("s", 1, 100), ("min", 60, 100), ("hours", 3600, 72)):
         if seconds < below * size:
             return f"{seconds / size:.1f} {unit}" if unit == "hours" else f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86400:.1f} days"
+    days = seconds / 86400
+    return f"{days:.1f} days" if days < 100 else f"{spaced(10 * round(days / 10))} days"
 
 
 def profile_command(run: Run, execution: Execution) -> str:

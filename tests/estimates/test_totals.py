@@ -54,6 +54,12 @@ def test_a_guess_names_its_factor_and_the_command_that_replaces_it() -> None:
     assert any(line.endswith(command) for line in found)
 
 
+def test_a_method_whose_work_cannot_be_counted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Estimator, "of", lambda _self, _run: None)
+    found = said("time", totals.lines(PLAN[:1], set(), Estimator([], Environment())))
+    assert found.startswith("time: unknown for 1 Run of plain,")
+
+
 def test_a_compiled_plan_says_that_its_time_is_that_of_uncompiled_runs() -> None:
     compiles = Environment(execution=Execution(compile=True, compile_mode="max-autotune"))
     found = totals.lines(PLAN, set(), Estimator([took(1800.0, RUN)], compiles))
@@ -111,7 +117,8 @@ def test_memory_is_measured_or_grows_with_the_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(5, "5 s"), (3600, "60 min"), (6600, "1.8 hours"), (400_000, "4.6 days")]
+    ("seconds", "words"),
+    [(5, "5 s"), (3600, "60 min"), (6600, "1.8 hours"), (400_000, "4.6 days"), (472_357_440, "5 470 days")],
 )
 def test_durations_are_as_coarse_as_estimates_are(seconds: float, words: str) -> None:
     assert totals.duration(seconds) == words
