@@ -10,7 +10,8 @@ from benchmarks.cli.requested import changes_of, environment_of
 from benchmarks.cli.views import forecast, preview, shopping_list, terminal
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.planning import expand, method_checks, shopping, support
+from benchmarks.execution import torchrun
+from benchmarks.planning import checks, expand, method_checks, shopping, support
 from benchmarks.planning.suite import Suite
 from results.store import ResultStore
 
@@ -59,6 +60,7 @@ def foresee(chosen: Suite, later: Environment, request: Request) -> None:
         return
     changes = changes_of(request)
     runs = expand.expand(chosen, later, changes)
+    checks.require_batch_sizes(runs, torchrun.world_size())
     terminal.line(forecast.ONCE_HERE, style="bold")
     terminal.lines(support.left_out(chosen, changes))
     terminal.lines(method_checks.short_phases(runs))

@@ -27,7 +27,7 @@ from benchmarks.planning.phases import PhasePlan, phase_plans
 from datasets.formats.heads import head_fault
 from datasets.interface import Dataset
 from datasets.loading.prefetch import map_in_threads
-from datasets.loading.sampling import check_batches, drops_last
+from datasets.loading.sampling import check_batch_size, check_batches, drops_last
 from methods.backbones import TimmBackbones, fill
 from methods.checkpoints import is_finite
 from methods.errors import BackboneError
@@ -64,6 +64,21 @@ def require_startable(runs: Iterable[AnyRun], environment: Environment, processe
         raise UserError(lines[0])
     if lines:
         raise PlanError(lines)
+
+
+def require_batch_sizes(runs: Iterable[AnyRun], processes: int = 1) -> None:
+    """The same for sizes of batches that a method can't use, whatever the images: they need not be here."""
+    faults: dict[str, None] = {}
+    for run in {run.experiment: run for run in runs if isinstance(run, Run)}.values():
+        method = _stand_in(run.method, _json(run.options))
+        for phase in phase_plans(method, run.recipe):
+            sampling = method.sampling.groups(phase.batch_size)
+            try:
+                check_batch_size(phase.batch_size, sampling, processes, method.sampling.together)
+            except ValueError as error:
+                faults[f"{run.method} on {run.dataset}: {error}; set batch_size"] = None
+    if faults:
+        raise PlanError(list(faults)) if len(faults) > 1 else UserError(*faults)
 
 
 def _named(runs: list[AnyRun]) -> str:

@@ -38,27 +38,33 @@ def check_batches(
 ) -> None:
     """Raises `ValueError` unless batches can be drawn from images with these labels (N,) and divided among processes;
     `sampling` as in `epoch_order`. `together`: images of a batch, one after another, that are never parted."""
-    if batch_size < 1:
-        raise ValueError(f"a batch has at least one image, not {batch_size}")
+    check_batch_size(batch_size, sampling, processes, together)
     if len(labels) == 0:
         raise ValueError("batches need at least one row")
-    if len(labels) < together and sampling is None:
-        raise ValueError(f"{together} images belong together, and there are {len(labels)}")
+    if sampling is None:
+        if len(labels) < together:
+            raise ValueError(f"{together} images belong together, and there are {len(labels)}")
+        return
+    if (present := len(np.unique(labels))) < sampling[0]:
+        raise ValueError(f"batches of {sampling[0]} classes can't be drawn from {present} classes")
+
+
+def check_batch_size(batch_size: int, sampling: tuple[int, int] | None, processes: int, together: int = 1) -> None:
+    """The part of `check_batches` that needs no images. Raises `ValueError`."""
+    if batch_size < 1:
+        raise ValueError(f"a batch has at least one image, not {batch_size}")
     if batch_size < processes:
         raise ValueError(f"a batch of {batch_size} images can't be divided among {processes} processes")
-    if sampling is None:
-        _check_size(batch_size, together, "images that belong together", 1)
-        if batch_size // together < processes:
-            raise ValueError(
-                f"a batch of {batch_size // together} times {together} images that belong together can't be divided "
-                f"among {processes} processes"
-            )
+    if sampling is not None:
+        _check_size(batch_size, sampling[1], "images a class", processes)
+        _check_size(batch_size, together, "images that belong together", processes)
         return
-    classes, images_per_class = sampling
-    _check_size(batch_size, images_per_class, "images a class", processes)
-    _check_size(batch_size, together, "images that belong together", processes)
-    if (present := len(np.unique(labels))) < classes:
-        raise ValueError(f"batches of {classes} classes can't be drawn from {present} classes")
+    _check_size(batch_size, together, "images that belong together", 1)
+    if batch_size // together < processes:
+        raise ValueError(
+            f"a batch of {batch_size // together} times {together} images that belong together can't be divided "
+            f"among {processes} processes"
+        )
 
 
 def _check_size(batch_size: int, multiple: int, of_what: str, processes: int) -> None:

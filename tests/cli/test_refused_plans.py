@@ -132,6 +132,14 @@ def test_batches_of_another_size_than_the_method_samples_can_not_be_formed(
     assert line.startswith("plain on synthetic: batch_size 4 is not a multiple of 3 images a class; 3 or 6 are; set")
 
 
+def test_a_size_of_batches_is_refused_before_the_data_is_here(lines_of: Lines) -> None:
+    words = ["--methods", "api_net", "--dataset", "fgvc_aircraft", "--backbone", "resnet50", "--set", "batch_size=30"]
+    *_, line = lines_of("compare", *words, "--dry-run")
+    assert line.startswith(
+        "api_net on fgvc_aircraft: batch_size 30 is not a multiple of 4 images a class; 28 or 32 are"
+    )
+
+
 def test_micro_batches_that_would_part_images_of_a_pair_are_refused(
     lines_of: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
