@@ -137,9 +137,9 @@ def _of_recipe(method: str) -> Iterator[str]:
     from benchmarks.planning import method_checks, method_files
 
     file = method_files.method_file(method)
-    yield from file.recipe.weights.values()
+    for named in (file.recipe.weights, *(variant.weights for variant in file.variants.values())):
+        yield from (weights for weights in named.values() if weights != "none")
     for variant in file.variants.values():
-        yield from variant.weights.values()
         yield from method_checks.networks_beside(method, variant.options, file.recipe.backbone)
 
 

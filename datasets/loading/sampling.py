@@ -5,9 +5,13 @@ Nothing depends on earlier draws, so a Run can be repeated, resumed at any batch
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # plans and `status` need no torch
+    import torch
 
 Part = tuple[int, int]
 """(rank, world size) of a process; each batch is divided among all processes."""
@@ -28,6 +32,8 @@ def epoch_order(
 
 def batch_generator(seed: int, epoch: int, number: int) -> torch.Generator:
     """The host's generator for the augmentation of batch `number` of an epoch, independent of other batches."""
+    import torch
+
     # The number is a spawn key because SeedSequence ignores trailing zeros: batch 0 would get the stream of the epoch.
     sequence = np.random.SeedSequence([seed, epoch], spawn_key=(number,))
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 2))

@@ -24,8 +24,10 @@ def test_the_list_has_what_recipes_and_suites_need_and_where_it_is(
     (tmp_path / "vgg16.tv_in1k.safetensors").write_bytes(b"1234")
     code, said = fgbench("weights", "list", "--weights", tmp_path)
     assert code == 0
-    row = next(line for line in said.splitlines() if "resnet50.tv_in1k" in line)
-    assert "sef" in row
+    lines = said.splitlines()
+    row = next(line for line in lines if "resnet50.tv_in1k" in line)
+    assert "sef" in row + lines[lines.index(row) + 1], "many recipes start from it, so their names take two lines"
+    assert not [line for line in lines if line.startswith("none ")], "a recipe from scratch needs no file"
     assert "102" in row
     assert "no" in row.split()
     assert "--weights" in next(line for line in said.splitlines() if "vgg16.tv_in1k" in line)
