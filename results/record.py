@@ -108,9 +108,9 @@ class Record(RecordModel):
     """Top-1 on the test set of each classifier that the method trains beside its prediction (SEF's groups, DFL-CNN's
     streams), alone and with the last epoch's weights; empty for methods without, and in records from before 0.2.0."""
     readouts: dict[str, ReadOut] = {}
-    """Of each further prediction that the paper reports of the same weights (PMG's combined one, CAL's eight views), on
-    the test set with the last epoch's weights; empty for methods without, and in records from before 0.3.0. `metrics`
-    has the headline, which none of them replaces."""
+    """Of each further prediction that the paper reports of the same weights (PMG's concatenated one, CAL's eight
+    views), on the test set with the last epoch's weights; empty for methods without, and in records from before 0.2.0.
+    `metrics` has the headline, which none of them replaces."""
     training: dict[str, float] = {}
     """`images_per_s` end to end, `seconds` of training alone, `compile_seconds` before it where something was compiled;
     `processes`, and `micro_batch`, the images that one backward pass took at the most; `threads` of torch in each

@@ -14,7 +14,7 @@ import typer
 from benchmarks.cli.inputs import number, path, whole
 from benchmarks.errors import UserError
 from results.settings import CompileMode, FeedMode, Precision
-from results.values.numbers import BATCH, HOURS, REPLICATES
+from results.values.numbers import BATCH, HOURS, REPLICATES, SECONDS
 
 OUR_RESULTS = Path(__file__).parents[2] / "results"
 
@@ -52,6 +52,7 @@ NOT_OF_PROFILE = (
     "compile",
     "compile_mode",
     "checkpointing",
+    "checkpoint_seconds",
     "deterministic",
     "batch_size",
     "tensorboard",
@@ -117,6 +118,13 @@ class Request:
         bool,
         _option("Compute activations again in the backward pass: less memory, about a third more time."),
     ] = False
+    checkpoint_seconds: Annotated[
+        float,
+        _option(
+            "Seconds of a training between two checkpoints; more where they would take over 1 % of its time.",
+            parser=number(SECONDS, "--checkpoint-seconds"),
+        ),
+    ] = 60.0
     deterministic: Annotated[
         bool,
         _option("Require bit-identical results on a GPU too; an operation that can't is an error.", "--deterministic"),

@@ -25,6 +25,7 @@ def environment_of(request: Request) -> Environment:
         compile=_compiles(request),
         compile_mode=request.compile_mode or "default",
         checkpointing=request.checkpointing,
+        checkpoint_seconds=request.checkpoint_seconds,
         deterministic=request.deterministic,
         micro_batch=_micro_batch(request.batch_size),
         tensorboard=request.tensorboard,

@@ -61,6 +61,7 @@ REPLICATES = Bounds(1, 1000)
 BYTES = Bounds(1, 2**50)
 GIB = Bounds(2**-20, 2**20)
 HOURS = Bounds(0.001, 24 * 366)
+SECONDS = Bounds(0, 86_400)
 DAYS = Bounds(0, 36_600)
 COUNT = Bounds(1, 10_000)
 """Of things that are shown, or asked of a cluster, at once."""

@@ -26,6 +26,11 @@ def test_images_at_once_come_into_the_execution(asked: str | None, known: object
     assert environment_of(Request(batch_size=asked, device="cpu")).execution.micro_batch == known
 
 
+def test_seconds_between_checkpoints_come_into_the_execution() -> None:
+    assert environment_of(Request(device="cpu")).execution.checkpoint_seconds == 60
+    assert environment_of(Request(checkpoint_seconds=5, device="cpu")).execution.checkpoint_seconds == 5
+
+
 @pytest.mark.parametrize(
     ("asked", "compiles", "mode", "precision"),
     [
@@ -84,6 +89,7 @@ def test_a_list_of_numbers_has_one_at_the_least(wrong: str) -> None:
     ("words", "said"),
     [
         (("run", "quick", "--hours", "inf"), "--hours takes a number from 0.001 to 8784, not 'inf'"),
+        (("run", "quick", "--checkpoint-seconds", "-1"), "--checkpoint-seconds takes a number from 0 to 86400, not"),
         (("run", "quick", "--seeds", "100000000"), "--seeds takes a whole number from 1 to 1000, not '100000000'"),
         (("run", "quick", "--seeds", "9" * 5000), "--seeds takes a whole number from 1 to 1000, not '999"),
         (("profile", "--memory-limit", "nan"), "--memory-limit takes a number from"),
@@ -94,7 +100,7 @@ def test_a_list_of_numbers_has_one_at_the_least(wrong: str) -> None:
         (("run", "quick", "--weights", " "), "--weights is empty"),
         (("report", "--out", ""), "--out is empty"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_numbers_and_folders_that_nobody_means_are_named(
     words: tuple[str, ...], said: str, refused: Callable[..., tuple[int, str]]

@@ -51,9 +51,11 @@ def main(room: Path) -> None:
     suite, home, away = room / "suite.yaml", room / "home", room / "away"
     suite.write_text(SUITE, encoding="utf-8")
     words = ["run", str(suite), "--device", "cpu"]
+    every = ["--checkpoint-seconds", "0"]  # after each batch, so that a fast machine has one before a Run is over
     options = ["partition=p", "time=30", "cpus=1", "sbatch.comment=check"]
     fgbench(
         *words,
+        *every,
         *["--results", str(away), "--cluster", "slurm"],
         *[word for option in options for word in ("--cluster-option", option)],
     )
