@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -52,33 +52,28 @@ def require_startable(runs: Iterable[AnyRun], environment: Environment, processe
 
     `processes`: how many train each Run together.
     """
+    _refuse(runs, lambda run: _faults(run, environment, processes))
+
+
+def require_batch_sizes(runs: Iterable[AnyRun], processes: int = 1) -> None:
+    """The same for sizes of batches that a method can't use, whatever the images: they need not be here."""
+    _refuse(runs, lambda run: _batch_sizes(run, processes) if isinstance(run, Run) else ())
+
+
+def _refuse(runs: Iterable[AnyRun], faults_of: Callable[[AnyRun], Iterable[str]]) -> None:
+    """Raises `UserError` with a line for each fault of the Runs; those of one experiment have the same."""
     experiments: dict[str, list[AnyRun]] = defaultdict(list)
     for run in runs:
         experiments[run.experiment].append(run)
     found: dict[str, list[AnyRun]] = defaultdict(list)
     for members in experiments.values():
-        for fault in dict.fromkeys(_faults(members[0], environment, processes)):
+        for fault in dict.fromkeys(faults_of(members[0])):
             found[fault] += members
     lines = [f"{fault} ({_named(members)})" for fault, members in found.items()]
     if len(lines) == 1:
         raise UserError(lines[0])
     if lines:
         raise PlanError(lines)
-
-
-def require_batch_sizes(runs: Iterable[AnyRun], processes: int = 1) -> None:
-    """The same for sizes of batches that a method can't use, whatever the images: they need not be here."""
-    faults: dict[str, None] = {}
-    for run in {run.experiment: run for run in runs if isinstance(run, Run)}.values():
-        method = _stand_in(run.method, _json(run.options))
-        for phase in phase_plans(method, run.recipe):
-            sampling = method.sampling.groups(phase.batch_size)
-            try:
-                check_batch_size(phase.batch_size, sampling, processes, method.sampling.together)
-            except ValueError as error:
-                faults[f"{run.method} on {run.dataset}: {error}; set batch_size"] = None
-    if faults:
-        raise PlanError(list(faults)) if len(faults) > 1 else UserError(*faults)
 
 
 def _named(runs: list[AnyRun]) -> str:
@@ -132,6 +127,17 @@ def _weights(run: Run, environment: Environment) -> Iterator[str]:
         fault = _gives_no_maps(run.method, options, *network, file)
     if fault:
         yield fault
+
+
+def _batch_sizes(run: Run, processes: int) -> Iterator[str]:
+    """Sizes of batches that the method can't use."""
+    method = _stand_in(run.method, _json(run.options))
+    for phase in phase_plans(method, run.recipe):
+        sampling = method.sampling.groups(phase.batch_size)
+        try:
+            check_batch_size(phase.batch_size, sampling, processes, method.sampling.together)
+        except ValueError as error:
+            yield f"{run.method} on {run.dataset}: {error}; set batch_size"
 
 
 def _batches(run: Run, environment: Environment, processes: int) -> Iterator[str]:
