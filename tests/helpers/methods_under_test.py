@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +21,17 @@ BATCH = 4
 """Fewer images than classes, as in any real batch."""
 
 TINY_SWIN = {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4), "window_size": 3}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method under test. It is built once; each test gets a copy of its own."""
+
+    name: str
+    built: Method
+
+    def copy(self) -> Method:
+        return copy.deepcopy(self.built)
 
 
 def small_networks(method: str) -> list[tuple[str, dict[str, Any]]]:
