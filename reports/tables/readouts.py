@@ -1,4 +1,4 @@
-"""How accurate the further predictions are that a paper makes with the same weights: PMG's combined one …"""
+"""How accurate the further predictions are that a paper makes with the same weights: PMG's concatenated one …"""
 
 from __future__ import annotations
 
