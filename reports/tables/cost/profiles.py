@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from reports import cell_format
@@ -175,7 +176,8 @@ COLUMNS = (
     cell_format.number("repeats", "repeats"),
     _if_any("spread", "spread, %", 1),
     _if_any("of_plain", "of plain, %", 0, "of_plain_open"),
-    _if_any("pass_of_plain", "time of a pass, plain's = 1", 2, "of_plain_open"),
+    # Share and passes say the same, and with this column too the rows are too long for a terminal.
+    replace(_if_any("pass_of_plain", "time of a pass, plain's = 1", 2, "of_plain_open"), compact=False),
     _if_any("of_best", "of best batch, %", 0),
     cell_format.number("passes", "passes", 1, compact=True),
     cell_format.marked(cell_format.number("input_images_per_s", "input alone, images/s"), "busy"),
