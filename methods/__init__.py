@@ -1,7 +1,8 @@
 """Methods: one folder per paper, discovered by its `model.py`.
 
 In your own code, `methods.build("ws_dan", backbone="resnet50", num_classes=200)` returns the method as an `nn.Module`:
-calling it on images gives logits, and the sum of `losses(images, labels)` is what to minimise.
+calling it on images gives logits, and `steps(images, labels)` the losses of each optimiser step, whose sum is what to
+minimise; `after_step()` follows each.
 `methods.build(trained=PATH)` gives a trained one back.
 """
 
