@@ -13,10 +13,9 @@ from torch.nn import functional as F
 
 from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.options import check_positive, check_word
 from methods.ops.outer_products import maximum_over_positions, sum_over_positions
 from methods.ops.precision import at_least_float32
-from methods.ops.roots import FORMS, signed_sqrt
+from methods.ops.roots import check_root, signed_sqrt
 from methods.ops.stages import phases_of
 
 
@@ -71,8 +70,7 @@ class BilinearCNN(Method):
         svm: bool = False,
     ) -> None:
         super().__init__()
-        check_word("root", root, FORMS)
-        check_positive("epsilon", epsilon)
+        check_root(root, epsilon)
         self.backbone = backbones.features([tap])
         self.second = backbones.features([second_tap], second) if second else None
         self.pool = maximum_pool if maximum else bilinear_pool

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from methods.compact_bilinear.projections import PROJECTIONS
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.options import check_positive, check_word
-from methods.ops.roots import FORMS, signed_sqrt
+from methods.ops.options import check_word
+from methods.ops.roots import check_root, signed_sqrt
 from methods.ops.stages import phases_of
 
 
@@ -48,8 +48,7 @@ class CompactBilinear(Method):
     ) -> None:
         super().__init__()
         check_word("projection", projection, PROJECTIONS)
-        check_word("root", root, FORMS)
-        check_positive("epsilon", epsilon)
+        check_root(root, epsilon)
         self.stages = phases_of(stages)
         self.root, self.epsilon = root, epsilon
         self.backbone = backbones.features([tap])

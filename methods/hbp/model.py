@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from methods.hbp.pooling import PortProjection, Projection, cross_layer_pool, on_one_grid
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.options import check_positive, check_word
-from methods.ops.roots import FORMS, signed_sqrt
+from methods.ops.roots import check_root, signed_sqrt
 from methods.ops.stages import phases_of
 
 VGG16_TAPS = ("features.25", "features.27", "features.29")
@@ -59,8 +58,7 @@ class HierarchicalBilinearPooling(Method):
         stages: Sequence[str] = ("classifier", "all"),
     ) -> None:
         super().__init__()
-        check_word("root", root, FORMS)
-        check_positive("epsilon", epsilon)
+        check_root(root, epsilon)
         if taps is None:
             taps = VGG16_TAPS if backbones.name == "vgg16" else OTHER_TAPS
         if not pairs or any(len(pair) != 2 or not set(pair) <= set(range(len(taps))) for pair in pairs):

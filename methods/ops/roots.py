@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from methods.ops.options import check_positive, check_word
+
 
 def bounded(x: Tensor, root: Tensor, epsilon: float) -> Tensor:
     """sign(x)·(sqrt(|x| + epsilon) - sqrt(epsilon)), as in the authors' PyTorch code, without its cancellation."""
@@ -57,3 +59,9 @@ class _SignedRoot(torch.autograd.Function):
 def signed_sqrt(x: Tensor, form: str, epsilon: float) -> Tensor:
     """sign(x)·sqrt|x| (Section 3.1) of any tensor, in one of `FORMS`."""
     return _SignedRoot.apply(x, form, epsilon)
+
+
+def check_root(form: str, epsilon: float) -> None:
+    """Raises `ValueError` for options `root` and `epsilon` with which `signed_sqrt` can't be computed."""
+    check_word("root", form, FORMS)
+    check_positive("epsilon", epsilon)
