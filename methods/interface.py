@@ -91,6 +91,14 @@ class TokenExtractor(Protocol):
         network's last norm."""
         ...
 
+    def take_rest(self) -> nn.Module:
+        """Hands over what `rest` is, weights and all: `(B, n, C)` -> `(B, n, C)`.
+
+        It then belongs to the method and to its group `head`, where it may be copied or start anew. The extractor has
+        no `rest` and no last norm any more.
+        """
+        ...
+
 
 class BackboneSource(Protocol):
     """Gives a method its backbone. The runner decides which network it is and where its weights come from."""

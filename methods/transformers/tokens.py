@@ -6,7 +6,7 @@ by timm's `forward_intermediates`; the attention is kept where each of their att
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,18 @@ class KeptAttention(nn.Dropout):
     def forward(self, attention: Tensor) -> Tensor:
         self.kept = attention
         return super().forward(attention)
+
+
+class LastBlocks(nn.Module):
+    """Blocks and a norm after them: tokens `(B, n, C)`, all or a choice of them -> `(B, n, C)`."""
+
+    def __init__(self, blocks: Iterable[nn.Module], norm: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = norm
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.norm(self.blocks(tokens))
 
 
 class TokenBackbone(nn.Module):
@@ -81,6 +93,14 @@ class TokenBackbone(nn.Module):
         for block in self.net.blocks[self.runs :]:
             tokens = block(tokens)
         return final_norm(self.net)(tokens)
+
+    def take_rest(self) -> LastBlocks:
+        """See `methods.interface.TokenExtractor.take_rest`."""
+        net = self.net
+        taken = LastBlocks(net.blocks[self.runs :], final_norm(net))
+        net.blocks = net.blocks[: self.runs]
+        net.norm, net.fc_norm = nn.Identity(), nn.Identity()
+        return taken
 
     def parameter_names(self) -> set[str]:
         """Names of the tensors that tokens and rest depend on, as the whole network calls them."""

@@ -21,6 +21,7 @@ BATCH = 4
 """Fewer images than classes, as in any real batch."""
 
 TINY_SWIN = {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4), "window_size": 3}
+TINY_VIT = {"embed_dim": 32, "depth": 4, "num_heads": 4}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,11 @@ class Subject:
 
 def small_networks(method: str) -> list[tuple[str, dict[str, Any]]]:
     """timm networks to try in turn: small ones, and at last the one of the method's own recipe."""
-    tiny: list[tuple[str, dict[str, Any]]] = [("test_resnet", {}), ("swin_tiny_patch4_window7_224", TINY_SWIN)]
+    tiny: list[tuple[str, dict[str, Any]]] = [
+        ("test_resnet", {}),
+        ("swin_tiny_patch4_window7_224", TINY_SWIN),
+        ("vit_tiny_patch16_224", TINY_VIT),
+    ]
     return [*tiny, (method_files.method_file(method).recipe.backbone, {})]
 
 

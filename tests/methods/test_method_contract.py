@@ -28,6 +28,7 @@ from tests.helpers.methods_under_test import (
     CLASSES,
     SIZE,
     TINY_SWIN,
+    TINY_VIT,
     Subject,
     assert_near,
     build,
@@ -38,7 +39,14 @@ from tests.helpers.methods_under_test import (
     variants,
 )
 
-FAMILIES = ("mobilenetv2_050", "inception_v3", "test_convnext", "swin_tiny_patch4_window7_224")
+FAMILIES = {
+    "mobilenetv2_050": {},
+    "inception_v3": {},
+    "test_convnext": {},
+    "swin_tiny_patch4_window7_224": TINY_SWIN,
+    "vit_tiny_patch16_224": TINY_VIT,
+}
+"""timm network and its options."""
 
 BF16_TOLERANCE = 0.05
 """Largest difference of logits and losses between float32 and bfloat16 autocast, relative to the largest of them."""
@@ -188,7 +196,7 @@ def test_a_small_step_lowers_the_loss(subject: Subject, method: Method):
 def test_networks_of_every_family_serve_or_are_refused(name: str, network: str):
     """Swin's maps have their channels last, ConvNeXt's are negative too, Inception-v3's sizes are no multiples."""
     torch.manual_seed(0)
-    source = TimmBackbones(network, SIZE, options=TINY_SWIN if network.startswith("swin") else {})
+    source = TimmBackbones(network, SIZE, options=FAMILIES[network])
     try:
         method = methods.load(name)(source, CLASSES, **method_files.options_of(name, "paper"))
     except BackboneError:

@@ -119,6 +119,22 @@ def test_what_is_left_out_and_the_rest_are_the_whole_network(kind: str, rest: in
         torch.testing.assert_close(taken.rest(chosen), norm(block(chosen)))
 
 
+@pytest.mark.parametrize("kind", ["plain", "no class token"])
+def test_the_rest_handed_over_computes_the_same_and_is_no_longer_the_backbone_s(kind: str) -> None:
+    taken = source(kind).tokens(after=[-2], rest=1).eval()
+    with torch.no_grad():
+        (before,) = taken(images(kind)).after
+        whole = taken.rest(before)
+        parameters = {id(one) for one in taken.parameters()}
+        rest = taken.take_rest()
+        torch.testing.assert_close(rest(before), whole, rtol=0, atol=0)
+        torch.testing.assert_close(taken(images(kind)).after[0], before, rtol=0, atol=0)
+    kept, handed = ({id(one) for one in module.parameters()} for module in (taken, rest))
+    assert handed
+    assert not kept & handed
+    assert kept | handed == parameters
+
+
 @pytest.mark.parametrize("kind", WITH_PLACES)
 def test_blocks_that_know_places_take_no_choice_of_tokens(kind: str) -> None:
     with pytest.raises(BackboneError, match="positions of a whole grid"):
