@@ -29,8 +29,9 @@ ERASED_RATIO = (0.3, 3.3)
 CROP_ATTEMPTS = 10
 """Attempts at a resized crop before the largest centred one is used: torchvision's number."""
 
-CPU_CHUNK = 4
-"""Images whose colours are jittered at a time on a CPU: the floats of a whole batch would not fit its cache."""
+CPU_CHUNK, GPU_CHUNK = 4, 16
+"""Images whose colours are jittered at a time. The floats of more would not fit a CPU's cache; on a GPU, the several
+float32 copies that jitter makes of them would take memory from the network."""
 
 DRAWS = 3 * CROP_ATTEMPTS + 16
 """Uniform numbers per sample, whatever the settings. 0: rotation; 1: flip; 2, 3: crop; 4 .. 7: colours; 8 .. 12:
@@ -72,15 +73,14 @@ def train_batch(
     rectangles = _rectangles(settings.erase, image_size, draws[:, 8:13]) if settings.erase else None
     if fused:
         return compiled.finish(images, active, factors, rectangles, _scale_and_shift(scaling))
-    if images.device.type != "cpu" or not active:
+    if not active:
         return _finish(images, active, factors, rectangles, scaling)
-    parts = [slice(first, first + CPU_CHUNK) for first in range(0, len(images), CPU_CHUNK)]
-    erased = [None if rectangles is None else rectangles[part] for part in parts]
-    finished = (
-        _finish(images[part], active, factors[part], of_part, scaling)
-        for part, of_part in zip(parts, erased, strict=True)
-    )
-    return torch.cat(list(finished))
+    finished = torch.empty(images.shape, dtype=torch.float32, device=images.device)
+    count = CPU_CHUNK if images.device.type == "cpu" else GPU_CHUNK
+    for part in (slice(first, first + count) for first in range(0, len(images), count)):
+        erased = None if rectangles is None else rectangles[part]
+        finished[part] = _finish(images[part], active, factors[part], erased, scaling)
+    return finished
 
 
 def test_batch(batch: Batch, image_size: int, scaling: InputScaling = IMAGENET) -> Tensor:  # noqa: PT028 - no test

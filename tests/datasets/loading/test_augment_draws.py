@@ -138,7 +138,7 @@ def test_memory_layout_and_padding_change_nothing(settings: Augment) -> None:
     assert differs.float().mean() < 0.01
 
 
-def test_the_chunk_size_on_a_cpu_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_images_are_jittered_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of(photos(7))
     plain = train_batch(batch, EVERYTHING, 48, seeded())
     for count in (1, 3, 100):

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from datasets.loading import colour, pixels
+from datasets.loading.augment import train_batch
+from datasets.loading.feed import Batch
+from results.augmentation import Augment
 from tests.helpers.live_bytes import peak_bytes
 
 COUNT, STORED, SIZE = 64, 512, 448
@@ -50,3 +54,15 @@ def test_a_colour_operation_holds_few_copies_of_its_images(
 ) -> None:
     images = torch.empty(COUNT, 3, SIZE, SIZE, device="meta")
     assert peak_bytes(lambda: operation(images, torch.ones(COUNT))) < 1.01 * copies * 4 * CROP_BYTES
+
+
+def test_jitter_of_a_whole_batch_holds_little_more_than_its_result() -> None:
+    batch = Batch(
+        torch.empty(COUNT, 3, SIZE, SIZE, dtype=torch.uint8, device="meta"),
+        torch.tensor([[SIZE, SIZE]] * COUNT),
+        torch.zeros(COUNT),
+        np.arange(COUNT),
+    )
+    jitter = Augment(crop="center", flip=0.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+    held = peak_bytes(lambda: train_batch(batch, jitter, SIZE, torch.Generator().manual_seed(0)))
+    assert held < 2.7 * 4 * CROP_BYTES  # 6.6 times its result, if all images were jittered at once
