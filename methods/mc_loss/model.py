@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from methods.interface import BackboneError, BackboneSource, Method, Sampling, Tap
 from methods.mc_loss.channels import Over, channel_mask, class_responses, cross_channel_max, diversity
 from methods.mc_loss.maps import Source, classifier, new_channels
-from methods.ops.options import check_word
+from methods.ops.options import check_positive, check_word
 from methods.ops.precision import at_least_float32
 
 
@@ -63,6 +63,8 @@ class MCLoss(Method):
         super().__init__()
         check_word("channels", channels, get_args(Source))
         check_word("diversity_over", diversity_over, get_args(Over))
+        check_positive("cells", cells)
+        check_positive("hidden", hidden)
         if not 0 <= dropped < 1:
             raise ValueError(f"dropped is {dropped}; it must be a share, from 0 to less than 1")
         self.backbone = backbones.features([tap])

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Sampling, Tap
 from methods.ops.class_activation import predicted_class_map
-from methods.ops.options import check_word
+from methods.ops.options import check_share, check_word
 from methods.ops.pairs import distance
 from methods.ops.precision import at_least_float32
 
@@ -65,6 +65,7 @@ class PairwiseConfusion(Method):
         super().__init__()
         check_word("pairs", pairs, get_args(Pairs))
         check_word("space", space, SPACES)
+        check_share("smoothing", smoothing)
         self.weight = confusion * num_classes if per_class else confusion
         self.pairs, self.squared, self.space, self.smoothing = pairs, squared, space, smoothing
         self.backbone = backbones.features([tap])
