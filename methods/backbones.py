@@ -87,11 +87,12 @@ class TimmBackbones:
         attention: Sequence[int] | None = (),
         rest: int = 0,
         name: str | None = None,
+        queries: Sequence[int] | None = (),
     ) -> TokenBackbone:
         """See `methods.interface.BackboneSource.tokens`."""
         name = self._network(name)
         return self._filled(
-            name, "its last tokens", lambda net: TokenBackbone(net, after, attention, rest, self.image_size)
+            name, "its last tokens", lambda net: TokenBackbone(net, after, attention, rest, self.image_size, queries)
         )
 
     def _network(self, name: str | None) -> str:

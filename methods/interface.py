@@ -69,6 +69,10 @@ class Tokens(NamedTuple):
     """Tokens `(B, N, C)` after each block, before any last norm."""
     attention: tuple[Tensor, ...]
     """Softmax attention `(B, heads, N, N)` of each block, queries as rows, at least float32; before its dropout."""
+    queries: tuple[Tensor, ...] = ()
+    """Queries `(B, heads, N, d)` of each block, scaled: `softmax(queries @ keys.mT)` is its attention."""
+    keys: tuple[Tensor, ...] = ()
+    """Keys `(B, heads, N, d)` of the same blocks."""
 
 
 class TokenExtractor(Protocol):
@@ -92,7 +96,7 @@ class TokenExtractor(Protocol):
         ...
 
     def take_rest(self) -> nn.Module:
-        """Hands over what `rest` is, weights and all: `(B, n, C)` -> `(B, n, C)`.
+        """Hands over what `rest` is, weights and all: `(B, n, C)` -> `(B, n, C)`. Its submodules are `blocks`, `norm`.
 
         It then belongs to the method and to its group `head`, where it may be copied or start anew. The extractor has
         no `rest` and no last norm any more.
@@ -120,16 +124,19 @@ class BackboneSource(Protocol):
         attention: Sequence[int] | None = (),
         rest: int = 0,
         name: str | None = None,
+        queries: Sequence[int] | None = (),
     ) -> TokenExtractor:
-        """Builds a vision transformer that gives the tokens after some blocks, and the attention of some.
+        """Builds a vision transformer that gives the tokens after some blocks, and of some the attention or what it is
+        made of: with `queries` the queries and keys.
 
         Blocks are counted from 0, or from the end of the whole network by negative numbers; None: all that run. The
         last `rest` blocks don't run: `TokenExtractor.rest` passes tokens through them. Attention that is read is not
-        fused, so ask for no more than is used: a block's takes `heads · N²` numbers an image. It is a module, like
-        what `features` gives.
+        fused, so ask for no more than is used: a block's takes `heads · N²` numbers an image. Queries and keys leave it
+        fused, and suffice where only a token's row or column is used, or where no gradient flows through the attention.
+        It is a module, like what `features` gives.
 
         Raises `BackboneError` for a network that is no vision transformer, for a block that doesn't run, and for a
-        `rest` whose blocks know the places of a whole grid (BEiT's relative, EVA's rotary positions).
+        `rest` or `queries` of blocks that know the places of a whole grid (BEiT's relative, EVA's rotary positions).
         """
         ...
 

@@ -31,6 +31,11 @@ class KeptAttention(nn.Dropout):
         return super().forward(attention)
 
 
+def keep_output(layer: nn.Module, _inputs: object, output: Tensor) -> None:
+    """A forward hook: the layer keeps what it returns until `TokenBackbone` takes it."""
+    layer.kept = output
+
+
 class LastBlocks(nn.Module):
     """Blocks and a norm after them: tokens `(B, n, C)`, all or a choice of them -> `(B, n, C)`."""
 
@@ -49,7 +54,13 @@ class TokenBackbone(nn.Module):
     is_backbone = True
 
     def __init__(
-        self, net: Any, after: Sequence[int] | None, attention: Sequence[int] | None, rest: int, image_size: int
+        self,
+        net: Any,
+        after: Sequence[int] | None,
+        attention: Sequence[int] | None,
+        rest: int,
+        image_size: int,
+        queries: Sequence[int] | None = (),
     ) -> None:
         super().__init__()
         require_tokens(net, rest)
@@ -58,21 +69,29 @@ class TokenBackbone(nn.Module):
         self.runs = self.depth - rest
         self.after = self._numbers(after)
         self.attended = self._numbers(attention)
+        self.asked = self._numbers(queries)
         self.channels: int = net.embed_dim
         self.heads: int = net.blocks[0].attn.num_heads
         self.prefix: int = net.num_prefix_tokens
         self.grid: tuple[int, int] = tuple(net.patch_embed.grid_size)
         for number in self.attended:
             keep_attention(net.blocks[number])
+        if self.asked:
+            require_no_places(net, "its queries and keys don't give its attention")
+        for number in self.asked:
+            keep_queries(net.blocks[number])
         self._cut(torch.zeros(1, 3, image_size, image_size))
 
     def forward(self, images: Tensor) -> Tokens:
         by_depth = self._run(images, sorted({*self.after, self.runs - 1}))
-        kept = [self.net.blocks[number].attn.attn_drop for number in self.attended]
-        attention = tuple(at_least_float32(one.kept) for one in kept)
-        for one in kept:
-            one.kept = None
-        return Tokens(tuple(by_depth[number] for number in self.after), attention)
+        attention = [self.net.blocks[number].attn for number in self.attended]
+        asked = [self.net.blocks[number].attn for number in self.asked]
+        return Tokens(
+            tuple(by_depth[number] for number in self.after),
+            tuple(at_least_float32(taken(layer.attn_drop)) for layer in attention),
+            tuple(taken(layer.q_norm) * layer.scale for layer in asked),
+            tuple(taken(layer.k_norm) for layer in asked),
+        )
 
     def _run(self, images: Tensor, depths: list[int]) -> dict[int, Tensor]:
         """Tokens `(B, N, C)` after each of these blocks; later ones don't run."""
@@ -107,8 +126,9 @@ class TokenBackbone(nn.Module):
         return set(self.net.state_dict())
 
     def checkpoint_activations(self) -> None:
-        """As `Backbone.checkpoint_activations`: all blocks but those whose attention is read."""
-        activation_checkpointing.apply(self.net, [self.net.blocks[number] for number in self.attended])
+        """As `Backbone.checkpoint_activations`: all blocks but those whose attention, queries or keys are read."""
+        read = sorted({*self.attended, *self.asked})
+        activation_checkpointing.apply(self.net, [self.net.blocks[number] for number in read])
 
     def _numbers(self, blocks: Sequence[int] | None) -> tuple[int, ...]:
         """Of blocks that run, counted from 0; None: all of them."""
@@ -162,6 +182,22 @@ def keep_attention(block: Any) -> None:
     layer.attn_drop = KeptAttention(layer.attn_drop.p)
 
 
+def keep_queries(block: Any) -> None:
+    """Makes a block keep its queries and keys; its attention stays fused. Raises `BackboneError` for another kind."""
+    layer: Any = getattr(block, "attn", None)
+    if not all(isinstance(getattr(layer, name, None), nn.Module) for name in ("q_norm", "k_norm")):
+        raise BackboneError(f"the queries and keys of a {type(block).__name__} can't be read; take another network")
+    layer.q_norm.register_forward_hook(keep_output)
+    layer.k_norm.register_forward_hook(keep_output)
+
+
+def taken(layer: Any) -> Tensor:
+    """What a layer kept, which it then keeps no longer."""
+    kept: Tensor = layer.kept
+    layer.kept = None
+    return kept
+
+
 def require_tokens(net: Any, rest: int) -> None:
     """Raises `BackboneError` unless `net` is a vision transformer whose last `rest` blocks take any choice of tokens.
 
@@ -175,15 +211,21 @@ def require_tokens(net: Any, rest: int) -> None:
         )
     if not 0 <= rest < len(net.blocks):
         raise BackboneError(f"{type(net).__name__} has {len(net.blocks)} blocks; the last {rest} can't be left out")
+    if rest:
+        require_no_places(net, "its last ones can't take a choice of tokens")
+
+
+def require_no_places(net: Any, so: str) -> None:
+    """Raises `BackboneError` if the blocks know the place of each token; `so` is what follows from it, in words."""
     rotary = getattr(net, "rope", None) is not None
     relative = getattr(net, "rel_pos_bias", None) is not None or any(
         getattr(block.attn, "relative_position_bias_table", None) is not None for block in net.blocks
     )
-    if rest and (rotary or relative):
+    if rotary or relative:
         kind = "rotary" if rotary else "relative"
         raise BackboneError(
-            f"the blocks of {type(net).__name__} use {kind} positions of a whole grid, so its last ones can't take a "
-            "choice of tokens; choose a network with a table of positions (ViT, DeiT, DINOv2, CLIP)"
+            f"the blocks of {type(net).__name__} use {kind} positions of a whole grid, so {so}; choose a network with "
+            "a table of positions (ViT, DeiT, DINOv2, CLIP)"
         )
 
 

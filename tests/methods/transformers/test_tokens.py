@@ -93,6 +93,32 @@ def test_tokens_and_attention_of_every_block_are_those_of_timms_network(kind: st
     torch.testing.assert_close(found.attention[0].sum(-1), torch.ones(2, taken.heads, count))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind not in WITH_PLACES])
+def test_queries_and_keys_give_the_attention_which_stays_fused(kind: str) -> None:
+    asked = source(kind).tokens(after=[-1], queries=[0, -1]).eval()
+    batch = images(kind)
+    with torch.no_grad():
+        found = asked(batch)
+        tokens, attention = slow(own(kind, asked), batch)
+    assert all(block.attn.fused_attn for block in asked.net.blocks)
+    for query, key, expected in zip(found.queries, found.keys, (attention[0], attention[2]), strict=True):
+        torch.testing.assert_close((query @ key.mT).softmax(dim=-1), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.after[0], tokens[-1], rtol=1e-4, atol=1e-5)
+
+
+def test_queries_and_keys_are_read_after_their_norms_where_a_network_has_them() -> None:
+    asked = source("plain", qk_norm=True).tokens(queries=[0], attention=[0]).eval()
+    with torch.no_grad():
+        (attention,), (query,), (key,) = asked(images("plain"))[1:]
+    torch.testing.assert_close((query @ key.mT).softmax(dim=-1), attention)
+
+
+@pytest.mark.parametrize("kind", WITH_PLACES)
+def test_queries_and_keys_that_lack_places_are_not_given(kind: str) -> None:
+    with pytest.raises(BackboneError, match="its queries and keys don't give its attention"):
+        source(kind).tokens(queries=[0])
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_the_last_tokens_are_what_timm_calls_features(kind: str) -> None:
     taken = source(kind).tokens(after=[-1]).eval()
@@ -152,13 +178,14 @@ def test_blocks_that_are_not_asked_for_their_attention_keep_it_fused(kind: str) 
 
 @pytest.mark.parametrize("kind", ["plain", "registers", "relative positions", "rotary and absolute positions"])
 def test_compiled_as_a_whole_it_gives_the_same(kind: str) -> None:
-    taken = source(kind).tokens(after=None, attention=None)
+    taken = source(kind).tokens(after=None, attention=None, queries=() if kind in WITH_PLACES else [0])
     batch = images(kind)
     torch._dynamo.reset()
 
     def loss(batch: Tensor) -> Tensor:
         found = taken(batch)
-        return torch.stack([one.square().mean() for one in (*found.attention, taken.rest(found.after[-1]))]).sum()
+        outputs = (*found.attention, *found.queries, *found.keys, taken.rest(found.after[-1]))
+        return torch.stack([one.square().mean() for one in outputs]).sum()
 
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(gradients(compiled, taken, batch), gradients(loss, taken, batch), rtol=1e-3, atol=1e-6)
@@ -187,13 +214,13 @@ def test_attention_is_read_before_its_dropout_and_in_float32() -> None:
 
 
 def test_checkpointed_blocks_compute_the_same_and_those_that_are_read_compute_once() -> None:
-    plain = source("plain").tokens(after=[-1], attention=[1])
+    plain = source("plain").tokens(after=[-1], attention=[1], queries=[0])
     saving = source("plain")
     saving.checkpointing = True
-    checkpointed = saving.tokens(after=[-1], attention=[1])
+    checkpointed = saving.tokens(after=[-1], attention=[1], queries=[0])
 
     def loss(taken: TokenBackbone) -> Callable[[Tensor], Tensor]:
-        return lambda batch: taken(batch).after[0].square().mean() + taken(batch).attention[0].square().mean()
+        return lambda batch: torch.stack([one[0].square().mean() for one in taken(batch)]).sum()
 
     batch = images("plain")
     for module in (plain, checkpointed):
