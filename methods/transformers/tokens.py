@@ -151,9 +151,9 @@ class TokenBackbone(nn.Module):
         self.eval()
         with torch.enable_grad():
             try:
-                attention = self(image).attention
                 last = self._run(image, [self.runs - 1])[self.runs - 1]
                 self.rest(last).sum().backward()
+                attention = self(image).attention  # last: it takes what blocks have kept, which could not be copied
             except Exception as error:  # networks raise all kinds of errors here
                 raise BackboneError(
                     f"{type(self.net).__name__} gives no tokens of an image of {image.shape[3]} px ({error}); take "

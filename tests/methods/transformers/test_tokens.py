@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -203,6 +204,14 @@ def test_every_parameter_learns(kind: str) -> None:
     (last,) = taken(images(kind)).after
     taken.rest(last).square().sum().backward()
     assert not [name for name, one in taken.named_parameters() if one.grad is None]
+
+
+def test_it_can_be_copied_before_it_sees_images_and_after() -> None:
+    taken = source("plain").tokens(attention=[0], queries=[1]).eval()
+    copied = copy.deepcopy(taken)
+    found, again = taken(images("plain")), copied(images("plain"))
+    assert torch.equal(found.attention[0], again.attention[0])
+    assert torch.equal(found.keys[0], copy.deepcopy(taken)(images("plain")).keys[0])
 
 
 def test_attention_is_read_before_its_dropout_and_in_float32() -> None:
