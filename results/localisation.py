@@ -40,7 +40,8 @@ class PartHits(RecordModel):
 class Localisation(RecordModel):
     """How well a method's attention fits annotated parts and boxes on the whole test set, by `run_all.py attention`.
 
-    `scores`, `centre`, `elsewhere` and `over_centre` have the names of `MEASURES`.
+    `scores` and what follows have the names of `MEASURES`. `random` and `over_random` have those of peaks alone, and
+    are empty in older records.
     """
 
     images: int
@@ -65,4 +66,8 @@ class Localisation(RecordModel):
     """Of the same maps, each scored against another test image's annotations: what is not due to the image itself."""
     over_centre: dict[str, Estimate]
     """Score minus that of the centre, image by image."""
+    random: dict[str, Estimate] = {}
+    """Of peaks at random cells of a map of the same size: their expected score, every cell being equally likely."""
+    over_random: dict[str, Estimate] = {}
+    """Score minus that of random cells, image by image."""
     parts: dict[str, PartHits] = {}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.attention.attention_maps import AttentionMaps, centre_prior, compute_attention, peaks
 from benchmarks.attention.frame import TOLERANCE, Frame, framed, original_sizes
-from benchmarks.attention.measures import best_threshold, ceiling, measure, on_parts
+from benchmarks.attention.measures import best_threshold, ceiling, measure, of_random_cells, on_parts
 from benchmarks.environment import Environment
 from datasets.curation.boxes import UnusableBoxes, require_usable
 from datasets.interface import Dataset
@@ -136,10 +136,12 @@ def _localisation(
         "method": measure(attention, frame, own, same_maps),
         "centre": measure(prior, frame, centre, True),
         "elsewhere": measure(attention, elsewhere, own, same_maps),
+        "random": of_random_cells(frame, *attention.mean.shape[1:]),
     }
     values = {name: {key: one.double().cpu().numpy() for key, one in found.items()} for name, found in sources.items()}
     draw = Bootstrap(len(attention))
     over_centre = {key: value - values["centre"][key] for key, value in values["method"].items()}
+    over_random = {key: values["method"][key] - value for key, value in values["random"].items()}
     return Localisation(
         images=len(attention),
         blank=int((attention.mean.amax(dim=(1, 2)) <= 0).sum()),
@@ -153,6 +155,8 @@ def _localisation(
         centre=draw.estimates(values["centre"]),
         elsewhere=draw.estimates(values["elsewhere"]),
         over_centre=draw.estimates(over_centre),
+        random=draw.estimates(values["random"]),
+        over_random=draw.estimates(over_random),
         parts=_part_hits(attention, prior, frame),
     )
 

@@ -63,11 +63,25 @@ def on_parts(points: Tensor, frame: Frame) -> Tensor:
 def ceiling(frame: Frame, height: int, width: int) -> Tensor:
     """Whether any cell of a map `(height, width)` has its centre on a visible part, bool `(N,)`: the upper bound of
     measures of peaks, which are at centres of cells."""
-    down = (torch.arange(height, device=frame.radii.device) + 0.5) * frame.size / height
-    across = (torch.arange(width, device=frame.radii.device) + 0.5) * frame.size / width
-    cells = torch.stack([across.repeat(height), down.repeat_interleave(width)], dim=1)
-    parts = [slice(start, start + CHUNK) for start in range(0, len(frame.radii), CHUNK)]
-    return torch.cat([on_parts(cells[None], frame.rows(part)).flatten(1).any(dim=1) for part in parts])
+    return _cells_on_parts(frame, height, width).any(dim=1)
+
+
+def of_random_cells(frame: Frame, height: int, width: int) -> dict[str, Tensor]:
+    """What peaks at random cells of a map `(height, width)` score in the measures of peaks: name -> `(N,)`.
+
+    Expected values, not draws: the share of the cells that would score. All cells are equally likely, so it doesn't
+    matter how many peaks an image has, nor whether two may be at one cell.
+    """
+    found: dict[str, Tensor] = {}
+    if frame.visible is not None:
+        share = _cells_on_parts(frame, height, width).float().mean(dim=1)
+        share = share.where(frame.visible.any(dim=1), torch.nan)
+        found |= {"peak_on_part": share, "maps_on_parts": share}
+    if frame.boxes is not None:
+        cells, boxes = _cells(frame, height, width), frame.boxes[:, None]
+        share = ((cells >= boxes[..., :2]) & (cells < boxes[..., 2:])).all(dim=2).float().mean(dim=1)
+        found["peak_in_box"] = share.where(((boxes[..., 2:] - boxes[..., :2]) > 0).all(dim=2)[:, 0], torch.nan)
+    return found
 
 
 def own_part(hits: Tensor, visible: Tensor, active: Tensor) -> Tensor:
@@ -149,6 +163,20 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
 def enlarged(maps: Tensor, size: int) -> Tensor:
     """Maps `(N, h, w)` enlarged bilinearly to `(N, size, size)`."""
     return F.interpolate(maps[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+
+
+def _cells(frame: Frame, height: int, width: int) -> Tensor:
+    """Centres of the cells of a map `(height, width)`, in pixels x, y: `(height * width, 2)`."""
+    down = (torch.arange(height, device=frame.radii.device) + 0.5) * frame.size / height
+    across = (torch.arange(width, device=frame.radii.device) + 0.5) * frame.size / width
+    return torch.stack([across.repeat(height), down.repeat_interleave(width)], dim=1)
+
+
+def _cells_on_parts(frame: Frame, height: int, width: int) -> Tensor:
+    """Whether the centre of each cell is on a visible part: bool `(N, height * width)`."""
+    cells = _cells(frame, height, width)[None]
+    parts = [slice(start, start + CHUNK) for start in range(0, len(frame.radii), CHUNK)]
+    return torch.cat([on_parts(cells, frame.rows(part)).any(dim=2) for part in parts])
 
 
 def _by_chunk(attention: AttentionMaps, frame: Frame, of_chunk: Callable[[Tensor, Frame], Tensor]) -> Tensor:

@@ -90,6 +90,7 @@ def score_rows(report: AttentionReport) -> list[dict[str, Any]]:
             "%": f"{100 * found.scores[name].value:.1f}",
             "95 % interval": f"{100 * found.scores[name].low:.1f} … {100 * found.scores[name].high:.1f}",
             "centre prior": _percent(found, "centre", name),
+            "random cells": _percent(found, "random", name),
             "another image's annotations": _percent(found, "elsewhere", name),
         }
         for name, words in MEASURES.items()

@@ -31,6 +31,9 @@ COLUMNS = (
     cell_format.estimate("near_parts", "attention on parts, %", compact=True),
     cell_format.number("near_parts_elsewhere", "attention on another image's parts, %", 1),
     cell_format.estimate("maps_on_parts", "single maps' peaks on a part, %"),
+    cell_format.number("maps_on_parts_random", "random cells on a part, %", 1, compact=True),
+    cell_format.signed("maps_on_parts_over_random", "Δ of single maps vs random cells", compact=True),
+    cell_format.interval("maps_on_parts_over_random", "95 % interval of this Δ over images"),
     cell_format.estimate("own_part", "single maps on their own part, %", compact=True),
     cell_format.number("own_part_elsewhere", "single maps on another image's part, %", 1, compact=True),
     cell_format.estimate("peak_in_box", "peak in the box, %"),
@@ -46,9 +49,10 @@ NOTE = (
     "backbone. On a part: within 10 % of the longer side of the object's box (of the image, without boxes) from a "
     "visible part's point. Attention: share of the mean map. Own part: the one that a map hits most often in the half "
     "of the images that is not counted. Another image's: the same maps scored against the annotations of another test "
-    "image, which shows what a map scores without using the image. Crop: box around the mean map, from a threshold "
-    "chosen on images outside the test set. centre: a Gaussian about the middle of the image. ± over seeds; intervals "
-    "over test images by bootstrap, their limits averaged over seeds."
+    "image, which shows what a map scores without using the image. Random cells: what peaks at random cells of such a "
+    "map would score on average; the difference is what a method's choice of places, or of tokens, is worth. Crop: box "
+    "around the mean map, from a threshold chosen on images outside the test set. centre: a Gaussian about the middle "
+    "of the image. ± over seeds; intervals over test images by bootstrap, their limits averaged over seeds."
 )
 PART_NOTE = (
     "How often the mean map's peak lies on each part, in % of the test images in which the part is visible. One peak "
@@ -93,17 +97,25 @@ def _measured(evidence: Evidence) -> Iterator[tuple[Group, list[Localisation]]]:
 def _scores(found: list[Localisation], name: str) -> dict[str, Any]:
     elsewhere = [one.elsewhere[name].value for one in found if name in one.elsewhere]
     over_centre = [one.over_centre[name].value for one in found if name in one.over_centre]
-    return _estimate(name, [one.scores.get(name) for one in found]) | {
-        f"{name}_elsewhere": percent(over_seeds(elsewhere).mean),
-        f"{name}_over_centre": percent(over_seeds(over_centre).mean),
-    }
+    random = [one.random[name].value for one in found if name in one.random]
+    return (
+        _estimate(name, [one.scores.get(name) for one in found])
+        | _estimate(f"{name}_over_random", [one.over_random.get(name) for one in found])
+        | {
+            f"{name}_elsewhere": percent(over_seeds(elsewhere).mean),
+            f"{name}_over_centre": percent(over_seeds(over_centre).mean),
+            f"{name}_random": percent(over_seeds(random).mean),
+        }
+    )
 
 
 def _centre_scores(one: Localisation) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     for name in MEASURES:
         scores |= _estimate(name, [one.centre.get(name)])
+        scores |= _estimate(f"{name}_over_random", [])
         scores |= {f"{name}_n": 0, f"{name}_elsewhere": None, f"{name}_over_centre": None}  # it has no seeds
+        scores[f"{name}_random"] = None
     return scores
 
 

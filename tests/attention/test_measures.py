@@ -31,8 +31,8 @@ def random_frame(count: int = 5, parts: int = 4) -> Frame:
     return Frame(SIZE, boxes, torch.rand(count, parts, 2) * SIZE, visible, 1 + 3 * torch.rand(count, 2))
 
 
-def one_cell(x: int, y: int, cells: int = 4) -> Tensor:
-    attention = torch.zeros(cells, cells)
+def one_cell(x: int, y: int, height: int = 4, width: int = 4) -> Tensor:
+    attention = torch.zeros(height, width)
     attention[y, x] = 1
     return attention
 
@@ -128,6 +128,32 @@ def test_no_peak_beats_the_ceiling_and_the_best_cell_reaches_it():
     )
     assert torch.equal(reached, hits.any(dim=0))
     assert 0 < reached.float().mean() < 1
+
+
+def test_random_cells_score_what_many_draws_score_on_average():
+    frame = random_frame(40)
+    assert frame.visible is not None
+    frame.visible[3] = False
+    maps = torch.zeros(40, 600, 5 * 7)
+    maps.scatter_(2, torch.randint(5 * 7, (40, 600, 1)), 1)
+    attention = attention_of(maps.unflatten(2, (5, 7)))
+    drawn = measures.measure(attention, frame, threshold=None, same_maps=False)
+    expected = measures.of_random_cells(frame, 5, 7)
+    assert expected["maps_on_parts"].isnan().tolist() == [n == 3 for n in range(40)]
+    assert expected["maps_on_parts"].tolist() == pytest.approx(drawn["maps_on_parts"].tolist(), abs=0.09, nan_ok=True)
+    assert float(expected["maps_on_parts"].nanmean() - drawn["maps_on_parts"].nanmean()) == pytest.approx(0, abs=0.01)
+
+
+def test_random_cells_are_scored_cell_by_cell():
+    frame = random_frame()
+    expected = measures.of_random_cells(frame, 5, 7)
+    each = [
+        measures.measure(attention_of(one_cell(x, y, 5, 7).expand(5, 1, 5, 7)), frame, None, False)
+        for y in range(5)
+        for x in range(7)
+    ]
+    for name in ("peak_on_part", "maps_on_parts", "peak_in_box"):
+        assert expected[name].tolist() == pytest.approx((sum(one[name] for one in each) / 35).tolist()), name
 
 
 class TestOwnPart:

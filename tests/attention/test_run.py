@@ -70,7 +70,8 @@ def test_every_method_with_attention_is_measured_and_shown(method: str, store: R
     found = report.localisation
     assert found.images == before.split["test"]
     assert {"peak_on_part", "near_parts", "in_box", "crop_iou"} <= set(found.scores)
-    for estimates in (found.scores, found.centre, found.elsewhere):
+    assert set(found.random) == set(found.over_random) == {"peak_on_part", "maps_on_parts", "peak_in_box"}
+    for estimates in (found.scores, found.centre, found.elsewhere, found.random):
         assert all(0 <= one.low <= one.value <= one.high <= 1 for one in estimates.values())
     assert set(found.parts) == {"eye", "tail", "beak", "wing", "crown", "breast", "legs"}
     assert len(score_rows(report)) == len(found.scores)
@@ -186,7 +187,10 @@ def test_boxes_that_are_none_are_refused_with_a_reason(
 
 def test_seeds_of_one_experiment_are_one_row_with_their_spread():
     def one(value: float) -> Localisation:
-        scores = {"peak_on_part": Estimate(value=value, low=value - 0.1, high=value + 0.1, images=9)}
+        scores = {
+            name: Estimate(value=value, low=value - 0.1, high=value + 0.1, images=9)
+            for name in ("peak_on_part", "maps_on_parts")
+        }
         prior = {"peak_on_part": Estimate(value=0.2, low=0.1, high=0.3, images=9)}
         return Localisation(
             images=9,
@@ -198,6 +202,8 @@ def test_seeds_of_one_experiment_are_one_row_with_their_spread():
             centre=prior,
             elsewhere=prior,
             over_centre={"peak_on_part": Estimate(value=value - 0.2, low=0, high=1, images=9)},
+            random={"maps_on_parts": Estimate(value=0.3, low=0.2, high=0.4, images=9)},
+            over_random={"maps_on_parts": Estimate(value=value - 0.3, low=-0.1, high=0.5, images=9)},
             parts={"eye": PartHits(visible=4, hit=value, centre=0.25)},
         )
 
@@ -208,6 +214,9 @@ def test_seeds_of_one_experiment_are_one_row_with_their_spread():
     assert [own["peak_on_part_low"], own["peak_on_part_high"]] == pytest.approx([50, 70])
     assert own["peak_on_part_over_centre"] == pytest.approx(40)
     assert own["peak_on_part_elsewhere"] == pytest.approx(20)
+    assert own["maps_on_parts_random"] == pytest.approx(30)
+    assert own["maps_on_parts_over_random"] == pytest.approx(30)
+    assert [own["maps_on_parts_over_random_low"], own["maps_on_parts_over_random_high"]] == pytest.approx([-10, 50])
     assert centre["method"] == "centre"
     assert centre["peak_on_part"] == pytest.approx(20)
     text = markdown.markdown(localisation(Evidence(records)))
