@@ -142,10 +142,12 @@ class _FakeBackbones:
         attention: Sequence[int] | None = (),
         rest: int = 0,
         name: str | None = None,
+        queries: Sequence[int] | None = (),
     ) -> Any:
         if self._is_own(name):
             self.rests.add(rest)
         net: Any = nn.Module()
+        net.take_rest = lambda: nn.ModuleDict({"blocks": nn.Identity(), "norm": nn.Identity()})
         net.channels, net.heads, net.depth, net.prefix, net.grid = 64, 4, 12, 1, (14, 14)
         return net
 

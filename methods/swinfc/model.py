@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
+from methods.ops.contrast import contrastive_loss
 from methods.swinfc.modules import CrossSpaceAttention, ExternalAttention, FeatureFusion, ParallelAttention
 from methods.swinfc.numerics import BatchNorm
-from methods.swinfc.selection import chosen_patches, contrastive_loss, pool_selected
+from methods.swinfc.selection import chosen_patches, pool_selected
 
 STAGES: tuple[Tap, ...] = (8, 16, 32)
 """Strides of stages 2, 3 and 4 before the merging of patches; stage 1 gets no branch (Section 3.1)."""

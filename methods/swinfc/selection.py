@@ -1,12 +1,8 @@
-"""FSM: the patches that the last stage attends to, and the contrastive loss on their mean (Sections 3.4 and 3.5)."""
+"""FSM: the patches that the last stage attends to (Section 3.4)."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-from methods.ops.precision import at_least_float32
 
 
 def pool_selected(attention: Tensor, tokens: Tensor, selected: int | None) -> Tensor:
@@ -26,16 +22,3 @@ def chosen_patches(attention: Tensor, selected: int | None) -> Tensor:
     if selected is None:
         return received.argmax(dim=2)
     return received.mean(dim=1).topk(min(selected, received.shape[2]), dim=1).indices
-
-
-def contrastive_loss(vectors: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """L_con of `(B, C)` vectors: pulls pairs of a class together, pushes others apart until their cosine is `margin`.
-
-    (1 / B²) · [Σ_{same class} (1 - cos) + Σ_{other class} max(cos - margin, 0)] over all ordered pairs, a vector with
-    itself included: it adds nothing. TransFG's loss (He et al., AAAI 2022); never below float32.
-    """
-    with torch.autocast(vectors.device.type, enabled=False):
-        unit = F.normalize(at_least_float32(vectors), dim=1)
-        cosine = unit @ unit.T
-        same = labels.unsqueeze(0) == labels.unsqueeze(1)
-        return torch.where(same, 1 - cosine, (cosine - margin).clamp_min(0)).mean()

@@ -9,10 +9,11 @@ from torch.nn import functional as F
 
 import methods
 from methods.backbones import TimmBackbones
+from methods.ops.contrast import contrastive_loss
 from methods.plain.model import Plain
 from methods.swinfc.model import FADED, SwinFC, stage_head
 from methods.swinfc.numerics import BatchNorm
-from methods.swinfc.selection import contrastive_loss, pool_selected
+from methods.swinfc.selection import pool_selected
 from methods.transformers.swin_attention import last_stage
 
 TINY = {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4), "window_size": 3}

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from methods.ops.contrast import contrastive_loss
 from methods.swinfc.modules import CrossSpaceAttention, ExternalAttention, pooled_complements
-from methods.swinfc.selection import contrastive_loss, pool_selected
+from methods.swinfc.selection import pool_selected
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 BATCH = 32 if CUDA else 1
