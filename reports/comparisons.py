@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reports.groups import Group, distinctions, rules
@@ -12,6 +12,8 @@ from results.identity import UNCHECKED, contents
 
 WHOLE = "paper"
 """The variant that is the method as published."""
+BASELINE = "plain"
+"""The method that others are compared to."""
 _FREE = {"lr_scale", "evaluate_every"}
 """Settings of the common recipe that may differ: a method may set the first, the second changes no last epoch."""
 
@@ -22,6 +24,7 @@ class ComparisonGroup(NamedTuple):
     dataset: str
     protocol: str
     backbone: str
+    """Empty for what is compared over backbones (`across_backbones`), as is the next."""
     pretrained: str
     input: int
     epochs: int | None
@@ -39,9 +42,10 @@ class ComparisonGroup(NamedTuple):
 
     def __str__(self) -> str:
         budget = f", epochs: {self.epochs}" if self.epochs is not None else ""
+        backbone = f", {self.backbone}" if self.backbone else ""
         distinction = f", {self.distinction}" if self.distinction else ""
         images = ", images in part unchecked" if self.in_part else ""
-        return f"{self.dataset}, {self.protocol} recipe, {self.backbone}, {self.input} px{budget}{images}{distinction}"
+        return f"{self.dataset}, {self.protocol} recipe{backbone}, {self.input} px{budget}{images}{distinction}"
 
 
 def comparison_groups(groups: Iterable[Group]) -> dict[ComparisonGroup, list[Group]]:
@@ -51,15 +55,39 @@ def comparison_groups(groups: Iterable[Group]) -> dict[ComparisonGroup, list[Gro
     joined = _joined(set(shared_by.values()))
     for group, shared in shared_by.items():
         together[joined.get(shared, shared)].append(group)
+    distinct = _distinct(together)
+    return {distinct[shared]: members for shared, members in together.items()}
+
+
+def across_backbones(
+    comparisons: Mapping[ComparisonGroup, list[Group]],
+) -> dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]]:
+    """The comparison groups that differ in backbone and its weights alone, below what they share; only where there are
+    several of them."""
+    together: dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]] = defaultdict(dict)
+    anywhere = {one: one._replace(backbone="", pretrained="", in_part=False, distinction="") for one in comparisons}
+    joined = _joined(set(anywhere.values()))
+    for one, members in comparisons.items():
+        together[joined.get(anywhere[one], anywhere[one])][one] = members
+    several = {
+        shared._replace(in_part=shared.in_part or any(one.in_part for one in found)): found
+        for shared, found in together.items()
+        if len(found) > 1
+    }
+    distinct = _distinct(several)
+    return {distinct[shared]: found for shared, found in several.items()}
+
+
+def _distinct(every: Iterable[ComparisonGroup]) -> dict[ComparisonGroup, ComparisonGroup]:
+    """Each with a distinction from those of the same name."""
     namesakes: dict[str, list[ComparisonGroup]] = defaultdict(list)
-    for shared in together:
+    for shared in every:
         namesakes[str(shared)].append(shared)
-    distinct = {
+    return {
         shared: shared._replace(distinction=distinction)
         for alike in namesakes.values()
         for shared, distinction in zip(alike, distinctions(map(_differing, alike), letters=60), strict=True)
     }
-    return {distinct[shared]: members for shared, members in together.items()}
 
 
 def _joined(every: Iterable[ComparisonGroup]) -> dict[ComparisonGroup, ComparisonGroup]:

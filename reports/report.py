@@ -33,7 +33,17 @@ PAGE = "report.md"
 FIGURES = "figures"
 MOST = 6
 """Figures of one kind. People look at no more, and each takes about half a second."""
-TERMINAL = ("paper", "ablation", "head_to_head", "averages", "paired", "localisation", "profile", "estimates")
+TERMINAL = (
+    "paper",
+    "ablation",
+    "head_to_head",
+    "averages",
+    "backbones",
+    "paired",
+    "localisation",
+    "profile",
+    "estimates",
+)
 """Tables worth printing."""
 
 

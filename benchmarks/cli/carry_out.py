@@ -143,17 +143,17 @@ def _show_experiments(rows: Sequence[reference_runs.Experiment], device: str, ti
         terminal.show(preview.experiment_rows(members, device), f"{title}: {name}, {len(members)} experiments")
 
 
-def compare(methods: Sequence[str], dataset: str, backbone: str, request: Request) -> FinishedPlan | None:
+def compare(methods: Sequence[str], dataset: str, backbones: Sequence[str], request: Request) -> FinishedPlan | None:
     """The verb `compare`."""
     changes, environment, seeds = changes_of(request), environment_of(request), request.seeds or 3
-    lacking = supply(suite_builders.trainings(methods, dataset, backbone, seeds, environment, changes.set), request)
+    lacking = supply(suite_builders.trainings(methods, dataset, backbones, seeds, environment, changes.set), request)
     if request.dry_run and lacking:
         environment = awaiting(lacking, request)
-    chosen = suite_builders.compare(methods, dataset, backbone, seeds, environment, changes.set)
+    chosen = suite_builders.compare(methods, dataset, backbones, seeds, environment, changes.set)
     if environment.awaited:
         foresee(chosen, environment, request)
         return None
-    return _carry_out(chosen, request, f"{', '.join(methods)} on {dataset} ({backbone})")
+    return _carry_out(chosen, request, f"{', '.join(methods)} on {dataset} ({', '.join(backbones)})")
 
 
 def profile(request: Request, dataset: str | None, classes: int | None, **asked: Any) -> FinishedPlan | None:

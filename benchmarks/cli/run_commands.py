@@ -16,6 +16,10 @@ from results.values.numbers import BATCH, CLASSES, GIB, PIXELS, REPLICATES
 
 app = typer.Typer()
 Methods = Annotated[str, typer.Option(help="Methods separated by commas, each METHOD or METHOD:VARIANT; or all.")]
+Backbones = Annotated[
+    str,
+    typer.Option(help="timm networks separated by commas, each NETWORK or NETWORK.TAG for the weights to start from."),
+]
 CHOICES = {"no": [False], "yes": [True], "both": [False, True]}
 """What an option that can be measured without, with, or both ways stands for."""
 
@@ -56,12 +60,14 @@ def compare(
     request: Request,
     methods: Methods,
     dataset: Annotated[str, typer.Option(help="Dataset.")],
-    backbone: Annotated[str, typer.Option(help="timm network.")],
+    backbone: Backbones,
 ) -> FinishedPlan | None:
-    """Train methods on one backbone by one recipe; show which is better, and at what cost."""
+    """Train methods by one recipe, on one backbone or several; show which is better, and at what cost."""
+    if not words(backbone):
+        raise UserError("--backbone takes timm networks separated by commas, and names none")
     from benchmarks.cli import carry_out
 
-    return carry_out.compare(words(methods), dataset, backbone, request)
+    return carry_out.compare(words(methods), dataset, words(backbone), request)
 
 
 @app.command()
@@ -69,7 +75,7 @@ def compare(
 def profile(
     request: Request,
     methods: Methods = "",
-    backbone: Annotated[str, typer.Option(help="timm networks separated by commas.")] = "",
+    backbone: Backbones = "",
     image_size: Annotated[str, typer.Option(help="Input sizes in pixels, separated by commas.")] = "224",
     batch_size: Annotated[
         str, typer.Option(help="Batch sizes separated by commas; or sweep: 1, 2, 4 … until no larger one is faster.")

@@ -140,6 +140,12 @@ def _named(backbone: str, pretrained: str) -> tuple[str, str]:
         raise UserError(str(error)) from error
 
 
+def _require_named(backbones: Sequence[str], changes: Mapping[str, Any]) -> None:
+    """Raises as `_named` does, if one of the names is wrong or contradicts `changes`."""
+    for backbone in backbones:
+        _named(backbone, str(changes.get("pretrained", "auto")))
+
+
 def _choice(name: str) -> DatasetChoice:
     return parse(DatasetChoice, {"name": name}, "dataset")
 
@@ -182,36 +188,41 @@ def reproduce(method: str, chosen: Sequence[ReproductionTarget], seeds: int) -> 
 def trainings(
     methods: Sequence[str],
     dataset: str,
-    backbone: str,
+    backbones: Sequence[str],
     seeds: int,
     environment: Environment,
     changes: Mapping[str, Any],
 ) -> Suite:
-    """Trains every method by the common recipe on one backbone. Nothing is opened."""
+    """Trains every method by the common recipe on every backbone. Nothing is opened.
+
+    Backbones are timm's names, with or without a tag: two tags of one network are two backbones. Raises
+    `BackboneError` for a name that timm does not have, and `UserError` for one with other weights than `changes` ask
+    for.
+    """
     for name in methods:
         if name != ALL:
             split_name(name)
-    _named(backbone, str(changes.get("pretrained", "auto")))
+    _require_named(backbones, changes)
     dataset = environment.canonical(dataset)
-    trained = {"methods": methods, "datasets": [dataset], "backbones": [backbone], "seeds": seeds}
-    about = f"{', '.join(methods)} on {dataset}, {backbone}"
+    trained = {"methods": methods, "datasets": [dataset], "backbones": list(backbones), "seeds": seeds}
+    about = f"{', '.join(methods)} on {dataset}, {', '.join(backbones)}"
     return parse(Suite, {"about": about, "train": [trained]}, "compare")
 
 
 def compare(
     methods: Sequence[str],
     dataset: str,
-    backbone: str,
+    backbones: Sequence[str],
     seeds: int,
     environment: Environment,
     changes: Mapping[str, Any],
 ) -> Suite:
     """The `trainings`, then measurements of speed at the same size and number of classes."""
-    trained = trainings(methods, dataset, backbone, seeds, environment, changes)
+    trained = trainings(methods, dataset, backbones, seeds, environment, changes)
     opened = _open(_choice(environment.canonical(dataset)), changes, environment)
     profiled = {
         "methods": methods,
-        "backbones": [backbone],
+        "backbones": list(backbones),
         "image_sizes": [changes.get("recipe", {}).get("image_size") or recipes.common()["image_size"]],
         "compile": [environment.execution.compile],
         "compile_mode": [environment.execution.compile_mode],
@@ -241,8 +252,7 @@ def profile(
     `changes` are those of `--set`. Raises `BackboneError` for a name that timm does not have, and `UserError` for one
     with other weights than `changes` ask for.
     """
-    for backbone in backbones:
-        _named(backbone, str(changes.get("pretrained", "auto")))
+    _require_named(backbones, changes)
     entry = {
         "methods": methods,
         "backbones": backbones,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from reports.cell_format import BUSY, BUSY_FOOTNOTE, Row
-from reports.comparisons import contestants
+from reports.comparisons import BASELINE, contestants
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.figures.ablation import gain_bars
@@ -30,8 +30,6 @@ from reports.predictions import PredictionCache
 from reports.tables.head_to_head import whole_methods
 from results.stored_tables import Columns
 
-BASELINE = "plain"
-"""The method that the best one is compared to, class by class, and that has the first colour."""
 History = Callable[[str], Columns | None]
 """Run id -> its table of epochs, as `ResultStore.history_columns`."""
 

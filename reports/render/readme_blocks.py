@@ -44,9 +44,12 @@ PLANNED: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Table]] = {"planne
 PLANNED_FILTERS = (*FILTERS, "suite")
 WITH_PROFILES = ("head_to_head", "missing")
 """Tables of trained Runs that also read profile Runs, whatever the filters: the cost does not depend on the dataset."""
-PAIRWISE = ("paired", "wins")
-ROW_FILTERS: tuple[str, ...] = ("method", "variant")
-"""Filters that choose rows of those tables instead of records."""
+ROW_FILTERS: Mapping[str, Sequence[str]] = {
+    "paired": ("method", "variant"),
+    "wins": ("method", "variant"),
+    "backbones": ("method", "variant", "backbone", "pretrained"),
+}
+"""Filters that choose what these tables show instead of records, since their tests are corrected for all pairs."""
 ANSWER_FILTERS = ("first", "second", *(key for key in FILTERS if key != "variant"))
 """Of an answer, whose variants are `first` and `second`."""
 SUFFIXES = (".md", ".tex")
@@ -158,7 +161,7 @@ def _table(query: str, known: Known) -> Table:
         table = PLANNED[name](fitting(known.planned, wanted))
     else:
         # Holm's correction is over all comparable methods, so filters choose rows and not records.
-        rows = {key: wanted.pop(key) for key in ROW_FILTERS if name in PAIRWISE and key in wanted}
+        rows = {key: wanted.pop(key) for key in ROW_FILTERS.get(name, ()) if key in wanted}
         fits = [
             one for one in known.records if (name in WITH_PROFILES and one.run.job == "profile") or _fits(one, wanted)
         ]

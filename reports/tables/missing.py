@@ -11,6 +11,7 @@ from reports.cell_format import SOURCES, Row
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import NAMED, evaluated_once
+from reports.tables.backbones import key
 from results.record import Record
 
 _PATHS = {
@@ -27,11 +28,13 @@ _PATHS = {
     "flops": "model.flops",
 }
 """Column of the head-to-head table -> the value of a record that it shows."""
+_REASON = key("reason", "")
+"""How the columns begin that say why a method has no gain on a backbone."""
 ONE_EPOCH = "one epoch was evaluated: nothing was selected"
 
 
-def missing(evidence: Evidence, head_to_head: Table, paired: Table, averages: Table) -> Table:
-    """One row per failed Run, per value a record says it lacks, and per dash of these three tables."""
+def missing(evidence: Evidence, head_to_head: Table, paired: Table, averages: Table, backbones: Table) -> Table:
+    """One row per failed Run, per value a record says it lacks, and per dash of these four tables."""
     rows = [row for record in evidence.records for row in _of_record(record)]
     rows += _of_head_to_head(evidence, head_to_head)
     rows += [
@@ -40,6 +43,12 @@ def missing(evidence: Evidence, head_to_head: Table, paired: Table, averages: Ta
         if row["reason"]
     ]
     rows += [_row(_name(row), "mean over subsets", row["reason"]) for row in averages.rows if row["reason"]]
+    rows += [
+        _row(f"{row['arena']}, {name.removeprefix(_REASON)}: {row['method']}", "gain over the baseline", row[name])
+        for row in backbones.rows
+        for name in row
+        if name.startswith(_REASON) and row[name]
+    ]
     once = {tuple(row.values()): row for row in rows}
     return Table("missing", "What is missing", list(once.values()), MISSING_COLUMNS)
 

@@ -9,6 +9,7 @@ from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import Group, all_conditions
 from reports.tables.ablation import ablation, steps
+from reports.tables.backbones import backbones
 from reports.tables.branches import branches
 from reports.tables.cost import profiles
 from reports.tables.cost.devices import devices
@@ -17,6 +18,7 @@ from reports.tables.head_to_head import head_to_head
 from reports.tables.localisation import localisation, part_hits
 from reports.tables.missing import missing
 from reports.tables.paired import paired
+from reports.tables.pretraining import pretraining
 from reports.tables.published import published
 from reports.tables.readouts import readouts
 from reports.tables.runs import provenance, runs
@@ -43,6 +45,8 @@ class Tables:
         return self._built[name]
 
 
+WITH_REASONS = ("head_to_head", "paired", "averages", "backbones")
+"""Tables whose dashes are told in the table of missing values, in the order of its parameters."""
 BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "paper": lambda tables: published(tables.evidence),
     "ablation": lambda tables: ablation(tables.evidence),
@@ -51,6 +55,8 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "branches": lambda tables: branches(tables.evidence),
     "readouts": lambda tables: readouts(tables.evidence),
     "averages": lambda tables: averages(tables.evidence),
+    "backbones": lambda tables: backbones(tables.evidence, tables.shown),
+    "pretraining": lambda tables: pretraining(tables.evidence),
     "wins": lambda tables: wins(tables["paired"]),
     "paired": lambda tables: paired(tables.evidence, tables.shown),
     "localisation": lambda tables: localisation(tables.evidence),
@@ -59,14 +65,14 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "parts": lambda tables: profiles.parts(tables.evidence),
     "operations": lambda tables: profiles.operations(tables.evidence),
     "devices": lambda tables: devices(tables.evidence),
-    "missing": lambda tables: missing(tables.evidence, tables["head_to_head"], tables["paired"], tables["averages"]),
+    "missing": lambda tables: missing(tables.evidence, *(tables[name] for name in WITH_REASONS)),
     "estimates": lambda tables: estimates(tables.evidence),
     "provenance": lambda tables: provenance(tables.evidence),
     "runs": lambda tables: runs(tables.evidence),
 }
 
 
-WITHOUT_SETTINGS = ("steps", "wins", "paired")
+WITHOUT_SETTINGS = ("steps", "backbones", "wins", "paired")
 """Tables over seeds whose rows don't show an experiment's settings: their notes say in what its seeds differ."""
 
 

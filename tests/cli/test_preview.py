@@ -99,7 +99,7 @@ def test_a_recipe_can_be_pasted_word_by_word(method: str, tmp_path: Path) -> Non
 
 
 def test_seeds_of_one_experiment_are_one_row_of_the_plan(here: Environment, tmp_path: Path) -> None:
-    chosen = suite_builders.compare(["plain", "sef"], "synthetic", "test_resnet", 3, here, {})
+    chosen = suite_builders.compare(["plain", "sef"], "synthetic", ["test_resnet"], 3, here, {})
     runs = expand.expand(chosen, here, overrides.Changes(set={"pretrained": "none"}))
     trainings, profiles = preview.tables(runs, ResultStore(tmp_path), here)
     assert trainings[0].startswith("6 Runs of 2 trainings")

@@ -28,7 +28,7 @@ def own_images(folder: Path, classes: tuple[str, ...] = ("apple", "pear")) -> Pa
 
 def planned_ids(root: Path, dataset: str) -> list[str]:
     environment, without = Environment(root), {"pretrained": "none"}
-    suite = suite_builders.compare(["plain"], dataset, "test_resnet", 1, environment, without)
+    suite = suite_builders.compare(["plain"], dataset, ["test_resnet"], 1, environment, without)
     return [run.id for run in expand.expand(suite, environment, Changes(set=without)) if isinstance(run, Run)]
 
 

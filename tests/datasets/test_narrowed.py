@@ -190,7 +190,7 @@ def test_a_choice_is_another_task_with_a_short_name(birds: Path) -> None:
     environment, ids = Environment(birds.parent), []
     for name, options in (("birds", BOX), ("birds:box", {})):
         changes = {"pretrained": "none", "dataset_options": options}
-        suite = suite_builders.compare(["plain"], name, "test_resnet", 1, environment, changes)
+        suite = suite_builders.compare(["plain"], name, ["test_resnet"], 1, environment, changes)
         ids += [run.id for run in expand.expand(suite, environment, Changes(set=changes)) if isinstance(run, Run)]
     assert "birds_box-test_resnet" in ids[0]
     assert ids[0] == ids[1], "however it is asked for"

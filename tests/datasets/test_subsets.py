@@ -83,7 +83,7 @@ def test_other_datasets_are_one_whole(environment: Environment) -> None:
 
 
 def test_compare_trains_all_subsets_and_profiles_each_number_of_classes_once(environment: Environment) -> None:
-    chosen = suite_builders.compare(["plain"], "webfg_496", "test_resnet", 1, environment, {"pretrained": "none"})
+    chosen = suite_builders.compare(["plain"], "webfg_496", ["test_resnet"], 1, environment, {"pretrained": "none"})
     runs = expand.expand(chosen, environment, Changes(set={"pretrained": "none"}))
     assert planned(runs) == [(subset, 0) for subset in CLASSES]
     assert [run.classes for run in runs if isinstance(run, ProfileRun)] == [3, 2]

@@ -168,7 +168,7 @@ def test_reproduce_says_what_is_lacking_instead_of_guessing(here: Environment) -
 def test_known_weight_files_bring_their_options(real_data: Path, real_weights: Path) -> None:
     environment = Environment(real_data, real_weights)
     run, profiled = expand.expand(
-        suite_builders.compare(["plain"], "cub100", "mobilenetv2_100", 1, environment, {}), environment
+        suite_builders.compare(["plain"], "cub100", ["mobilenetv2_100"], 1, environment, {}), environment
     )
     assert isinstance(run, Run)
     assert isinstance(profiled, ProfileRun)
@@ -180,8 +180,17 @@ def test_known_weight_files_bring_their_options(real_data: Path, real_weights: P
 @pytest.mark.parametrize("compiled", [False, True])
 def test_what_is_compared_is_measured_as_it_is_trained(here: Environment, compiled: bool) -> None:
     environment = replace(here, execution=Execution(compile=compiled))
-    chosen = suite_builders.compare(["plain"], "synthetic", "test_resnet", 1, environment, {"pretrained": "none"})
+    chosen = suite_builders.compare(["plain"], "synthetic", ["test_resnet"], 1, environment, {"pretrained": "none"})
     assert [entry.compile for entry in chosen.profile] == [[compiled]]
+
+
+def test_methods_are_compared_on_several_backbones(here: Environment) -> None:
+    networks = ["test_resnet", "test_vit", "test_resnet"]
+    chosen = suite_builders.compare(["plain", "sef"], "synthetic", networks, 2, here, {"pretrained": "none"})
+    runs = expand.expand(chosen, here, Changes(set={"pretrained": "none"}))
+    trained = [run for run in runs if isinstance(run, Run)]
+    assert len(trained) == 2 * 2 * 2, "a backbone that is named twice is trained once"
+    assert {run.backbone for run in trained} == {run.backbone for run in runs} == {"test_resnet", "test_vit"}
 
 
 def profiled_networks(network: object, environment: Environment, **asked: object) -> list[dict[str, object]]:

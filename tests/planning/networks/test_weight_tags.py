@@ -65,11 +65,22 @@ def test_a_name_and_a_setting_that_contradict_each_other_are_refused(weights: Pa
     with pytest.raises(ValidationError, match=said):
         BackboneChoice(name=TV, pretrained=A1)
     with pytest.raises(UserError, match=said):
-        suite_builders.compare(["plain"], "synthetic", TV, 1, here, {"pretrained": A1})
+        suite_builders.compare(["plain"], "synthetic", [TV], 1, here, {"pretrained": A1})
     with pytest.raises(UserError, match=said):
         suite_builders.targets("sef", here, backbone=TV, changes={"pretrained": A1})
     with pytest.raises(UserError, match=said):
         suite_builders.profile(["plain"], [TV], [64], [2], {"pretrained": A1})
+
+
+def test_two_weights_of_one_network_are_compared_as_two_backbones(weights: Path) -> None:
+    here = Environment(None, weights)
+    chosen = suite_builders.trainings(["plain"], "synthetic", [TV, A1], 1, here, {})
+    found = [run for run in expand.expand(chosen, here) if isinstance(run, Run)]
+    assert [(run.backbone, run.pretrained) for run in found] == [
+        ("resnet50", f"{TV}.safetensors"),
+        ("resnet50", f"{A1}.safetensors"),
+    ]
+    assert len({run.id for run in found}) == 2
 
 
 def test_what_a_suite_names_can_be_set_otherwise_as_any_of_its_settings(weights: Path) -> None:
