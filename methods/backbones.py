@@ -3,8 +3,9 @@
 `methods.networks` builds the whole network, `methods.weight_files` finds the file, `methods.checkpoints` reads it.
 
 Strides and `"final"` are read with timm's `forward_intermediates`, which every current timm family has; other modules
-(`"Mixed_7a"`) with timm's torch.fx feature extraction. The attention of a Swin (`"attention"`) is read in the same pass
-as the strides, by `methods.transformers.swin_attention`; tokens are given by `methods.transformers.tokens`.
+(`"Mixed_7a"`) with timm's torch.fx feature extraction. The attention of a Swin (`"attention"`) and its merged patches
+(`"merged_8"`) are read in the same pass as the strides, by `methods.transformers.swin_attention` and `swin_merging`;
+tokens are given by `methods.transformers.tokens`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from methods.errors import BackboneError, unknown
 from methods.interface import Tap
 from methods.networks import check_patches, create_network, is_fixed_size
 from methods.tags import split_tag
-from methods.transformers import swin_attention
+from methods.transformers import swin_attention, swin_merging
 from methods.transformers.tokens import TokenBackbone
 from methods.weight_files import Triple, WeightFile, find_weights, options_of_tag
 
@@ -186,6 +187,9 @@ class Backbone(nn.Module):
         self.attention_taps = [tap for tap in self.taps if tap in swin_attention.TAPS]
         if self.attention_taps:  # before the strides are checked: that the network is no Swin is the clearer error
             swin_attention.keep(net)
+        self.merged_taps = [tap for tap in self.taps if tap in swin_merging.TAPS]
+        if self.merged_taps:
+            swin_merging.keep(net, self.merged_taps)
         absent = [tap for tap in self.taps if isinstance(tap, int) and tap not in strides]
         if absent:
             raise BackboneError(f"{type(net).__name__} has no map of stride {absent[0]}; it has {sorted(set(strides))}")
@@ -199,6 +203,7 @@ class Backbone(nn.Module):
         else:
             self.depths = sorted({self.deepest[tap] for tap in self.taps if isinstance(tap, int)})
             self.net = net
+        self.image_size = image_size
         self.channels = self._cut(torch.zeros(1, 3, *[image_size if fixed_size else min(image_size, 128)] * 2))
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -210,7 +215,7 @@ class Backbone(nn.Module):
         intermediates: list[Tensor] = []
         if not self.depths:
             maps["final"] = self._as_map(self.net.forward_features(images))
-        elif "final" in self.taps or self.attention_taps:
+        elif "final" in self.taps or self.attention_taps or self.merged_taps:
             final, intermediates = self.net.forward_intermediates(images, indices=self.depths, output_fmt="NCHW")
             maps["final"] = self._as_map(final)
         else:
@@ -221,7 +226,17 @@ class Backbone(nn.Module):
         maps |= {tap: by_depth[self.deepest[tap]] for tap in self.taps if isinstance(tap, int)}
         if self.attention_taps:
             maps |= swin_attention.read(self.net, self.attention_taps, maps["final"].shape[2:])
+        if self.merged_taps:
+            maps |= swin_merging.read(self.net, self.merged_taps)
         return [maps[tap] for tap in self.taps]
+
+    @torch.no_grad()
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """See `methods.interface.FeatureExtractor.sizes`; passes one image through."""
+        device, training = next(self.parameters()).device, self.training
+        maps = self.eval()(torch.zeros(1, 3, self.image_size, self.image_size, device=device))
+        self.train(training)
+        return tuple((one.shape[2], one.shape[3]) for one in maps)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """What torch calls to move a module: the way in which a Swin attends depends on the device."""
@@ -288,7 +303,8 @@ class Backbone(nn.Module):
 
 def cut_by_module(taps: Sequence[Tap]) -> bool:
     """Whether a network with these taps is cut by torch.fx."""
-    return any(isinstance(tap, str) and tap not in ("final", *swin_attention.TAPS) for tap in taps)
+    named = ("final", *swin_attention.TAPS, *swin_merging.TAPS)
+    return any(isinstance(tap, str) and tap not in named for tap in taps)
 
 
 def require_blocks(taps: Sequence[Tap]) -> None:

@@ -47,7 +47,8 @@ Tap = int | str
 """Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map).
 
 Swin networks also have `"attention"` and `"attention_rollout"`, `(B, heads, h, w)`: the attention that each position of
-the last stage receives in its last block, or through all of its blocks."""
+the last stage receives in its last block, or through all of its blocks; and `"merged_8"`, `"merged_16"`, `"merged_32"`,
+`(B, C, h, w)`: the patches merged to this stride, before the stage's blocks."""
 
 
 class FeatureExtractor(Protocol):
@@ -55,6 +56,10 @@ class FeatureExtractor(Protocol):
 
     channels: tuple[int, ...]
     """C of each map."""
+
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns (h, w) of each map of an image of the Run's size, for layers that need to know them."""
+        ...
 
     def __call__(self, images: Tensor) -> list[Tensor]: ...
 

@@ -119,7 +119,7 @@ def constructor_options(method: str) -> list[str]:
 
 @dataclass
 class _FakeBackbones:
-    """A `BackboneSource` whose backbones have channels and nothing else: enough to build a method, not to run it."""
+    """A `BackboneSource` whose backbones have channels and sizes alone: enough to build a method, not to run it."""
 
     name: str = "stand-in"
     taps: set[Tap] = field(default_factory=set)
@@ -134,6 +134,7 @@ class _FakeBackbones:
             self.taps |= set(taps)
         net: Any = nn.Module()
         net.channels = (64,) * len(taps)
+        net.sizes = lambda: ((14, 14),) * len(taps)
         return net
 
     def tokens(
@@ -149,6 +150,7 @@ class _FakeBackbones:
         net: Any = nn.Module()
         net.take_rest = lambda: nn.ModuleDict({"blocks": nn.Identity(), "norm": nn.Identity()})
         net.channels, net.heads, net.depth, net.prefix, net.grid = 64, 4, 12, 1, (14, 14)
+        net.take_rest = nn.Identity
         return net
 
     def _is_own(self, name: str | None) -> bool:

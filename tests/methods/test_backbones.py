@@ -191,7 +191,10 @@ def test_a_method_can_raise_the_error_of_the_backbones_without_knowing_them() ->
 
 
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
-def test_a_swin_s_maps_behind_its_merged_patches_are_taps_by_module(name: str) -> None:
+@pytest.mark.parametrize(
+    "taps", [["merged_8", "merged_16", "merged_32"], [f"layers.{i}.downsample" for i in (1, 2, 3)]]
+)
+def test_a_swin_s_maps_behind_its_merged_patches_are_taps_by_stride_and_by_module(name: str, taps: list[str]) -> None:
     """PIM reads each stage there: timm merges patches where a stage begins, other code where one ends."""
     torch.manual_seed(0)
     whole = TimmBackbones(name, 96, options=TINY).features(["final"]).net.eval()
@@ -199,7 +202,7 @@ def test_a_swin_s_maps_behind_its_merged_patches_are_taps_by_module(name: str) -
     for stage in whole.layers[1:]:
         stage.downsample.register_forward_hook(lambda _, __, out: merged.append(out.permute(0, 3, 1, 2)))
     torch.manual_seed(0)
-    cut = TimmBackbones(name, 96, options=TINY).features([f"layers.{stage}.downsample" for stage in (1, 2, 3)]).eval()
+    cut = TimmBackbones(name, 96, options=TINY).features(taps).eval()
     assert cut.channels == (32, 64, 128)
     images = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
@@ -208,6 +211,35 @@ def test_a_swin_s_maps_behind_its_merged_patches_are_taps_by_module(name: str) -
     assert [tuple(one.shape[2:]) for one in found] == [(12, 12), (6, 6), (3, 3)]
     for got, expected in zip(found, merged, strict=True):
         torch.testing.assert_close(got, expected)
+    assert cut.sizes() == ((12, 12), (6, 6), (3, 3))
+
+
+def test_merged_patches_are_read_beside_the_last_stage_before_its_norm_and_with_blocks_checkpointed() -> None:
+    plain, checkpointed = (
+        TimmBackbones("swin_tiny_patch4_window7_224", 96, options=TINY, checkpointing=on) for on in (False, True)
+    )
+    taps, images = ["merged_16", 32], torch.randn(2, 3, 96, 96)
+    torch.manual_seed(0)
+    cut = plain.features(taps)
+    torch.manual_seed(0)
+    again = checkpointed.features(taps)
+    assert isinstance(cut.net.norm, torch.nn.Identity)
+    for net in (cut, again):
+        torch.stack([one.square().mean() for one in net.eval()(images)]).sum().backward()
+    for left, right in zip(cut.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(left.grad, right.grad)
+
+
+def test_merged_patches_of_another_network_are_refused() -> None:
+    with pytest.raises(BackboneError, match="no merged patches"):
+        TimmBackbones("test_resnet", 96, options={}).features(["merged_8", 16])
+
+
+def test_sizes_are_those_of_the_maps_of_an_image_of_the_run_s_size_and_change_nothing() -> None:
+    backbone = TimmBackbones("test_resnet", 200, options={}).features([8, "final"]).train()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    assert backbone.sizes() == tuple(tuple(one.shape[2:]) for one in backbone.eval()(torch.zeros(1, 3, 200, 200)))
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 
 def test_a_method_is_told_its_network_without_the_tag_of_its_weights() -> None:

@@ -1,0 +1,156 @@
+"""A backbone's stages as a pyramid of tokens, its top-down and bottom-up paths, and classifiers of every token.
+
+Chou, Lin, Kao, "A Novel Plug-in Module for Fine-Grained Visual Classification", arXiv 2202.03822, and its follow-up,
+arXiv 2303.06442; the numbers are those of the authors' code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.interface import BackboneSource, Tap
+
+SWIN_TAPS: tuple[Tap, ...] = ("merged_8", "merged_16", "merged_32", 32)
+CNN_TAPS: tuple[Tap, ...] = (4, 8, 16, 32)
+VIT_BLOCKS = (-4, -3, -2, -1)
+SWINS = re.compile(r"swin(v2)?_(?!cr_)")
+VITS = re.compile(r"(test_)?(vit|deit3?|beit(v2)?|eva(02)?)_")
+"""Beginnings of timm's names; what else has such a name is refused by the backbone."""
+
+
+class Grid(NamedTuple):
+    """The places of a level's tokens: `prefix` tokens without a place (a class token), then h rows of w."""
+
+    height: int
+    width: int
+    prefix: int = 0
+
+    @property
+    def count(self) -> int:
+        """N, the number of tokens."""
+        return self.prefix + self.height * self.width
+
+
+class TokenLevels(nn.Module):
+    """A backbone: images `(B, 3, H, W)` -> tokens `(B, N_l, C_l)` of each level l, the finest first.
+
+    A Swin is read behind each patch merging and at its end, before the last norm, as the authors' copy of timm gives
+    its stages; a ViT after each of its last four blocks, class token and all; any other network at strides 4, 8, 16 and
+    32. `taps` are others.
+
+    Raises `BackboneError` for a network that has no such maps.
+    """
+
+    def __init__(self, backbones: BackboneSource, taps: Sequence[Tap] | None = None) -> None:
+        super().__init__()
+        swin, vit = bool(SWINS.match(backbones.name)), bool(VITS.match(backbones.name)) and taps is None
+        self.is_transformer = swin or vit
+        """Whether the authors change the number of tokens by learned layers; they interpolate CNNs' maps."""
+        self.channels: tuple[int, ...]
+        self.grids: tuple[Grid, ...]
+        if vit:
+            self.tokens = backbones.tokens(after=VIT_BLOCKS)
+            self.tokens.take_rest()  # the last norm, which nothing passes
+            self.channels = (self.tokens.channels,) * len(VIT_BLOCKS)
+            self.grids = (Grid(*self.tokens.grid, self.tokens.prefix),) * len(VIT_BLOCKS)
+            self.maps = None
+        else:
+            self.maps = backbones.features(list(taps or (SWIN_TAPS if swin else CNN_TAPS)))
+            self.channels, self.grids = self.maps.channels, tuple(Grid(*size) for size in self.maps.sizes())
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        if self.maps is None:
+            return list(self.tokens(images).after)
+        return [one.flatten(2).mT for one in self.maps(images)]
+
+
+def projection(channels: int, features: int) -> nn.Sequential:
+    """Of each token alone, `(…, channels)` -> `(…, features)`; a 1 × 1 convolution is the same on a map."""
+    return nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, features))
+
+
+class Resized(nn.Module):
+    """Tokens `(B, N, C)` of one grid -> `(B, M, C)` of another, each channel alone.
+
+    `learned`: every token is a weighted sum of all, plus a bias, with weights that are learned (a convolution over the
+    token axis in the authors' code); otherwise bilinear between places, of which halving is the mean of 2 × 2.
+    """
+
+    def __init__(self, start: Grid, end: Grid, learned: bool) -> None:
+        super().__init__()
+        self.start, self.end = start, end
+        self.mix = nn.Linear(start.count, end.count) if learned else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if self.mix is not None:
+            return self.mix(tokens.mT).mT
+        if self.start == self.end:
+            return tokens
+        places = tokens.mT.unflatten(2, self.start[:2])
+        return F.interpolate(places, size=self.end[:2], mode="bilinear", align_corners=False).flatten(2).mT
+
+
+class TopDown(nn.Module):
+    """Each level projected, and what the coarser ones found added: tokens `(B, N_l, C_l)` -> `(B, N_l, features)`."""
+
+    def __init__(
+        self, channels: Sequence[int], grids: Sequence[Grid], features: int, learned: bool, mix_equal: bool = False
+    ) -> None:
+        """`mix_equal`: a learned layer lies also between levels of as many tokens; otherwise they are added as they
+        are."""
+        super().__init__()
+        self.project = nn.ModuleList(projection(one, features) for one in channels)
+        self.up = nn.ModuleList(
+            Resized(coarse, fine, learned and (mix_equal or coarse.count != fine.count))
+            for fine, coarse in pairwise(grids)
+        )
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        found = [project(one) for project, one in zip(self.project, levels, strict=True)]
+        for level in reversed(range(len(self.up))):
+            found[level] = found[level] + self.up[level](found[level + 1])
+        return found
+
+
+class BottomUp(nn.Module):
+    """Each level projected again, and what the finer ones found added: tokens `(B, N_l, features)` -> the same."""
+
+    def __init__(self, grids: Sequence[Grid], features: int, learned: bool) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(projection(features, features) for _ in grids)
+        self.down = nn.ModuleList(Resized(fine, coarse, learned) for fine, coarse in pairwise(grids))
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        found = [project(one) for project, one in zip(self.project, levels, strict=True)]
+        for level, down in enumerate(self.down):
+            found[level + 1] = found[level + 1] + down(found[level])
+        return found
+
+
+class TokenClassifier(nn.Module):
+    """Tokens `(B, N, features)` -> logits `(B, N, K)` of each: two layers, batch norm over all tokens between them."""
+
+    def __init__(self, features: int, num_classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(features, features)
+        self.norm = nn.BatchNorm1d(features)
+        self.classify = nn.Linear(features, num_classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden = self.norm(self.hidden(tokens).mT).relu()
+        return self.classify(hidden.mT)
+
+
+def as_maps(scores: Sequence[Tensor], grids: Sequence[Grid]) -> Tensor:
+    """Scores `(B, N_l)` of each level's tokens as maps `(B, L, h, w)` of the finest grid; tokens without a place are
+    left out."""
+    size = max(grids, key=lambda grid: grid.height * grid.width)[:2]
+    placed = [one[:, grid.prefix :].unflatten(1, grid[:2]) for one, grid in zip(scores, grids, strict=True)]
+    return torch.cat([F.interpolate(one.unsqueeze(1), size=size, mode="nearest-exact") for one in placed], dim=1)
