@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from reports.cell_format import BUSY, BUSY_FOOTNOTE, Row
+from reports.cell_format import BUSY, BUSY_FOOTNOTE, Row, alone
 from reports.comparisons import BASELINE, contestants
 from reports.contents import Table
 from reports.evidence import Evidence
@@ -19,6 +19,7 @@ from reports.figures.ablation import gain_bars
 from reports.figures.calibration import reliability
 from reports.figures.confused import confusions, most_confused
 from reports.figures.curves import training_curves
+from reports.figures.gains import Gain, gain_cells
 from reports.figures.per_class import per_class_difference
 from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.roofline import Work, roofline
@@ -27,6 +28,7 @@ from reports.figures.throughput import accuracy_against_throughput, shows_busy_r
 from reports.groups import Group, group_labels, labels
 from reports.measurements import Measurement
 from reports.predictions import PredictionCache
+from reports.tables.backbones import gains_of
 from reports.tables.head_to_head import whole_methods
 from results.stored_tables import Columns
 
@@ -54,6 +56,7 @@ class Drawing:
 
 KINDS = {
     "throughput": "Accuracy against throughput",
+    "gains": "Gain on each backbone",
     "curves": "Training curves",
     "calibration": "Calibration",
     "per_class": "Accuracy by class",
@@ -71,6 +74,7 @@ def drawings(evidence: Evidence, tables: Mapping[str, Table], history: History) 
     methods = {record.run.method for record in evidence.records}
     order = sorted(methods, key=lambda method: (method != BASELINE, method))  # so that looks are the same everywhere
     yield from _throughput(tables["head_to_head"], order)
+    yield from _gains(tables["backbones"])
     yield from _ablations(tables["ablation"], tables["steps"])
     for shared, members in evidence.comparisons.items():
         done = [group for group in members if group.done]
@@ -97,6 +101,20 @@ def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
         heading = f"{dataset}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
         whole = whole_methods(rows)
         yield Drawing("throughput", heading, accuracy_against_throughput, (whole, order), shows_busy_rate(whole))
+
+
+def _gains(backbones: Table) -> Iterator[Drawing]:
+    """One per part of the table of methods by backbone: its gains, without backbones and methods that have none."""
+    for heading, part in backbones.parts():
+        gains = {backbone: found for backbone, found in gains_of(part).items() if any(found)}
+        methods = [place for place in range(len(part.rows)) if any(found[place] for found in gains.values())]
+        cells = [
+            [one and Gain(one["gain"], bool(one["verdict"]), alone(one["gain_seeds"])) for one in row]
+            for row in ([found[place] for found in gains.values()] for place in methods)
+        ]
+        names = [f"{part.rows[place]['method']} {part.rows[place]['settings']}".strip() for place in methods]
+        if gains:
+            yield Drawing("gains", heading, gain_cells, (names, list(gains), cells))
 
 
 def _ablations(ablation: Table, steps: Table) -> Iterator[Drawing]:

@@ -95,6 +95,17 @@ def key(what: str, name: str) -> str:
     return f"{what} {name}"
 
 
+def gains_of(part: Table) -> dict[str, list[dict[str, Any] | None]]:
+    """Heading of each backbone in the table or a part of it -> the columns `CELL` of each row; None without a gain."""
+    found: dict[str, list[dict[str, Any] | None]] = {}
+    for column in part.columns:
+        if not column.naming:
+            name = column.heading.rpartition(": ")[0]
+            cells = [{what: row[key(what, name)] for what in CELL} for row in part.rows]
+            found[column.heading] = [cell if cell["gain"] is not None else None for cell in cells]
+    return found
+
+
 def names(every: Iterable[Weights]) -> dict[Weights, str]:
     """The network's name, or that of its weights where the table has several of one network."""
     every = list(every)

@@ -35,7 +35,10 @@ def fgbench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["run", "quik"], "did you mean 'quick'"),
         (["reproduce", "bilinear_cn"], "did you mean 'bilinear_cnn'"),
         (["compare", "--methods", "plane", "--dataset", "synthetic", "--backbone", "test_resnet"], "'plain'"),
-        (["compare", "--methods", "plain", "--dataset", "synthetic", "--backbone", "test_vit,test_resne"], "test_resnet"),
+        (
+            ["compare", "--methods", "plain", "--dataset", "synthetic", "--backbone", "test_vit,test_resne"],
+            "test_resnet",
+        ),
         (["compare", "--methods", "plain", "--dataset", "synthetic", "--backbone", ","], "names none"),
         (["run", "quick", "--dry-run", "--set", "epoch=3"], "did you mean 'epochs'"),
         (["run", "quick", "--dry-run", "--only", "methd=plain"], "did you mean 'method'"),

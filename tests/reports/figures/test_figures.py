@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from reports.figures.ablation import gain_bars
 from reports.figures.calibration import reliability
 from reports.figures.curves import training_curves
+from reports.figures.gains import Gain, gain_cells
 from reports.figures.per_class import per_class_difference
 from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.roofline import Work, roofline
@@ -50,6 +51,43 @@ def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
     loss, accuracy = figure.axes
     assert loss.get_xlim() == accuracy.get_xlim()
     assert all(tick == round(tick) for tick in accuracy.get_xticks())
+
+
+# Gains by backbone
+
+
+def test_gains_are_told_in_their_cells_and_significant_ones_framed():
+    cells = [[Gain(2.6, True, ""), None], [Gain(-1.9, False, " (n=1)"), Gain(-0.04, False, "")]]
+    figure = drawn(gain_cells(["sef", "cal"], ["resnet50: IN-1k", "vgg16: unknown"], cells, "cub100"))
+    axes = figure.axes[0]
+    where = {text.get_text(): (round(text.get_position()[0]), round(text.get_position()[1])) for text in axes.texts}
+    assert where == {"+2.6": (0, 0), "−1.9 (n=1)": (0, 1), "+0.0": (1, 1)}
+    (frame,) = (patch for patch in axes.patches if isinstance(patch, Rectangle))
+    assert (round(frame.get_center()[0]), round(frame.get_center()[1])) == (0, 0)
+    shown = np.ma.filled(axes.images[0].get_array(), np.nan)
+    assert shown[0, 0] == 2.6
+    assert np.isnan(shown[0, 1])
+    assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (-2.6, 2.6), "zero is in the middle"
+
+
+def test_without_gains_there_is_no_figure():
+    assert gain_cells([], [], [], "cub100") is None
+    assert gain_cells(["sef"], ["vgg16: unknown"], [[None]], "cub100") is None
+
+
+@pytest.mark.parametrize(("others", "expected"), [(["resnet50", "vgg16"], 1), (["resnet50"], 0)])
+def test_gains_are_drawn_where_methods_met_on_several_backbones(store: ResultStore, others: list[str], expected: int):
+    records = [trained(method, backbone=backbone) for backbone in others for method in ("plain", "sef")]
+    fill(store, records, 50)
+    found = asked_of(store).get("gains", [])
+    assert len(found) == expected
+    for drawing in found:
+        figure = drawn(drawing.draw(*drawing.arguments, drawing.title))
+        assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["sef"]
+        assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+            "resnet50\nunknown",
+            "vgg16\nunknown",
+        ]
 
 
 # Looks and names
