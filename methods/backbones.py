@@ -2,10 +2,10 @@
 
 `methods.networks` builds the whole network, `methods.weight_files` finds the file, `methods.checkpoints` reads it.
 
-Strides and `"final"` are read with timm's `forward_intermediates`, which every current timm family has; other modules
-(`"Mixed_7a"`) with timm's torch.fx feature extraction. The attention of a Swin (`"attention"`) and its merged patches
-(`"merged_8"`) are read in the same pass as the strides, by `methods.transformers.swin_attention` and `swin_merging`;
-tokens are given by `methods.transformers.tokens`.
+Strides and `"final"` are read with timm's `forward_intermediates`, which every current timm family has; `"pooled"` and
+`"classified"` with its `forward_head`; other modules (`"Mixed_7a"`) with timm's torch.fx feature extraction. The
+attention of a Swin (`"attention"`) and its merged patches (`"merged_8"`) are read in the same pass as the strides, by
+`methods.transformers.swin_attention` and `swin_merging`; tokens are given by `methods.transformers.tokens`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from methods.transformers.tokens import TokenBackbone
 from methods.weight_files import Triple, WeightFile, find_weights, options_of_tag
 
 Cut = TypeVar("Cut", "Backbone", TokenBackbone)
+
+ENDS = ("final", "pooled", "classified")
+"""Taps of what the whole network gives."""
 
 
 class Loaded(NamedTuple):
@@ -214,10 +217,10 @@ class Backbone(nn.Module):
         maps: dict[Tap, Tensor] = {}
         intermediates: list[Tensor] = []
         if not self.depths:
-            maps["final"] = self._as_map(self.net.forward_features(images))
-        elif "final" in self.taps or self.attention_taps or self.merged_taps:
+            maps = self._ends(self.net.forward_features(images))
+        elif self.attention_taps or self.merged_taps or any(tap in ENDS for tap in self.taps):
             final, intermediates = self.net.forward_intermediates(images, indices=self.depths, output_fmt="NCHW")
-            maps["final"] = self._as_map(final)
+            maps = self._ends(final)
         else:
             intermediates = self.net.forward_intermediates(
                 images, indices=self.depths, output_fmt="NCHW", intermediates_only=True, stop_early=True
@@ -256,6 +259,16 @@ class Backbone(nn.Module):
         require_blocks(self.taps)
         read = swin_attention.last_stage(self.net) if self.attention_taps else []
         activation_checkpointing.apply(self.net, read)
+
+    def _ends(self, features: Tensor) -> dict[Tap, Tensor]:
+        """What the taps that are `ENDS` give, and `"final"`, of timm's final features."""
+        maps: dict[Tap, Tensor] = {"final": self._as_map(features)}
+        tokens = features.ndim == 3
+        if "pooled" in self.taps or (tokens and "classified" in self.taps):
+            maps["pooled"] = self.net.forward_head(features, pre_logits=True)[:, :, None, None]
+        if "classified" in self.taps:
+            maps["classified"] = maps["pooled" if tokens else "final"]
+        return maps
 
     def _as_map(self, features: Tensor) -> Tensor:
         """timm's final features, whatever their layout, as `(B, C, h, w)`."""
@@ -303,7 +316,7 @@ class Backbone(nn.Module):
 
 def cut_by_module(taps: Sequence[Tap]) -> bool:
     """Whether a network with these taps is cut by torch.fx."""
-    named = ("final", *swin_attention.TAPS, *swin_merging.TAPS)
+    named = (*ENDS, *swin_attention.TAPS, *swin_merging.TAPS)
     return any(isinstance(tap, str) and tap not in named for tap in taps)
 
 

@@ -46,6 +46,11 @@ def alone(values: Tensor) -> Tensor:
 Tap = int | str
 """Where features are taken: a stride (16), a module's name (`"Mixed_7a"`), or `"final"` (the network's last map).
 
+`"pooled"` is the vector that the network's own classifier reads, as a map of one position `(B, C, 1, 1)`: the mean of
+the last map for ResNets, the class token for most vision transformers, and what further layers make of either.
+`"classified"` is `"pooled"` where the last features are tokens, and else `"final"`: its mean over positions is what the
+network's authors classify by, whichever kind it is.
+
 Swin networks also have `"attention"` and `"attention_rollout"`, `(B, heads, h, w)`: the attention that each position of
 the last stage receives in its last block, or through all of its blocks; and `"merged_8"`, `"merged_16"`, `"merged_32"`,
 `(B, C, h, w)`: the patches merged to this stride, before the stage's blocks."""
@@ -207,6 +212,8 @@ class Method(nn.Module, ABC):
     """Forward passes per test image of each of `readouts`."""
     maps_of_class: bool = False
     """Whether the maps of `attention` depend on the predicted class, so that map k means something else per class."""
+    frozen_options: tuple[str, ...] = ()
+    """Names of the options that decide what `frozen_features` gives; with other options, the same features serve."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -243,8 +250,31 @@ class Method(nn.Module, ABC):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def phases(self) -> tuple[Phase, ...]:
-        """The phases of training in order. Default: one, in which everything learns."""
+        """The phases of training in order. Default: one, in which everything learns.
+
+        None, `()`, if nothing is learnt by gradients of images: the runner then computes the `frozen_features` of each
+        image once, keeps them, and calls `fit`; `losses` and `steps` are never called.
+        """
         return (Phase("all"),)
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        """Images `(B, 3, H, W)` -> `(B, D)`, which `classify` turns into the logits of `forward`; without phases only.
+
+        They depend on the weights of the backbones and the options `frozen_options`, and on nothing that `fit` fills.
+        Called in evaluation mode and without autograd.
+        """
+        raise NotImplementedError
+
+    def fit(self, features: Tensor, labels: Tensor) -> dict[str, float]:
+        """Learns from the features `(n, D)`, float32, and labels `(n,)` of all training images; without phases only.
+
+        Returns numbers for the Run's history, by name; `loss` where it minimised one.
+        """
+        raise NotImplementedError
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Features `(B, D)` -> logits `(B, K)`; without phases only."""
+        raise NotImplementedError
 
     def initialise(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Called once before training with un-augmented training batches `(images, labels)`, without autograd and in

@@ -129,7 +129,10 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
             images = torch.empty(BATCH, 3, pixels, pixels)
             labels = torch.arange(BATCH) // (method.sampling.images_per_class or 1) % CLASSES
             saved: list[int] = []
-            counts = count(method, lambda: saved.extend(_saved_by_steps(method, images, labels)))
+            if method.phases():
+                counts = count(method, lambda: saved.extend(_saved_by_steps(method, images, labels)))
+            else:
+                counts = count(method.eval(), torch.no_grad()(lambda: method(images)))
     except Exception:  # a method's code may do anything; then there is no guess
         return None
     return Work(

@@ -43,6 +43,8 @@ def of_sizes(run: Run, sizes: Mapping[str, int]) -> Images:
     """The same from the number of images in `train`, `validation` and `test`."""
     method = method_checks.stand_in(run.label, run.method, run.options)
     plans = phase_plans(method, run.recipe)
+    if not plans:  # each image passes once through the frozen network, unless its features are kept
+        return Images(0, sizes["train"], sizes.get("validation", 0) + sizes.get("test", 0))
     epochs, images = sum(plan.epochs for plan in plans), sizes["train"]
     learnt = epochs * images
     if run.recipe.steps is not None:

@@ -10,6 +10,7 @@ from benchmarks.environment import Execution
 from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.counted_work import CountedWork, Work
 from benchmarks.estimates.images import Images
+from benchmarks.planning.method_checks import stand_in
 from results.record import Record
 from results.settings import CompileMode, ProfileRun, Run
 from results.speed import Limits, Mode
@@ -66,8 +67,12 @@ def mode_of(choice: ProfileRun | Execution) -> CompileMode | None:
 
 
 def _rates(profile: Record) -> list[float]:
-    """Images/s of training and of inference, with their input if that was measured; empty unless both are known."""
-    modes: tuple[Mode, ...] = ("train", "inference")
+    """Images/s of training and of inference, with their input if that was measured; empty unless both are known.
+
+    Where a method has no training step, both are those of inference."""
+    run = profile.run
+    learns = stand_in(run.label, run.method, run.options).phases()
+    modes: tuple[Mode, ...] = ("train" if learns else "inference", "inference")
     speeds = [profile.speed.get(mode) for mode in modes]
     rates = [speed.end_to_end_images_per_s or speed.images_per_s for speed in speeds if speed]
     return rates if len(rates) == 2 and all(0 < rate < inf for rate in rates) else []  # nor NaN

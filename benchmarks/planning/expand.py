@@ -73,8 +73,13 @@ def _trainings(entry: Training, environment: Environment, changes: Changes) -> I
                     if _asked_for(entry, name, dataset, backbone, changes):
                         raise
                     continue
-                for seed in seeds:
+                for seed in seeds if _draws(drafted) else seeds[:1]:
                     yield drafted.model_copy(update={"seed": seed})
+
+
+def _draws(run: Run) -> bool:
+    """Whether seeds can differ: what is fitted to frozen features of given weights is the same for each."""
+    return run.pretrained == "none" or bool(method_checks.stand_in(run.label, run.method, run.options).phases())
 
 
 def _asked_for(entry: Training, name: str, dataset: DatasetChoice, backbone: BackboneChoice, changes: Changes) -> bool:
@@ -179,7 +184,7 @@ def _check_recipe(run: Run, asked: Mapping[str, Any]) -> None:
     for plan in plans:
         require_groups(plan, groups_of_stand_in(method))
     names = [plan.name for plan in plans]
-    if "epochs" in asked and all(name in recipe.phases and recipe.phases[name].epochs for name in names):
+    if names and "epochs" in asked and all(name in recipe.phases and recipe.phases[name].epochs for name in names):
         raise UserError(
             f"{run.label}: this recipe gives every phase its own epochs; "
             f"set phases.{names[0]}.epochs in place of epochs"

@@ -72,6 +72,8 @@ def with_epochs(recipe: Recipe, method: Method, images: int, processes: int = 1)
     if recipe.steps is None:
         return recipe
     plans = phase_plans(method, recipe)
+    if not plans:
+        return recipe.model_copy(update={"epochs": 1})
     if len(plans) > 1 or any(settings.epochs for settings in recipe.phases.values()):
         raise UserError(
             f"steps: a training of phases ({', '.join(plan.name for plan in plans)}) has epochs; "

@@ -17,6 +17,7 @@ from benchmarks.hardware import GpuSensors, state
 from benchmarks.planning import batch_sweep
 from benchmarks.profiling import max_batch, memory
 from benchmarks.profiling.measure_mode import ProfileContext, measure_mode
+from benchmarks.profiling.profiled_method import NoStepError
 from benchmarks.profiling.roofline import highest, measure_limits, shares
 from benchmarks.training.device import numerics, ran_out_of_memory
 from results.record import Record
@@ -110,6 +111,8 @@ def _measure_within(free: int, context: ProfileContext, mode: Mode) -> None:
     try:
         with memory.limited(device, free):
             record.speed[mode] = measure_mode(context, mode)
+    except NoStepError:
+        record.missing[f"speed.{mode}"] = "nothing is learnt by gradients: there is no training step"
     except Exception as error:
         if ran_out_of_memory(error):
             record.exceeded[mode] = free

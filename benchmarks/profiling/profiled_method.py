@@ -21,6 +21,10 @@ HALFWAY = 50
 """Epoch of the measured steps, in a training of twice as many: what only begins or ends one is not measured."""
 
 
+class NoStepError(Exception):
+    """The method takes no training step: what it learns, it fits to frozen features."""
+
+
 class ProfiledMethod:
     """A method with random weights on its device, and a batch of random images with labels.
 
@@ -68,7 +72,9 @@ class ProfiledMethod:
         self.method.train(mode == "train")
 
     def step(self, mode: Mode) -> Callable[[], None]:
-        """One step on the random batch: compute only."""
+        """One step on the random batch: compute only. Raises `NoStepError` where there is none of this mode."""
+        if mode == "train" and not self.method.phases():
+            raise NoStepError
         self.enter(mode)
         return partial(self.train, self.images, self.labels) if mode == "train" else partial(self.infer, self.images)
 

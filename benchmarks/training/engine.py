@@ -68,7 +68,8 @@ class Engine:
         )
         if self.run.recipe.sync_batchnorm:
             self.processes.synchronise_norms(self.method)
-        self.compiled = CompiledMethod(self.method, self.execution.compile_mode) if self.execution.compile else None
+        compile = self.execution.compile and bool(self.method.phases())  # one pass would not pay for it
+        self.compiled = CompiledMethod(self.method, self.execution.compile_mode) if compile else None
 
     @property
     def about_input(self) -> list[str]:

@@ -26,6 +26,7 @@ from benchmarks.training.device import (
 )
 from benchmarks.training.distributed import Processes
 from benchmarks.training.engine import Engine
+from benchmarks.training.frozen import FrozenFit
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.memory import Room
 from benchmarks.training.networks.build_method import autocast
@@ -135,13 +136,16 @@ class Trainer:
                 self._note(note)
             if saved is None:
                 self._initialise_method()
+            if not self.phases:
+                self._fit_frozen()
+                return False, {}, {}
             for phase in remaining:
                 self._train_phase(phase, saved)
                 saved = None
             return self._finish_method(), *self.scorer.beside_forward(self.state)
         except Exception as error:
             # With several processes, the others wait for a sum that never comes: torchrun has to end them.
-            if self.processes.world > 1 or not gpu_ran_out_of_memory(error, self.device):
+            if not self.phases or self.processes.world > 1 or not gpu_ran_out_of_memory(error, self.device):
                 raise
             learning = not isinstance(error, OutOfMemoryWithoutGradients)
         # Only here are the tensors free that the error kept alive.
@@ -160,6 +164,12 @@ class Trainer:
         with torch.no_grad(), nothing_learns(self.device):
             self.method.initialise(self.batches.unaugmented(self.engine.evaluation_batch))
         self.processes.broadcast(self.method.state_dict().values())
+
+    def _fit_frozen(self) -> None:
+        """All that there is to a Run whose method has no phases."""
+        fit = FrozenFit(self.run, self.engine, self.batches, self.room, self.listener)
+        if note := fit.carry_out(self.state):
+            self.state.notes.append(note)
 
     def _finish_method(self) -> bool:
         """The method's own last step; returns whether there is one."""

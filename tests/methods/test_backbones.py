@@ -179,6 +179,43 @@ def test_final_features_of_any_layout_become_a_map(name: str) -> None:
     assert got.shape[2] == got.shape[3] > 1
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("test_resnet", 96),  # average pooling
+        ("mobilenetv3_small_050", 96),  # layers behind the pooling
+        ("test_convnext", 96),  # a norm behind it
+        ("swin_tiny_patch4_window7_224", 96),
+        ("test_vit", 160),  # class token
+        ("deit_tiny_distilled_patch16_224", 96),  # two of them
+        ("vit_base_patch16_siglip_224", 32),  # attention pooling
+        ("levit_128s", 96),
+    ],
+)
+def test_pooled_is_what_timm_s_own_classifier_reads(name: str, size: int) -> None:
+    torch.manual_seed(0)
+    options = TINY if name.startswith("swin") else {"depth": 1} if "siglip" in name else {}
+    backbone = TimmBackbones(name, size, options=options).features(["pooled", "classified", "final"]).eval()
+    images = torch.randn(2, 3, size, size)
+    pooled, classified, final = backbone(images)
+    whole = backbone.net
+    expected = whole.forward_head(whole.forward_features(images), pre_logits=True)
+    assert pooled.shape == (*expected.shape, 1, 1)
+    torch.testing.assert_close(pooled[:, :, 0, 0], expected)
+    tokens = whole.forward_features(images).ndim == 3
+    assert torch.equal(classified, pooled if tokens else final)
+
+
+def test_pooled_stands_beside_maps_of_strides() -> None:
+    source = TimmBackbones("test_resnet", 96)
+    torch.manual_seed(0)
+    stride, pooled = source.features([16, "pooled"]).eval()(images := torch.randn(2, 3, 96, 96))
+    torch.manual_seed(0)
+    expected, final = source.features([16, "final"]).eval()(images)
+    torch.testing.assert_close(stride, expected)
+    torch.testing.assert_close(pooled, final.mean(dim=(2, 3), keepdim=True))
+
+
 def test_what_a_network_runs_through_for_nothing_stays_in_it() -> None:
     """HRNet's last stage walks over its parts, which stride 16 does not depend on."""
     images = torch.randn(1, 3, 64, 64)

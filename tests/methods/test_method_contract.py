@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,10 +59,14 @@ BF16_TOLERANCE = 0.05
 @pytest.mark.parametrize(("name", "variant"), variants())
 def test_every_variant_predicts_and_learns_and_names_its_parameters(name: str, variant: str):
     method = build(name, variant, classes=3)
+    images, labels = images_and_labels(2 * BATCH)
+    if not method.phases():  # its logits mean nothing before
+        check_fit(method, build(name, variant, classes=3, seed=1), images, labels % 3)
     check_prediction(method, 3)
     check_readouts(method, 3)
     check_groups(method)
-    images, labels = images_and_labels(2 * BATCH)
+    if not method.phases():
+        return
     method.initialise([(images[:BATCH], labels[:BATCH] % 3), (images[BATCH:], labels[BATCH:] % 3)])
     check_gradients(method.train())
     for protocol in ("paper", "common"):
@@ -123,12 +128,30 @@ def check_groups(method: Method) -> None:
     assert set(listed) == {id(parameter) for parameter in method.parameters()}
     assert set(listed.values()) == {1}, "a parameter is in two groups, or twice in one"
     phases = method.phases()
-    assert phases
     assert all(isinstance(phase, Phase) for phase in phases)
     assert len({phase.name for phase in phases}) == len(phases)
-    assert sum(phase.share for phase in phases) == pytest.approx(1)
+    assert not phases or sum(phase.share for phase in phases) == pytest.approx(1)
     for phase in phases:
         assert phase.trains is None or (phase.trains and set(phase.trains) <= set(groups))
+
+
+def check_fit(method: Method, other: Method, images: Tensor, labels: Tensor) -> None:
+    """What is fitted to frozen features predicts as `forward` does, alike each time, and can be loaded again."""
+    method.eval()
+    with torch.no_grad():
+        features = method.frozen_features(images)
+        assert features.shape[:1] == images.shape[:1]
+        assert features.ndim == 2
+        numbers = method.fit(features, labels)
+        assert all(math.isfinite(value) for value in numbers.values())
+        assert torch.equal(method.frozen_features(images), features), "fit changed the features"
+        logits = method.classify(features)
+        assert logits.isfinite().all()
+        assert torch.equal(method(images), logits)
+        method.fit(features, labels)
+        assert torch.equal(method.classify(features), logits), "another fit of the same gives something else"
+    other.load_state_dict(method.state_dict())
+    assert torch.equal(logits_of(other, images), logits)
 
 
 def check_gradients(method: Method) -> None:
