@@ -138,10 +138,10 @@ def test_what_starts_anew_is_the_last_block_and_norm() -> None:
         return made
 
     source.tokens = filled
-    assert {float(one.min()) for one in FFVT(source, CLASSES).last.parameters()} == {3.0}
+    assert {one.min().item() for one in FFVT(source, CLASSES).last.parameters()} == {3.0}
     fresh = FFVT(source, CLASSES, anew=True)
-    assert all(float(one.max()) <= 1 for one in fresh.last.parameters())
-    assert all(float(one.min()) == 3 for one in fresh.backbone.parameters())
+    assert all(one.max().item() <= 1 for one in fresh.last.parameters())
+    assert all(one.min().item() == 3 for one in fresh.backbone.parameters())
 
 
 def test_what_can_not_be_is_refused() -> None:

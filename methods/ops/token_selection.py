@@ -51,13 +51,19 @@ def mutual_attention(query: Tensor, key: Tensor) -> Tensor:
     scores in place of all N². At least float32.
     """
     asks = _attention(query[:, :, :1], key)
-    asked = at_least_float32(query @ key[:, :, :1].mT).softmax(dim=-2)
+    asked = _scores(query, key[:, :, :1]).softmax(dim=-2)
     return asks.mean(dim=(1, 2)) * asked.mean(dim=(1, 3))
 
 
 def _attention(query: Tensor, key: Tensor) -> Tensor:
     """`(B, heads, n, d)` and `(B, heads, N, d)` -> `(B, heads, n, N)`."""
-    return at_least_float32(query @ key.mT).softmax(dim=-1)
+    return _scores(query, key).softmax(dim=-1)
+
+
+def _scores(query: Tensor, key: Tensor) -> Tensor:
+    """Not rounded to half precision: of two tokens that are nearly alike the rounding would choose."""
+    with torch.autocast(query.device.type, enabled=False):
+        return at_least_float32(query) @ at_least_float32(key).mT
 
 
 @torch.no_grad()

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
 from methods.ops.contrast import contrastive_loss
+from methods.ops.token_selection import marked
 from methods.swinfc.modules import CrossSpaceAttention, ExternalAttention, FeatureFusion, ParallelAttention
 from methods.swinfc.numerics import BatchNorm
 from methods.swinfc.selection import chosen_patches, pool_selected
 
 STAGES: tuple[Tap, ...] = (8, 16, 32)
 """Strides of stages 2, 3 and 4 before the merging of patches; stage 1 gets no branch (Section 3.1)."""
-FADED = 0.15
-"""Share of their contrast that the other patches keep where `explain` shows the selected ones."""
 
 
 class SwinFC(Method):
@@ -132,15 +130,12 @@ class SwinFC(Method):
         return self.maps(images)[2] if self.fsm else None
 
     def explain(self, images: Tensor) -> dict[str, Tensor]:
-        """The patches that the selection chooses; the others fade to `FADED` of their contrast."""
+        """The patches that the selection chooses; the others fade."""
         attention = self.attention(images)
         if attention is None:
             return {}
         chosen = chosen_patches(attention, self.selected)
-        kept = torch.full_like(attention[:, 0], FADED).flatten(1).scatter(1, chosen, 1.0).view_as(attention[:, 0])
-        # A pixel belongs to one patch, also where the image's size is no multiple of the map's.
-        shown = F.interpolate(kept[:, None], size=images.shape[2:], mode="nearest-exact")
-        return {"selected patches": images * shown}
+        return {"selected patches": marked(images, chosen, (attention.shape[2], attention.shape[3]))}
 
 
 def stage_head(channels: int, num_classes: int, fbsd: bool) -> nn.Module:

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 import methods
 from methods.backbones import TimmBackbones
 from methods.ops.contrast import contrastive_loss
+from methods.ops.token_selection import FADED
 from methods.plain.model import Plain
-from methods.swinfc.model import FADED, SwinFC, stage_head
+from methods.swinfc.model import SwinFC, stage_head
 from methods.swinfc.numerics import BatchNorm
 from methods.swinfc.selection import pool_selected
 from methods.transformers.swin_attention import last_stage

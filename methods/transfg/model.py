@@ -95,8 +95,8 @@ class TransFG(Method):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The last block has a group of its own: common recipes speed up the head, which would undo its pretraining."""
-        parts = {"backbone": self.backbone, "last": self.last, "head": self.head}
-        return {name: list(part.parameters()) for name, part in parts.items()}
+        backbone = super().parameter_groups().get("backbone", [])
+        return {"backbone": backbone, "last": list(self.last.parameters()), "head": list(self.head.parameters())}
 
     def attention(self, images: Tensor) -> Tensor | None:
         """What patches are selected by, one map per head `(B, heads, h, w)`: each map's highest place is selected.
