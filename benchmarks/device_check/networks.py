@@ -36,6 +36,11 @@ SMALL = (
         {"embed_dim": 32, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 8], "window_size": 6},
         "test_swin_birds",
     ),
+    Network(
+        "vit_tiny_patch16_224",
+        {"patch_size": 12, "embed_dim": 96, "depth": 6, "num_heads": 4},
+        "test_vit_birds",
+    ),
 )
 """Trained weights come with the project: rounding grows less in a trained network than in a random one."""
 

@@ -1,25 +1,24 @@
-"""Distils the small Swin that comes with the project from the project's small ResNet.
+"""Distils the small transformers that come with the project from the project's small ResNet.
 
 From labels alone, a Swin learns nothing about the drawn birds within an hour on two cores (top-1 stays at chance: the
 marks are small, and it lacks the locality bias of convolutions). Trained to imitate the ResNet's maps, it learns within
-minutes. `python -m benchmarks.shipped_weights.distil` trains it on the classes of the suite `pretrain` and writes
-`methods/weights/test_swin_birds.safetensors`; its network options belong in `known.yaml`.
+minutes. `python -m benchmarks.shipped_weights.distil NAME` trains one of `students.py` on the classes of the suite
+`pretrain` and writes `methods/weights/NAME.safetensors`; its network options belong in `known.yaml`.
 
 It has a loop of its own, since a Run's trainer trains methods by name and has no teacher.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import typer
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, mse_loss
 
 from benchmarks.config import read_yaml
 from benchmarks.planning.suite import FOLDER
 from benchmarks.shipped_weights.ship import write_backbone
+from benchmarks.shipped_weights.students import SIZE, STUDENTS, TokenMaps
 from benchmarks.training.optim import lr_factor
 from datasets import open_dataset
 from datasets.interface import Dataset
@@ -28,21 +27,16 @@ from datasets.loading.store import Store, open_store
 from methods.backbones import Backbone, TimmBackbones
 from results.recipe import Schedule
 
-SIZE = 96
-STUDENT = "swin_tiny_patch4_window7_224"
-OPTIONS: dict[str, Any] = {"embed_dim": 32, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 8], "window_size": 6}
 TEACHER, TEACHER_WEIGHTS = "test_resnet", "test_resnet_birds"
-STUDENT_TAPS, TEACHER_TAPS = (16, "final"), (16, 32)
-"""The student's maps and the maps they imitate; the last one includes the student's final normalisation layer."""
 IMITATION = 5.0
 """Weight of each map's squared error, in units of the teacher's variance, relative to the cross-entropy."""
-BATCH, LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 32, 1e-3, 0.05, 1.0
+BATCH, WEIGHT_DECAY, CLIP_NORM = 32, 0.05, 1.0
 
 
 class Distillation(nn.Module):
     """A student that predicts the class and, through one linear layer per map, its teacher's maps."""
 
-    def __init__(self, student: Backbone, teacher: Backbone, classes: int) -> None:
+    def __init__(self, student: Backbone | TokenMaps, teacher: Backbone, classes: int) -> None:
         super().__init__()
         self.student = student
         self.teacher = teacher.eval().requires_grad_(False)
@@ -54,17 +48,19 @@ class Distillation(nn.Module):
         """Cross-entropy, and the mean squared error of the maps in units of the teacher's variance."""
         maps = self.student(images)
         with torch.no_grad():
-            targets = [target / target.std() for target in self.teacher(images)]
+            shown = zip(self.teacher(images), maps, strict=True)
+            targets = [adaptive_avg_pool2d(target, own.shape[2:]) for target, own in shown]
+            targets = [target / target.std() for target in targets]
         errors = [
             mse_loss(layer(own), target) for layer, own, target in zip(self.translate, maps, targets, strict=True)
         ]
         return cross_entropy(self.classify(maps[-1].mean((2, 3))), labels), torch.stack(errors).sum()
 
 
-def train(model: Distillation, store: Store, dataset: Dataset, epochs: int) -> None:
+def train(model: Distillation, store: Store, dataset: Dataset, epochs: int, learning_rate: float) -> None:
     """Trains in place on the official training images, randomly mirrored."""
     learning = [*model.student.parameters(), *model.translate.parameters(), *model.classify.parameters()]
-    optimizer = torch.optim.AdamW(learning, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(learning, learning_rate, weight_decay=WEIGHT_DECAY)
     labels = torch.from_numpy(dataset.labels)
     rows = torch.from_numpy(dataset.is_train).nonzero().flatten()
     steps = len(rows) // BATCH
@@ -72,7 +68,7 @@ def train(model: Distillation, store: Store, dataset: Dataset, epochs: int) -> N
     for epoch in range(epochs):
         sums = torch.zeros(3)
         for step, batch in enumerate(rows[torch.randperm(len(rows))].split(BATCH)[:steps]):
-            optimizer.param_groups[0]["lr"] = LEARNING_RATE * lr_factor(
+            optimizer.param_groups[0]["lr"] = learning_rate * lr_factor(
                 Schedule(warmup_epochs=0.25), epochs, epoch + step / steps
             )
             images = normalise(store.images(batch.numpy())[0])
@@ -100,16 +96,19 @@ def accuracy(model: Distillation, store: Store, dataset: Dataset) -> float:
     return 100 * right / len(rows)
 
 
-def main(name: str = "test_swin_birds", epochs: int = 12) -> None:
-    """Trains the student and writes its weight file."""
+def main(name: str, epochs: int = 0) -> None:
+    """Trains the student of this weight file, in as many epochs as it says by default, and writes the file."""
     torch.manual_seed(0)
-    options = read_yaml(FOLDER / "pretrain.yaml")["train"][0]["datasets"][0]["options"] | {"train_per_class": 140}
+    pupil = STUDENTS[name]
+    epochs = epochs or pupil.epochs
+    options = read_yaml(FOLDER / "pretrain.yaml")["train"][0]["datasets"][0]["options"]
+    options |= {"train_per_class": pupil.train_per_class}
     dataset = open_dataset("synthetic", options=options)
     store = open_store(dataset, SIZE, "squash")
-    student = TimmBackbones(STUDENT, SIZE, options=OPTIONS).features(STUDENT_TAPS)
-    teacher = TimmBackbones(TEACHER, SIZE, TEACHER_WEIGHTS).features(TEACHER_TAPS)
+    student = pupil.build()
+    teacher = TimmBackbones(TEACHER, SIZE, TEACHER_WEIGHTS).features(pupil.teacher_taps)
     model = Distillation(student, teacher, len(dataset.classes))
-    train(model, store, dataset, epochs)
+    train(model, store, dataset, epochs, pupil.learning_rate)
     typer.echo(f"top-1 on {int((~dataset.is_train).sum())} test images: {accuracy(model, store, dataset):.1f} %")
     origin = {"made_by": "benchmarks.shipped_weights.distil", "teacher": TEACHER_WEIGHTS, "epochs": str(epochs)}
     write_backbone(name, student.net.state_dict(), origin | {"dataset": "synthetic", "options": str(options)})
