@@ -148,9 +148,10 @@ class _FakeBackbones:
         if self._is_own(name):
             self.rests.add(rest)
         net: Any = nn.Module()
-        net.take_rest = lambda: nn.ModuleDict({"blocks": nn.Identity(), "norm": nn.Identity()})
+        attention = nn.ModuleDict({"q_norm": nn.Identity(), "k_norm": nn.Identity()})
+        blocks = nn.Sequential(nn.ModuleDict({"attn": attention}))
+        net.take_rest = lambda: nn.ModuleDict({"blocks": blocks, "norm": nn.Identity()})
         net.channels, net.heads, net.depth, net.prefix, net.grid = 64, 4, 12, 1, (14, 14)
-        net.take_rest = nn.Identity
         return net
 
     def _is_own(self, name: str | None) -> bool:
