@@ -44,11 +44,11 @@ from benchmarks.cli import (
     weights_commands,
 )
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
-from benchmarks.cli.inputs import path
+from benchmarks.cli.inputs import path, words
 from benchmarks.cli.options import OUR_RESULTS, ExistingResults, Request
 from benchmarks.cli.views import terminal
 from benchmarks.cli.views.terminal import line, lines
-from benchmarks.errors import REFUSED, PlanError, UserError
+from benchmarks.errors import REFUSED, PlanError, UserError, require_known
 from benchmarks.execution import torchrun
 from datasets.fetching.download import FetchError
 from methods.errors import HubError
@@ -56,7 +56,7 @@ from results.errors import ResultsError
 from results.values.text import one_line
 
 if TYPE_CHECKING:
-    from reports.contents import Report
+    from reports.contents import Format, Report
     from results.record import Record
     from results.store import ResultStore
 
@@ -107,6 +107,9 @@ def report(
     only: Annotated[
         list[str] | None, typer.Option(help="Report on Runs with this setting alone: KEY=VALUE. Repeatable.")
     ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Write only these: any of html, md, csv, latex, separated by commas.")
+    ] = "html,md,csv,latex",
     readme: Annotated[
         Path | None, typer.Option(parser=path("--readme"), help="Fill in the marked tables of this file instead.")
     ] = None,
@@ -127,7 +130,8 @@ def report(
     if readme is None and not check:
         store, title = ResultStore(results), ", ".join(only or []) or "All results"
         records = _with_settings(store, only or [])
-        written = write_report(store, out or make_folder(results, "report", "--results"), title, records)
+        folder = out or make_folder(results, "report", "--results")
+        written = write_report(store, folder, title, records, _formats(formats))
         _print(written)
         if written.left_out:
             raise typer.Exit(1)
@@ -144,6 +148,18 @@ def report(
     lines(f"{page}: its tables are out of date; run report --readme {page}" for page in stale)
     if stale:
         raise typer.Exit(1)
+
+
+def _formats(text: str) -> list[Format]:
+    """The formats that `--format` names, each once. Raises `UserError` for another, or for none."""
+    from reports.contents import FORMATS
+
+    asked = words(text)
+    for one in asked:
+        require_known("format of a report", one, FORMATS)
+    if not asked:
+        raise UserError(f"--format names none; it takes any of {', '.join(FORMATS)}, separated by commas")
+    return [one for one in FORMATS if one in asked]
 
 
 def _with_settings(store: ResultStore, only: list[str]) -> list[Record]:
@@ -168,7 +184,8 @@ def _print(written: Report) -> None:
     from reports.report import terminal_tables
 
     lines(f"\n{text}" for text in terminal_tables(written, terminal.console.width))
-    line(f"\nReport: {written.html} (or {written.page})")
+    first, *others = written.paths[:2]
+    line(f"\nReport: {first}" + f" (or {others[0]})" * bool(others))
     lines(written.left_out.values(), style="red")
 
 

@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pandas as pd
 
 from reports.cell_format import BUSY, BUSY_FOOTNOTE, SOURCES, Column, Row
 
 HTML = "index.html"
+Format = Literal["html", "md", "csv", "latex"]
+FORMATS: tuple[Format, ...] = ("html", "md", "csv", "latex")
+"""What a report is written as: one page for a browser, one of Markdown, a CSV or LaTeX file for each table."""
+OPENING = "throughput"
+"""The kind of figure with which a report opens."""
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 
@@ -98,6 +103,18 @@ class Report:
 
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Run and file of it that can't be read or trusted -> the reason, which names the file."""
+    formats: Sequence[Format] = FORMATS
+    """As which it was written; a page links to no file of another format."""
+
+    @property
+    def opening(self) -> SavedFigure | None:
+        """The figure that stands before all tables: accuracy against throughput, of most methods."""
+        return next(iter(self.figures.get(OPENING, ())), None)
+
+    @property
+    def empty(self) -> set[str]:
+        """The names of tables without rows."""
+        return {name for name, table in self.tables.items() if not table.rows}
 
     @property
     def html(self) -> Path:
@@ -106,7 +123,9 @@ class Report:
 
     @property
     def paths(self) -> list[Path]:
-        """Every file of the report, the page first."""
+        """Every file of the report, the pages first."""
         figures = [path for several in self.figures.values() for figure in several for path in figure.paths]
-        tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in (".csv", ".tex")]
-        return [self.page, self.html, *tables, *figures]
+        suffixes = [suffix for name, suffix in (("csv", ".csv"), ("latex", ".tex")) if name in self.formats]
+        pages = [path for name, path in (("md", self.page), ("html", self.html)) if name in self.formats]
+        tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in suffixes]
+        return [*pages, *tables, *figures]

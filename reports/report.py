@@ -1,14 +1,11 @@
-"""One folder with everything: `report.md` to read, a CSV per table to compute with, figures to publish."""
+"""One folder with everything: pages to read, a CSV per table to compute with, LaTeX and figures to publish."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reports import cell_format
-from reports.cell_format import Row
-from reports.contents import Report, SavedFigure, Table
+from reports.contents import FORMATS, Format, Report, SavedFigure, Table
 from reports.evidence import Evidence
 from reports.figures.draw import start_drawing
 from reports.figures.select import drawings, first_of_each_kind
@@ -17,16 +14,15 @@ from reports.render.chapters import ALWAYS, GALLERIES, RUNS, chapters
 from reports.render.html import packed_records, write_page
 from reports.render.latex import latex
 from reports.run_files import RunFiles, galleries
-from reports.tables.head_to_head import whole_methods
+from reports.summary import summary, untrusted
 from reports.tables.missing import condensed, with_unreadable, without
 from reports.tables.table_registry import build_tables
 from results.device_check import FOLDER as DEVICE_CHECKS
 from results.files import make_folder, sweep, write_whole
 from results.integrity import RECORD
 from results.record import Record
-from results.settings import method_label
 from results.store import ResultStore
-from results.values.text import counted, in_a_row
+from results.values.text import in_a_row
 from results.values.text_tables import WIDTH
 
 PAGE = "report.md"
@@ -52,8 +48,11 @@ def write_report(
     folder: Path,
     title: str,
     records: Sequence[Record] | None = None,
+    formats: Sequence[Format] = FORMATS,
 ) -> Report:
     """Writes the report on `records` (default: all of the store) into `folder`, which is made if need be.
+
+    Only files of these `formats` are written, and figures unless tables as CSV alone are asked for.
 
     Raises `results.errors.ResultsError` if a file can't be written. A record, history or predictions that can't be read
     or trusted are left out: the table of what is missing names them, and so does `Report.left_out`.
@@ -68,18 +67,23 @@ def write_report(
     left_out = {(run_id, RECORD): reason for run_id, reason in store.left_out.items()} | files.damaged
     left_out |= {(DEVICE_CHECKS, name): reason for name, reason in damaged_checks.items()}
     tables["missing"] = with_unreadable(tables["missing"], left_out)
-    possible = list(drawings(evidence, tables, files.history))
+    possible = list(drawings(evidence, tables, files.history)) if {*formats} != {"csv"} else []
     chosen = list(first_of_each_kind(possible, MOST))
-    summary = (*_summary(records, tables), *_untrusted(len(left_out)), *_not_drawn(len(possible) - len(chosen)))
+    sentences = (*summary(records, tables), *untrusted(len(left_out)), *_not_drawn(len(possible) - len(chosen)))
     shown = tuple(galleries(records, store, folder))
     for name, table in tables.items():
-        _write(folder / f"{name}.csv", markdown.csv(table))
-        _write(folder / f"{name}.tex", latex(table))
+        if "csv" in formats:
+            _write(folder / f"{name}.csv", markdown.csv(table))
+        if "latex" in formats:
+            _write(folder / f"{name}.tex", latex(table))
     finish = start_drawing(chosen, folder / FIGURES)
-    data = packed_records(records, files)  # takes as long as many figures, which other processes draw meanwhile
-    report = Report(title, folder / PAGE, tables, finish(), summary, shown, left_out)
-    _write(report.page, "\n\n".join(_page(report)) + "\n")
-    write_page(report, records, data)
+    # Takes as long as many figures, which other processes draw meanwhile.
+    data = packed_records(records, files) if "html" in formats else ""
+    report = Report(title, folder / PAGE, tables, finish(), sentences, shown, left_out, formats)
+    if "md" in formats:
+        _write(report.page, "\n\n".join(_page(report)) + "\n")
+    if "html" in formats:
+        write_page(report, records, data)
     return report
 
 
@@ -97,20 +101,24 @@ def terminal_tables(report: Report, width: int = WIDTH) -> list[str]:
 def _page(report: Report) -> Iterator[str]:
     yield f"# {markdown.markdown_text(report.title)}"
     yield "\n".join(f"- {markdown.markdown_text(sentence)}" for sentence in report.summary)
+    if report.opening:
+        yield _image(report.opening)
     tables = [name for name, table in report.tables.items() if name in ALWAYS or table.rows]
-    for chapter in chapters(tables, [*report.figures, *([GALLERIES] if report.galleries else [])]):
+    for chapter in chapters(tables, [*report.figures, *([GALLERIES] if report.galleries else [])], report.empty):
         yield f"## {chapter.title}\n\n{chapter.question}"
         for name in chapter.tables:
             if name in tables and name != RUNS:  # it has a row per Run
-                yield from _table_parts(report.tables[name], chapter.hint)
-        yield from (_image(figure) for kind in chapter.figures for figure in report.figures.get(kind, []))
+                yield from _table_parts(report.tables[name], chapter.hint, report.formats)
+        figures = (figure for kind in chapter.figures for figure in report.figures.get(kind, []))
+        yield from (_image(figure) for figure in figures if figure is not report.opening)
         if GALLERIES in chapter.figures and report.galleries:
             links = (f"[{markdown.markdown_text(name)}](<{path}>)" for name, path in report.galleries)
             yield f"Galleries of test images: {'; '.join(links)}."
-    yield "Every Run with its status: [runs.csv](runs.csv)."
+    if "csv" in report.formats:
+        yield "Every Run with its status: [runs.csv](runs.csv)."
 
 
-def _table_parts(table: Table, hint: str) -> Iterator[str]:
+def _table_parts(table: Table, hint: str, formats: Sequence[Format]) -> Iterator[str]:
     yield f"### {markdown.markdown_text(table.title)}"
     if not table.rows:
         yield f"{markdown.NOTHING} `python {hint}` measures it." if hint else markdown.NOTHING
@@ -119,8 +127,11 @@ def _table_parts(table: Table, hint: str) -> Iterator[str]:
         if heading:
             yield f"#### {markdown.markdown_text(heading)}"
         yield markdown.markdown(part)
-    csv, tex = (f"[{table.name}{suffix}]({table.name}{suffix})" for suffix in (".csv", ".tex"))
-    yield f"{table.note} All columns, unrounded: {csv}; for a paper: {tex}.".strip()
+    told = (("csv", "all columns, unrounded", ".csv"), ("latex", "for a paper", ".tex"))
+    links = [f"{what}: [{table.name}{end}]({table.name}{end})" for name, what, end in told if name in formats]
+    where = "; ".join(links)
+    if note := f"{table.note} {where[:1].upper()}{where[1:]}{'.' * bool(where)}".strip():
+        yield note
 
 
 def _image(figure: SavedFigure) -> str:
@@ -129,46 +140,6 @@ def _image(figure: SavedFigure) -> str:
     )
     alt = markdown.markdown_text(figure.title)
     return f"![{alt}]({FIGURES}/{png.name})\n\n[{alt} as SVG]({FIGURES}/{svg.name}), [as PDF]({FIGURES}/{pdf.name})"
-
-
-def _summary(records: Sequence[Record], tables: dict[str, Table]) -> Iterator[str]:
-    if not records:
-        yield "There is nothing yet: the results folder holds no finished or failed Run."
-        return
-    states = Counter(record.status for record in records)
-    yield f"{counted(len(records), 'Run')}: {states['done']} done, {states['failed']} failed."
-    heads: dict[str, list[Row]] = defaultdict(list)
-    for row in tables["head_to_head"].rows:
-        heads[row["arena"]].append(row)
-    for comparison, rows in sorted(heads.items()):
-        known = [row for row in whole_methods(rows) if row["last_top1"] is not None]
-        if not known:
-            yield f"{comparison}: no accuracy yet."
-            continue
-        yield f"{comparison}: highest last-epoch top-1 in %: {_best(known)} (of {len(known)} with an accuracy)."
-    verdicts = [row["better"] for row in tables["paired"].rows]
-    if tested := [verdict for verdict in verdicts if verdict is not None]:
-        decided = sum(verdict != cell_format.NEITHER for verdict in tested)
-        yield f"{decided} of {len(tested)} pairs differ at 5 % after Holm's correction."
-    if untested := len(verdicts) - len(tested):
-        yield f"{counted(untested, 'pair')} could not be tested; the table of pairs says why."
-    if reasons := len({row["reason"] for row in tables["missing"].rows}):
-        yield f"Values are missing for {counted(reasons, 'reason')}, listed below."
-
-
-def _best(known: Sequence[Row]) -> str:
-    """The highest accuracy and whose it is; all whose it is if several look the same, since none of them won."""
-    highest = max(cell_format.rounded(row["last_top1"]) for row in known)
-    best = [row for row in known if cell_format.rounded(row["last_top1"]) == highest]
-    accuracy = cell_format.estimate("last_top1", "")
-    told = [f"{accuracy.show(row)}, {method_label(row['method'], row['variant'])}" for row in best]
-    return " and ".join(told) + ", no winner among them" * (len(told) > 1)
-
-
-def _untrusted(files: int) -> Iterator[str]:
-    if files:
-        were, they = ("1 stored file was", "it") if files == 1 else (f"{files} stored files were", "they")
-        yield f"{were} left out, since {they} can't be read or trusted: the table of what is missing says why."
 
 
 def _not_drawn(figures: int) -> Iterator[str]:

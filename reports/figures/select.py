@@ -93,13 +93,14 @@ def first_of_each_kind(several: Iterable[Drawing], most: int) -> Iterator[Drawin
 
 
 def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
-    """Of whole methods; as for the curves, a figure per number of epochs where all methods share one."""
+    """Of whole methods; as for the curves, a figure per number of epochs where all methods share one. The one with most
+    experiments comes first: a report opens with it."""
     budgets: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
     for row in head.rows:
         budgets[row["dataset"], row["protocol"], row["epochs"] if row["protocol"] == "common" else 0].append(row)
-    for (dataset, protocol, epochs), rows in sorted(budgets.items()):
+    whole_of = {budget: whole_methods(rows) for budget, rows in budgets.items()}
+    for (dataset, protocol, epochs), whole in sorted(whole_of.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         heading = f"{dataset}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
-        whole = whole_methods(rows)
         yield Drawing("throughput", heading, accuracy_against_throughput, (whole, order), shows_busy_rate(whole))
 
 

@@ -68,10 +68,11 @@ ALWAYS = frozenset({"paper", "head_to_head", "profile"})
 """Tables that are mentioned even if they are empty."""
 
 
-def chapters(tables: Collection[str], figures: Collection[str]) -> list[Chapter]:
+def chapters(tables: Collection[str], figures: Collection[str], empty: Collection[str] = ()) -> list[Chapter]:
     """The chapters of a report that has these tables and kinds of figures, in reading order.
 
-    The three jobs and the records are always included.
+    The three jobs and the records are always included; a job of which there is nothing comes last. `empty`: the tables
+    without rows.
     """
     placed = (*JOBS, ATTENTION, RECORDS)
     named = {name for chapter in placed for name in chapter.tables}
@@ -81,5 +82,7 @@ def chapters(tables: Collection[str], figures: Collection[str]) -> list[Chapter]
         tables=tuple(name for name in tables if name not in named),
         figures=tuple(kind for kind in figures if kind not in drawn),
     )
+    shown = {*tables, *figures} - {*empty}
+    jobs = [each for each in JOBS if shown & {*each.tables, *each.figures}]
     optional = [each for each in (ATTENTION, more) if {*tables, *figures} & {*each.tables, *each.figures}]
-    return [*JOBS, *optional, RECORDS]
+    return [*jobs, *optional, RECORDS, *(each for each in JOBS if each not in jobs)]

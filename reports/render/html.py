@@ -100,12 +100,19 @@ def render(report: Report, records: Sequence[Record], data: str) -> str:
     folder = report.html.parent
     numbers = {record.id: number for number, record in enumerate(records)}
     tables = {name: table for name, table in report.tables.items() if name in ALWAYS or table.rows}
-    figures = dict(report.figures)
+    figures = {
+        kind: [figure for figure in several if figure is not report.opening] for kind, several in report.figures.items()
+    }
     if report.galleries:
         figures[GALLERIES] = [SavedFigure(name, (folder / path,)) for name, path in report.galleries]
-    shown = [(each, [tables[name] for name in each.tables if name in tables]) for each in chapters(tables, figures)]
+    shown = [
+        (each, [tables[name] for name in each.tables if name in tables])
+        for each in chapters(tables, figures, report.empty)
+    ]
     written = {
-        table.name: blocks.table_block(table, [_page_table(*part, numbers) for part in _parts(table)], chapter.hint)
+        table.name: blocks.table_block(
+            table, [_page_table(*part, numbers) for part in _parts(table)], chapter.hint, "csv" in report.formats
+        )
         for chapter, members in shown
         for table in members
     }
@@ -113,6 +120,7 @@ def render(report: Report, records: Sequence[Record], data: str) -> str:
     return environment.get_template("page.html").render(
         title=in_a_row(report.title),
         summary=[in_a_row(sentence) for sentence in report.summary],
+        opening=embed(report.opening) if report.opening else None,
         facts=list(_facts(records)),
         chapters=[
             {
@@ -123,6 +131,7 @@ def render(report: Report, records: Sequence[Record], data: str) -> str:
             }
             for chapter, members in shown
         ],
+        formats=report.formats,
         missing="missing" in tables,
         runs=len(numbers),
         data=data,
@@ -139,7 +148,7 @@ def _figures(
     return [
         (KINDS.get(kind, kind.capitalize()), [embed(figure) for figure in figures[kind]])
         for kind in chapter.figures
-        if kind in figures
+        if figures.get(kind)
     ]
 
 

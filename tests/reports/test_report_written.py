@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.contents import Report
+from reports.contents import Format, Report
 from reports.evidence import Evidence
 from reports.report import terminal_tables, write_report
 from reports.tables.table_registry import build_tables
@@ -28,7 +28,7 @@ def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: Resu
     fill(store, [*records, trained("sef", top1=0.6, recipe={"epochs": 3})])
     summary = write_report(store, tmp_path / "report", "x").summary
     best = [sentence.partition(": highest last-epoch top-1 in %: ") for sentence in summary if "highest" in sentence]
-    assert [(place, told) for place, _, told in best] == [
+    assert [(place, told.partition(" plain and sef can't")[0]) for place, _, told in best] == [
         ("cub100, common recipe, resnet50, 448 px, epochs: 10", "80.0 (n=1), plain (of 2 with an accuracy)."),
         ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef (of 1 with an accuracy)."),
     ]
@@ -102,11 +102,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return write_report(store, folder / "report", "Birds & <b>cars</b>")
 
 
-def test_report_reads_summary_then_jobs_then_missing_then_provenance(report: Report):
+def test_report_reads_summary_then_jobs_then_missing_then_provenance_and_an_empty_job_last(report: Report):
     text = report.page.read_text()
-    order = ["6 done, 1 failed", "## Reproduce", "## Compare", "## Profile", "### What is missing", "### Provenance"]
+    order = ["6 done, 1 failed", "## Compare", "## Profile", "### What is missing", "### Provenance", "## Reproduce"]
     assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
     assert "<" not in text.replace("](", "")
+
+
+def test_report_opens_with_accuracy_against_throughput_of_most_methods(store: ResultStore, tmp_path: Path):
+    several = [trained(name, dataset="cub_200_2011") for name in ("plain", "sef", "ws_dan")]
+    fill(store, [trained("plain"), trained("sef"), *several, *(profiled(name) for name in ("plain", "sef", "ws_dan"))])
+    report = write_report(store, tmp_path / "report", "x")
+    assert report.opening is not None
+    assert report.opening.title.startswith("Accuracy against throughput: cub_200_2011")
+    assert report.page.read_text().index(report.opening.paths[0].stem) < report.page.read_text().index("\n## ")
+    page = report.html.read_text()
+    assert page.count(f'alt="{report.opening.title}"') == 1
+    assert page.index(f'alt="{report.opening.title}"') < page.index('class="chapter"')
 
 
 def test_report_links_are_relative_and_lead_to_files(report: Report):
@@ -114,6 +126,21 @@ def test_report_links_are_relative_and_lead_to_files(report: Report):
     assert links
     assert all((report.page.parent / link).is_file() for link in links)
     assert all(path.is_file() for path in report.paths)
+
+
+@pytest.mark.parametrize("formats", [("html",), ("md",), ("csv",), ("latex",), ("md", "csv")])
+def test_only_the_formats_asked_for_are_written_and_linked(
+    store: ResultStore, tmp_path: Path, formats: tuple[Format, ...]
+):
+    fill(store, [trained("plain"), trained("sef"), profiled("plain"), profiled("sef")])
+    report = write_report(store, tmp_path / "report", "x", formats=formats)
+    files = {path for path in (tmp_path / "report").rglob("*") if path.is_file() and not path.name.startswith(".")}
+    assert files == set(report.paths)
+    suffix = {"html": ".html", "md": ".md", "csv": ".csv", "latex": ".tex"}
+    assert {path.suffix for path in files if path.parent.name != "figures"} == {suffix[name] for name in formats}
+    for page, links in ((report.html, r'href="([^"#]+)"'), (report.page, r"(?<!\\)\]\((.*?)\)")):
+        if page in files:
+            assert all((page.parent / link).is_file() for link in re.findall(links, page.read_text()))
 
 
 def test_report_keeps_protocols_in_separate_tables(report: Report):
