@@ -64,6 +64,15 @@ def test_selection_is_computed_in_float32_and_without_gradients() -> None:
         assert not found.requires_grad
 
 
+def test_autocast_does_not_round_what_tokens_are_chosen_by() -> None:
+    queries, keys = ([one.float() for one in several] for several in queries_and_keys())
+    expected = class_rollout(queries, keys), mutual_attention(queries[0], keys[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = class_rollout(queries, keys), mutual_attention(queries[0], keys[0])
+    for one, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, right, rtol=1e-5, atol=0)
+
+
 def test_tokens_are_taken_image_by_image() -> None:
     tokens = torch.randn(2, 5, 3)
     found = taken(tokens, torch.tensor([[4, 0, 4], [1, 2, 3]]))
