@@ -148,8 +148,8 @@ class _FakeBackbones:
         if self._is_own(name):
             self.rests.add(rest)
         net: Any = nn.Module()
-        attention = nn.ModuleDict({"q_norm": nn.Identity(), "k_norm": nn.Identity()})
-        blocks = nn.Sequential(nn.ModuleDict({"attn": attention}))
+        layer = nn.ModuleDict({"q_norm": nn.Identity(), "k_norm": nn.Identity()})
+        blocks = nn.Sequential(nn.ModuleDict({"attn": layer}))
         net.take_rest = lambda: nn.ModuleDict({"blocks": blocks, "norm": nn.Identity()})
         net.channels, net.heads, net.depth, net.prefix, net.grid = 64, 4, 12, 1, (14, 14)
         return net
