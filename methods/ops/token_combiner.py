@@ -40,7 +40,7 @@ def kept_counts(shares: Sequence[float], grids: Sequence[Grid]) -> list[int]:
         raise ValueError(f"keep has {len(shares)} shares for {len(grids)} levels; each level needs one")
     for share in shares:
         check_share("keep", share)
-    return [max(1, min(round(share * grid.count), grid.count - 1)) for share, grid in zip(shares, grids, strict=True)]
+    return [max(1, min(round(share * grid.tokens), grid.tokens - 1)) for share, grid in zip(shares, grids, strict=True)]
 
 
 def split(logits: Tensor, scores: Tensor, count: int) -> Split:

@@ -33,8 +33,8 @@ class Grid(NamedTuple):
     prefix: int = 0
 
     @property
-    def count(self) -> int:
-        """N, the number of tokens."""
+    def tokens(self) -> int:
+        """N, their number."""
         return self.prefix + self.height * self.width
 
 
@@ -68,7 +68,7 @@ class TokenLevels(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         if self.maps is None:
             return list(self.tokens(images).after)
-        return [one.flatten(2).mT for one in self.maps(images)]
+        return [one.flatten(2).mT.contiguous() for one in self.maps(images)]
 
 
 def projection(channels: int, features: int) -> nn.Sequential:
@@ -86,15 +86,25 @@ class Resized(nn.Module):
     def __init__(self, start: Grid, end: Grid, learned: bool) -> None:
         super().__init__()
         self.start, self.end = start, end
-        self.mix = nn.Linear(start.count, end.count) if learned else None
+        self.mix = nn.Linear(start.tokens, end.tokens) if learned else None
+        self.rows: Tensor
+        self.columns: Tensor
+        # As products, which run alike on every device and compiled or not: by the last bits tokens are ranked.
+        self.register_buffer("rows", bilinear(start.height, end.height), persistent=False)
+        self.register_buffer("columns", bilinear(start.width, end.width), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         if self.mix is not None:
             return self.mix(tokens.mT).mT
         if self.start == self.end:
             return tokens
-        places = tokens.mT.unflatten(2, self.start[:2])
-        return F.interpolate(places, size=self.end[:2], mode="bilinear", align_corners=False).flatten(2).mT
+        wide = self.columns @ tokens.unflatten(1, self.start[:2])  # (B, start.height, end.width, C)
+        return (self.rows @ wide.flatten(2)).unflatten(2, (self.end.width, -1)).flatten(1, 2)
+
+
+def bilinear(start: int, end: int) -> Tensor:
+    """The weights `(end, start)` by which linear interpolation brings a line of `start` cells to `end`."""
+    return F.interpolate(torch.eye(start).unsqueeze(0), size=end, mode="linear", align_corners=False)[0].T.contiguous()
 
 
 class TopDown(nn.Module):
@@ -108,7 +118,7 @@ class TopDown(nn.Module):
         super().__init__()
         self.project = nn.ModuleList(projection(one, features) for one in channels)
         self.up = nn.ModuleList(
-            Resized(coarse, fine, learned and (mix_equal or coarse.count != fine.count))
+            Resized(coarse, fine, learned and (mix_equal or coarse.tokens != fine.tokens))
             for fine, coarse in pairwise(grids)
         )
 
@@ -144,8 +154,8 @@ class TokenClassifier(nn.Module):
         self.classify = nn.Linear(features, num_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        hidden = self.norm(self.hidden(tokens).mT).relu()
-        return self.classify(hidden.mT)
+        hidden = self.norm(self.hidden(tokens.flatten(0, 1))).relu()
+        return self.classify(hidden).unflatten(0, tokens.shape[:2])
 
 
 def as_maps(scores: Sequence[Tensor], grids: Sequence[Grid]) -> Tensor:

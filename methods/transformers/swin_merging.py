@@ -46,4 +46,4 @@ def merging(net: Any, tap: Tap) -> Any:
 
 
 def _kept(layer: nn.Module, _: object, merged: Tensor) -> None:
-    layer.kept = merged  # type: ignore[assignment]  # an attribute, no module
+    layer.kept = merged

@@ -18,7 +18,7 @@ CHANNELS = (5, 7, 9, 9)
 
 def tokens(grids: tuple[Grid, ...] = GRIDS, channels: tuple[int, ...] = CHANNELS) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(2, grid.count, c, generator=generator) for grid, c in zip(grids, channels, strict=True)]
+    return [torch.randn(2, grid.tokens, c, generator=generator) for grid, c in zip(grids, channels, strict=True)]
 
 
 def projected(token: Tensor, layers: nn.Sequential) -> Tensor:
@@ -51,7 +51,7 @@ def test_the_bottom_up_path_adds_mixed_tokens_of_the_finer_levels_the_finest_fir
     path, levels = BottomUp(GRIDS, 4, learned=True), tokens(channels=(4, 4, 4, 4))
     expected = [slow_projection(one, layers) for one, layers in zip(levels, path.project, strict=True)]
     for level, (before, _) in enumerate(pairwise(GRIDS)):
-        assert path.down[level].mix.in_features == before.count
+        assert path.down[level].mix.in_features == before.tokens
         expected[level + 1] = expected[level + 1] + mixed(expected[level], path.down[level].mix)
     for found, slow in zip(path(levels), expected, strict=True):
         torch.testing.assert_close(found, slow, rtol=1e-4, atol=1e-5)
@@ -95,7 +95,7 @@ def test_a_swin_is_read_behind_each_merging_and_before_its_last_norm() -> None:
             expected.append(merged.flatten(1, 2))
             x = stage.blocks(merged)
         expected.append(x.flatten(1, 2))
-    assert [grid.count for grid in levels.grids] == [144, 36, 9, 9]
+    assert [grid.tokens for grid in levels.grids] == [144, 36, 9, 9]
     for got, slow in zip(found, expected, strict=True):
         torch.testing.assert_close(got, slow)
 
