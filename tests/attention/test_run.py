@@ -31,14 +31,13 @@ from results.store import ResultStore
 from tests.helpers.fakes import fake_results
 from tests.helpers.host_waits import host_waits_forbidden
 from tests.helpers.methods_under_test import build, images_and_labels
-from tests.helpers.small_training import SWIN, small_run
+from tests.helpers.small_training import small_run
 
 QUIET = Console(quiet=True)
 
 
 def trained(store: ResultStore, method: str) -> str:
-    backbone = SWIN if method == "swinfc" else None
-    run = small_run(method, backbone)
+    run = small_run(method)
     execute.execute([run], store, Environment(), QUIET)
     return run.id
 

@@ -17,7 +17,7 @@ from benchmarks.profiling.counting import count
 from benchmarks.profiling.profiled_method import ProfiledMethod
 from methods.plain.model import Plain
 from results.settings import AnyRun, ProfileRun
-from tests.helpers.small_training import SWIN, small_run
+from tests.helpers.small_training import small_backbone, small_run
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +25,14 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
 
 
-OTHERS = {"swinfc": SWIN, "mc_loss": {"name": "resnet18"}}
-"""For methods that the smallest CNN does not serve; MC-Loss needs a channel for each of 200 classes."""
+OTHERS = {"mc_loss": {"name": "resnet18"}}
+"""MC-Loss needs a channel for each of 200 classes, which none of the smallest networks has."""
 TOO_MUCH = {"snapmix": 1.5}
 """What is guessed too high: SnapMix's pass without gradient is taken for one with it, 6 parts in place of 4."""
 
 
 def profile_run(name: str, image_size: int = 64) -> ProfileRun:
-    backbone = OTHERS.get(name, {"name": "test_resnet"})
+    backbone = OTHERS.get(name) or small_backbone(name)
     entry = {
         "methods": [name],
         "backbones": [backbone],

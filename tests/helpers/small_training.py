@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.environment import Environment, Execution
 from benchmarks.planning import expand
-from benchmarks.planning.method_checks import stand_in
+from benchmarks.planning.method_checks import missing_attention, stand_in
 from benchmarks.planning.method_files import options_of, split_name
 from benchmarks.planning.overrides import OF_TRAINING
 from benchmarks.planning.suite import Suite
@@ -36,10 +36,19 @@ SWIN: dict[str, Any] = {
     },
 }
 """Without batch norm and draws: what an image gives does not depend on the others of its batch."""
+VIT: dict[str, Any] = {
+    "name": "vit_tiny_patch16_224",
+    "pretrained": "none",
+    "options": {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 4},
+}
+"""16 patches at 32 px."""
 
 
 def small_run(method: str = "plain", backbone: dict[str, Any] | None = None, **changes: Any) -> Run:
-    """A Run on drawn images; `changes` are settings of its recipe, or of the Run where it has such a setting."""
+    """A Run on drawn images; `changes` are settings of its recipe, or of the Run where it has such a setting.
+
+    Without a `backbone`, it is the first of three small ones that the method can use.
+    """
     suite = Suite.model_validate({"about": "for tests", "train": [small_entry(method, backbone, **changes)]})
     (run, *_) = expand.expand(suite, Environment())
     assert isinstance(run, Run)
@@ -52,9 +61,18 @@ def small_entry(method: str = "plain", backbone: dict[str, Any] | None = None, *
     return {
         "methods": [method],
         "datasets": [{"name": "synthetic", "options": IMAGES}],
-        "backbones": [backbone or RESNET],
+        "backbones": [backbone or small_backbone(method)],
         "set": {**own, "recipe": {**RECIPE, "batch_size": batch_size(method), **changes}},
     }
+
+
+def small_backbone(method: str) -> dict[str, Any]:
+    """The first of a small CNN, Swin and ViT that the method can use."""
+    name, variant = split_name(method)
+    able = (
+        one for one in (RESNET, SWIN, VIT) if not missing_attention(name, name, options_of(name, variant), one["name"])
+    )
+    return next(able)
 
 
 def batch_size(method: str) -> int:

@@ -45,14 +45,17 @@ def test_all_methods_are_those_that_can_use_the_backbone(here: Environment) -> N
     entries = [entry.model_dump() | {"methods": "all"} for entry in (SUITE.train[0], SUITE.profile[0])]
     every = Suite.model_validate({"about": "", "train": [entries[0] | {"seeds": 1}], "profile": [entries[1]]})
     runs = expand.expand(every, here, Changes(only={"batch_size": "2,32"}))
-    assert {run.method for run in runs} == set(methods.available()) - {"swinfc"}
+    of_transformers = {"transfg", "ffvt", "ielt", "glsim", "swinfc"}
+    assert {run.method for run in runs} == set(methods.available()) - of_transformers
     assert runs[0].method == "plain", "baselines first"
-    (line,) = support.left_out(every)
-    assert line.startswith("left out: swinfc on test_resnet: ResNet is no Swin")
+    lines = support.left_out(every)
+    assert {line.split()[2] for line in lines} == of_transformers
+    assert all(f"on test_resnet: ResNet {fault}" in " ".join(lines) for fault in ("is no Swin", "gives no tokens"))
     assert support.left_out(SUITE) == []
     swin = entries[1] | {"methods": ["swinfc"], "skip_unsupported": False}
     elsewhere = Suite.model_validate({"about": "", "train": [entries[0]], "profile": [swin]})
-    assert support.left_out(elsewhere) == [], "it runs on another backbone"
+    named = {line.split()[2] for line in support.left_out(elsewhere)}
+    assert named == of_transformers - {"swinfc"}, "it runs on another backbone"
     with pytest.raises(UserError, match="no Swin"):
         expand.expand(Suite.model_validate({"about": "", "profile": [swin]}), here)
 

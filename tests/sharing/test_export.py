@@ -51,8 +51,7 @@ class Shared:
 
 
 def trained(store: ResultStore, name: str) -> Run:
-    backbone = SWIN if name == "swinfc" else None
-    run = small_run(name, backbone, stored_size=40)
+    run = small_run(name, stored_size=40)
     execute.execute([run], store, Environment(), Console(quiet=True))
     return run
 
