@@ -7,13 +7,14 @@ The paper could not be opened; the statement is that of the authors' code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError, BackboneSource, Method, Tokens
+from methods.ops.options import check_word
 from methods.ops.token_selection import class_rollout, drawn, marked, mutual_attention, taken
 from methods.ops.transformer_blocks import start_anew
 
@@ -51,8 +52,7 @@ class FFVT(Method):
         anew: bool = False,
     ) -> None:
         super().__init__()
-        if selection not in ("mutual", "attention", "random"):
-            raise ValueError(f"selection is {selection!r}; it must be mutual, attention or random")
+        check_word("selection", selection, get_args(Selection))
         if count < 1 or (blocks is not None and not blocks):
             raise ValueError(f"count is {count} and blocks {blocks}; one token of one block is the least")
         # The class token is that of the last block that runs, which comes last among these.
@@ -106,7 +106,7 @@ class FFVT(Method):
     def attention(self, images: Tensor) -> Tensor:
         """By what the patches of each block are selected: `(B, blocks, h, w)`.
 
-        Of random ones how often each was drawn, as often as not 0.
+        With a random selection it is how often each patch was drawn, 0 for most.
         """
         seen, prefix = self.backbone(images), self.backbone.prefix
         if self.selection == "random":

@@ -6,7 +6,7 @@ AAAI 2022, arXiv 2103.07976. The paper could not be opened; the statement is tha
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneError, BackboneSource, Method, Tokens
 from methods.ops.contrast import contrastive_loss
+from methods.ops.options import check_share, check_word
 from methods.ops.token_selection import class_rollout, drawn, marked, taken
 from methods.ops.transformer_blocks import start_anew
 
@@ -34,7 +35,7 @@ class TransFG(Method):
         anew: the last block starts with random weights instead of the network's own.
 
     Raises `BackboneError` for a network without class token, or whose blocks know places (BEiT, EVA), and `ValueError`
-    for a selection that there is not.
+    for a selection that there is not and a smoothing outside 0 to 1.
     """
 
     def __init__(
@@ -48,8 +49,8 @@ class TransFG(Method):
         anew: bool = False,
     ) -> None:
         super().__init__()
-        if selection not in ("rollout", "rollout_residual", "random", "all"):
-            raise ValueError(f"selection is {selection!r}; it must be rollout, rollout_residual, random or all")
+        check_word("selection", selection, get_args(Selection))
+        check_share("smoothing", smoothing)
         self.selection, self.margin, self.smoothing = selection, margin, smoothing
         self.backbone = backbones.tokens(after=[-2], rest=1, queries=None if selection.startswith("rollout") else ())
         if not self.backbone.prefix:
