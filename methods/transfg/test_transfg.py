@@ -160,7 +160,7 @@ def test_the_last_block_has_a_rate_of_its_own() -> None:
 def test_what_can_not_be_is_refused() -> None:
     with pytest.raises(ValueError, match="selection is 'best'"):
         make(selection="best")
-    with pytest.raises(ValueError, match="smoothing is 1.5"):
+    with pytest.raises(ValueError, match=r"smoothing is 1\.5"):
         make(smoothing=1.5)
     with pytest.raises(BackboneError, match="has no class token"):
         make("vit_base_patch16_siglip_224")
