@@ -10,7 +10,7 @@ from torch._inductor import config as inductor
 
 from benchmarks.device_check.finding import Finding, not_run, one_line
 from benchmarks.device_check.networks import small_batch, small_method
-from benchmarks.device_check.values import answer, differences, judged
+from benchmarks.device_check.values import TOLERANCES, Tolerances, answer, differences, judged, tolerances
 from benchmarks.errors import UserError
 from benchmarks.training.compiling.compile import BACKEND, check_compiler
 from benchmarks.training.device import numerics
@@ -24,10 +24,16 @@ def check_compilation(method: str, device: str, precision: Precision) -> Finding
         check_compiler()
     except UserError as error:
         return not_run(str(error))
-    return compare_compiled(small_method(method), torch.device(device), precision)
+    return compare_compiled(small_method(method), torch.device(device), precision, allowed=tolerances(method))
 
 
-def compare_compiled(method: Method, device: torch.device, precision: Precision, backend: str = BACKEND) -> Finding:
+def compare_compiled(
+    method: Method,
+    device: torch.device,
+    precision: Precision,
+    backend: str = BACKEND,
+    allowed: Tolerances = TOLERANCES,
+) -> Finding:
     """The same of a given method. torch's backend `aot_eager` traces as the compiler does, without generating code."""
     images, labels = (value.to(device) for value in small_batch())
     images = images.contiguous(memory_format=torch.channels_last)
@@ -48,6 +54,6 @@ def compare_compiled(method: Method, device: torch.device, precision: Precision,
             first = time.monotonic() - began
         except torch._dynamo.exc.Unsupported as error:
             return Finding("wrong", f"does not compile as a whole ({one_line(error)})")
-    result = judged(differences(found, expected, precision), [precision])
+    result = judged(differences(found, expected, precision), [precision], allowed)
     words = f"{first:.0f} s: {result.finding}"
     return result._replace(finding=words, numbers={**result.numbers, "compile_s": first})

@@ -222,7 +222,7 @@ def test_of_many_images_that_are_none_ten_are_named_and_the_others_counted(lines
     ("backbone", "size", "said"),
     [
         ("test_vit", 100, "test_vit cuts images into patches of 16 px"),
-        ("inception_v3", 32, "InceptionV3 gives no maps at ['final'] of an image of 32 px"),
+        ("inception_v3", 32, "InceptionV3 gives no maps at ['classified', 'final'] of an image of 32 px"),
     ],
 )
 def test_a_size_that_a_network_refuses_is_refused(backbone: str, size: int, said: str, lines_of: Lines) -> None:

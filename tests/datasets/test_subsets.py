@@ -234,7 +234,7 @@ def test_subsets_are_never_in_one_table_and_their_mean_stands_after_them(tmp_pat
     fill(store, on_all(0, 0.7, 0.8, 0.9) + on_all(0, 0.6, 0.7, 0.8, method="sef"), 40)
     text = write_report(store, tmp_path / "report", "WebFG").page.read_text()
     headings = [line for line in text.splitlines() if line.startswith("##")]
-    compare = headings[headings.index("## Compare") : headings.index("## Profile")]
+    compare = headings[headings.index("## Compare") : headings.index("## Records")]
     sections = [f"#### webfg_496:{subset}, common recipe" for subset in sorted(CLASSES)]
     comparisons = [f"{section}, resnet50, 448 px, epochs: 10" for section in sections]
     assert compare == [
@@ -242,6 +242,7 @@ def test_subsets_are_never_in_one_table_and_their_mean_stands_after_them(tmp_pat
         "### Head to head",
         *sections,
         "### Averages over subsets",
+        "### Pretraining",
         "### Win matrix",
         *comparisons,
         "### Paired comparison",

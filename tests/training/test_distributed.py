@@ -151,7 +151,7 @@ def test_readouts_are_scored_on_every_test_image_once(tmp_path: Path) -> None:
     assert list(alone) == ["mirrored", "both"]
     for found in together(2, readouts_of, tmp_path / "two", run):
         for name, one in found.items():
-            assert one.log_loss == pytest.approx(alone[name].log_loss, rel=1e-4)
+            assert one.log_loss == pytest.approx(alone[name].log_loss, rel=1e-3)
             assert one.top1 == pytest.approx(alone[name].top1, abs=1.1 / 15)  # sums in another order may turn an answer
 
 

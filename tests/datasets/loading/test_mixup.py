@@ -15,9 +15,9 @@ from torch import Tensor
 import methods
 from benchmarks.errors import UserError
 from datasets.loading.mixup import mix
-from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
 from results.augmentation import Mixing
+from tests.helpers.methods_under_test import build
 from tests.helpers.small_training import small_run, train
 
 CLASSES = 7
@@ -171,8 +171,7 @@ SOFT = [name for name in methods.available() if methods.load(name).soft_labels]
 
 @pytest.mark.parametrize("name", SOFT)
 def test_one_hot_labels_give_the_losses_of_class_labels(name: str) -> None:
-    torch.manual_seed(0)
-    method = methods.load(name)(TimmBackbones("test_resnet", 64), CLASSES).eval()
+    method = build(name, classes=CLASSES, size=64).eval()
     images, labels = batch_of(4, 64, 64)
     hard = method.losses(images, labels)
     soft = method.losses(images, torch.nn.functional.one_hot(labels, CLASSES).float())
