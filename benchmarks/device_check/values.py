@@ -31,15 +31,15 @@ reach a fifth of what rounding to TF32 brings (2^-11), so that TF32 is found whe
 more room: where rounding moves the edge of a crop of WS-DAN by a pixel, its gradient jumps. TF32 rounds eight times as
 finely as bf16 and has not been measured: a third of bf16's."""
 RANKED = frozenset({"pim", "herbs"})
-"""Methods that weigh tokens by their rank: rounding swaps some that have nearly the same score, as all have in a network
-that has learnt nothing."""
+"""Methods that weigh tokens by their rank: rounding swaps some that have nearly the same score, as all have in a
+network that has learnt nothing."""
 TOLERANCES_RANKED: Tolerances = {
     "fp32": (1e-2, 1e-2, 0.2),
     "tf32": (5e-2, 0.1, 0.5),
     "bf16": (0.1, 0.2, 0.8),
 }
 """For these. The largest differences that they showed on a CPU were 8e-4, 3e-4 and 1e-2 in float32, 2e-2, 7e-3 and 0.3
-in bf16. A swap matters as much in any precision, and more of them happen in a lower one. TF32 is not told from float32."""
+in bf16. A swap matters as much in any precision, and more happen in a lower one. TF32 is not told from float32."""
 PARTS = ("logits", "losses", "gradient")
 
 
