@@ -23,11 +23,10 @@ from methods.ops.token_combiner import (
     Split,
     confidence,
     foreground,
-    gathered,
     kept_counts,
     level_loss,
     log_mean_probability,
-    split,
+    selected,
     sum_of,
     suppression_loss,
 )
@@ -48,7 +47,7 @@ class Prediction(NamedTuple):
     first: list[Tensor]
     """Logits `(B, N, K)` of each level's tokens after the top-down path."""
     second: list[Split]
-    """What each level says of its tokens after the bottom-up path."""
+    """The logits, scores and selection of each level's tokens after the bottom-up path."""
     combined: Tensor
     """The combiner's logits `(B, K)`."""
 
@@ -127,13 +126,8 @@ class HERBS(Method):
         fused = self.top_down(self.levels(images))
         tokens = self.bottom_up(fused)
         first = [at_least_float32(classify(one)) for classify, one in zip(self.first_classifiers, fused, strict=True)]
-        second, kept = [], []
-        for one, classify, count in zip(tokens, self.second_classifiers, self.counts, strict=True):
-            logits = at_least_float32(classify(one))
-            level = split(logits, self.score(logits), count)
-            second.append(level)
-            kept.append(gathered(one, level.kept))
-        return Prediction(first, second, at_least_float32(self.combiner(torch.cat(kept, dim=1))))
+        second, kept = selected(tokens, self.second_classifiers, self.counts, self.score)
+        return Prediction(first, second, at_least_float32(self.combiner(kept)))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.predictions(images).combined

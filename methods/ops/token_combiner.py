@@ -6,7 +6,7 @@ Chou, Lin, Kao, arXiv 2202.03822 (PIM), and Chou, Kao, Lin, arXiv 2303.06442 (HE
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.ops.options import check_share
+from methods.ops.precision import at_least_float32
 from methods.ops.token_pyramid import Grid
 from methods.ops.token_selection import FADED
 
@@ -48,6 +49,24 @@ def split(logits: Tensor, scores: Tensor, count: int) -> Split:
     scores = scores.detach()
     kept = scores.topk(count, dim=1).indices
     return Split(logits, scores, kept, torch.ones_like(scores).scatter(1, kept, 0.0))
+
+
+def selected(
+    levels: Sequence[Tensor],
+    classifiers: Iterable[nn.Module],
+    counts: Sequence[int],
+    score: Callable[[Tensor], Tensor],
+) -> tuple[list[Split], Tensor]:
+    """Classifies the tokens `(B, N, C)` of each level and splits them by `score` of their logits.
+
+    Returns the split of each level, and the tokens `(B, n, C)` that all levels keep, one level after the other.
+    """
+    splits, kept = [], []
+    for tokens, classify, count in zip(levels, classifiers, counts, strict=True):
+        logits = at_least_float32(classify(tokens))
+        splits.append(split(logits, score(logits), count))
+        kept.append(gathered(tokens, splits[-1].kept))
+    return splits, torch.cat(kept, dim=1)
 
 
 def level_loss(split: Split, labels: Tensor) -> Tensor:

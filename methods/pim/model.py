@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import MappingProxyType
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,12 +19,11 @@ from methods.ops.token_combiner import (
     Split,
     confidence,
     foreground,
-    gathered,
     kept_counts,
     kept_loss,
     level_loss,
     log_mean_probability,
-    split,
+    selected,
     sum_of,
     suppression_loss,
 )
@@ -86,15 +84,10 @@ class PIM(Method):
         self.dropped_weight, self.combiner_weight = dropped_weight, combiner_weight
 
     def predictions(self, images: Tensor) -> tuple[list[Split], Tensor]:
-        """What each level says of its tokens, and the combiner's logits `(B, K)`."""
-        levels, kept = [], []
+        """The logits, scores and selection of each level's tokens, and the combiner's logits `(B, K)`."""
         tokens = self.pyramid(self.levels(images))
-        for one, classify, count in zip(tokens, self.classifiers, self.counts, strict=True):
-            logits = at_least_float32(classify(one))
-            level = split(logits, confidence(logits), count)
-            levels.append(level)
-            kept.append(gathered(one, level.kept))
-        return levels, at_least_float32(self.combiner(torch.cat(kept, dim=1)))
+        levels, kept = selected(tokens, self.classifiers, self.counts, confidence)
+        return levels, at_least_float32(self.combiner(kept))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.predictions(images)[1]
