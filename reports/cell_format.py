@@ -47,6 +47,10 @@ class Column:
     """Key of a truth value of the row: whether other work ran while the column's rate was measured."""
     source: int = 0
     """Which of the row's `SOURCES` measured it."""
+    key: str = ""
+    """Under which a row has the value that it shows, or its mean or lower end."""
+    strong: str = ""
+    """Key of a truth value of the row: whether the value is set in bold."""
 
     def is_shown(self, cells: Iterable[str]) -> bool:
         """Whether a table with these cells shows the column: one of blanks and dashes only takes up room."""
@@ -67,6 +71,11 @@ def printed(column: Column) -> Column:
 def profiled(column: Column) -> Column:
     """The same column, measured by the profile Runs of a row about trained ones: its second source."""
     return replace(column, source=1)
+
+
+def bold(column: Column, strong: str) -> Column:
+    """The same column, its value in bold in each row that says so under the key `strong`."""
+    return replace(column, strong=strong)
 
 
 def marked(column: Column, busy: str) -> Column:
@@ -91,12 +100,12 @@ def text(key: str, heading: str | None = None, compact: bool = False) -> Column:
 
 def words(key: str, heading: str | None = None, compact: bool = False) -> Column:
     """Text that doesn't name the row: it keeps its column even if it is the same in every row."""
-    return Column(heading or key, _known(key, lambda row: str(row[key])), compact, "left")
+    return Column(heading or key, _known(key, lambda row: str(row[key])), compact, "left", key=key)
 
 
 def number(key: str, heading: str, digits: int = 0, unit: float = 1.0, compact: bool = False) -> Column:
     """`value / unit` with a fixed number of digits behind the point."""
-    return Column(heading, _known(key, lambda row: f"{row[key] / unit:.{digits}f}"), compact)
+    return Column(heading, _known(key, lambda row: f"{row[key] / unit:.{digits}f}"), compact, key=key)
 
 
 def size(key: str, heading: str, compact: bool = False) -> Column:
@@ -111,17 +120,21 @@ def rate(key: str, heading: str, compact: bool = False) -> Column:
         low, high = row[f"{key}_low"], row[f"{key}_high"]
         return f"{row[key]:.0f}" + (f" ({low:.0f} … {high:.0f})" if high > STEADY * low else "")
 
-    return Column(heading, _known(key, show), compact)
+    return Column(heading, _known(key, show), compact, key=key)
 
 
 def signed(key: str, heading: str, compact: bool = False) -> Column:
     """A difference in percentage points, with its sign."""
-    return Column(heading, _known(key, lambda row: minus(f"{rounded(row[key]):+.1f}")), compact)
+    return Column(heading, _known(key, lambda row: minus(f"{rounded(row[key]):+.1f}")), compact, key=key)
 
 
 def probability(key: str, heading: str, compact: bool = False) -> Column:
     """A p value; tiny ones are a bound rather than a row of zeros."""
-    return Column(heading, _known(key, lambda row: "< 0.001" if row[key] < 0.001 else f"{row[key]:.3f}"), compact)
+
+    def show(row: Row) -> str:
+        return "< 0.001" if row[key] < 0.001 else f"{row[key]:.3f}"
+
+    return Column(heading, _known(key, show), compact, key=key)
 
 
 def estimate(key: str, heading: str, compact: bool = False) -> Column:
@@ -132,7 +145,7 @@ def estimate(key: str, heading: str, compact: bool = False) -> Column:
         spread = "" if sd is None else f" ± {sd:.1f}"
         return f"{row[key]:.1f}{spread}" + (f" (n={n})" if n == 1 or n != row["seeds"] else "")
 
-    return Column(heading, _known(key, show), compact)
+    return Column(heading, _known(key, show), compact, key=key)
 
 
 def interval(key: str, heading: str, compact: bool = False) -> Column:
@@ -142,12 +155,12 @@ def interval(key: str, heading: str, compact: bool = False) -> Column:
         seeds = " (seeds)" if row.get(f"{key}_over") == SEEDS_ALONE else ""
         return minus(f"{rounded(row[f'{key}_low']):.1f} … {rounded(row[f'{key}_high']):.1f}") + seeds
 
-    return Column(heading, _known(f"{key}_low", show), compact)
+    return Column(heading, _known(f"{key}_low", show), compact, key=f"{key}_low")
 
 
 def yes_no(key: str, heading: str, compact: bool = False) -> Column:
     """A truth value in a word."""
-    return Column(heading, _known(key, lambda row: "yes" if row[key] else "no"), compact, "left")
+    return Column(heading, _known(key, lambda row: "yes" if row[key] else "no"), compact, "left", key=key)
 
 
 def alone(seeds: Any) -> str:

@@ -207,7 +207,7 @@ def _column(name: str, pretrained: str, place: int) -> Column:
         alone = cell_format.alone(cell["gain_seeds"]) if cell["seeds"] > 1 else ""
         return f"{top1}, {gain}{WORDS[cell['verdict']]}{alone}"
 
-    return Column(f"{name}: {described(pretrained)}", show, compact=True, source=place)
+    return Column(f"{name}: {described(pretrained)}", show, compact=True, source=place, key=key("top1", name))
 
 
 COLUMNS = (cell_format.text("method", compact=True), cell_format.text("settings", compact=True))

@@ -146,7 +146,7 @@ def _of(part: str) -> str:
 def _part_column(part: str) -> Column:
     """Blank, not a dash, where the dataset has no such part: a column of blanks is not shown."""
     key = _of(part)
-    return Column(part, lambda row: "" if row[key] is None else f"{row[key]:.1f}")
+    return Column(part, lambda row: "" if row[key] is None else f"{row[key]:.1f}", key=key)
 
 
 def _distinct(rows: list[dict[str, Any]]) -> list[Row]:

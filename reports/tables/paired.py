@@ -144,7 +144,7 @@ COLUMNS = (
     cell_format.probability("p_bootstrap", "p bootstrap"),
     cell_format.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True),
     cell_format.number("family", "pairs corrected for"),
-    Column("better at 5 %", _better, compact=True, align="left"),
+    Column("better at 5 %", _better, compact=True, align="left", key="better"),
 )
 NOTE = (
     "Last-epoch top-1 on the same test images and the same seeds, in percentage points. McNemar asks whether the "

@@ -62,7 +62,7 @@ def _against(name: str) -> Column:
         alone = cell_format.alone(row[f"seeds {name}"]) if result else ""
         return f"{cell_format.signed(f'minus {name}', '').show(row)}{_WORDS[result]}{alone}"
 
-    return Column(name, show, compact=True)
+    return Column(name, show, compact=True, key=f"minus {name}")
 
 
 COLUMNS = (

@@ -149,7 +149,7 @@ def _if_any(key: str, heading: str, digits: int, roughly: str = "") -> Column:
             return ""
         return ("≈ " if roughly and row[roughly] else "") + f"{row[key]:.{digits}f}"
 
-    return Column(heading, show, compact=True)
+    return Column(heading, show, compact=True, key=key)
 
 
 def _memory(row: Row) -> str:
@@ -185,7 +185,7 @@ COLUMNS = (
     cell_format.marked(cell_format.number("latency_ms", "latency, ms", 2, compact=True), "busy"),
     cell_format.number("latency_ms_p95", "latency p95", 2),
     cell_format.number("latency_ms_p99", "latency p99", 2),
-    Column("memory, GiB", _memory, compact=True),
+    Column("memory, GiB", _memory, compact=True, key="peak_memory"),
     cell_format.number("peak_reserved", "reserved, GiB", 2, cell_format.GIB),
     *(cell_format.number(f"{phase}_memory", f"{phase}, GiB", 3, cell_format.GIB) for phase in PHASES),
     _if_any("largest_batch", "largest batch", 0),
