@@ -29,8 +29,9 @@ if __name__ == "__main__":  # not in a process of a Run, which imports this file
     interruption.watch()
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,6 +58,7 @@ from results.values.text import one_line
 
 if TYPE_CHECKING:
     from reports.contents import Format, Report
+    from reports.names import Names
     from results.record import Record
     from results.store import ResultStore
 
@@ -131,18 +133,19 @@ def report(
         store, title = ResultStore(results), ", ".join(only or []) or "All results"
         records = _with_settings(store, only or [])
         folder = out or make_folder(results, "report", "--results")
-        written = write_report(store, folder, title, records, _formats(formats))
+        written = write_report(store, folder, title, records, _formats(formats), _names(records))
         _print(written)
         if written.left_out:
             raise typer.Exit(1)
         return
     store = ResultStore(results / REFERENCE)  # a committed page shows committed results only
     try:
+        names = _names(store.records(), store.planned())
         if readme is not None and not check:
-            readme_blocks.write_readme(readme, store)
+            readme_blocks.write_readme(readme, store, names)
             return
         pages = [readme] if readme is not None else readme_blocks.pages(ROOT)
-        stale = [page for page in pages if not readme_blocks.check_readme(page, store)]
+        stale = [page for page in pages if not readme_blocks.check_readme(page, store, names)]
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     lines(f"{page}: its tables are out of date; run report --readme {page}" for page in stale)
@@ -179,6 +182,15 @@ def _with_settings(store: ResultStore, only: list[str]) -> list[Record]:
     return fits
 
 
+def _names(records: Sequence[Record], planned: Sequence[Mapping[str, Any]] = ()) -> Names:
+    """What people read in the place of ids, in reports on these records and planned experiments."""
+    from benchmarks.cli import display_names
+    from reports.names import Names
+
+    networks = [record.run.backbone for record in records] + [str(one.get("backbone")) for one in planned]
+    return Names(display_names.of_methods(), display_names.of_datasets(), display_names.of_backbones(networks))
+
+
 def _print(written: Report) -> None:
     """Prints a report's compact tables, and where to find all of it."""
     from reports.report import terminal_tables
@@ -197,7 +209,7 @@ def _report_plan(plan: FinishedPlan) -> None:
     store = ResultStore(plan.results)
     records = [record for record in store.records() if record.id in plan.runs]
     folder = make_folder(plan.results, "report", "--results")
-    written = write_report(store, folder, plan.title, records)
+    written = write_report(store, folder, plan.title, records, names=_names(records))
     _print(written)
     if plan.unfinished:
         left = f"{plan.unfinished} of {len(plan.runs)} Runs"

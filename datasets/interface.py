@@ -68,6 +68,8 @@ class Dataset(ABC):
 
     title: str
     """One line: what the dataset is."""
+    known_as: ClassVar[str] = ""
+    """Its name as papers write it, which reports show; empty for people's own folders, which go by their names."""
     terms: str = "not stated"
     """Terms of use, in words."""
     folder: ClassVar[str | None] = None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reports.groups import Group, distinctions, rules
+from reports.names import Names
 from results.identity import UNCHECKED, contents
 
 WHOLE = "paper"
@@ -46,6 +47,11 @@ class ComparisonGroup(NamedTuple):
         distinction = f", {self.distinction}" if self.distinction else ""
         images = ", images in part unchecked" if self.in_part else ""
         return f"{self.dataset}, {self.protocol} recipe{backbone}, {self.input} px{budget}{images}{distinction}"
+
+    def named(self, names: Names) -> ComparisonGroup:
+        """The same, which says the display names of its dataset and backbone."""
+        backbone = self.backbone and names.backbone(self.backbone)
+        return self._replace(dataset=names.dataset(self.dataset), backbone=backbone)
 
 
 def comparison_groups(groups: Iterable[Group]) -> dict[ComparisonGroup, list[Group]]:

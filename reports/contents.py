@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import pandas as pd
 
 from reports.cell_format import BUSY, BUSY_FOOTNOTE, SOURCES, Column, Row
+from reports.names import IDS, Names
 
 HTML = "index.html"
 Format = Literal["html", "md", "csv", "latex"]
@@ -36,6 +37,8 @@ class Table:
     split: tuple[str, ...] = ()
     """Column names by whose values the rows are shown in separate parts: results on different datasets, or by different
     protocols, never stand in one part."""
+    headings: Mapping[str, str] = field(default_factory=dict)
+    """Value of `split` -> what the heading of its part shows in its place."""
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -62,7 +65,8 @@ class Table:
             return
         for values in dict.fromkeys(tuple(row[key] for key in self.split) for row in self.rows):
             part = self.where(**dict(zip(self.split, values, strict=True)))
-            heading = f"{values[0]}, {values[1]} recipe" if len(values) > 1 else str(values[0])
+            name = self.headings.get(str(values[0]), str(values[0]))
+            heading = f"{name}, {values[1]} recipe" if len(values) > 1 else name
             columns = tuple(column for column in self.columns if any(map(column.show, part.rows)))
             yield heading, replace(part, title=f"{self.title}: {heading}", columns=columns)
 
@@ -105,6 +109,8 @@ class Report:
     """Run and file of it that can't be read or trusted -> the reason, which names the file."""
     formats: Sequence[Format] = FORMATS
     """As which it was written; a page links to no file of another format."""
+    names: Names = IDS
+    """What the page shows in the place of ids."""
 
     @property
     def opening(self) -> SavedFigure | None:

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from reports.comparisons import ComparisonGroup, comparison_groups
+from reports.comparisons import ComparisonGroup, across_backbones, comparison_groups
 from reports.groups import Group, groups
 from reports.measurements import Costs, Measurement, measurements
+from reports.names import IDS, Names
 from reports.predictions import NOTHING_STORED, PredictionCache
 from results.device_check import DeviceCheck
 from results.record import Record
 
 
 class Evidence:
-    """Records, the stored predictions of their Runs, and checks of devices. Everything derived from them is computed
-    once."""
+    """Records, the stored predictions of their Runs, checks of devices, and the names that people read. Everything
+    derived from them is computed once."""
 
     def __init__(
         self,
         records: Iterable[Record],
         predictions: PredictionCache = NOTHING_STORED,
         device_checks: Iterable[DeviceCheck] = (),
+        names: Names = IDS,
     ) -> None:
         self.records = list(records)
         self.predictions = predictions
         self.device_checks = list(device_checks)
+        self.names = names
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -36,6 +39,13 @@ class Evidence:
     def comparisons(self) -> dict[ComparisonGroup, list[Group]]:
         """The experiments that may be compared, by what they share."""
         return comparison_groups(self.groups)
+
+    @cached_property
+    def headings(self) -> dict[str, str]:
+        """Tasks and comparison groups, as rows name them -> as headings do, with display names."""
+        tasks = {group.run.task: self.names.dataset(group.run.task) for group in self.groups}
+        every = [*self.comparisons, *across_backbones(self.comparisons)]
+        return tasks | {str(shared): str(shared.named(self.names)) for shared in every}
 
     @cached_property
     def measurements(self) -> list[Measurement]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from reports.cell_format import SOURCES
+from reports.names import IDS, Names
 from results import identity
 from results.record import Metrics, Record, Selection
 from results.settings import AnyRun, ProfileRun, Run, flat, method_label
@@ -198,9 +199,9 @@ def distinctions(several: Iterable[Mapping[str, Any]], letters: int = 20) -> lis
     ]
 
 
-def group_labels(several: Sequence[Group]) -> dict[Group, str]:
+def group_labels(several: Sequence[Group], names: Names = IDS) -> dict[Group, str]:
     """The shortest names that distinguish the groups."""
-    return dict(zip(several, labels([group.names for group in several]), strict=True))
+    return dict(zip(several, labels([names.row(group.names) for group in several]), strict=True))
 
 
 def labels(rows: Sequence[Mapping[Any, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from reports.contents import FORMATS, Format, Report, SavedFigure, Table
 from reports.evidence import Evidence
 from reports.figures.draw import start_drawing
 from reports.figures.select import drawings, first_of_each_kind
+from reports.names import IDS, Names
 from reports.render import markdown
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, chapters
 from reports.render.html import packed_records, write_page
@@ -49,10 +50,12 @@ def write_report(
     title: str,
     records: Sequence[Record] | None = None,
     formats: Sequence[Format] = FORMATS,
+    names: Names = IDS,
 ) -> Report:
     """Writes the report on `records` (default: all of the store) into `folder`, which is made if need be.
 
-    Only files of these `formats` are written, and figures unless tables as CSV alone are asked for.
+    Only files of these `formats` are written, and figures unless tables as CSV alone are asked for. People read `names`
+    in the place of ids; CSV files and the names of files keep the ids.
 
     Raises `results.errors.ResultsError` if a file can't be written. A record, history or predictions that can't be read
     or trusted are left out: the table of what is missing names them, and so does `Report.left_out`.
@@ -62,7 +65,7 @@ def write_report(
     sweep(folder)
     files = RunFiles(store, records)
     device_checks, damaged_checks = store.device_checks()
-    evidence = Evidence(records, files.predictions, device_checks)
+    evidence = Evidence(records, files.predictions, device_checks, names)
     tables = build_tables(evidence)
     left_out = {(run_id, RECORD): reason for run_id, reason in store.left_out.items()} | files.damaged
     left_out |= {(DEVICE_CHECKS, name): reason for name, reason in damaged_checks.items()}
@@ -79,7 +82,7 @@ def write_report(
     finish = start_drawing(chosen, folder / FIGURES)
     # Takes as long as many figures, which other processes draw meanwhile.
     data = packed_records(records, files) if "html" in formats else ""
-    report = Report(title, folder / PAGE, tables, finish(), sentences, shown, left_out, formats)
+    report = Report(title, folder / PAGE, tables, finish(), sentences, shown, left_out, formats, names)
     if "md" in formats:
         _write(report.page, "\n\n".join(_page(report)) + "\n")
     if "html" in formats:

@@ -46,6 +46,7 @@ def method_rows() -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
+                "shown as": file.name or name,
                 "paper": f"{file.paper.title} ({file.paper.venue} {file.paper.year})" if file.paper else None,
                 "summary": file.summary,
                 "variants": ", ".join(method_files.variants_of(name)),

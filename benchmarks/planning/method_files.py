@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 import methods
 from benchmarks.config import parse, read_yaml
@@ -14,8 +14,18 @@ from benchmarks.errors import require_known
 from methods.tags import split_tag
 from results.settings import Settings
 from results.values.numbers import Positive, Revision
+from results.values.text import in_a_row
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _require_one_line(name: str) -> str:
+    if " ".join(in_a_row(name).split()) != name:
+        raise ValueError("is no name; write visible letters in one line, with single spaces between words")
+    return name
+
+
+DisplayName = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_require_one_line)]
 
 
 class Paper(Settings):
@@ -87,6 +97,8 @@ class PaperRecipe(Settings):
 class MethodFile(Settings):
     """`recipe.yaml` of a method."""
 
+    name: DisplayName | None = None
+    """As people write it, for tables and figures; None: its folder's name."""
     paper: Paper | None = None
     """None for a baseline that no single paper introduced."""
     summary: str

@@ -26,6 +26,7 @@ SPECIES = """
 class CUB100(Narrowed):
     """The official split of these species; the boxes are the whole images, and part points lie in the cuts."""
 
+    known_as = "CUB-100"
     title = "100 species of CUB-200-2011 cut to the birds' boxes, 2 999 train and 2 903 test images"
     terms = CUB.terms
     part_of = CUB

@@ -15,6 +15,7 @@ from datasets.release import Archive, Expected
 class CUB(AnnotatedFiles):
     """The official split, with boxes and part points if their files exist."""
 
+    known_as = "CUB-200-2011"
     title = "Caltech-UCSD Birds-200-2011: 200 bird species, 5 994 train and 5 794 test photos"
     terms = "non-commercial research and education; the photographers keep their rights"
     folder = "CUB_200_2011"

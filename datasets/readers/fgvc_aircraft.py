@@ -58,7 +58,8 @@ class FGVCAircraft(ImageFiles):
         banner: keep the banner at the bottom of each image.
     """
 
-    title = "FGVC-Aircraft 2013b: 100 variants, 6 667 train (with validation) and 3 333 test photos"
+    known_as = "FGVC-Aircraft"
+    title = f"{known_as} 2013b: 100 variants, 6 667 train (with validation) and 3 333 test photos"
     terms = "non-commercial research only; the photographers keep their rights"
     folder = FOLDER
     marker = "data/variants.txt"

@@ -23,7 +23,8 @@ from datasets.release import Archive, Expected
 class NABirds(AnnotatedFiles):
     """The official split, with boxes and part points if their files exist."""
 
-    title = "NABirds: 555 kinds of North American birds, 23 929 train and 24 633 test photos"
+    known_as = "NABirds"
+    title = f"{known_as}: 555 kinds of North American birds, 23 929 train and 24 633 test photos"
     terms = "non-commercial research under the Cornell Lab's terms of use; the photographers keep their rights"
     folder = "nabirds"
     layout = "the tables of NABirds (images.txt, hierarchy.txt …)"

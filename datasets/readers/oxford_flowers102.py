@@ -58,7 +58,8 @@ class Flowers102(ImageFiles):
         train: `trainval` trains on trnid and valid (2 040 images), as most papers do; `train` on trnid alone (1 020).
     """
 
-    title = "Oxford 102 Flowers: 102 flowers, 2 040 train (with validation) and 6 149 test photos"
+    known_as = "Oxford 102 Flowers"
+    title = f"{known_as}: 102 flowers, 2 040 train (with validation) and 6 149 test photos"
     terms = "none come with the files"
     folder = FOLDER
     marker = "setid.mat"
@@ -90,7 +91,7 @@ class Flowers102(ImageFiles):
             raise DatasetError(f"oxford_flowers102: train is {train!r}; it is one of {', '.join(TRAINING)}")
         self.expected = RELEASED[train]
         if train == "train":
-            self.title = "Oxford 102 Flowers: 102 flowers, 1 020 train and 6 149 test photos"
+            self.title = f"{self.known_as}: 102 flowers, 1 020 train and 6 149 test photos"
         self.root = folder
         self.image_folder = folder / "jpg"
         self.classes = tuple(" ".join(CLASSES.split()).split(", "))

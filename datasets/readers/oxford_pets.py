@@ -26,7 +26,8 @@ SITES = ("https://thor.robots.ox.ac.uk/~vgg/data/pets", "https://www.robots.ox.a
 class OxfordPets(ImageFiles):
     """Trains on the official training and validation images."""
 
-    title = "Oxford-IIIT Pets: 37 breeds of cats and dogs, 3 680 train (with validation) and 3 669 test photos"
+    known_as = "Oxford-IIIT Pets"
+    title = f"{known_as}: 37 breeds of cats and dogs, 3 680 train (with validation) and 3 669 test photos"
     terms = "CC BY-SA 4.0"
     folder = FOLDER
     marker = "annotations/trainval.txt"

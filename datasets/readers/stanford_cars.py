@@ -48,7 +48,8 @@ ANNOTATIONS = ("devkit", ".", "car_devkit/devkit", "car_devkit")
 class StanfordCars(ImageFiles):
     """The official split, with boxes."""
 
-    title = "Stanford Cars: 196 makes, models and years, 8 144 train and 8 041 test photos"
+    known_as = "Stanford Cars"
+    title = f"{known_as}: 196 makes, models and years, 8 144 train and 8 041 test photos"
     terms = "non-commercial research (as others state it; the site with the original terms is gone)"
     folder = FOLDER
     archives = (

@@ -31,7 +31,8 @@ LISTS = ("train_list.mat", "test_list.mat")
 class StanfordDogs(ImageFiles):
     """The official split. The box of an image with several dogs is that of the largest."""
 
-    title = "Stanford Dogs: 120 breeds, 12 000 train and 8 580 test photos, all of them from ImageNet's training set"
+    known_as = "Stanford Dogs"
+    title = f"{known_as}: 120 breeds, 12 000 train and 8 580 test photos, all of them from ImageNet's training set"
     terms = "ImageNet's: non-commercial research and education; the photographers keep their rights"
     folder = FOLDER
     marker = "Images"

@@ -164,7 +164,8 @@ class Synthetic(Dataset):
     Raises `DatasetError` for an option outside its range.
     """
 
-    title = "Drawn birds whose classes differ in small parts only"
+    known_as = "Drawn birds"
+    title = f"{known_as} whose classes differ in small parts only"
     terms = "drawn by this project; no rights of others"
 
     def __init__(

@@ -43,7 +43,8 @@ class WebFG496(Folder):
     Raises `DatasetError` if no subset is named or its folder is missing.
     """
 
-    title = "WebFG-496: 200 birds, 100 aircraft, 196 cars, trained from 53 339 web images with noisy labels"
+    known_as = "WebFG-496"
+    title = f"{known_as}: 200 birds, 100 aircraft, 196 cars, trained from 53 339 web images with noisy labels"
     terms = "none stated; the images belong to whoever put them on the web"
     folder = "webfg_496"
     archives = tuple(
@@ -71,7 +72,7 @@ class WebFG496(Folder):
                 f"{self.folder}: the folder {own} is missing; unpack web-{subset}.tar.gz into {folder}{instead}"
             )
         super().__init__(own)
-        self.title = f"WebFG-496, {subset}: web images with noisy labels to train on, clean ones to test"
+        self.title = f"{self.known_as}, {subset}: web images with noisy labels to train on, clean ones to test"
         self.expected = EXPECTED[subset]
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from reports.cell_format import BUSY, BUSY_FOOTNOTE, Row, alone
-from reports.comparisons import BASELINE, contestants
+from reports.comparisons import BASELINE, ComparisonGroup, contestants
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.figures.ablation import gain_bars
@@ -27,7 +27,7 @@ from reports.figures.style import CURVES
 from reports.figures.throughput import accuracy_against_throughput, shows_busy_rate
 from reports.groups import Group, group_labels, labels
 from reports.measurements import Measurement
-from reports.predictions import PredictionCache
+from reports.names import Names
 from reports.tables.backbones import gains_of
 from reports.tables.head_to_head import whole_methods
 from results.stored_tables import Columns
@@ -47,11 +47,13 @@ class Drawing:
     arguments: tuple[Any, ...]
     busy: bool = False
     """Whether it has marked rates, which were measured while other work ran."""
+    shown: str = ""
+    """What people read in the place of `heading`, whose ids name the file; empty if it is the same."""
 
     @property
     def title(self) -> str:
         """Kind and heading, and what the mark means."""
-        return f"{KINDS[self.kind]}: {self.heading}" + f" ({BUSY_FOOTNOTE})" * self.busy
+        return f"{KINDS[self.kind]}: {self.shown or self.heading}" + f" ({BUSY_FOOTNOTE})" * self.busy
 
 
 KINDS = {
@@ -71,16 +73,18 @@ KINDS = {
 
 def drawings(evidence: Evidence, tables: Mapping[str, Table], history: History) -> Iterator[Drawing]:
     """Every figure of a report."""
+    names = evidence.names
     methods = {record.run.method for record in evidence.records}
     order = sorted(methods, key=lambda method: (method != BASELINE, method))  # so that looks are the same everywhere
-    yield from _throughput(tables["head_to_head"], order)
-    yield from _gains(tables["backbones"])
-    yield from _ablations(tables["ablation"], tables["steps"])
+    order = list(map(names.method, order))
+    yield from _throughput(tables["head_to_head"], order, names)
+    yield from _gains(tables["backbones"], names)
+    yield from _ablations(tables["ablation"], tables["steps"], names)
     for shared, members in evidence.comparisons.items():
         done = [group for group in members if group.done]
-        yield from _trainings(str(shared), done, order, evidence.predictions, history)
-        yield from _classes(str(shared), [group for group in contestants(members) if group.done], evidence.predictions)
-    yield from _profiles(evidence.measurements, order)
+        yield from _trainings(shared, done, order, evidence, history)
+        yield from _classes(shared, [group for group in contestants(members) if group.done], evidence)
+    yield from _profiles(evidence.measurements, order, names)
 
 
 def first_of_each_kind(several: Iterable[Drawing], most: int) -> Iterator[Drawing]:
@@ -92,7 +96,7 @@ def first_of_each_kind(several: Iterable[Drawing], most: int) -> Iterator[Drawin
             yield drawing
 
 
-def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
+def _throughput(head: Table, order: Sequence[str], names: Names) -> Iterator[Drawing]:
     """Of whole methods; as for the curves, a figure per number of epochs where all methods share one. The one with most
     experiments comes first: a report opens with it."""
     budgets: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
@@ -100,33 +104,41 @@ def _throughput(head: Table, order: Sequence[str]) -> Iterator[Drawing]:
         budgets[row["dataset"], row["protocol"], row["epochs"] if row["protocol"] == "common" else 0].append(row)
     whole_of = {budget: whole_methods(rows) for budget, rows in budgets.items()}
     for (dataset, protocol, epochs), whole in sorted(whole_of.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        heading = f"{dataset}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
-        yield Drawing("throughput", heading, accuracy_against_throughput, (whole, order), shows_busy_rate(whole))
+        heading, shown = (
+            f"{name}, {protocol} recipe" + (f", epochs: {epochs}" if epochs else "")
+            for name in (dataset, names.dataset(dataset))
+        )
+        rows, busy = list(map(names.row, whole)), shows_busy_rate(whole)
+        yield Drawing("throughput", heading, accuracy_against_throughput, (rows, order), busy, shown)
 
 
-def _gains(backbones: Table) -> Iterator[Drawing]:
+def _gains(backbones: Table, names: Names) -> Iterator[Drawing]:
     """One per part of the table of methods by backbone: its gains, without backbones and methods that have none."""
-    for heading, part in backbones.parts():
+    for shown, part in backbones.parts():
         gains = {backbone: found for backbone, found in gains_of(part).items() if any(found)}
         methods = [place for place in range(len(part.rows)) if any(found[place] for found in gains.values())]
         cells = [
             [one and Gain(one["gain"], bool(one["verdict"]), alone(one["gain_seeds"])) for one in row]
             for row in ([found[place] for found in gains.values()] for place in methods)
         ]
-        names = [f"{part.rows[place]['method']} {part.rows[place]['settings']}".strip() for place in methods]
+        told = [(names.label(part.rows[place]["method"]), part.rows[place]["settings"]) for place in methods]
+        arguments = ([" ".join(words).strip() for words in told], list(gains), cells)
         if gains:
-            yield Drawing("gains", heading, gain_cells, (names, list(gains), cells))
+            yield Drawing("gains", part.rows[0]["arena"], gain_cells, arguments, shown=shown)
 
 
-def _ablations(ablation: Table, steps: Table) -> Iterator[Drawing]:
+def _ablations(ablation: Table, steps: Table, names: Names) -> Iterator[Drawing]:
     for table, axis in ((ablation, "Δ vs full method, points of top-1"), (steps, "gain, points of top-1")):
         for method, comparison in dict.fromkeys((row["method"], row["arena"]) for row in table.rows):
             rows = table.where(method=method, arena=comparison).rows
             if sum(row["difference"] is not None for row in rows) < 2:
                 continue  # one bar says no more than its row in the table
-            names = [_step(row) if table is steps else str(row["variant"]) for row in rows]
-            heading = f"{method}, {comparison}" + (", step by step" if table is steps else "")
-            yield Drawing("ablation", heading, gain_bars, (rows, names, axis))
+            bars = [_step(row) if table is steps else str(row["variant"]) for row in rows]
+            heading, shown = (
+                ", ".join([*told, *["step by step"] * (table is steps)])
+                for told in ((method, comparison), (names.method(method), table.headings.get(comparison, comparison)))
+            )
+            yield Drawing("ablation", heading, gain_bars, (rows, bars, axis), shown=shown)
 
 
 def _step(row: Row) -> str:
@@ -135,39 +147,44 @@ def _step(row: Row) -> str:
 
 
 def _trainings(
-    comparison: str, done: Sequence[Group], order: Sequence[str], predictions: PredictionCache, history: History
+    shared: ComparisonGroup, done: Sequence[Group], order: Sequence[str], evidence: Evidence, history: History
 ) -> Iterator[Drawing]:
     """Curves and calibration, `CURVES` experiments in a figure."""
-    name_of = group_labels(done)  # unique among all, not in one figure alone
+    name_of = group_labels(done, evidence.names)  # unique among all, not in one figure alone
     starts = range(0, len(done), CURVES)
     for number, start in enumerate(starts, 1):
         some = done[start : start + CURVES]
         names = [name_of[group] for group in some]
-        heading = comparison + (f" ({number} of {len(starts)})" if len(starts) > 1 else "")
-        methods = [group.run.method for group in some]
+        part = f" ({number} of {len(starts)})" if len(starts) > 1 else ""
+        heading, shown = f"{shared}{part}", f"{shared.named(evidence.names)}{part}"
+        methods = [evidence.names.method(group.run.method) for group in some]
         keys = methods if len(set(methods)) == len(methods) else names
         histories = ([table for one in group.done if (table := history(one.id)) is not None] for group in some)
-        yield Drawing("curves", heading, training_curves, (list(zip(names, histories, strict=True)), keys, order))
-        seeds = [[(run.confidence, run.right) for run in predictions.of(group).by_seed.values()] for group in some]
-        confidences = list(compress(zip(names, seeds, strict=True), seeds))
-        yield Drawing("calibration", heading, reliability, (confidences, list(compress(keys, seeds)), order))
+        curves = (list(zip(names, histories, strict=True)), keys, order)
+        yield Drawing("curves", heading, training_curves, curves, shown=shown)
+        of = evidence.predictions.of
+        seeds = [[(run.confidence, run.right) for run in of(group).by_seed.values()] for group in some]
+        confidences = (list(compress(zip(names, seeds, strict=True), seeds)), list(compress(keys, seeds)), order)
+        yield Drawing("calibration", heading, reliability, confidences, shown=shown)
 
 
-def _classes(comparison: str, whole: Sequence[Group], predictions: PredictionCache) -> Iterator[Drawing]:
+def _classes(shared: ComparisonGroup, whole: Sequence[Group], evidence: Evidence) -> Iterator[Drawing]:
     """The classes that the most accurate method confuses, and how it compares to the baseline class by class.
 
     `whole` are whole methods: the best of all variants would be one that the test set chose. Where there is no
     baseline, or it is the most accurate, the next method is compared.
     """
-    known = [(group, found) for group in whole if (found := predictions.of(group)).images is not None]
+    known = [(group, found) for group in whole if (found := evidence.predictions.of(group)).images is not None]
     if not known:
         return
     accuracy = {group: found.right(found.seeds).mean() for group, found in known}
     known.sort(key=lambda pair: -accuracy[pair[0]])
-    names = group_labels(whole)
+    ids, names = group_labels(whole), group_labels(whole, evidence.names)
     best, found = known[0]
+    comparison = str(shared.named(evidence.names))
     class_names = next((list(one) for record in best.done if (one := record.split.get("class_names"))), [])
-    yield Drawing("confused", f"{names[best]}, {comparison}", most_confused, (confusions(found, class_names),))
+    pairs, shown = confusions(found, class_names), f"{names[best]}, {comparison}"
+    yield Drawing("confused", f"{ids[best]}, {shared}", most_confused, (pairs,), shown=shown)
     others = [pair for pair in known[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
     # The sort is stable, so without a baseline the next in accuracy comes first.
     others.sort(key=lambda pair: pair[0].run.method != BASELINE)
@@ -177,7 +194,7 @@ def _classes(comparison: str, whole: Sequence[Group], predictions: PredictionCac
         difference = found.right(seeds).mean(axis=1) - other.right(seeds).mean(axis=1)
         methods = (names[best], names[second])
         arguments = (difference, found.by_seed[seeds[0]].labels, class_names, methods)
-        yield Drawing("per_class", comparison, per_class_difference, arguments)
+        yield Drawing("per_class", str(shared), per_class_difference, arguments, shown=comparison)
 
 
 class _Setting(NamedTuple):
@@ -195,15 +212,15 @@ class _Setting(NamedTuple):
         return f"{self.hardware}, {self.precision}{ways}, {self.input} px"
 
 
-def _profiles(measurements: Sequence[Measurement], order: Sequence[str]) -> Iterator[Drawing]:
+def _profiles(measurements: Sequence[Measurement], order: Sequence[str], names: Names) -> Iterator[Drawing]:
     """The figures of profile Runs, as far as they measured what a figure shows."""
     together: dict[_Setting, list[Measurement]] = defaultdict(list)
     for one in measurements:
         if one.speeds:
             together[_Setting(*(one.names[key] for key in _Setting._fields))].append(one)
     for setting, several in sorted(together.items(), key=lambda pair: str(pair[0])):
-        names = labels([one.names | {"pretrained": None} for one in several])
-        named = list(zip(several, names, strict=True))
+        told = labels([names.row(one.names) | {"pretrained": None} for one in several])
+        named = list(zip(several, told, strict=True))
         busy = {name for one, name in named if one.busy}  # a curve has the mark if one of its points has
         curves = _rates([(one, name + BUSY * (name in busy)) for one, name in named])
         yield Drawing("batch_sweep", str(setting), batch_sweep, (curves, order), bool(busy))
@@ -211,7 +228,7 @@ def _profiles(measurements: Sequence[Measurement], order: Sequence[str]) -> Iter
         batch = max(counts, key=lambda size: (counts[size], size))  # the most common; of several, the largest
         named = [(one, name) for one, name in named if one.run.batch_size == batch]
         heading = f"{setting}, batch {batch}"
-        yield from _roofline([(one, name + BUSY * one.busy) for one, name in named], order, heading)
+        yield from _roofline([(one, name + BUSY * one.busy) for one, name in named], order, heading, names)
         uses = [
             MemoryUse(name, dict(one.first("memory") or {}), max(speed.peak_memory for speed in one.speeds))
             for one, name in named
@@ -229,10 +246,12 @@ def _rates(named: Sequence[tuple[Measurement, str]]) -> dict[str, dict[str, list
     return {mode: dict(methods) for mode, methods in found.items()}
 
 
-def _roofline(named: Sequence[tuple[Measurement, str]], order: Sequence[str], heading: str) -> Iterator[Drawing]:
+def _roofline(
+    named: Sequence[tuple[Measurement, str]], order: Sequence[str], heading: str, names: Names
+) -> Iterator[Drawing]:
     limits = [record.limits for one, _ in named for record in one.records if record.limits]
     works = [
-        Work(name, one.run.method, one.mode == "train", one.first("flops"), one.first("bytes"), rate)
+        Work(name, names.method(one.run.method), one.mode == "train", one.first("flops"), one.first("bytes"), rate)
         for one, name in named
         if (rate := one.rate) and one.first("flops") and one.first("bytes")
     ]

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import FILTERS, named
+from reports.names import IDS, Names
 from reports.predictions import PredictionCache
 from reports.render import latex, markdown
 from reports.render.comparison_sentences import Name, verdicts
@@ -66,8 +67,8 @@ def pages(root: Path) -> list[Path]:
     ]
 
 
-def render_readme(readme: Path, store: ResultStore) -> str:
-    """The text of `readme` with all tables and answers rendered; the file is not written.
+def render_readme(readme: Path, store: ResultStore, names: Names = IDS) -> str:
+    """The text of `readme` with all tables and answers rendered, `names` in the place of ids; the file is not written.
 
     Raises `ValueError`, which names file and block, for a table or filter that does not exist, an answer that fits
     several experiments, and a block without an end, also for a file without any block, or that is no text;
@@ -79,7 +80,7 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     device_checks, faults = store.device_checks()
     if faults:
         raise ResultsError(next(iter(faults.values())))
-    known = Known(records, PredictionCache(store.prediction_table), store.planned(), device_checks)
+    known = Known(records, PredictionCache(store.prediction_table), store.planned(), device_checks, names)
     opening, closing = _COMMENT[_kind(readme)]
     block = _block(readme)
     if not block.search(_text(readme)):
@@ -99,17 +100,17 @@ def render_readme(readme: Path, store: ResultStore) -> str:
     return block.sub(rendered, _text(readme))
 
 
-def write_readme(readme: Path, store: ResultStore) -> None:
+def write_readme(readme: Path, store: ResultStore, names: Names = IDS) -> None:
     """Writes the rendered text to the file. Raises as `render_readme`, and `ResultsError` if it can't be written."""
-    text = render_readme(readme, store)
+    text = render_readme(readme, store, names)
     newline = "\r\n" if b"\r\n" in readme.read_bytes() else "\n"
     if text != _text(readme):
         write_whole(readme, lambda file: file.write_text(text, encoding="utf-8", newline=newline), option="--readme")
 
 
-def check_readme(readme: Path, store: ResultStore) -> bool:
+def check_readme(readme: Path, store: ResultStore, names: Names = IDS) -> bool:
     """Whether the tables and answers in `readme` are what the records give. Raises as `render_readme`."""
-    return render_readme(readme, store) == _text(readme)
+    return render_readme(readme, store, names) == _text(readme)
 
 
 def _kind(path: Path) -> str:
@@ -139,6 +140,7 @@ class Known(NamedTuple):
     predictions: PredictionCache
     planned: Sequence[Mapping[str, Any]]
     device_checks: Sequence[DeviceCheck] = ()
+    names: Names = IDS
 
 
 def _body(kind: str, query: str, known: Known, in_latex: bool) -> str:
@@ -159,13 +161,14 @@ def _table(query: str, known: Known) -> Table:
         raise ValueError(f"there is no table {name!r}; {suggest(name, [*BUILDERS, *PLANNED])}")
     if name in PLANNED:
         table = PLANNED[name](fitting(known.planned, wanted))
+        table = replace(table, columns=tuple(map(known.names.column, table.columns)))
     else:
         # Holm's correction is over all comparable methods, so filters choose rows and not records.
         rows = {key: wanted.pop(key) for key in ROW_FILTERS.get(name, ()) if key in wanted}
         fits = [
             one for one in known.records if (name in WITH_PROFILES and one.run.job == "profile") or _fits(one, wanted)
         ]
-        evidence = Evidence(fits, known.predictions, known.device_checks)
+        evidence = Evidence(fits, known.predictions, known.device_checks, known.names)
         table = Tables(evidence, lambda group: _fits(group.records[0], rows))[name]
     return replace(table, columns=tuple(one for one in table.columns if one.compact)) if compact else table
 
@@ -177,7 +180,7 @@ def _answer(query: str, known: Known) -> list[str]:
     first, second = _name(wanted.pop("first", ""), method), wanted.pop("second", "")
     seconds = [_name(text, method) for text in second.split(",")]
     fits = [record for record in known.records if _fits(record, wanted)]
-    return verdicts(Evidence(fits, known.predictions), first, seconds, wanted)
+    return verdicts(Evidence(fits, known.predictions, names=known.names), first, seconds, wanted)
 
 
 def _name(text: str, method: str) -> Name:

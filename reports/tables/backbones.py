@@ -12,6 +12,7 @@ from reports.comparisons import BASELINE, WHOLE, ComparisonGroup, across_backbon
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import Group
+from reports.names import IDS, Names
 from reports.predictions import PredictionCache
 from reports.statistics import over_seeds
 from reports.tables.accuracies import HEADLINE
@@ -86,7 +87,8 @@ def backbones(evidence: Evidence, shown: Callable[[Group], bool] = lambda group:
     }
     name_of = names(dict.fromkeys(cell.weights for cells in found.values() for cell in cells))
     rows = [row for shared, cells in found.items() for row in _rows(shared, cells, name_of)]
-    columns = [_column(name, pretrained, place) for place, ((_, pretrained), name) in enumerate(name_of.items())]
+    headings = names(name_of, evidence.names)
+    columns = [_column(name, headings[one], one[1], place) for place, (one, name) in enumerate(name_of.items())]
     return Table("backbones", "Methods by backbone", rows, (*COLUMNS, *columns), NOTE, split=("arena",))
 
 
@@ -100,20 +102,22 @@ def gains_of(part: Table) -> dict[str, list[dict[str, Any] | None]]:
     found: dict[str, list[dict[str, Any] | None]] = {}
     for column in part.columns:
         if not column.naming:
-            name = column.heading.rpartition(": ")[0]
+            name = column.key.removeprefix(key("top1", ""))
             cells = [{what: row[key(what, name)] for what in CELL} for row in part.rows]
             found[column.heading] = [cell if cell["gain"] is not None else None for cell in cells]
     return found
 
 
-def names(every: Iterable[Weights]) -> dict[Weights, str]:
+def names(every: Iterable[Weights], shown: Names = IDS) -> dict[Weights, str]:
     """The network's name, or that of its weights where the table has several of one network."""
     every = list(every)
     networks = [network for network, _ in every]
     found = {}
     for network, pretrained in every:
-        stem = pretrained if pretrained.startswith(f"{network}.") else f"{network} from {pretrained}"
-        found[network, pretrained] = network if networks.count(network) == 1 else stem.removesuffix(".safetensors")
+        name, weights = shown.backbone(network), pretrained.removesuffix(".safetensors")
+        tagged = weights.startswith(f"{network}.")
+        whole = f"{name}{weights.removeprefix(network)}" if tagged else f"{name} from {weights}"
+        found[network, pretrained] = name if networks.count(network) == 1 else whole
     return found
 
 
@@ -191,7 +195,7 @@ def _rows(shared: ComparisonGroup, cells: Sequence[_Cell], name_of: Mapping[Weig
     return rows
 
 
-def _column(name: str, pretrained: str, place: int) -> Column:
+def _column(name: str, heading: str, pretrained: str, place: int) -> Column:
     """`90.2, +2.6 better`: accuracy, gain, verdict. Blank where the method was not trained on the backbone."""
 
     def show(row: Row) -> str:
@@ -207,7 +211,7 @@ def _column(name: str, pretrained: str, place: int) -> Column:
         alone = cell_format.alone(cell["gain_seeds"]) if cell["seeds"] > 1 else ""
         return f"{top1}, {gain}{WORDS[cell['verdict']]}{alone}"
 
-    return Column(f"{name}: {described(pretrained)}", show, compact=True, source=place, key=key("top1", name))
+    return Column(f"{heading}: {described(pretrained)}", show, compact=True, source=place, key=key("top1", name))
 
 
 COLUMNS = (cell_format.text("method", compact=True), cell_format.text("settings", compact=True))

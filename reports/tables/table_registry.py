@@ -41,7 +41,8 @@ class Tables:
         if name not in self._built:
             built = BUILDERS[name](self)
             note = all_conditions(self.evidence.groups) if name in WITHOUT_SETTINGS else ""
-            self._built[name] = replace(built, note=built.note + note)
+            columns = tuple(map(self.evidence.names.column, built.columns))
+            self._built[name] = replace(built, note=built.note + note, columns=columns, headings=self.evidence.headings)
         return self._built[name]
 
 
@@ -57,7 +58,7 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "averages": lambda tables: averages(tables.evidence),
     "backbones": lambda tables: backbones(tables.evidence, tables.shown),
     "pretraining": lambda tables: pretraining(tables.evidence),
-    "wins": lambda tables: wins(tables["paired"]),
+    "wins": lambda tables: wins(tables["paired"], tables.evidence.names),
     "paired": lambda tables: paired(tables.evidence, tables.shown),
     "localisation": lambda tables: localisation(tables.evidence),
     "part_hits": lambda tables: part_hits(tables.evidence),

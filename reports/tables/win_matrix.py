@@ -9,11 +9,12 @@ from typing import Any
 from reports import cell_format
 from reports.cell_format import SOURCES, Column, Row
 from reports.contents import Table
+from reports.names import IDS, Names
 
 _WORDS = {1: " better", -1: " worse", 0: " open"}
 
 
-def wins(paired: Table) -> Table:
+def wins(paired: Table, names: Names = IDS) -> Table:
     """From the table `paired`: a row per method and comparison group, a column per opponent, the most wins first."""
     pairs: dict[str, list[Row]] = defaultdict(list)
     for pair in paired.rows:
@@ -21,7 +22,7 @@ def wins(paired: Table) -> Table:
     rows = [row for several in pairs.values() for row in _rows(several)]
     opponents = sorted({str(row["method"]) for row in rows})
     empty = {f"{what} {name}": None for name in opponents for what in ("minus", "against", "seeds")}
-    columns = (*COLUMNS, *(_against(name) for name in opponents))
+    columns = (*COLUMNS, *(_against(name, names.label(name)) for name in opponents))
     return Table("wins", "Win matrix", [empty | row for row in rows], columns, NOTE, split=("arena",))
 
 
@@ -51,7 +52,7 @@ def _result(pair: Row, method: str) -> int | None:
     return 0 if pair["better"] == cell_format.NEITHER else 1 if pair["better"] == method else -1
 
 
-def _against(name: str) -> Column:
+def _against(name: str, heading: str) -> Column:
     def show(row: Row) -> str:
         if row["method"] == name:
             return "·"
@@ -62,7 +63,7 @@ def _against(name: str) -> Column:
         alone = cell_format.alone(row[f"seeds {name}"]) if result else ""
         return f"{cell_format.signed(f'minus {name}', '').show(row)}{_WORDS[result]}{alone}"
 
-    return Column(name, show, compact=True, key=f"minus {name}")
+    return Column(heading, show, compact=True, key=f"minus {name}")
 
 
 COLUMNS = (
