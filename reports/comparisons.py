@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reports.groups import Group, distinctions, rules
@@ -23,6 +23,7 @@ class ComparisonGroup(NamedTuple):
     """What experiments share that may be compared. Pages and CSV files call it an arena."""
 
     dataset: str
+    """Empty for what is compared over datasets (`across_datasets`), as are `split` and `images`."""
     protocol: str
     backbone: str
     """Empty for what is compared over backbones (`across_backbones`), as is the next."""
@@ -46,7 +47,8 @@ class ComparisonGroup(NamedTuple):
         backbone = f", {self.backbone}" if self.backbone else ""
         distinction = f", {self.distinction}" if self.distinction else ""
         images = ", images in part unchecked" if self.in_part else ""
-        return f"{self.dataset}, {self.protocol} recipe{backbone}, {self.input} px{budget}{images}{distinction}"
+        dataset = f"{self.dataset}, " if self.dataset else ""
+        return f"{dataset}{self.protocol} recipe{backbone}, {self.input} px{budget}{images}{distinction}"
 
     def named(self, names: Names) -> ComparisonGroup:
         """The same, which says the display names of its dataset and backbone."""
@@ -70,8 +72,23 @@ def across_backbones(
 ) -> dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]]:
     """The comparison groups that differ in backbone and its weights alone, below what they share; only where there are
     several of them."""
+    return _across(comparisons, lambda one: one._replace(backbone="", pretrained=""))
+
+
+def across_datasets(
+    comparisons: Mapping[ComparisonGroup, list[Group]],
+) -> dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]]:
+    """The comparison groups that differ in dataset, split and images alone, below what they share; only where there are
+    several of them."""
+    return _across(comparisons, lambda one: one._replace(dataset="", split="", images=""))
+
+
+def _across(
+    comparisons: Mapping[ComparisonGroup, list[Group]], blank: Callable[[ComparisonGroup], ComparisonGroup]
+) -> dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]]:
+    """Those that are equal once the fields in which they may differ are `blank`."""
     together: dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]] = defaultdict(dict)
-    anywhere = {one: one._replace(backbone="", pretrained="", in_part=False, distinction="") for one in comparisons}
+    anywhere = {one: blank(one)._replace(in_part=False, distinction="") for one in comparisons}
     joined = _joined(set(anywhere.values()))
     for one, members in comparisons.items():
         together[joined.get(anywhere[one], anywhere[one])][one] = members

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from reports.comparisons import ComparisonGroup, across_backbones, comparison_groups
+from reports.comparisons import ComparisonGroup, across_backbones, across_datasets, comparison_groups
 from reports.groups import Group, groups
 from reports.measurements import Costs, Measurement, measurements
 from reports.names import IDS, Names
@@ -44,7 +44,7 @@ class Evidence:
     def headings(self) -> dict[str, str]:
         """Tasks and comparison groups, as rows name them -> as headings do, with display names."""
         tasks = {group.run.task: self.names.dataset(group.run.task) for group in self.groups}
-        every = [*self.comparisons, *across_backbones(self.comparisons)]
+        every = [*self.comparisons, *across_backbones(self.comparisons), *across_datasets(self.comparisons)]
         return tasks | {str(shared): str(shared.named(self.names)) for shared in every}
 
     @cached_property

@@ -39,6 +39,10 @@ class Names:
         end = min((place for place in map(task.find, ":@") if place > 0), default=len(task))
         return _named(self._datasets, task[:end]) + task[end:]
 
+    def tasks(self, tasks: str) -> str:
+        """Of several datasets or tasks with commas between them."""
+        return ", ".join(map(self.dataset, tasks.split(", ")))
+
     def backbone(self, network: str) -> str:
         """Of a timm network; its weights have names of their own."""
         return _named(self._backbones, network)
@@ -71,8 +75,8 @@ class Names:
     @property
     def _by_key(self) -> dict[str, NameOf]:
         """Key of a column -> the name of its value."""
-        of_rows = dict.fromkeys(("method", "methods", "first", "second", "better"), self.label)
-        return {**of_rows, "dataset": self.dataset, "backbone": self.backbone}
+        of_rows = dict.fromkeys(("method", "methods", "first", "second", "better", "alike"), self.label)
+        return {**of_rows, "dataset": self.dataset, "ranked_on": self.tasks, "backbone": self.backbone}
 
     @cached_property
     def _methods(self) -> dict[str, str]:

@@ -37,7 +37,7 @@ JOBS = (
         "compare",
         "Compare",
         "Which method is more accurate on the same images, and is the difference more than chance?",
-        ("head_to_head", "averages", "backbones", "pretraining", "wins", "paired", "branches", "readouts"),
+        ("head_to_head", "averages", "ranks", "backbones", "pretraining", "wins", "paired", "branches", "readouts"),
         ("throughput", "gains", "curves", "calibration", "per_class", "confused"),
         "run_all.py compare --methods A,B --dataset NAME --backbone NAME",
     ),

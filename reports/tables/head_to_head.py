@@ -18,6 +18,7 @@ from reports.load import overloaded
 from reports.measurements import Cost
 from reports.statistics import over_seeds
 from reports.tables.accuracies import ACCURACIES, HEADLINE, INTERVAL_NOTE, NAMES, accuracies, estimate
+from reports.tables.cost.training_time import device_hours
 from results.record import Record
 from results.settings import ProfileRun
 from results.speed import Mode
@@ -77,6 +78,8 @@ def _training_rate(group: Group) -> dict[str, Any]:
     rates = [record.training["images_per_s"] for record in measured] if len(devices) == 1 else []
     ends = {"": over_seeds(rates).mean, "_low": min(rates, default=None), "_high": max(rates, default=None)}
     columns = {f"training_images_per_s{end}": rate for end, rate in ends.items()}
+    hours = [each for record in measured if (each := device_hours(record)) is not None]
+    columns["training_hours"] = over_seeds(hours).mean if len(devices) == 1 else None
     columns["training_busy"] = any(map(overloaded, measured))
     columns |= {f"{name}_share": over_seeds(_shares(measured, f"{name}_seconds")).mean for name in _BETWEEN_STEPS}
     return columns | {"trained_on": "; ".join(sorted(str(device) for device in devices)) or None}
@@ -124,6 +127,7 @@ COLUMNS = (
     cell_format.estimate("last_mean_class", "mean class, %"),
     cell_format.estimate("last_calibration_error", "calibration error, %"),
     cell_format.marked(cell_format.rate("training_images_per_s", "training, images/s"), "training_busy"),
+    cell_format.marked(cell_format.number("training_hours", "training, device hours", 2), "training_busy"),
     cell_format.number("evaluation_share", "evaluations, % of time", 1),
     cell_format.number("checkpoint_share", "checkpoints, % of time", 1),
     cell_format.text("trained_on", "trained on"),

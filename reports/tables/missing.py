@@ -33,8 +33,10 @@ _REASON = key("reason", "")
 ONE_EPOCH = "one epoch was evaluated: nothing was selected"
 
 
-def missing(evidence: Evidence, head_to_head: Table, paired: Table, averages: Table, backbones: Table) -> Table:
-    """One row per failed Run, per value a record says it lacks, and per dash of these four tables."""
+def missing(
+    evidence: Evidence, head_to_head: Table, paired: Table, averages: Table, backbones: Table, ranks: Table
+) -> Table:
+    """One row per failed Run, per value a record says it lacks, and per dash of these five tables."""
     rows = [row for record in evidence.records for row in _of_record(record)]
     rows += _of_head_to_head(evidence, head_to_head)
     rows += [
@@ -48,6 +50,9 @@ def missing(evidence: Evidence, head_to_head: Table, paired: Table, averages: Ta
         for row in backbones.rows
         for name in row
         if name.startswith(_REASON) and row[name]
+    ]
+    rows += [
+        _row(f"{row['arena']}: {row['method']}", "average rank", row["reason"]) for row in ranks.rows if row["reason"]
     ]
     once = {tuple(row.values()): row for row in rows}
     return Table("missing", "What is missing", list(once.values()), MISSING_COLUMNS)

@@ -20,6 +20,7 @@ from reports.tables.missing import missing
 from reports.tables.paired import paired
 from reports.tables.pretraining import pretraining
 from reports.tables.published import published
+from reports.tables.ranks import ranks
 from reports.tables.readouts import readouts
 from reports.tables.runs import provenance, runs
 from reports.tables.subset_means import averages
@@ -46,7 +47,7 @@ class Tables:
         return self._built[name]
 
 
-WITH_REASONS = ("head_to_head", "paired", "averages", "backbones")
+WITH_REASONS = ("head_to_head", "paired", "averages", "backbones", "ranks")
 """Tables whose dashes are told in the table of missing values, in the order of its parameters."""
 BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "paper": lambda tables: published(tables.evidence),
@@ -56,6 +57,7 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "branches": lambda tables: branches(tables.evidence),
     "readouts": lambda tables: readouts(tables.evidence),
     "averages": lambda tables: averages(tables.evidence),
+    "ranks": lambda tables: ranks(tables.evidence),
     "backbones": lambda tables: backbones(tables.evidence, tables.shown),
     "pretraining": lambda tables: pretraining(tables.evidence),
     "wins": lambda tables: wins(tables["paired"], tables.evidence.names),
@@ -73,7 +75,7 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
 }
 
 
-WITHOUT_SETTINGS = ("steps", "backbones", "wins", "paired")
+WITHOUT_SETTINGS = ("steps", "backbones", "ranks", "wins", "paired")
 """Tables over seeds whose rows don't show an experiment's settings: their notes say in what its seeds differ."""
 
 
