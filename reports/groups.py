@@ -12,7 +12,7 @@ from reports.cell_format import SOURCES
 from reports.names import IDS, Names
 from results import identity
 from results.record import Metrics, Record, Selection
-from results.settings import AnyRun, ProfileRun, Run, flat, method_label
+from results.settings import AnyRun, ProfileRun, Run, flat
 from results.values.text import counted, in_a_row
 
 NAMED = ("dataset", "protocol", "method", "variant", "backbone", "pretrained", "input")
@@ -140,12 +140,12 @@ def groups(records: Iterable[Record]) -> list[Group]:
     ]
 
 
-def all_conditions(several: Iterable[Group]) -> str:
+def all_conditions(several: Iterable[Group], names: Names = IDS) -> str:
     """A sentence for each group with `conditions` to tell, for tables that don't show its settings; begins with a space
     unless there is none."""
     found = [group for group in several if group.conditions]
     return "".join(
-        f" {method_label(group.run.method, group.run.variant)} on {group.run.task}: {group.conditions}."
+        f" {names.method(group.run.method, group.run.variant)} on {names.dataset(group.run.task)}: {group.conditions}."
         for group in found
     )
 
@@ -158,7 +158,7 @@ def _known(records: Iterable[Record], key: str) -> list[int]:
 def _cut(record: Record) -> str:
     """How batches were cut further than the recipe asks for, because of memory or by hand; empty if they were not."""
     run, size = record.run, record.training.get("micro_batch")
-    if size is None or not isinstance(run, Run):
+    if not size or not isinstance(run, Run):  # 0: fitted to features, without steps
         return ""
     images = min(run.recipe.batch_size, record.split.get("train", run.recipe.batch_size))
     asked = images / run.recipe.accumulate / record.training.get("processes", 1)

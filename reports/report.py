@@ -72,7 +72,7 @@ def write_report(
     tables["missing"] = with_unreadable(tables["missing"], left_out)
     possible = list(drawings(evidence, tables, files.history)) if {*formats} != {"csv"} else []
     chosen = list(first_of_each_kind(possible, MOST))
-    sentences = (*summary(records, tables), *untrusted(len(left_out)), *_not_drawn(len(possible) - len(chosen)))
+    sentences = (*summary(records, tables, names), *untrusted(len(left_out)), *_not_drawn(len(possible) - len(chosen)))
     shown = tuple(galleries(records, store, folder))
     for name, table in tables.items():
         if "csv" in formats:

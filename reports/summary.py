@@ -1,43 +1,59 @@
-"""What a report says first, in sentences: which method is best, which ones can't be told apart, and what is missing."""
+"""What a report says first, in sentences: what it can show, which method is best, which ones can't be told apart, and
+what is missing."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from reports import cell_format
 from reports.cell_format import SOURCES, Row
+from reports.comparisons import BASELINE, WHOLE
 from reports.contents import Table
-from reports.figures.select import BASELINE
+from reports.names import IDS, Names
 from reports.tables.head_to_head import whole_methods
+from results.identity import DRAWN
 from results.record import Record
-from results.settings import method_label
+from results.settings import Run
 from results.values.text import counted
 
 Ids = tuple[str, ...]
 """Of the Runs of an experiment."""
+LEARN = "accuracies say that methods learn, not which one is better on photographs"
+"""Of drawn images."""
 
 
-def summary(records: Sequence[Record], tables: Mapping[str, Table]) -> Iterator[str]:
-    """Of a report's records and tables, as plain text."""
+def summary(records: Sequence[Record], tables: Mapping[str, Table], names: Names = IDS) -> Iterator[str]:
+    """Of a report's records and tables, as plain text with `names` in the place of ids."""
     if not records:
         yield "There is nothing yet: the results folder holds no finished or failed Run."
         return
+    datasets = {record.run.dataset for record in records if isinstance(record.run, Run)}
+    drawn = sorted(datasets & DRAWN)
+    if drawn and datasets <= DRAWN:
+        yield from _only_drawn()
     winners = _winners(tables["paired"].rows)
+    headings = tables["head_to_head"].headings
     heads: dict[str, list[Row]] = defaultdict(list)
     for row in tables["head_to_head"].rows:
         heads[row["arena"]].append(row)
     for comparison, rows in sorted(heads.items()):
         known = [row for row in whole_methods(rows) if row["last_top1"] is not None]
+        heading = headings.get(comparison, comparison)
         if not known:
-            yield f"{comparison}: no accuracy yet."
+            yield f"{heading}: no accuracy yet."
             continue
-        highest = f"{comparison}: highest last-epoch top-1 in %: {_best(known)} (of {len(known)} with an accuracy)."
-        yield " ".join([highest, *_standing(sorted(known, key=lambda row: -row["last_top1"]), winners)])
+        ranking = Ranking(names, winners)
+        highest = f"{heading}: highest last-epoch top-1 in %: {ranking.best(known)} (of {len(known)} with an accuracy)."
+        yield " ".join([highest, *ranking.standing(sorted(known, key=lambda row: -row["last_top1"]))])
+    if drawn and not datasets <= DRAWN:
+        yield f"The images of {' and '.join(map(names.dataset, drawn))} are drawn by fgbench itself: there, {LEARN}."
     verdicts = [row["better"] for row in tables["paired"].rows]
     if tested := [verdict for verdict in verdicts if verdict is not None]:
         decided = sum(verdict != cell_format.NEITHER for verdict in tested)
-        yield f"{decided} of {len(tested)} pairs differ at 5 % after Holm's correction."
+        rule = "after Holm's correction for all pairs of a comparison"
+        yield f"{decided} of {len(tested)} pairs differ at 5 % {rule}.{_other_family(tables)}"
     if untested := len(verdicts) - len(tested):
         yield f"{counted(untested, 'pair')} could not be tested; the table of pairs says why."
     states = Counter(record.status for record in records)
@@ -46,13 +62,24 @@ def summary(records: Sequence[Record], tables: Mapping[str, Table]) -> Iterator[
         yield f"Values are missing for {counted(reasons, 'reason')}, listed below."
 
 
-def _best(known: Sequence[Row]) -> str:
-    """The highest accuracy and whose it is; all whose it is if several look the same, since none of them won."""
-    highest = max(cell_format.rounded(row["last_top1"]) for row in known)
-    best = [row for row in known if cell_format.rounded(row["last_top1"]) == highest]
-    accuracy = cell_format.estimate("last_top1", "")
-    told = [f"{accuracy.show(row)}, {_name(row)}" for row in best]
-    return " and ".join(told) + ", no winner among them" * (len(told) > 1)
+def _only_drawn() -> Iterator[str]:
+    """What a report on images can show that fgbench draws itself, and what to measure next."""
+    yield f"All images are drawn by fgbench itself: this report shows whether it works, and {LEARN}."
+    yield (
+        "What to run next, on your own images or a published dataset: run_all.py compare --methods A,B --dataset NAME "
+        "--backbone NAME; by a paper's own recipe: run_all.py reproduce METHOD. With --dry-run each shows its plan and "
+        "what it takes; run_all.py list datasets shows what is there."
+    )
+
+
+def _other_family(tables: Mapping[str, Table]) -> str:
+    """That another table decides by another correction, if there is one."""
+    if not tables["backbones"].rows:
+        return ""
+    return (
+        f" The table of methods by backbone corrects for its pairs with {BASELINE} alone, so that it may decide a pair "
+        "which these sentences leave open, or the reverse."
+    )
 
 
 Winners = Mapping[frozenset[Ids], Ids | None]
@@ -68,44 +95,72 @@ def _winners(pairs: Iterable[Row]) -> Winners:
     return found
 
 
-def _standing(ranked: Sequence[Row], winners: Winners) -> Iterator[str]:
-    """Who is as good as the highest, who is worse than all of these, and who is better or worse than the baseline.
+@dataclass(frozen=True)
+class Ranking:
+    """Sentences on the experiments of one comparison, rows of the table `head_to_head`."""
 
-    `ranked`: the experiments of a comparison by their accuracy, the highest first. Those that were not tested against
-    the highest are in no sentence.
-    """
-    top, *others = ranked
-    level = [top, *(row for row in others if winners.get(_pair(top, row), _ids(row)) is None)]
-    worse = [row for row in others if all(winners.get(_pair(one, row)) == _ids(one) for one in level)]
-    apart = any(winners.get(_pair(one, two)) is not None for one in level for two in level if one is not two)
-    sentence = ""
-    if len(level) > 1:
-        told = f"are not shown to be worse than {_name(top)}" if apart else "can't be told apart"
-        sentence = f"{_names(level[1:] if apart else level)} {told}"
-    if worse:
-        every = "both" if len(level) == 2 else "all"
-        beat = f"; {every} {'of these ' * apart}beat" if sentence else f"{_name(top)} beats"
-        sentence += f"{beat} {_names(worse)}"
-    if sentence:
-        yield f"{sentence}.{_single([*level, *worse])}"
-    baseline = next((row for row in ranked if _name(row) == BASELINE), None)
-    if baseline is None or len(ranked) < 3:
-        return
-    rivals = [row for row in ranked if row is not baseline and _pair(baseline, row) in winners]
-    sides = {
-        f"better than {BASELINE}": [row for row in rivals if winners[_pair(baseline, row)] == _ids(row)],
-        "no difference shown": [row for row in rivals if winners[_pair(baseline, row)] is None],
-        f"worse than {BASELINE}": [row for row in rivals if winners[_pair(baseline, row)] == _ids(baseline)],
-    }
-    if rivals:
-        text = "; ".join(f"{side}: {_names(rows)}" for side, rows in sides.items() if rows)
-        yield f"{text[0].upper()}{text[1:]}."
+    names: Names
+    winners: Winners
 
+    def best(self, known: Sequence[Row]) -> str:
+        """The highest accuracy and whose it is; all whose it is if several look the same, since none of them won."""
+        highest = max(cell_format.rounded(row["last_top1"]) for row in known)
+        best = [row for row in known if cell_format.rounded(row["last_top1"]) == highest]
+        accuracy = cell_format.estimate("last_top1", "")
+        told = [f"{accuracy.show(row)}, {self._name(row)}" for row in best]
+        return " and ".join(told) + ", no winner among them" * (len(told) > 1)
 
-def _single(rows: Sequence[Row]) -> str:
-    """What one seed says less than several."""
-    alone = [row for row in rows if row["seeds"] == 1]
-    return f" Of {_names(alone)} one seed is there: it compares models, not methods." if alone else ""
+    def standing(self, ranked: Sequence[Row]) -> Iterator[str]:
+        """Who is as good as the highest, who is worse than all of these, and who is better or worse than the baseline.
+
+        `ranked`: by their accuracy, the highest first. Those that were not tested against the highest are in no
+        sentence.
+        """
+        top, *others = ranked
+        level = [top, *(row for row in others if self._winner(top, row, untested=_ids(row)) is None)]
+        worse = [row for row in others if all(self._winner(one, row) == _ids(one) for one in level)]
+        apart = any(self._winner(one, two) is not None for one in level for two in level if one is not two)
+        sentence = ""
+        if len(level) > 1:
+            told = f"are not shown to be worse than {self._name(top)}" if apart else "can't be told apart"
+            sentence = f"{self._names(level[1:] if apart else level)} {told}"
+        if worse:
+            every = "both" if len(level) == 2 else "all"
+            beat = f"; {every} {'of these ' * apart}beat" if sentence else f"{self._name(top)} beats"
+            sentence += f"{beat} {self._names(worse)}"
+        if sentence:
+            yield f"{sentence}.{self._single([*level, *worse])}"
+        yield from self._against_baseline(ranked)
+
+    def _against_baseline(self, ranked: Sequence[Row]) -> Iterator[str]:
+        baseline = next((row for row in ranked if (row["method"], row["variant"]) == (BASELINE, WHOLE)), None)
+        if baseline is None or len(ranked) < 3:
+            return
+        tested = [row for row in ranked if row is not baseline and _pair(baseline, row) in self.winners]
+        better = [row for row in tested if self._winner(baseline, row) == _ids(row)]
+        level = [row for row in tested if self._winner(baseline, row) is None]
+        worse = [row for row in tested if self._winner(baseline, row) == _ids(baseline)]
+        name = self._name(baseline)
+        sides = {f"better than {name}": better, "no difference shown": level, f"worse than {name}": worse}
+        if tested:
+            text = "; ".join(f"{side}: {self._names(rows)}" for side, rows in sides.items() if rows)
+            yield f"{text[0].upper()}{text[1:]}."
+
+    def _single(self, rows: Sequence[Row]) -> str:
+        """What one seed says less than several."""
+        alone = [row for row in rows if row["seeds"] == 1]
+        return f" Of {self._names(alone)} one seed is there: it compares models, not methods." if alone else ""
+
+    def _winner(self, one: Row, two: Row, untested: Ids | None = None) -> Ids | None:
+        return self.winners.get(_pair(one, two), untested)
+
+    def _name(self, row: Row) -> str:
+        return self.names.method(row["method"], row["variant"])
+
+    def _names(self, rows: Sequence[Row]) -> str:
+        """`a, b and c`."""
+        *most, last = map(self._name, rows)
+        return f"{', '.join(most)} and {last}" if most else last
 
 
 def _ids(row: Row) -> Ids:
@@ -115,16 +170,6 @@ def _ids(row: Row) -> Ids:
 
 def _pair(one: Row, two: Row) -> frozenset[Ids]:
     return frozenset({_ids(one), _ids(two)})
-
-
-def _name(row: Row) -> str:
-    return method_label(row["method"], row["variant"])
-
-
-def _names(rows: Sequence[Row]) -> str:
-    """`a, b and c`."""
-    *most, last = map(_name, rows)
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def untrusted(files: int) -> Iterator[str]:

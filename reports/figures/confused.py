@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from reports.classes import class_name, confused
-from reports.figures.style import DARK, class_label, entitle, style
+from reports.classes import class_labels, class_name, confused
+from reports.figures.style import DARK, entitle, style
 
 if TYPE_CHECKING:
     from reports.predictions import Predictions
@@ -62,7 +62,9 @@ def most_confused(pairs: Sequence[Confusion], title: str) -> Figure | None:
         axes.barh(places, shares, 0.66, color="#0072B2")
         for place, pair, share in zip(places, pairs, shares, strict=True):
             axes.text(share, place, f" {pair.images:.3g} of {pair.of}", va="center", size=8, color=DARK)
-        axes.set_yticks(places, [f"{class_label(pair.label)} → {class_label(pair.prediction)}" for pair in pairs])
+        names = list(dict.fromkeys(name for pair in pairs for name in (pair.label, pair.prediction)))
+        label_of = dict(zip(names, class_labels(names), strict=True))
+        axes.set_yticks(places, [f"{label_of[pair.label]} → {label_of[pair.prediction]}" for pair in pairs])
         axes.set_xlabel("share of the class's test images, %\n(how many: mean over seeds)")
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.14)

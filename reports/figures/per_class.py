@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.classes import class_name
-from reports.figures.style import DARK, GREY, class_label, entitle, style
+from reports.classes import class_labels, class_name
+from reports.figures.style import DARK, GREY, entitle, style
 from results.values.text import in_a_row
 
 SHUFFLES = 500
@@ -57,7 +57,7 @@ def per_class_difference(
         named = _named(order)
         ends.barh(np.arange(len(named)), means[named], 0.74, color=[_color(value) for value in means[named]])
         ends.axvline(0, color=DARK, lw=0.7)
-        names = [class_label(class_name(class_names, int(classes[place]))) for place in named]
+        names = class_labels([class_name(class_names, int(classes[place])) for place in named])
         ends.set_yticks(
             np.arange(len(named)), [f"{name} ({images[place]})" for name, place in zip(names, named, strict=True)]
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,6 @@ CURVES = 7
 GREY, DARK = "#999999", "#333333"
 SMALL = 7
 """Points, of notes within a figure."""
-_NUMBER = re.compile(r"^\d+[._ -]+")
 Look = dict[str, Any]
 
 
@@ -66,12 +64,6 @@ def entitle(figure: Figure, title: str) -> None:
 def note(axes: Axes, text: str) -> None:
     """Writes a small remark above the right corner of the axes."""
     axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", size=SMALL, color="#555555")
-
-
-def class_label(name: str, letters: int = 28) -> str:
-    """A class name for people: `012.Yellow_headed_Blackbird` without its number and underscores, cut to `letters`."""
-    name = _NUMBER.sub("", in_a_row(name)).replace("_", " ").strip() or in_a_row(name)
-    return name if len(name) <= letters else name[: letters - 1] + "…"
 
 
 def signed(value: float) -> str:

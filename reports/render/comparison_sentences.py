@@ -14,6 +14,7 @@ from reports.cell_format import Row
 from reports.comparisons import comparison_groups, uncut
 from reports.evidence import Evidence
 from reports.groups import Group, named
+from reports.names import Names
 from reports.tables.paired import COMPARED, compared, decided, pairs
 from results.values.text import in_a_row, spaced
 
@@ -97,25 +98,27 @@ def _row(
     first: Name, second: Name, chosen: Mapping[Name, Group], evidence: Evidence, where: Mapping[str, str]
 ) -> dict[str, Any]:
     """The names as the sentence has them, and the keys of `compared`."""
-    row: dict[str, Any] = dict.fromkeys(COMPARED) | {"first": str(first), "second": str(second)}
+    shown = {name: evidence.names.label(str(name)) for name in (first, second)}
+    row: dict[str, Any] = dict.fromkeys(COMPARED) | {"first": shown[first], "second": shown[second]}
     if first.method == second.method:
         row |= {"first": first.variant, "second": second.variant}
-    if absent := [str(name) for name in (first, second) if name not in chosen]:
-        return row | {"reason": f"not measured yet: no finished Run of {' or '.join(absent)}{_place(where)}"}
+    place = _place(where, evidence.names)
+    if absent := [name for one, name in shown.items() if one not in chosen]:
+        return row | {"reason": f"not measured yet: no finished Run of {' or '.join(absent)}{place}"}
     both = [chosen[first], chosen[second]]
     predictions = [evidence.predictions.of(group) for group in both]
-    if absent := [str(name) for name, known in zip((first, second), predictions, strict=True) if not known.seeds]:
-        return row | {"reason": f"not measured yet: no stored predictions of {' or '.join(absent)}{_place(where)}"}
+    if absent := [name for name, known in zip(shown.values(), predictions, strict=True) if not known.seeds]:
+        return row | {"reason": f"not measured yet: no stored predictions of {' or '.join(absent)}{place}"}
     if len(shared := comparison_groups(both)) > 1:
         return row | {"reason": f"not comparable: {' against '.join(one.distinction for one in shared)}"}
     found = compared(*predictions)
     return row | found | {"reason": found["reason"] and f"not comparable: {found['reason']}"}
 
 
-def _place(where: Mapping[str, str]) -> str:
-    """The filters in words: ` on cub100, backbone resnet50`."""
-    dataset = f" on {where['dataset']}" if "dataset" in where else ""
-    return dataset + "".join(f", {key} {value}" for key, value in where.items() if key != "dataset")
+def _place(where: Mapping[str, str], names: Names) -> str:
+    """The filters in words: ` on CUB-100, backbone ResNet-50`."""
+    dataset = f" on {names.dataset(where['dataset'])}" if "dataset" in where else ""
+    return dataset + "".join(f", {key} {value}" for key, value in names.row(where).items() if key != "dataset")
 
 
 def _sentence(row: Row) -> str:

@@ -19,6 +19,7 @@ from reports.cell_format import DASH, SOURCES, Column
 from reports.contents import Report, SavedFigure, Table
 from reports.figures.select import KINDS
 from reports.groups import hardware_name
+from reports.names import Names
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, Chapter, chapters
 from reports.render.html_figures import EmbeddedFigure, Embedder
 from reports.render.html_records import records_data
@@ -121,7 +122,7 @@ def render(report: Report, records: Sequence[Record], data: str) -> str:
         title=in_a_row(report.title),
         summary=[in_a_row(sentence) for sentence in report.summary],
         opening=embed(report.opening) if report.opening else None,
-        facts=list(_facts(records)),
+        facts=list(_facts(records, report.names)),
         chapters=[
             {
                 "chapter": chapter,
@@ -182,13 +183,13 @@ def _target(column: Column, text: str, sources: Sequence[Sequence[int]]) -> int 
     return next(chain.from_iterable(sources[column.source :]), None) if measured else None
 
 
-def _facts(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:
+def _facts(records: Sequence[Record], names: Names) -> Iterator[tuple[str, list[str]]]:
     """What the Runs cover: `(name, values)`, for the head of the page."""
     runs = [record.run for record in records]
     for name, values in (
-        ("Datasets", [run.task for run in runs if isinstance(run, Run)]),
-        ("Methods", [run.method for run in runs]),
-        ("Backbones", [run.backbone for run in runs]),
+        ("Datasets", [names.dataset(run.task) for run in runs if isinstance(run, Run)]),
+        ("Methods", [names.method(run.method) for run in runs]),
+        ("Backbones", [names.backbone(run.backbone) for run in runs]),
         ("Measured on", [hardware_name(record) for record in records]),
         ("Commits", [record.commit[:10] if record.commit else None for record in records]),
     ):

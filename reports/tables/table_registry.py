@@ -41,7 +41,7 @@ class Tables:
         """Raises `KeyError` for a name that is not in `BUILDERS`."""
         if name not in self._built:
             built = BUILDERS[name](self)
-            note = all_conditions(self.evidence.groups) if name in WITHOUT_SETTINGS else ""
+            note = all_conditions(self.evidence.groups, self.evidence.names) if name in WITHOUT_SETTINGS else ""
             columns = tuple(map(self.evidence.names.column, built.columns))
             self._built[name] = replace(built, note=built.note + note, columns=columns, headings=self.evidence.headings)
         return self._built[name]

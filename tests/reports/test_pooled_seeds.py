@@ -73,6 +73,11 @@ def test_batches_that_were_cut_into_pieces_for_memory_are_named(recipe: dict[str
     assert only_row(table)["settings"] == told
 
 
+def test_a_classifier_fitted_to_frozen_features_cuts_no_batch() -> None:
+    table = head_to_head(Evidence([trained("plain", training={"micro_batch": 0.0, "processes": 1})]))
+    assert only_row(table)["settings"] == ""
+
+
 def test_a_run_whose_batches_were_cut_is_no_seed_beside_those_with_whole_batches() -> None:
     known = {"processes": 1}
     whole = [trained("plain", seed, 0.8, training=known | {"micro_batch": 32}) for seed in range(2)]

@@ -15,7 +15,7 @@ from reports.figures.gains import Gain, gain_cells
 from reports.figures.per_class import per_class_difference
 from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.roofline import Work, roofline
-from reports.figures.style import CURVES, class_label, entitle, looks_of, style
+from reports.figures.style import CURVES, entitle, looks_of, style
 from results.speed import Limits
 from results.store import ResultStore
 from tests.helpers.fakes.fake_results import HOSTILE, columns, fill, history, predictions, profiled, trained
@@ -114,13 +114,6 @@ def test_looks_differ_in_grey_too():
         seven = looks_of([str(number) for number in range(7)])
     for key in ("color", "marker", "linestyle"):
         assert len({str(look[key]) for look in seven}) == 7
-
-
-def test_class_names_lose_numbers_and_underscores_and_are_not_too_long():
-    assert class_label("012.Yellow_headed_Blackbird") == "Yellow headed Blackbird"
-    assert class_label("2012") == "2012"
-    assert class_label("x" * 50) == "x" * 27 + "…"
-    assert class_label("a\nb") == "a b"
 
 
 def test_a_long_title_is_broken_into_lines_of_about_one_length():
