@@ -144,18 +144,18 @@ COLUMNS = (
     cell_format.words("method", compact=True),
     cell_format.headline(cell_format.number("average_rank", "average rank", 2, compact=True)),
     cell_format.number("mean_top1", "mean top-1, %", 1),
-    cell_format.number("datasets", "datasets", compact=True),
     cell_format.words("alike", "not shown to differ from", compact=True),
     cell_format.probability("p_friedman", "p Friedman", compact=True),
-    cell_format.words("pairs_by", "pairs by"),
+    cell_format.text("pairs_by", "pairs by"),
     cell_format.number("critical_difference", "critical difference", 2),
-    cell_format.words("ranked_on", "ranked on"),
+    cell_format.size("datasets", "datasets", compact=True),
+    cell_format.text("ranked_on", "ranked on"),
 )
 NOTE = (
     "Rank of each method's last-epoch top-1 (mean over seeds) on each dataset, 1 for the best, averaged over the "
-    f"datasets on which all of these methods have results, from {DATASETS} on (Demšar 2006). p Friedman asks whether "
-    "any methods differ, by permutations, which are right on few datasets too. If it is below 5 %, pairs are tested by "
-    "Wilcoxon's signed ranks with Holm's correction, or by Nemenyi's critical difference of ranks where there are so "
-    "few datasets that Wilcoxon can't find a difference at 5 % (on four its smallest p is 0.125 for a single pair). "
-    "Not shown to differ is not a tie. A dash: the table of missing values says why."
+    f"datasets on which all of these methods have results, from {DATASETS} on (Demšar 2006). p Friedman, by "
+    "permutations, asks whether any methods differ; only if it is below 5 % are pairs tested. Pairs are tested by "
+    "Wilcoxon's signed ranks with Holm's correction, or, where there are so few datasets that this can't find a "
+    "difference at 5 % (on four its smallest p is 0.125), by Nemenyi's critical difference of ranks. Not shown to "
+    "differ is not a tie."
 )

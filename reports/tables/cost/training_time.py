@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.groups import hardware_name
+from reports.groups import Group, hardware_name
 from reports.tables.accuracies import HEADLINE
 from results.record import Record
 from results.stored_tables import Columns
@@ -39,9 +40,19 @@ def device_hours(record: Record) -> float | None:
 
 
 def unit(record: Record) -> str:
-    """What hours of its device are called: `GPU-hours (NVIDIA H200)`."""
+    """What hours of its device are called: `GPU-hours on NVIDIA H200`."""
     kind = "CPU hours" if record.hardware.get("device") == "cpu" else "GPU-hours"
-    return f"{kind} ({hardware_name(record) or 'not known which'})"
+    return f"{kind} on {hardware_name(record) or 'an unknown device'}"
+
+
+def on_one_device(groups: Sequence[Group]) -> tuple[str, dict[Group, list[Record]]]:
+    """What hours of the device are called on which most trainings ran, and the finished ones there by experiment; those
+    that have none there are left out."""
+    units = {record.id: unit(record) for group in groups for record in group.done}
+    counts = Counter(units.values())
+    most = min(counts, key=lambda name: (-counts[name], name), default="")
+    there = {group: [record for record in group.done if units[record.id] == most] for group in groups}
+    return most, {group: records for group, records in there.items() if records}
 
 
 def course(records: Sequence[Record], history: History) -> Course | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reports.evidence import Evidence
-from reports.tables.cost.training_time import course, device_hours, unit
+from reports.tables.cost.training_time import course, device_hours, on_one_device, unit
 from reports.tables.head_to_head import head_to_head
 from results.record import Record
 from results.stored_tables import Columns
@@ -62,8 +62,20 @@ def test_hours_are_those_of_all_devices_and_say_which():
     found = course([record], {record.id: of_seed(0)}.get)
     assert found is not None
     assert found.hours[-1] == pytest.approx(4 * 45 / 3600)
-    assert unit(record) == "GPU-hours (NVIDIA H200)"
-    assert unit(trained("plain", hardware=CPU)) == "CPU hours (AMD EPYC, 2 threads)"
+    assert unit(record) == "GPU-hours on NVIDIA H200"
+    assert unit(trained("plain", hardware=CPU)) == "CPU hours on AMD EPYC, 2 threads"
+
+
+def test_only_trainings_on_the_most_common_device_are_compared():
+    on_cpu = [trained("cal", seed, hardware=CPU) for seed in range(2)]
+    moved = [trained("sef"), trained("sef", 1, hardware=CPU)]
+    name, there = on_one_device(Evidence([*on_cpu, *moved, trained("plain")]).groups)
+    assert name == "CPU hours on AMD EPYC, 2 threads", "on it ran three, on the other two"
+    assert [[record.id for record in records] for records in there.values()] == [
+        [record.id for record in on_cpu],
+        [moved[1].id],
+    ]
+    assert on_one_device([]) == ("", {})
 
 
 def test_the_table_has_the_hours_of_a_training_where_all_seeds_had_the_same_device():
