@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,10 @@ class Names:
         """Of a row as `groups.labels` names it, of `method:variant`, or of several with commas between them."""
         return ", ".join(map(self._one_label, label.split(", ")))
 
+    def place(self, place: str) -> str:
+        """Of a place that the table of missing values names by ids and settings in any order."""
+        return self._any_id.sub(lambda found: self._every[found[0]], place) if self._every else place
+
     def row(self, row: Row) -> dict[Any, Any]:
         """The same row, which says display names, for `groups.labels` and figures."""
         kinds: dict[str, NameOf] = {
@@ -76,7 +81,23 @@ class Names:
     def _by_key(self) -> dict[str, NameOf]:
         """Key of a column -> the name of its value."""
         of_rows = dict.fromkeys(("method", "methods", "first", "second", "better", "alike"), self.label)
-        return {**of_rows, "dataset": self.dataset, "ranked_on": self.tasks, "backbone": self.backbone}
+        return {
+            **of_rows,
+            "dataset": self.dataset,
+            "ranked_on": self.tasks,
+            "backbone": self.backbone,
+            "where": self.place,
+        }
+
+    @cached_property
+    def _every(self) -> dict[str, str]:
+        return {**self._datasets, **self._backbones, **self._methods}
+
+    @cached_property
+    def _any_id(self) -> re.Pattern[str]:
+        """An id that is not part of a longer one, such as that of a Run."""
+        ids = "|".join(map(re.escape, sorted(self._every, key=len, reverse=True)))
+        return re.compile(rf"(?<![\w./-])(?:{ids})(?![\w./-])")
 
     @cached_property
     def _methods(self) -> dict[str, str]:
