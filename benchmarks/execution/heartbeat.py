@@ -168,6 +168,8 @@ class HeartbeatWriter:
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         done = max(self.heartbeat.done, self.heartbeat.work * row["epoch"] / epochs)
         fields = {name: row.get(name) for name in ("loss", "images_per_s")}
+        if fields["loss"] is not None and math.isnan(fields["loss"]):  # nearest neighbours have none
+            fields["loss"] = None
         if row.get("test_top1") is not None:
             fields |= {"test_top1": row["test_top1"], "test_epoch": row["epoch"]}
         self._update(epoch=row["epoch"], epochs=epochs, done=done, **fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -185,6 +186,15 @@ def test_a_heartbeat_tells_rate_work_and_time_left(store: ResultStore, monkeypat
     assert second.done == pytest.approx(30)
     assert (third.done, third.done_here, third.epoch, third.loss) == (50, pytest.approx(30), 1, 2.0)
     assert not (store.root / "on" / heartbeat.FILE).exists()
+
+
+def test_a_fit_without_a_loss_shows_none(store: ResultStore) -> None:
+    words: list[Heartbeat | str] = []
+    with pulse(store, "on", words) as beating:
+        beating.epoch({"epoch": 1, "loss": math.nan, "test_top1": 0.5, "images_per_s": 7.0}, 1)
+    (beat,) = words
+    assert isinstance(beat, Heartbeat)
+    assert format_heartbeat(beat) == ["epoch 1/1", "test 50.0 %", "7 images/s"]
 
 
 def test_the_display_says_each_epoch_in_a_plain_line_where_there_is_no_terminal(tmp_path: Path) -> None:
