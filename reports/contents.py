@@ -88,6 +88,8 @@ class SavedFigure:
 
     title: str
     paths: tuple[Path, ...]
+    caption: str = ""
+    """What it shows, in sentences: plain text."""
 
 
 @dataclass(frozen=True)

@@ -138,11 +138,11 @@ def _table_parts(table: Table, hint: str, formats: Sequence[Format]) -> Iterator
 
 
 def _image(figure: SavedFigure) -> str:
-    png, svg, pdf = (
-        next(path for path in figure.paths if path.suffix == suffix) for suffix in (".png", ".svg", ".pdf")
-    )
-    alt = markdown.markdown_text(figure.title)
-    return f"![{alt}]({FIGURES}/{png.name})\n\n[{alt} as SVG]({FIGURES}/{svg.name}), [as PDF]({FIGURES}/{pdf.name})"
+    """The figure, its title and caption, and links to it in formats for a paper."""
+    file = {path.suffix: f"{FIGURES}/{path.name}" for path in figure.paths}
+    title, caption = markdown.markdown_text(figure.title), markdown.markdown_text(figure.caption)
+    links = f"[{title} as SVG]({file['.svg']}), [as PDF]({file['.pdf']}), [caption]({file['.txt']})"
+    return "\n\n".join(filter(None, [f"![{title}]({file['.png']})", f"**{title}.** {caption}".strip(), links]))
 
 
 def _not_drawn(figures: int) -> Iterator[str]:

@@ -15,8 +15,8 @@ import matplotlib
 from joblib import Parallel, delayed
 
 from reports.contents import SavedFigure
-from reports.figures.saving import FORMATS, draw_and_save
-from reports.figures.select import Drawing
+from reports.figures.drawing import Drawing
+from reports.figures.saving import CAPTION, FORMATS, draw_and_save
 from reports.figures.style import STYLE
 from results.files import write_whole
 
@@ -35,7 +35,7 @@ def start_drawing(drawings: Iterable[Drawing], folder: Path) -> Callable[[], dic
     """
     stem_of, code = _stems(), _code()
     tasks = [(drawing, stem_of(f"{drawing.kind} {drawing.heading}")) for drawing in drawings]
-    hashes = {stem: joblib.hash((code, drawing.title, drawing)) for drawing, stem in tasks}
+    hashes = {stem: joblib.hash((code, drawing.title, drawing.caption, drawing)) for drawing, stem in tasks}
     before = _drawn_before(folder)
     paths = {stem: _paths(folder, stem) for stem in hashes if before.get(stem) == hashes[stem]}
     paths = {stem: files for stem, files in paths.items() if all(path.is_file() for path in files)}
@@ -44,7 +44,9 @@ def start_drawing(drawings: Iterable[Drawing], folder: Path) -> Callable[[], dic
     # joblib's processes do not import the main module, which may import torch.
     parallel = Parallel(n_jobs=processes, return_as="generator")  # which does not wait; one process draws when asked
     written = parallel(
-        delayed(draw_and_save)(drawing.draw, (*drawing.arguments, drawing.title), folder, stem)
+        delayed(draw_and_save)(
+            drawing.draw, drawing.arguments, folder, stem, f"{drawing.title}. {drawing.caption}".strip()
+        )
         for drawing, stem in to_draw
     )
 
@@ -57,14 +59,14 @@ def start_drawing(drawings: Iterable[Drawing], folder: Path) -> Callable[[], dic
         figures: dict[str, list[SavedFigure]] = defaultdict(list)
         for drawing, stem in tasks:
             if found[stem]:
-                figures[drawing.kind].append(SavedFigure(drawing.title, tuple(found[stem])))
+                figures[drawing.kind].append(SavedFigure(drawing.title, tuple(found[stem]), drawing.caption))
         return dict(figures)
 
     return finish
 
 
 def _paths(folder: Path, stem: str) -> list[Path]:
-    return [folder / f"{stem}.{kind}" for kind in FORMATS]
+    return [folder / f"{stem}.{kind}" for kind in (*FORMATS, CAPTION)]
 
 
 def _drawn_before(folder: Path) -> dict[str, str]:

@@ -8,15 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Annotation
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation, Text
 from numpy.typing import NDArray
+
+from reports.figures.colours import NEUTRAL
 
 _GAP = 7
 """Points between a marker's centre and its label."""
 _AROUND = ((1, 0.6), (-1, 0.6), (1, -0.6), (-1, -0.6), (0, 1.2), (0, -1.2), (1.2, 0), (-1.2, 0))
 _PLACES = np.array([(ring * x, ring * y) for ring in (1, 2, 3.5, 6) for x, y in _AROUND])
 """Offsets tried, in units of `_GAP`, nearest first; of the label's side or corner that faces the marker."""
-_LINE = {"arrowstyle": "-", "color": "#999999", "lw": 0.6, "shrinkA": 0, "shrinkB": 4}
+_LINE = {"arrowstyle": "-", "color": NEUTRAL, "lw": 0.6, "shrinkA": 0, "shrinkB": 4}
 Boxes = NDArray[np.float64]
 """`(…, 4)`: left, bottom, right, top in pixels."""
 
@@ -35,8 +38,10 @@ class Mark(NamedTuple):
     right: float | None = None
 
 
-def place_labels(axes: Axes, marks: Sequence[Mark], texts: Sequence[str]) -> list[Annotation]:
-    """Writes each text near its mark, greedily where it covers labels, markers and error bars least.
+def place_labels(
+    axes: Axes, marks: Sequence[Mark], texts: Sequence[str], avoid: Sequence[Text | Line2D] = ()
+) -> list[Annotation]:
+    """Writes each text near its mark, greedily where it covers labels, markers, error bars and what to `avoid` least.
 
     A mark with an empty text gets no label, but none covers it. Call it last: a change of limits or layout moves marks
     afterwards and not labels.
@@ -47,14 +52,13 @@ def place_labels(axes: Axes, marks: Sequence[Mark], texts: Sequence[str]) -> lis
     figure.draw_without_rendering()
     pixel = figure.dpi / 72
     taken = np.concatenate([_mark_boxes(axes, mark, (mark.radius + 1) * pixel) for mark in marks])
+    taken = np.concatenate([taken, *map(_boxes_of, avoid)])
     inside = np.array(axes.bbox.extents)
     labels = []
     for mark, text in zip(marks, texts, strict=True):
         if not text:
             continue
-        label = axes.annotate(
-            text, (mark.x, mark.y), (0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
-        )
+        label = axes.annotate(text, (mark.x, mark.y), (0, 0), textcoords="offset points", ha="center", va="center")
         # Labels may leave the axes; making room for them would move all marks.
         label.set_in_layout(False)
         size = np.array(label.get_window_extent().size)
@@ -82,6 +86,16 @@ def _mark_boxes(axes: Axes, mark: Mark, radius: float) -> Boxes:
     thin = radius / 4
     bars = [[x - thin, low, x + thin, high], [left, y - thin, right, y + thin]]
     return np.array([[x - radius, y - radius, x + radius, y + radius], *bars])
+
+
+def _boxes_of(artist: Text | Line2D) -> Boxes:
+    """The text's box, or small boxes along the line."""
+    if isinstance(artist, Text):
+        return np.array(artist.get_window_extent().extents)[None]
+    corners = artist.get_transform().transform(artist.get_xydata())
+    ends = np.linspace(0, len(corners) - 1, 300)
+    along = np.stack([np.interp(ends, np.arange(len(corners)), one) for one in corners.T], axis=1)
+    return np.concatenate([along - 2, along + 2], axis=1)
 
 
 def _common_area(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:

@@ -14,13 +14,21 @@ from results.files import write_whole
 
 FORMATS = ("svg", "pdf", "png")
 """Vectors for papers, pixels for pages."""
+CAPTION = "txt"
+"""What is written beside them."""
 _REPRODUCIBLE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def draw_and_save(draw: Callable[..., Figure | None], arguments: Sequence[Any], folder: Path, stem: str) -> list[Path]:
-    """Saves the figure `draw(*arguments)` as `save` does; nothing if it is None."""
+def draw_and_save(
+    draw: Callable[..., Figure | None], arguments: Sequence[Any], folder: Path, stem: str, caption: str
+) -> list[Path]:
+    """Saves the figure `draw(*arguments)` as `save` does, and its caption beside it; nothing if it is None."""
     figure = draw(*arguments)
-    return save(figure, folder, stem) if figure else []
+    if figure is None:
+        return []
+    text = folder / f"{stem}.{CAPTION}"
+    write_whole(text, lambda path: path.write_text(caption + "\n", encoding="utf-8"), option="--out")
+    return [*save(figure, folder, stem), text]
 
 
 def save(figure: Figure, folder: Path, stem: str, formats: Sequence[str] = FORMATS) -> list[Path]:

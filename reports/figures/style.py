@@ -1,29 +1,35 @@
-"""What all figures share: the style, the looks of methods, text and axes."""
+"""What all figures share: the style, the widths of a paper, legends, axes and words."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.cell_format import minus, rounded
 from results.values.text import in_a_row
 
 STYLE = Path(__file__).with_name("fgbench.mplstyle")
+COLUMN, PAGE = 3.3, 6.9
+"""Inches: one column of a paper with two, and the width of its page."""
+SMALL = 7.5
+"""Points, of notes within a figure; all other text has 8."""
+LETTER = 0.068
+"""Inches that a letter takes on average, to choose a width before anything is drawn."""
 CURVES = 7
-"""Distinct looks, so the most lines that one figure can show."""
-GREY, DARK = "#999999", "#333333"
-SMALL = 7
-"""Points, of notes within a figure."""
-Look = dict[str, Any]
+"""Most lines that one figure shows."""
+TOP1, POINTS = "top-1 accuracy, %", "difference in top-1, points"
+"""The words on every axis of accuracies, and of their differences."""
 
 
 @contextmanager
@@ -33,37 +39,36 @@ def style() -> Iterator[None]:
         yield
 
 
-def looks(count: int) -> list[Look]:
-    """Colour, marker and dash for each of `count` lines, repeated after `CURVES`. Call it within `style`."""
-    return list(islice(cycle(matplotlib.rcParams["axes.prop_cycle"]), count))
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches; call it within `style`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # measures text
+    return figure
 
 
-def looks_of(names: Sequence[str], order: Sequence[str] = ()) -> list[Look]:
-    """One look per distinct name: that of its place in `order`, so that it is the same in every figure of a report.
-
-    If a name is not in `order`, or two would share a look, the names' alphabetical order decides.
-    """
-    distinct = sorted(set(names))
-    places = [order.index(name) % CURVES for name in distinct if name in order]
-    if len(set(places)) < len(distinct):
-        places = list(range(len(distinct)))
-    every = looks(max(places, default=0) + 1)
-    known = {name: every[place] for name, place in zip(distinct, places, strict=True)}
-    return [known[name] for name in names]
-
-
-def entitle(figure: Figure, title: str) -> None:
-    """Sets the title above all axes, in as few lines as fit the figure's width, of about equal length."""
-    title, width = in_a_row(title), int(figure.get_figwidth() * 13.5)
-    lines = textwrap.wrap(title, width, break_on_hyphens=False)
-    while len(shorter := textwrap.wrap(title, width - 1, break_on_hyphens=False)) == len(lines) > 1:
-        lines, width = shorter, width - 1
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5)
+def legend_below(figure: Figure, handles: Sequence[Artist], title: str = "", **options: Any) -> None:
+    """A legend below all axes, with as many entries in a line as fit the figure's width; long names are broken."""
+    letters = int(figure.get_figwidth() / LETTER) - 9
+    labels = [wrapped(str(handle.get_label()), letters) for handle in handles]
+    for columns in range(min(4, len(handles)), 0, -1):
+        legend = figure.legend(
+            handles=handles, labels=labels, loc="outside lower center", ncols=columns, title=title or None, **options
+        )
+        if columns == 1 or legend.get_window_extent().width < 0.98 * figure.bbox.width:
+            return
+        legend.remove()
 
 
-def note(axes: Axes, text: str) -> None:
-    """Writes a small remark above the right corner of the axes."""
-    axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", size=SMALL, color="#555555")
+def wrapped(name: str, letters: int) -> str:
+    """A name in lines of at most `letters`, broken at spaces, or else behind hyphens and underscores."""
+    pieces = re.split(r"(?<=[ _-])", in_a_row(name))
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > letters:
+            lines.append(piece)
+        else:
+            lines[-1] += piece
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, letters)) or name
 
 
 def signed(value: float) -> str:
@@ -76,11 +81,13 @@ def in_bytes(largest: float) -> tuple[float, str]:
     return (2.0**30, "GiB") if largest >= 2**29 else (2.0**20, "MiB")
 
 
-def log_axis(axes: Axes, which: str, base: float = 10) -> None:
-    """A logarithmic axis (`x` or `y`) with plain numbers at 1, 2, 5 of each decade, or at the powers of two."""
+def log_axis(axes: Axes, which: str, label: str, base: float = 10) -> None:
+    """A logarithmic axis (`x` or `y`) whose label says so: plain numbers at 1, 2, 5 of each decade, or at the powers of
+    two, and minor ticks between them."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log", base=base)
     axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_label_text(f"{label} (log scale)")
     axis.set_major_locator(LogLocator(base, subs=(1.0, 2.0, 5.0) if base == 10 else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
+    axis.set_minor_locator(LogLocator(base, subs=(3.0, 4.0, 6.0, 7.0, 8.0, 9.0) if base == 10 else (1.25, 1.5, 1.75)))
     axis.set_minor_formatter(NullFormatter())

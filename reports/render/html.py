@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports.cell_format import DASH, SOURCES, Column
 from reports.contents import Report, SavedFigure, Table
-from reports.figures.select import KINDS
+from reports.figures.drawing import KINDS
 from reports.groups import hardware_name
 from reports.names import Names
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, Chapter, chapters

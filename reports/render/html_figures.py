@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +14,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from reports.contents import SavedFigure
+from reports.figures.dark import themed
+from reports.figures.style import COLUMN
 from results.values.text import in_a_row
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -34,6 +37,9 @@ class EmbeddedFigure:
     """A data URI; None where it would make the page too large."""
     files: dict[str, str]
     """Format -> its file, as a path from the page."""
+    caption: str = ""
+    wide: bool = False
+    """Whether it needs the page's whole width to be read."""
 
 
 class Embedder:
@@ -45,14 +51,14 @@ class Embedder:
 
     def __call__(self, figure: SavedFigure) -> EmbeddedFigure:
         """The figure's SVG, in which no script runs as long as it is an image, or another format that is smaller."""
-        title = in_a_row(figure.title)
+        title, caption = in_a_row(figure.title), in_a_row(figure.caption)
         files = {path.suffix[1:].upper(): quote(Path(relpath(path, self._folder)).as_posix()) for path in figure.paths}
         media_type, data = _smallest(figure.paths)
         uri = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
         if not data or len(uri) > self._left:
-            return EmbeddedFigure(title, None, files)
+            return EmbeddedFigure(title, None, files, caption)
         self._left -= len(uri)
-        return EmbeddedFigure(title, uri, files)
+        return EmbeddedFigure(title, uri, files, caption, _wide(data))
 
 
 def _smallest(paths: Sequence[Path]) -> tuple[str, bytes]:
@@ -62,9 +68,17 @@ def _smallest(paths: Sequence[Path]) -> tuple[str, bytes]:
     path = drawings[0] if drawings else min(sizes, key=sizes.__getitem__, default=None)
     if path is None:
         return "", b""
-    if path.suffix != ".svg" and sizes[path] > LARGE:
+    if path.suffix == ".svg":
+        return MEDIA_TYPES[path.suffix], themed(path.read_text(encoding="utf-8")).encode()
+    if sizes[path] > LARGE:
         return "image/webp", _compressed(path)
     return MEDIA_TYPES[path.suffix], path.read_bytes()
+
+
+def _wide(data: bytes) -> bool:
+    """Whether an SVG is wider than a column of a paper; photos are as wide as there is room."""
+    width = re.match(rb'(?s).{0,1000}?<svg [^>]*?width="([0-9.]+)pt"', data)
+    return width is None or float(width[1]) > 1.2 * 72 * COLUMN
 
 
 def _compressed(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from reports.contents import Table
 from reports.evidence import Evidence
+from reports.figures.looks import Look, Looks
 from reports.figures.select import drawings
 from reports.predictions import PredictionCache
 from reports.tables.table_registry import build_tables
@@ -35,6 +36,11 @@ def drawn(figure: Figure | None) -> Figure:
     """The figure, which must be there."""
     assert figure is not None
     return figure
+
+
+def looks_of(*methods: str) -> list[Look]:
+    """The looks of whole methods in a report on them alone."""
+    return Looks.of((method, "paper") for method in methods).together([(method, "paper") for method in methods])
 
 
 def only_row(table: Table) -> dict:

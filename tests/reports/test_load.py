@@ -73,19 +73,19 @@ def test_each_side_of_a_comparison_has_its_own_mark() -> None:
     assert "2000\\*" not in text
 
 
-def test_figures_with_marked_rates_say_so_in_their_titles() -> None:
+def test_figures_with_marked_rates_say_so_in_their_captions() -> None:
     for load, marked in ((9.0, True), (1.0, False)):
         evidence = Evidence(records(load))
-        found = {one.kind: one.title for one in drawings(evidence, build_tables(evidence), lambda _: None)}
+        found = {one.kind: one.caption for one in drawings(evidence, build_tables(evidence), lambda _: None)}
         for kind in ("throughput", "batch_sweep"):
             assert (BUSY_FOOTNOTE in found[kind]) is marked
         assert BUSY_FOOTNOTE not in found["memory"]
 
 
-def test_a_title_explains_no_mark_that_its_figure_does_not_show() -> None:
+def test_a_caption_explains_no_mark_that_its_figure_does_not_show() -> None:
     trainings = [under(trained("plain"), 9.0, 9.0), under(trained("sef"), 9.0, 9.0)]
     evidence = Evidence([*trainings, under(profiled("plain"), 1.0, 1.0)])
-    found = {one.kind: one.title for one in drawings(evidence, build_tables(evidence), lambda _: None)}
+    found = {one.kind: one.caption for one in drawings(evidence, build_tables(evidence), lambda _: None)}
     assert BUSY_FOOTNOTE not in found["throughput"], "it shows rates of inference"
 
 
@@ -102,6 +102,6 @@ def test_a_roofline_marks_its_own_measurements_alone() -> None:
     records = [under(counted(batch), load, load) for batch, load in ((32, 9.0), (64, 1.0))]
     evidence = Evidence(records)
     found = {one.kind: one for one in drawings(evidence, build_tables(evidence), lambda _: None)}
-    assert BUSY_FOOTNOTE in found["batch_sweep"].title
-    assert BUSY_FOOTNOTE not in found["roofline"].title
+    assert BUSY_FOOTNOTE in found["batch_sweep"].caption
+    assert BUSY_FOOTNOTE not in found["roofline"].caption
     assert not any(work.name.endswith("*") for work in found["roofline"].arguments[0])

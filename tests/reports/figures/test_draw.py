@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from reports.figures.draw import DRAWN, start_drawing
-from reports.figures.select import KINDS, Drawing
+from reports.figures.drawing import KINDS, Drawing
 from results.store import ResultStore
 from tests.helpers.fakes.fake_results import fill, trained
 from tests.helpers.report_reader import asked_of
@@ -17,7 +17,7 @@ from tests.helpers.report_reader import asked_of
 drawn: list[int] = []
 
 
-def _drawn(width: int, title: str) -> Figure:
+def _drawn(width: int) -> Figure:
     drawn.append(width)
     return Figure(figsize=(width, 1))
 
@@ -29,7 +29,7 @@ def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path, monkeypatch:
 
     drawn.clear()
 
-    files = ["curves-cub.pdf", "curves-cub.png", "curves-cub.svg"]
+    files = ["curves-cub.pdf", "curves-cub.png", "curves-cub.svg", "curves-cub.txt"]
     assert written(1) == written(1) == files
     assert drawn == [1]
     assert written(2) == files
@@ -73,8 +73,8 @@ def test_several_processes_draw_before_the_caller_waits_for_them(tmp_path: Path,
 def test_two_figures_of_one_name_have_two_files(tmp_path: Path):
     drawings = [Drawing("curves", name, _blank, ()) for name in ("a/b", "a b", "A-B")]
     (figures,) = start_drawing(drawings, tmp_path)().values()
-    assert len({path for figure in figures for path in figure.paths}) == 9
+    assert len({path for figure in figures for path in figure.paths}) == 12
 
 
-def _blank(title: str) -> Figure:
+def _blank() -> Figure:
     return Figure(figsize=(1, 1))

@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from reports.figures.ablation import gain_bars
-from reports.figures.calibration import reliability
-from reports.figures.curves import training_curves
-from reports.figures.gains import Gain, gain_cells
-from reports.figures.per_class import per_class_difference
-from reports.figures.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
-from reports.figures.roofline import Work, roofline
-from reports.figures.style import CURVES, entitle, looks_of, style
+from reports.figures.kinds.ablation import gain_bars
+from reports.figures.kinds.calibration import reliability
+from reports.figures.kinds.curves import LOSS, Curve, accuracy_curves, loss_panels
+from reports.figures.kinds.gains import Gain, gain_cells
+from reports.figures.kinds.per_class import balance, per_class_difference
+from reports.figures.kinds.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
+from reports.figures.kinds.roofline import Work, roofline
+from reports.figures.looks import Looks
+from reports.figures.style import CURVES
 from results.speed import Limits
 from results.store import ResultStore
+from results.stored_tables import Columns
 from tests.helpers.fakes.fake_results import HOSTILE, columns, fill, history, predictions, profiled, trained
-from tests.helpers.report_reader import asked_of, drawn, texts
+from tests.helpers.report_reader import asked_of, drawn, looks_of, texts
 
 # Training curves
+
+
+def curve(name: str, *histories: Columns | None) -> Curve:
+    return Curve(name, [one for one in histories if one is not None], *looks_of(name))
 
 
 def test_training_curves_are_mean_and_range_over_seeds(store: ResultStore):
     records = [trained("plain", seed, 0.8) for seed in range(2)]
     fill(store, records)
-    figure = drawn(
-        training_curves([("plain", [store.history_columns(record.id) for record in records])], ["plain"], [], "cub100")
-    )
+    figure = drawn(accuracy_curves([curve("plain", *(store.history_columns(record.id) for record in records))]))
     mean = 100 * (history(0)["test_top1"] + history(1)["test_top1"]) / 2
-    assert figure.axes[1].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
-    assert len(figure.axes[1].collections) == 1
+    assert figure.axes[0].lines[0].get_ydata() == pytest.approx(mean.to_numpy())
+    assert len(figure.axes[0].collections) == 1
 
 
 def test_epochs_without_evaluation_leave_no_hole_in_a_curve():
     table = history()
     table.loc[[0, 2, 4], "test_top1"] = np.nan
-    figure = drawn(training_curves([("plain", [columns(table)])], ["plain"], [], "cub100"))
-    assert len(figure.axes[1].lines[0].get_xdata()) == 7
-    assert not figure.axes[1].collections
+    figure = drawn(accuracy_curves([curve("plain", columns(table))]))
+    assert len(figure.axes[0].lines[0].get_xdata()) == 7
+    assert not figure.axes[0].collections
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
-    table = history(epochs=epochs)
-    table.loc[: epochs - 2, "test_top1"] = np.nan
-    figure = drawn(training_curves([("plain", [columns(table)])], ["plain"], [], "cub100"))
-    loss, accuracy = figure.axes
-    assert loss.get_xlim() == accuracy.get_xlim()
-    assert all(tick == round(tick) for tick in accuracy.get_xticks())
+def test_an_experiment_that_was_evaluated_once_has_no_curve():
+    once = history()
+    once.loc[:8, "test_top1"] = np.nan
+    curves = [curve("once", columns(once)), curve("always", columns(history()))]
+    (axes,) = drawn(accuracy_curves(curves)).axes
+    assert len(axes.lines) == 1
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+    assert accuracy_curves(curves[:1]) is None
+    assert loss_panels(curves[:1]) is not None, "a loss is known after each epoch"
+
+
+def test_each_loss_has_an_axis_of_its_own():
+    large = history()
+    large[LOSS] *= 100
+    small, other = drawn(loss_panels([curve("plain", columns(history())), curve("sef", columns(large))])).axes
+    assert other.get_ylim()[1] > 50 * small.get_ylim()[1]
+    assert [axes.get_title(loc="left") for axes in (small, other)] == ["plain", "sef"]
 
 
 # Gains by backbone
@@ -58,21 +71,22 @@ def test_one_evaluated_epoch_stands_at_a_whole_number(epochs: int):
 
 def test_gains_are_told_in_their_cells_and_significant_ones_framed():
     cells = [[Gain(2.6, True, ""), None], [Gain(-1.9, False, " (n=1)"), Gain(-0.04, False, "")]]
-    figure = drawn(gain_cells(["sef", "cal"], ["resnet50: IN-1k", "vgg16: unknown"], cells, "cub100"))
+    figure = drawn(gain_cells(["sef", "cal"], ["resnet50: IN-1k", "vgg16: unknown"], cells))
     axes = figure.axes[0]
-    where = {text.get_text(): (round(text.get_position()[0]), round(text.get_position()[1])) for text in axes.texts}
+    where = {text.get_text(): tuple(map(math.floor, text.get_position())) for text in axes.texts}
     assert where == {"+2.6": (0, 0), "−1.9 (n=1)": (0, 1), "+0.0": (1, 1)}
     (frame,) = (patch for patch in axes.patches if isinstance(patch, Rectangle))
-    assert (round(frame.get_center()[0]), round(frame.get_center()[1])) == (0, 0)
-    shown = np.ma.filled(axes.images[0].get_array(), np.nan)
+    assert tuple(map(math.floor, frame.get_center())) == (0, 0)
+    (mesh,) = axes.collections
+    shown = np.ma.filled(mesh.get_array(), np.nan)
     assert shown[0, 0] == 2.6
     assert np.isnan(shown[0, 1])
-    assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (-2.6, 2.6), "zero is in the middle"
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-2.6, 2.6), "zero is in the middle"
 
 
 def test_without_gains_there_is_no_figure():
-    assert gain_cells([], [], [], "cub100") is None
-    assert gain_cells(["sef"], ["vgg16: unknown"], [[None]], "cub100") is None
+    assert gain_cells([], [], []) is None
+    assert gain_cells(["sef"], ["vgg16: unknown"], [[None]]) is None
 
 
 @pytest.mark.parametrize(("others", "expected"), [(["resnet50", "vgg16"], 1), (["resnet50"], 0)])
@@ -82,7 +96,7 @@ def test_gains_are_drawn_where_methods_met_on_several_backbones(store: ResultSto
     found = asked_of(store).get("gains", [])
     assert len(found) == expected
     for drawing in found:
-        figure = drawn(drawing.draw(*drawing.arguments, drawing.title))
+        figure = drawn(drawing.draw(*drawing.arguments))
         assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["sef"]
         assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
             "resnet50\nunknown",
@@ -94,34 +108,39 @@ def test_gains_are_drawn_where_methods_met_on_several_backbones(store: ResultSto
 
 
 def test_a_method_has_one_look_in_all_figures_of_a_report():
-    order = ["plain", "bilinear_cnn", "sef"]
-    with style():
-        (alone,), (_, with_plain) = looks_of(["sef"], order), looks_of(["plain", "sef"], order)
-        variants = looks_of(["sef paper", "sef released"], order)
-    assert alone == with_plain
-    assert variants[0] != variants[1]
+    looks = Looks.of([("sef", "released"), ("plain", "paper"), ("bilinear_cnn", "paper"), ("sef", "paper")])
+    (alone,), (_, with_plain) = (
+        looks.together([("sef", "paper")]),
+        looks.together([("plain", "paper"), ("sef", "paper")]),
+    )
+    whole, variant = looks.together([("sef", "paper"), ("sef", "released")])
+    assert alone == with_plain == whole
+    assert variant["color"] not in {whole["color"], looks.color("plain"), looks.color("bilinear_cnn")}
 
 
 def test_a_variant_that_stands_alone_in_its_part_of_the_figures_keeps_its_whole_name(store: ResultStore):
     fill(store, [trained("ws_dan", variant=f"maps_{place}") for place in range(CURVES + 1)], 20)
     for kind in ("curves", "calibration"):
         _, last = asked_of(store)[kind]
-        assert [name for name, _ in last.arguments[0]] == [f"ws_dan maps_{CURVES}"]
+        assert [one[0] for one in last.arguments[0]] == [f"ws_dan maps_{CURVES}"]
 
 
-def test_looks_differ_in_grey_too():
-    with style():
-        seven = looks_of([str(number) for number in range(7)])
-    for key in ("color", "marker", "linestyle"):
-        assert len({str(look[key]) for look in seven}) == 7
+def test_no_two_of_many_methods_look_alike_as_lines_or_as_points():
+    looks = looks_of("plain", *(f"method {place}" for place in range(21)))
+    for key in ("marker", "linestyle"):
+        assert len({(look["color"], str(look[key])) for look in looks}) == len(looks)
 
 
-def test_a_long_title_is_broken_into_lines_of_about_one_length():
-    figure = Figure(figsize=(4, 3))
-    entitle(figure, "Calibration: cub100, common recipe, mobilenetv2_100, 160 px, epochs: 5")
-    lines = figure.get_suptitle().splitlines()
-    assert len(lines) == 2
-    assert min(map(len, lines)) > 25
+def test_neighbours_differ_in_grey_too():
+    looks = looks_of("plain", "sef", "ws_dan", "x", "y")
+    for key in ("marker", "linestyle"):
+        assert len({str(look[key]) for look in looks}) == len(looks)
+
+
+def test_one_experiment_that_stands_twice_in_a_figure_has_two_looks():
+    first, second = Looks(("sef",)).together([("sef", "paper")] * 2)
+    assert first["color"] == second["color"]
+    assert first["marker"] != second["marker"]
 
 
 # Classes
@@ -131,10 +150,10 @@ def test_per_class_difference_counts_classes_and_names_the_ends():
     labels = np.repeat(np.arange(20), 10)
     difference = np.where(labels == 3, 1.0, 0.0) - np.where(labels == 7, 0.5, 0.0)
     names = [f"bird {label}" for label in range(20)]
-    figure = drawn(per_class_difference(difference, labels, names, ("ws_dan", HOSTILE), "cub100"))
-    words = texts(figure)
-    assert "ws_dan better in 1, a|b" in words
-    assert "in 1, equal in 18" in words
+    figure = drawn(per_class_difference(difference, labels, names, ("ws_dan", HOSTILE)))
+    assert "ws_dan better" in texts(figure)
+    told = "ws_dan is better in 1 classes, sef in 1; in 18 they are equal."
+    assert balance(difference, labels, ("ws_dan", "sef")) == told
     ends = [tick.get_text() for tick in figure.axes[1].get_yticklabels()]
     assert (ends[0], ends[-1]) == ("bird 7 (10)", "bird 3 (10)")
 
@@ -143,7 +162,7 @@ def test_methods_that_differ_by_chance_stay_within_the_band_of_equal_ones():
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(50), 30)
     difference = random.integers(-1, 2, len(labels)).astype(float)
-    figure = drawn(per_class_difference(difference, labels, [], ("a", "b"), "x"))
+    figure = drawn(per_class_difference(difference, labels, [], ("a", "b")))
     band, points = figure.axes[0].collections[:2]
     edges = band.get_paths()[0].vertices
     values = points.get_offsets()[:, 1]
@@ -157,7 +176,7 @@ def test_methods_that_differ_by_chance_stay_within_the_band_of_equal_ones():
 
 
 def test_one_class_has_no_differences():
-    assert per_class_difference(np.ones(5), np.zeros(5, int), ["a"], ("a", "b"), "x") is None
+    assert per_class_difference(np.ones(5), np.zeros(5, int), ["a"], ("a", "b")) is None
 
 
 def test_confused_pairs_are_ordered_by_the_share_of_their_class(store: ResultStore):
@@ -173,7 +192,7 @@ def test_confused_pairs_are_ordered_by_the_share_of_their_class(store: ResultSto
 def test_a_method_without_a_mistake_confuses_nothing(store: ResultStore):
     store.write(trained("plain"), history(), predictions(np.ones(20, bool)))
     (drawing,) = asked_of(store)["confused"]
-    assert drawing.draw(*drawing.arguments, drawing.title) is None
+    assert drawing.draw(*drawing.arguments) is None
 
 
 def test_classes_are_compared_to_the_baseline(store: ResultStore):
@@ -199,21 +218,20 @@ def test_calibration_error_in_the_legend_is_that_of_the_records():
     confidence = np.array([0.95] * 10 + [0.55] * 10, np.float32)
     right = np.array([True] * 9 + [False] + [True] * 8 + [False] * 2)
     # |0.9 - 0.95| and |0.8 - 0.55|, each of half of the images.
-    figure = drawn(reliability([("plain", [(confidence, right)] * 2)], ["plain"], [], "cub100"))
+    figure = drawn(reliability([("plain", [(confidence, right)] * 2)], looks_of("plain")))
     assert "plain (15.0 %)" in texts(figure)
 
 
 def test_bins_of_a_few_images_are_not_drawn():
     confidence = np.r_[np.full(50, 0.9), np.full(5, 0.2)]
-    figure = drawn(reliability([("plain", [(confidence, confidence > 0.5)])], ["plain"], [], "cub100"))
+    figure = drawn(reliability([("plain", [(confidence, confidence > 0.5)])], looks_of("plain")))
     assert len(figure.axes[0].lines[-1].get_xdata()) == 1
 
 
 def test_a_legend_of_long_names_stays_within_the_figure():
     confidence = np.linspace(0, 1, 50)
     names = [f"ws_dan a_variant_with_a_long_name_{place}" for place in range(7)]
-    figure = drawn(reliability([(name, [(confidence, confidence > 0.5)]) for name in names], names, [], "cub100"))
-    FigureCanvasAgg(figure)
+    figure = drawn(reliability([(name, [(confidence, confidence > 0.5)]) for name in names], looks_of(*names)))
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0
@@ -229,12 +247,12 @@ def test_a_bar_is_full_only_where_its_interval_excludes_zero_and_both_tests_say_
     with_zero, by_one_test = significant | {"difference_low": -1.0}, significant | {"p": 0.2}
     one_seed = significant | {"difference_low": None, "difference_high": None, "seeds": 1}
     untested = dict.fromkeys(significant) | {"seeds": 0}
-    figure = drawn(gain_bars([significant, with_zero, one_seed, untested, by_one_test], list("abcde"), "gain", "x"))
+    figure = drawn(gain_bars([significant, with_zero, one_seed, untested, by_one_test], list("abcde"), "gain"))
     bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
     assert full == [True, False, False, False]
     assert "+3.0 (n=1)" in texts(figure)
-    assert gain_bars([untested], ["d"], "gain", "x") is None
+    assert gain_bars([untested], ["d"], "gain") is None
 
 
 def test_ablations_and_their_steps_have_figures_where_there_are_several_bars(store: ResultStore):
@@ -254,8 +272,9 @@ def test_ablations_and_their_steps_have_figures_where_there_are_several_bars(sto
 
 
 def test_roofline_places_methods_below_the_measured_roof():
-    works = [Work("plain", "plain", training, 1e9, 1e7, 500) for training in (False, True)]
-    figure = drawn(roofline(works, 1e12, 1e11, [], "H200"))
+    (look,) = looks_of("plain")
+    works = [Work("plain", look, training, 1e9, 1e7, 500) for training in (False, True)]
+    figure = drawn(roofline(works, 1e12, 1e11))
     roof, *points = figure.axes[0].lines
     assert max(roof.get_ydata()) == pytest.approx(1)  # TFLOP/s
     for point in points:
@@ -265,19 +284,19 @@ def test_roofline_places_methods_below_the_measured_roof():
 
 def test_a_sweep_needs_two_batch_sizes():
     one = {"inference": {"plain": [Rate(8, 100, 90, 110)]}}
-    assert batch_sweep(one, [], "x") is None
+    assert batch_sweep(one, {}) is None
     two = {"inference": {"plain": [Rate(8, 100, 90, 110), Rate(4, 80, 70, 90)]}, "train": {}}
-    figure = drawn(batch_sweep(two, [], "x"))
+    figure = drawn(batch_sweep(two, {"plain": looks_of("plain")[0]}))
     assert figure.axes[0].lines[0].get_xdata().tolist() == [4, 8]
 
 
 def test_memory_is_stacked_up_to_the_peak():
     use = MemoryUse("plain", {"weights": 2**30, "activations": 3 * 2**30}, 5 * 2**30)
-    figure = drawn(memory_by_phase([use, MemoryUse("sef", {}, 2**30)], "x"))
+    figure = drawn(memory_by_phase([use, MemoryUse("sef", {}, 2**30)]))
     widths = [bar.get_width() for bar in figure.axes[0].patches if bar.get_width()]
     assert widths == pytest.approx([1, 3, 1])
     assert "sef" not in texts(figure)
-    assert memory_by_phase([MemoryUse("sef", {}, 2**30)], "x") is None
+    assert memory_by_phase([MemoryUse("sef", {}, 2**30)]) is None
 
 
 def test_profile_runs_have_the_figures_of_what_they_measured(store: ResultStore):

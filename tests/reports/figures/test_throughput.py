@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from reports.cell_format import Row
 from reports.evidence import Evidence
+from reports.figures.kinds.throughput import accuracy_against_throughput, caption
 from reports.figures.placement import Mark, place_labels
 from reports.figures.saving import save
 from reports.figures.style import style
-from reports.figures.throughput import _front, accuracy_against_throughput
+from reports.groups import labels
 from reports.tables.head_to_head import head_to_head
 from results.store import ResultStore
 from tests.helpers.fakes.fake_results import HOSTILE, fill, profiled, trained
-from tests.helpers.report_reader import asked_of, drawn, texts
+from tests.helpers.report_reader import asked_of, drawn, looks_of, texts
+
+
+def figure_of(rows: Sequence[Row]) -> Figure:
+    return drawn(accuracy_against_throughput(rows, labels(rows), looks_of(*(row["method"] for row in rows))))
 
 
 def crowded_rows() -> list[Row]:
@@ -41,10 +46,12 @@ def test_throughput_labels_do_not_collide():
 
 
 def test_throughput_figure_says_what_it_measures_and_where():
-    figure = drawn(accuracy_against_throughput(crowded_rows(), [], "cub100"))
-    assert figure.axes[0].get_xlabel() == "inference, images/s on NVIDIA H200"
-    unprofiled = drawn(accuracy_against_throughput(head_to_head(Evidence([trained("plain")])).rows, [], "cub100"))
-    assert unprofiled.axes[0].get_xlabel() == "training end to end, images/s on NVIDIA H200"
+    rows = crowded_rows()
+    assert figure_of(rows).axes[0].get_xlabel() == "inference, images/s"
+    assert "against inference rate on NVIDIA H200" in caption(rows)
+    unprofiled = head_to_head(Evidence([trained("plain"), trained("sef")])).rows
+    assert figure_of(unprofiled).axes[0].get_xlabel() == "training end to end, images/s"
+    assert "against training end to end rate on NVIDIA H200" in caption(unprofiled)
 
 
 def test_a_point_keeps_its_whole_name_where_another_has_no_rate():
@@ -52,22 +59,24 @@ def test_a_point_keeps_its_whole_name_where_another_has_no_rate():
         trained("plain", variant="maps_4"),
         trained("plain", variant="maps_8"),
         profiled("plain", variant="maps_4"),
+        trained("sef"),
+        profiled("sef"),
     ]
-    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100"))
+    figure = figure_of(head_to_head(Evidence(records)).rows)
     assert "plain maps_4" in texts(figure)
 
 
 def test_throughput_figure_counts_the_rows_it_cannot_show():
     rows = head_to_head(Evidence([trained("plain"), profiled("plain"), trained("sef")])).rows
-    figure = drawn(accuracy_against_throughput(rows, [], "cub100"))
-    assert any("1 not shown" in text.get_text() for text in figure.axes[0].texts)
+    assert "1 not shown: no such rate, or no accuracy." in caption(rows)
+    assert accuracy_against_throughput(rows, labels(rows), looks_of("plain", "sef")) is None, "one point says nothing"
 
 
 def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
     records = [trained("plain", variant=f"v{place}", top1=0.5 + place / 100) for place in range(20)]
     records += [profiled("plain", 3000 - place**2, variant=f"v{place}") for place in range(0, 20)]
     records += [trained("sef", top1=0.3), profiled("sef", 10)]
-    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100"))
+    figure = figure_of(head_to_head(Evidence(records)).rows)
     named = {text.get_text() for text in figure.axes[0].texts}
     assert "plain v19" in named
     assert "sef" not in named
@@ -75,26 +84,33 @@ def test_a_crowded_figure_names_the_pareto_front_and_shows_the_rest_by_look():
 
 
 def test_pareto_front_joins_rows_that_no_other_beats_in_both():
-    with style():
-        axes = Figure().add_subplot()
-        _front(axes, np.array([100.0, 300, 200, 150]), np.array([90.0, 80, 79, 85]))
-    (line,) = axes.lines
+    points = {"a": (100.0, 0.90), "b": (300.0, 0.80), "c": (200.0, 0.79), "d": (150.0, 0.85)}
+    records = [trained(name, top1=top1) for name, (_, top1) in points.items()]
+    records += [profiled(name, rate) for name, (rate, _) in points.items()]
+    rows = [steady(row) for row in head_to_head(Evidence(records)).rows]
+    (line,) = [line for line in figure_of(rows).axes[0].lines if line.get_drawstyle() == "steps-post"]
     assert list(zip(*line.get_data(orig=True), strict=True)) == [(300, 80), (150, 85), (100, 90)]
 
 
+def steady(row: Row) -> Row:
+    """The row, its rate without noise."""
+    rate = row["inference_images_per_s"]
+    return {**row, "inference_images_per_s_low": rate, "inference_images_per_s_high": rate}
+
+
 def test_no_front_is_drawn_through_rates_of_trainings_or_through_noise():
-    seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
-    trainings = head_to_head(Evidence(seeds)).rows
-    noisy = head_to_head(Evidence([trained("plain"), profiled("plain")])).rows
-    steady = [{**row, "inference_images_per_s_low": 1990.0, "inference_images_per_s_high": 2010.0} for row in noisy]
-    reasons = []
-    for rows in (trainings, noisy, steady):
-        figure = drawn(accuracy_against_throughput(rows, [], "cub100"))
-        reasons.append(figure.legends[0].get_title().get_text())
-        front = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
-        assert bool(front) == (rows is steady)
-    assert "trainings" in reasons[0]
-    assert "a tenth" in reasons[1]
+    records = [trained("plain"), trained("sef")]
+    trainings = head_to_head(Evidence(records)).rows
+    noisy = head_to_head(Evidence([*records, profiled("plain"), profiled("sef", 900)])).rows
+    sure = list(map(steady, noisy))
+    for rows, told in (
+        (trainings, "No Pareto front: rates of trainings"),
+        (noisy, "No Pareto front: some rates vary by more than a tenth"),
+        (sure, "Grey line: Pareto front"),
+    ):
+        front = [line for line in figure_of(rows).axes[0].lines if line.get_drawstyle() == "steps-post"]
+        assert bool(front) == (rows is sure)
+        assert told in caption(rows)
 
 
 def test_labels_keep_off_the_bars_of_rates():
@@ -109,7 +125,7 @@ def test_labels_keep_off_the_bars_of_rates():
 
 def test_a_rate_has_its_lowest_and_highest_as_a_bar():
     seeds = [trained("plain", seed, training={"images_per_s": rate}) for seed, rate in enumerate((10.0, 90.0))]
-    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(seeds)).rows, [], "cub100"))
+    figure = figure_of(head_to_head(Evidence([*seeds, trained("sef")])).rows)
     bars = [path.vertices for one in figure.axes[0].collections for path in one.get_paths() if len(path.vertices) == 2]
     assert any(sorted(bar[:, 0]) == pytest.approx([10, 90]) for bar in bars)
 
@@ -121,11 +137,11 @@ def test_throughput_is_of_whole_methods(store: ResultStore):
 
 
 def test_same_data_gives_the_same_svg_and_hostile_names_stay_text(tmp_path: Path):
-    rows = head_to_head(Evidence([trained(HOSTILE)])).rows
+    rows = head_to_head(Evidence([trained(HOSTILE), trained("plain")])).rows
     written = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        figure = drawn(accuracy_against_throughput(rows, [], HOSTILE))
+        figure = figure_of(rows)
         (path,) = save(figure, folder, "figure", ["svg"])
         written.append(path.read_bytes())
     assert written[0] == written[1]
@@ -138,7 +154,7 @@ def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
     memory = {"dfl_cnn": None, "plain": 2**33, "sef": 2**32}
     rows = [{**row, "inference_peak_memory": memory[row["method"]]} for row in head_to_head(Evidence(records)).rows]
     rows.sort(key=lambda row: row["method"])
-    figure = drawn(accuracy_against_throughput(rows, [], "cub100"))
+    figure = figure_of(rows)
     hollow, large, small = [one for one in figure.axes[0].collections if isinstance(one, PathCollection)][-3:]
     assert large.get_sizes()[0] == pytest.approx(2 * small.get_sizes()[0])
     assert hollow.get_facecolor()[0][:3].tolist() == [1, 1, 1]
@@ -147,6 +163,6 @@ def test_area_is_proportional_to_memory_and_a_hollow_point_has_none():
 
 def test_rates_that_hardly_differ_are_not_spread_over_the_whole_width():
     records = [trained("plain"), trained("sef"), profiled("plain", 100), profiled("sef", 101)]
-    figure = drawn(accuracy_against_throughput(head_to_head(Evidence(records)).rows, [], "cub100"))
+    figure = figure_of(head_to_head(Evidence(records)).rows)
     low, high = figure.axes[0].get_xlim()
     assert high - low > 30

@@ -10,13 +10,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.classes import class_labels, class_name, confused
-from reports.figures.style import DARK, entitle, style
+from reports.figures.colours import BETTER
+from reports.figures.style import PAGE, new_figure, style
 
 if TYPE_CHECKING:
     from reports.predictions import Predictions
 
 PAIRS = 10
 """Shown in one figure."""
+CAPTION = (
+    f"The {PAIRS} pairs of classes with the largest share of a class's test images that are taken for the other class; "
+    "beside each bar how many images of how many, mean over seeds."
+)
 
 
 @dataclass(frozen=True)
@@ -50,23 +55,22 @@ def confusions(predictions: Predictions, class_names: Sequence[str]) -> list[Con
     return found
 
 
-def most_confused(pairs: Sequence[Confusion], title: str) -> Figure | None:
+def most_confused(pairs: Sequence[Confusion]) -> Figure | None:
     """Bars of the share of a class's images that are taken for the other, in the order given; None without any."""
     if not pairs:
         return None
     with style():
-        figure = Figure(figsize=(6.4, 0.9 + 0.26 * len(pairs)), layout="constrained")
-        axes = figure.add_subplot()
+        figure = new_figure(PAGE, 0.5 + 0.19 * len(pairs))
+        axes = figure.add_subplot(xlabel="share of the class's test images, %")
         places = np.arange(len(pairs))[::-1]
         shares = [100 * pair.share for pair in pairs]
-        axes.barh(places, shares, 0.66, color="#0072B2")
+        axes.barh(places, shares, 0.66, color=BETTER)
         for place, pair, share in zip(places, pairs, shares, strict=True):
-            axes.text(share, place, f" {pair.images:.3g} of {pair.of}", va="center", size=8, color=DARK)
+            axes.text(share, place, f" {pair.images:.3g} of {pair.of}", va="center")
         names = list(dict.fromkeys(name for pair in pairs for name in (pair.label, pair.prediction)))
         label_of = dict(zip(names, class_labels(names), strict=True))
         axes.set_yticks(places, [f"{label_of[pair.label]} → {label_of[pair.prediction]}" for pair in pairs])
-        axes.set_xlabel("share of the class's test images, %\n(how many: mean over seeds)")
+        axes.set_ylim(-0.6, len(pairs) - 0.4)
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.14)
-        entitle(figure, title)
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,59 +9,53 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.figures.style import GREY, SMALL, entitle, looks_of, style
-from results.values.text import in_a_row
+from reports.figures.colours import NEUTRAL, PAPER, QUIET
+from reports.figures.looks import Look
+from reports.figures.style import COLUMN, SMALL, TOP1, legend_below, new_figure, style
 
 BINS = 15
 """Of equal width, as for the calibration error."""
 FEWEST = 10
 """Images that a bin must have to be drawn; the accuracy of fewer is noise."""
-SHORT = 24
-"""Most letters of a legend entry for two to stand side by side."""
+CAPTION = (
+    f"Above: accuracy over mean confidence in {BINS} bins of equal width that have at least {FEWEST} images, all seeds "
+    "together; a calibrated network is on the diagonal. Below: how many of the test images are in each bin. In "
+    "parentheses: expected calibration error, mean over seeds."
+)
 Seeds = Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]
 """Per seed the confidence of each prediction, and whether it is right, `(N,)` each."""
 Confidences = tuple[str, Seeds]
 """A method's name, and its predictions."""
 
 
-def reliability(methods: Sequence[Confidences], keys: Sequence[str], order: Sequence[str], title: str) -> Figure | None:
+def reliability(methods: Sequence[Confidences], looks: Sequence[Look]) -> Figure | None:
     """Accuracy over mean confidence in bins of confidence, and below it the histogram of confidences; None without any.
 
-    Takes at most `CURVES` methods; `keys` choose their looks as in `looks_of`. Curves are over all seeds together;
-    beside each name is the expected calibration error, mean over seeds.
+    Takes at most `CURVES` methods, with a look each. Curves are over all seeds together; beside each name is the
+    expected calibration error, mean over seeds.
     """
     if not methods:
         return None
     with style():
-        texts = [f"{in_a_row(name)} ({100 * _mean_error(seeds):.1f} %)" for name, seeds in methods]
-        columns = 2 if max(map(len, texts)) <= SHORT else 1
-        lines = math.ceil(len(texts) / columns)
-        figure = Figure(figsize=(4.8, 4.6 + 0.2 * lines), layout="constrained")
-        curve, spread = figure.subplots(2, 1, height_ratios=(3.2, 1), sharex=True)
-        curve.plot([0, 100], [0, 100], color=GREY, lw=1, ls="-", marker="", zorder=1)
-        hint = "above the line: underconfident\nbelow: overconfident"
-        curve.text(98, 3, hint, size=SMALL, color="#777777", ha="right", linespacing=1.4)
+        figure = new_figure(COLUMN, 3.6 + 0.16 * len(methods))
+        curve, spread = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+        curve.plot([0, 100], [0, 100], color=NEUTRAL, lw=0.9, ls="-", marker="", zorder=1)
+        hint = "above: underconfident\nbelow: overconfident"
+        curve.text(98, 3, hint, size=SMALL, color=QUIET, ha="right", linespacing=1.3)
         edges = np.linspace(0, 100, BINS + 1)
         handles = []
-        for (_, seeds), text, look in zip(methods, texts, looks_of(keys, order), strict=True):
+        for (name, seeds), look in zip(methods, looks, strict=True):
             counts, means, accuracy = _binned(*map(np.concatenate, zip(*seeds, strict=True)))
             many = counts >= FEWEST
             if many.any():  # constrained layout fails on an empty line
-                curve.plot(100 * means[many], 100 * accuracy[many], ms=5, mec="white", mew=0.5, clip_on=False, **look)
-            spread.stairs(100 * counts / counts.sum(), edges, color=look["color"], ls=look["linestyle"], lw=1.3)
-            handles.append(Line2D([], [], ms=5, label=text, **look))
-        curve.set(xlim=(0, 100), ylim=(0, 100), ylabel="right, %")
+                curve.plot(100 * means[many], 100 * accuracy[many], mec=PAPER, mew=0.4, clip_on=False, **look)
+            spread.stairs(100 * counts / counts.sum(), edges, color=look["color"], ls=look["linestyle"], lw=1.1)
+            handles.append(Line2D([], [], label=f"{name} ({100 * _mean_error(seeds):.1f} %)", **look))
+        curve.set(xlim=(0, 100), ylim=(0, 100), ylabel=TOP1)
         spread.set(xlabel="confidence, %", ylabel="images, %")
         spread.set_ylim(bottom=0)
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=columns,
-            handlelength=3.2,
-            title="method (expected calibration error)",
-            title_fontsize=8,
-        )
-        entitle(figure, title)
+        figure.align_ylabels()
+        legend_below(figure, handles, title="method (expected calibration error)")
     return figure
 
 
