@@ -101,7 +101,7 @@ class Report:
     tables: dict[str, Table]
     """By name, in the order of reading."""
     figures: dict[str, list[SavedFigure]] = field(default_factory=dict)
-    """By kind, as in `reports.figures.select.KINDS`."""
+    """By kind, as in `reports.figures.drawing.KINDS`."""
     summary: tuple[str, ...] = ()
     """Sentences, plain text."""
     galleries: tuple[tuple[str, str], ...] = ()

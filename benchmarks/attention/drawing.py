@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 TILE = 176
 """Side of a tile with a whole image, in pixels."""
-GAP = 4
+GAP, FRAME = 6, 2
+"""Pixels between tiles, and of the frame that stands in the gap around one."""
 TEXT = 13
 LINE = TEXT + 6
 BOX, CROP, PART, PEAK = "#E69F00", "#009E73", "#56B4E9", "#FFFFFF"
@@ -31,12 +32,12 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Tile:
-    """An image with a caption in its corner."""
+    """An image with a caption below it."""
 
     pixels: Pixels
     caption: str = ""
     framed: bool = False
-    """Whether it has a frame, which marks a wrong prediction."""
+    """Whether it has a frame around it, which marks a wrong prediction."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,12 @@ def marked(photo: Pixels, marks: Marks) -> Pixels:
 
 
 def sheet(heading: Sequence[str], rows: Sequence[Row], tile: int = TILE) -> Image.Image:
-    """The lines of the heading, then the rows; tiles are `tile` pixels wide."""
+    """The lines of the heading, then the rows; tiles are `tile` pixels wide. No text or frame covers a picture."""
     columns = max(len(row.tiles) for row in rows)
     font = _font()
     caption = max(font.getlength(line) for line in (*heading, *(row.caption for row in rows)))
     width = max(columns * (tile + GAP) + GAP, int(caption) + 2 * GAP)
-    height = len(heading) * LINE + sum(LINE + tile + 2 * GAP for _ in rows) + 2 * GAP
+    height = len(heading) * LINE + sum(_height(row, tile) for row in rows) + 2 * GAP
     image = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(image)
     y = GAP
@@ -104,8 +105,13 @@ def sheet(heading: Sequence[str], rows: Sequence[Row], tile: int = TILE) -> Imag
         draw.text((GAP, y + GAP), row.caption, "black", font)
         for place, one in enumerate(row.tiles):
             _put(image, draw, one, tile, (GAP + place * (tile + GAP), y + LINE + GAP))
-        y += LINE + tile + 2 * GAP
+        y += _height(row, tile)
     return image
+
+
+def _height(row: Row, tile: int) -> int:
+    """Of its caption, its tiles, the captions below these, and the gap to the next row."""
+    return LINE + tile + LINE * any(one.caption for one in row.tiles) + 3 * GAP
 
 
 def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, side: int, corner: tuple[int, int]) -> None:
@@ -115,12 +121,11 @@ def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, side: int, c
     image.paste(own, corner)
     x, y = corner
     if tile.caption:
-        caption = next(_shortened(tile.caption, side - 6))
-        end = x + _font().getlength(caption) + 6
-        draw.rectangle((x, y, end, y + LINE - 1), fill="#222222")
-        draw.text((x + 3, y + 1), caption, "white", _font())
+        draw.text((x, y + side + GAP), next(_shortened(tile.caption, side)), "#222222", _font())
     if tile.framed:
-        draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#D55E00", width=3)
+        draw.rectangle(
+            (x - FRAME, y - FRAME, x + side + FRAME - 1, y + side + FRAME - 1), outline="#D55E00", width=FRAME
+        )
 
 
 def _shortened(caption: str, width: float) -> Iterator[str]:

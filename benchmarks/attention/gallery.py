@@ -30,7 +30,7 @@ PATCHES = 8
 PATCH_ROWS = 20
 """Maps on that sheet."""
 PATCH_LEGEND = (
-    "Test images on which a map is strongest, cropped around its peak; maximum in the corner; framed: wrong answer.",
+    "Test images on which a map is strongest, cropped around its peak; its maximum is below; framed: wrong answer.",
 )
 PATCH_TILE = 96
 """Side of a tile with a patch, in pixels."""

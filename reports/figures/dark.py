@@ -5,10 +5,14 @@ from __future__ import annotations
 import colorsys
 import re
 
+import numpy as np
+
 from reports.figures.colours import DARK, SHADES, channels, shade
 
 DARK_INK, DARK_PAPER = "#e4e3de", "#16181b"
 """Text and background of the dark page."""
+GREY = 0.05
+"""Saturation up to which a colour is a grey."""
 _COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}(?=[;\"])")
 _KNOWN = {shade(color, by): shade(partner, -by) for color, partner in DARK.items() for by in SHADES}
 """A variant's shade is as far from the page's colour in the dark as on white."""
@@ -31,6 +35,8 @@ def in_the_dark(color: str) -> str:
     if color in _KNOWN:
         return _KNOWN[color]
     hue, light, saturation = colorsys.rgb_to_hls(*(part / 255 for part in channels(color)))
-    paper, ink = (colorsys.rgb_to_hls(*(part / 255 for part in channels(end)))[1] for end in (DARK_PAPER, DARK_INK))
-    turned = colorsys.hls_to_rgb(hue, ink + (paper - ink) * light, saturation)
+    paper, ink = (np.array(channels(end)) / 255 for end in (DARK_PAPER, DARK_INK))
+    turned = ink + (paper - ink) * light
+    if saturation > GREY:
+        turned = colorsys.hls_to_rgb(hue, float(turned.mean()), saturation)
     return "#" + "".join(f"{round(255 * part):02x}" for part in turned)
