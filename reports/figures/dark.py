@@ -38,5 +38,5 @@ def in_the_dark(color: str) -> str:
     paper, ink = (np.array(channels(end)) / 255 for end in (DARK_PAPER, DARK_INK))
     turned = ink + (paper - ink) * light
     if saturation > GREY:
-        turned = colorsys.hls_to_rgb(hue, float(turned.mean()), saturation)
+        turned = np.array(colorsys.hls_to_rgb(hue, float(turned.mean()), saturation))
     return "#" + "".join(f"{round(255 * part):02x}" for part in turned)

@@ -69,10 +69,18 @@ def _smallest(paths: Sequence[Path]) -> tuple[str, bytes]:
     if path is None:
         return "", b""
     if path.suffix == ".svg":
-        return MEDIA_TYPES[path.suffix], themed(path.read_text(encoding="utf-8")).encode()
+        return MEDIA_TYPES[path.suffix], themed(_slim(path.read_text(encoding="utf-8"))).encode()
     if sizes[path] > LARGE:
         return "image/webp", _compressed(path)
     return MEDIA_TYPES[path.suffix], path.read_bytes()
+
+
+def _slim(svg: str) -> str:
+    """The SVG without metadata, blanks between tags, and digits behind a hundredth of a point."""
+    svg = re.sub(r"(?s)<metadata>.*?</metadata>|<!--.*?-->", "", svg)
+    svg = re.sub(r">\s+<", "><", svg)
+    # Factors in brackets keep their digits.
+    return re.sub(r"(?<![\d.(])\d+\.\d{3,}(?=[\s\"])", lambda number: f"{float(number[0]):.2f}", svg)
 
 
 def _wide(data: bytes) -> bool:

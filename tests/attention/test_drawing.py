@@ -9,7 +9,7 @@ from benchmarks.attention.drawing import FRAME, GAP, LINE, Row, Tile, sheet
 SIDE = 96
 
 
-def test_captions_and_frames_cover_no_picture():
+def test_captions_and_frames_cover_no_picture() -> None:
     pictures = [np.full((SIDE, SIDE, 3), shade, np.uint8) for shade in (40, 120, 200)]
     tiles = [Tile(picture, "a caption of many words", framed=place == 1) for place, picture in enumerate(pictures)]
     pixels = np.asarray(sheet(["a heading"], [Row("a row", tiles), Row("another", tiles)], SIDE))
