@@ -77,8 +77,8 @@ def _other_family(tables: Mapping[str, Table]) -> str:
     if not tables["backbones"].rows:
         return ""
     return (
-        f" The table of methods by backbone corrects for its pairs with {BASELINE} alone, so that it may decide a pair "
-        "which these sentences leave open, or the reverse."
+        f" The table of methods by backbone corrects for its pairs with {BASELINE} alone, so the two may "
+        "decide a pair differently."
     )
 
 

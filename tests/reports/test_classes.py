@@ -37,14 +37,15 @@ def test_words_that_all_share_go_where_a_label_would_be_too_long() -> None:
 
 def test_a_label_that_is_still_too_long_is_cut_at_its_end_unless_two_then_look_the_same() -> None:
     assert class_labels(["x" * 50]) == ["x" * (LETTERS - 1) + "…"]
-    assert class_labels(["one long name that stands alone"]) == ["one long name that stands a…"]
+    assert class_labels(["one long name of a class that stands alone"]) == ["one long name of a class that s…"]
     first, second = class_labels([f"{'x' * 50} {end}" for end in ("Sedan 2011", "Coupe 2012")])
     assert first.endswith("edan 2011")
     assert second.endswith("oupe 2012")
 
 
 def test_classes_of_one_name_are_numbered() -> None:
-    assert class_labels(["gull", "gull"]) == ["gull (1)", "gull (2)"]
+    assert class_labels(["gull", "tern", "gull"]) == ["gull (1)", "tern", "gull (3)"]
+    assert class_labels(["gull", "gull (1)", "gull"]) == ["gull (1)", "gull (1) (2)", "gull (3)"]
     assert class_labels(["", " "]) == ["(1)", "(2)"]
 
 
