@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneError, BackboneSource, Method, Tokens
 from methods.ops.options import check_word
-from methods.ops.token_selection import class_rollout, drawn, marked, mutual_attention, taken
-from methods.ops.transformer_blocks import start_anew
+from methods.ops.tokens.last_blocks import groups_with_last, start_anew
+from methods.ops.tokens.selection import class_rollout, drawn, marked, mutual_attention, taken
 
 Selection = Literal["mutual", "attention", "random"]
 
@@ -99,9 +99,8 @@ class FFVT(Method):
         return logits
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The last block has a group of its own: common recipes speed up the head, which would undo its pretraining."""
-        backbone = super().parameter_groups().get("backbone", [])
-        return {"backbone": backbone, "last": list(self.last.parameters()), "head": list(self.head.parameters())}
+        """The last block has a group of its own: see `groups_with_last`."""
+        return groups_with_last(self, self.last)
 
     def attention(self, images: Tensor) -> Tensor:
         """By what the patches of each block are selected: `(B, blocks, h, w)`.

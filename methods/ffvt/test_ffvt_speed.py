@@ -12,7 +12,7 @@ from torch import Tensor
 
 from methods.backbones import TimmBackbones
 from methods.ffvt.model import FFVT
-from methods.ops.token_selection import mutual_attention
+from methods.ops.tokens.selection import mutual_attention
 from methods.plain.model import Plain
 from tests.helpers.speed import CUDA, DEVICE, compare, random_batch
 

@@ -18,10 +18,10 @@ from methods.interface import BackboneError, BackboneSource, Method
 from methods.ops.attention_crops import crop
 from methods.ops.options import check_share, check_word
 from methods.ops.precision import at_least_float32
-from methods.ops.token_selection import drawn, marked
+from methods.ops.tokens.selection import drawn, marked
 
 Choice = Literal["similarity", "random"]
-"""Which patches the box surrounds: those most similar to the class token, or any; see `methods.ops.token_selection`."""
+"""Which patches the box surrounds: those most similar to the class token, or any (`methods.ops.tokens.selection`)."""
 
 
 class Look(NamedTuple):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from methods.interface import BackboneSource, Method, Tap
 from methods.ops.options import check_positive, check_word
 from methods.ops.precision import at_least_float32
-from methods.ops.token_combiner import (
+from methods.ops.tokens.combiner import (
     GraphCombiner,
     Split,
     confidence,
@@ -30,7 +30,7 @@ from methods.ops.token_combiner import (
     sum_of,
     suppression_loss,
 )
-from methods.ops.token_pyramid import BottomUp, TokenClassifier, TokenLevels, TopDown, as_maps
+from methods.ops.tokens.pyramid import BottomUp, TokenClassifier, TokenLevels, TopDown, as_maps
 
 KEPT = (256 / 2304, 128 / 576, 64 / 144, 32 / 144)
 """256, 128, 64 and 32 of the tokens that Swin-L has at 384 px."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,22 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.backbones import TimmBackbones
 from methods.herbs.model import HERBS
-from tests.helpers.methods_under_test import TINY_SWIN, TINY_VIT
+from tests.helpers.token_methods import CLASSES, NETWORKS, batch, small
 
-CLASSES, SIZE = 5, 96
-NETWORKS = {"test_resnet": {}, "swin_tiny_patch4_window7_224": TINY_SWIN, "vit_tiny_patch16_224": TINY_VIT}
-
-
-def make(network: str = "swin_tiny_patch4_window7_224", **options: Any) -> HERBS:
-    torch.manual_seed(0)
-    return HERBS(TimmBackbones(network, SIZE, options=NETWORKS[network]), CLASSES, features=16, **options)
-
-
-def batch(count: int = 4) -> tuple[Tensor, Tensor]:
-    images = torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    return images, torch.arange(count) % CLASSES
+make = partial(small, HERBS)
 
 
 def both_paths(method: HERBS, images: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -46,10 +35,8 @@ def ranks(logits: Tensor) -> list[int]:
 @pytest.mark.parametrize("network", NETWORKS)
 @torch.no_grad()
 def test_the_combiner_sees_the_tokens_that_agree_with_their_level_s_prediction(network: str) -> None:
-    method, images = (
-        make(network).double().eval(),
-        batch(2)[0].double(),
-    )  # of two nearly equal scores, float32 swaps some
+    # In float64: of two nearly equal scores, float32 swaps some.
+    method, images = make(network).double().eval(), batch(2)[0].double()
     _, tokens, logits = both_paths(method, images)
     chosen = [
         torch.cat([one[i, ranks(own[i])[:n]] for one, own, n in zip(tokens, logits, method.counts, strict=True)])

@@ -19,8 +19,8 @@ from methods.ielt import allocation, voting
 from methods.ielt.refinement import Refinement
 from methods.interface import BackboneError, BackboneSource, Gather, Method, Tokens, alone
 from methods.ops.options import check_share, check_word
-from methods.ops.token_selection import marked, taken
-from methods.ops.transformer_blocks import start_anew
+from methods.ops.tokens.last_blocks import groups_with_last, start_anew
+from methods.ops.tokens.selection import marked, taken
 
 Anew = Literal["nothing", "norms", "all"]
 """What of the two last blocks and their norms starts from random values: nothing, the norms alone, or all of them."""
@@ -184,6 +184,10 @@ class IELT(Method):
             counts, self.kept = gather(self.kept).sum(dim=0), None
             if self.over >= self.still:
                 self.shares.copy_(allocation.moved(self.shares, counts, self.rate))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Both blocks for chosen tokens have a group of their own: see `groups_with_last`."""
+        return groups_with_last(self, self.refine, *([] if self.key is None else [self.key]))
 
     # ---- what it sees
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.ielt import allocation, voting
-from methods.ops.token_selection import taken
+from methods.ops.tokens.selection import taken
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 BATCH, SIDE = (32, 28) if CUDA else (4, 14)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
 from methods.ops.precision import at_least_float32
-from methods.ops.token_combiner import (
+from methods.ops.tokens.combiner import (
     GraphCombiner,
     Split,
     confidence,
@@ -27,7 +27,7 @@ from methods.ops.token_combiner import (
     sum_of,
     suppression_loss,
 )
-from methods.ops.token_pyramid import TokenClassifier, TokenLevels, TopDown, as_maps
+from methods.ops.tokens.pyramid import TokenClassifier, TokenLevels, TopDown, as_maps
 
 KEPT = (8 / 9, 8 / 9, 8 / 9, 2 / 9)
 """2048, 512, 128 and 32 of the 2304, 576, 144 and 144 tokens that Swin-L has at 384 px."""

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.backbones import TimmBackbones
 from methods.pim.model import PIM
-from tests.helpers.methods_under_test import TINY_SWIN, TINY_VIT
+from tests.helpers.token_methods import NETWORKS, batch, small
 
-CLASSES, SIZE = 5, 96
-NETWORKS = {"test_resnet": {}, "swin_tiny_patch4_window7_224": TINY_SWIN, "vit_tiny_patch16_224": TINY_VIT}
-
-
-def make(network: str = "swin_tiny_patch4_window7_224", **options: Any) -> PIM:
-    torch.manual_seed(0)
-    return PIM(TimmBackbones(network, SIZE, options=NETWORKS[network]), CLASSES, features=16, **options)
-
-
-def batch(count: int = 4) -> tuple[Tensor, Tensor]:
-    images = torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    return images, torch.arange(count) % CLASSES
+make = partial(small, PIM)
 
 
 def tokens_and_logits(method: PIM, images: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -41,10 +29,8 @@ def by_confidence(logits: Tensor) -> list[int]:
 @pytest.mark.parametrize("network", NETWORKS)
 @torch.no_grad()
 def test_the_combiner_sees_each_level_s_most_confident_tokens_the_finest_level_first(network: str) -> None:
-    method, images = (
-        make(network).double().eval(),
-        batch(2)[0].double(),
-    )  # of two nearly equal scores, float32 swaps some
+    # In float64: of two nearly equal scores, float32 swaps some.
+    method, images = make(network).double().eval(), batch(2)[0].double()
     chosen = []
     for image in range(2):
         own = []

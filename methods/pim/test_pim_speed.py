@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.ops.token_combiner import confidence, gathered, split, suppression_loss
+from methods.ops.tokens.combiner import confidence, gathered, split, suppression_loss
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 BATCH, TOKENS, KEPT, FEATURES, CLASSES = (16, 2304, 2048, 1536, 200) if CUDA else (4, 576, 512, 128, 50)

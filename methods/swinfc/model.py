@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
 from methods.ops.contrast import contrastive_loss
-from methods.ops.token_selection import marked
+from methods.ops.tokens.selection import marked
 from methods.swinfc.modules import CrossSpaceAttention, ExternalAttention, FeatureFusion, ParallelAttention
 from methods.swinfc.numerics import BatchNorm
 from methods.swinfc.selection import chosen_patches, pool_selected

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import methods
 from methods.backbones import TimmBackbones
 from methods.ops.contrast import contrastive_loss
-from methods.ops.token_selection import FADED
+from methods.ops.tokens.selection import FADED
 from methods.plain.model import Plain
 from methods.swinfc.model import SwinFC, stage_head
 from methods.swinfc.numerics import BatchNorm

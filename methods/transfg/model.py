@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from methods.interface import BackboneError, BackboneSource, Method, Tokens
 from methods.ops.contrast import contrastive_loss
 from methods.ops.options import check_share, check_word
-from methods.ops.token_selection import class_rollout, drawn, marked, taken
-from methods.ops.transformer_blocks import start_anew
+from methods.ops.tokens.last_blocks import groups_with_last, start_anew
+from methods.ops.tokens.selection import class_rollout, drawn, marked, taken
 
 Selection = Literal["rollout", "rollout_residual", "random", "all"]
 
@@ -95,9 +95,8 @@ class TransFG(Method):
         return losses
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The last block has a group of its own: common recipes speed up the head, which would undo its pretraining."""
-        backbone = super().parameter_groups().get("backbone", [])
-        return {"backbone": backbone, "last": list(self.last.parameters()), "head": list(self.head.parameters())}
+        """The last block has a group of its own: see `groups_with_last`."""
+        return groups_with_last(self, self.last)
 
     def attention(self, images: Tensor) -> Tensor | None:
         """What patches are selected by, one map per head `(B, heads, h, w)`: each map's highest place is selected.

@@ -151,12 +151,6 @@ def test_registers_and_distillation_tokens_go_on_and_are_never_selected() -> Non
         torch.testing.assert_close(method(batch), method.head(tokens[:, 0]))
 
 
-def test_the_last_block_has_a_rate_of_its_own() -> None:
-    groups = make().parameter_groups()
-    assert list(groups) == ["backbone", "last", "head"]
-    assert len(groups["head"]) == 2
-
-
 def test_what_can_not_be_is_refused() -> None:
     with pytest.raises(ValueError, match="selection is 'best'"):
         make(selection="best")

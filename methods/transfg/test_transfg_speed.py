@@ -14,7 +14,7 @@ from torch import Tensor
 
 from methods.backbones import TimmBackbones
 from methods.interface import Method
-from methods.ops.token_selection import class_rollout
+from methods.ops.tokens.selection import class_rollout
 from methods.transfg.model import TransFG
 from tests.helpers.speed import CUDA, DEVICE, compare, kept, random_batch
 

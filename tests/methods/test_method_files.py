@@ -21,6 +21,15 @@ def test_its_folder_is_complete(name: str):
     assert not [pattern for pattern in wanted if not list(folder.glob(pattern))]
 
 
+@pytest.mark.parametrize("name", ["_template", *methods.available()])
+def test_its_readme_has_the_sections_that_a_reader_finds_in_the_others(name: str):
+    lines = (methods.FOLDER / name / "README.md").read_text().splitlines()
+    sections = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    # The baseline is no paper's, and what it costs is the measure of all others.
+    wanted = ["Results"] if name == "plain" else ["How ours differs", "Variants", "Results", "Cost"]
+    assert [sections.count(one) for one in wanted] == [1] * len(wanted)
+
+
 @pytest.mark.parametrize("name", methods.available())
 def test_its_recipe_and_published_rows_are_sound(name: str):
     method_checks.check(name)

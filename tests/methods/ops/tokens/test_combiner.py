@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.ops.token_combiner import (
+from methods.ops.tokens.combiner import (
     GraphCombiner,
     confidence,
     foreground,
@@ -20,8 +20,8 @@ from methods.ops.token_combiner import (
     split,
     suppression_loss,
 )
-from methods.ops.token_pyramid import Grid
-from methods.ops.token_selection import FADED
+from methods.ops.tokens.pyramid import Grid
+from methods.ops.tokens.selection import FADED
 
 LOGITS = 2 * torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 LABELS = torch.tensor([0, 3, 1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.backbones import BackboneError, TimmBackbones
-from methods.ops.token_pyramid import BottomUp, Grid, Resized, TokenClassifier, TokenLevels, TopDown, as_maps
+from methods.ops.tokens.pyramid import BottomUp, Grid, Resized, TokenClassifier, TokenLevels, TopDown, as_maps
 from tests.helpers.methods_under_test import TINY_SWIN, TINY_VIT
 
 GRIDS = (Grid(8, 6), Grid(4, 3), Grid(2, 3), Grid(2, 3))

@@ -1,12 +1,26 @@
-"""Blocks that start anew, against timm's own start."""
+"""Blocks that a method takes over: the group in which they learn, and a new start against timm's own."""
 
 from __future__ import annotations
 
+import pytest
 import timm
 import torch
 from torch import nn
 
-from methods.ops.transformer_blocks import start_anew
+from methods.ops.tokens.last_blocks import start_anew
+from tests.helpers.methods_under_test import build
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("transfg", ["last"]), ("ffvt", ["last"]), ("ielt", ["refine", "key"])])
+def test_methods_that_take_over_blocks_train_them_neither_as_backbone_nor_as_new_layers(
+    name: str, blocks: list[str]
+) -> None:
+    method = build(name)
+    groups = method.parameter_groups()
+    assert list(groups) == ["backbone", "last", "head"]
+    taken = [parameter for block in blocks for parameter in getattr(method, block).parameters()]
+    assert [id(one) for one in groups["last"]] == [id(one) for one in taken]
+    assert [id(one) for one in groups["head"]] == [id(one) for one in method.head.parameters()]
 
 
 def test_blocks_start_as_timm_starts_them() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.ops.token_selection import FADED, class_rollout, drawn, marked, mutual_attention, taken
+from methods.ops.tokens.selection import FADED, class_rollout, drawn, marked, mutual_attention, taken
 
 B, HEADS, N, D = 2, 3, 6, 4
 

@@ -1,10 +1,25 @@
-"""Blocks of a transformer that a method takes over from the network."""
+"""The last blocks of a transformer, which a method takes over from the network and gives tokens of its choice."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from torch import nn
+
+from methods.interface import Method
+
+
+def groups_with_last(method: Method, *blocks: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The parameter groups `backbone`, `last` (all of these blocks) and `head` of a method.
+
+    The blocks are neither part of the backbone nor new layers: common recipes speed up `head`, which would undo their
+    pretraining. Papers that give one rate to all weights give it to each group.
+    """
+    last = [parameter for block in blocks for parameter in block.parameters()]
+    taken = set(map(id, last))
+    groups = Method.parameter_groups(method)
+    head = [parameter for parameter in groups["head"] if id(parameter) not in taken]
+    return {"backbone": groups.get("backbone", []), "last": last, "head": head}
 
 
 def start_anew(module: nn.Module) -> None:

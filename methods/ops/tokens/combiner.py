@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from methods.ops.options import check_share
 from methods.ops.precision import at_least_float32
-from methods.ops.token_pyramid import Grid
-from methods.ops.token_selection import FADED
+from methods.ops.tokens.pyramid import Grid
+from methods.ops.tokens.selection import FADED
 
 
 class Split(NamedTuple):
