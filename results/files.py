@@ -40,12 +40,10 @@ def put_whole(path: Path, write: Callable[[Path], object], *, flush: bool = True
     """
     temporary = path
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        temporary = Path(name)
+        handle, temporary = _begun(path)
         try:
-            with suppress(OSError):  # where files can't be locked, `sweep` leaves them alone
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             write(temporary)
+            _hold(handle, temporary)
             if flush:
                 with temporary.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -59,6 +57,27 @@ def put_whole(path: Path, write: Callable[[Path], object], *, flush: bool = True
         if temporary != path:
             with suppress(OSError):  # or it would hide the first error
                 temporary.unlink(missing_ok=True)
+
+
+def _begun(path: Path) -> tuple[int, Path]:
+    """A new empty file beside `path`, open and locked."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        with suppress(OSError):  # where files can't be locked, `sweep` leaves them alone
+            fcntl.flock(handle, fcntl.LOCK_EX)  # waits for a `sweep` that has just seen it
+        if Path(name).exists():
+            return handle, Path(name)
+        os.close(handle)  # swept before it was locked
+
+
+def _hold(handle: int, temporary: Path) -> None:
+    """Locks what `write` has put in the place of the file that was begun, as safetensors does; `handle` is then its."""
+    with suppress(OSError):
+        if not os.path.samestat(os.fstat(handle), temporary.stat()):
+            other = os.open(temporary, os.O_RDWR)
+            fcntl.flock(other, fcntl.LOCK_EX)
+            os.dup2(other, handle)
+            os.close(other)
 
 
 def make_folder(root: Path, name: str, option: str) -> Path:
@@ -79,13 +98,14 @@ def make_folder(root: Path, name: str, option: str) -> Path:
 
 def sweep(root: Path) -> None:
     """Removes the unfinished files below `root` whose writers are gone. Links are not followed."""
-    for path in _unfinished(root):
+    for path in unfinished(root):
         with suppress(OSError), path.open("rb") as file:  # a writer holds a lock, wherever it runs
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
 
 
-def _unfinished(root: Path) -> Iterator[Path]:
+def unfinished(root: Path) -> Iterator[Path]:
+    """The unfinished files below `root`, whose writers may be at work or gone."""
     for folder, _, names in os.walk(root):
         for name in filter(_UNFINISHED.fullmatch, names):
             path = Path(folder, name)
@@ -93,10 +113,10 @@ def _unfinished(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _unwrapped(error: Exception, unfinished: Path) -> OSError:
+def _unwrapped(error: Exception, written: Path) -> OSError:
     """The system's error behind a library's: the system is asked again, by writing more to the file."""
     try:
-        with unfinished.open("ab") as file:
+        with written.open("ab") as file:
             file.write(_PROBE)
             file.flush()
     except OSError as asked:

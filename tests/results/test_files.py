@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import resource
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from results.errors import ResultsError
 from results.files import make_folder, sweep, write_whole
@@ -80,6 +84,39 @@ def test_a_sweep_during_a_write_does_no_harm(tmp_path: Path) -> None:
 
     write_whole(tmp_path / "record.json", write)
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_file_that_is_swept_before_it_is_locked_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, swept = tempfile.mkstemp, list[str]()
+
+    def swept_at_first(**named: Any) -> tuple[int, str]:
+        handle, name = begin(**named)
+        if not swept:
+            sweep(tmp_path)
+            swept.append(name)
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", swept_at_first)
+    write_whole(tmp_path / "record.json", lambda file: file.write_text("whole", encoding="utf-8"))
+    assert swept
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_file_that_its_writer_put_in_the_place_of_the_first_is_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors writes under a name of its own, and renames."""
+    flush = os.fsync
+
+    def swept_at_last(handle: int) -> None:
+        sweep(tmp_path)
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", swept_at_last)
+    write_whole(tmp_path / "weights.safetensors", lambda file: save_file({"weight": torch.zeros(3)}, file))
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
 def test_torch_does_not_say_why_a_file_is_not_written_so_the_system_is_asked(tmp_path: Path) -> None:
