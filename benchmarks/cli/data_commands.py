@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,7 +20,6 @@ from results.values.numbers import DAYS, PIXELS, SEED
 
 if TYPE_CHECKING:
     from benchmarks.cli.data_rows import Findings
-    from datasets.loading.cache import CachedStore
 
 app = typer.Typer(help="List, fetch, check and prepare datasets.")
 Options = Annotated[list[str] | None, typer.Option("--option", help="Option of the dataset, KEY=VALUE. Repeatable.")]
@@ -146,42 +146,50 @@ def cache(
         typer.Option(
             parser=whole(DAYS, "--remove-unused"),
             metavar="DAYS",
-            help="Remove stores not opened for DAYS days, those no longer readable, and code not used as long.",
+            help="Remove stores and features not used for DAYS days, those no longer readable, and code as old.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List decoded images and compiled code on this machine with size and last use, or remove old ones."""
+    """List decoded images, features of frozen networks and compiled code on this machine with size and last use, or
+    remove old ones."""
     from benchmarks.training.compiling import kept_code
+    from benchmarks.training.frozen.kept_files import feature_folder, kept_files
     from datasets.cache_folder import default_cache
     from datasets.loading import cache as decoded
 
-    stores = decoded.stores()
     if remove_unused is not None:
-        _remove(decoded.superfluous(stores, timedelta(days=remove_unused)))
-        stores = decoded.stores()
-        if freed := kept_code.remove_unused(timedelta(days=remove_unused)):
+        unused = timedelta(days=remove_unused)
+        _remove(unused)
+        if freed := kept_code.remove_unused(unused):
             lines([f"removed {freed / 1e6:.0f} MB of compiled code"])
-    rows = [_row(store.folder, store.state, store.bytes, store.last_used) for store in stores]
+    rows = [_row(store.folder, store.state, store.bytes, store.last_used) for store in decoded.stores()]
+    rows += [_row(one.path, one.state, one.bytes, one.last_used) for one in kept_files(feature_folder())]
     if code := kept_code.described():
         rows.append(_row(code.folder, "code", code.bytes, code.last_used))
-    show(rows, f"decoded images and compiled code in {default_cache()}", as_json)
+    show(rows, f"decoded images, features and compiled code in {default_cache()}", as_json)
 
 
-def _row(folder: Path, state: str, size: int, last_used: datetime) -> dict[str, Any]:
-    return {"store": folder.name, "state": state, "MB": round(size / 1e6), "last used": f"{last_used:%Y-%m-%d %H:%M}"}
+def _row(place: Path, state: str, size: int, last_used: datetime) -> dict[str, Any]:
+    return {"store": place.name, "state": state, "MB": round(size / 1e6), "last used": f"{last_used:%Y-%m-%d %H:%M}"}
 
 
-def _remove(superfluous: Sequence[CachedStore]) -> None:
-    """Removes all it can. Raises `UserError` naming the others, each with its reason."""
+def _remove(unused: timedelta) -> None:
+    """Removes all stores and features that it can. Raises `UserError` naming the others, each with its reason."""
+    from benchmarks.training.frozen import kept_files as features
     from datasets.loading import cache as decoded
 
+    stores = decoded.superfluous(decoded.stores(), unused)
+    files = features.superfluous(features.kept_files(features.feature_folder()), unused)
+    entries: list[tuple[Path, Callable[[], object]]] = [(one.folder, partial(decoded.remove, [one])) for one in stores]
+    entries += [(one.path, partial(features.remove, one)) for one in files]
     kept = []
-    for store in superfluous:
+    for place, remove in entries:
         try:
-            lines(f"removed {gone.folder}" for gone in decoded.remove([store]))
+            if remove():
+                lines([f"removed {place}"])
         except OSError as error:
-            kept.append(f"{store.folder} ({error.strerror or error})")
+            kept.append(f"{place} ({error.strerror or error})")
     if kept:
         raise UserError(f"can't be removed: {', '.join(kept)}; ask the owner, or look at the folder's permissions")
 

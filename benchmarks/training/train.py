@@ -26,7 +26,7 @@ from benchmarks.training.device import (
 )
 from benchmarks.training.distributed import Processes
 from benchmarks.training.engine import Engine
-from benchmarks.training.frozen import FrozenFit
+from benchmarks.training.frozen.fit import FrozenFit
 from benchmarks.training.listener import Listener, Silent
 from benchmarks.training.memory import Room
 from benchmarks.training.networks.build_method import autocast

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from benchmarks.cli import data_commands, data_rows
 from benchmarks.environment import Environment
@@ -118,6 +120,24 @@ def test_cache_lists_compiled_code_and_removes_what_is_old(
     data_commands.cache(remove_unused=30, as_json=False)
     assert "removed 3 MB of compiled code" in capsys.readouterr().out
     assert not code.exists()
+
+
+def test_cache_lists_features_of_frozen_networks_and_removes_what_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path))
+    old, other = (tmp_path / "features" / f"birds-resnet18-{number * 16}.safetensors" for number in "01")
+    old.parent.mkdir()
+    for file in (old, other):
+        save_file({"features": torch.zeros(1000, 500)}, file, {"format": "2"})
+    os.utime(old, (0, 0))
+    data_commands.cache(remove_unused=None, as_json=True)
+    first, _ = json.loads(capsys.readouterr().out)
+    assert first == {"store": old.name, "state": "features", "MB": 2, "last used": "1970-01-01 00:00"}
+    data_commands.cache(remove_unused=30, as_json=False)
+    assert f"removed {old}" in capsys.readouterr().out.replace("\n", "")
+    assert not old.exists()
+    assert other.exists()
 
 
 def test_a_store_that_cannot_be_removed_is_named_and_the_others_go(

@@ -22,7 +22,7 @@ from benchmarks.training.batches import Batches
 from benchmarks.training.checkpoints.state import TrainingState
 from benchmarks.training.device import nothing_learns
 from benchmarks.training.engine import Engine
-from benchmarks.training.feature_cache import FeatureCache, Kept, network_hash
+from benchmarks.training.frozen.feature_cache import FeatureCache, Kept, network_hash
 from benchmarks.training.listener import Listener
 from benchmarks.training.losses import Diverged
 from benchmarks.training.memory import Room

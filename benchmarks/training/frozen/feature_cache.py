@@ -13,21 +13,19 @@ import os
 import shutil
 import zlib
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from datasets.cache_folder import default_cache
-from results.files import put_whole
+from benchmarks.training.frozen.kept_files import FORMAT, feature_folder, to_be_removed
+from results.files import put_whole, sweep
 from results.settings import Run
 
-FORMAT = 1
-"""Increase it when files, or what is computed, change: old features are then not found any more."""
 LARGEST = 20 * 2**30
 """Bytes of all kept features together. The longest unused ones make room for new ones."""
 
@@ -70,55 +68,66 @@ class FeatureCache:
         }
         self.key = hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
         self.images = images
-        folder = default_cache() / "features" if folder is None else folder
+        folder = feature_folder() if folder is None else folder
         self.path = folder / f"{run.dataset.replace('/', '_')}-{run.backbone}-{self.key[:16]}.safetensors"
 
     def read(self) -> Kept | None:
         """None if there are none, or if the file is damaged: it can be made anew at any time."""
         try:
+            if not self.path.is_file():  # a pipe would wait for a writer
+                return None
             with safe_open(self.path, framework="pt") as file:
                 about, features = file.metadata() or {}, file.get_tensor("features")
             kept = Kept(features, float(about["seconds_per_image"]), about["device"])
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
-        sound = features.ndim == 2 and len(features) == self.images and features.dtype == torch.float32
-        if not sound or about.get("key") != self.key or about.get("checksum") != _checksum(features):
+        if about.get("key") != self.key or not self._is_sound(kept) or about.get("checksum") != _checksum(features):
             return None
         with contextlib.suppress(OSError):  # a cache owned by others can be read, too
             os.utime(self.path)  # the time of last use
         return kept
 
+    def _is_sound(self, kept: Kept) -> bool:
+        features, seconds = kept.features, kept.seconds_per_image
+        right = features.ndim == 2 and len(features) == self.images and features.dtype == torch.float32
+        return right and isfinite(seconds) and seconds > 0
+
     def write(self, kept: Kept) -> str | None:
         """Keeps them; a sentence that says why not if they can't be: that only costs time."""
         needed = kept.features.nbytes
+        if needed > LARGEST:
+            return f"features of {needed / 2**30:.1f} GiB are too large to be kept for later"
         about = {
+            "format": str(FORMAT),
             "key": self.key,
             "checksum": _checksum(kept.features),
             "seconds_per_image": repr(kept.seconds_per_image),
             "device": kept.device,
         }
-        if needed > LARGEST:
-            return f"features of {needed / 2**30:.1f} GiB are too large to be kept for later"
+        folder = self.path.parent
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            _make_room(self.path.parent, LARGEST - needed)
-            if shutil.disk_usage(self.path.parent).free < 2 * needed:
-                return f"{self.path.parent}: is too full to keep features for later"
-            put_whole(self.path, lambda file: save_file({"features": kept.features}, file, about))
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)  # what killed processes left
+            old = [one for one in to_be_removed(folder, LARGEST - needed) if one.path != self.path]
+            if shutil.disk_usage(folder).free + sum(one.bytes for one in old) < 2 * needed:
+                return f"{folder}: is too full to keep features for later"
+            for one in old:
+                one.path.unlink(missing_ok=True)
+            put_whole(self.path, lambda file: _write(file, kept.features, about))
         except OSError as error:
             return f"{self.path}: features can't be kept for later ({error.strerror or error})"
         return None
 
 
-def _make_room(folder: Path, left: int) -> None:
-    """Removes the longest unused features until all others have `left` bytes or less."""
-    found = [(path.stat().st_mtime, path.stat().st_size, path) for path in folder.glob("*.safetensors")]
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if total <= left:
-            return
-        path.unlink(missing_ok=True)
-        total -= size
+def _write(path: Path, features: Tensor, about: Mapping[str, str]) -> None:
+    """As safetensors' `save_file`, which leaves a file under a name of its own if the process is killed: gigabytes that
+    nobody would remove."""
+    tensor = {"dtype": "F32", "shape": list(features.shape), "data_offsets": [0, features.nbytes]}
+    header = json.dumps({"__metadata__": about, "features": tensor}).encode()
+    header += b" " * (-len(header) % 8)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(features.contiguous().numpy().data)
 
 
 def _checksum(features: Tensor) -> str:

@@ -12,9 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.environment import Environment
-from benchmarks.training import feature_cache
 from benchmarks.training.checkpoints.state import TrainingResult
-from benchmarks.training.feature_cache import FeatureCache, Kept
+from benchmarks.training.frozen.feature_cache import FeatureCache, Kept
 from methods.plain.model import Plain
 from tests.helpers.small_training import IMAGES, equal, outcome, small_run, train
 from tests.training.test_distributed import together
@@ -140,15 +139,6 @@ def test_features_that_can_t_be_trusted_are_computed_anew(
 def _key(file: Path) -> str:
     with safe_open(file, framework="pt") as opened:
         return opened.metadata()["key"]
-
-
-def test_the_longest_unused_features_make_room(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit(tmp_path / "a")
-    (oldest,) = cache.iterdir()
-    monkeypatch.setattr(feature_cache, "LARGEST", int(1.5 * oldest.stat().st_size))
-    fit(tmp_path / "b", image_size=24)
-    assert not oldest.exists()
-    assert len(list(cache.iterdir())) == 1
 
 
 def test_a_cache_that_can_t_be_written_only_costs_time(cache: Path, tmp_path: Path) -> None:

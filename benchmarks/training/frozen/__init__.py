@@ -1,0 +1,1 @@
+"""A Run that learns nothing by gradients: it is fitted to features that are computed once, and kept."""
