@@ -192,7 +192,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
         terminal.line("nothing is missing that can be run here")
         return None
     _require_startable(runs, store, environment)
-    terminal.lines([*preview.remarks(runs, environment), *method_checks.short_phases(runs)])
+    terminal.lines([*preview.remarks(runs, environment), *method_checks.notes(runs)])
     if request.dry_run:
         for heading, rows in preview.tables(runs, store, environment):
             terminal.show(rows, heading)

@@ -82,7 +82,13 @@ class Request:
             "--set",
         ),
     ] = None
-    seeds: Annotated[int | None, _option("Number of seeds.", parser=whole(REPLICATES, "--seeds"))] = None
+    seeds: Annotated[
+        int | None,
+        _option(
+            "Number of seeds. Where nothing is drawn, as in probes of frozen networks, it is one.",
+            parser=whole(REPLICATES, "--seeds"),
+        ),
+    ] = None
     precision: Annotated[Precision | None, _option("Same as --set precision=PRECISION.")] = None
     accumulate: Annotated[
         int | None,

@@ -63,7 +63,7 @@ def foresee(chosen: Suite, later: Environment, request: Request) -> None:
     checks.require_batch_sizes(runs, torchrun.world_size())
     terminal.line(forecast.ONCE_HERE, style="bold")
     terminal.lines(support.left_out(chosen, changes))
-    terminal.lines(method_checks.short_phases(runs))
+    terminal.lines(method_checks.notes(runs))
     for heading, rows in preview.tables(runs, ResultStore(request.results), later):
         terminal.show(rows, heading)
     terminal.lines(forecast.of_runs(runs, forecast.estimator(later, request), request))

@@ -73,13 +73,8 @@ def _trainings(entry: Training, environment: Environment, changes: Changes) -> I
                     if _asked_for(entry, name, dataset, backbone, changes):
                         raise
                     continue
-                for seed in seeds if _draws(drafted) else seeds[:1]:
+                for seed in seeds if method_checks.draws(drafted) else seeds[:1]:
                     yield drafted.model_copy(update={"seed": seed})
-
-
-def _draws(run: Run) -> bool:
-    """Whether seeds can differ: what is fitted to frozen features of given weights is the same for each."""
-    return run.pretrained == "none" or bool(method_checks.stand_in(run.label, run.method, run.options).phases())
 
 
 def _asked_for(entry: Training, name: str, dataset: DatasetChoice, backbone: BackboneChoice, changes: Changes) -> bool:

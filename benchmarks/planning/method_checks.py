@@ -193,6 +193,19 @@ def networks_beside(method: str, options: Mapping[str, Any], backbone: str) -> l
     return backbones.others
 
 
+def draws(run: Run) -> bool:
+    """Whether seeds can differ: what is fitted to frozen features of given weights is the same for each."""
+    return run.pretrained == "none" or bool(stand_in(run.label, run.method, run.options).phases())
+
+
+def notes(runs: Sequence[AnyRun]) -> list[str]:
+    """What a user should know of a plan's trainings, a line each."""
+    trainings = {run.experiment: run for run in runs if isinstance(run, Run)}.values()
+    once = dict.fromkeys(method_label(run.method, run.variant) for run in trainings if not draws(run))
+    one_seed = f"{', '.join(once)}: one seed, since nothing is drawn and every seed would give the same"
+    return [*short_phases(runs), *([one_seed] if once else [])]
+
+
 def short_phases(runs: Iterable[AnyRun]) -> list[str]:
     """A line for each way in which trainings have too few epochs for their method's phases or for groups that are
     frozen at first, with the methods."""
