@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from unittest import mock
@@ -26,6 +27,7 @@ import methods
 from benchmarks.estimates import kept
 from benchmarks.planning import method_files
 from benchmarks.profiling.counting import count
+from benchmarks.profiling.live_bytes import peak_bytes
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from results.settings import AnyRun
@@ -38,6 +40,8 @@ BATCH = 4
 SMALL: Mapping[str, Any] = {"backbone": "test_resnet", "options": {}}
 """A network on which a count takes a tenth of a second."""
 SMALL_PIXELS = 96
+FORMAT = 2
+"""Increase it when another thing is counted: old counts are then not found any more."""
 
 
 Amount = Annotated[float, Field(ge=0, le=1e24, allow_inf_nan=False)]
@@ -57,7 +61,7 @@ class Work(BaseModel):
     launches: Number
     """Operations of a batch, however large."""
     activations: Amount
-    """Bytes that wait for a backward pass."""
+    """Bytes that wait for a backward pass; where there is none, those that live at a time in the forward pass."""
     evaluated: Annotated[float, Field(gt=0, le=1)]
     """Share of it that the forward pass of an evaluation is, by the images that pass through a backbone."""
     weights: Number
@@ -105,6 +109,7 @@ class CountedWork:
 def _kept(method: str, network: Mapping[str, Any], options: Mapping[str, Any], pixels: int) -> Work | None:
     """From the cache folder, else counted."""
     key = {
+        "format": FORMAT,
         "code": hashlib.sha256(b"".join(map(Path.read_bytes, _code(method)))).hexdigest(),
         "network": network,
         "options": options,
@@ -117,7 +122,7 @@ def _kept(method: str, network: Mapping[str, Any], options: Mapping[str, Any], p
 def _code(method: str) -> list[Path]:
     """What a method may consist of: its own folder and the blocks that methods share."""
     folder = Path(methods.FOLDER)
-    return [file for room in (folder / method, folder / "ops") for file in sorted(room.glob("*.py"))]
+    return [file for room in (folder / method, folder / "ops") for file in sorted(room.rglob("*.py"))]
 
 
 def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pixels: int) -> Work | None:
@@ -128,11 +133,13 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
             method.to(memory_format=torch.channels_last).train()
             images = torch.empty(BATCH, 3, pixels, pixels)
             labels = torch.arange(BATCH) // (method.sampling.images_per_class or 1) % CLASSES
-            saved: list[int] = []
             if method.phases():
+                saved: list[int] = []
                 counts = count(method, lambda: saved.extend(_saved_by_steps(method, images, labels)))
+                activations = max(saved, default=0)
             else:
-                counts = count(method.eval(), torch.no_grad()(lambda: method(images)))
+                forward = torch.no_grad()(partial(method.eval(), images))
+                counts, activations = count(method, forward), peak_bytes(forward)
     except Exception:  # a method's code may do anything; then there is no guess
         return None
     return Work(
@@ -140,7 +147,7 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
         flops=counts.flops / BATCH,
         bytes=counts.bytes / BATCH,
         launches=counts.launches,
-        activations=max(saved, default=0) / BATCH,
+        activations=activations / BATCH,
         evaluated=min(method.views * BATCH / max(counts.backbone_images, 1), 1.0),
         weights=sum(one.numel() * one.element_size() for one in [*method.parameters(), *method.buffers()]),
     )

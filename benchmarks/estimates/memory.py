@@ -6,8 +6,11 @@ from collections.abc import Iterable
 
 from benchmarks.estimates.counted_work import CountedWork
 from benchmarks.estimates.pace import HALF, same_network
+from benchmarks.planning.method_checks import stand_in
+from benchmarks.training.engine import EVALUATION_BATCH, NO_GRAD_FACTOR
 from results.record import Record
 from results.settings import ProfileRun, Run
+from results.speed import Mode
 from results.values.numbers import BYTES
 
 GIB = 2**30
@@ -27,13 +30,15 @@ def peak_bytes(
 ) -> int | None:
     """Of each of `processes` that share the training; from a profile Run of this device, else guessed.
 
-    `most`: images that a backward pass takes at the most. None if the method can't be counted.
+    `most`: images that a backward pass takes at the most. None if the method can't be counted. Where nothing learns by
+    gradients it is the peak of the pass that computes the features; fitting something to them is left out.
     """
-    images = -(-run.recipe.batch_size // processes // run.recipe.accumulate)
-    images = images if most is None else min(images, most)
+    learns = bool(stand_in(run.label, run.method, run.options).phases())
+    images = _of_a_step(run, processes, most) if learns else _of_a_pass(most)
+    mode: Mode = "train" if learns else "inference"
     for one in profiles:
-        if isinstance(one.run, ProfileRun) and same_network(run, one.run) and "train" in one.speed:
-            speed = one.speed["train"]
+        if isinstance(one.run, ProfileRun) and same_network(run, one.run) and mode in one.speed:
+            speed = one.speed[mode]
             fixed = sum(size for phase, size in speed.memory.items() if phase != "activations")
             if max(fixed, speed.peak_memory) > BYTES.high:  # a record may be from anywhere
                 continue
@@ -41,9 +46,20 @@ def peak_bytes(
     work = counted.of(run)
     if work is None:
         return None
-    held = (2 + STATES[run.recipe.optimizer.name]) * work.weights  # with their gradients
+    copies = 2 + STATES[run.recipe.optimizer.name] if learns else 1  # with gradients and the optimiser's state
     half = HALF if run.precision == "bf16" else 1.0
-    return int(WORKSPACE * (held + images * half * work.activations))
+    return int(WORKSPACE * (copies * work.weights + images * half * work.activations))
+
+
+def _of_a_step(run: Run, processes: int, most: int | None) -> int:
+    """Images of a process's backward pass."""
+    images = -(-run.recipe.batch_size // processes // run.recipe.accumulate)
+    return images if most is None else min(images, most)
+
+
+def _of_a_pass(most: int | None) -> int:
+    """Images of a forward pass without gradients."""
+    return EVALUATION_BATCH if most is None else min(EVALUATION_BATCH, NO_GRAD_FACTOR * most)
 
 
 def gpu_needed(peak: int) -> str:

@@ -8,10 +8,12 @@ import pytest
 
 from benchmarks.environment import Environment, Execution
 from benchmarks.estimates import memory, totals
+from benchmarks.estimates.counted_work import CountedWork
 from benchmarks.estimates.estimator import Estimator
 from datasets.loading.store import open_store
-from results.settings import Run
+from results.settings import ProfileRun, Run
 from tests.estimates.test_estimator import RUN, profile, took
+from tests.helpers.small_training import small_run
 
 GIB = 2**30
 PLAN = [RUN.model_copy(update={"seed": seed}) for seed in range(3)]
@@ -114,6 +116,40 @@ def test_memory_is_measured_or_grows_with_the_batch() -> None:
     pieces = larger.model_copy(update={"recipe": larger.recipe.model_copy(update={"accumulate": 100})})
     assert guessed(RUN) < guessed(larger) < 100 * guessed(RUN)
     assert guessed(larger, processes=100) == guessed(larger, most=5) == guessed(pieces) == guessed(RUN)
+
+
+def test_a_probe_holds_neither_gradients_nor_an_optimisers_state_nor_what_waits_for_a_backward_pass() -> None:
+    probe, counted = small_run("plain:linear_probe"), CountedWork()
+
+    def guessed(run: Run, most: int | None = None) -> int:
+        found = memory.peak_bytes(run, [], counted, most=most)
+        assert found is not None
+        return found
+
+    work = counted.of(probe)
+    assert work is not None
+    assert guessed(probe) == pytest.approx(1.3 * (work.weights + 64 * work.activations), abs=1)
+    for recipe in ({"batch_size": 500}, {"optimizer": {"name": "adamw", "lr": 0.1}}):
+        assert guessed(small_run("plain:linear_probe", **recipe)) == guessed(probe)
+    assert guessed(probe, most=4) < guessed(probe)
+    alike = small_run("plain", batch_size=64)
+    assert work.activations < 0.5 * counted.of(alike).activations  # type: ignore[union-attr]
+
+
+def test_a_probe_s_memory_is_what_a_profile_measured_without_a_training_step() -> None:
+    probe = small_run("plain:linear_probe")
+    record = profile(1.0, probe, batch_size=32)
+    assert isinstance(record.run, ProfileRun)
+    measured = record.model_copy(
+        update={
+            "run": record.run.model_copy(update={"variant": probe.variant}),
+            "speed": {"inference": record.speed["inference"]},
+        }
+    )
+    speed = measured.speed["inference"]
+    fixed = sum(speed.memory.values())
+    found = memory.peak_bytes(probe, [measured], CountedWork())
+    assert found == pytest.approx(fixed + (speed.peak_memory - fixed) * 64 / 32, abs=1)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.profiling.live_bytes import peak_bytes
 from datasets.loading import colour, pixels
 from datasets.loading.augment import train_batch
 from datasets.loading.feed import Batch
 from results.augmentation import Augment
-from tests.helpers.live_bytes import peak_bytes
 
 COUNT, STORED, SIZE = 64, 512, 448
 STORED_BYTES, CROP_BYTES = COUNT * 3 * STORED**2, COUNT * 3 * SIZE**2

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.profiling.live_bytes import peak_bytes
 from datasets.interface import DatasetError
 from datasets.loading import on_device
 from datasets.loading.store import Store, open_store
 from tests.helpers.fakes.fake_dataset import Noise
-from tests.helpers.live_bytes import peak_bytes
 
 CPU = torch.device("cpu")
 SIZES = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=8)
