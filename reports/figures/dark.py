@@ -21,6 +21,8 @@ _KNOWN = {shade(color, by): shade(partner, -by) for color, partner in DARK.items
 def themed(svg: str) -> str:
     """The SVG with a second set of colours for `prefers-color-scheme: dark`."""
     colors = sorted(set(_COLOUR.findall(svg)))
+    if not colors:
+        return svg
     light, dark = (
         "".join(f"--{color[1:]}:{to(color)};" for color in colors) for to in (lambda color: color, in_the_dark)
     )

@@ -129,7 +129,7 @@ def test_the_page_shows_a_figure_in_dark_colours_too_and_its_caption_lies_beside
     assert shown.data is not None
     assert shown.data.startswith("data:image/svg")
     assert shown.caption == drawing.caption
-    assert shown.wide is (laid_out(drawing).get_figwidth() == PAGE)
+    assert shown.wide == (laid_out(drawing).get_figwidth() == PAGE)
 
 
 def test_a_method_has_one_colour_in_all_figures(figures: dict[str, Drawing]):
