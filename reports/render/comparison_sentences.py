@@ -98,7 +98,7 @@ def _row(
     first: Name, second: Name, chosen: Mapping[Name, Group], evidence: Evidence, where: Mapping[str, str]
 ) -> dict[str, Any]:
     """The names as the sentence has them, and the keys of `compared`."""
-    shown = {name: evidence.names.label(str(name)) for name in (first, second)}
+    shown = {name: evidence.names.method(*name) for name in (first, second)}
     row: dict[str, Any] = dict.fromkeys(COMPARED) | {"first": shown[first], "second": shown[second]}
     if first.method == second.method:
         row |= {"first": first.variant, "second": second.variant}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reports.names import Names
 from reports.render import markdown
 from reports.render.readme_blocks import check_readme, render_readme, write_readme
 from reports.statistics import holm
@@ -113,8 +114,8 @@ def test_the_other_side_may_be_another_method(store: ResultStore, page: Path):
     keep(store, "paper", 90)
     keep(store, "paper", 60, method="plain")
     said = answer(page, store, "method=ws_dan first=paper second=plain:paper")
-    assert said.startswith("**ws_dan:paper − plain:paper: +30.0")
-    assert said.endswith("ws_dan:paper is better.**")
+    assert said.startswith("**ws_dan − plain: +30.0")
+    assert said.endswith("ws_dan is better.**")
 
 
 def test_a_list_has_a_sentence_per_pair_corrected_for_their_number(store: ResultStore, page: Path):
@@ -331,3 +332,15 @@ def test_answers_in_latex_files_are_rendered_between_their_comments(store: Resul
     ]
     assert lines[4:] == [r"\end{itemize}", "% /answer"]
     assert check_readme(page, store)
+
+
+def test_an_answer_names_methods_as_papers_write_them(store: ResultStore, page: Path) -> None:
+    keep(store, "paper", 90)
+    keep(store, "paper", 60, method="plain")
+    names = Names({"ws_dan": "WS-DAN"}, {"cub100": "CUB-100"})
+    for query, said in (
+        ("first=ws_dan:paper second=plain:paper", "WS-DAN is better."),
+        ("first=ws_dan:paper second=sef:maxent dataset=cub100", "no finished Run of sef:maxent on CUB-100"),
+    ):
+        page.write_text(f"<!-- answer: {query} -->\n<!-- /answer -->\n", encoding="utf-8")
+        assert said in render_readme(page, store, names)
