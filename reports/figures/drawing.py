@@ -12,12 +12,15 @@ from reports.cell_format import BUSY_FOOTNOTE
 
 KINDS = {
     "throughput": "Accuracy against throughput",
+    "training_time": "Accuracy over training time",
+    "ranks": "Average ranks over datasets",
     "gains": "Gain on each backbone",
     "curves": "Accuracy over the epochs",
     "losses": "Training loss",
     "calibration": "Calibration",
     "per_class": "Accuracy by class",
     "confused": "Most confused classes",
+    "published": "Published and ours",
     "ablation": "Ablation",
     "batch_sweep": "Throughput over batch size",
     "roofline": "Roofline",

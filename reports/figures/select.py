@@ -1,4 +1,4 @@
-"""Which figures a set of records has: `trainings` and `profiles` prepare some of their data, and `kinds` draws them."""
+"""Which figures a set of records has: `trainings`, `profiles` and `further` prepare some of the data, `kinds` draws."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from reports.comparisons import contestants
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.figures.drawing import Drawing
+from reports.figures.further import of_published, of_ranks, of_training_time
 from reports.figures.kinds import ablation, gains, throughput
 from reports.figures.looks import Looks
 from reports.figures.profiles import of_profiles
 from reports.figures.style import POINTS
-from reports.figures.trainings import History, of_calibration, of_classes, of_histories
+from reports.figures.trainings import of_calibration, of_classes, of_histories
 from reports.groups import labels
 from reports.names import Names
 from reports.tables.backbones import gains_of
+from reports.tables.cost.training_time import History
 from reports.tables.head_to_head import whole_methods
 
 
@@ -25,13 +27,17 @@ def drawings(evidence: Evidence, tables: Mapping[str, Table], history: History) 
     """Every figure of a report."""
     looks = Looks.of((record.run.method, record.run.variant) for record in evidence.records)
     yield from _throughput(tables["head_to_head"], looks, evidence)
+    yield from of_ranks(evidence)
     yield from _gains(tables["backbones"], evidence.names)
+    yield from of_published(tables["paper"], looks, evidence)
     yield from _ablations(tables["ablation"], tables["steps"], evidence.names)
     for shared, members in evidence.comparisons.items():
         done = [group for group in members if group.done]
+        whole = [group for group in contestants(members) if group.done]
         yield from of_histories(shared, done, looks, evidence.names, history)
         yield from of_calibration(shared, done, looks, evidence)
-        yield from of_classes(shared, [group for group in contestants(members) if group.done], evidence)
+        yield from of_classes(shared, whole, evidence)
+        yield from of_training_time(shared, whole, looks, evidence, history)
     yield from of_profiles(evidence.measurements, looks, evidence.names)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from reports.comparisons import BASELINE, ComparisonGroup
 from reports.evidence import Evidence
@@ -13,11 +13,8 @@ from reports.figures.looks import Experiment, Looks
 from reports.figures.style import CURVES
 from reports.groups import Group, group_labels
 from reports.names import Names
-from results.stored_tables import Columns
+from reports.tables.cost.training_time import History
 from results.values.text import counted
-
-History = Callable[[str], Columns | None]
-"""Run id -> its table of epochs, as `ResultStore.history_columns`."""
 
 
 def of_histories(
@@ -28,10 +25,10 @@ def of_histories(
     name_of = group_labels(done, names)  # unique among all, not in one figure alone
     for kind, column, draw in (("curves", ACCURACY, curves.accuracy_curves), ("losses", LOSS, curves.loss_panels)):
         shown = [group for group in done if curves.points(known[group], column) > 1]
-        for part, some in _in_figures(shown):
-            own = looks.together([_experiment(group) for group in some])
+        for part, some in in_figures(shown):
+            own = looks.together([experiment(group) for group in some])
             lines = [Curve(name_of[group], known[group], look) for group, look in zip(some, own, strict=True)]
-            told = f"{curves.CAPTION[column]} {_seeds(some)}"
+            told = f"{curves.CAPTION[column]} {seeds_of(some)}"
             yield Drawing(kind, f"{shared}{part}", draw, (lines,), told, shown=f"{shared.named(names)}{part}")
 
 
@@ -41,10 +38,10 @@ def of_calibration(
     """Of the experiments whose predictions are stored."""
     name_of, of = group_labels(done, evidence.names), evidence.predictions.of
     seeds = {group: [(run.confidence, run.right) for run in of(group).by_seed.values()] for group in done}
-    for part, some in _in_figures([group for group in done if seeds[group]]):
-        own = looks.together([_experiment(group) for group in some])
+    for part, some in in_figures([group for group in done if seeds[group]]):
+        own = looks.together([experiment(group) for group in some])
         arguments = ([(name_of[group], seeds[group]) for group in some], own)
-        told, shown = f"{calibration.CAPTION} {_seeds(some)}", f"{shared.named(evidence.names)}{part}"
+        told, shown = f"{calibration.CAPTION} {seeds_of(some)}", f"{shared.named(evidence.names)}{part}"
         yield Drawing("calibration", f"{shared}{part}", calibration.reliability, arguments, told, shown=shown)
 
 
@@ -64,7 +61,7 @@ def of_classes(shared: ComparisonGroup, whole: Sequence[Group], evidence: Eviden
     comparison = str(shared.named(evidence.names))
     class_names = next((list(one) for record in best.done if (one := record.split.get("class_names"))), [])
     pairs, shown = confused.confusions(found, class_names), f"{names[best]}, {comparison}"
-    told = f"{confused.CAPTION} {_seeds([best])}"
+    told = f"{confused.CAPTION} {seeds_of([best])}"
     yield Drawing("confused", f"{ids[best]}, {shared}", confused.most_confused, (pairs,), told, shown=shown)
     others = [pair for pair in known[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
     # The sort is stable, so without a baseline the next in accuracy comes first.
@@ -82,18 +79,18 @@ def of_classes(shared: ComparisonGroup, whole: Sequence[Group], evidence: Eviden
         yield Drawing("per_class", str(shared), per_class.per_class_difference, arguments, told, shown=shown)
 
 
-def _in_figures(shown: Sequence[Group]) -> Iterator[tuple[str, Sequence[Group]]]:
+def in_figures(shown: Sequence[Group]) -> Iterator[tuple[str, Sequence[Group]]]:
     """`CURVES` experiments in a figure, and which of several figures it is."""
     starts = range(0, len(shown), CURVES)
     for number, start in enumerate(starts, 1):
         yield f" ({number} of {len(starts)})" if len(starts) > 1 else "", shown[start : start + CURVES]
 
 
-def _experiment(group: Group) -> Experiment:
+def experiment(group: Group) -> Experiment:
     return group.run.method, group.run.variant
 
 
-def _seeds(shown: Sequence[Group]) -> str:
+def seeds_of(shown: Sequence[Group]) -> str:
     """How many seeds each has, in a sentence."""
     counts = [len(group.done) for group in shown]
     few, many = min(counts), max(counts)

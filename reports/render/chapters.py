@@ -30,7 +30,7 @@ JOBS = (
         "Reproduce",
         "Does a method reach the accuracy that its paper reports?",
         ("paper", "ablation", "steps"),
-        ("ablation",),
+        ("published", "ablation"),
         "run_all.py reproduce METHOD",
     ),
     Chapter(
@@ -38,7 +38,7 @@ JOBS = (
         "Compare",
         "Which method is more accurate on the same images, and is the difference more than chance?",
         ("head_to_head", "averages", "ranks", "backbones", "pretraining", "wins", "paired", "branches", "readouts"),
-        ("throughput", "gains", "curves", "losses", "calibration", "per_class", "confused"),
+        ("throughput", "training_time", "ranks", "gains", "curves", "losses", "calibration", "per_class", "confused"),
         "run_all.py compare --methods A,B --dataset NAME --backbone NAME",
     ),
     Chapter(

@@ -49,6 +49,12 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Drawing]:
     records += [
         trained("sef", seed, variant=name, options=options) for name, options in variants.items() for seed in range(2)
     ]
+    records += [trained(method, dataset=f"photographs_{place}") for method in METHODS for place in range(4)]
+    tables = ("Table 1", "replication")
+    rows = [
+        {"table": table, "value": 87.0, "variant": "SEF", "source": "the paper", "verified": True} for table in tables
+    ]
+    records += [trained(method, dataset="cars", protocol="paper", published=rows) for method in METHODS]
     fill(store, records, 60)
     for place, method in enumerate(METHODS):
         for size in (8, 16, 32):
