@@ -126,7 +126,7 @@ def _rows(ranking: Ranking) -> Iterator[Row]:
     for method, lacking in ranking.lacking.items():
         yield (
             place
-            | dict.fromkeys(("average_rank", "mean_top1", "alike"))
+            | dict.fromkeys(("p_friedman", "average_rank", "mean_top1", "alike"))
             | {
                 SOURCES: tuple(group.ids for group in ranking.results[method].values()),
                 "method": name(method),

@@ -82,6 +82,7 @@ def test_what_lacks_a_dataset_is_not_ranked_and_the_reason_is_told():
     tables = Tables(Evidence(several))
     assert column(tables["ranks"], "method") == ["cal", "sef", "plain", "dcl"]
     assert shown(tables["ranks"], "average rank")[-1] == "–"
+    assert shown(tables["ranks"], "p Friedman")[-1] == "–"
     told = {row["where"]: row["reason"] for row in tables["missing"].rows if row["value"] == "average rank"}
     assert told == {"common recipe, resnet50, 448 px, epochs: 10: dcl": "no result on dogs, flowers"}
 
