@@ -20,6 +20,14 @@ SEEDS_ALONE = "seeds alone"
 BUSY = "*"
 """Mark of a rate that was measured while the machine had more work than cores."""
 BUSY_FOOTNOTE = f"{BUSY} measured while other work ran on the machine"
+ONCE = "(n=1)"
+"""Mark of what was measured once."""
+ONCE_FOOTNOTE = f"{ONCE} measured once: one seed, or one repeat of a profile"
+FOOTNOTES = {BUSY: BUSY_FOOTNOTE, ONCE: ONCE_FOOTNOTE}
+"""What each mark means."""
+
+_TAILS = {BUSY: BUSY, ONCE: f" {ONCE}"}
+"""How a value ends that has the mark."""
 
 SOURCES = "sources"
 """Key of a row's Runs: their ids, a tuple per experiment. The page links to them; no column or file shows them."""
@@ -43,19 +51,25 @@ class Column:
     """Whether a printed page, which is wider than a terminal, shows it."""
     headline: bool = False
     """Whether the table is about it, so that it stays where no row has a value."""
-    busy: str = ""
-    """Key of a truth value of the row: whether other work ran while the column's rate was measured."""
+    marks: tuple[str, ...] = ()
+    """Those of `FOOTNOTES` that its cells may have."""
     source: int = 0
     """Which of the row's `SOURCES` measured it."""
     key: str = ""
     """Under which a row has the value that it shows, or its mean or lower end."""
     strong: str = ""
     """Key of a truth value of the row: whether the value is set in bold."""
+    meaning: str = ""
+    """What the heading does not say of the values, in words that follow it; pages list it below the table."""
 
     def is_shown(self, cells: Iterable[str]) -> bool:
         """Whether a table with these cells shows the column: one of blanks and dashes only takes up room."""
         cells = list(cells)
         return any(cell not in {"", DASH} for cell in cells) or (self.headline and any(cells))
+
+    def is_strong(self, row: Row) -> bool:
+        """Whether the row's value is set in bold."""
+        return bool(self.strong and row[self.strong])
 
 
 def headline(column: Column) -> Column:
@@ -78,14 +92,19 @@ def bold(column: Column, strong: str) -> Column:
     return replace(column, strong=strong)
 
 
-def marked(column: Column, busy: str) -> Column:
-    """The same column with the mark `BUSY` at each rate whose row says so under the key `busy`."""
+def explained(column: Column, meaning: str) -> Column:
+    """The same column with what its heading does not say."""
+    return replace(column, meaning=meaning)
+
+
+def marked(column: Column, key: str, mark: str = BUSY) -> Column:
+    """The same column with the mark at each value whose row says so under the key."""
 
     def show(row: Row) -> str:
         text = column.show(row)
-        return text + BUSY if row[busy] and text not in {"", DASH} else text
+        return text + _TAILS[mark] if row[key] and text not in {"", DASH} else text
 
-    return replace(column, show=show, busy=busy)
+    return replace(column, show=show, marks=(*column.marks, mark))
 
 
 def percent(share: float | None) -> float | None:
@@ -145,7 +164,7 @@ def estimate(key: str, heading: str, compact: bool = False) -> Column:
         spread = "" if sd is None else f" ± {sd:.1f}"
         return f"{row[key]:.1f}{spread}" + (f" (n={n})" if n == 1 or n != row["seeds"] else "")
 
-    return Column(heading, _known(key, show), compact, key=key)
+    return Column(heading, _known(key, show), compact, marks=(ONCE,), key=key)
 
 
 def interval(key: str, heading: str, compact: bool = False) -> Column:
@@ -165,7 +184,7 @@ def yes_no(key: str, heading: str, compact: bool = False) -> Column:
 
 def alone(seeds: Any) -> str:
     """The mark of a result of one seed, which is about trained models, not about methods."""
-    return " (n=1)" if seeds == 1 else ""
+    return _TAILS[ONCE] if seeds == 1 else ""
 
 
 def minus(number: str) -> str:

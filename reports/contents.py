@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 import pandas as pd
 
-from reports.cell_format import BUSY, BUSY_FOOTNOTE, SOURCES, Column, Row
+from reports.cell_format import DASH, FOOTNOTES, SOURCES, Column, Row
 from reports.names import IDS, Names
 
 HTML = "index.html"
@@ -35,8 +35,8 @@ class Table:
     note: str = ""
     """What a reader must know to read the numbers right."""
     split: tuple[str, ...] = ()
-    """Column names by whose values the rows are shown in separate parts: results on different datasets, or by different
-    protocols, never stand in one part."""
+    """Column names by whose values the rows are shown in separate parts: what may not be compared, such as results on
+    different datasets, never stands in one part."""
     headings: Mapping[str, str] = field(default_factory=dict)
     """Value of `split` -> what the heading of its part shows in its place."""
 
@@ -47,9 +47,16 @@ class Table:
 
     @property
     def footnote(self) -> str:
-        """What the mark of rates means, if one of these has it; else empty."""
-        rates = [column for column in self.columns if column.busy]
-        return BUSY_FOOTNOTE if any(column.show(row).endswith(BUSY) for row in self.rows for column in rates) else ""
+        """What the marks mean that some of its values have; else empty."""
+        cells = [(column.marks, column.show(row)) for column in self.columns if column.marks for row in self.rows]
+        found = (mark for mark in FOOTNOTES if any(mark in marks and mark in text for marks, text in cells))
+        return "; ".join(FOOTNOTES[mark] for mark in found)
+
+    @property
+    def meanings(self) -> list[tuple[str, str]]:
+        """Heading of each column that has a value, and what it means, where the heading alone does not say it."""
+        known = [column for column in self.columns if column.meaning]
+        return [(column.heading, column.meaning) for column in known if column.is_shown(map(column.show, self.rows))]
 
     def where(self, **values: object) -> Table:
         """The rows whose columns have these values."""
@@ -58,17 +65,27 @@ class Table:
     def parts(self) -> Iterator[tuple[str, Table]]:
         """`(heading, part)` for each value of `split`; a table that is not split is one part with an empty heading.
 
-        A part has only the columns in which some row is not blank.
+        A part has only the columns in which some row is not blank, and none that repeats its heading in each row.
         """
         if not self.split or not self.rows:
             yield "", self
             return
         for values in dict.fromkeys(tuple(row[key] for key in self.split) for row in self.rows):
             part = self.where(**dict(zip(self.split, values, strict=True)))
-            name = self.headings.get(str(values[0]), str(values[0]))
-            heading = f"{name}, {values[1]} recipe" if len(values) > 1 else name
-            columns = tuple(column for column in self.columns if any(map(column.show, part.rows)))
+            heading = ", ".join(self.headings.get(str(value), str(value)) for value in values)
+            shown = [column for column in self.columns if any(map(column.show, part.rows))]
+            columns = tuple(column for column in shown if not _repeats(column, part.rows, heading))
             yield heading, replace(part, title=f"{self.title}: {heading}", columns=columns)
+
+
+def _repeats(column: Column, rows: Sequence[Row], heading: str) -> bool:
+    """Whether the column has one value, dashes aside, and the heading says it as comparison groups are named."""
+    values = {column.show(row) for row in rows} - {DASH}
+    if not column.naming or len(values) != 1:
+        return False
+    value = values.pop()
+    phrases = (value, f"{value} {column.heading}", f"{column.heading}: {value}", value.replace("=", ": "))
+    return any(f", {phrase}, " in f", {heading}, " for phrase in phrases)
 
 
 def sorted_rows(rows: Sequence[AnyRow], order: Sequence[str], descending: Sequence[str] = ()) -> list[AnyRow]:

@@ -42,10 +42,16 @@ class Evidence:
 
     @cached_property
     def headings(self) -> dict[str, str]:
-        """Tasks and comparison groups, as rows name them -> as headings do, with display names."""
+        """Tasks, methods and comparison groups, as rows name them -> as headings do, with display names."""
+        methods = {group.run.method: self.names.method(group.run.method) for group in self.groups}
         tasks = {group.run.task: self.names.dataset(group.run.task) for group in self.groups}
         every = [*self.comparisons, *across_backbones(self.comparisons), *across_datasets(self.comparisons)]
-        return tasks | {str(shared): str(shared.named(self.names)) for shared in every}
+        return tasks | methods | {str(shared): str(shared.named(self.names)) for shared in every}
+
+    @cached_property
+    def arenas(self) -> dict[Group, str]:
+        """The name of each experiment's comparison group, as tables have it."""
+        return {group: str(shared) for shared, members in self.comparisons.items() for group in members}
 
     @cached_property
     def measurements(self) -> list[Measurement]:

@@ -95,7 +95,7 @@ class Measurement:
     def row(self) -> dict[str, Any]:
         """What a table's row about it begins with."""
         ids = tuple(record.id for record in self.records)
-        return self.names | {"runs": " ".join(ids), SOURCES: (ids,)}
+        return self.names | {"place": place(self.names), "runs": " ".join(ids), SOURCES: (ids,)}
 
     @property
     def busy(self) -> bool:
@@ -125,6 +125,11 @@ class Measurement:
     def first(self, field: str) -> Any:
         """A field of the first repeat that has it; None, an empty list or dictionary is none."""
         return next((value for speed in self.speeds if (value := getattr(speed, field))), None)
+
+
+def place(names: Mapping[str, Any]) -> str:
+    """What measurements share whose rates may be compared: device, backbone, size of images, and mode."""
+    return f"{names['hardware'] or 'unknown device'}, {names['backbone']}, {names['input']} px, {names['mode']}"
 
 
 def _others(record: Record, mode: Mode) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reports.contents import FORMATS, Format, Report, SavedFigure, Table
@@ -129,12 +130,19 @@ def _table_parts(table: Table, hint: str, formats: Sequence[Format]) -> Iterator
     for heading, part in table.parts():
         if heading:
             yield f"#### {markdown.markdown_text(heading)}"
-        yield markdown.markdown(part)
+        # A page has no room for all columns; where they are beside it, it shows those that matter most.
+        columns = tuple(column for column in part.columns if column.compact or column.printed or "csv" not in formats)
+        yield markdown.markdown(replace(part, columns=columns or part.columns))
     told = (("csv", "all columns, unrounded", ".csv"), ("latex", "for a paper", ".tex"))
     links = [f"{what}: [{table.name}{end}]({table.name}{end})" for name, what, end in told if name in formats]
     where = "; ".join(links)
     if note := f"{table.note} {where[:1].upper()}{where[1:]}{'.' * bool(where)}".strip():
         yield note
+    if table.meanings:
+        yield "\n".join(
+            f"- {markdown.markdown_text(heading)}: {markdown.markdown_text(meaning)}."
+            for heading, meaning in table.meanings
+        )
 
 
 def _image(figure: SavedFigure) -> str:

@@ -4,7 +4,7 @@ what is missing."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import cell_format
@@ -13,13 +13,12 @@ from reports.comparisons import BASELINE, WHOLE
 from reports.contents import Table
 from reports.names import IDS, Names
 from reports.tables.head_to_head import whole_methods
+from reports.tables.paired import Ids, Winners, decisions
 from results.identity import DRAWN
 from results.record import Record
 from results.settings import Run
 from results.values.text import counted
 
-Ids = tuple[str, ...]
-"""Of the Runs of an experiment."""
 LEARN = "accuracies say that methods learn, not which one is better on photographs"
 """Of drawn images."""
 
@@ -33,7 +32,7 @@ def summary(records: Sequence[Record], tables: Mapping[str, Table], names: Names
     drawn = sorted(datasets & DRAWN)
     if drawn and datasets <= DRAWN:
         yield from _only_drawn()
-    winners = _winners(tables["paired"].rows)
+    winners = decisions(tables["paired"].rows)
     headings = tables["head_to_head"].headings
     heads: dict[str, list[Row]] = defaultdict(list)
     for row in tables["head_to_head"].rows:
@@ -80,19 +79,6 @@ def _other_family(tables: Mapping[str, Table]) -> str:
         f" The table of methods by backbone corrects for its pairs with {BASELINE} alone, so the two may "
         "decide a pair differently."
     )
-
-
-Winners = Mapping[frozenset[Ids], Ids | None]
-"""Two experiments that were tested against each other -> the better one; None: no difference shown."""
-
-
-def _winners(pairs: Iterable[Row]) -> Winners:
-    found: dict[frozenset[Ids], Ids | None] = {}
-    for row in pairs:
-        if row["better"] is not None:
-            by_name = dict(zip((row["first"], row["second"]), row[SOURCES], strict=True))
-            found[frozenset(row[SOURCES])] = by_name.get(row["better"])
-    return found
 
 
 @dataclass(frozen=True)

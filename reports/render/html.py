@@ -23,7 +23,7 @@ from reports.names import Names
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, Chapter, chapters
 from reports.render.html_figures import EmbeddedFigure, Embedder
 from reports.render.html_records import records_data
-from reports.render.markdown import common_columns, filled
+from reports.render.markdown import common_columns, filled, told
 from reports.run_files import RunFiles
 from reports.tables.missing import condensed
 from results.files import write_whole
@@ -40,10 +40,11 @@ FIGURES = 500_000
 
 @dataclass(frozen=True)
 class LinkedText:
-    """The text of a table's cell, and the number of the Run whose record it links to."""
+    """The text of a table's cell, the number of the Run whose record it links to, and whether it is in bold."""
 
     text: str
     run: int | None = None
+    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,14 @@ def _page_table(heading: str, table: Table, numbers: Mapping[str, int]) -> PageT
     rows = []
     for row, cells in zip(table.rows, texts, strict=True):
         sources = [[numbers[run_id] for run_id in ids if run_id in numbers] for ids in row.get(SOURCES, ())]
-        links = [LinkedText(cells[at], _target(columns[at], cells[at], sources) if several else None) for at in order]
+        links = [
+            LinkedText(
+                cells[at], _target(columns[at], cells[at], sources) if several else None, columns[at].is_strong(row)
+            )
+            for at in order
+        ]
         rows.append((links, list(chain.from_iterable(sources))))
-    values = [f"{columns[at].heading} {texts[0][at]}" for at in common]
+    values = told(columns, texts, common)
     return PageTable(heading, [columns[at] for at in order], rows, len(order) - len(common), values)
 
 

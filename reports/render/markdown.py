@@ -23,16 +23,33 @@ def markdown_text(text: str) -> str:
     return in_markdown(in_a_row(text))
 
 
-def markdown(table: Table) -> str:
-    """A pipe table, or `NOTHING` if it has no rows; no line break at the end."""
+def markdown(table: Table, about: str = "") -> str:
+    """A pipe table, or `NOTHING` if it has no rows; no line break at the end.
+
+    Above it stand a line of what it is `about` and the values that all rows share, below it what its marks mean.
+    """
     if not table.rows:
         return NOTHING
-    columns, cells = filled(table, table.columns)
+    shared, columns, cells = reduced(table, table.columns)
     headings = [markdown_text(column.heading) for column in columns]
-    words = [[markdown_text(cell) for cell in row] for row in cells]
+    words = [
+        [_cell(text, column.is_strong(row)) for text, column in zip(texts, columns, strict=True)]
+        for texts, row in zip(cells, table.rows, strict=True)
+    ]
     align = [column.align for column in columns]
+    above = ", ".join(filter(None, [about, *shared]))
     text = tabulate(words, headings, "pipe", disable_numparse=True, colalign=align)
-    return f"{text}\n\n{markdown_text(table.footnote)}" if table.footnote else text
+    every = (f"*{markdown_text(above)}*" if above else "", text, markdown_text(table.footnote))
+    return "\n\n".join(filter(None, every))
+
+
+def markdown_parts(table: Table) -> str:
+    """A pipe table for each part of `table`, without its title; no line break at the end."""
+    return "\n\n".join(markdown(part, heading) for heading, part in table.parts()) or NOTHING
+
+
+def _cell(text: str, strong: bool) -> str:
+    return f"**{markdown_text(text)}**" if strong else markdown_text(text)
 
 
 def sentences(texts: Sequence[str]) -> str:
@@ -71,15 +88,27 @@ def filled(table: Table, columns: Sequence[Column]) -> tuple[list[Column], list[
 
 
 def titled(table: Table, columns: Sequence[Column]) -> tuple[str, list[Column], list[list[str]]]:
-    """As `filled`, but values that all rows share are moved from the columns after the first into the table's title."""
+    """As `reduced`, but the shared values are in the table's title."""
+    shared, columns, cells = reduced(table, columns)
+    return table.title + (f" ({', '.join(shared)})" if shared else ""), columns, cells
+
+
+def reduced(table: Table, columns: Sequence[Column]) -> tuple[list[str], list[Column], list[list[str]]]:
+    """`heading value` of each column after the first whose value all rows share; the others as `filled` has them."""
     columns, cells = filled(table, columns)
     common = [place for place in common_columns(columns, cells) if place > 0]
     kept = [place for place in range(len(columns)) if place not in common]
-    # Of a method as its paper has it, the variant says nothing, and beside a recipe's name it confuses.
-    told = [(columns[place].heading, cells[0][place]) for place in common]
-    shared = ", ".join(f"{heading} {value}" for heading, value in told if (heading, value) != ("variant", "paper"))
-    title = table.title + (f" ({shared})" if shared else "")
-    return title, [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
+    shared = told(columns, cells, common)
+    return shared, [columns[place] for place in kept], [[row[place] for place in kept] for row in cells]
+
+
+def told(columns: Sequence[Column], cells: Sequence[Sequence[str]], common: Sequence[int]) -> list[str]:
+    """`heading value` of the `common` columns.
+
+    Of a method as its paper has it, the variant says nothing, and beside a recipe's name it confuses.
+    """
+    values = [(columns[place].heading, cells[0][place]) for place in common]
+    return [f"{heading} {value}" for heading, value in values if (heading, value) != ("variant", "paper")]
 
 
 def common_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:

@@ -46,6 +46,7 @@ PLANNED_FILTERS = (*FILTERS, "suite")
 WITH_PROFILES = ("head_to_head", "missing")
 """Tables of trained Runs that also read profile Runs, whatever the filters: the cost does not depend on the dataset."""
 ROW_FILTERS: Mapping[str, Sequence[str]] = {
+    "head_to_head": ("method", "variant"),
     "paired": ("method", "variant"),
     "wins": ("method", "variant"),
     "backbones": ("method", "variant", "backbone", "pretrained"),
@@ -148,7 +149,7 @@ def _body(kind: str, query: str, known: Known, in_latex: bool) -> str:
         sentences = _answer(query, known)
         return latex.sentences(sentences) if in_latex else markdown.sentences(sentences)
     table = _table(query, known)
-    return latex.tabular(table) if in_latex else f"\n{markdown.markdown(table)}\n"
+    return latex.tabular(table) if in_latex else f"\n{markdown.markdown_parts(table)}\n"
 
 
 def _table(query: str, known: Known) -> Table:

@@ -30,7 +30,7 @@ def ablation(evidence: Evidence) -> Table:
     """
     rows = [row for shared, variants in _families(evidence) for row in _rows(shared, variants, evidence)]
     rows = sorted_rows(rows, ["dataset", "protocol", "method", "backbone", "input", "arena", "rank"])
-    return Table("ablation", "Ablations", rows, ABLATION_COLUMNS, ABLATION_NOTE, split=("arena",))
+    return Table("ablation", "Ablations", rows, ABLATION_COLUMNS, ABLATION_NOTE, split=("method", "arena"))
 
 
 def steps(evidence: Evidence) -> Table:
@@ -42,7 +42,7 @@ def steps(evidence: Evidence) -> Table:
     """
     rows = [row for shared, variants in _families(evidence) for row in _steps(shared, variants, evidence)]
     rows = sorted_rows(rows, ["dataset", "protocol", "method", "backbone", "input", "arena"])
-    return Table("steps", "Ablations step by step", rows, STEP_COLUMNS, STEP_NOTE, split=("arena",))
+    return Table("steps", "Ablations step by step", rows, STEP_COLUMNS, STEP_NOTE, split=("method", "arena"))
 
 
 def _families(evidence: Evidence) -> Iterator[tuple[ComparisonGroup, list[Group]]]:
@@ -123,41 +123,40 @@ def _published(group: Group) -> str | None:
     return "; ".join(dict.fromkeys(f"{row['value']} ({row.get('table', 'no table named')})" for row in rows)) or None
 
 
-_NAMES = (
-    *(cell_format.text(key, compact=True) for key in ("dataset", "protocol", "method", "backbone")),
-    cell_format.size("input", "px", compact=True),
-    cell_format.size("epochs", "epochs", compact=True),
-)
+_P = cell_format.probability("p_bootstrap", "p")
+_UNCORRECTED = "Interval and p are by bootstrap over images and seeds, not corrected for the number of rows."
 ABLATION_COLUMNS = (
-    *_NAMES,
     cell_format.words("variant", compact=True),
     cell_format.text("settings", compact=True),
+    cell_format.size("epochs", "epochs", compact=True),
+    *ACCURACIES[:2],
     cell_format.number("seeds", "seeds", compact=True),
-    *ACCURACIES,
-    cell_format.signed("difference", "Δ vs full method", compact=True),
+    *ACCURACIES[2:],
+    cell_format.explained(
+        cell_format.signed("difference", "Δ vs full method", compact=True),
+        "in percentage points to the variant “paper”, over the seeds and test images that both have",
+    ),
     cell_format.interval("difference", "95 % interval of Δ", compact=True),
-    cell_format.probability("p_bootstrap", "p"),
+    _P,
     cell_format.words("published", compact=True),
 )
 ABLATION_NOTE = (
-    "Top-1 of the last epoch. Δ: difference in percentage points to the variant “paper”, over the seeds and test "
-    "images that both have; interval and p by bootstrap over images and seeds, not corrected for the number of rows. "
-    "With one seed they compare those two trained models, not the variants."
+    "Top-1 of the last epoch, and what each variant of the method gains or loses against the whole. "
+    f"{_UNCORRECTED} With one seed they compare two trained models, not two variants."
 )
 STEP_COLUMNS = (
-    *_NAMES,
     cell_format.words("from", compact=True),
     cell_format.words("to", compact=True),
+    cell_format.size("epochs", "epochs", compact=True),
     cell_format.words("option", compact=True),
     cell_format.words("before", compact=True),
     cell_format.words("after", compact=True),
-    cell_format.number("seeds", "seeds", compact=True),
     cell_format.headline(cell_format.signed("difference", "gain", compact=True)),
     cell_format.interval("difference", "95 % interval", compact=True),
-    cell_format.probability("p_bootstrap", "p"),
+    cell_format.number("seeds", "seeds", compact=True),
+    _P,
 )
 STEP_NOTE = (
-    "Two variants that differ in one option and in nothing else; gain of the second over the first in percentage "
-    "points of last-epoch top-1, over the seeds and test images that both have, interval and p by bootstrap over "
-    "images and seeds, not corrected for the number of rows."
+    "Two variants that differ in one option and in nothing else: gain of the second over the first in percentage "
+    f"points of last-epoch top-1, over the seeds and test images that both have. {_UNCORRECTED}"
 )

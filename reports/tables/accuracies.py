@@ -27,13 +27,22 @@ NAMES = (
 )
 ACCURACIES = (
     cell_format.headline(cell_format.estimate("last_top1", "top-1 last epoch, %", compact=True)),
-    cell_format.printed(cell_format.interval("last_top1", "95 % interval")),
-    cell_format.estimate("validation_top1", "validation-selected, %", compact=True),
-    cell_format.estimate("best_on_test_top1", "best on test, %", compact=True),
+    cell_format.explained(
+        cell_format.interval("last_top1", "95 % interval", compact=True),
+        "for other test images and other seeds (bootstrap over both); where predictions are not stored, for other "
+        "seeds on these images (Student-t, marked “seeds”); one seed has none",
+    ),
+    cell_format.explained(
+        cell_format.estimate("validation_top1", "validation-selected, %", compact=True),
+        "of the epoch that was best on held-out images; empty where only one epoch was evaluated",
+    ),
+    cell_format.explained(
+        cell_format.estimate("best_on_test_top1", "best on test, %", compact=True),
+        "the test set chose the epoch, which is optimistic; empty where only one epoch was evaluated",
+    ),
 )
-INTERVAL_NOTE = (
-    "The 95 % interval is for other test images and other seeds (bootstrap over both); where predictions are not "
-    "stored it is for other seeds on these images (Student-t, marked “seeds”); one seed has none."
+PASSES = cell_format.explained(
+    cell_format.printed(cell_format.number("views", "passes")), "of the network per test image"
 )
 
 

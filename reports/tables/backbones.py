@@ -211,15 +211,15 @@ def _column(name: str, heading: str, pretrained: str, place: int) -> Column:
         alone = cell_format.alone(cell["gain_seeds"]) if cell["seeds"] > 1 else ""
         return f"{top1}, {gain}{WORDS[cell['verdict']]}{alone}"
 
-    return Column(f"{heading}: {described(pretrained)}", show, compact=True, source=place, key=key("top1", name))
+    about = f"{heading}: {described(pretrained)}"
+    return Column(about, show, compact=True, marks=(cell_format.ONCE,), source=place, key=key("top1", name))
 
 
 COLUMNS = (cell_format.text("method", compact=True), cell_format.text("settings", compact=True))
 NOTE = (
     f"Last-epoch top-1, %, mean over seeds, and the gain over {BASELINE} on the same backbone in points, on the same "
-    "images and seeds. Better and worse at 5 % by both tests of the paired comparison, corrected for all pairs with "
-    f"{BASELINE} in the table; the paired comparison is corrected for all pairs on one backbone, so the two may decide "
-    "a pair differently. (n=1): of one seed, which compares two models, not two methods; open: not shown to differ. A "
-    "dash in place of a gain: the table of missing values says why. Behind each backbone: what its weights were "
-    "trained on, by their name; the table of pretraining has overlaps with the test sets that are known."
+    "images and seeds. Better and worse: by both tests of the paired comparison, but corrected for all pairs with "
+    f"{BASELINE} in the table, so the two may decide a pair differently; open: not shown to differ. A dash in place "
+    "of a gain: the table of missing values says why. Behind each backbone: what its weights were trained on, by their "
+    "name; the table of pretraining has overlaps with the test sets that are known."
 )

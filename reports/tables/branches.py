@@ -11,17 +11,18 @@ from reports.evidence import Evidence
 from reports.tables.accuracies import HEADLINE, NAMES, estimate
 
 COLUMNS = (
-    cell_format.text("dataset"),
     *NAMES,
     cell_format.text("branch", "classifier", compact=True),
+    cell_format.explained(
+        cell_format.headline(cell_format.estimate("top1", "top-1 alone, %", compact=True)), "of its own answer"
+    ),
+    cell_format.explained(
+        cell_format.estimate("whole", "whole method, %", compact=True),
+        "the prediction that the other tables show, over the same seeds",
+    ),
     cell_format.number("seeds", "seeds", compact=True),
-    cell_format.headline(cell_format.estimate("top1", "top-1 alone, %", compact=True)),
-    cell_format.estimate("whole", "whole method, %", compact=True),
 )
-NOTE = (
-    "Mean ± standard deviation over seeds, on the whole test set with the last epoch's weights. Alone: its "
-    "own answer. Whole method: the prediction that the other tables show, over the same seeds."
-)
+NOTE = "Mean ± standard deviation over seeds, on the whole test set with the last epoch's weights."
 
 
 def branches(evidence: Evidence) -> Table:
@@ -33,8 +34,8 @@ def branches(evidence: Evidence) -> Table:
             known = [record for record in measured if name in record.branches]
             rows.append(
                 group.row
-                | {"branch": name, "seeds": len(known)}
+                | {"arena": evidence.arenas[group], "branch": name, "seeds": len(known)}
                 | estimate("top1", [percent(record.branches[name]) for record in known])
                 | estimate("whole", [percent(record.metrics[HEADLINE].top1) for record in known])
             )
-    return Table("branches", "Classifiers within a method", rows, COLUMNS, NOTE, ("dataset", "protocol"))
+    return Table("branches", "Classifiers within a method", rows, COLUMNS, NOTE, split=("arena",))

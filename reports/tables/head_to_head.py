@@ -5,11 +5,12 @@ Rates are in source images per second, memory is in bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import SOURCES, Row, percent
+from reports.cell_format import SOURCES, Column, Row, percent
 from reports.comparisons import WHOLE
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
@@ -17,24 +18,78 @@ from reports.groups import Group, hardware_name
 from reports.load import overloaded
 from reports.measurements import Cost
 from reports.statistics import over_seeds
-from reports.tables.accuracies import ACCURACIES, HEADLINE, INTERVAL_NOTE, NAMES, accuracies, estimate
+from reports.tables.accuracies import ACCURACIES, HEADLINE, NAMES, PASSES, accuracies, estimate
 from reports.tables.cost.training_time import device_hours
+from reports.tables.paired import Ids, Winners, decisions
 from results.record import Record
 from results.settings import ProfileRun
 from results.speed import Mode
 
 _COSTS: Mapping[Mode, str] = {"inference": "inference", "train": "train_step"}
 """Mode of a profile -> how its columns begin."""
+Place = tuple[str, str]
+"""Dataset and protocol."""
+ALONE = "one experiment for each setting: not to be compared"
+"""Heading of the experiments that nothing may be compared with."""
+VARIANTS = "variants of these methods"
+"""Heading of the variants of methods that are there as a whole."""
 _BETWEEN_STEPS = ("evaluation", "checkpoint")
 """What a training does between its steps; `Record.training` has the seconds of each."""
 
 
-def head_to_head(evidence: Evidence) -> Table:
-    """One row per experiment: the three accuracies over its seeds, and what it costs."""
-    comparison = {group: str(shared) for shared, members in evidence.comparisons.items() for group in members}
-    rows = [_row(group, evidence) | {"arena": comparison[group]} for group in evidence.groups]
-    rows = sorted_rows(rows, ["dataset", "protocol", "last_top1"], descending=["last_top1"])
-    return Table("head_to_head", "Head to head", rows, COLUMNS, NOTE, split=("dataset", "protocol"))
+def head_to_head(
+    evidence: Evidence, pairs: Iterable[Row] = (), shown: Callable[[Group], bool] = lambda group: True
+) -> Table:
+    """One row per experiment that is `shown`: the three accuracies over its seeds, and what it costs.
+
+    Each part has experiments that may be compared; those that nothing may be compared with stand together. The best are
+    marked by the tests of `pairs`, rows of the table `paired`.
+    """
+    verdicts = decisions(pairs)
+    compared: dict[Place, list[Row]] = defaultdict(list)
+    alone: dict[Place, list[Row]] = defaultdict(list)
+    headings = {f"{arena}, {VARIANTS}": f"{heading}, {VARIANTS}" for arena, heading in evidence.headings.items()}
+    for shared, members in evidence.comparisons.items():
+        rows = [_row(group, evidence) | {"arena": str(shared)} for group in members if shown(group)]
+        place = shared.dataset, shared.protocol
+        (compared if len(rows) > 1 else alone)[place] += _in_parts(rows, verdicts)
+    for (dataset, protocol), several in alone.items():
+        part = f"{dataset}, {protocol} recipe, {ALONE}"
+        headings[part] = f"{evidence.names.dataset(dataset)}, {protocol} recipe, {ALONE}"
+        together = {"part": part} if len(several) > 1 else {}
+        ordered = sorted_rows(several, ["backbone", "input", "method", "variant"])
+        compared[dataset, protocol] += [{**row, **together} for row in ordered]
+    every = [row for place in sorted(compared) for row in compared[place]]
+    return Table("head_to_head", "Head to head", every, COLUMNS, NOTE, ("part",), headings)
+
+
+def _in_parts(rows: Sequence[Row], verdicts: Winners) -> Sequence[Row]:
+    """Rows of one comparison, the most accurate first, each with its `part` and whether it is among the `best`.
+
+    Variants follow in a part of their own, unless all rows are of one method.
+    """
+    rows = sorted_rows(rows, ["last_top1"], descending=["last_top1"])
+    whole = whole_methods(rows) if len({row["method"] for row in rows}) > 1 else rows
+    best = _best(whole, verdicts)
+    variants = [{**row, "part": f"{row['arena']}, {VARIANTS}", "best": False} for row in rows if row not in whole]
+    return [{**row, "part": row["arena"], "best": _ids(row) in best} for row in whole] + variants
+
+
+def _best(rows: Sequence[Row], verdicts: Winners) -> set[Ids]:
+    """The experiment of the highest accuracy, and those that are not shown to be worse.
+
+    What was not tested against the highest is not among them, and where nothing was, nor is the highest.
+    """
+    known = {_ids(row): row["last_top1"] for row in rows if row["last_top1"] is not None}
+    top = max(known, key=known.__getitem__, default=())
+    winners = {ids: verdicts[pair] for ids in known if (pair := frozenset({ids, top})) in verdicts}
+    return {top, *(ids for ids, winner in winners.items() if winner != top)} if winners else set()
+
+
+def _ids(row: Row) -> Ids:
+    """Of the trained Runs."""
+    ids: Ids = row[SOURCES][0]
+    return ids
 
 
 def whole_methods(rows: Sequence[Row]) -> list[Row]:
@@ -103,6 +158,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         columns[f"{name}_peak_memory"] = one.peak_memory if one else None
     measured = next(iter(cost.values()), None)
     columns["profile_busy"] = any(one.busy for one in cost.values())
+    columns["profiled_once"] = any(len(one.records) == 1 for one in cost.values())
     columns["profiled_on"] = measured.hardware if measured else None
     columns["profiled_as"] = _profiled_as(measured.run) if measured else None
     return columns
@@ -113,26 +169,48 @@ def _profiled_as(run: ProfileRun) -> str:
 
 
 _MEMORY = cell_format.number("inference_peak_memory", "inference memory, GiB", 2, cell_format.GIB)
-_INFERENCE = cell_format.number("inference_images_per_s", "inference, images/s", compact=True)
-_STEP = cell_format.number("train_step_images_per_s", "training step, images/s")
+
+
+def _rate(key: str, heading: str, compact: bool = False) -> Column:
+    """A rate that the row's profile measured."""
+    rate = cell_format.marked(cell_format.number(key, heading, compact=compact), "profile_busy")
+    return cell_format.profiled(cell_format.marked(rate, "profiled_once", cell_format.ONCE))
+
+
 COLUMNS = (
     *NAMES,
     cell_format.size("epochs", "epochs", compact=True),
-    cell_format.printed(cell_format.number("views", "passes")),
+    cell_format.bold(ACCURACIES[0], "best"),
+    ACCURACIES[1],
     cell_format.number("seeds", "seeds", compact=True),
+    *ACCURACIES[2:],
+    PASSES,
     cell_format.number("failed", "failed"),
-    *ACCURACIES,
-    cell_format.interval("last_top1_images", "95 % over images alone"),
+    cell_format.explained(
+        cell_format.interval("last_top1_images", "95 % over images alone"),
+        "for other test images and these very models",
+    ),
     cell_format.estimate("last_top5", "top-5, %"),
     cell_format.estimate("last_mean_class", "mean class, %"),
     cell_format.estimate("last_calibration_error", "calibration error, %"),
-    cell_format.marked(cell_format.rate("training_images_per_s", "training, images/s"), "training_busy"),
-    cell_format.marked(cell_format.number("training_hours", "training, device hours", 2), "training_busy"),
+    cell_format.explained(
+        cell_format.marked(cell_format.rate("training_images_per_s", "training, images/s"), "training_busy"),
+        "end to end, over the steps alone, without evaluations and checkpoints; with the range over seeds where they "
+        "differ by more than a tenth",
+    ),
+    cell_format.explained(
+        cell_format.marked(cell_format.number("training_hours", "training, device hours", 2), "training_busy"),
+        "of the steps of one training, mean over seeds, times the devices that shared it",
+    ),
     cell_format.number("evaluation_share", "evaluations, % of time", 1),
     cell_format.number("checkpoint_share", "checkpoints, % of time", 1),
     cell_format.text("trained_on", "trained on"),
-    cell_format.profiled(cell_format.marked(_INFERENCE, "profile_busy")),
-    cell_format.profiled(cell_format.marked(_STEP, "profile_busy")),
+    cell_format.explained(
+        _rate("inference_images_per_s", "inference, images/s", compact=True),
+        "median of the repeats of the profile with the highest rate, from which the training step and memory come too; "
+        "the last columns name its device, batch, precision and compiling",
+    ),
+    _rate("train_step_images_per_s", "training step, images/s"),
     cell_format.profiled(cell_format.printed(_MEMORY)),
     cell_format.profiled(cell_format.number("train_step_peak_memory", "training memory, GiB", 2, cell_format.GIB)),
     cell_format.printed(cell_format.number("parameters", "parameters, M", 1, 1e6)),
@@ -141,12 +219,7 @@ COLUMNS = (
     cell_format.text("profiled_as", "profiled as"),
 )
 NOTE = (
-    f"Mean ± standard deviation over seeds. {INTERVAL_NOTE} Over images alone: for other test images and these very "
-    "models. Last epoch is the headline. Best on test lets the test set choose the epoch and is optimistic. Where only "
-    "one epoch was evaluated nothing was selected, and both other columns are empty. Top-5, mean class and calibration "
-    "error are of the last epoch. Training images/s are end to end, with the range over seeds where they differ by "
-    "more than a tenth; they count the steps alone, and the time of evaluations and checkpoints stands beside them. "
-    "Inference, training step and memory come from the profile of the highest inference rate, and its device, batch, "
-    "precision and compiling are named; rates are the median of its repeats. Passes are those of the network "
-    "per test image."
+    "Top-1 of the last epoch is the headline: mean ± standard deviation over seeds, and a 95 % interval for other test "
+    "images and seeds. Bold: the best, and what the paired comparison does not show to be worse; what was not tested "
+    "against the best is not bold. Rows of different parts may not be compared."
 )

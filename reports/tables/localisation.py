@@ -16,43 +16,58 @@ from results.localisation import MEASURES, Estimate, Localisation
 
 CENTRE = "centre"
 """Name of the row of a Gaussian about the middle of the image."""
-_SPLIT = ("dataset", "protocol")
+_ELSEWHERE = "the same maps scored against another test image's annotations: what a map scores without using the image"
 COLUMNS = (
-    cell_format.text("dataset"),
     *NAMES,
-    cell_format.text("map", "map", compact=True),
-    cell_format.number("maps", "maps"),
-    cell_format.number("seeds", "seeds", compact=True),
-    cell_format.estimate("peak_on_part", "peak on a part, %", compact=True),
-    cell_format.interval("peak_on_part", "95 % interval over images"),
-    cell_format.number("ceiling", "at most, %", 1, compact=True),
-    cell_format.number("peak_on_part_elsewhere", "peak on another image's part, %", 1, compact=True),
+    cell_format.explained(
+        cell_format.estimate("peak_on_part", "peak on a part, %", compact=True),
+        "pointing game: the centre of the highest cell of the mean of all maps lies within 10 % of the longer side of "
+        "the object's box (of the image, without boxes) from a visible part's point",
+    ),
+    cell_format.interval("peak_on_part", "95 % interval over images", compact=True),
+    cell_format.explained(
+        cell_format.number("ceiling", "at most, %", 1, compact=True),
+        "what the best cell of a map of this size could reach",
+    ),
+    cell_format.explained(
+        cell_format.number("peak_on_part_elsewhere", "peak on another image's part, %", 1, compact=True), _ELSEWHERE
+    ),
     cell_format.signed("peak_on_part_over_centre", "Δ vs centre"),
-    cell_format.estimate("near_parts", "attention on parts, %", compact=True),
+    cell_format.explained(
+        cell_format.estimate("near_parts", "attention on parts, %", compact=True), "share of the mean map"
+    ),
     cell_format.number("near_parts_elsewhere", "attention on another image's parts, %", 1),
     cell_format.estimate("maps_on_parts", "single maps' peaks on a part, %"),
-    cell_format.number("maps_on_parts_random", "random cells on a part, %", 1, compact=True),
-    cell_format.signed("maps_on_parts_over_random", "Δ of single maps vs random cells", compact=True),
+    cell_format.explained(
+        cell_format.number("maps_on_parts_random", "random cells on a part, %", 1, compact=True),
+        "what peaks at random cells of such a map would score on average",
+    ),
+    cell_format.explained(
+        cell_format.signed("maps_on_parts_over_random", "Δ of single maps vs random cells", compact=True),
+        "what a method's choice of places, or of tokens, is worth",
+    ),
     cell_format.interval("maps_on_parts_over_random", "95 % interval of this Δ over images"),
-    cell_format.estimate("own_part", "single maps on their own part, %", compact=True),
+    cell_format.explained(
+        cell_format.estimate("own_part", "single maps on their own part, %", compact=True),
+        "the part that a map hits most often in the half of the images that is not counted",
+    ),
     cell_format.number("own_part_elsewhere", "single maps on another image's part, %", 1, compact=True),
     cell_format.estimate("peak_in_box", "peak in the box, %"),
     cell_format.estimate("in_box", "attention in the box, %"),
-    cell_format.estimate("crop_iou", "IoU of crop and box, %", compact=True),
+    cell_format.explained(
+        cell_format.estimate("crop_iou", "IoU of crop and box, %", compact=True),
+        "the crop is the box around the mean map, from a threshold chosen on images outside the test set",
+    ),
     cell_format.interval("crop_iou", "95 % interval of IoU"),
+    cell_format.number("seeds", "seeds", compact=True),
+    cell_format.text("map", "map", compact=True),
+    cell_format.number("maps", "maps"),
     cell_format.number("blank", "images without attention"),
 )
 NOTE = (
-    "Over the whole test set, with the last epoch's weights. Peak: of the mean of all maps (pointing game), at the "
-    "centre of its highest cell. At most: what the best cell of a map of this size could reach. A map is assumed to "
-    "cover the input evenly; a network's padding may move its cells by up to half a cell, so compare within one "
-    "backbone. On a part: within 10 % of the longer side of the object's box (of the image, without boxes) from a "
-    "visible part's point. Attention: share of the mean map. Own part: the one that a map hits most often in the half "
-    "of the images that is not counted. Another image's: the same maps scored against the annotations of another test "
-    "image, which shows what a map scores without using the image. Random cells: what peaks at random cells of such a "
-    "map would score on average; the difference is what a method's choice of places, or of tokens, is worth. Crop: box "
-    "around the mean map, from a threshold chosen on images outside the test set. centre: a Gaussian about the middle "
-    "of the image. ± over seeds; intervals over test images by bootstrap, their limits averaged over seeds."
+    "Over the whole test set, with the last epoch's weights: ± over seeds; intervals over test images by bootstrap, "
+    "their limits averaged over seeds. Centre: a Gaussian about the middle of the image. A map is assumed to cover the "
+    "input evenly; a network's padding may move its cells by up to half a cell, so compare within one backbone."
 )
 PART_NOTE = (
     "How often the mean map's peak lies on each part, in % of the test images in which the part is visible. One peak "
@@ -68,9 +83,11 @@ def localisation(evidence: Evidence) -> Table:
         scores = {key: value for name in MEASURES for key, value in _scores(found, name).items()}
         blank = sum(one.blank for one in found) / len(found)
         size = {"map": "×".join(map(str, first.map_size)), "maps": first.maps, "ceiling": percent(first.ceiling)}
-        rows.append(group.row | {"seeds": len(found), "blank": blank} | size | scores)
-        rows.append(_centre_names(group) | dict.fromkeys((*size, "blank")) | _centre_scores(first) | {"seeds": 0})
-    return Table("localisation", "What methods attend to", _distinct(rows), COLUMNS, NOTE, _SPLIT)
+        arena = {"arena": evidence.arenas[group]}
+        rows.append(group.row | arena | {"seeds": len(found), "blank": blank} | size | scores)
+        centre = dict.fromkeys((*size, "blank")) | _centre_scores(first) | {"seeds": 0}
+        rows.append(_centre_names(group) | arena | centre)
+    return Table("localisation", "What methods attend to", _distinct(rows), COLUMNS, NOTE, split=("arena",))
 
 
 def part_hits(evidence: Evidence) -> Table:
@@ -80,11 +97,13 @@ def part_hits(evidence: Evidence) -> Table:
     for group, found in _measured(evidence):
         parts |= dict.fromkeys(found[0].parts)
         hits = {part: over_seeds([one.parts[part].hit for one in found]).mean for part in found[0].parts}
-        rows.append(group.row | {_of(part): percent(hit) for part, hit in hits.items()})
-        rows.append(_centre_names(group) | {_of(part): percent(one.centre) for part, one in found[0].parts.items()})
+        arena = {"arena": evidence.arenas[group]}
+        centre = {_of(part): percent(one.centre) for part, one in found[0].parts.items()}
+        rows.append(group.row | arena | {_of(part): percent(hit) for part, hit in hits.items()})
+        rows.append(_centre_names(group) | arena | centre)
     rows = [dict.fromkeys(map(_of, parts)) | row for row in rows] if parts else []
-    columns = (cell_format.text("dataset"), *NAMES, *(_part_column(part) for part in parts))
-    return Table("part_hits", "Which parts they point at", _distinct(rows), columns, PART_NOTE, _SPLIT)
+    columns = (*NAMES, *(_part_column(part) for part in parts))
+    return Table("part_hits", "Which parts they point at", _distinct(rows), columns, PART_NOTE, split=("arena",))
 
 
 def _measured(evidence: Evidence) -> Iterator[tuple[Group, list[Localisation]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -20,6 +20,10 @@ COMPARED = ("images", "difference", "difference_low", "difference_high", "p_per_
 """Keys of `compared`, besides the number of seeds."""
 DECIDED = ("p_holm", "p_bootstrap_holm", "family", "better")
 """Keys that `decided` adds."""
+Ids = tuple[str, ...]
+"""Of the Runs of an experiment."""
+Winners = Mapping[frozenset[Ids], Ids | None]
+"""Two experiments that were tested against each other -> the better one; None: no difference shown."""
 
 
 class NotComparableError(Exception):
@@ -121,6 +125,16 @@ def decided(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
+def decisions(pairs: Iterable[Row]) -> Winners:
+    """What the rows of the table say of each pair that was tested."""
+    found: dict[frozenset[Ids], Ids | None] = {}
+    for row in pairs:
+        if row["better"] is not None:
+            by_name = dict(zip((row["first"], row["second"]), row[SOURCES], strict=True))
+            found[frozenset(row[SOURCES])] = by_name.get(row["better"])
+    return found
+
+
 def _better(row: Row) -> str:
     """Which one is better, marked where one seed compares two models and not two methods."""
     if row["better"] is None:
@@ -131,27 +145,28 @@ def _better(row: Row) -> str:
 COLUMNS = (
     cell_format.words("first", compact=True),
     cell_format.words("second", compact=True),
-    cell_format.text("backbone", compact=True),
-    cell_format.size("input", "px", compact=True),
-    cell_format.size("epochs", "epochs", compact=True),
-    cell_format.number("seeds", "seeds", compact=True),
-    cell_format.number("images", "images"),
     cell_format.headline(cell_format.signed("difference", "first − second", compact=True)),
     cell_format.interval("difference", "95 % interval", compact=True),
+    Column("better at 5 %", _better, compact=True, align="left", marks=(cell_format.ONCE,), key="better"),
+    cell_format.number("seeds", "seeds", compact=True),
+    cell_format.number("images", "images"),
     cell_format.text("p_per_seed", "McNemar per seed"),
     cell_format.probability("p", "p McNemar"),
-    cell_format.probability("p_holm", "p McNemar (Holm)", compact=True),
+    cell_format.explained(
+        cell_format.probability("p_holm", "p McNemar (Holm)", compact=True),
+        "asks whether the trained models differ on these images: exact per seed, over seeds twice the mean, which is "
+        "valid however the seeds depend on each other; a seed that contradicts the mean counts as 2 − p",
+    ),
     cell_format.probability("p_bootstrap", "p bootstrap"),
-    cell_format.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True),
+    cell_format.explained(
+        cell_format.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True),
+        "asks whether the methods differ: over images and seeds, as the interval",
+    ),
     cell_format.number("family", "pairs corrected for"),
-    Column("better at 5 %", _better, compact=True, align="left", key="better"),
 )
 NOTE = (
-    "Last-epoch top-1 on the same test images and the same seeds, in percentage points. McNemar asks whether the "
-    "trained models differ on these images: exact per seed, over seeds twice the mean (valid however the seeds depend "
-    "on each other; a seed that contradicts the mean counts as 2 − p). The bootstrap over images and seeds, which "
-    "gives the interval, asks whether the methods differ. Holm: corrected for all pairs of methods that share data, "
-    "recipe, backbone, input size and budget, including those that a page leaves out. Variants of a method that is "
-    "there as a whole are in the table of ablations. Better: by both tests; with one seed (n=1) this compares two "
-    "models, not two methods."
+    "Last-epoch top-1 on the same test images and the same seeds, in percentage points. Better: by both tests, after "
+    "Holm's correction for all pairs of methods of the comparison, including those that a page leaves out. With one "
+    "seed this compares two models, not two methods. Variants of a method that is there as a whole are in the table "
+    "of ablations."
 )

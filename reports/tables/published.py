@@ -10,7 +10,7 @@ from reports import cell_format
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group
-from reports.tables.accuracies import ACCURACIES, INTERVAL_NOTE, accuracies, accuracies_of_readout, readout_of
+from reports.tables.accuracies import ACCURACIES, PASSES, accuracies, accuracies_of_readout, readout_of
 
 
 def published(evidence: Evidence) -> Table:
@@ -70,12 +70,19 @@ COLUMNS = (
     cell_format.text("published_variant", "variant in the paper"),
     cell_format.size("published_input_size", "px in the paper"),
     cell_format.number("published", "published, %", 1, compact=True),
-    cell_format.printed(cell_format.yes_no("published_verified", "verified")),
+    cell_format.explained(
+        cell_format.printed(cell_format.yes_no("published_verified", "verified")),
+        "whether the value was read in its source, not recalled",
+    ),
     cell_format.text("published_source", "source"),
-    cell_format.text("readout", "read-out", compact=True),
-    cell_format.number("views", "passes"),
+    cell_format.explained(
+        cell_format.text("readout", "read-out", compact=True),
+        "a further prediction of the same weights, scored once with the last ones; ours is then that of the read-out",
+    ),
+    *ACCURACIES[:2],
     cell_format.number("seeds", "seeds"),
-    *ACCURACIES,
+    *ACCURACIES[2:],
+    PASSES,
     cell_format.signed("difference", "last − published", compact=True),
     cell_format.signed("best_difference", "best on test − published"),
     cell_format.printed(cell_format.yes_no("covered", "interval covers it")),
@@ -83,8 +90,6 @@ COLUMNS = (
     cell_format.words("deviations", "known deviations"),
 )
 NOTE = (
-    "Differences in percentage points. Papers that don't say which epoch they report often report the best on test. "
-    "Verified: the value was read in its source, not recalled. Read-out: a further prediction of the same weights, "
-    "scored once with the last ones; ours is then that of the read-out. Passes are those of the network per test "
-    f"image. {INTERVAL_NOTE}"
+    "Each row compares our accuracy with the one that its paper has, in percentage points. Papers that don't say which "
+    "epoch they report often report the best on test."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from reports import cell_format
@@ -10,27 +11,27 @@ from reports.cell_format import percent
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import Group
-from reports.tables.accuracies import HEADLINE, NAMES, estimate
+from reports.tables.accuracies import HEADLINE, NAMES, PASSES, estimate
 from results.record import Metrics, Record
 
 OWN = "prediction (headline)"
 """In place of a read-out's name: what all other tables show."""
 COLUMNS = (
-    cell_format.text("dataset"),
     *NAMES,
     cell_format.text("readout", "read-out", compact=True),
-    cell_format.number("views", "passes", compact=True),
-    cell_format.number("seeds", "seeds", compact=True),
     cell_format.headline(cell_format.estimate("top1", "top-1, %", compact=True)),
-    cell_format.signed("difference", "Δ to the headline", compact=True),
+    cell_format.explained(
+        cell_format.signed("difference", "Δ to the headline", compact=True), "in percentage points, over the same seeds"
+    ),
+    cell_format.number("seeds", "seeds", compact=True),
+    replace(PASSES, compact=True),
     cell_format.estimate("top5", "top-5, %"),
     cell_format.estimate("mean_class", "mean class, %"),
     cell_format.estimate("calibration_error", "calibration error, %"),
 )
 NOTE = (
     "Mean ± standard deviation over seeds, on the whole test set with the last epoch's weights. The headline is the "
-    "prediction that was fixed in advance and that all other tables show; no read-out takes its place. Δ: difference "
-    "in percentage points over the same seeds. Passes are those of the network per test image."
+    "prediction that was fixed in advance and that all other tables show; no read-out takes its place."
 )
 
 
@@ -42,11 +43,13 @@ def readouts(evidence: Evidence) -> Table:
         scored = [record for record in group.done if record.readouts]
         if not scored:
             continue
-        rows.append(_row(group, OWN, scored[0].model.get("views"), scored, [one.metrics[HEADLINE] for one in scored]))
+        arena = {"arena": evidence.arenas[group]}
+        own = [one.metrics[HEADLINE] for one in scored]
+        rows.append(arena | _row(group, OWN, scored[0].model.get("views"), scored, own))
         for name, first in scored[0].readouts.items():
             known = [record for record in scored if name in record.readouts]
-            rows.append(_row(group, name, first.views, known, [record.readouts[name] for record in known]))
-    return Table("readouts", "Read-outs of one training", rows, COLUMNS, NOTE, ("dataset", "protocol"))
+            rows.append(arena | _row(group, name, first.views, known, [record.readouts[name] for record in known]))
+    return Table("readouts", "Read-outs of one training", rows, COLUMNS, NOTE, split=("arena",))
 
 
 def _row(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reports import cell_format
+from reports.comparisons import comparison_groups
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group, groups, selected
@@ -35,12 +36,19 @@ def averages(evidence: Evidence) -> Table:
         if isinstance(record.run, Run) and (subset := _subset(record.run, subsets_of.get(record.run.dataset, ()))):
             subset_of[record.id] = subset
             wholes.append(_without(record, record.run, subset))
-    rows = [_row(whole, subset_of, subsets_of[whole.run.dataset]) for whole in groups(wholes)]
+    comparisons = comparison_groups(groups(wholes))
+    rows = [
+        {**_row(whole, subset_of, subsets_of[whole.run.dataset]), "arena": str(shared)}
+        for shared, members in comparisons.items()
+        for whole in members
+    ]
     labels = dict.fromkeys(_label(subset) for subsets in subsets_of.values() for subset in subsets)
     accuracies = [cell_format.estimate(_column(label), f"{label}, %", compact=True) for label in labels]
     empty = {name: None for label in labels for name in estimate(_column(label), [])}
-    rows = sorted_rows([empty | row for row in rows], ["dataset", "protocol", "last_top1"], ["last_top1"])
-    return Table("averages", "Averages over subsets", rows, (*_NAMES, *accuracies, *_MEANS), NOTE)
+    rows = sorted_rows([empty | row for row in rows], ["dataset", "protocol", "arena", "last_top1"], ["last_top1"])
+    headings = {str(shared): str(shared.named(evidence.names)) for shared in comparisons}
+    columns = (*NAMES, _EPOCHS, *_MEANS, *accuracies, *_SELECTED)
+    return Table("averages", "Averages over subsets", rows, columns, NOTE, ("arena",), headings)
 
 
 def _subset(run: Run, subsets: Sequence[Subset]) -> Subset | None:
@@ -64,6 +72,7 @@ def _row(whole: Group, subset_of: Mapping[str, Subset], subsets: Sequence[Subset
     reason = _lacking(members)
     seeds = [] if reason else sorted(set.intersection(*(set(several) for several in by_seed)))
     row: dict[str, Any] = whole.row | {"seeds": len(seeds), "runs": " ".join(whole.ids)}
+    row["epochs"] = whole.run.recipe.epochs
     for label, several in members.items():
         row |= estimate(_column(label), list(_percents(several, HEADLINE)))
     for selection in SELECTIONS:
@@ -97,16 +106,20 @@ def _column(label: str) -> str:
     return f"{label}_top1"
 
 
-_NAMES = (cell_format.text("dataset", compact=True), cell_format.text("protocol", compact=True), *NAMES)
+_EPOCHS = cell_format.size("epochs", "epochs", compact=True)
 _MEANS = (
+    cell_format.headline(cell_format.estimate("last_top1", "mean, %", compact=True)),
+    cell_format.explained(
+        cell_format.interval("last_top1", "95 % interval of the mean", compact=True),
+        "for other seeds on these images (Student-t, marked “seeds”)",
+    ),
     cell_format.number("seeds", "seeds", compact=True),
-    cell_format.estimate("last_top1", "mean, %", compact=True),
-    cell_format.interval("last_top1", "95 % interval of the mean"),
+)
+_SELECTED = (
     cell_format.estimate("validation_top1", "mean, validation-selected, %", compact=True),
     cell_format.estimate("best_on_test_top1", "mean, best on test, %", compact=True),
 )
 NOTE = (
     "Top-1 on each subset, last epoch, over the seeds it has. Mean over the subsets, with equal weight however many "
-    "images they have, over the seeds that all of them have. The interval is for other seeds on these images "
-    "(Student-t, marked “seeds”)."
+    "images they have, over the seeds that all of them have."
 )

@@ -43,7 +43,8 @@ class Tables:
             built = BUILDERS[name](self)
             note = all_conditions(self.evidence.groups, self.evidence.names) if name in WITHOUT_SETTINGS else ""
             columns = tuple(map(self.evidence.names.column, built.columns))
-            self._built[name] = replace(built, note=built.note + note, columns=columns, headings=self.evidence.headings)
+            headings = {**self.evidence.headings, **built.headings}
+            self._built[name] = replace(built, note=built.note + note, columns=columns, headings=headings)
         return self._built[name]
 
 
@@ -53,7 +54,7 @@ BUILDERS: Mapping[str, Callable[[Tables], Table]] = {
     "paper": lambda tables: published(tables.evidence),
     "ablation": lambda tables: ablation(tables.evidence),
     "steps": lambda tables: steps(tables.evidence),
-    "head_to_head": lambda tables: head_to_head(tables.evidence),
+    "head_to_head": lambda tables: head_to_head(tables.evidence, tables["paired"].rows, tables.shown),
     "branches": lambda tables: branches(tables.evidence),
     "readouts": lambda tables: readouts(tables.evidence),
     "averages": lambda tables: averages(tables.evidence),

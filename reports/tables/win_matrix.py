@@ -63,7 +63,7 @@ def _against(name: str, heading: str) -> Column:
         alone = cell_format.alone(row[f"seeds {name}"]) if result else ""
         return f"{cell_format.signed(f'minus {name}', '').show(row)}{_WORDS[result]}{alone}"
 
-    return Column(heading, show, compact=True, key=f"minus {name}")
+    return Column(heading, show, compact=True, marks=(cell_format.ONCE,), key=f"minus {name}")
 
 
 COLUMNS = (
@@ -73,7 +73,6 @@ COLUMNS = (
     cell_format.number("open", "open", compact=True),
 )
 NOTE = (
-    "Row minus column in percentage points of last-epoch top-1. Better and worse at 5 % by both tests of the paired "
-    "comparison, corrected for all pairs of methods in the table; (n=1): of two models; open: neither is shown to be "
-    "better, which is not a tie."
+    "Row minus column in percentage points of last-epoch top-1. Better and worse: as in the paired comparison. Open: "
+    "neither is shown to be better, which is not a tie."
 )

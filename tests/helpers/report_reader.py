@@ -84,6 +84,8 @@ class PageReader(HTMLParser):
         """Text and address."""
         self.rows: dict[str, list[dict[str, tuple[str, str]]]] = {}
         """Table's anchor -> its rows, as heading -> (text, address or "")."""
+        self.strong: list[str] = []
+        """What is in bold."""
         self._open: list[str] = []
         self._anchor = ""
         self._headings: list[str] = []
@@ -123,6 +125,8 @@ class PageReader(HTMLParser):
             self._headings = []
         elif tag == "th":
             self._headings.append("")
+        elif tag == "strong":
+            self.strong.append("")
         elif tag in {"script", "style"}:
             (self.scripts if tag == "script" else self.styles).append("")
 
@@ -140,6 +144,8 @@ class PageReader(HTMLParser):
             self.styles[-1] += data
         else:
             self.words.append(data)
+            if "strong" in self._open:
+                self.strong[-1] += data
             if "a" in self._open:
                 self.links[-1] = (self.links[-1][0] + data, self.links[-1][1])
             if self._cells:

@@ -57,9 +57,9 @@ def test_a_lower_precision_is_named_in_its_row_and_pooled_with_no_other() -> Non
     ]
     rows = head_to_head(Evidence(records)).rows
     assert [(row["method"], row["settings"], row["seeds"]) for row in rows] == [
-        ("plain", "precision=fp32", 2),
         ("plain", "precision=bf16", 1),
         ("sef", "precision=bf16", 1),
+        ("plain", "precision=fp32", 2),
     ]
 
 

@@ -53,10 +53,12 @@ function sort(table, place) {
   body.append(...keyed.map((each) => each.row));
 }
 
-// Filtering: a row stays if it contains every word of the table's own filter and of the one for all tables.
+// Filtering: a row stays if it, with the heading above its table, has every word of the table's own filter and of the one
+// for all tables.
 const CAP = 40; // also in page.css
 const texts = new WeakMap();
-const textOf = (row) => texts.get(row) ?? texts.set(row, row.textContent.toLowerCase()).get(row);
+const headingOf = (row) => one("h4", row.closest(".block"))?.textContent ?? "";
+const textOf = (row) => texts.get(row) ?? texts.set(row, `${row.textContent} ${headingOf(row)}`.toLowerCase()).get(row);
 const wordsOf = (input) => (input ? input.value.toLowerCase().split(/\s+/).filter(Boolean) : []);
 const everywhere = one("#filter-all");
 function filter(block) {

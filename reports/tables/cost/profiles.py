@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -11,7 +11,7 @@ from reports import cell_format
 from reports.cell_format import Column, Row, percent
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
-from reports.measurements import Measurement
+from reports.measurements import Measurement, place
 from results.speed import Phase, Resource
 
 ORDER = ["method", "variant", "backbone", "input", "precision", "compiled"]
@@ -31,7 +31,15 @@ def profile(evidence: Evidence) -> Table:
         row["of_best"] = None if alone or rate is None else 100 * rate / best[_but_batch(row)]
         bare = None if (row["method"], row["variant"]) == PLAIN else plain.get(_but_method(row))
         row.update(_of_plain(row, bare))
-    return Table("profile", "Profile", sorted_rows(rows, ORDER), COLUMNS, NOTE)
+    return _table("profile", "Profile", sorted_rows(rows, ORDER), COLUMNS, NOTE, evidence)
+
+
+def _table(
+    name: str, title: str, rows: Sequence[Row], columns: tuple[Column, ...], note: str, evidence: Evidence
+) -> Table:
+    """In a part for each device, backbone, size of images, and mode."""
+    headings = {row["place"]: place(evidence.names.row(row)) for row in rows}
+    return Table(name, title, rows, columns, note, ("place",), headings)
 
 
 def _row(one: Measurement) -> dict[str, Any]:
@@ -50,6 +58,7 @@ def _row(one: Measurement) -> dict[str, Any]:
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
         | {"busy_share": percent(one.first("busy_share"))}
         | {"bound": _bound(shares), "conditions": one.conditions, "busy": one.busy}
+        | {"once": len(one.records) == 1}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
         | {"flops": one.first("flops") or (model.get("flops") if one.mode == "inference" else None)}
     )
@@ -124,7 +133,7 @@ def parts(evidence: Evidence) -> Table:
             for part, spent in found.items()
         ]
     rows = sorted_rows(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
-    return Table("parts", "Where the time of a step goes", rows, PARTS_COLUMNS, PARTS_NOTE)
+    return _table("parts", "Where the time of a step goes", rows, PARTS_COLUMNS, PARTS_NOTE, evidence)
 
 
 def operations(evidence: Evidence) -> Table:
@@ -135,7 +144,8 @@ def operations(evidence: Evidence) -> Table:
         for operation in one.first("operations") or ()
     ]
     rows = sorted_rows(rows, [*ORDER, "milliseconds"], descending=["milliseconds"])
-    return Table("operations", "The costliest operations of a step", rows, OPERATION_COLUMNS, OPERATION_NOTE)
+    title = "The costliest operations of a step"
+    return _table("operations", title, rows, OPERATION_COLUMNS, OPERATION_NOTE, evidence)
 
 
 def _if_any(key: str, heading: str, digits: int, roughly: str = "") -> Column:
@@ -168,57 +178,84 @@ NAMES = (
     cell_format.text("settings", compact=True),
     cell_format.size("batch_size", "batch", compact=True),
 )
+_OUTERMOST = "outermost percentile of any repeat"
+_RATE = cell_format.marked(cell_format.number("images_per_s", "images/s", compact=True), "busy")
 COLUMNS = (
     *NAMES,
-    cell_format.marked(cell_format.number("images_per_s", "images/s", compact=True), "busy"),
-    cell_format.marked(cell_format.number("images_per_s_p10", "p10"), "busy"),
-    cell_format.marked(cell_format.number("images_per_s_p90", "p90"), "busy"),
+    cell_format.marked(_RATE, "once", cell_format.ONCE),
+    cell_format.explained(cell_format.marked(cell_format.number("images_per_s_p10", "p10"), "busy"), _OUTERMOST),
+    cell_format.explained(cell_format.marked(cell_format.number("images_per_s_p90", "p90"), "busy"), _OUTERMOST),
     cell_format.number("repeats", "repeats"),
-    _if_any("spread", "spread, %", 1),
-    _if_any("of_plain", "of plain, %", 0, "of_plain_open"),
+    cell_format.explained(_if_any("spread", "spread, %", 1), "range of the repeats, in % of their median"),
+    cell_format.explained(
+        _if_any("of_plain", "of plain, %", 0, "of_plain_open"),
+        "share of the plain backbone's rate under the same settings; ≈ where neither is shown to be faster: the ranges "
+        "from p10 to p90 overlap, or one of them was measured once",
+    ),
     # Share and passes say the same, and with this column too the rows are too long for a terminal.
     replace(_if_any("pass_of_plain", "time of a pass, plain's = 1", 2, "of_plain_open"), compact=False),
-    _if_any("of_best", "of best batch, %", 0),
-    cell_format.number("passes", "passes", 1, compact=True),
+    cell_format.explained(
+        _if_any("of_best", "of best batch, %", 0),
+        "share of the highest rate among the batch sizes; a sweep ends where two doublings add less than 5 % in both "
+        "modes",
+    ),
+    cell_format.explained(
+        cell_format.number("passes", "passes", 1, compact=True), "counted, through a backbone per image"
+    ),
     cell_format.marked(cell_format.number("input_images_per_s", "input alone, images/s"), "busy"),
     cell_format.marked(cell_format.number("end_to_end_images_per_s", "end to end, images/s"), "busy"),
-    cell_format.marked(cell_format.number("latency_ms", "latency, ms", 2, compact=True), "busy"),
+    cell_format.explained(
+        cell_format.marked(cell_format.number("latency_ms", "latency, ms", 2, compact=True), "busy"),
+        "of one image alone",
+    ),
     cell_format.number("latency_ms_p95", "latency p95", 2),
     cell_format.number("latency_ms_p99", "latency p99", 2),
-    Column("memory, GiB", _memory, compact=True, key="peak_memory"),
+    cell_format.explained(
+        Column("memory, GiB", _memory, compact=True, key="peak_memory"),
+        "CUDA tensors at their peak, or what the process grew by; > is the memory that did not suffice",
+    ),
     cell_format.number("peak_reserved", "reserved, GiB", 2, cell_format.GIB),
     *(cell_format.number(f"{phase}_memory", f"{phase}, GiB", 3, cell_format.GIB) for phase in PHASES),
     _if_any("largest_batch", "largest batch", 0),
-    cell_format.words("bound", "bound by", compact=True),
+    cell_format.explained(
+        cell_format.words("bound", "bound by", compact=True),
+        "the resource for which the device, at its measured best, would need half of the step's time or more; none: "
+        "there is no such resource, and the largest is named",
+    ),
     cell_format.number("arithmetic_share", "arithmetic, %"),
-    cell_format.number("memory_share", "memory traffic, %"),
-    cell_format.number("launches_share", "launches, %"),
-    _if_any("kernels", "kernels", 0),
+    cell_format.explained(
+        cell_format.number("memory_share", "memory traffic, %"),
+        "of each operation by itself: caches can bring it above 100 %; a busy machine, whose ceilings are measured too "
+        "low, can do so to arithmetic and launches too",
+    ),
+    cell_format.explained(
+        cell_format.number("launches_share", "launches, %"),
+        "of eager code; on a GPU the time that the host takes to issue a step, compiled or not",
+    ),
+    cell_format.explained(_if_any("kernels", "kernels", 0), "counted on the GPU, with its copies and fills"),
     _if_any("issue_ms", "issuing a step, ms", 2),
-    _if_any("busy_share", "GPU busy, %", 0),
+    cell_format.explained(_if_any("busy_share", "GPU busy, %", 0), "while at least one kernel runs"),
     cell_format.printed(cell_format.number("parameters", "parameters, M", 1, 1e6)),
-    cell_format.printed(cell_format.number("flops", "FLOPs, G", 2, 1e9)),
+    cell_format.explained(
+        cell_format.printed(cell_format.number("flops", "FLOPs, G", 2, 1e9)),
+        "of all passes; of a training step with the backward pass",
+    ),
     cell_format.number("views", "views"),
-    cell_format.marked(cell_format.number("joules_per_image", "energy, J", 3), "busy"),
+    cell_format.explained(
+        cell_format.marked(cell_format.number("joules_per_image", "energy, J", 3), "busy"),
+        "of the whole GPU, whoever uses it",
+    ),
     cell_format.number("compile_s", "compiling, s", 1),
-    cell_format.words("conditions", "throttling"),
+    cell_format.explained(
+        cell_format.words("conditions", "throttling"),
+        "what may have lowered the rate: the device's clocks, more running processes than cores, other processes on "
+        "the GPU, or a rate that was not steady after the warm-up",
+    ),
     cell_format.text("hardware"),
 )
 NOTE = (
-    "Median source images per second of compute alone, over blocks and repeats; p10 and p90 are the outermost of any "
-    "repeat, spread is the range of the repeats in % of their median. Passes through a backbone per image are counted. "
-    "FLOPs are those of all passes (training: with the backward pass). Latency is of one image alone. Memory: CUDA "
-    "tensors at their peak, or what the process grew by; > is the memory that did not suffice. Bound by: the resource "
-    "for which the device, at its measured best, would need half of the step's time or more; none: there is no such "
-    "resource, and the largest is named. Launches are of eager code; on a GPU, the time that the host takes to issue a "
-    "step counts, compiled or not. Traffic counts each operation by itself: caches can bring it above 100 %; a busy "
-    "machine, whose ceilings are measured too low, can do so to all three. Of plain: share of the plain backbone's "
-    "rate under the same settings, ≈ where neither is shown to be faster: the ranges from p10 to p90 overlap, or one "
-    "of them was measured once. Of best batch: share of the highest rate among the batch sizes; a sweep ends where two "
-    "doublings add less than 5 % in both modes. Energy is that of the whole GPU, whoever uses it. Kernels are counted "
-    "on the GPU, with its copies and fills; it is busy while at least one runs. Throttling: what may have lowered the "
-    "rate: the device's clocks, more running processes than cores, other processes on the GPU, or a rate that was not "
-    "steady after the warm-up."
+    "Images/s: median source images per second of compute alone, over blocks and repeats. Rates in different parts, of "
+    "another device, backbone or size, may not be compared."
 )
 PARTS_COLUMNS = (
     *NAMES,

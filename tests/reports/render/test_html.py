@@ -150,7 +150,7 @@ def test_a_blank_in_a_column_of_numbers_is_no_link(tmp_path: Path):
     store.prepare()
     fill(store, [profiled("plain"), profiled("sef", 1000)])
     page = PageReader(write_report(store, tmp_path / "out", "Two").html)
-    cells = {row["method"][0]: row["of plain, %"] for row in page.rows["profile"] if row["mode"][0] == "train"}
+    cells = {row["method"][0]: row["of plain, %"] for row in page.rows["profile"][-2:]}
     assert cells["plain"] == ("", "")
     assert cells["sef"][0] == "≈ 50"
     assert cells["sef"][1]

@@ -115,6 +115,25 @@ def test_nothing_sticks_out_of_the_window(browser: playwright.Browser, report: R
     visit.context.close()
 
 
+def test_a_phone_shows_method_and_accuracy_first_and_that_there_is_more(browser: playwright.Browser, report: Report):
+    visit = Visit(browser, report, viewport={"width": 390, "height": 844})
+    table = visit.page.locator("#table-head_to_head .scroll").first
+    method, accuracy = visit.heading("head_to_head", "method"), visit.heading("head_to_head", "top-1 last epoch, %")
+    before, seen = method.bounding_box(), accuracy.bounding_box()
+    assert before is not None
+    assert seen is not None
+    assert seen["x"] + seen["width"] <= 390
+    assert table.evaluate("node => node.scrollWidth > node.clientWidth")
+    assert table.evaluate("node => getComputedStyle(node).backgroundAttachment") == "local, scroll", (
+        "a shade where it ends"
+    )
+    table.evaluate("node => { node.scrollLeft = node.scrollWidth; }")
+    after = method.bounding_box()
+    assert after is not None
+    assert after["x"] == before["x"]
+    visit.context.close()
+
+
 def test_a_heading_sorts_numbers_as_numbers_both_ways(visit: Visit):
     visit.heading("head_to_head", "method").locator("button").click()
     heading = visit.heading("head_to_head", "top-1 last epoch, %")
@@ -140,7 +159,7 @@ def test_one_filter_keeps_the_rows_of_all_tables_that_hold_every_word(visit: Vis
     count = visit.page.locator("#table-head_to_head .count").first
     playwright.expect(count).to_have_text("1 of 7 rows")
     assert visit.column("head_to_head", "method") == ["sef"]
-    assert visit.column("profile", "method") == ["sef", "sef"]
+    assert visit.column("profile", "method") == ["sef"]
     visit.page.fill("#filter-all", "")
     playwright.expect(count).to_have_text("")
     assert len(visit.column("head_to_head", "method")) == 7
@@ -188,7 +207,7 @@ def test_a_number_shows_its_record_and_the_other_seeds(visit: Visit):
 
 
 def test_a_rate_shows_the_profile_it_comes_from(visit: Visit):
-    visit.page.locator("#table-head_to_head tr", has_text="sef").first.get_by_text("300", exact=True).click()
+    visit.page.locator("#table-head_to_head tr", has_text="sef").first.get_by_text("300 (n=1)", exact=True).click()
     assert visit.page.locator("#record-title").text_content() == "profile-sef-paper-64"
 
 
@@ -254,6 +273,14 @@ def test_printed_pages_have_no_controls(visit: Visit):
     assert not visit.page.locator(".top").is_visible()
     assert not visit.page.locator(".controls").first.is_visible()
     assert visit.page.locator("#table-head_to_head tbody tr").first.is_visible()
+
+
+def test_what_columns_mean_is_told_below_the_table(visit: Visit):
+    told = visit.page.locator("#table-head_to_head .meanings")
+    meaning = told.get_by_text("the test set chose the epoch")
+    assert not meaning.is_visible()
+    told.locator("summary").click()
+    assert meaning.is_visible()
 
 
 def test_tables_and_figures_can_be_read_without_javascript(browser: playwright.Browser, report: Report):

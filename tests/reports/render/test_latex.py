@@ -59,7 +59,7 @@ def test_datasets_are_tables_of_their_own_with_rules_caption_and_label():
 def test_values_that_all_rows_share_are_in_the_caption():
     text = latex(head_to_head(Evidence([trained("plain"), trained("sef")])))
     caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
-    assert "backbone resnet50" in caption
+    assert ", resnet50, 448 px, " in caption
     assert text.count("resnet50.safetensors") == 1
 
 
