@@ -16,7 +16,9 @@ from results.values.text import in_a_row
 _COLORS = "PuOr"
 """Losses orange to gains violet through white; told apart in all common forms of colour blindness."""
 _LEAST = 1.0
-"""Points at the end of the scale, at the least: differences of tenths stay pale."""
+"""Points that the strongest colour stands for, at the least: differences of tenths stay pale."""
+PALE = 2.0
+"""How far the scale goes on beyond the largest gain, so that text can be read on every cell, also in the dark."""
 
 CAPTION = (
     "Points of last-epoch top-1 over the baseline, plain, on the same backbone. Framed: significant by both tests, "
@@ -42,7 +44,7 @@ def gain_cells(
     known = [abs(one.points) for row in gains for one in row if one]
     if not known:
         return None
-    reach = max(_LEAST, *known)
+    scale = PALE * max(_LEAST, *known)
     values = np.array([[np.nan if one is None else one.points for one in row] for row in gains])
     names = [in_a_row(name) for name in methods]
     needed = LETTER * max(map(len, names)) + 0.75 * len(backbones)
@@ -52,16 +54,15 @@ def gain_cells(
         figure = new_figure(width, 0.55 + 0.2 * len(methods))
         axes = figure.add_subplot()
         # Cells and not an image: vectors stay sharp, and the page turns their colours for the dark.
-        axes.pcolormesh(values, cmap=_COLORS, vmin=-reach, vmax=reach, edgecolors=PAPER, linewidth=0.5)
+        axes.pcolormesh(values, cmap=_COLORS, vmin=-scale, vmax=scale, edgecolors=PAPER, linewidth=0.5)
         for down, row in enumerate(gains):
             for across, one in enumerate(row):
                 if one is None:
                     continue
-                ink = INK if abs(one.points) < 0.6 * reach else PAPER
                 text = signed(one.points) + one.alone
-                axes.text(across + 0.5, down + 0.5, text, ha="center", va="center_baseline", color=ink)
+                axes.text(across + 0.5, down + 0.5, text, ha="center", va="center_baseline", color=INK)
                 if one.significant:
-                    axes.add_patch(Rectangle((across + 0.02, down + 0.06), 0.96, 0.88, fill=False, ec=ink, lw=1.1))
+                    axes.add_patch(Rectangle((across + 0.02, down + 0.06), 0.96, 0.88, fill=False, ec=INK, lw=1.1))
         labels = ["\n".join(wrapped(part, letters) for part in name.split(": ")) for name in backbones]
         axes.set_xticks(np.arange(len(backbones)) + 0.5, labels)
         axes.set_yticks(np.arange(len(methods)) + 0.5, names)

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from reports.figures.kinds.ablation import gain_bars
 from reports.figures.kinds.calibration import reliability
 from reports.figures.kinds.curves import LOSS, Curve, accuracy_curves, loss_panels
-from reports.figures.kinds.gains import Gain, gain_cells
+from reports.figures.kinds.gains import PALE, Gain, gain_cells
 from reports.figures.kinds.per_class import balance, per_class_difference
 from reports.figures.kinds.profile import MemoryUse, Rate, batch_sweep, memory_by_phase
 from reports.figures.kinds.roofline import Work, roofline
@@ -81,7 +81,7 @@ def test_gains_are_told_in_their_cells_and_significant_ones_framed():
     shown = np.ma.filled(mesh.get_array(), np.nan)
     assert shown[0, 0] == 2.6
     assert np.isnan(shown[0, 1])
-    assert (mesh.norm.vmin, mesh.norm.vmax) == (-2.6, 2.6), "zero is in the middle"
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-2.6 * PALE, 2.6 * PALE), "zero is in the middle"
 
 
 def test_without_gains_there_is_no_figure():
