@@ -60,7 +60,7 @@ def foresee(chosen: Suite, later: Environment, request: Request) -> None:
         return
     changes = changes_of(request)
     runs = expand.expand(chosen, later, changes)
-    checks.require_batch_sizes(runs, torchrun.world_size())
+    checks.require_sizes(runs, torchrun.world_size())
     terminal.line(forecast.ONCE_HERE, style="bold")
     terminal.lines(support.left_out(chosen, changes))
     terminal.lines(method_checks.notes(runs))

@@ -55,9 +55,9 @@ def require_startable(runs: Iterable[AnyRun], environment: Environment, processe
     _refuse(runs, lambda run: _faults(run, environment, processes))
 
 
-def require_batch_sizes(runs: Iterable[AnyRun], processes: int = 1) -> None:
-    """The same for sizes of batches that a method can't use, whatever the images: they need not be here."""
-    _refuse(runs, lambda run: _batch_sizes(run, processes) if isinstance(run, Run) else ())
+def require_sizes(runs: Iterable[AnyRun], processes: int = 1) -> None:
+    """The same for sizes of images and batches that can't be used. Neither images nor weights need be here."""
+    _refuse(runs, lambda run: [*_size(run), *(_batch_sizes(run, processes) if isinstance(run, Run) else ())])
 
 
 def _refuse(runs: Iterable[AnyRun], faults_of: Callable[[AnyRun], Iterable[str]]) -> None:

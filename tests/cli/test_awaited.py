@@ -10,6 +10,7 @@ import pytest
 from benchmarks.cli.options import Request
 from benchmarks.cli.views import forecast
 from benchmarks.environment import Environment
+from benchmarks.errors import UserError
 from benchmarks.planning import reference_runs, suite
 from benchmarks.planning.overrides import NO_CHANGES
 from benchmarks.planning.suite import Suite
@@ -59,6 +60,14 @@ def test_what_is_not_on_the_shopping_list_is_refused_as_ever(
 ) -> None:
     with pytest.raises(DatasetError, match="there is no dataset 'my_birds'"):
         fgbench("compare", "--methods", "plain", "--dataset", "my_birds", "--backbone", RESNET, *where)
+
+
+def test_a_size_that_the_network_refuses_is_refused_before_its_weights_are_here(
+    where: list[object], fgbench: Command, weights: FakeHub
+) -> None:
+    command = ["compare", "--methods", "plain", "--dataset", "synthetic", "--backbone", "vit_tiny_patch16_224"]
+    with pytest.raises(UserError, match=r"vit_tiny_patch16_224.* 100.* 96 or 112"):
+        fgbench(*command, *(str(word).replace("size=32", "size=100") for word in where))
 
 
 def test_reference_results_that_await_data_have_totals_of_their_own(
