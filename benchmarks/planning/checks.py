@@ -57,7 +57,7 @@ def require_startable(runs: Iterable[AnyRun], environment: Environment, processe
 
 def require_sizes(runs: Iterable[AnyRun], processes: int = 1) -> None:
     """The same for sizes of images and batches that can't be used. Neither images nor weights need be here."""
-    _refuse(runs, lambda run: [*_size(run), *(_batch_sizes(run, processes) if isinstance(run, Run) else ())])
+    _refuse(runs, lambda run: _sizes(run, processes))
 
 
 def _refuse(runs: Iterable[AnyRun], faults_of: Callable[[AnyRun], Iterable[str]]) -> None:
@@ -88,6 +88,12 @@ def _faults(run: AnyRun, environment: Environment, processes: int) -> Iterator[s
         yield from _batches(run, environment, processes)
         yield from _tensorboard(environment)
         yield from _images(environment.open(run.dataset, run.dataset_options))
+
+
+def _sizes(run: AnyRun, processes: int) -> Iterator[str]:
+    yield from _size(run)
+    if isinstance(run, Run):
+        yield from _batch_sizes(run, processes)
 
 
 def _size(run: AnyRun) -> Iterator[str]:
