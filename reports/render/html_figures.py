@@ -20,7 +20,7 @@ from results.values.text import in_a_row
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 """Formats that a browser shows, of those that figures and galleries are saved in."""
-SHARP = 100_000
+SHARP = 150_000
 """Bytes up to which the SVG is taken; browsers draw a larger one slowly, but not its PNG."""
 LARGE = 200_000
 """Bytes above which a PNG is compressed anew."""

@@ -17,7 +17,7 @@ REST = "rest of the peak"
 PHASES = {
     "weights": ("#222222", ""),
     "gradients": ("#0072b2", "////"),
-    "optimizer": ("#56b4e9", "...."),
+    "optimizer": ("#56b4e9", "----"),
     "activations": ("#e69f00", "\\\\\\\\"),
     REST: (PAPER, ""),
 }
