@@ -13,7 +13,8 @@ from reports.figures.select import drawings, first_of_each_kind
 from reports.names import IDS, Names
 from reports.render import markdown
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, chapters
-from reports.render.html import packed_records, write_page
+from reports.render.html import write_page
+from reports.render.html_data import PageData, page_data
 from reports.render.latex import latex
 from reports.run_files import RunFiles, galleries
 from reports.summary import summary, untrusted
@@ -82,7 +83,7 @@ def write_report(
             _write(folder / f"{name}.tex", latex(table))
     finish = start_drawing(chosen, folder / FIGURES)
     # Takes as long as many figures, which other processes draw meanwhile.
-    data = packed_records(records, files) if "html" in formats else ""
+    data = page_data(records, files) if "html" in formats else PageData()
     report = Report(title, folder / PAGE, tables, finish(), sentences, shown, left_out, formats, names)
     if "md" in formats:
         _write(report.page, "\n\n".join(_page(report)) + "\n")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,17 +16,17 @@ from reports.figures.drawing import KINDS
 from reports.groups import hardware_name
 from reports.names import Names
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, Chapter, chapters
+from reports.render.html_code import TEMPLATES, page_code
+from reports.render.html_data import IMAGES, PageData
+from reports.render.html_facets import facets
 from reports.render.html_figures import EmbeddedFigure, Embedder
-from reports.render.html_records import records_data
 from reports.render.markdown import common_columns, filled, told
-from reports.run_files import RunFiles
 from reports.tables.missing import condensed
 from results.files import write_whole
 from results.record import Record
 from results.settings import Run
 from results.values.text import in_a_row
 
-TEMPLATES = Path(__file__).parent / "templates"
 PAGE = 4_800_000
 """Bytes of a page that figures may fill up."""
 FIGURES = 500_000
@@ -72,23 +67,17 @@ class PageTable:
         return column not in varying or (not column.compact and any(one.compact for one in varying))
 
 
-def packed_records(records: Sequence[Record], files: RunFiles) -> str:
-    """What the page knows of each Run, as compressed JSON in letters that a page holds; `page.js` unpacks it."""
-    text = json.dumps(records_data(records, files), separators=(",", ":"))
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
-
-
-def write_page(report: Report, records: Sequence[Record], data: str) -> None:
+def write_page(report: Report, records: Sequence[Record], data: PageData) -> None:
     """Writes the report to `report.html`, whole or not at all; the same records give the same bytes.
 
-    `data` is what `packed_records` gave. Figures are taken from the files that `report.figures` names. Raises
+    `data` is what `page_data` gave. Figures are taken from the files that `report.figures` names. Raises
     `results.errors.ResultsError`.
     """
     html = render(report, records, data)
     write_whole(report.html, lambda file: file.write_text(html, encoding="utf-8"), option="--out")
 
 
-def render(report: Report, records: Sequence[Record], data: str) -> str:
+def render(report: Report, records: Sequence[Record], data: PageData) -> str:
     """The page's HTML. The templates escape all text, and the browser runs no script but the page's own."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -97,7 +86,6 @@ def render(report: Report, records: Sequence[Record], data: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     blocks: Any = environment.get_template("parts.html").module
     folder = report.html.parent
     numbers = {record.id: number for number, record in enumerate(records)}
@@ -118,17 +106,22 @@ def render(report: Report, records: Sequence[Record], data: str) -> str:
         for chapter, members in shown
         for table in members
     }
-    embed = Embedder(folder, max(FIGURES, PAGE - len(data) - sum(map(len, written.values()))))
+    code = page_code()
+    room = PAGE - sum(map(len, (data.records, code.script, code.style, *written.values())))
+    images = data.images_within(min(IMAGES, room - FIGURES))
+    embed = Embedder(folder, max(FIGURES, room - sum(len(text) for _, text in images)))
+    opening = embed(report.opening) if report.opening else None
+    embedded = {chapter: _figures(chapter, figures, embed) for chapter, _ in shown}
     return environment.get_template("page.html").render(
         title=in_a_row(report.title),
         summary=[in_a_row(sentence) for sentence in report.summary],
-        opening=embed(report.opening) if report.opening else None,
+        opening=opening,
         facts=list(_facts(records, report.names)),
         chapters=[
             {
                 "chapter": chapter,
                 "tables": [written[table.name] for table in members],
-                "figures": _figures(chapter, figures, embed),
+                "figures": embedded[chapter],
                 "empty": not any(table.rows for table in members),
             }
             for chapter, members in shown
@@ -136,10 +129,10 @@ def render(report: Report, records: Sequence[Record], data: str) -> str:
         formats=report.formats,
         missing="missing" in tables,
         runs=len(numbers),
-        data=data,
-        script=script,
-        style=style,
-        policy=f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'",
+        facets=facets(records, report.names),
+        data=data.records,
+        images=images,
+        code=code,
     )
 
 
@@ -201,8 +194,3 @@ def _facts(records: Sequence[Record], names: Names) -> Iterator[tuple[str, list[
     ):
         if known := sorted({in_a_row(str(value)) for value in values if value is not None}):
             yield name, known
-
-
-def _sha256(text: str) -> str:
-    """The hash by which a content security policy allows a script or style."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

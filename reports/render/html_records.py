@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from reports.cell_format import DASH
 from reports.classes import class_name, confused
-from reports.groups import selected
+from reports.groups import hardware_name, selected
 from reports.predictions import Answer
+from reports.render.html_facets import facet_values
+from reports.render.html_images import ImageSet
 from reports.run_files import RunFiles
 from results.identity import PREDATES, predates_check
 from results.record import SELECTIONS, Record
@@ -56,18 +58,34 @@ class Part:
     note: str = ""
 
 
-def records_data(records: Sequence[Record], files: RunFiles) -> dict[str, Any]:
-    """`{"parts": [...], "runs": {id: {"number", "label", "status", "parts": [places]}}}`, ready for JSON.
+def records_data(records: Sequence[Record], files: RunFiles, sets: Sequence[ImageSet] = ()) -> dict[str, Any]:
+    """`{"parts": [...], "runs": {id: {...}}}`, ready for JSON.
 
-    Parts that several Runs share (settings, versions, hardware, a split) are there once.
+    A Run has `number`, `label`, `status`, `job`, `replicate`, `experiment` (a number that its seeds share), `device`,
+    `of` (its values of the page's facets), `images` (the place in `sets` of those that it predicted, or None), and
+    `parts`: places in `parts`. Parts that several Runs share (settings, versions, hardware, a split) are there once.
     """
     epochs = max(FEWEST, min(EPOCHS, EPOCHS_OF_ALL // max(1, len(records))))
     places: dict[str, int] = {}
+    experiments: dict[str, int] = {}
+    image_set = {number: place for place, each in enumerate(sets) for number in each.answers}
     runs = {}
     for number, record in enumerate(records):
         texts = [json.dumps(vars(part)) for part in _parts(record, files, epochs)]
         known = [places.setdefault(text, len(places)) for text in texts]
-        runs[record.id] = {"number": number, "label": _label(record), "status": record.status, "parts": known}
+        experiment = experiments.setdefault(record.experiment or record.id, len(experiments))
+        runs[record.id] = {
+            "number": number,
+            "label": _label(record),
+            "status": record.status,
+            "job": record.run.job,
+            "replicate": record.run.replicate,
+            "experiment": experiment,
+            "device": hardware_name(record),
+            "of": facet_values(record.run),
+            "images": image_set.get(number),
+            "parts": known,
+        }
     return {"parts": [json.loads(text) for text in places], "runs": runs}
 
 

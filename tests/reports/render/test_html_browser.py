@@ -2,97 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
 
 from reports.contents import Report
-from reports.report import write_report
-from results.store import ResultStore
-from tests.helpers.fakes.fake_results import fill, profiled, trained
+from tests.helpers.page_visit import Visit, playwright
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if BROWSER is None:
-    pytest.skip("no Chromium here (Debian: apt-get install chromium)", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
-playwright.expect.set_options(timeout=60_000)
-
-HOSTILE = "x</script><script>window.hacked=1</script><img src=x onerror='window.hacked=2'>"
 WIDTHS = (380, 900, 1600)
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    folder = tmp_path_factory.mktemp("page")
-    store = ResultStore(folder / "results")
-    tops = {
-        "plain": 0.8,
-        "sef": 0.095,
-        "bilinear_cnn": 0.85,
-        "ws_dan": 0.7,
-        "dfl_cnn": 0.6,
-        "swinfc": 0.5,
-        HOSTILE: 0.4,
-    }
-    records = [trained(method, seed, top1) for method, top1 in tops.items() for seed in range(2)]
-    records += [trained("plain", seed, 0.5, dataset="dogs") for seed in range(60)]
-    fill(store, [*records, profiled("plain"), profiled("sef", 300.0)], 40)
-    return write_report(store, folder / "report", "Birds")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as running:
-        # As root, in a container, Chromium's sandbox does not start; the page is our own.
-        browser = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """An open page, and everything that it did wrong."""
-
-    def __init__(self, browser: playwright.Browser, report: Report, anchor: str = "", **settings: object) -> None:
-        self.context = browser.new_context(**({"reduced_motion": "reduce"} | settings))
-        self.context.set_default_timeout(60_000)
-        self.page = self.context.new_page()
-        self.faults: list[str] = []
-        self.page.on("console", lambda message: self.faults.append(message.text))
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.faults.append(dialog.message))
-        self.page.on("request", lambda request: self._check(request.url, report))
-        self.page.goto(report.html.as_uri() + anchor)
-
-    def _check(self, url: str, report: Report) -> None:
-        if not url.startswith(("data:", report.html.as_uri())):
-            self.faults.append(f"asked for {url}")
-
-    def column(self, table: str, heading: str) -> list[str]:
-        """The visible texts below a heading of the first table there."""
-        return self.page.evaluate(
-            """([table, heading]) => {
-                const node = document.querySelector(`#table-${table} table`);
-                const place = [...node.tHead.rows[0].cells].findIndex((cell) => cell.textContent === heading);
-                const rows = [...node.tBodies[0].rows].filter((row) => row.offsetParent);
-                return rows.map((row) => row.cells[place].textContent);
-            }""",
-            [table, heading],
-        )
-
-    def heading(self, table: str, heading: str) -> playwright.Locator:
-        """The first heading of that name."""
-        return self.page.locator(f"#table-{table} thead th", has_text=heading).first
-
-
-@pytest.fixture
-def visit(browser: playwright.Browser, report: Report) -> Iterator[Visit]:
-    visit = Visit(browser, report, viewport={"width": 1280, "height": 900})
-    yield visit
-    assert visit.faults == []
-    visit.context.close()
 
 
 def test_opens_from_disk_without_an_error_or_an_outside_request(visit: Visit):
@@ -271,7 +188,8 @@ def test_light_and_dark_follow_the_system_until_switched(browser: playwright.Bro
 def test_printed_pages_have_no_controls(visit: Visit):
     visit.page.emulate_media(media="print")
     assert not visit.page.locator(".top").is_visible()
-    assert not visit.page.locator(".controls").first.is_visible()
+    for controls in (".controls", ".facet", "#table-runs .pick"):
+        assert not visit.page.locator(controls).first.is_visible()
     assert visit.page.locator("#table-head_to_head tbody tr").first.is_visible()
 
 
@@ -291,14 +209,26 @@ def test_tables_and_figures_can_be_read_without_javascript(browser: playwright.B
     visit.context.close()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_barrier(browser: playwright.Browser, report: Report, scheme: str):
+def test_axe_finds_no_barrier(browser: playwright.Browser, report: Report, scheme: str, width: int):
     # The page's own policy forbids the checker's script, as it should.
-    visit = Visit(browser, report, color_scheme=scheme, bypass_csp=True)
+    size = {"width": width, "height": 900}
+    visit = Visit(browser, report, color_scheme=scheme, bypass_csp=True, viewport=size)
     checker = axe.Axe()
     found = [checker.run(visit.page)]
+    visit.page.locator(".facet summary").first.click()
+    visit.page.locator(".facet[open] label", has_text="sef").click()
+    found.append(checker.run(visit.page, context="header"))
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    visit.page.locator("#table-head_to_head tbody th a").first.hover()
+    playwright.expect(visit.page.locator("#preview")).to_be_visible()
+    found.append(checker.run(visit.page))
     visit.page.locator("#table-head_to_head tbody th a").first.click()
     found.append(checker.run(visit.page, context="#record"))
+    visit.page.fill("#compare-with", "cub100-common-plain-paper-resnet50-448-10-0")
+    visit.page.locator("#comparison details").first.wait_for()
+    found.append(checker.run(visit.page, context="#comparison"))
     visit.page.keyboard.press("Escape")
     visit.page.locator("button.zoom").first.click()
     found.append(checker.run(visit.page, context="#zoom"))
