@@ -110,18 +110,16 @@ def render(report: Report, records: Sequence[Record], data: PageData) -> str:
     room = PAGE - sum(map(len, (data.records, code.script, code.style, *written.values())))
     images = data.images_within(min(IMAGES, room - FIGURES))
     embed = Embedder(folder, max(FIGURES, room - sum(len(text) for _, text in images)))
-    opening = embed(report.opening) if report.opening else None
-    embedded = {chapter: _figures(chapter, figures, embed) for chapter, _ in shown}
     return environment.get_template("page.html").render(
         title=in_a_row(report.title),
         summary=[in_a_row(sentence) for sentence in report.summary],
-        opening=opening,
+        opening=embed(report.opening) if report.opening else None,
         facts=list(_facts(records, report.names)),
         chapters=[
             {
                 "chapter": chapter,
                 "tables": [written[table.name] for table in members],
-                "figures": embedded[chapter],
+                "figures": _figures(chapter, figures, embed),
                 "empty": not any(table.rows for table in members),
             }
             for chapter, members in shown

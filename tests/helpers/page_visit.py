@@ -30,6 +30,8 @@ class Visit:
         self.page.on("dialog", lambda dialog: self.faults.append(dialog.message))
         self.page.on("request", lambda request: self._check(request.url, report))
         self.page.goto(report.html.as_uri() + anchor)
+        if settings.get("java_script_enabled", True):  # records are unpacked once the page is there
+            self.page.locator("#table-runs input.pick").first.wait_for(state="attached")
 
     def _check(self, url: str, report: Report) -> None:
         if not url.startswith(("data:", report.html.as_uri())):

@@ -43,7 +43,7 @@ function offerOthers(id) {
   const others = Object.entries(data.runs).filter(([other, run]) => other !== id && run.job === job);
   const near = ([, run]) => (run.of.dataset === of.dataset ? 0 : 1);
   others.sort((a, b) => near(a) - near(b));
-  one("#others").replaceChildren(...others.map(([other, run]) => make("option", run.label, { value: other })));
+  one("#others").replaceChildren(...others.map(([other, run]) => make("option", "", { value: other, label: run.label })));
   one("#compare-with").value = "";
   one(".compare-with").hidden = others.length === 0;
 }
