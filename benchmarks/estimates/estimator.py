@@ -22,6 +22,9 @@ WITHIN = 4
 """The factor within which a guess is called right: it was for 19 of 20 of the project's trainings (docs/running.md)."""
 PROFILE_SECONDS = 30.0
 """Of a profile Run where none like it is known; the project's own took 6 to 71 s on two CPU cores."""
+PROFILE_STEPS = 30
+"""Batches that a profile processes in training and in inference, each at the least: warm-up, blocks of one, latencies,
+parts of a step."""
 
 
 class Estimator:
@@ -89,6 +92,16 @@ class Estimator:
         """Seconds per image of the finished Runs that are most like it."""
         known = self._seconds_per_image
         return next((median(known[key]) for key in _keys(run, compiled) if key in known), None)
+
+    def profile_seconds(self, run: Run) -> float | None:
+        """How long a profile of the training's network and batch would take; None where that is not known, or where the
+        batch has no room."""
+        found = pace.of_profile(run, self.profiles) or pace.of_work(run, self.counted, self.environment.device)
+        whole = run.model_copy(update={"recipe": run.recipe.model_copy(update={"accumulate": 1})})
+        peak = memory.peak_bytes(whole, self.profiles, self.counted)
+        if found is None or peak is None or peak > memory.free(self.environment.device):
+            return None
+        return PROFILE_STEPS * run.recipe.batch_size * (found.trained + found.evaluated)
 
     def peak_bytes(self, run: Run) -> int | None:
         """Peak memory of a training, in each of its processes; None if its work can't be counted."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import psutil
+import torch
+
 from benchmarks.estimates.counted_work import CountedWork
 from benchmarks.estimates.pace import HALF, same_network
+from benchmarks.gpu import gpu
 from benchmarks.planning.method_checks import stand_in
 from benchmarks.training.engine import EVALUATION_BATCH, NO_GRAD_FACTOR
+from datasets.loading.sources import HOST_SHARE
 from results.record import Record
 from results.settings import ProfileRun, Run
 from results.speed import Mode
@@ -60,6 +65,13 @@ def _of_a_step(run: Run, processes: int, most: int | None) -> int:
 def _of_a_pass(most: int | None) -> int:
     """Images of a forward pass without gradients."""
     return EVALUATION_BATCH if most is None else min(EVALUATION_BATCH, NO_GRAD_FACTOR * most)
+
+
+def free(device: str) -> int:
+    """Bytes of the device, `cpu` or `cuda`, that a new process may take."""
+    if device == "cpu":
+        return int(psutil.virtual_memory().available * HOST_SHARE)
+    return gpu(torch.device(device)).free - CONTEXT
 
 
 def gpu_needed(peak: int) -> str:

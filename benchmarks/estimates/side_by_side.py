@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import joblib
-import psutil
 import torch
 
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import memory
 from benchmarks.estimates.estimator import Estimator
 from benchmarks.gpu import gpu
-from datasets.loading.sources import DEVICE_SHARE, HOST_SHARE, expected_bytes
+from datasets.loading.sources import DEVICE_SHARE, expected_bytes
 from results.settings import AnyRun, Run
 
 PROCESS = memory.GIB // 2
@@ -32,8 +31,8 @@ def fitting(to_do: Sequence[AnyRun], estimator: Estimator) -> int:
     peak = max(peak for peak in peaks if peak is not None)
     number = sum(isinstance(run, Run) for run in to_do)
     if estimator.environment.device == "cpu":
-        room, cores = psutil.virtual_memory().available * HOST_SHARE, joblib.cpu_count() // torch.get_num_threads()
-        return max(min(int(room // (peak + PROCESS)), cores, number), 1)
+        cores = joblib.cpu_count() // torch.get_num_threads()
+        return max(min(memory.free("cpu") // (peak + PROCESS), cores, number), 1)
     free = gpu(torch.device("cuda")).free
     images = max(_image_bytes(run, estimator) for run in trainings)
     if images <= DEVICE_SHARE * free:  # then they are kept on the device

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from benchmarks import hardware
@@ -22,6 +23,8 @@ from results.settings import AnyRun, Run
 from results.values.text import counted, spaced
 
 GB = 1e9
+ABOUT_A_MINUTE = 90.0
+"""Seconds, the most that a profile may take to be called so."""
 
 
 @dataclass
@@ -126,7 +129,7 @@ def _time(totals: Totals, estimator: Estimator, jobs: int) -> list[str]:
     if totals.unknown:
         runs, named = counted(sum(totals.unknown.values()), "Run"), ", ".join(totals.unknown)
         found.append(f"time: unknown for {runs} of {named}, whose work can't be counted; profile first")
-    if totals.guessed:
+    if totals.guessed and (estimator.profile_seconds(totals.guessed) or inf) < ABOUT_A_MINUTE:
         command = profile_command(totals.guessed, estimator.environment.execution)
         found.append(f"a profile of about a minute makes the guess a measurement: {command}")
     if totals.runs.get("guess") and estimator.environment.execution.compile:

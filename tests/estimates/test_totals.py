@@ -56,6 +56,23 @@ def test_a_guess_names_its_factor_and_the_command_that_replaces_it() -> None:
     assert any(line.endswith(command) for line in found)
 
 
+@pytest.mark.parametrize(("rate", "advised"), [(10.0, True), (0.1, False)])
+def test_a_profile_is_advised_only_where_it_takes_about_a_minute(rate: float, advised: bool) -> None:
+    """Of a compiled plan, which an uncompiled profile does not measure."""
+    compiles = Environment(execution=Execution(compile=True))
+    found = totals.lines(PLAN, set(), Estimator([profile(rate, RUN)], compiles))
+    assert any("a profile of about a minute" in line for line in found) == advised
+
+
+def test_a_profile_is_advised_only_where_its_whole_batch_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = RUN.model_copy(update={"recipe": RUN.recipe.model_copy(update={"batch_size": 500, "accumulate": 100})})
+    needed = Estimator([], Environment()).peak_bytes(pieces)
+    assert needed is not None
+    monkeypatch.setattr(memory, "free", lambda _: 2 * needed)
+    found = totals.lines([pieces], set(), Estimator([], Environment()))
+    assert not any("a profile of about a minute" in line for line in found)
+
+
 def test_a_method_whose_work_cannot_be_counted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Estimator, "of", lambda _self, _run: None)
     found = said("time", totals.lines(PLAN[:1], set(), Estimator([], Environment())))
