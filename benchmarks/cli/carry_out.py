@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.cli.handover import FinishedPlan
 from benchmarks.cli.options import OUR_RESULTS, Request
 from benchmarks.cli.requested import budget_of, changes_of, environment_of, parallel_of
-from benchmarks.cli.supplies import awaiting, fetch_or_list, foresee, supply
+from benchmarks.cli.supplies import awaiting, fetch_or_list, foresee, require_plan, supply
 from benchmarks.cli.views import forecast, preview, terminal
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
@@ -59,6 +59,9 @@ def reproduce(
         raise UserError("--all goes with reproduce all; the dry run of one method has a line for each experiment")
     find = partial(_targets, method, dataset, backbone, ablation, changes=changes)
     targets = find(environment=environment_of(request))
+    awaited = awaiting((item for target in targets for item in target.items), request)
+    later = [then for now, then in zip(targets, find(environment=awaited), strict=True) if now.lacking]
+    require_plan(suite_builders.reproduce(method, later, request.seeds or 3), awaited, request)
     if request.dry_run:
         _show_targets(method, targets)
     if fetch_or_list([target.items for target in targets], request):
@@ -70,8 +73,6 @@ def reproduce(
     chosen = suite_builders.reproduce(method, targets, request.seeds or 3)
     finished = _carry_out(chosen, request, f"Reproduction of {method}") if chosen.train else None
     if request.dry_run:
-        awaited = awaiting((item for target in targets for item in target.items), request)
-        later = [then for now, then in zip(targets, find(environment=awaited), strict=True) if now.lacking]
         foresee(suite_builders.reproduce(method, later, request.seeds or 3), awaited, request)
     elif not chosen.train:
         hint = "" if request.fetch else "; what can be fetched, the same command gets with --fetch"

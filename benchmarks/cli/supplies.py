@@ -19,16 +19,26 @@ from results.store import ResultStore
 def supply(chosen: Suite, request: Request) -> list[shopping.Item]:
     """Lists, or fetches, what a suite lacks, and returns it.
 
-    Raises `UserError` before a download if something can't be fetched.
+    Raises `UserError` before a download if something can't be fetched, and before the list whatever `require_plan`
+    raises.
     """
     environment, changes = environment_of(request), changes_of(request)
     items = shopping.of_suite(chosen, environment, changes.only, changes.set)
+    if items:
+        require_plan(chosen, awaiting(items, request), request)
     by_hand = [item for item in items if not item.fetchable]
     if request.fetch and by_hand and not request.dry_run:
         terminal.lines(shopping_list.lines(items))
         raise UserError(f"{', '.join(item.name for item in by_hand)} can't be fetched; the lines above say what to do")
     fetch_or_list([items], request)
     return items
+
+
+def require_plan(chosen: Suite, later: Environment, request: Request) -> None:
+    """Raises `UserError`, `DatasetError` or `BackboneError` if the suite would be refused with all that it lacks here:
+    nobody should get data for it."""
+    if chosen.train:
+        checks.require_sizes(expand.expand(chosen, later, changes_of(request)), torchrun.world_size())
 
 
 def fetch_or_list(groups: Iterable[Sequence[shopping.Item]], request: Request) -> bool:

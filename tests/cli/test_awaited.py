@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli.options import Request
-from benchmarks.cli.views import forecast
+from benchmarks.cli.views import forecast, shopping_list
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.planning import reference_runs, suite
@@ -60,6 +60,30 @@ def test_what_is_not_on_the_shopping_list_is_refused_as_ever(
 ) -> None:
     with pytest.raises(DatasetError, match="there is no dataset 'my_birds'"):
         fgbench("compare", "--methods", "plain", "--dataset", "my_birds", "--backbone", RESNET, *where)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ([*VERBS["reproduce"], "--backbone", RESNET, "--set", "epoch=1"], "did you mean 'epochs'"),
+        ([*VERBS["compare"], "--backbone", RESNET, "--set", "epoch=1"], "did you mean 'epochs'"),
+        (["compare", "--methods", "transfg", "--dataset", "cub_200_2011", "--backbone", RESNET], "no tokens"),
+        (["compare", "--methods", "plain", "--dataset", "my_birds", "--backbone", RESNET], "no dataset 'my_birds'"),
+    ],
+    ids=str,
+)
+def test_nothing_is_to_be_got_for_a_plan_that_is_refused(
+    words: list[str],
+    fault: str,
+    where: list[object],
+    fgbench: Command,
+    weights: FakeHub,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shopping_list, "lines", lambda items: pytest.fail("the list was shown") if items else [])
+    for asked in (where, where[:-1]):  # with --dry-run and without
+        with pytest.raises((UserError, DatasetError), match=fault):
+            fgbench(*words, *asked)
 
 
 def test_a_size_that_the_network_refuses_is_refused_before_its_weights_are_here(
