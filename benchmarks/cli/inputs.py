@@ -54,6 +54,17 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def names(text: str, flag: str) -> list[str]:
+    """As `words`. Raises `UserError` naming the flag for a text with an empty entry, which may have been a name, or
+    with a name that stands there twice."""
+    found = [word.strip() for word in text.split(",")]
+    if not all(found):
+        raise UserError(f"{flag} has an empty entry: {shown(text)}; remove it, or name what it was")
+    if twice := next((word for word in found if found.count(word) > 1), None):
+        raise UserError(f"{flag} names {shown(twice)} twice; name it once")
+    return found
+
+
 def whole_numbers(text: str, flag: str, bounds: Bounds) -> list[int]:
     """`"1,2"` -> `[1, 2]`, at least one. Raises `UserError` naming the flag."""
     if not words(text):

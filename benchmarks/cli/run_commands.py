@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from benchmarks.cli.handover import FinishedPlan, TwoMeasurements
-from benchmarks.cli.inputs import number, whole, whole_numbers, words
+from benchmarks.cli.inputs import names, number, whole, whole_numbers, words
 from benchmarks.cli.options import NOT_OF_PROFILE, DataRoot, Request, existing, with_request
 from benchmarks.errors import UserError
 from results.values.numbers import BATCH, CLASSES, GIB, PIXELS, REPLICATES
@@ -65,9 +65,10 @@ def compare(
     """Train methods by one recipe, on one backbone or several; show which is better, and at what cost."""
     if not words(backbone):
         raise UserError("--backbone takes timm networks separated by commas, and names none")
+    asked, networks = names(methods, "--methods"), names(backbone, "--backbone")
     from benchmarks.cli import carry_out
 
-    return carry_out.compare(words(methods), dataset, words(backbone), request)
+    return carry_out.compare(asked, dataset, networks, request)
 
 
 @app.command()
@@ -131,6 +132,7 @@ def profile(
         raise UserError(
             "name what to measure, --methods and --backbone; or two results folders, --compare BEFORE AFTER"
         )
+    asked, networks = names(methods, "--methods"), names(backbone, "--backbone")
     sizes = whole_numbers(image_size, "--image-size", PIXELS)
     batches: Literal["sweep"] | list[int] = (
         "sweep" if batch_size == "sweep" else whole_numbers(batch_size, "--batch-size", BATCH)
@@ -143,8 +145,8 @@ def profile(
         replace(request, data_root=data_root),
         dataset=dataset,
         classes=classes,
-        methods=words(methods),
-        backbones=words(backbone),
+        methods=asked,
+        backbones=networks,
         image_sizes=sizes,
         batch_sizes=batches,
         precisions=words(precision),

@@ -15,6 +15,24 @@ from benchmarks.errors import UserError
 from results.values.numbers import BATCH
 
 
+@pytest.mark.parametrize("verb", ["compare", "profile"])
+@pytest.mark.parametrize(
+    ("methods", "backbone", "fault"),
+    [
+        ("plain,,sef", "test_resnet", "--methods has an empty entry"),
+        ("plain", "test_resnet,", "--backbone has an empty entry"),
+        ("plain, plain", "test_resnet", "--methods names 'plain' twice"),
+        ("plain", "test_resnet,test_vit,test_resnet", "--backbone names 'test_resnet' twice"),
+    ],
+)
+def test_names_in_a_list_are_neither_empty_nor_repeated(
+    refused: Callable[..., tuple[int, str]], verb: str, methods: str, backbone: str, fault: str
+) -> None:
+    dataset = ["--dataset", "synthetic"]
+    code, line = refused(verb, "--methods", methods, "--backbone", backbone, *dataset, "--dry-run")
+    assert (code, fault in line) == (2, True), line
+
+
 @pytest.mark.parametrize("wrong", ["8,16", "0", "-4", "", "many", "1.5"])
 def test_images_at_once_are_one_number_or_auto(wrong: str) -> None:
     with pytest.raises(UserError, match="--batch-size takes auto or a whole number from 1 to 1048576, not"):
