@@ -47,7 +47,8 @@ def of_profiles(measurements: Sequence[Measurement], looks: Looks, names: Names)
         busy = {name for one, name in named if one.busy}  # a curve has the mark if one of its points has
         rates = _rates([(one, name + BUSY * (name in busy)) for one, name in named])
         own = look_of | {name + BUSY: look_of[name] for name in busy}
-        yield Drawing("batch_sweep", str(setting), profile.batch_sweep, (rates, own), profile.SWEEP_CAPTION, bool(busy))
+        sweep = (rates, own), profile.SWEEP_CAPTION, bool(busy)
+        yield Drawing("batch_sweep", heading, profile.batch_sweep, *sweep, shown=shown)
         counts = Counter(one.run.batch_size for one in several)
         batch = max(counts, key=lambda size: (counts[size], size))  # the most common; of several, the largest
         named = [(one, name) for one, name in named if one.run.batch_size == batch]

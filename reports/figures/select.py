@@ -1,4 +1,4 @@
-"""Which figures a set of records has: `trainings`, `profiles` and `further` prepare some of the data, `kinds` draws."""
+"""Which figures a set of records has: those of tables are prepared here, others in `trainings` and `profiles`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from reports.comparisons import contestants
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.figures.drawing import Drawing
-from reports.figures.further import of_published, of_ranks, of_training_time
-from reports.figures.kinds import ablation, gains, throughput
+from reports.figures.kinds import ablation, gains, published, ranks, throughput
 from reports.figures.looks import Looks
 from reports.figures.profiles import of_profiles
 from reports.figures.style import POINTS
-from reports.figures.trainings import of_calibration, of_classes, of_histories
+from reports.figures.trainings import of_calibration, of_classes, of_histories, of_training_time
 from reports.groups import labels
 from reports.names import Names
+from reports.rank_tests import runs_alike
 from reports.tables.backbones import gains_of
 from reports.tables.cost.training_time import History
 from reports.tables.head_to_head import whole_methods
+from reports.tables.ranks import method_name, rankings
 
 
 def drawings(evidence: Evidence, tables: Mapping[str, Table], history: History) -> Iterator[Drawing]:
     """Every figure of a report."""
     looks = Looks.of((record.run.method, record.run.variant) for record in evidence.records)
     yield from _throughput(tables["head_to_head"], looks, evidence)
-    yield from of_ranks(evidence)
+    yield from _ranks(evidence)
     yield from _gains(tables["backbones"], evidence.names)
-    yield from of_published(tables["paper"], looks, evidence)
+    yield from _published(tables["paper"], looks, evidence)
     yield from _ablations(tables["ablation"], tables["steps"], evidence.names)
     for shared, members in evidence.comparisons.items():
         done = [group for group in members if group.done]
@@ -64,6 +65,16 @@ def _throughput(head: Table, looks: Looks, evidence: Evidence) -> Iterator[Drawi
         yield Drawing("throughput", heading, throughput.accuracy_against_throughput, arguments, told, busy, shown)
 
 
+def _ranks(evidence: Evidence) -> Iterator[Drawing]:
+    """A critical-difference diagram wherever methods are ranked."""
+    names = evidence.names
+    for one in rankings(evidence):
+        told = ranks.caption(one, list(map(names.dataset, one.datasets)))
+        methods = [names.label(method_name(method)) for method in one.methods]
+        arguments = (methods, one.test.average.tolist(), runs_alike(one.test.apart), one.test.critical)
+        yield Drawing("ranks", str(one.shared), ranks.rank_diagram, arguments, told, shown=str(one.shared.named(names)))
+
+
 def _gains(backbones: Table, names: Names) -> Iterator[Drawing]:
     """One per part of the table of methods by backbone: its gains, without backbones and methods that have none."""
     for shown, part in backbones.parts():
@@ -77,6 +88,16 @@ def _gains(backbones: Table, names: Names) -> Iterator[Drawing]:
         arguments = ([" ".join(words).strip() for words in told], list(known), cells)
         if known:
             yield Drawing("gains", part.rows[0]["arena"], gains.gain_cells, arguments, gains.CAPTION, shown=shown)
+
+
+def _published(paper: Table, looks: Looks, evidence: Evidence) -> Iterator[Drawing]:
+    """Published accuracies beside ours, a figure for each dataset."""
+    for dataset in dict.fromkeys(row["dataset"] for row in paper.rows):
+        found = published.reproductions(paper.where(dataset=dataset).rows, evidence.names)
+        shown = evidence.names.dataset(dataset)
+        yield Drawing(
+            "published", dataset, published.published_and_ours, (found, looks), published.CAPTION, shown=shown
+        )
 
 
 def _ablations(ablated: Table, steps: Table, names: Names) -> Iterator[Drawing]:

@@ -1,19 +1,23 @@
-"""Figures of the trainings of one comparison: accuracy and loss over the epochs, calibration, and classes."""
+"""Figures of the trainings of one comparison: accuracy and loss over epochs and hours, calibration, and classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from reports.cell_format import BUSY
 from reports.comparisons import BASELINE, ComparisonGroup
 from reports.evidence import Evidence
 from reports.figures.drawing import Drawing
-from reports.figures.kinds import calibration, confused, curves, per_class
+from reports.figures.kinds import calibration, confused, curves, per_class, training_time
 from reports.figures.kinds.curves import ACCURACY, LOSS, Curve
+from reports.figures.kinds.training_time import Spent
 from reports.figures.looks import Experiment, Looks
 from reports.figures.style import CURVES
 from reports.groups import Group, group_labels
+from reports.load import overloaded
 from reports.names import Names
-from reports.tables.cost.training_time import History
+from reports.tables.cost.training_time import History, course, on_one_device
+from results.record import Record
 from results.values.text import counted
 
 
@@ -25,11 +29,35 @@ def of_histories(
     name_of = group_labels(done, names)  # unique among all, not in one figure alone
     for kind, column, draw in (("curves", ACCURACY, curves.accuracy_curves), ("losses", LOSS, curves.loss_panels)):
         shown = [group for group in done if curves.points(known[group], column) > 1]
-        for part, some in in_figures(shown):
-            own = looks.together([experiment(group) for group in some])
+        for part, some in _in_figures(shown):
+            own = looks.together([_experiment(group) for group in some])
             lines = [Curve(name_of[group], known[group], look) for group, look in zip(some, own, strict=True)]
-            told = f"{curves.CAPTION[column]} {seeds_of(some)}"
+            told = f"{curves.CAPTION[column]} {_seeds_of(group.done for group in some)}"
             yield Drawing(kind, f"{shared}{part}", draw, (lines,), told, shown=f"{shared.named(names)}{part}")
+
+
+def of_training_time(
+    shared: ComparisonGroup, whole: Sequence[Group], looks: Looks, evidence: Evidence, history: History
+) -> Iterator[Drawing]:
+    """Accuracy over hours, of the whole methods of a comparison that were trained on one device."""
+    unit, there = on_one_device(whole)
+    courses = {group: found for group, records in there.items() if (found := course(records, history))}
+    if len(courses) < 2:
+        return  # one alone says no more than its accuracies over the epochs
+    name_of = group_labels(whole, evidence.names)
+    left_out = [name_of[group] for group in whole if group not in courses]
+    for part, some in _in_figures(list(courses)):
+        busy = {group for group in some if any(map(overloaded, there[group]))}
+        own = looks.together([_experiment(group) for group in some])
+        lines = [
+            Spent(name_of[group] + BUSY * (group in busy), courses[group], look)
+            for group, look in zip(some, own, strict=True)
+        ]
+        told = f"{training_time.CAPTION} {_seeds_of(there[group] for group in some)}"
+        if left_out:
+            told += f" Not shown, since their hours on this device are not known: {', '.join(left_out)}."
+        draw, shown = training_time.accuracy_over_time, f"{shared.named(evidence.names)}{part}"
+        yield Drawing("training_time", f"{shared}{part}", draw, (lines, unit), told, bool(busy), shown)
 
 
 def of_calibration(
@@ -38,10 +66,13 @@ def of_calibration(
     """Of the experiments whose predictions are stored."""
     name_of, of = group_labels(done, evidence.names), evidence.predictions.of
     seeds = {group: [(run.confidence, run.right) for run in of(group).by_seed.values()] for group in done}
-    for part, some in in_figures([group for group in done if seeds[group]]):
-        own = looks.together([experiment(group) for group in some])
+    for part, some in _in_figures([group for group in done if seeds[group]]):
+        own = looks.together([_experiment(group) for group in some])
         arguments = ([(name_of[group], seeds[group]) for group in some], own)
-        told, shown = f"{calibration.CAPTION} {seeds_of(some)}", f"{shared.named(evidence.names)}{part}"
+        told, shown = (
+            f"{calibration.CAPTION} {_seeds_of(group.done for group in some)}",
+            f"{shared.named(evidence.names)}{part}",
+        )
         yield Drawing("calibration", f"{shared}{part}", calibration.reliability, arguments, told, shown=shown)
 
 
@@ -61,7 +92,7 @@ def of_classes(shared: ComparisonGroup, whole: Sequence[Group], evidence: Eviden
     comparison = str(shared.named(evidence.names))
     class_names = next((list(one) for record in best.done if (one := record.split.get("class_names"))), [])
     pairs, shown = confused.confusions(found, class_names), f"{names[best]}, {comparison}"
-    told = f"{confused.CAPTION} {seeds_of([best])}"
+    told = f"{confused.CAPTION} {_seeds_of([best.done])}"
     yield Drawing("confused", f"{ids[best]}, {shared}", confused.most_confused, (pairs,), told, shown=shown)
     others = [pair for pair in known[1:] if pair[1].images is found.images and set(pair[1].seeds) & set(found.seeds)]
     # The sort is stable, so without a baseline the next in accuracy comes first.
@@ -79,19 +110,19 @@ def of_classes(shared: ComparisonGroup, whole: Sequence[Group], evidence: Eviden
         yield Drawing("per_class", str(shared), per_class.per_class_difference, arguments, told, shown=shown)
 
 
-def in_figures(shown: Sequence[Group]) -> Iterator[tuple[str, Sequence[Group]]]:
+def _in_figures(shown: Sequence[Group]) -> Iterator[tuple[str, Sequence[Group]]]:
     """`CURVES` experiments in a figure, and which of several figures it is."""
     starts = range(0, len(shown), CURVES)
     for number, start in enumerate(starts, 1):
         yield f" ({number} of {len(starts)})" if len(starts) > 1 else "", shown[start : start + CURVES]
 
 
-def experiment(group: Group) -> Experiment:
+def _experiment(group: Group) -> Experiment:
     return group.run.method, group.run.variant
 
 
-def seeds_of(shown: Sequence[Group]) -> str:
-    """How many seeds each has, in a sentence."""
-    counts = [len(group.done) for group in shown]
+def _seeds_of(trainings: Iterable[Sequence[Record]]) -> str:
+    """How many seeds each experiment has, in a sentence."""
+    counts = list(map(len, trainings))
     few, many = min(counts), max(counts)
     return f"{counted(many, 'seed')} each." if few == many else f"{few} to {many} seeds each."

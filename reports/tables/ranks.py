@@ -113,14 +113,16 @@ def _rows(ranking: Ranking) -> Iterator[Row]:
     place |= {"datasets": len(ranking.datasets), "ranked_on": ", ".join(ranking.datasets)}
     place |= {"p_friedman": test.p, "pairs_by": test.pairs, "critical_difference": test.critical}
     for row, method in enumerate(ranking.methods):
-        open_to = [name(other) for other, apart in zip(ranking.methods, test.apart[row], strict=True) if not apart]
+        open_to = [
+            method_name(other) for other, apart in zip(ranking.methods, test.apart[row], strict=True) if not apart
+        ]
         groups = [ranking.results[method][dataset] for dataset in ranking.datasets]
         yield place | {
             SOURCES: tuple(group.ids for group in groups),
-            "method": name(method),
+            "method": method_name(method),
             "average_rank": float(test.average[row]),
             "mean_top1": float(ranking.accuracies[:, row].mean()),
-            "alike": ", ".join(one for one in open_to if one != name(method)),
+            "alike": ", ".join(one for one in open_to if one != method_name(method)),
             "reason": None,
         }
     for method, lacking in ranking.lacking.items():
@@ -129,13 +131,13 @@ def _rows(ranking: Ranking) -> Iterator[Row]:
             | dict.fromkeys(("p_friedman", "average_rank", "mean_top1", "alike"))
             | {
                 SOURCES: tuple(group.ids for group in ranking.results[method].values()),
-                "method": name(method),
+                "method": method_name(method),
                 "reason": f"no result on {', '.join(lacking)}",
             }
         )
 
 
-def name(method: Method) -> str:
+def method_name(method: Method) -> str:
     """`sef`, `sef:released`, and `sef lr=0.01` beside others of its name."""
     return f"{method_label(*method[:2])} {method[2]}".strip()
 

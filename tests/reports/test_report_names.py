@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from reports.contents import Report
+from reports.evidence import Evidence
+from reports.figures.select import drawings
 from reports.names import Names
 from reports.report import terminal_tables, write_report
+from reports.tables.table_registry import build_tables
 from results.store import ResultStore
-from tests.helpers.fakes.fake_results import HOSTILE, fill, trained
+from tests.helpers.fakes.fake_results import HOSTILE, fill, profiled, trained
 from tests.helpers.report_reader import PageReader
 
 IDS = ("ws_dan", "cub100", "resnet50", "vgg16", "plain")
@@ -43,6 +46,7 @@ def test_tables_show_names_and_their_csv_holds_ids(report: Report, table: str) -
     page, data = PageReader(report.html), (report.page.parent / f"{table}.csv").read_text(encoding="utf-8")
     told = " ".join(text for row in page.rows[table] for text, _ in row.values())
     told += " ".join(heading for row in page.rows[table] for heading in row)
+    told += " ".join(values.get("aria-label", "") for _, values in page.tags if values.get("role") == "region")
     assert "WS-DAN" in told
     assert not [one for one in IDS if one in told]
     assert "ws_dan" in data
@@ -72,6 +76,14 @@ def test_figures_are_titled_by_names_and_their_files_named_by_ids(report: Report
     assert all("cub100" in figure.paths[0].name for figure in figures)
 
 
+def test_figures_of_profiles_are_titled_by_names(store: ResultStore) -> None:
+    fill(store, [profiled("plain", 1000, size, id=f"profile-{size}") for size in (8, 16)])
+    evidence = Evidence(store.records(), names=NAMES)
+    titles = [one.title for one in drawings(evidence, build_tables(evidence), store.history_columns)]
+    assert len(titles) >= 2
+    assert all("ResNet-50" in title and "resnet50" not in title for title in titles)
+
+
 def test_rows_of_a_figure_and_of_its_table_say_the_same_name(report: Report) -> None:
     with (report.page.parent / "paired.csv").open(encoding="utf-8") as file:
         assert {row["better"] for row in csv.DictReader(file)} == {"ws_dan"}
@@ -85,7 +97,7 @@ def test_a_hostile_name_is_text_everywhere(store: ResultStore, tmp_path: Path) -
     written = write_report(store, tmp_path / "report", "x", names=names)
     page = PageReader(written.html)
     assert "<script>alert(1)</script>" in page.text
-    assert len(page.scripts) == 2
+    assert sum(tag == "script" and values.get("type") != "text/plain" for tag, values in page.tags) == 1
     assert "(plain)" in page.text
     assert "<script>" not in written.page.read_text(encoding="utf-8")
     assert "\x1b" not in "".join(terminal_tables(written))

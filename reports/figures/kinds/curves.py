@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from reports.figures.colours import PAPER
 from reports.figures.looks import Look
 from reports.figures.style import COLUMN, CURVES, PAGE, TOP1, legend_below, new_figure, style, wrapped
+from results.stored_tables import Columns
 
-History = Mapping[str, NDArray[Any]]
-"""`epoch`, `loss` and `test_top1` of a Run's epochs; NaN where an epoch was not evaluated."""
 ACCURACY, LOSS = "test_top1", "loss"
 """Columns of a history."""
 CAPTION = {
@@ -34,12 +32,12 @@ class Curve(NamedTuple):
     """One experiment."""
 
     name: str
-    histories: Sequence[History]
-    """Of each seed."""
+    histories: Sequence[Columns]
+    """Of each seed: `epoch`, `loss` and `test_top1` of its epochs; NaN where an epoch was not evaluated."""
     look: Look
 
 
-def points(histories: Sequence[History], column: str) -> int:
+def points(histories: Sequence[Columns], column: str) -> int:
     """In how many epochs some seed has a value."""
     known = [history["epoch"][~np.isnan(history[column])] for history in histories]
     return len(np.unique(np.concatenate(known))) if known else 0
