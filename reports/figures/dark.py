@@ -13,7 +13,7 @@ DARK_INK, DARK_PAPER = "#e4e3de", "#16181b"
 """Text and background of the dark page."""
 GREY = 0.05
 """Saturation up to which a colour is a grey."""
-_COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}(?=[;\"])")
+_COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}(?=[;\"}])")
 _KNOWN = {shade(color, by): shade(partner, -by) for color, partner in DARK.items() for by in SHADES}
 """A variant's shade is as far from the page's colour in the dark as on white."""
 

@@ -16,6 +16,7 @@ from PIL import Image
 from reports.contents import SavedFigure
 from reports.figures.dark import themed
 from reports.figures.style import COLUMN
+from reports.render.small_svg import small_svg
 from results.values.text import in_a_row
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -69,18 +70,10 @@ def _smallest(paths: Sequence[Path]) -> tuple[str, bytes]:
     if path is None:
         return "", b""
     if path.suffix == ".svg":
-        return MEDIA_TYPES[path.suffix], themed(_slim(path.read_text(encoding="utf-8"))).encode()
+        return MEDIA_TYPES[path.suffix], themed(small_svg(path.read_text(encoding="utf-8"))).encode()
     if sizes[path] > LARGE:
         return "image/webp", _compressed(path)
     return MEDIA_TYPES[path.suffix], path.read_bytes()
-
-
-def _slim(svg: str) -> str:
-    """The SVG without metadata, blanks between tags, and digits behind a hundredth of a point."""
-    svg = re.sub(r"(?s)<metadata>.*?</metadata>|<!--.*?-->", "", svg)
-    svg = re.sub(r">\s+<", "><", svg)
-    # Factors in brackets keep their digits.
-    return re.sub(r"(?<![\d.(])\d+\.\d{3,}(?=[\s\"])", lambda number: f"{float(number[0]):.2f}", svg)
 
 
 def _wide(data: bytes) -> bool:
