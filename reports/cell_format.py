@@ -48,7 +48,8 @@ class Column:
     naming: bool = False
     """Whether it names the row rather than measures something."""
     printed: bool = False
-    """Whether a printed page, which is wider than a terminal, shows it."""
+    """Whether a paper's table shows it. Where no measured column is `printed`, it shows the `compact` ones. A page of
+    Markdown shows both."""
     headline: bool = False
     """Whether the table is about it, so that it stays where no row has a value."""
     marks: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ def headline(column: Column) -> Column:
 
 
 def printed(column: Column) -> Column:
-    """The same column, shown on a printed page."""
+    """The same column, shown in a paper."""
     return replace(column, printed=True)
 
 

@@ -14,6 +14,7 @@ from reports.cell_format import DASH, FOOTNOTES, SOURCES, Column, Row
 from reports.names import IDS, Names
 
 HTML = "index.html"
+DOCUMENT = "report.tex"
 Format = Literal["html", "md", "csv", "latex"]
 FORMATS: tuple[Format, ...] = ("html", "md", "csv", "latex")
 """What a report is written as: one page for a browser, one of Markdown, a CSV or LaTeX file for each table."""
@@ -42,7 +43,11 @@ class Table:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The rows without their `SOURCES`, to write as CSV; a missing number is NaN."""
+        """The rows without their `SOURCES`, to write as CSV; a missing number is NaN. Without rows it has the keys of
+        its parts and columns."""
+        if not self.rows:
+            keys = [*self.split, *(column.key for column in self.columns if column.key)]
+            return pd.DataFrame(columns=list(dict.fromkeys(keys)))
         return pd.DataFrame(self.rows).drop(columns=SOURCES, errors="ignore")
 
     @property
@@ -147,10 +152,16 @@ class Report:
         return self.page.with_name(HTML)
 
     @property
+    def document(self) -> Path:
+        """All tables as one LaTeX document, which reads their files."""
+        return self.page.with_name(DOCUMENT)
+
+    @property
     def paths(self) -> list[Path]:
         """Every file of the report, the pages first."""
         figures = [path for several in self.figures.values() for figure in several for path in figure.paths]
         suffixes = [suffix for name, suffix in (("csv", ".csv"), ("latex", ".tex")) if name in self.formats]
-        pages = [path for name, path in (("md", self.page), ("html", self.html)) if name in self.formats]
+        single = (("md", self.page), ("html", self.html), ("latex", self.document))
+        pages = [path for name, path in single if name in self.formats]
         tables = [self.page.parent / f"{name}{suffix}" for name in self.tables for suffix in suffixes]
         return [*pages, *tables, *figures]

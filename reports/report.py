@@ -15,7 +15,7 @@ from reports.render import markdown
 from reports.render.chapters import ALWAYS, GALLERIES, RUNS, chapters
 from reports.render.html import write_page
 from reports.render.html_data import PageData, page_data
-from reports.render.latex import latex
+from reports.render.latex import document, latex
 from reports.run_files import RunFiles, galleries
 from reports.summary import summary, untrusted
 from reports.tables.missing import condensed, with_unreadable, without
@@ -87,6 +87,8 @@ def write_report(
     report = Report(title, folder / PAGE, tables, finish(), sentences, shown, left_out, formats, names)
     if "md" in formats:
         _write(report.page, "\n\n".join(_page(report)) + "\n")
+    if "latex" in formats:
+        _write(report.document, document(name for name, table in tables.items() if table.rows))
     if "html" in formats:
         write_page(report, records, data)
     return report

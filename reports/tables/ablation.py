@@ -126,17 +126,17 @@ def _published(group: Group) -> str | None:
 _P = cell_format.probability("p_bootstrap", "p")
 _UNCORRECTED = "Interval and p are by bootstrap over images and seeds, not corrected for the number of rows."
 ABLATION_COLUMNS = (
-    cell_format.words("variant", compact=True),
+    cell_format.printed(cell_format.words("variant", compact=True)),
     cell_format.text("settings", compact=True),
     cell_format.size("epochs", "epochs", compact=True),
     *ACCURACIES[:2],
     cell_format.number("seeds", "seeds", compact=True),
     *ACCURACIES[2:],
     cell_format.explained(
-        cell_format.signed("difference", "Δ vs full method", compact=True),
+        cell_format.printed(cell_format.signed("difference", "Δ vs full method", compact=True)),
         "in percentage points to the variant “paper”, over the seeds and test images that both have",
     ),
-    cell_format.interval("difference", "95 % interval of Δ", compact=True),
+    cell_format.printed(cell_format.interval("difference", "95 % interval of Δ", compact=True)),
     _P,
     cell_format.words("published", compact=True),
 )
@@ -148,11 +148,11 @@ STEP_COLUMNS = (
     cell_format.words("from", compact=True),
     cell_format.words("to", compact=True),
     cell_format.size("epochs", "epochs", compact=True),
-    cell_format.words("option", compact=True),
-    cell_format.words("before", compact=True),
-    cell_format.words("after", compact=True),
-    cell_format.headline(cell_format.signed("difference", "gain", compact=True)),
-    cell_format.interval("difference", "95 % interval", compact=True),
+    cell_format.printed(cell_format.words("option", compact=True)),
+    cell_format.printed(cell_format.words("before", compact=True)),
+    cell_format.printed(cell_format.words("after", compact=True)),
+    cell_format.headline(cell_format.printed(cell_format.signed("difference", "gain", compact=True))),
+    cell_format.printed(cell_format.interval("difference", "95 % interval", compact=True)),
     cell_format.number("seeds", "seeds", compact=True),
     _P,
 )

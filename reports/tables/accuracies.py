@@ -26,9 +26,9 @@ NAMES = (
     cell_format.text("settings", compact=True),
 )
 ACCURACIES = (
-    cell_format.headline(cell_format.estimate("last_top1", "top-1 last epoch, %", compact=True)),
+    cell_format.headline(cell_format.printed(cell_format.estimate("last_top1", "top-1 last epoch, %", compact=True))),
     cell_format.explained(
-        cell_format.interval("last_top1", "95 % interval", compact=True),
+        cell_format.printed(cell_format.interval("last_top1", "95 % interval", compact=True)),
         "for other test images and other seeds (bootstrap over both); where predictions are not stored, for other "
         "seeds on these images (Student-t, marked “seeds”); one seed has none",
     ),
@@ -41,9 +41,7 @@ ACCURACIES = (
         "the test set chose the epoch, which is optimistic; empty where only one epoch was evaluated",
     ),
 )
-PASSES = cell_format.explained(
-    cell_format.printed(cell_format.number("views", "passes")), "of the network per test image"
-)
+PASSES = cell_format.explained(cell_format.number("views", "passes"), "of the network per test image")
 
 
 def accuracies(group: Group, evidence: Evidence) -> dict[str, Any]:

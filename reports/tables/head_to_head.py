@@ -182,7 +182,7 @@ COLUMNS = (
     cell_format.size("epochs", "epochs", compact=True),
     cell_format.bold(ACCURACIES[0], "best"),
     ACCURACIES[1],
-    cell_format.number("seeds", "seeds", compact=True),
+    cell_format.printed(cell_format.number("seeds", "seeds", compact=True)),
     *ACCURACIES[2:],
     PASSES,
     cell_format.number("failed", "failed"),
@@ -199,22 +199,24 @@ COLUMNS = (
         "differ by more than a tenth",
     ),
     cell_format.explained(
-        cell_format.marked(cell_format.number("training_hours", "training, device hours", 2), "training_busy"),
+        cell_format.marked(
+            cell_format.printed(cell_format.number("training_hours", "training, device hours", 2)), "training_busy"
+        ),
         "of the steps of one training, mean over seeds, times the devices that shared it",
     ),
     cell_format.number("evaluation_share", "evaluations, % of time", 1),
     cell_format.number("checkpoint_share", "checkpoints, % of time", 1),
     cell_format.text("trained_on", "trained on"),
     cell_format.explained(
-        _rate("inference_images_per_s", "inference, images/s", compact=True),
+        cell_format.printed(_rate("inference_images_per_s", "inference, images/s", compact=True)),
         "median of the repeats of the profile with the highest rate, from which the training step and memory come too; "
         "the last columns name its device, batch, precision and compiling",
     ),
     _rate("train_step_images_per_s", "training step, images/s"),
-    cell_format.profiled(cell_format.printed(_MEMORY)),
+    cell_format.profiled(_MEMORY),
     cell_format.profiled(cell_format.number("train_step_peak_memory", "training memory, GiB", 2, cell_format.GIB)),
-    cell_format.printed(cell_format.number("parameters", "parameters, M", 1, 1e6)),
-    cell_format.printed(cell_format.number("flops", "FLOPs, G", 1, 1e9)),
+    cell_format.number("parameters", "parameters, M", 1, 1e6),
+    cell_format.number("flops", "FLOPs, G", 1, 1e9),
     cell_format.text("profiled_on", "profiled on"),
     cell_format.text("profiled_as", "profiled as"),
 )

@@ -20,21 +20,25 @@ _ELSEWHERE = "the same maps scored against another test image's annotations: wha
 COLUMNS = (
     *NAMES,
     cell_format.explained(
-        cell_format.estimate("peak_on_part", "peak on a part, %", compact=True),
+        cell_format.printed(cell_format.estimate("peak_on_part", "peak on a part, %", compact=True)),
         "pointing game: the centre of the highest cell of the mean of all maps lies within 10 % of the longer side of "
         "the object's box (of the image, without boxes) from a visible part's point",
     ),
-    cell_format.interval("peak_on_part", "95 % interval over images", compact=True),
+    cell_format.printed(cell_format.interval("peak_on_part", "95 % interval over images", compact=True)),
     cell_format.explained(
         cell_format.number("ceiling", "at most, %", 1, compact=True),
         "what the best cell of a map of this size could reach",
     ),
     cell_format.explained(
-        cell_format.number("peak_on_part_elsewhere", "peak on another image's part, %", 1, compact=True), _ELSEWHERE
+        cell_format.printed(
+            cell_format.number("peak_on_part_elsewhere", "peak on another image's part, %", 1, compact=True)
+        ),
+        _ELSEWHERE,
     ),
     cell_format.signed("peak_on_part_over_centre", "Δ vs centre"),
     cell_format.explained(
-        cell_format.estimate("near_parts", "attention on parts, %", compact=True), "share of the mean map"
+        cell_format.printed(cell_format.estimate("near_parts", "attention on parts, %", compact=True)),
+        "share of the mean map",
     ),
     cell_format.number("near_parts_elsewhere", "attention on another image's parts, %", 1),
     cell_format.estimate("maps_on_parts", "single maps' peaks on a part, %"),

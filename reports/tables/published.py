@@ -69,9 +69,9 @@ COLUMNS = (
     cell_format.text("published_table", "table", compact=True),
     cell_format.text("published_variant", "variant in the paper"),
     cell_format.size("published_input_size", "px in the paper"),
-    cell_format.number("published", "published, %", 1, compact=True),
+    cell_format.printed(cell_format.number("published", "published, %", 1, compact=True)),
     cell_format.explained(
-        cell_format.printed(cell_format.yes_no("published_verified", "verified")),
+        cell_format.yes_no("published_verified", "verified"),
         "whether the value was read in its source, not recalled",
     ),
     cell_format.text("published_source", "source"),
@@ -83,9 +83,9 @@ COLUMNS = (
     cell_format.number("seeds", "seeds"),
     *ACCURACIES[2:],
     PASSES,
-    cell_format.signed("difference", "last − published", compact=True),
+    cell_format.printed(cell_format.signed("difference", "last − published", compact=True)),
     cell_format.signed("best_difference", "best on test − published"),
-    cell_format.printed(cell_format.yes_no("covered", "interval covers it")),
+    cell_format.yes_no("covered", "interval covers it"),
     cell_format.words("changed", "changed by hand", compact=True),
     cell_format.words("deviations", "known deviations"),
 )

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.cli.views import terminal
 from benchmarks.cli.views.displays import CountDisplay, FetchDisplay
 from benchmarks.console import PlainConsole
-from reports.render.latex import latex_text
+from reports.render.latex_text import latex_text
 from reports.render.markdown import markdown_text
 from results.store import without_formulas
 from results.values.text import LONGEST_LINE, in_a_row, one_line, shown, visible

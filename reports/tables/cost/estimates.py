@@ -40,10 +40,10 @@ def _row(source: Source, job: str, several: list[tuple[Record, Estimate]]) -> di
 COLUMNS = (
     cell_format.text("source", "estimated from", compact=True),
     cell_format.text("job", compact=True),
-    cell_format.number("runs", "Runs", compact=True),
-    cell_format.number("expected_minutes", "expected, min", 1, compact=True),
-    cell_format.number("minutes", "taken, min", 1, compact=True),
-    cell_format.number("ratio", "taken / expected", 2, compact=True),
+    cell_format.printed(cell_format.number("runs", "Runs", compact=True)),
+    cell_format.printed(cell_format.number("expected_minutes", "expected, min", 1, compact=True)),
+    cell_format.printed(cell_format.number("minutes", "taken, min", 1, compact=True)),
+    cell_format.printed(cell_format.number("ratio", "taken / expected", 2, compact=True)),
     cell_format.number("ratio_low", "lowest", 2, compact=True),
     cell_format.number("ratio_high", "highest", 2, compact=True),
 )

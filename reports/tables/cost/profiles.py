@@ -179,7 +179,7 @@ NAMES = (
     cell_format.size("batch_size", "batch", compact=True),
 )
 _OUTERMOST = "outermost percentile of any repeat"
-_RATE = cell_format.marked(cell_format.number("images_per_s", "images/s", compact=True), "busy")
+_RATE = cell_format.marked(cell_format.printed(cell_format.number("images_per_s", "images/s", compact=True)), "busy")
 COLUMNS = (
     *NAMES,
     cell_format.marked(_RATE, "once", cell_format.ONCE),
@@ -188,7 +188,7 @@ COLUMNS = (
     cell_format.number("repeats", "repeats"),
     cell_format.explained(_if_any("spread", "spread, %", 1), "range of the repeats, in % of their median"),
     cell_format.explained(
-        _if_any("of_plain", "of plain, %", 0, "of_plain_open"),
+        cell_format.printed(_if_any("of_plain", "of plain, %", 0, "of_plain_open")),
         "share of the plain backbone's rate under the same settings; ≈ where neither is shown to be faster: the ranges "
         "from p10 to p90 overlap, or one of them was measured once",
     ),
@@ -211,7 +211,7 @@ COLUMNS = (
     cell_format.number("latency_ms_p95", "latency p95", 2),
     cell_format.number("latency_ms_p99", "latency p99", 2),
     cell_format.explained(
-        Column("memory, GiB", _memory, compact=True, key="peak_memory"),
+        cell_format.printed(Column("memory, GiB", _memory, compact=True, key="peak_memory")),
         "CUDA tensors at their peak, or what the process grew by; > is the memory that did not suffice",
     ),
     cell_format.number("peak_reserved", "reserved, GiB", 2, cell_format.GIB),
@@ -237,7 +237,7 @@ COLUMNS = (
     cell_format.explained(_if_any("busy_share", "GPU busy, %", 0), "while at least one kernel runs"),
     cell_format.printed(cell_format.number("parameters", "parameters, M", 1, 1e6)),
     cell_format.explained(
-        cell_format.printed(cell_format.number("flops", "FLOPs, G", 2, 1e9)),
+        cell_format.number("flops", "FLOPs, G", 2, 1e9),
         "of all passes; of a training step with the backward pass",
     ),
     cell_format.number("views", "views"),

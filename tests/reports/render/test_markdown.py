@@ -14,6 +14,7 @@ from reports.report import terminal_tables, write_report
 from reports.tables.head_to_head import head_to_head
 from reports.tables.published import published
 from reports.tables.runs import runs
+from reports.tables.table_registry import build_tables
 from results.store import ResultStore
 from results.values.text_tables import WIDTH
 from tests.helpers.fakes.fake_results import HOSTILE, failed, fill, profiled, trained
@@ -44,6 +45,15 @@ def test_csv_keeps_names_as_they_are_and_numbers_unrounded():
 def test_missing_numbers_are_empty_in_csv():
     (row,) = csv.DictReader(io.StringIO(markdown.csv(head_to_head(Evidence([trained("plain")])))))
     assert row["last_top1_sd"] == row["inference_images_per_s"] == ""
+
+
+def test_a_csv_without_rows_has_the_columns_that_the_table_shows():
+    for name, table in build_tables(Evidence([])).items():
+        (heading,) = csv.reader(io.StringIO(markdown.csv(table)))
+        assert len(heading) > 1, name
+        assert set(heading) == {*table.split, *(column.key for column in table.columns)} - {""}
+    empty, filled = (list(csv.reader(io.StringIO(markdown.csv(runs(Evidence(some)))))) for some in ([], [trained("a")]))
+    assert set(empty[0]) <= set(filled[0])
 
 
 def test_terminal_tables_fit_and_carry_no_control_characters(store: ResultStore):

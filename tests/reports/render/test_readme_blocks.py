@@ -82,7 +82,7 @@ def test_tables_in_latex_files_are_rendered_between_their_comments(store: Result
     page.write_text("before\n% table: head_to_head compact dataset=cub100\nold\n% /table\nafter\n")
     write_readme(page, store)
     text = page.read_text()
-    assert text.startswith("before\n% table: head_to_head compact dataset=cub100\n\\begin{tabular}")
+    assert text.startswith("before\n% table: head_to_head compact dataset=cub100\n\\setlength{\\tabcolsep}")
     assert text.endswith("\n% /table\nafter\n")
     assert "\\end{tabular}\n" in text
     assert check_readme(page, store)
