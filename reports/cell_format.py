@@ -31,6 +31,8 @@ _TAILS = {BUSY: BUSY, ONCE: f" {ONCE}"}
 
 SOURCES = "sources"
 """Key of a row's Runs: their ids, a tuple per experiment. The page links to them; no column or file shows them."""
+PART = "table_part"
+"""Key of the part of a table that a row stands in, where no other key tells. No column or file shows it."""
 
 Row = Mapping[str, Any]
 """Values by column name; None where there is no value."""
@@ -98,14 +100,14 @@ def explained(column: Column, meaning: str) -> Column:
     return replace(column, meaning=meaning)
 
 
-def marked(column: Column, key: str, mark: str = BUSY) -> Column:
-    """The same column with the mark at each value whose row says so under the key."""
+def marked(column: Column, key: str) -> Column:
+    """The same column, marked as `BUSY` at each value whose row says so under the key."""
+    return _marked(column, BUSY, lambda row: bool(row[key]))
 
-    def show(row: Row) -> str:
-        text = column.show(row)
-        return text + _TAILS[mark] if row[key] and text not in {"", DASH} else text
 
-    return replace(column, show=show, marks=(*column.marks, mark))
+def once(column: Column, key: str) -> Column:
+    """The same column, marked as measured `ONCE` at each value whose row has 1 under the key of the repeats."""
+    return _marked(column, ONCE, lambda row: row[key] == 1)
 
 
 def percent(share: float | None) -> float | None:
@@ -196,6 +198,14 @@ def minus(number: str) -> str:
 def rounded(value: float) -> float:
     """To one digit; zero has no sign."""
     return round(value, 1) + 0.0
+
+
+def _marked(column: Column, mark: str, applies: Callable[[Row], bool]) -> Column:
+    def show(row: Row) -> str:
+        text = column.show(row)
+        return text + _TAILS[mark] if applies(row) and text not in {"", DASH} else text
+
+    return replace(column, show=show, marks=(*column.marks, mark))
 
 
 def _known(key: str, show: Callable[[Row], str]) -> Callable[[Row], str]:

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 import pandas as pd
 
-from reports.cell_format import DASH, FOOTNOTES, SOURCES, Column, Row
+from reports.cell_format import DASH, FOOTNOTES, PART, SOURCES, Column, Row
 from reports.names import IDS, Names
 
 HTML = "index.html"
@@ -43,12 +43,13 @@ class Table:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The rows without their `SOURCES`, to write as CSV; a missing number is NaN. Without rows it has the keys of
-        its parts and columns."""
-        if not self.rows:
-            keys = [*self.split, *(column.key for column in self.columns if column.key)]
-            return pd.DataFrame(columns=list(dict.fromkeys(keys)))
-        return pd.DataFrame(self.rows).drop(columns=SOURCES, errors="ignore")
+        """The rows without their `SOURCES` and `PART`, to write as CSV; a missing number is NaN.
+
+        Without rows it has the keys of its parts and columns.
+        """
+        keys = [*self.split, *(column.key for column in self.columns if column.key)]
+        table = pd.DataFrame(self.rows, columns=None if self.rows else list(dict.fromkeys(keys)))
+        return table.drop(columns=[SOURCES, PART], errors="ignore")
 
     @property
     def footnote(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports.cell_format import SOURCES
+from reports.cell_format import PART, SOURCES
 from reports.groups import Group, distinctions, hardware_name, rules
 from reports.load import overloaded
 from results.record import Record
@@ -95,7 +95,7 @@ class Measurement:
     def row(self) -> dict[str, Any]:
         """What a table's row about it begins with."""
         ids = tuple(record.id for record in self.records)
-        return self.names | {"place": place(self.names), "runs": " ".join(ids), SOURCES: (ids,)}
+        return self.names | {PART: place(self.names), "runs": " ".join(ids), SOURCES: (ids,)}
 
     @property
     def busy(self) -> bool:

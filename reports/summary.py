@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import cell_format
-from reports.cell_format import SOURCES, Row
+from reports.cell_format import Row
 from reports.comparisons import BASELINE, WHOLE
 from reports.contents import Table
 from reports.names import IDS, Names
-from reports.tables.head_to_head import whole_methods
+from reports.tables.head_to_head import trained_ids, whole_methods
 from reports.tables.paired import Ids, Winners, decisions
 from results.identity import DRAWN
 from results.record import Record
@@ -33,6 +33,7 @@ def summary(records: Sequence[Record], tables: Mapping[str, Table], names: Names
     if drawn and datasets <= DRAWN:
         yield from _only_drawn()
     winners = decisions(tables["paired"].rows)
+    sentences = Sentences(names, winners)
     headings = tables["head_to_head"].headings
     heads: dict[str, list[Row]] = defaultdict(list)
     for row in tables["head_to_head"].rows:
@@ -43,9 +44,10 @@ def summary(records: Sequence[Record], tables: Mapping[str, Table], names: Names
         if not known:
             yield f"{heading}: no accuracy yet."
             continue
-        ranking = Ranking(names, winners)
-        highest = f"{heading}: highest last-epoch top-1 in %: {ranking.best(known)} (of {len(known)} with an accuracy)."
-        yield " ".join([highest, *ranking.standing(sorted(known, key=lambda row: -row["last_top1"]))])
+        highest = (
+            f"{heading}: highest last-epoch top-1 in %: {sentences.best(known)} (of {len(known)} with an accuracy)."
+        )
+        yield " ".join([highest, *sentences.standing(sorted(known, key=lambda row: -row["last_top1"]))])
     if drawn and not datasets <= DRAWN:
         yield f"The images of {' and '.join(map(names.dataset, drawn))} are drawn by fgbench itself: there, {LEARN}."
     verdicts = [row["better"] for row in tables["paired"].rows]
@@ -82,8 +84,8 @@ def _other_family(tables: Mapping[str, Table]) -> str:
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Sentences on the experiments of one comparison, rows of the table `head_to_head`."""
+class Sentences:
+    """On the experiments of one comparison, rows of the table `head_to_head`."""
 
     names: Names
     winners: Winners
@@ -103,8 +105,8 @@ class Ranking:
         sentence.
         """
         top, *others = ranked
-        level = [top, *(row for row in others if self._winner(top, row, untested=_ids(row)) is None)]
-        worse = [row for row in others if all(self._winner(one, row) == _ids(one) for one in level)]
+        level = [top, *(row for row in others if self._winner(top, row, untested=trained_ids(row)) is None)]
+        worse = [row for row in others if all(self._winner(one, row) == trained_ids(one) for one in level)]
         apart = any(self._winner(one, two) is not None for one in level for two in level if one is not two)
         sentence = ""
         if len(level) > 1:
@@ -123,9 +125,9 @@ class Ranking:
         if baseline is None or len(ranked) < 3:
             return
         tested = [row for row in ranked if row is not baseline and _pair(baseline, row) in self.winners]
-        better = [row for row in tested if self._winner(baseline, row) == _ids(row)]
+        better = [row for row in tested if self._winner(baseline, row) == trained_ids(row)]
         level = [row for row in tested if self._winner(baseline, row) is None]
-        worse = [row for row in tested if self._winner(baseline, row) == _ids(baseline)]
+        worse = [row for row in tested if self._winner(baseline, row) == trained_ids(baseline)]
         name = self._name(baseline)
         sides = {f"better than {name}": better, "no difference shown": level, f"worse than {name}": worse}
         if tested:
@@ -149,13 +151,8 @@ class Ranking:
         return f"{', '.join(most)} and {last}" if most else last
 
 
-def _ids(row: Row) -> Ids:
-    ids: Ids = row[SOURCES][0]
-    return ids
-
-
 def _pair(one: Row, two: Row) -> frozenset[Ids]:
-    return frozenset({_ids(one), _ids(two)})
+    return frozenset({trained_ids(one), trained_ids(two)})
 
 
 def untrusted(files: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import DASH, NEITHER, SOURCES, Column, Row
+from reports.cell_format import DASH, SOURCES, Column, Row
 from reports.comparisons import BASELINE, WHOLE, ComparisonGroup, across_backbones, contestants, uncut
 from reports.contents import Table
 from reports.evidence import Evidence
@@ -16,7 +16,7 @@ from reports.names import IDS, Names
 from reports.predictions import PredictionCache
 from reports.statistics import over_seeds
 from reports.tables.accuracies import HEADLINE
-from reports.tables.paired import COMPARED, compared, decided
+from reports.tables.paired import COMPARED, WORDS, compared, decided, verdict
 from results.pretraining import described
 from results.settings import method_label
 
@@ -34,7 +34,6 @@ CELL = (
 )
 """Of each backbone, a row's columns, each with the backbone's name behind it (`key`). `verdict`: 1 better than the
 baseline, -1 worse, 0 open, None without a test."""
-WORDS = {1: " better", -1: " worse", 0: " open", None: ""}
 Weights = tuple[str, str]
 """Backbone and its weights, as `Run.backbone` and `Run.pretrained`."""
 
@@ -59,18 +58,16 @@ class _Cell:
     def values(self) -> dict[str, Any]:
         """The row's columns, `CELL`."""
         top1 = over_seeds([100 * metrics.top1 for metrics in self.group.metrics(HEADLINE)])
-        found = {
-            name: self.gain[f"difference{name.removeprefix('gain')}"] for name in ("gain", "gain_low", "gain_high")
-        }
-        found |= {name: self.gain[name] for name in ("p_holm", "p_bootstrap_holm", "reason")}
-        return (
-            {"top1": top1.mean, "seeds": top1.n} | found | {"gain_seeds": self.gain["seeds"], "verdict": self._verdict}
-        )
-
-    @property
-    def _verdict(self) -> int | None:
-        better = self.gain["better"]
-        return None if better is None else 0 if better == NEITHER else 1 if better == self.gain["first"] else -1
+        gain = self.gain
+        return {
+            "top1": top1.mean,
+            "seeds": top1.n,
+            "gain": gain["difference"],
+            "gain_low": gain["difference_low"],
+            "gain_high": gain["difference_high"],
+            "gain_seeds": gain["seeds"],
+            "verdict": verdict(gain, gain["first"]),
+        } | {key: gain[key] for key in ("p_holm", "p_bootstrap_holm", "reason")}
 
 
 def backbones(evidence: Evidence, shown: Callable[[Group], bool] = lambda group: True) -> Table:

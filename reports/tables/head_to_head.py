@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import SOURCES, Column, Row, percent
+from reports.cell_format import PART, SOURCES, Column, Row, percent
 from reports.comparisons import WHOLE
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
@@ -56,23 +56,23 @@ def head_to_head(
     for (dataset, protocol), several in alone.items():
         part = f"{dataset}, {protocol} recipe, {ALONE}"
         headings[part] = f"{evidence.names.dataset(dataset)}, {protocol} recipe, {ALONE}"
-        together = {"part": part} if len(several) > 1 else {}
+        together = {PART: part} if len(several) > 1 else {}
         ordered = sorted_rows(several, ["backbone", "input", "method", "variant"])
         compared[dataset, protocol] += [{**row, **together} for row in ordered]
     every = [row for place in sorted(compared) for row in compared[place]]
-    return Table("head_to_head", "Head to head", every, COLUMNS, NOTE, ("part",), headings)
+    return Table("head_to_head", "Head to head", every, COLUMNS, NOTE, (PART,), headings)
 
 
 def _in_parts(rows: Sequence[Row], verdicts: Winners) -> Sequence[Row]:
-    """Rows of one comparison, the most accurate first, each with its `part` and whether it is among the `best`.
+    """Rows of one comparison, the most accurate first, each with its `PART` and whether it is among the `best`.
 
     Variants follow in a part of their own, unless all rows are of one method.
     """
     rows = sorted_rows(rows, ["last_top1"], descending=["last_top1"])
     whole = whole_methods(rows) if len({row["method"] for row in rows}) > 1 else rows
     best = _best(whole, verdicts)
-    variants = [{**row, "part": f"{row['arena']}, {VARIANTS}", "best": False} for row in rows if row not in whole]
-    return [{**row, "part": row["arena"], "best": _ids(row) in best} for row in whole] + variants
+    variants = [{**row, PART: f"{row['arena']}, {VARIANTS}", "best": False} for row in rows if row not in whole]
+    return [{**row, PART: row["arena"], "best": trained_ids(row) in best} for row in whole] + variants
 
 
 def _best(rows: Sequence[Row], verdicts: Winners) -> set[Ids]:
@@ -80,14 +80,14 @@ def _best(rows: Sequence[Row], verdicts: Winners) -> set[Ids]:
 
     What was not tested against the highest is not among them, and where nothing was, nor is the highest.
     """
-    known = {_ids(row): row["last_top1"] for row in rows if row["last_top1"] is not None}
+    known = {trained_ids(row): row["last_top1"] for row in rows if row["last_top1"] is not None}
     top = max(known, key=known.__getitem__, default=())
     winners = {ids: verdicts[pair] for ids in known if (pair := frozenset({ids, top})) in verdicts}
     return {top, *(ids for ids, winner in winners.items() if winner != top)} if winners else set()
 
 
-def _ids(row: Row) -> Ids:
-    """Of the trained Runs."""
+def trained_ids(row: Row) -> Ids:
+    """Of the trained Runs, which come before the profile Runs of the row."""
     ids: Ids = row[SOURCES][0]
     return ids
 
@@ -158,7 +158,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         columns[f"{name}_peak_memory"] = one.peak_memory if one else None
     measured = next(iter(cost.values()), None)
     columns["profile_busy"] = any(one.busy for one in cost.values())
-    columns["profiled_once"] = any(len(one.records) == 1 for one in cost.values())
+    columns["profile_repeats"] = min((len(one.records) for one in cost.values()), default=None)
     columns["profiled_on"] = measured.hardware if measured else None
     columns["profiled_as"] = _profiled_as(measured.run) if measured else None
     return columns
@@ -174,7 +174,7 @@ _MEMORY = cell_format.number("inference_peak_memory", "inference memory, GiB", 2
 def _rate(key: str, heading: str, compact: bool = False) -> Column:
     """A rate that the row's profile measured."""
     rate = cell_format.marked(cell_format.number(key, heading, compact=compact), "profile_busy")
-    return cell_format.profiled(cell_format.marked(rate, "profiled_once", cell_format.ONCE))
+    return cell_format.profiled(cell_format.once(rate, "profile_repeats"))
 
 
 COLUMNS = (

@@ -20,6 +20,8 @@ COMPARED = ("images", "difference", "difference_low", "difference_high", "p_per_
 """Keys of `compared`, besides the number of seeds."""
 DECIDED = ("p_holm", "p_bootstrap_holm", "family", "better")
 """Keys that `decided` adds."""
+WORDS = {1: " better", -1: " worse", 0: " open", None: ""}
+"""How a `verdict` is told behind a difference."""
 Ids = tuple[str, ...]
 """Of the Runs of an experiment."""
 Winners = Mapping[frozenset[Ids], Ids | None]
@@ -123,6 +125,13 @@ def decided(rows: Sequence[Row]) -> list[dict[str, Any]]:
         if max(row["p_holm"], row["p_bootstrap_holm"]) < LEVEL and row["difference"] != 0:
             row["better"] = row["first"] if row["difference"] > 0 else row["second"]
     return found
+
+
+def verdict(row: Row, name: str) -> int | None:
+    """1 if `name` is the better one of the pair, -1 if the other is, 0 if it is open, None without a test."""
+    if row["better"] is None:
+        return None
+    return 0 if row["better"] == NEITHER else 1 if row["better"] == name else -1
 
 
 def decisions(pairs: Iterable[Row]) -> Winners:

@@ -10,8 +10,7 @@ from reports import cell_format
 from reports.cell_format import SOURCES, Column, Row
 from reports.contents import Table
 from reports.names import IDS, Names
-
-_WORDS = {1: " better", -1: " worse", 0: " open"}
+from reports.tables.paired import WORDS, verdict
 
 
 def wins(paired: Table, names: Names = IDS) -> Table:
@@ -34,7 +33,7 @@ def _rows(pairs: Sequence[Row]) -> Iterator[dict[str, Any]]:
         (first, second), (of_first, of_second) = (pair["first"], pair["second"]), pair[SOURCES]
         for method, ids, other, sign in ((first, of_first, second, 1), (second, of_second, first, -1)):
             row = rows.setdefault(method, shared | {"method": method, SOURCES: (ids,)})
-            result = _result(pair, method)
+            result = verdict(pair, method)
             row[f"against {other}"] = result
             row[f"minus {other}"] = None if pair["difference"] is None else sign * pair["difference"]
             row[f"seeds {other}"] = pair["seeds"]
@@ -43,13 +42,6 @@ def _rows(pairs: Sequence[Row]) -> Iterator[dict[str, Any]]:
         row["wins"], row["losses"], row["open"] = (counts[method][result] for result in (1, -1, 0))
         row["untested"] = counts[method][None]
     yield from sorted(rows.values(), key=lambda row: (row["losses"] - row["wins"], row["method"]))
-
-
-def _result(pair: Row, method: str) -> int | None:
-    """1 if `method` is better, -1 if it is worse, 0 if it is open, None without a test."""
-    if pair["better"] is None:
-        return None
-    return 0 if pair["better"] == cell_format.NEITHER else 1 if pair["better"] == method else -1
 
 
 def _against(name: str, heading: str) -> Column:
@@ -61,7 +53,7 @@ def _against(name: str, heading: str) -> Column:
             # Not in this comparison group, or not testable.
             return cell_format.DASH if row["untested"] else ""
         alone = cell_format.alone(row[f"seeds {name}"]) if result else ""
-        return f"{cell_format.signed(f'minus {name}', '').show(row)}{_WORDS[result]}{alone}"
+        return f"{cell_format.signed(f'minus {name}', '').show(row)}{WORDS[result]}{alone}"
 
     return Column(heading, show, compact=True, marks=(cell_format.ONCE,), key=f"minus {name}")
 

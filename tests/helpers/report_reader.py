@@ -85,7 +85,7 @@ class PageReader(HTMLParser):
         self.rows: dict[str, list[dict[str, tuple[str, str]]]] = {}
         """Table's anchor -> its rows, as heading -> (text, address or "")."""
         self.strong: list[str] = []
-        """What is in bold."""
+        """What is in bold in tables."""
         self._open: list[str] = []
         self._anchor = ""
         self._headings: list[str] = []
@@ -125,7 +125,7 @@ class PageReader(HTMLParser):
             self._headings = []
         elif tag == "th":
             self._headings.append("")
-        elif tag == "strong":
+        elif tag == "strong" and self._cells:
             self.strong.append("")
         elif tag in {"script", "style"}:
             (self.scripts if tag == "script" else self.styles).append("")
@@ -144,7 +144,7 @@ class PageReader(HTMLParser):
             self.styles[-1] += data
         else:
             self.words.append(data)
-            if "strong" in self._open:
+            if "strong" in self._open and self._cells:
                 self.strong[-1] += data
             if "a" in self._open:
                 self.links[-1] = (self.links[-1][0] + data, self.links[-1][1])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from reports import cell_format
-from reports.cell_format import Column, Row, percent
+from reports.cell_format import PART, Column, Row, percent
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.measurements import Measurement, place
@@ -38,8 +38,8 @@ def _table(
     name: str, title: str, rows: Sequence[Row], columns: tuple[Column, ...], note: str, evidence: Evidence
 ) -> Table:
     """In a part for each device, backbone, size of images, and mode."""
-    headings = {row["place"]: place(evidence.names.row(row)) for row in rows}
-    return Table(name, title, rows, columns, note, ("place",), headings)
+    headings = {row[PART]: place(evidence.names.row(row)) for row in rows}
+    return Table(name, title, rows, columns, note, (PART,), headings)
 
 
 def _row(one: Measurement) -> dict[str, Any]:
@@ -58,7 +58,6 @@ def _row(one: Measurement) -> dict[str, Any]:
         | {f"{resource}_share": percent(shares.get(resource)) for resource in RESOURCES}
         | {"busy_share": percent(one.first("busy_share"))}
         | {"bound": _bound(shares), "conditions": one.conditions, "busy": one.busy}
-        | {"once": len(one.records) == 1}
         | {"views": model.get("views"), "parameters": model.get("parameters")}
         | {"flops": one.first("flops") or (model.get("flops") if one.mode == "inference" else None)}
     )
@@ -182,7 +181,7 @@ _OUTERMOST = "outermost percentile of any repeat"
 _RATE = cell_format.marked(cell_format.printed(cell_format.number("images_per_s", "images/s", compact=True)), "busy")
 COLUMNS = (
     *NAMES,
-    cell_format.marked(_RATE, "once", cell_format.ONCE),
+    cell_format.once(_RATE, "repeats"),
     cell_format.explained(cell_format.marked(cell_format.number("images_per_s_p10", "p10"), "busy"), _OUTERMOST),
     cell_format.explained(cell_format.marked(cell_format.number("images_per_s_p90", "p90"), "busy"), _OUTERMOST),
     cell_format.number("repeats", "repeats"),

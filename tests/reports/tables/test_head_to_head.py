@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.cell_format import ONCE, ONCE_FOOTNOTE
+from reports.cell_format import ONCE, ONCE_FOOTNOTE, PART, SOURCES
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.names import Names
@@ -53,6 +53,15 @@ def test_what_a_part_shares_is_in_its_heading_and_in_no_column() -> None:
     ((heading, part),) = head_to_head(Evidence([trained("plain"), trained("sef")])).parts()
     assert heading == PLACE
     assert {"backbone", "px", "epochs", "dataset"}.isdisjoint(column.heading for column in part.columns)
+
+
+def test_what_only_renders_is_not_in_files_for_programs(store: ResultStore) -> None:
+    fill(store, [trained("plain"), trained("sef"), profiled("plain", 1000)])
+    tables = Tables(evidence_of(store))
+    for table in (tables["head_to_head"], tables["profile"]):
+        assert not {SOURCES, PART} & {*table.frame}
+        assert {*table.frame} == {*table.rows[0]} - {SOURCES, PART}
+    assert tables["head_to_head"].where(method="plain").rows[0]["profile_repeats"] == 1
 
 
 def test_variants_of_whole_methods_stand_in_a_part_of_their_own() -> None:
