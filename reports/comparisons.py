@@ -30,7 +30,8 @@ class ComparisonGroup(NamedTuple):
     pretrained: str
     input: int
     epochs: int | None
-    """None under the paper's protocol: there the budget is part of a method's own recipe."""
+    """None under the paper's protocol, where the budget is part of a method's own recipe, and where nothing was trained
+    in epochs."""
     recipe: str | None
     """The rest of the common recipe, without what methods may set of it, and the precision; JSON. None as `epochs`."""
     split: str
@@ -63,8 +64,14 @@ def comparison_groups(groups: Iterable[Group]) -> dict[ComparisonGroup, list[Gro
     joined = _joined(set(shared_by.values()))
     for group, shared in shared_by.items():
         together[joined.get(shared, shared)].append(group)
-    distinct = _distinct(together)
-    return {distinct[shared]: members for shared, members in together.items()}
+    told = {_without_epochs(shared, members): members for shared, members in together.items()}
+    distinct = _distinct(told)
+    return {distinct[shared]: members for shared, members in told.items()}
+
+
+def _without_epochs(shared: ComparisonGroup, members: Sequence[Group]) -> ComparisonGroup:
+    """It names no epochs if no member has any: their recipes, which are part of it, still have theirs."""
+    return shared if any(group.epochs is not None for group in members) else shared._replace(epochs=None)
 
 
 def across_backbones(
@@ -88,12 +95,15 @@ def _across(
 ) -> dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]]:
     """Those that are equal once the fields in which they may differ are `blank`."""
     together: dict[ComparisonGroup, dict[ComparisonGroup, list[Group]]] = defaultdict(dict)
-    anywhere = {one: blank(one)._replace(in_part=False, distinction="") for one in comparisons}
+    anywhere = {one: blank(one)._replace(epochs=None, in_part=False, distinction="") for one in comparisons}
     joined = _joined(set(anywhere.values()))
     for one, members in comparisons.items():
         together[joined.get(anywhere[one], anywhere[one])][one] = members
     several = {
-        shared._replace(in_part=shared.in_part or any(one.in_part for one in found)): found
+        shared._replace(
+            epochs=next((one.epochs for one in found if one.epochs is not None), None),
+            in_part=shared.in_part or any(one.in_part for one in found),
+        ): found
         for shared, found in together.items()
         if len(found) > 1
     }

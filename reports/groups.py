@@ -111,6 +111,11 @@ class Group:
         return _experiment(self.records[0])
 
     @property
+    def epochs(self) -> int | None:
+        """Of each training; None where nothing was trained in epochs, whatever the recipe says."""
+        return None if self.done and all(map(fitted, self.done)) else self.run.recipe.epochs
+
+    @property
     def cut(self) -> str:
         """How the batches of all its seeds were cut; empty if they were not."""
         return _cut(self.records[0])
@@ -150,6 +155,11 @@ def all_conditions(several: Iterable[Group], names: Names = IDS) -> str:
     )
 
 
+def fitted(record: Record) -> bool:
+    """Whether the method was fitted to features of a frozen network: there were no steps, and no epochs."""
+    return record.training.get("micro_batch") == 0
+
+
 def _known(records: Iterable[Record], key: str) -> list[int]:
     """The distinct values of a key of `Record.training`, in the order of the seeds."""
     return [int(value) for value in dict.fromkeys(record.training.get(key) for record in records) if value is not None]
@@ -158,7 +168,7 @@ def _known(records: Iterable[Record], key: str) -> list[int]:
 def _cut(record: Record) -> str:
     """How batches were cut further than the recipe asks for, because of memory or by hand; empty if they were not."""
     run, size = record.run, record.training.get("micro_batch")
-    if not size or not isinstance(run, Run):  # 0: fitted to features, without steps
+    if size is None or fitted(record) or not isinstance(run, Run):
         return ""
     images = min(run.recipe.batch_size, record.split.get("train", run.recipe.batch_size))
     asked = images / run.recipe.accumulate / record.training.get("processes", 1)

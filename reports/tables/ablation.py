@@ -70,7 +70,7 @@ def _rows(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) ->
             | group.row
             | scores
             | {"rank": rank, "seeds": len(group.done), "published": _published(group)}
-            | {"epochs": group.run.recipe.epochs, "arena": str(shared)}
+            | {"epochs": group.epochs, "arena": str(shared)}
         )
 
 
@@ -89,7 +89,7 @@ def _steps(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -
                     yield (
                         {key: first.names[key] for key in _NAMED}
                         | {SOURCES: (second.ids, first.ids)}
-                        | {"epochs": first.run.recipe.epochs, "arena": str(shared)}
+                        | {"epochs": first.epochs, "arena": str(shared)}
                         | {"from": first.run.variant, "to": second.run.variant}
                         | {"option": option, "before": _words(before), "after": _words(after)}
                         | compared(predictions.of(second), predictions.of(first))

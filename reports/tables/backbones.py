@@ -34,6 +34,8 @@ CELL = (
 )
 """Of each backbone, a row's columns, each with the backbone's name behind it (`key`). `verdict`: 1 better than the
 baseline, -1 worse, 0 open, None without a test."""
+NO_BASELINE = f"no finished {BASELINE} on any of the backbones"
+"""Reason for which no cell of a comparison has a gain."""
 Weights = tuple[str, str]
 """Backbone and its weights, as `Run.backbone` and `Run.pretrained`."""
 
@@ -127,6 +129,8 @@ def _cells(columns: Mapping[ComparisonGroup, Sequence[Group]], predictions: Pred
         for group in members
     ]
     gains = decided([_gain(group, members, predictions) for _, group, members in every])
+    if not any(_is_baseline(group) and group.done for _, group, _ in every):
+        gains = [gain | {"reason": NO_BASELINE} for gain in gains]
     for (shared, group, members), gain in zip(every, gains, strict=True):
         namesakes = [one for one in members if _name(one) == _name(group)]
         settings = group.settings if len(namesakes) > 1 else ""
@@ -202,7 +206,7 @@ def _column(name: str, heading: str, pretrained: str, place: int) -> Column:
         if cell["top1"] is None:
             return DASH
         top1 = f"{cell['top1']:.1f}{cell_format.alone(cell['seeds'])}"
-        if row["method"] == BASELINE:
+        if row["method"] == BASELINE or cell["reason"] == NO_BASELINE:
             return top1
         gain = cell_format.signed("gain", "").show(cell)
         alone = cell_format.alone(cell["gain_seeds"]) if cell["seeds"] > 1 else ""

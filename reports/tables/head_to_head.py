@@ -110,7 +110,7 @@ def _row(group: Group, evidence: Evidence) -> dict[str, Any]:
     return (
         group.names
         | {SOURCES: (group.ids, profiles)}
-        | {"epochs": group.run.recipe.epochs}
+        | {"epochs": group.epochs}
         | {"seeds": len(group.done), "failed": len(group.records) - len(group.done)}
         | {"runs": " ".join(group.ids)}
         | accuracies(group, evidence)

@@ -11,7 +11,7 @@ from reports.cell_format import SOURCES, Row
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import NAMED, evaluated_once
-from reports.tables.backbones import key
+from reports.tables.backbones import NO_BASELINE, key
 from results.record import Record
 
 _PATHS = {
@@ -49,7 +49,7 @@ def missing(
         _row(f"{row['arena']}, {name.removeprefix(_REASON)}: {row['method']}", "gain over the baseline", row[name])
         for row in backbones.rows
         for name in row
-        if name.startswith(_REASON) and row[name]
+        if name.startswith(_REASON) and row[name] not in (None, NO_BASELINE)
     ]
     rows += [
         _row(f"{row['arena']}: {row['method']}", "average rank", row["reason"]) for row in ranks.rows if row["reason"]

@@ -72,7 +72,7 @@ def _row(whole: Group, subset_of: Mapping[str, Subset], subsets: Sequence[Subset
     reason = _lacking(members)
     seeds = [] if reason else sorted(set.intersection(*(set(several) for several in by_seed)))
     row: dict[str, Any] = whole.row | {"seeds": len(seeds), "runs": " ".join(whole.ids)}
-    row["epochs"] = whole.run.recipe.epochs
+    row["epochs"] = whole.epochs
     for label, several in members.items():
         row |= estimate(_column(label), list(_percents(several, HEADLINE)))
     for selection in SELECTIONS:

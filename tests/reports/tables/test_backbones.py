@@ -52,6 +52,24 @@ def test_each_method_gains_over_the_baseline_on_the_same_backbone(store: ResultS
     assert cells(table, "vgg16") == {"plain": "70.0", "sef": "69.0, −1.0 open"}
 
 
+def test_no_gain_is_told_where_the_baseline_is_on_no_backbone(store: ResultStore) -> None:
+    for changes in ({}, VGG):
+        scored(store, "sef", 160, **changes)
+        scored(store, "plain", 140, variant="linear_probe", **changes)
+    table = table_of(store)
+    assert cells(table, "vgg16") == {"plain:linear_probe": "70.0 (n=1)", "sef": "80.0 (n=1)"}
+
+
+def test_probes_alone_on_one_backbone_are_still_compared_with_trainings_on_another(store: ResultStore) -> None:
+    scored(store, "plain", 120)
+    for changes in ({}, VGG):
+        scored(store, "plain", 140, variant="linear_probe", training={"micro_batch": 0.0}, **changes)
+    table = table_of(store)
+    assert column(table, "method") == ["plain", "plain:linear_probe"]
+    assert {row["epochs"] for row in table.rows} == {10}
+    assert cells(table, "vgg16") == {"plain": "", "plain:linear_probe": f"70.0 (n=1), {DASH}"}
+
+
 def test_one_seed_is_marked(store: ResultStore) -> None:
     for changes in ({}, VGG):
         scored(store, "plain", 120, **changes)

@@ -64,6 +64,15 @@ def test_what_only_renders_is_not_in_files_for_programs(store: ResultStore) -> N
     assert tables["head_to_head"].where(method="plain").rows[0]["profile_repeats"] == 1
 
 
+def test_what_was_fitted_to_frozen_features_has_no_epochs() -> None:
+    probes = [trained("plain", variant=name, training={"micro_batch": 0.0}) for name in ("knn", "linear_probe")]
+    ((heading, part),) = head_to_head(Evidence(probes)).parts()
+    assert heading == PLACE.removesuffix(", epochs: 10")
+    assert [row["epochs"] for row in part.rows] == [None, None]
+    (shown,) = Evidence([*probes, trained("sef"), trained("cal")]).comparisons
+    assert str(shown) == PLACE, "trainings beside them have epochs"
+
+
 def test_variants_of_whole_methods_stand_in_a_part_of_their_own() -> None:
     records = [trained("plain"), trained("sef"), trained("sef", variant="no_loss", top1=0.9), trained("x", variant="y")]
     parts = dict(head_to_head(Evidence(records)).parts())
