@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
 from reports.contents import Table
-from reports.render.latex_layout import GAP, PAGE, Panel, Printed, chosen, laid_out
+from reports.render.latex_layout import BOLD, GAP, PAGE, Panel, Printed, chosen, laid_out
 from reports.render.latex_text import breakable, latex_text, lines, number_format, text_width, value
 from reports.render.markdown import NOTHING, filled, titled
 from results.values.text import in_a_row
@@ -21,8 +22,9 @@ LINES = 32
 """Of caption, rows and notes that a page has room for at 12 points; a longer table goes on over pages."""
 WORD = 10.0
 """Width of a word in em up to which it stays whole in a caption or a note."""
-_LOOK = f"\\setlength{{\\tabcolsep}}{{{GAP / 2}em}}\\sisetup{{retain-explicit-plus}}"
-"""Of a table, for as long as its environment lasts."""
+_NUMBERS = r"\sisetup{retain-explicit-plus,text-series-to-math,propagate-math-font}"
+_LOOK = f"\\setlength{{\\tabcolsep}}{{{GAP / 2}em}}\n{_NUMBERS}"
+"""Of a table, for as long as its environment lasts. Without the two last options numbers are never bold."""
 
 
 def latex(table: Table) -> str:
@@ -58,7 +60,9 @@ def tabular(table: Table) -> str:
     if not table.rows:
         return latex_text(NOTHING)
     panels = laid_out(table, *filled(table, chosen(table)))
-    notes = [f"\\par{{\\footnotesize {latex_text(note)}}}" for note in _marks(table)]
+    shown = [printed.column for panel in panels for printed in panel.columns]
+    footnote = replace(table, columns=tuple(shown)).footnote
+    notes = [f"\\par{{\\footnotesize {latex_text(footnote)}}}"] if footnote else []
     return "\n".join([_LOOK, *("\n".join(_tabular(panel)) for panel in panels), *notes])
 
 
@@ -78,8 +82,9 @@ def _titled_panels(part: Table) -> Iterator[tuple[str, Panel]]:
 
 
 def _set(part: Table, title: str, panel: Panel, label: str) -> str:
-    meanings = [f"{heading}: {meaning}." for heading, meaning in replace(part, columns=tuple(chosen(part))).meanings]
-    notes = [*_marks(part), " ".join(filter(None, [part.note, *meanings]))]
+    shown = replace(part, columns=tuple(printed.column for printed in panel.columns))
+    meanings = [f"{heading}: {meaning}." for heading, meaning in shown.meanings]
+    notes = list(filter(None, [shown.footnote, " ".join([part.note, *meanings]).strip()]))
     length = lines(title, PAGE) + panel.lines + sum(lines(note, 1.5 * PAGE) for note in notes)
     caption = f"\\caption{{{breakable(title, WORD)}.}}\\label{{{label}}}"
     return "\n".join((_long if length > LINES else _float)(panel, caption, [breakable(note, WORD) for note in notes]))
@@ -104,12 +109,6 @@ def _long(panel: Panel, caption: str, notes: Sequence[str]) -> Iterator[str]:
     yield from (*_rows(panel, columns), r"\end{longtable}")
     yield from (f"\\noindent{{\\footnotesize {note}\\par}}" for note in notes)
     yield r"\endgroup"
-
-
-def _marks(table: Table) -> list[str]:
-    """What the marks mean that printed values have."""
-    footnote = replace(table, columns=tuple(chosen(table))).footnote
-    return [footnote] if footnote else []
 
 
 class _Column:
@@ -141,7 +140,7 @@ class _Column:
         """What stands in a row."""
         strong = self.printed.strong[row]
         if not self.values:
-            text = breakable(self.printed.cells[row], self.printed.wrap or float("inf"))
+            text = breakable(self.printed.cells[row], (self.printed.wrap or math.inf) / (BOLD if strong else 1))
             return f"\\textbf{{{text}}}" if strong else text
         one = self.values[row]
         text = f"\\textbf{{{one.text}}}" if strong and one.text else one.text

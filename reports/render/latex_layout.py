@@ -82,18 +82,16 @@ class Panel:
 
 
 def chosen(table: Table) -> list[Column]:
-    """The main columns that name a row, and the measured ones that are `printed`; if none is, the `compact` ones; if
-    none is that either, all."""
+    """The main columns that name a row, or else the first, and the measured ones that are `printed`; if none is, the
+    `compact` ones; if none is that either, all."""
     measured = [column for column in table.columns if not column.naming]
     for shown in ([one for one in measured if one.printed], [one for one in measured if one.compact]):
         if shown:
             measured = shown
             break
-    return [
-        one
-        for place, one in enumerate(table.columns)
-        if one in measured or place == 0 or (one.naming and (one.compact or one.printed))
-    ]
+    found = [one for one in table.columns if one in measured or (one.naming and (one.compact or one.printed))]
+    named = any(one.naming or one.align == "left" for one in found)
+    return found if named else [table.columns[0], *(one for one in found if one is not table.columns[0])]
 
 
 def laid_out(table: Table, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[Panel]:

@@ -10,8 +10,6 @@ from typing import NamedTuple
 from reports.cell_format import DASH
 from results.values.text import in_a_row
 
-PIECE = 5.5
-"""Width in em of what never breaks."""
 _ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _ESCAPED |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
 _ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
@@ -57,17 +55,17 @@ def latin(text: str) -> str:
 
 
 def breakable(text: str, width: float) -> str:
-    """As `latex_text`; words wider than so many em may break after signs, and in runs of letters that are long."""
+    """As `latex_text`; words wider than so many em may break after signs, and runs of letters where one is as wide."""
     return " ".join(
-        latex_text(word) if text_width(word) <= width else r"\allowbreak{}".join(map(latex_text, _pieces(word)))
+        latex_text(word) if text_width(word) <= width else r"\allowbreak{}".join(map(latex_text, _pieces(word, width)))
         for word in latin(text).split(" ")
     )
 
 
-def _pieces(word: str) -> list[str]:
+def _pieces(word: str, width: float) -> list[str]:
     pieces = [""]
     for letter in word:
-        if pieces[-1] and (not pieces[-1][-1].isalnum() or text_width(pieces[-1] + letter) > PIECE):
+        if pieces[-1] and (not pieces[-1][-1].isalnum() or text_width(pieces[-1] + letter) > width):
             pieces.append("")
         pieces[-1] += letter
     return pieces

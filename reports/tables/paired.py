@@ -156,19 +156,21 @@ COLUMNS = (
     cell_format.printed(cell_format.words("second", compact=True)),
     cell_format.headline(cell_format.printed(cell_format.signed("difference", "first − second", compact=True))),
     cell_format.printed(cell_format.interval("difference", "95 % interval", compact=True)),
-    Column("better at 5 %", _better, compact=True, align="left", marks=(cell_format.ONCE,), key="better"),
+    cell_format.printed(
+        Column("better at 5 %", _better, compact=True, align="left", marks=(cell_format.ONCE,), key="better")
+    ),
     cell_format.number("seeds", "seeds", compact=True),
     cell_format.number("images", "images"),
     cell_format.text("p_per_seed", "McNemar per seed"),
     cell_format.probability("p", "p McNemar"),
     cell_format.explained(
-        cell_format.printed(cell_format.probability("p_holm", "p McNemar (Holm)", compact=True)),
+        cell_format.probability("p_holm", "p McNemar (Holm)", compact=True),
         "asks whether the trained models differ on these images: exact per seed, over seeds twice the mean, which is "
         "valid however the seeds depend on each other; a seed that contradicts the mean counts as 2 − p",
     ),
     cell_format.probability("p_bootstrap", "p bootstrap"),
     cell_format.explained(
-        cell_format.printed(cell_format.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True)),
+        cell_format.probability("p_bootstrap_holm", "p bootstrap (Holm)", compact=True),
         "asks whether the methods differ: over images and seeds, as the interval",
     ),
     cell_format.number("family", "pairs corrected for"),

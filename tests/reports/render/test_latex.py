@@ -79,6 +79,7 @@ def test_bold_values_stay_aligned_with_the_others():
     rows = [{"name": "a", "x": 1.25, "best": True}, {"name": "b", "x": 81.5, "best": False}]
     source = tabular(table_of(rows, text("name"), bold(number("x", "x", 1), "best")))
     assert "S[table-format=2.1]" in source
+    assert "text-series-to-math" in source, "else siunitx sets every number in the same weight"
     assert r"a & \bfseries 1.2 \\" in source
     assert r"b & 81.5 \\" in source
 
