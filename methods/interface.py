@@ -214,6 +214,9 @@ class Method(nn.Module, ABC):
     """Whether the maps of `attention` depend on the predicted class, so that map k means something else per class."""
     frozen_options: tuple[str, ...] = ()
     """Names of the options that decide what `frozen_features` gives; with other options, the same features serve."""
+    fit_passes: int = 0
+    """About how often `fit` computes the gradients of a linear layer `(K, D)` over all features, for estimates of time;
+    0 where it takes next to none."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

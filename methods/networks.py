@@ -6,12 +6,14 @@ import inspect
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from methods import network_options
 from methods.errors import BackboneError, unknown
@@ -73,7 +75,8 @@ def create_network(name: str, image_size: int, options: Mapping[str, Any], from_
         options.setdefault("img_size", image_size)
     shaping = network_options.arguments(name, own)
     try:
-        net = timm.create_model(name, pretrained=from_timm, num_classes=0, **options, **shaping)
+        with _WithoutValues() if torch.get_default_device().type == "meta" else nullcontext():
+            net = timm.create_model(name, pretrained=from_timm, num_classes=0, **options, **shaping)
     except (TypeError, ValueError, AssertionError, AttributeError, LookupError, ArithmeticError) as error:
         raise BackboneError(f"timm can't build {name} for {image_size} px with {options}: {error}") from error
     except (OSError, RuntimeError) as error:
@@ -84,6 +87,20 @@ def create_network(name: str, image_size: int, options: Mapping[str, Any], from_
         raise BackboneError(f"timm has no weights of {name} at hand ({error}); name a weight file instead") from error
     network_options.apply(net, name, own)
     return net
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Within, nothing fills or changes values in place. On the meta device there are none, and torch's checks of what
+    initialises a ViT's weights take most of the time to build it."""
+
+    FILLS = frozenset({Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_})
+    CHANGES = frozenset({Tensor.erfinv_, Tensor.mul_, Tensor.add_, Tensor.clamp_})
+    """Of uniform values into those of a truncated normal distribution."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (func in self.FILLS or func in self.CHANGES) and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def check_size(name: str, image_size: int, options: Mapping[str, Any]) -> None:

@@ -3,8 +3,8 @@
 Where a method makes several optimiser steps of a batch, the work is that of all, and the memory that of the largest.
 
 A count takes about half a second and is kept in the cache folder. To save counts, work grows with the image's area, and
-a variant has the share of the paper's own that it has on a small network, where that can take both: near enough for a
-guess.
+a variant that is trained has the share of the paper's own that it has on a small network, where that can take both:
+near enough for a guess.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from unittest import mock
 
 import timm
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from torch import Tensor
 
 import methods
 from benchmarks.estimates import kept
 from benchmarks.planning import method_files
+from benchmarks.planning.method_checks import stand_in
 from benchmarks.profiling.counting import count
 from benchmarks.profiling.live_bytes import peak_bytes
 from methods.backbones import TimmBackbones
@@ -40,7 +41,7 @@ BATCH = 4
 SMALL: Mapping[str, Any] = {"backbone": "test_resnet", "options": {}}
 """A network on which a count takes a tenth of a second."""
 SMALL_PIXELS = 96
-FORMAT = 2
+FORMAT = 3
 """Increase it when another thing is counted: old counts are then not found any more."""
 
 
@@ -66,6 +67,8 @@ class Work(BaseModel):
     """Share of it that the forward pass of an evaluation is, by the images that pass through a backbone."""
     weights: Number
     """Bytes of parameters and buffers."""
+    features: Number
+    """Numbers per image that the method is fitted to; 0 where it is trained."""
 
     def times(self, factor: float) -> Work:
         """The same with more or less of everything that an image needs."""
@@ -80,6 +83,10 @@ class Work(BaseModel):
         return self.model_copy(update=changed)
 
 
+class _Count(RootModel[Work | None]):
+    """What was found: None for a method that can't be counted."""
+
+
 class CountedWork:
     """Counts each method on each network once, and each variant once on a small network."""
 
@@ -88,7 +95,8 @@ class CountedWork:
 
     def of(self, run: AnyRun) -> Work | None:
         """None if the method can't be counted: its code reads values, and the meta device has none."""
-        paper = method_files.options_of(run.method, "paper")
+        learns = stand_in(run.label, run.method, run.options).phases()
+        paper = method_files.options_of(run.method, "paper") if learns else run.options
         found = self._counted(run, {"backbone": run.backbone, "options": run.backbone_options}, paper)
         if found is None:
             return None
@@ -107,7 +115,7 @@ class CountedWork:
 
 
 def _kept(method: str, network: Mapping[str, Any], options: Mapping[str, Any], pixels: int) -> Work | None:
-    """From the cache folder, else counted."""
+    """From the cache folder, else counted; that it can't be counted is kept too."""
     key = {
         "format": FORMAT,
         "code": hashlib.sha256(b"".join(map(Path.read_bytes, _code(method)))).hexdigest(),
@@ -116,13 +124,15 @@ def _kept(method: str, network: Mapping[str, Any], options: Mapping[str, Any], p
         "pixels": pixels,
         "versions": [torch.__version__, timm.__version__],
     }
-    return kept.read_or_make("work", key, Work, lambda: _count(method, network, options, pixels))
+    found = kept.read_or_make("work", key, _Count, lambda: _Count(_count(method, network, options, pixels)))
+    return found.root if found else None
 
 
 def _code(method: str) -> list[Path]:
-    """What a method may consist of: its own folder and the blocks that methods share."""
+    """What a method may consist of: its own folder, the blocks that methods share, and what gives it its backbone."""
     folder = Path(methods.FOLDER)
-    return [file for room in (folder / method, folder / "ops") for file in sorted(room.rglob("*.py"))]
+    shared = [file for room in (method, "ops", "transformers") for file in sorted((folder / room).rglob("*.py"))]
+    return [*sorted(folder.glob("*.py")), *shared]
 
 
 def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pixels: int) -> Work | None:
@@ -136,10 +146,11 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
             if method.phases():
                 saved: list[int] = []
                 counts = count(method, lambda: saved.extend(_saved_by_steps(method, images, labels)))
-                activations = max(saved, default=0)
+                activations, features = max(saved, default=0), 0
             else:
                 forward = torch.no_grad()(partial(method.eval(), images))
                 counts, activations = count(method, forward), peak_bytes(forward)
+                features = method.frozen_features(images).shape[1]
     except Exception:  # a method's code may do anything; then there is no guess
         return None
     return Work(
@@ -150,6 +161,7 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
         activations=activations / BATCH,
         evaluated=min(method.views * BATCH / max(counts.backbone_images, 1), 1.0),
         weights=sum(one.numel() * one.element_size() for one in [*method.parameters(), *method.buffers()]),
+        features=features,
     )
 
 

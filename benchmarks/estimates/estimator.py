@@ -15,6 +15,7 @@ from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import images, memory, pace
 from benchmarks.estimates.counted_work import CountedWork
+from benchmarks.planning.method_checks import stand_in
 from results.record import Estimate, Record, Source
 from results.settings import AnyRun, CompileMode, Run
 
@@ -55,7 +56,7 @@ class Estimator:
             sizes = {name: size for name, size in record.split.items() if isinstance(size, int)}
             with suppress(*REFUSED, KeyError, ArithmeticError):  # no such method here, or senseless sizes
                 work = images.of_sizes(record.run, sizes).work
-                seconds = record.seconds * record.training.get("processes", 1) / work
+                seconds = _whole(record) * record.training.get("processes", 1) / work
                 self._note(record.run, record.compile_mode, seconds)
 
     def _note(self, run: AnyRun, compiled: CompileMode | None, seconds: float) -> None:
@@ -77,7 +78,7 @@ class Estimator:
         if found is None and compiled and (uncompiled := self._measured(run, todo, None)):
             found = uncompiled[0], "uncompiled"
         if found is None and (guessed := pace.of_work(run, self.counted, self.environment.device)):
-            found = guessed.seconds(todo), "guess"
+            found = guessed.seconds(todo) + self._fit(run, todo), "guess"
         return None if found is None else _estimate(found[0] / self.processes, found[1])
 
     def _measured(self, run: Run, todo: images.Images, compiled: CompileMode | None) -> tuple[float, Source] | None:
@@ -86,7 +87,12 @@ class Estimator:
         if known is not None:
             return known * todo.work, "finished Runs"
         found = pace.of_profile(run, self.profiles, compiled)
-        return None if found is None else (found.seconds(todo), "profile")
+        return None if found is None else (found.seconds(todo) + self._fit(run, todo), "profile")
+
+    def _fit(self, run: Run, todo: images.Images) -> float:
+        """Seconds of fitting to frozen features, which no profile measures."""
+        classes = len(self.environment.open(run.dataset, run.dataset_options).classes)
+        return pace.seconds_of_fit(run, self.counted, self.environment.device, todo.learnt, classes)
 
     def _known(self, run: AnyRun, compiled: CompileMode | None) -> float | None:
         """Seconds per image of the finished Runs that are most like it."""
@@ -115,7 +121,15 @@ def _estimate(seconds: float, source: Source) -> Estimate:
     return Estimate(seconds=min(max(seconds, 1e-3), 1e9), source=source)
 
 
+def _whole(record: Record) -> float:
+    """Seconds of a training; of a probe, without what features that an earlier Run had kept saved it."""
+    parts = [record.training.get(name, 0.0) for name in ("seconds", "evaluation_seconds")]
+    return max(record.seconds, sum(parts)) if record.training.get("micro_batch") == 0 else record.seconds
+
+
 def _keys(run: AnyRun, compiled: CompileMode | None) -> list[tuple[Any, ...]]:
     """What Runs of similar cost have in common, the closest similarity first."""
     network = (run.job, run.method, run.backbone, run.image_size, run.precision, compiled)
-    return [(run.variant, *network), network]
+    # Variants that are not fitted at length say nothing of one that is.
+    alone = isinstance(run, Run) and stand_in(run.label, run.method, run.options).fit_passes > 0
+    return [(run.variant, *network), *([] if alone else [network])]

@@ -18,6 +18,8 @@ from results.speed import Limits, Mode
 BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES = 3.0, 2.6, 3.0
 """A training step in forward passes. Counted for the project's methods: 2.9 to 3.0, 2.3 to 3.0 (with one outlier at
 5), and 2.4 to 3.7."""
+FIT_FLOPS = 4.0
+"""Per image, feature and class in a pass with its gradient: the logits, and the gradient of the weights."""
 HALF = 0.5
 """Bytes of bfloat16 in bytes of float32."""
 
@@ -92,6 +94,17 @@ def of_work(run: Run, counted: CountedWork, device: str) -> Pace | None:
         forwarded,
         work.evaluated * forwarded,
     )
+
+
+def seconds_of_fit(run: Run, counted: CountedWork, device: str, images: int, classes: int) -> float:
+    """A guess of what fitting to the features of so many training images takes, beside their computation; 0 where it is
+    not known."""
+    passes = stand_in(run.label, run.method, run.options).fit_passes
+    work = counted.of(run) if passes else None
+    limits = ceilings(device, "fp32") if work else None
+    if work is None or limits is None:
+        return 0.0
+    return passes * FIT_FLOPS * images * work.features * classes / limits.flops_per_s
 
 
 def _at_ceilings(work: Work, limits: Limits, batch: int, half: float, times: tuple[float, float, float]) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from methods.interface import BackboneSource, Method, Phase, Tap
 from methods.ops.class_activation import class_activation
 from methods.ops.options import check_word
+from methods.plain.logistic import PASSES
 from methods.plain.probes import PROBES
 
 
@@ -46,6 +47,7 @@ class Plain(Method):
             raise ValueError(f"patches are of the tap 'final', not {tap!r}")
         self.probe, self.patches = probe, patches
         self.backbone = backbones.features(["classified", "final"] if tap == "final" else [tap])
+        self.fit_passes = PASSES if probe == "linear" else 0
         self.dropout = nn.Dropout(dropout)
         channels = self.backbone.channels[0] + (self.backbone.channels[-1] if patches else 0)
         # mypy does not see what a probe has besides `forward`

@@ -15,6 +15,7 @@ from benchmarks.planning import expand, method_files
 from benchmarks.planning.suite import Suite
 from benchmarks.profiling.counting import count
 from benchmarks.profiling.profiled_method import ProfiledMethod
+from methods.backbones import TimmBackbones
 from methods.plain.model import Plain
 from results.settings import AnyRun, ProfileRun
 from tests.helpers.small_training import small_backbone, small_run
@@ -103,10 +104,12 @@ def test_an_evaluation_is_a_share_of_a_batch_of_several_passes(name: str, share:
     assert pace.evaluated == pytest.approx(share * pace.forwarded)
 
 
-def test_a_method_that_reads_values_can_not_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_that_reads_values_can_not_be_counted_and_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def losses(self: Plain, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"loss": self(images).sum() * float(labels.float().mean())}
 
     monkeypatch.setattr(Plain, "losses", losses)
     run: AnyRun = profile_run("plain")
+    assert CountedWork().of(run) is None
+    monkeypatch.setattr(TimmBackbones, "features", lambda *_: pytest.fail("it was tried again"))
     assert CountedWork().of(run) is None

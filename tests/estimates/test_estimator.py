@@ -36,7 +36,7 @@ def took(seconds: float, run: Run, **changes: Any) -> Record:
 def profile(rate: float, run: Run, batch_size: int = 5) -> Record:
     """Of the network of `run` on this device: `rate` images/s in inference, 0.3 of it in training."""
     record = fake_results.profiled(run.method, rate)
-    shared = {key: getattr(run, key) for key in ("backbone", "options", "image_size", "precision")}
+    shared = {key: getattr(run, key) for key in ("variant", "backbone", "options", "image_size", "precision")}
     assert isinstance(record.run, ProfileRun)
     changed = record.run.model_copy(update={**shared, "batch_size": batch_size})
     return record.model_copy(update={"run": changed, "hardware": {"name": device_name(torch.device("cpu"))}})
@@ -72,6 +72,28 @@ def test_the_same_variant_comes_before_another() -> None:
     assert estimator.of(RUN).seconds == pytest.approx(100.0)  # type: ignore[union-attr]
     estimator.add(took(30.0, RUN))
     assert estimator.of(RUN).seconds == pytest.approx(30.0)  # type: ignore[union-attr]
+
+
+def test_a_linear_probe_is_fitted_for_longer_than_its_features_take() -> None:
+    """By a guess and by a profile; nearest neighbours that are done say nothing of it."""
+    neighbours, linear = (small_run(f"plain:{name}", image_size=16) for name in ("knn", "linear_probe"))
+    for records in ([], [profile(1e9, linear), profile(1e9, neighbours), took(1e6, neighbours)]):
+        found = Estimator(records, Environment()).of(linear)
+        assert found is not None
+        assert found.source == ("guess" if not records else "profile")
+    few, many = (
+        Estimator([profile(1e9, linear)], Environment()).of(linear.model_copy(update={"dataset_options": options}))
+        for options in (linear.dataset_options, {**linear.dataset_options, "classes": 9})
+    )
+    assert few is not None
+    assert many is not None
+    assert many.seconds == pytest.approx(9 * few.seconds, rel=0.05), "three times the images and the classes"
+
+
+def test_features_that_were_kept_do_not_make_the_next_probe_look_short() -> None:
+    probe = small_run("plain:knn")
+    kept = took(1.0, probe, training={"micro_batch": 0.0, "seconds": 60.0, "evaluation_seconds": 40.0})
+    assert Estimator([kept], Environment()).of(probe).seconds == pytest.approx(100.0)  # type: ignore[union-attr]
 
 
 def test_a_profile_of_this_device_comes_before_a_guess() -> None:
