@@ -71,7 +71,10 @@ def _begun(path: Path) -> tuple[int, Path]:
 
 
 def _hold(handle: int, temporary: Path) -> None:
-    """Locks what `write` has put in the place of the file that was begun, as safetensors does; `handle` is then its."""
+    """Locks the file that `write` has put in the place of the one begun, as safetensors does.
+
+    `handle` then belongs to it.
+    """
     with suppress(OSError):
         if not os.path.samestat(os.fstat(handle), temporary.stat()):
             other = os.open(temporary, os.O_RDWR)

@@ -146,7 +146,7 @@ def cache(
         typer.Option(
             parser=whole(DAYS, "--remove-unused"),
             metavar="DAYS",
-            help="Remove stores and features not used for DAYS days, those no longer readable, and code as old.",
+            help="Remove stores, features and code not used for DAYS days, and stores and features no longer readable.",
         ),
     ] = None,
     as_json: AsJson = False,

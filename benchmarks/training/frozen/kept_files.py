@@ -15,8 +15,8 @@ from datasets.cache_folder import default_cache
 from results.files import sweep, unfinished
 
 FORMAT = 2
-"""Increase it when files, or what is computed, change: old features are then not found any more. 1: without it in the
-file."""
+"""Increase it when files, or what is computed, change: old features are then not found any more. Files of format 1 do
+not name it."""
 FEATURE_FILE = re.compile(r".+-[0-9a-f]{16}\.safetensors")
 """Names of our files. Anything else in the folder is never listed or removed."""
 HEADER = 2**20
@@ -63,7 +63,7 @@ def superfluous(found: Iterable[KeptFile], unused: timedelta) -> list[KeptFile]:
 
 
 def remove(file: KeptFile) -> bool:
-    """Whether it was removed; not if another process writes it. A Run that reads it just now isn't disturbed.
+    """Whether it was removed, which it is not while another process writes it. A Run that reads it is not disturbed.
 
     Raises `OSError` if it can't be removed.
     """
