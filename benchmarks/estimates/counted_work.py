@@ -28,7 +28,7 @@ from benchmarks.estimates import kept
 from benchmarks.planning import method_files
 from benchmarks.planning.method_checks import stand_in
 from benchmarks.profiling.counting import count
-from benchmarks.profiling.live_bytes import peak_bytes
+from benchmarks.profiling.live_bytes import peak_bytes, storage_of
 from methods.backbones import TimmBackbones
 from methods.interface import Method
 from results.settings import AnyRun
@@ -184,7 +184,7 @@ def _saved_bytes() -> Iterator[dict[int, int]]:
 
     def note(tensor: Tensor) -> Tensor:
         if not isinstance(tensor, torch.nn.Parameter):
-            saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+            saved[storage_of(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):

@@ -1,7 +1,7 @@
 // What is stored of the Runs, compressed in the page. Where a browser can't unpack it, links lead to the table of Runs.
 let data = null; // `records_data` of the report
-let runIds = []; // by the numbers that the tables name, which are shorter
-let runs = []; // by the same numbers
+const runIds = []; // by the numbers that the tables name, which are shorter
+const runs = []; // by the same numbers
 async function unpacked(node) {
   const bytes = Uint8Array.from(atob(node.textContent), (letter) => letter.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
