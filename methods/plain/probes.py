@@ -24,7 +24,7 @@ NO_VOTE = 1e-6
 
 
 class LinearProbe(nn.Linear):
-    """Multinomial logistic regression with L2, solved to convergence (`methods/plain/logistic.py`)."""
+    """Multinomial logistic regression with L2, solved by L-BFGS (`methods/plain/logistic.py`)."""
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor) -> dict[str, float]:
