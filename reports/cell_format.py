@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 DASH = "–"
 """A missing value; the table of missing values gives the reason."""
+ITSELF = "·"
+"""Where a method would be compared with itself."""
 GIB = 2.0**30
 """Bytes."""
 NEITHER = "neither"

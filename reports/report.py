@@ -83,7 +83,7 @@ def write_report(
             _write(folder / f"{name}.tex", latex(table))
     finish = start_drawing(chosen, folder / FIGURES)
     # Takes as long as many figures, which other processes draw meanwhile.
-    data = page_data(records, files) if "html" in formats else PageData()
+    data = page_data(records, files, names) if "html" in formats else PageData()
     report = Report(title, folder / PAGE, tables, finish(), sentences, shown, left_out, formats, names)
     if "md" in formats:
         _write(report.page, "\n\n".join(_page(report)) + "\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports.cell_format import DASH, SOURCES, Column
+from reports.cell_format import DASH, ITSELF, SOURCES, Column
 from reports.contents import Report, SavedFigure, Table
 from reports.figures.drawing import KINDS
 from reports.groups import hardware_name
@@ -112,7 +112,7 @@ def render(report: Report, records: Sequence[Record], data: PageData) -> str:
     embed = Embedder(folder, max(FIGURES, room - sum(len(text) for _, text in images)))
     return environment.get_template("page.html").render(
         title=in_a_row(report.title),
-        summary=[in_a_row(sentence) for sentence in report.summary],
+        summary=[in_a_row(sentence).replace(" ± ", "\u00a0±\u00a0") for sentence in report.summary],
         opening=embed(report.opening) if report.opening else None,
         facts=list(_facts(records, report.names)),
         chapters=[
@@ -176,7 +176,7 @@ def _page_table(heading: str, table: Table, numbers: Mapping[str, int]) -> PageT
 
 def _target(column: Column, text: str, sources: Sequence[Sequence[int]]) -> int | None:
     """The number of the Run that a measured number links to; names, dashes and blanks link nowhere."""
-    measured = column.align == "right" and not column.naming and text not in {"", DASH}
+    measured = column.align == "right" and not column.naming and text not in {"", DASH, ITSELF}
     return next(chain.from_iterable(sources[column.source :]), None) if measured else None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports.names import IDS, Names
 from reports.render.html_images import image_sets
 from reports.render.html_records import records_data
 from reports.run_files import RunFiles
@@ -37,11 +38,11 @@ class PageData:
         return kept
 
 
-def page_data(records: Sequence[Record], files: RunFiles) -> PageData:
+def page_data(records: Sequence[Record], files: RunFiles, names: Names = IDS) -> PageData:
     """The Runs' records, and their answers where the page has room for them."""
     sets = image_sets(records, files)
     return PageData(
-        _packed(records_data(records, files, sets)),
+        _packed(records_data(records, files, sets, names)),
         tuple(_packed(each.data) if each.errors + len(each.images) <= IMAGES else "" for each in sets),
     )
 

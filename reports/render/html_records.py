@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from reports.cell_format import DASH
 from reports.classes import class_name, confused
 from reports.groups import hardware_name, selected
+from reports.names import IDS, Names
 from reports.predictions import Answer
 from reports.render.html_facets import facet_values
 from reports.render.html_images import ImageSet
@@ -58,7 +59,9 @@ class Part:
     note: str = ""
 
 
-def records_data(records: Sequence[Record], files: RunFiles, sets: Sequence[ImageSet] = ()) -> dict[str, Any]:
+def records_data(
+    records: Sequence[Record], files: RunFiles, sets: Sequence[ImageSet] = (), names: Names = IDS
+) -> dict[str, Any]:
     """`{"parts": [...], "runs": {id: {...}}}`, ready for JSON.
 
     A Run has `number`, `label`, `status`, `job`, `replicate`, `experiment` (a number that its seeds share), `device`,
@@ -76,7 +79,7 @@ def records_data(records: Sequence[Record], files: RunFiles, sets: Sequence[Imag
         experiment = experiments.setdefault(record.experiment or record.id, len(experiments))
         runs[record.id] = {
             "number": number,
-            "label": _label(record),
+            "label": _label(record, names),
             "status": record.status,
             "job": record.run.job,
             "replicate": record.run.replicate,
@@ -89,11 +92,11 @@ def records_data(records: Sequence[Record], files: RunFiles, sets: Sequence[Imag
     return {"parts": [json.loads(text) for text in places], "runs": runs}
 
 
-def _label(record: Record) -> str:
-    names, replicate = f"{record.run.method} {record.run.variant}", record.run.replicate
+def _label(record: Record, names: Names) -> str:
+    method, replicate = names.method(record.run.method, record.run.variant), record.run.replicate
     if record.run.job == "profile":
-        return f"{names}, profile" + (f", repeat {replicate}" if replicate else "")
-    return f"{names}, seed {replicate}"
+        return f"{method}, profile" + (f", repeat {replicate}" if replicate else "")
+    return f"{method}, seed {replicate}"
 
 
 def _parts(record: Record, files: RunFiles, epochs: int) -> Iterator[Part]:

@@ -47,7 +47,7 @@ def _rows(pairs: Sequence[Row]) -> Iterator[dict[str, Any]]:
 def _against(name: str, heading: str) -> Column:
     def show(row: Row) -> str:
         if row["method"] == name:
-            return "·"
+            return cell_format.ITSELF
         result = row[f"against {name}"]
         if result is None:
             # Not in this comparison group, or not testable.

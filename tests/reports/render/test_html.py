@@ -112,7 +112,7 @@ def test_same_records_give_the_same_bytes(store: ResultStore, report: Report, tm
 
 
 def ids(page: PageReader, method: str) -> list[str]:
-    return [run for run, shown in page.data["runs"].items() if shown["label"].startswith(f"{method} ")]
+    return [run for run, shown in page.data["runs"].items() if shown["label"].startswith(f"{method}, ")]
 
 
 def run_of(page: PageReader, number: str) -> str:
@@ -144,6 +144,8 @@ def test_names_and_dashes_are_no_links(page: PageReader):
     (row,) = [row for row in page.rows["head_to_head"] if row["method"][0] == "ws_dan"]
     assert row["top-1 last epoch, %"] == ("–", "")
     assert row["variant"][1] == ""
+    (itself,) = [cell for row in page.rows["wins"] for cell in row.values() if cell[0] == "·"][:1]
+    assert itself[1] == ""
 
 
 def test_a_blank_in_a_column_of_numbers_is_no_link(tmp_path: Path):

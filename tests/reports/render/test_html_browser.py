@@ -117,7 +117,7 @@ def test_a_number_shows_its_record_and_the_other_seeds(visit: Visit):
     texts = record.locator(".part h3").all_text_contents()
     assert {"Run", "History", "Predictions of the last epoch", "Settings", "Hardware"} <= set(texts)
     assert record.locator("svg.plot").count() == 2
-    record.get_by_text("bilinear_cnn paper, seed 1").click()
+    record.get_by_text("bilinear_cnn, seed 1").click()
     assert record.locator(".part").first.locator("tr", has_text="seed").locator("td").text_content() == "1"
     visit.page.keyboard.press("Escape")
     assert not record.is_visible()

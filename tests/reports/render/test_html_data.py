@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from reports.names import Names
 from reports.render import html_data
 from reports.render.html_data import PageData, page_data
+from reports.render.html_records import records_data
 from reports.run_files import RunFiles
 from results.store import ResultStore
-from tests.helpers.fakes.fake_results import predictions, trained
+from tests.helpers.fakes.fake_results import predictions, profiled, trained
 
 
 @pytest.fixture
@@ -58,3 +60,11 @@ def test_more_answers_than_any_page_has_room_for_are_not_even_packed(
 ):
     monkeypatch.setattr(html_data, "IMAGES", 3)
     assert sorted(map(bool, data_of(store).images)) == [False, True]
+
+
+def test_a_run_is_offered_by_the_name_of_its_method(tmp_path: Path):
+    records = [trained("dfl_cnn", 1), trained("dfl_cnn", 0, variant="random"), profiled("dfl_cnn")]
+    runs = records_data(records, RunFiles(ResultStore(tmp_path), []), names=Names(methods={"dfl_cnn": "DFL-CNN"}))[
+        "runs"
+    ]
+    assert [run["label"] for run in runs.values()] == ["DFL-CNN, seed 1", "DFL-CNN:random, seed 0", "DFL-CNN, profile"]

@@ -23,7 +23,7 @@ def test_pointing_at_a_number_shows_the_essentials_of_its_record(visit: Visit, n
     playwright.expect(preview(visit)).to_be_visible()
     names, values = (preview(visit).locator(tag).all_text_contents() for tag in ("dt", "dd"))
     assert dict(zip(names, values, strict=True)) == {
-        "Run": "bilinear_cnn paper, seed 0",
+        "Run": "bilinear_cnn, seed 0",
         "top-1 by seed, %": "0: 85.00; 1: 85.00",
         "started": "2026-01-02 00:00 UTC",
         "device": "NVIDIA H200",
