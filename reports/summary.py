@@ -44,9 +44,7 @@ def summary(records: Sequence[Record], tables: Mapping[str, Table], names: Names
         if not known:
             yield f"{heading}: no accuracy yet."
             continue
-        highest = (
-            f"{heading}: highest last-epoch top-1 in %: {sentences.best(known)} (of {len(known)} with an accuracy)."
-        )
+        highest = f"{heading}: {sentences.best(known)}"
         yield " ".join([highest, *sentences.standing(sorted(known, key=lambda row: -row["last_top1"]))])
     if drawn and not datasets <= DRAWN:
         yield f"The images of {' and '.join(map(names.dataset, drawn))} are drawn by fgbench itself: there, {LEARN}."
@@ -61,6 +59,12 @@ def summary(records: Sequence[Record], tables: Mapping[str, Table], names: Names
     yield f"{counted(len(records), 'Run')}: {states['done']} done, {states['failed']} failed."
     if reasons := len({row["reason"] for row in tables["missing"].rows}):
         yield f"Values are missing for {counted(reasons, 'reason')}, listed below."
+
+
+def _in_percent(row: Row) -> str:
+    """`90.2 ± 0.2 %`, and `90.2 % (n=1)`."""
+    number, mark, seeds = cell_format.estimate("last_top1", "").show(row).partition(" (n=")
+    return f"{number} %{mark}{seeds}"
 
 
 def _only_drawn() -> Iterator[str]:
@@ -94,9 +98,12 @@ class Sentences:
         """The highest accuracy and whose it is; all whose it is if several look the same, since none of them won."""
         highest = max(cell_format.rounded(row["last_top1"]) for row in known)
         best = [row for row in known if cell_format.rounded(row["last_top1"]) == highest]
-        accuracy = cell_format.estimate("last_top1", "")
-        told = [f"{accuracy.show(row)}, {self._name(row)}" for row in best]
-        return " and ".join(told) + ", no winner among them" * (len(told) > 1)
+        if len(best) > 1:
+            told = " and ".join(f"{self._name(row)} at {_in_percent(row)}" for row in best)
+            return f"{told} share the highest last-epoch top-1 of {len(known)}; none of them is a winner."
+        if len(known) == 1:
+            return f"{self._name(best[0])} has a last-epoch top-1 of {_in_percent(best[0])}."
+        return f"{self._name(best[0])} has the highest last-epoch top-1 of {len(known)}, {_in_percent(best[0])}."
 
     def standing(self, ranked: Sequence[Row]) -> Iterator[str]:
         """Who is as good as the highest, who is worse than all of these, and who is better or worse than the baseline.

@@ -27,10 +27,11 @@ def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: Resu
     records = [trained("plain"), trained("sef", top1=0.7), trained("sef", top1=0.9, variant="no_lmgm")]
     fill(store, [*records, trained("sef", top1=0.6, recipe={"epochs": 3})])
     summary = write_report(store, tmp_path / "report", "x").summary
-    best = [sentence.partition(": highest last-epoch top-1 in %: ") for sentence in summary if "highest" in sentence]
-    assert [(place, told.partition(" plain and sef can't")[0]) for place, _, told in best] == [
-        ("cub100, common recipe, resnet50, 448 px, epochs: 10", "80.0 (n=1), plain (of 2 with an accuracy)."),
-        ("cub100, common recipe, resnet50, 448 px, epochs: 3", "60.0 (n=1), sef (of 1 with an accuracy)."),
+    best = [sentence.partition(" plain and sef can't")[0] for sentence in summary if "last-epoch top-1" in sentence]
+    place = "cub100, common recipe, resnet50, 448 px, epochs"
+    assert best == [
+        f"{place}: 10: plain has the highest last-epoch top-1 of 2, 80.0 % (n=1).",
+        f"{place}: 3: sef has a last-epoch top-1 of 60.0 % (n=1).",
     ]
     assert any(re.fullmatch(r"Values are missing for \d+ reasons, listed below\.", sentence) for sentence in summary)
 
@@ -38,7 +39,7 @@ def test_the_summary_names_the_best_of_each_arena_and_counts_reasons(store: Resu
 def test_a_tie_has_no_winner(store: ResultStore, tmp_path: Path):
     fill(store, [trained("plain"), trained("sef"), trained("ws_dan", top1=0.7)])
     (told,) = [one for one in write_report(store, tmp_path / "report", "x").summary if "highest" in one]
-    assert "80.0 (n=1), plain and 80.0 (n=1), sef, no winner among them (of 3 " in told
+    assert "plain at 80.0 % (n=1) and sef at 80.0 % (n=1) share the highest last-epoch top-1 of 3; none" in told
 
 
 def test_pairs_without_a_test_count_as_none(store: ResultStore, tmp_path: Path):
