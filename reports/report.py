@@ -136,10 +136,9 @@ def _table_parts(table: Table, hint: str, formats: Sequence[Format]) -> Iterator
         # A page has no room for all columns; where they are beside it, it shows those that matter most.
         columns = tuple(column for column in part.columns if column.compact or column.printed or "csv" not in formats)
         yield markdown.markdown(replace(part, columns=columns or part.columns))
-    told = (("csv", "all columns, unrounded", ".csv"), ("latex", "for a paper", ".tex"))
-    links = [f"{what}: [{table.name}{end}]({table.name}{end})" for name, what, end in told if name in formats]
-    where = "; ".join(links)
-    if note := f"{table.note} {where[:1].upper()}{where[1:]}{'.' * bool(where)}".strip():
+    told = (("csv", "All columns, unrounded", ".csv"), ("latex", "For a paper", ".tex"))
+    links = [f"{what}: [{table.name}{end}]({table.name}{end})." for name, what, end in told if name in formats]
+    if note := " ".join(filter(None, [table.note, *links])):
         yield note
     if table.meanings:
         yield "\n".join(
