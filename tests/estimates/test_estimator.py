@@ -14,6 +14,7 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.estimates import images
 from benchmarks.estimates.ceilings import ceilings
 from benchmarks.estimates.estimator import Estimator
+from benchmarks.estimates.pace import seconds_of_fit
 from benchmarks.hardware import device_name
 from results.record import Record
 from results.settings import ProfileRun, Run
@@ -81,13 +82,11 @@ def test_a_linear_probe_is_fitted_for_longer_than_its_features_take() -> None:
         found = Estimator(records, Environment()).of(linear)
         assert found is not None
         assert found.source == ("guess" if not records else "profile")
-    few, many = (
-        Estimator([profile(1e9, linear)], Environment()).of(linear.model_copy(update={"dataset_options": options}))
-        for options in (linear.dataset_options, {**linear.dataset_options, "classes": 9})
-    )
-    assert few is not None
-    assert many is not None
-    assert many.seconds == pytest.approx(9 * few.seconds, rel=0.05), "three times the images and the classes"
+    counted = Estimator([], Environment()).counted
+    few, many = (seconds_of_fit(linear, counted, "cpu", images, images // 10) for images in (30, 90))
+    assert few > 0
+    assert many == pytest.approx(9 * few), "three times the images and the classes"
+    assert seconds_of_fit(neighbours, counted, "cpu", 90, 9) == 0
 
 
 def test_features_that_were_kept_do_not_make_the_next_probe_look_short() -> None:
