@@ -199,9 +199,7 @@ COLUMNS = (
         "differ by more than a tenth",
     ),
     cell_format.explained(
-        cell_format.marked(
-            cell_format.printed(cell_format.number("training_hours", "training, device hours", 2)), "training_busy"
-        ),
+        cell_format.marked(cell_format.number("training_hours", "training, device hours", 2), "training_busy"),
         "of the steps of one training, mean over seeds, times the devices that shared it",
     ),
     cell_format.number("evaluation_share", "evaluations, % of time", 1),
