@@ -149,7 +149,7 @@ def rate(key: str, heading: str, compact: bool = False) -> Column:
 
 def signed(key: str, heading: str, compact: bool = False) -> Column:
     """A difference in percentage points, with its sign."""
-    return Column(heading, _known(key, lambda row: minus(f"{rounded(row[key]):+.1f}")), compact, key=key)
+    return Column(heading, _known(key, lambda row: signed_points(row[key])), compact, key=key)
 
 
 def probability(key: str, heading: str, compact: bool = False) -> Column:
@@ -195,6 +195,11 @@ def alone(seeds: Any) -> str:
 def minus(number: str) -> str:
     """With the sign that people read, in tables as in figures; files for programs keep the hyphen."""
     return number.replace("-", "−")
+
+
+def signed_points(value: float) -> str:
+    """A difference in points, with its sign, in tables as in figures."""
+    return minus(f"{rounded(value):+.1f}")
 
 
 def rounded(value: float) -> float:

@@ -59,6 +59,11 @@ def rank_test(accuracies: NDArray[np.float64]) -> RankTest:
     return RankTest(average, p, "Wilcoxon-Holm" if critical is None else "Nemenyi", critical, apart & (p < LEVEL))
 
 
+def average_ranks(accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of `(N datasets, K methods)`, the mean over the datasets of each method's rank, `(K,)`."""
+    return _ranks(accuracies).mean(axis=0)
+
+
 def friedman(ranks: NDArray[np.float64]) -> float:
     """p value of Friedman's test of ranks `(N datasets, K methods)`.
 

@@ -16,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.cell_format import minus, rounded
 from results.values.text import in_a_row
 
 STYLE = Path(__file__).with_name("fgbench.mplstyle")
@@ -69,11 +68,6 @@ def wrapped(name: str, letters: int) -> str:
         else:
             lines[-1] += piece
     return "\n".join(part for line in lines for part in textwrap.wrap(line, letters)) or name
-
-
-def signed(value: float) -> str:
-    """A difference in points, with its sign."""
-    return minus(f"{rounded(value):+.1f}")
 
 
 def in_bytes(largest: float) -> tuple[float, str]:

@@ -14,7 +14,7 @@ from reports.comparisons import ComparisonGroup, across_datasets, contestants
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import Group
-from reports.rank_tests import RankTest, rank_test
+from reports.rank_tests import RankTest, average_ranks, rank_test
 from reports.statistics import over_seeds
 from reports.tables.accuracies import HEADLINE
 from results.identity import UNCHECKED
@@ -60,7 +60,7 @@ def rankings(evidence: Evidence) -> Iterator[Ranking]:
         if len(methods) < METHODS or len(datasets) < DATASETS:
             continue
         accuracies = np.array([[_accuracy(results[method][name]) for method in methods] for name in datasets])
-        order = np.argsort(rank_test(accuracies).average, kind="stable")
+        order = np.argsort(average_ranks(accuracies), kind="stable")
         ranked = accuracies[:, order]
         yield Ranking(shared, [methods[place] for place in order], datasets, ranked, rank_test(ranked), results)
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from reports.cell_format import alone
+from reports.cell_format import alone, signed_points
 from reports.figures.colours import BETTER, INK, PAPER
-from reports.figures.style import COLUMN, PAGE, legend_below, new_figure, signed, style, wrapped
+from reports.figures.style import COLUMN, PAGE, legend_below, new_figure, style, wrapped
 from results.resampling import LEVEL
 
 CAPTION = (
@@ -45,7 +45,7 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
             if low is not None:
                 reach = [[max(value - low, 0)], [max(high - value, 0)]]  # predictions may contradict the record
                 axes.errorbar(value, place, xerr=reach, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2)
-            text = signed(value) + alone(row["seeds"])
+            text = signed_points(value) + alone(row["seeds"])
             axes.text(1.01, place, text, transform=axes.get_yaxis_transform(), va="center")
         axes.axvline(0, color=INK, lw=0.7)
         axes.set_yticks(places, labels)

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from reports.cell_format import signed_points
 from reports.figures.colours import INK, PAPER
-from reports.figures.style import COLUMN, LETTER, PAGE, new_figure, signed, style, wrapped
+from reports.figures.style import COLUMN, LETTER, PAGE, new_figure, style, wrapped
 from results.values.text import in_a_row
 
 _COLORS = "PuOr"
@@ -59,7 +60,7 @@ def gain_cells(
             for across, one in enumerate(row):
                 if one is None:
                     continue
-                text = signed(one.points) + one.alone
+                text = signed_points(one.points) + one.alone
                 axes.text(across + 0.5, down + 0.5, text, ha="center", va="center_baseline", color=INK)
                 if one.significant:
                     axes.add_patch(Rectangle((across + 0.02, down + 0.06), 0.96, 0.88, fill=False, ec=INK, lw=1.1))
