@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -135,7 +136,7 @@ def fault_of(changes: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
         if key not in allowed:
             known = [*allowed, *(Recipe.model_fields if "recipe" in allowed else ())]
             several = sorted(".".join(place) for place in _in_recipe(key)) if "recipe" in allowed else []
-            return f"can't change {key!r}; " + (f"name one of {', '.join(several)}" if several else suggest(key, known))
+            return f"can't change {key!r}; " + (f"name one of {', '.join(several)}" if several else _meant(key, known))
         grouped = key == "recipe" or get_origin(fields[key].annotation) is dict
         if grouped and not isinstance(value, Mapping):
             return f"{key} takes settings by name, {key}.NAME=VALUE; not {value!r}"
@@ -168,10 +169,22 @@ def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     return all(_fits_one(values, dotted, pattern.split(",")) for dotted, pattern in only.items())
 
 
+COLUMNS = MappingProxyType(
+    {"px": "image_size", "batch": "batch_size", "seeds": "seed", "repeats": "repeat", "weights": "pretrained"}
+)
+"""Settings that the tables of a plan print under a shorter name."""
+
+
+def _meant(key: str, known: Iterable[str]) -> str:
+    """The setting that a key that is none may mean, in words for the end of a message."""
+    known = list(known)
+    return f"did you mean {COLUMNS[key]!r}?" if COLUMNS.get(key) in known else suggest(key, known)
+
+
 def _require_known_keys(only: Iterable[str]) -> None:
     for dotted in only:
         if dotted.partition(".")[0] not in KNOWN:
-            raise UserError(f"--only: there is no setting {dotted!r}; {suggest(dotted, sorted(KNOWN))}")
+            raise UserError(f"--only: there is no setting {dotted!r}; {_meant(dotted, sorted(KNOWN))}")
 
 
 def _fits_one(values: Mapping[str, Any], dotted: str, patterns: Sequence[str]) -> bool:

@@ -75,6 +75,13 @@ def test_only_names_no_setting_that_is_none(here: Environment) -> None:
     assert str(caught.value).count("in_sweep") == 1
 
 
+def test_a_setting_under_the_name_that_a_plan_prints_is_named(here: Environment) -> None:
+    with pytest.raises(UserError, match="no setting 'px'; did you mean 'image_size'"):
+        expanded(here, only={"px": "64"})
+    with pytest.raises(UserError, match="can't change 'px'; did you mean 'image_size'"):
+        expanded(here, profile=(), set={"px": "64"})
+
+
 def test_a_profile_alone_takes_an_optimizer_by_name(here: Environment) -> None:
     runs = expanded(here, train=(), set={"optimizer": "adam"})
     assert {run.optimizer for run in runs if isinstance(run, ProfileRun)} == {"adam"}
