@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from methods.bilinear_cnn.svm import one_vs_all_svm
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.outer_products import maximum_over_positions, sum_over_positions
 from methods.ops.precision import at_least_float32
-from methods.ops.roots import check_root, signed_sqrt
+from methods.ops.second_order.outer_products import maximum_over_positions, sum_over_positions
+from methods.ops.second_order.roots import check_root, signed_sqrt
 from methods.ops.stages import phases_of
 
 
@@ -45,7 +45,7 @@ class BilinearCNN(Method):
         maximum: pool the outer products by their maximum over positions instead of their mean.
         sqrt, l2: the two normalisations of Section 3.1; the paper's ablation switches them off.
         root, epsilon: how the slope of the square root at 0 is kept finite, else fine-tuning collapses; see
-            `methods/ops/roots.py`.
+            `methods/ops/second_order/roots.py`.
         stages: which of the two steps of training are done, in order.
         svm: `finish` replaces the classifier by one-vs-all linear SVMs (Section 4), and scores are averaged over an
             image and its mirror image.

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import methods
 from methods.backbones import TimmBackbones
 from methods.bilinear_cnn.model import BilinearCNN, bilinear_pool, maximum_pool
-from methods.ops.roots import FORMS, signed_sqrt
+from methods.ops.second_order.roots import FORMS, signed_sqrt
 
 sizes = st.integers(1, 5)
 signed = st.floats(-100, 100, width=32)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from methods.bilinear_cnn.model import bilinear_pool
 from methods.bilinear_cnn.svm import one_vs_all_svm
-from methods.ops.roots import signed_sqrt
+from methods.ops.second_order.roots import signed_sqrt
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 # ---- the descriptor ---------------------------------------------------------------------------------------------

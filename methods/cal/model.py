@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Gather, Method, Tap, alone
-from methods.ops.attention_pooling import attention_convolution, bilinear_attention_pool
-from methods.ops.attention_views import AttentionViews
-from methods.ops.centres import Centres, Duplicates, Seen, joined
+from methods.ops.attention.centres import Centres, Duplicates, Seen, joined
+from methods.ops.attention.pooling import attention_convolution, bilinear_attention_pool
+from methods.ops.attention.views import AttentionViews
 from methods.ops.options import check_word
 
 Counterfactual = Literal["random", "uniform", "reversed", "shuffled", "zero", "none"]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from methods.compact_bilinear.projections import PROJECTIONS
 from methods.interface import BackboneSource, Method, Phase, Tap
 from methods.ops.options import check_word
-from methods.ops.roots import check_root, signed_sqrt
+from methods.ops.second_order.roots import check_root, signed_sqrt
 from methods.ops.stages import phases_of
 
 
@@ -26,7 +26,7 @@ class CompactBilinear(Method):
         dimension: d of the descriptor.
         projection_seed: what the projection is drawn from; it is the same in every Run.
         learn: the projection's signs, or its weights, learn with the classifier.
-        root, epsilon: how the slope of the square root at 0 is kept finite; see `methods/ops/roots.py`.
+        root, epsilon: how the slope of the square root at 0 is kept finite; see `methods/ops/second_order/roots.py`.
         stages: which of the two steps of training are done, in order: the classifier alone, then everything.
     """
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from methods.ops.outer_products import sum_over_positions
-from methods.ops.projected_products import sum_of_projected_products
+from methods.ops.second_order.outer_products import sum_over_positions
+from methods.ops.second_order.projected_products import sum_of_projected_products
 
 
 class TensorSketch(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from methods.dcl.alignment import Location, RegionAlignment, matched_by_brightness, zoomed
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.class_activation import predicted_class_map
+from methods.ops.attention.class_activation import predicted_class_map
 from methods.ops.jigsaw import permute_blocks
 from methods.ops.options import check_word
 from methods.ops.patch_shuffle import confuse, confuse_by_neighbours

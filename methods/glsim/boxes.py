@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def boxes_around(chosen: Tensor, grid: tuple[int, int], size: tuple[int, int], whole_patches: bool = False) -> Tensor:
-    """Boxes around patches, for `methods.ops.attention_crops.crop`: numbers `(B, n)`, row by row -> `(B, 4)`.
+    """Boxes around patches, for `methods.ops.attention.crops.crop`: numbers `(B, n)`, row by row -> `(B, 4)`.
 
     `grid` is rows and columns of patches, `size` the image's height and width in pixels. A box begins where the first
     patch begins and ends where the last one begins, but has the size of a patch at least; with `whole_patches` it ends

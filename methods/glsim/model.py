@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from methods.glsim.boxes import boxes_around
 from methods.interface import BackboneError, BackboneSource, Method
-from methods.ops.attention_crops import crop
+from methods.ops.attention.crops import crop
 from methods.ops.options import check_share, check_word
 from methods.ops.precision import at_least_float32
 from methods.ops.tokens.selection import drawn, marked

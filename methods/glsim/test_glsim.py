@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from methods.backbones import BackboneError, TimmBackbones
 from methods.glsim.boxes import boxes_around
 from methods.glsim.model import GLSim
-from methods.ops.attention_crops import crop
+from methods.ops.attention.crops import crop
 from tests.helpers.methods_under_test import TINY_VIT, images_and_labels
 
 SIZE, PATCH, SIDE = 96, 16, 6

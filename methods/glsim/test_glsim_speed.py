@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.glsim.boxes import boxes_around
-from methods.ops.attention_crops import crop
+from methods.ops.attention.crops import crop
 from tests.helpers.speed import DEVICE, compare
 
 BATCH, SIZE, PATCH, TOP = 8, 224, 16, 8

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from methods.hbp.pooling import PortProjection, Projection, cross_layer_pool, on_one_grid
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.roots import check_root, signed_sqrt
+from methods.ops.second_order.roots import check_root, signed_sqrt
 from methods.ops.stages import phases_of
 
 VGG16_TAPS = ("features.25", "features.27", "features.29")
@@ -38,7 +38,7 @@ class HierarchicalBilinearPooling(Method):
         dimension: d of a projection.
         port: the projection of luyao777's port: one for all layers of as many channels, without bias, with batch norm
             and ReLU.
-        root, epsilon: how the slope of the square root at 0 is kept finite; see `methods/ops/roots.py`.
+        root, epsilon: how the slope of the square root at 0 is kept finite; see `methods/ops/second_order/roots.py`.
         stages: which of the two steps of training are done, in order: the new layers alone, then everything.
     """
 

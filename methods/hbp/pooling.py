@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.ops.outer_products import sum_over_positions
 from methods.ops.precision import at_least_float32
-from methods.ops.projected_products import bilinear_forms, outer_products_pay, sum_of_products
+from methods.ops.second_order.outer_products import sum_over_positions
+from methods.ops.second_order.projected_products import bilinear_forms, outer_products_pay, sum_of_products
 
 
 class Projection(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.covariance import SCALES, covariance, covariance_root, upper_triangle
 from methods.ops.options import check_word
+from methods.ops.second_order.covariance import SCALES, covariance, covariance_root, upper_triangle
 
 
 class ISqrtCov(Method):

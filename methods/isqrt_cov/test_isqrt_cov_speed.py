@@ -7,7 +7,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from methods.ops.covariance import covariance, covariance_root, matrix_root, upper_triangle
+from methods.ops.second_order.covariance import covariance, covariance_root, matrix_root, upper_triangle
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Sampling, Tap
-from methods.ops.class_activation import predicted_class_map
+from methods.ops.attention.class_activation import predicted_class_map
 from methods.ops.options import check_share, check_word
 from methods.ops.pairs import distance
 from methods.ops.precision import at_least_float32

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.interface import BackboneSource, Method, Phase, Tap
-from methods.ops.class_activation import class_activation
+from methods.ops.attention.class_activation import class_activation
 from methods.ops.options import check_word
 from methods.plain.logistic import PASSES
 from methods.plain.probes import PROBES

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneSource, Method, Tap
-from methods.ops.class_activation import class_activation, predicted_class_map
+from methods.ops.attention.class_activation import class_activation, predicted_class_map
 from methods.ops.options import check_positive, check_share
 from methods.ops.precision import at_least_float32
 from methods.snapmix.boxes import draw_box, paste, semantic_share

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.interface import BackboneError, BackboneSource, Gather, Method, Tap, alone
-from methods.ops.attention_crops import Bounds, Maximum
-from methods.ops.attention_pooling import attention_convolution, bilinear_attention_pool
-from methods.ops.attention_views import AttentionViews
-from methods.ops.centres import Centres, Duplicates, Seen, joined
+from methods.ops.attention.centres import Centres, Duplicates, Seen, joined
+from methods.ops.attention.crops import Bounds, Maximum
+from methods.ops.attention.pooling import attention_convolution, bilinear_attention_pool
+from methods.ops.attention.views import AttentionViews
 from methods.ops.options import check_share, check_word
 from methods.ops.precision import at_least_float32
 
@@ -58,7 +58,7 @@ class WSDAN(Method):
         align_corners, maximum_of: how maps are resized, and of which maximum θ is a share; see `AttentionViews`.
         weighted_draw: draw a part in proportion to the strength of its map, or uniformly.
         clamp_boxes: cut boxes off at the image's edge instead of filling the outside with 0.
-        bounds: how boxes are rounded; see `attention_crops.Bounds`.
+        bounds: how boxes are rounded; see `crops.Bounds`.
         two_views: at test time, also look at the object found by the mean map, and average.
         average: whether the two views' `"probabilities"` or their `"logits"` are averaged.
     """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import methods
 from methods.backbones import TimmBackbones
 from methods.interface import BackboneError, Tap
-from methods.ops import attention_crops
+from methods.ops.attention import crops
 from methods.plain.model import Plain
 from methods.ws_dan.model import INCEPTION_ATTENTION, WSDAN
 from tests.helpers.host_waits import host_waits_forbidden
@@ -100,12 +100,10 @@ def test_the_second_look_is_at_the_object():
     method = tiny(attention="first").eval()
     images, attention = torch.randn(1, 3, 32, 32), torch.zeros(1, 4, 8, 8)
     attention[:, :, 2:4, 4:7] = 1
-    region = attention_crops.salient(attention.mean(dim=1), (32, 32), 0.1)
+    region = crops.salient(attention.mean(dim=1), (32, 32), 0.1)
     ys, xs = np.nonzero(region[0].numpy())
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (6, 17, 14, 29)  # rows 8..15, columns 16..27, and their blur
-    expected = attention_crops.crop(
-        images, torch.tensor([[6 / 32 - 0.05, 14 / 32 - 0.05, 17 / 32 + 0.05, 29 / 32 + 0.05]])
-    )
+    expected = crops.crop(images, torch.tensor([[6 / 32 - 0.05, 14 / 32 - 0.05, 17 / 32 + 0.05, 29 / 32 + 0.05]]))
     torch.testing.assert_close(method.refine(images, attention), expected)
 
 

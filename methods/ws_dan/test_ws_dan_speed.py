@@ -14,9 +14,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.ops import attention_crops
-from methods.ops.attention_pooling import bilinear_attention_pool
-from methods.ops.centres import Centres
+from methods.ops.attention import crops
+from methods.ops.attention.centres import Centres
+from methods.ops.attention.pooling import bilinear_attention_pool
 from tests.helpers.speed import CUDA, DEVICE, compare
 
 SIZE, BATCH, CLASSES, MAPS, CHANNELS, CELLS = (448, 32, 200, 32, 768, 26) if CUDA else (160, 4, 50, 32, 768, 8)
@@ -58,11 +58,11 @@ def augment_in_batch(images: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]
     size = (images.shape[2], images.shape[3])
     regions = []
     for low, high in ((0.4, 0.6), (0.2, 0.5)):
-        chosen = attention_crops.choose_maps(attention, torch.rand(attention.shape[:2], device=images.device))
+        chosen = crops.choose_maps(attention, torch.rand(attention.shape[:2], device=images.device))
         threshold = low + (high - low) * torch.rand(len(images), device=images.device)
-        regions.append(attention_crops.salient(chosen, size, threshold))
-    cropped = attention_crops.crop(images, attention_crops.bounding_boxes(regions[0], PADDING))
-    return cropped, attention_crops.drop(images, regions[1])
+        regions.append(crops.salient(chosen, size, threshold))
+    cropped = crops.crop(images, crops.bounding_boxes(regions[0], PADDING))
+    return cropped, crops.drop(images, regions[1])
 
 
 def augment_one_by_one(images: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:

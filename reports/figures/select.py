@@ -18,10 +18,10 @@ from reports.figures.trainings import of_calibration, of_classes, of_histories, 
 from reports.groups import labels
 from reports.names import Names
 from reports.rank_tests import runs_alike
-from reports.tables.backbones import gains_of
+from reports.tables.across.backbones import gains_of
+from reports.tables.across.ranks import method_name, rankings
 from reports.tables.cost.training_time import History
 from reports.tables.head_to_head import whole_methods
-from reports.tables.ranks import method_name, rankings
 
 
 def drawings(evidence: Evidence, tables: Mapping[str, Table], history: History) -> Iterator[Drawing]:

@@ -11,7 +11,7 @@ from reports.cell_format import SOURCES, Row
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import NAMED, evaluated_once
-from reports.tables.backbones import NO_BASELINE, key
+from reports.tables.across.backbones import NO_BASELINE, key
 from results.record import Record
 
 _PATHS = {

@@ -9,7 +9,10 @@ from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import Group, all_conditions
 from reports.tables.ablation import ablation, steps
-from reports.tables.backbones import backbones
+from reports.tables.across.backbones import backbones
+from reports.tables.across.pretraining import pretraining
+from reports.tables.across.ranks import ranks
+from reports.tables.across.subset_means import averages
 from reports.tables.branches import branches
 from reports.tables.cost import profiles
 from reports.tables.cost.devices import devices
@@ -18,12 +21,9 @@ from reports.tables.head_to_head import head_to_head
 from reports.tables.localisation import localisation, part_hits
 from reports.tables.missing import missing
 from reports.tables.paired import paired
-from reports.tables.pretraining import pretraining
 from reports.tables.published import published
-from reports.tables.ranks import ranks
 from reports.tables.readouts import readouts
 from reports.tables.runs import provenance, runs
-from reports.tables.subset_means import averages
 from reports.tables.win_matrix import wins
 
 

@@ -20,8 +20,8 @@ from reports.cell_format import DASH
 from reports.evidence import Evidence
 from reports.render.readme_blocks import render_readme
 from reports.report import write_report
+from reports.tables.across.subset_means import averages
 from reports.tables.head_to_head import head_to_head
-from reports.tables.subset_means import averages
 from reports.tables.table_registry import Tables
 from results.record import Record
 from results.settings import ProfileRun, Run

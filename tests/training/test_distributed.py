@@ -19,7 +19,7 @@ from benchmarks.training.distributed import Processes
 from benchmarks.training.listener import Silent
 from benchmarks.training.losses import Diverged
 from benchmarks.training.train import Trainer
-from methods.ops.centres import Centres
+from methods.ops.attention.centres import Centres
 from methods.plain.model import Plain
 from results.record import ReadOut
 from results.settings import Run

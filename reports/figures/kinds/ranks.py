@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from reports.figures.colours import INK, QUIET
 from reports.figures.style import COLUMN, PAGE, style
-from reports.tables.ranks import Ranking
+from reports.tables.across.ranks import Ranking
 from results.values.text import in_a_row
 
 LETTERS = 36

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from methods.ops.options import check_word
-from methods.ops.outer_products import sum_over_positions
 from methods.ops.precision import at_least_float32
+from methods.ops.second_order.outer_products import sum_over_positions
 
 SCALES = ("trace", "frobenius")
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.ops import attention_crops
-from methods.ops.attention_views import AttentionViews
+from methods.ops.attention import crops
+from methods.ops.attention.views import AttentionViews
 
 AS_RELEASED = AttentionViews(align_corners=True, maximum_of="cells", clamp_boxes=True, bounds="pixels")
 """As in PyTorch code of WS-DAN and CAL."""
@@ -52,7 +52,7 @@ def test_the_strongest_part_is_shown_without_draws():
     attention[:, 1] *= 2
     cropped, dropped = AS_RELEASED.strongest_part(images, attention)
     assert torch.equal(cropped, AS_RELEASED.cropped(images, attention[:, 1], 0.5))
-    region = attention_crops.salient(attention[:, 1], (32, 32), 0.35, True, "cells")
+    region = crops.salient(attention[:, 1], (32, 32), 0.35, True, "cells")
     assert torch.equal(dropped, images.masked_fill(region[:, None], 0))
     assert region[0, 24:28, 24:28].any()
 

@@ -10,9 +10,9 @@ import pytest
 from reports.cell_format import DASH
 from reports.contents import Table
 from reports.evidence import Evidence
-from reports.tables.backbones import backbones
+from reports.tables.across.backbones import backbones
+from reports.tables.across.pretraining import pretraining
 from reports.tables.paired import compared
-from reports.tables.pretraining import pretraining
 from reports.tables.table_registry import Tables
 from results.record import Record
 from results.store import ResultStore

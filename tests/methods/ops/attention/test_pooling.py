@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from methods.ops.attention_pooling import average_parts, bilinear_attention_pool
-from methods.ops.outer_products import maximum_over_positions
+from methods.ops.attention.pooling import average_parts, bilinear_attention_pool
+from methods.ops.second_order.outer_products import maximum_over_positions
 
 SIZES = st.integers(1, 6)
 SEEDS = st.integers(0, 2**31)

@@ -11,7 +11,7 @@ from scipy import stats
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.rank_tests import rank_test
-from reports.tables.ranks import ranks
+from reports.tables.across.ranks import ranks
 from reports.tables.table_registry import Tables
 from results.record import Record
 from tests.helpers.fakes.fake_results import failed, trained

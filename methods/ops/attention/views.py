@@ -13,8 +13,8 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from methods.ops import attention_crops
-from methods.ops.attention_crops import Bounds, Maximum
+from methods.ops.attention import crops
+from methods.ops.attention.crops import Bounds, Maximum
 from methods.ops.options import check_share, check_word
 from methods.ops.precision import at_least_float32
 
@@ -77,22 +77,22 @@ class AttentionViews:
         """The images cropped to where one map of each, `(B, h, w)`, is salient."""
         padding = self.crop_padding if padding is None else padding
         region = self.region(images, maps, threshold)
-        boxes = attention_crops.bounding_boxes(region, padding, self.clamp_boxes, self.bounds)
-        return attention_crops.crop(images, boxes)
+        boxes = crops.bounding_boxes(region, padding, self.clamp_boxes, self.bounds)
+        return crops.crop(images, boxes)
 
     def dropped(self, images: Tensor, maps: Tensor, threshold: Tensor | float) -> Tensor:
         """The images without what is salient."""
-        return attention_crops.drop(images, self.region(images, maps, threshold))
+        return crops.drop(images, self.region(images, maps, threshold))
 
     def region(self, images: Tensor, maps: Tensor, threshold: Tensor | float) -> Tensor:
         """Where a map of each image is salient, bool `(B, H, W)`."""
         size = (images.shape[2], images.shape[3])
-        return attention_crops.salient(maps, size, threshold, self.align_corners, self.maximum_of)
+        return crops.salient(maps, size, threshold, self.align_corners, self.maximum_of)
 
     def drawn_map(self, attention: Tensor) -> Tensor:
         """One map of each sample: `(B, M, h, w)` -> `(B, h, w)`."""
         uniform = torch.rand(attention.shape[:2], device=attention.device)
-        return attention_crops.choose_maps(attention, uniform, self.weighted_draw)
+        return crops.choose_maps(attention, uniform, self.weighted_draw)
 
 
 def drawn_threshold(images: Tensor, span: Sequence[float]) -> Tensor:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.ops import attention_crops
+from methods.ops.attention import crops
 
 SIZES = st.integers(1, 6)
 SEEDS = st.integers(0, 2**31)
@@ -37,17 +37,17 @@ def test_the_chosen_map_is_the_winner_of_the_race(seed, count, maps):
             math.sqrt(one.double().mean()) / -math.log(draw)
             for one, draw in zip(attention[sample], uniform[sample].double(), strict=True)
         ]
-        chosen = attention_crops.choose_maps(attention, uniform)[sample]
+        chosen = crops.choose_maps(attention, uniform)[sample]
         torch.testing.assert_close(chosen, attention[sample, int(np.argmax(race))])
 
 
 def test_maps_are_chosen_as_often_as_their_strength_says():
     strength = torch.tensor([0.0, 1.0, 4.0, 25.0])
     attention = strength.view(1, 4, 1, 1).expand(40_000, 4, 2, 2)
-    chosen = attention_crops.choose_maps(attention, torch.rand(40_000, 4))[:, 0, 0]
+    chosen = crops.choose_maps(attention, torch.rand(40_000, 4))[:, 0, 0]
     shares = torch.stack([(chosen == value).float().mean() for value in strength])
     torch.testing.assert_close(shares, strength.sqrt() / 8, atol=0.01, rtol=0)
-    even = attention_crops.choose_maps(attention, torch.rand(40_000, 4), weighted=False)[:, 0, 0]
+    even = crops.choose_maps(attention, torch.rand(40_000, 4), weighted=False)[:, 0, 0]
     shares = torch.stack([(even == value).float().mean() for value in strength])
     torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.01, rtol=0)
 
@@ -84,8 +84,8 @@ def test_salient_regions_and_their_boxes(seed, count, rows, columns, height, wid
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand(count, rows, columns, generator=generator)
     threshold = torch.rand(count, generator=generator)
-    region = attention_crops.salient(maps, (height, width), threshold)
-    boxes = attention_crops.bounding_boxes(region, 0.1)
+    region = crops.salient(maps, (height, width), threshold)
+    boxes = crops.bounding_boxes(region, 0.1)
     for sample in range(count):
         slow = slow_upsample(maps[sample].double().numpy(), height, width)
         distance = slow - float(threshold[sample]) * slow.max()
@@ -94,7 +94,7 @@ def test_salient_regions_and_their_boxes(seed, count, rows, columns, height, wid
         ys, xs = np.nonzero(region[sample].numpy())
         expected = [ys.min() / height - 0.1, xs.min() / width - 0.1, ys.max() / height + 0.1, xs.max() / width + 0.1]
         np.testing.assert_allclose(boxes[sample].numpy(), expected, atol=1e-6)
-    inside = attention_crops.bounding_boxes(region, 0.1, clamp=True)
+    inside = crops.bounding_boxes(region, 0.1, clamp=True)
     torch.testing.assert_close(inside, boxes.clamp(0, 1))
 
 
@@ -105,7 +105,7 @@ def test_maps_with_aligned_corners_against_a_share_of_their_highest_cell(seed, r
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand(2, rows, columns, generator=generator)
     threshold = 0.6 * torch.rand(2, generator=generator)
-    region = attention_crops.salient(maps, (height, width), threshold, aligned, "cells")
+    region = crops.salient(maps, (height, width), threshold, aligned, "cells")
     for sample in range(2):
         cells = maps[sample].double().numpy()
         slow = slow_upsample(cells, height, width, aligned)
@@ -117,10 +117,10 @@ def test_maps_with_aligned_corners_against_a_share_of_their_highest_cell(seed, r
 def test_a_region_is_never_empty():
     maps = torch.tensor([[[0.0, 1.0, 0.0]] * 3])  # resized to 4 columns, its middle falls between two pixels
     for maximum_of in ("resized", "cells"):
-        assert attention_crops.salient(maps, (4, 4), 1.0, False, maximum_of).any()
+        assert crops.salient(maps, (4, 4), 1.0, False, maximum_of).any()
 
 
-def literal_crop(image: Tensor, region: Tensor, padding: float, bounds: attention_crops.Bounds) -> Tensor:
+def literal_crop(image: Tensor, region: Tensor, padding: float, bounds: crops.Bounds) -> Tensor:
     """Cuts out whole pixels and enlarges them: GuYuc's code rounds the padded bounds, wvinzh's the padding."""
     sides = []
     for axis, length in enumerate(region.shape):
@@ -147,7 +147,7 @@ def test_boxes_of_whole_pixels_are_cut_out_as_released(seed, height, width, padd
     images = torch.randn(3, 3, height, width, generator=generator)
     region = torch.rand(3, height, width, generator=generator) < 0.1
     region[:, height // 2, width // 3] = True
-    fast = attention_crops.crop(images, attention_crops.bounding_boxes(region, padding, bounds=bounds))
+    fast = crops.crop(images, crops.bounding_boxes(region, padding, bounds=bounds))
     for sample in range(3):
         slow = literal_crop(images[sample], region[sample], padding, bounds)
         torch.testing.assert_close(fast[sample], slow, atol=1e-4, rtol=1e-4)
@@ -179,7 +179,7 @@ def test_crops_are_the_boxes_enlarged(seed, count, height, width):
     images = torch.randn(count, 3, height, width, generator=generator)
     corner, extent = torch.rand(2, count, 2, generator=generator)
     boxes = torch.cat([corner - 0.3, corner + extent], dim=1)
-    fast = attention_crops.crop(images, boxes)
+    fast = crops.crop(images, boxes)
     for sample in range(count):
         slow = slow_crop(images[sample].double().numpy(), boxes[sample].double().numpy())
         np.testing.assert_allclose(fast[sample].numpy(), slow, atol=2e-4)
@@ -187,9 +187,9 @@ def test_crops_are_the_boxes_enlarged(seed, count, height, width):
 
 def test_a_box_around_everything_changes_nothing_and_outside_is_zero():
     images = torch.randn(2, 3, 6, 9)
-    torch.testing.assert_close(attention_crops.crop(images, torch.tensor([[0.0, 0, 1, 1]]).repeat(2, 1)), images)
-    assert attention_crops.crop(images, torch.tensor([[1.5, 1.5, 2, 2]]).repeat(2, 1)).abs().max() == 0
-    assert attention_crops.crop(images.bfloat16(), torch.tensor([[0.0, 0, 1, 1]]).repeat(2, 1)).dtype == torch.bfloat16
+    torch.testing.assert_close(crops.crop(images, torch.tensor([[0.0, 0, 1, 1]]).repeat(2, 1)), images)
+    assert crops.crop(images, torch.tensor([[1.5, 1.5, 2, 2]]).repeat(2, 1)).abs().max() == 0
+    assert crops.crop(images.bfloat16(), torch.tensor([[0.0, 0, 1, 1]]).repeat(2, 1)).dtype == torch.bfloat16
 
 
 @settings(max_examples=30, deadline=None)
@@ -198,7 +198,7 @@ def test_a_dropped_region_is_zero_and_the_rest_untouched(seed, count, height, wi
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 3, height, width, generator=generator)
     region = torch.rand(count, height, width, generator=generator) < share
-    dropped = attention_crops.drop(images, region)
+    dropped = crops.drop(images, region)
     for sample in range(count):
         everything = bool(region[sample].all())  # a map that says nothing drops nothing
         for row in range(height):
@@ -212,5 +212,5 @@ def test_a_dropped_region_is_zero_and_the_rest_untouched(seed, count, height, wi
 def test_a_map_that_nowhere_falls_below_the_threshold_drops_nothing(lowest, kept):
     """Whatever its shape: with min ≥ θ·max its region is the whole image, which says nothing about the part."""
     images, maps = torch.ones(1, 3, 8, 8), torch.linspace(lowest, 1, 16).view(1, 4, 4)
-    dropped = attention_crops.drop(images, attention_crops.salient(maps, (8, 8), 0.3))
+    dropped = crops.drop(images, crops.salient(maps, (8, 8), 0.3))
     assert torch.equal(dropped, images) == kept

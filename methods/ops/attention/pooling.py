@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.ops.outer_products import maximum_over_positions, sum_over_positions
 from methods.ops.precision import at_least_float32
+from methods.ops.second_order.outer_products import maximum_over_positions, sum_over_positions
 
 EPSILON = 1e-12
 """Under the square root, as in the code of WS-DAN's authors: bounds its slope at 0 by 5e5."""

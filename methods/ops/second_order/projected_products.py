@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.ops.outer_products import sum_over_positions
 from methods.ops.precision import at_least_float32
+from methods.ops.second_order.outer_products import sum_over_positions
 
 
 def outer_products_pay(maps: Tensor) -> bool:

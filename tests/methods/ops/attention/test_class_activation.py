@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from methods.ops.class_activation import class_activation, predicted_class_map
+from methods.ops.attention.class_activation import class_activation, predicted_class_map
 
 
 def test_each_image_has_the_weighted_sum_of_its_own_class() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from methods.ops.outer_products import sum_over_positions
+from methods.ops.second_order.outer_products import sum_over_positions
 
 DEVICES = [
     "cpu",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.ops.covariance import covariance, covariance_root, matrix_root, upper_triangle
+from methods.ops.second_order.covariance import covariance, covariance_root, matrix_root, upper_triangle
 
 
 def maps(*shape: int) -> Tensor:

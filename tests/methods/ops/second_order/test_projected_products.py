@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.ops.outer_products import sum_over_positions
-from methods.ops.projected_products import bilinear_forms, outer_products_pay, sum_of_projected_products
+from methods.ops.second_order.outer_products import sum_over_positions
+from methods.ops.second_order.projected_products import bilinear_forms, outer_products_pay, sum_of_projected_products
 
 FEW, MANY = 2, 11
 """Positions; there are 5 and 4 channels."""

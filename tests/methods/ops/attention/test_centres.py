@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from methods.ops.centres import Centres, joined
+from methods.ops.attention.centres import Centres, joined
 
 SIZES = st.integers(1, 6)
 SEEDS = st.integers(0, 2**31)

@@ -1,0 +1,1 @@
+"""Tables of what holds across comparisons: over datasets, their subsets, backbones and pretraining."""

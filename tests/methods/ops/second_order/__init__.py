@@ -1,0 +1,1 @@
+"""Tests of methods/ops/second_order."""
