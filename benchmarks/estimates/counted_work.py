@@ -41,7 +41,7 @@ BATCH = 4
 SMALL: Mapping[str, Any] = {"backbone": "test_resnet", "options": {}}
 """A network on which a count takes a tenth of a second."""
 SMALL_PIXELS = 96
-FORMAT = 3
+FORMAT = 4
 """Increase it when another thing is counted: old counts are then not found any more."""
 
 
@@ -65,6 +65,9 @@ class Work(BaseModel):
     """Bytes that wait for a backward pass; where there is none, those that live at a time in the forward pass."""
     evaluated: Annotated[float, Field(gt=0, le=1)]
     """Share of it that the forward pass of an evaluation is, by the images that pass through a backbone."""
+    recorded: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of it that has a backward pass, by the same images; the rest is computed without gradients (SnapMix's class
+    maps)."""
     weights: Number
     """Bytes of parameters and buffers."""
     features: Number
@@ -80,7 +83,7 @@ class Work(BaseModel):
         as_large = paper.times((variant.pixels / paper.pixels) ** 2)
         names = ("flops", "bytes", "activations", "evaluated")
         changed = {name: getattr(self, name) * getattr(variant, name) / getattr(as_large, name) for name in names}
-        return self.model_copy(update=changed)
+        return self.model_copy(update=changed | {"recorded": variant.recorded})
 
 
 class _Count(RootModel[Work | None]):
@@ -160,6 +163,7 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
         launches=counts.launches,
         activations=activations / BATCH,
         evaluated=min(method.views * BATCH / max(counts.backbone_images, 1), 1.0),
+        recorded=counts.recorded_images / max(counts.backbone_images, 1),
         weights=sum(one.numel() * one.element_size() for one in [*method.parameters(), *method.buffers()]),
         features=features,
     )

@@ -89,11 +89,9 @@ def of_work(run: Run, counted: CountedWork, device: str) -> Pace | None:
     half = HALF if run.precision == "bf16" else 1.0
     batch = run.recipe.batch_size
     forwarded = _at_ceilings(work, limits, batch, half, (1.0, 1.0, 1.0))
-    return Pace(
-        _at_ceilings(work, limits, batch, half, (BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES)),
-        forwarded,
-        work.evaluated * forwarded,
-    )
+    both_ways = _at_ceilings(work, limits, batch, half, (BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES))
+    trained = work.recorded * both_ways + (1 - work.recorded) * forwarded
+    return Pace(trained, forwarded, work.evaluated * forwarded)
 
 
 def seconds_of_fit(run: Run, counted: CountedWork, device: str, images: int, classes: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ class Counts:
     """Operations that read or write; on a GPU each is one or a few kernels."""
     backbone_images: int
     """Images that passed through a backbone."""
+    recorded_images: int
+    """Of these, the images whose pass autograd recorded for a backward pass."""
 
 
 def _convolution_backward(
@@ -68,12 +70,13 @@ def count(method: Method, step: Callable[[], object]) -> Counts:
     The method must not be compiled: the operations of compiled code can't be counted.
     """
     with (
-        passes(method) as images,
+        passes(method) as found,
         FlopCounterMode(display=False, custom_mapping=CORRECTIONS) as flops,
         Traffic() as traffic,
     ):
         step()
-    return Counts(int(flops.get_total_flops()), traffic.bytes, traffic.launches, sum(images))
+    images, recorded = sum(one.images for one in found), sum(one.images for one in found if one.recorded)
+    return Counts(int(flops.get_total_flops()), traffic.bytes, traffic.launches, images, recorded)
 
 
 def backbones(method: nn.Module) -> list[nn.Module]:
@@ -81,16 +84,26 @@ def backbones(method: nn.Module) -> list[nn.Module]:
     return [module for module in method.modules() if getattr(module, "is_backbone", False)]
 
 
+class Pass(NamedTuple):
+    """A batch that went through a backbone."""
+
+    images: int
+    recorded: bool
+    """Whether autograd recorded it."""
+
+
 @contextlib.contextmanager
-def passes(method: nn.Module) -> Iterator[list[int]]:
-    """Yields a list to which hooks append the number of images of each pass through a backbone."""
-    counts: list[int] = []
+def passes(method: nn.Module) -> Iterator[list[Pass]]:
+    """Yields a list to which hooks append each pass through a backbone."""
+    found: list[Pass] = []
     hooks = [
-        backbone.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
+        backbone.register_forward_pre_hook(
+            lambda _, inputs: found.append(Pass(len(inputs[0]), torch.is_grad_enabled()))
+        )
         for backbone in backbones(method)
     ]
     try:
-        yield counts
+        yield found
     finally:
         for hook in hooks:
             hook.remove()
