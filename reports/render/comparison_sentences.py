@@ -48,7 +48,12 @@ def verdicts(evidence: Evidence, first: Name, seconds: Sequence[Name], where: Ma
     found = {name: uncut([group for group in evidence.groups if _matches(group, name)]) for name in (first, *seconds)}
     _require_one(found)
     chosen = {name: matching[0] for name, matching in found.items() if matching}
-    rows = [_row(first, second, chosen, evidence, where) for second in seconds]
+    of_one_method = len({name.method for name in found}) == 1
+    shown = {name: name.variant if of_one_method else evidence.names.method(*name) for name in found}
+    rows = [
+        {"first": shown[first], "second": shown[second], **_row(first, second, chosen, evidence, where)}
+        for second in seconds
+    ]
     return [_sentence(row) for row in _decided(rows, first, seconds, chosen, evidence)]
 
 
@@ -97,11 +102,9 @@ def _choice(settings: Sequence[Mapping[str, Any]]) -> str:
 def _row(
     first: Name, second: Name, chosen: Mapping[Name, Group], evidence: Evidence, where: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The names as the sentence has them, and the keys of `compared`."""
+    """The keys of `compared`, and a `reason` in words where the two are not compared."""
     shown = {name: evidence.names.method(*name) for name in (first, second)}
-    row: dict[str, Any] = dict.fromkeys(COMPARED) | {"first": shown[first], "second": shown[second]}
-    if first.method == second.method:
-        row |= {"first": first.variant, "second": second.variant}
+    row: dict[str, Any] = dict.fromkeys(COMPARED)
     place = _place(where, evidence.names)
     if absent := [name for one, name in shown.items() if one not in chosen]:
         return row | {"reason": f"not measured yet: no finished Run of {' or '.join(absent)}{place}"}

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from reports.figures.colours import INK, QUIET
 from reports.figures.style import COLUMN, PAGE, style
 from reports.tables.across.ranks import Ranking
-from results.values.text import in_a_row
+from results.values.text import cut, in_a_row
 
 LETTERS = 36
 """Of a name, at the most."""
@@ -36,7 +36,7 @@ def rank_diagram(
     `alike` has the first and the last method of each bar (`reports.rank_tests.runs_alike`). `critical` is the least
     difference of ranks that the test finds, drawn to scale above the axis; None if the test has none.
     """
-    texts = [f"{_short(name)} ({rank:.2f})" for name, rank in zip(names, ranks, strict=True)]
+    texts = [f"{cut(in_a_row(name), LETTERS)} ({rank:.2f})" for name, rank in zip(names, ranks, strict=True)]
     with style():
         margin = max(map(_inches, texts)) + 0.15
         width = COLUMN if COLUMN - 2 * margin >= _LEAST else PAGE
@@ -87,11 +87,6 @@ def _axis(axes: Axes, ticks: Sequence[float], down: float) -> None:
     for rank, across in list(enumerate(ticks, 1))[::step]:
         axes.plot([across, across], [down - 0.05, down], **_LINE)
         axes.text(across, down - 0.07, str(rank), ha="center", va="bottom", color=INK)
-
-
-def _short(name: str) -> str:
-    name = in_a_row(name)
-    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
 
 
 def _inches(text: str) -> float:

@@ -133,6 +133,17 @@ def test_a_list_has_a_sentence_per_pair_corrected_for_their_number(store: Result
     assert ["maps_32 is better" in line for line in said] == [True, False, True]
 
 
+def test_a_variant_in_a_list_of_methods_is_named_with_its_method(store: ResultStore, page: Path):
+    keep(store, "paper", 70)
+    keep(store, "a", 60)
+    keep(store, "paper", 50, method="sef")
+    said = answer(page, store, "first=ws_dan:paper second=sef:paper,ws_dan:a dataset=cub100").splitlines()
+    assert [line.partition(": ")[0] for line in said] == [
+        "- **ws_dan − sef",
+        "- **ws_dan − ws_dan:a",
+    ]
+
+
 def test_the_correction_can_undo_a_verdict(store: ResultStore, page: Path):
     # 6 images: p = 0.031 alone, 0.094 among three.
     keep(store, "a", 80, seeds=(0,))
