@@ -115,7 +115,7 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
         rows = find(environment)
     _tell_of_earlier((run for row in rows for run in row.runs), request)
     if request.missing:
-        rows = reference_runs.missing(rows, ResultStore(request.results).records())
+        rows = reference_runs.missing_here(rows, ResultStore(request.results).records())
     runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     if request.dry_run:
         _require_startable(runs, ResultStore(request.results), environment)
@@ -125,7 +125,7 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
         awaited = awaiting((item for row in rows for item in row.items), request)
         later = find(awaited) if awaited.awaited else rows
         if request.missing:
-            planned, later = later, reference_runs.missing(later, ResultStore(request.results).records())
+            planned, later = later, reference_runs.missing_here(later, ResultStore(request.results).records())
             terminal.lines(preview.done_already(planned, later))
         terminal.lines(forecast.of_experiments(rows, later, device, awaited, request))
         return None

@@ -6,6 +6,7 @@ are written to `results/reference/planned.json`, so that reports can show them a
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -107,13 +108,33 @@ def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experim
     Runs that await their data or weights are compared by the settings that are known (`results.identity.awaits`).
     """
     done = answered(known)
-    left = (replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
-    return [row for row in left if row.runs or row.lacking]
+    return _with_some(replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
 
 
-def unanswered(runs: Iterable[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
-    """The Runs without a finished record. Batch sizes beyond the end of a finished sweep need none."""
-    return _left(runs, answered(known))
+def missing_here(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Experiment]:
+    """The same with all that this machine has to run for them (`unanswered`)."""
+    left = {run.hash for run in unanswered([run for row in rows for run in row.runs], known)}
+    return _with_some(replace(row, runs=tuple(run for run in row.runs if run.hash in left)) for row in rows)
+
+
+def unanswered(runs: Sequence[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
+    """The Runs without a finished record. Batch sizes beyond the end of a finished sweep need none.
+
+    Where another machine has only some repeats of a profile, all are left: rates of two machines have no mean.
+    """
+    finished = _finished(known)
+    done, own = answered(finished), {record.run.hash for record in finished}
+    left = {run.hash for run in _left(runs, done)}
+    begun = {run.experiment for run in runs if run.hash in left and _is_of_this_machine(run)}
+    return [run for run in runs if (run.hash in left or run.experiment in begun) and run.hash not in own]
+
+
+def _is_of_this_machine(run: AnyRun) -> bool:
+    return isinstance(run, ProfileRun) and run.hardware != ANY_GPU
+
+
+def _with_some(rows: Iterable[Experiment]) -> list[Experiment]:
+    return [row for row in rows if row.runs or row.lacking]
 
 
 def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
@@ -129,13 +150,34 @@ def answer(run: AnyRun, done: Mapping[str, Record]) -> Record | None:
 
 
 def answered(records: Iterable[Record]) -> dict[str, Record]:
-    """Key -> record of each finished Run; without records of other rules."""
-    return {key(record.run): record for record in records if record.status == "done" and record.current}
+    """Key -> record of each finished Run; without records of other rules.
+
+    The repeats of a profile count together where they are of one machine: of several, the one that has most of them.
+    """
+    finished = _finished(records)
+    repeats: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in finished:
+        if isinstance(record.run, ProfileRun):
+            repeats[_anywhere(record.run).experiment][record.run.hardware] += 1
+    most = {experiment: max(sorted(counts), key=counts.__getitem__) for experiment, counts in repeats.items()}
+    return {
+        key(record.run): record
+        for record in finished
+        if not isinstance(record.run, ProfileRun) or record.run.hardware == most[_anywhere(record.run).experiment]
+    }
+
+
+def _finished(records: Iterable[Record]) -> list[Record]:
+    return [record for record in records if record.status == "done" and record.current]
 
 
 def key(run: AnyRun) -> str:
     """Equal for Runs of the same question: a profile on any hardware of its kind of device counts."""
-    return run.model_copy(update={"hardware": ""}).hash if isinstance(run, ProfileRun) else run.hash
+    return _anywhere(run).hash
+
+
+def _anywhere(run: AnyRun) -> AnyRun:
+    return run.model_copy(update={"hardware": ""}) if isinstance(run, ProfileRun) else run
 
 
 def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,42 @@ def test_a_run_is_not_missing_if_its_record_predates_the_check_of_its_data(tmp_p
     finish(today, store)
     (store.root / old.id / "record.json").unlink()
     assert reference_runs.unanswered([today, others], store.own()) == [others]
+
+
+def profiled(hardware: str, repeats: Iterable[int]) -> list[Run | ProfileRun]:
+    one = {
+        "method": "plain",
+        "variant": "paper",
+        "backbone": "test_resnet",
+        "classes": 20,
+        "image_size": 64,
+        "batch_size": 4,
+    }
+    return [ProfileRun.model_validate(one | {"device": "cpu", "hardware": hardware, "repeat": n}) for n in repeats]
+
+
+@pytest.mark.parametrize(
+    ("others", "ours", "missing", "to_do"),
+    [
+        ((0, 1, 2), (), [], []),
+        ((0,), (), [1, 2], [0, 1, 2]),
+        ((0,), (0,), [1, 2], [1, 2]),
+        ((0,), (1, 2), [0], [0]),
+        ((0, 1), (2,), [2], [0, 1]),
+        ((0, 1), (0, 1, 2), [], []),
+        ((), (), [0, 1, 2], [0, 1, 2]),
+    ],
+    ids=str,
+)
+def test_repeats_of_a_profile_count_together_on_one_machine(
+    others: tuple[int, ...], ours: tuple[int, ...], missing: list[int], to_do: list[int]
+) -> None:
+    """What is missing is the same on every machine; a machine that has none of another's repeats measures all."""
+    row = Experiment("mine", {}, tuple(profiled("ours", range(3))), gpu=False)
+    records = [blank(run, CPU) for run in (*profiled("another", others), *profiled("ours", ours))]
+    assert [one.seeds for one in reference_runs.missing([row], records)] == [missing] * bool(missing)
+    assert [one.seeds for one in reference_runs.missing_here([row], records)] == [to_do] * bool(to_do)
+    assert [run.replicate for run in reference_runs.unanswered(row.runs, records)] == to_do
 
 
 def test_a_run_that_awaits_its_data_and_weights_is_compared_by_its_other_settings() -> None:
