@@ -22,13 +22,14 @@ from benchmarks.planning import (
     expand,
     method_checks,
     method_files,
-    reference_runs,
     suite,
     suite_builders,
     support,
 )
 from benchmarks.planning.headline import headline
 from benchmarks.planning.overrides import Changes, parse_assignments
+from benchmarks.planning.reference.experiments import ALL, Experiment, experiments
+from benchmarks.planning.reference.missing import in_order, missing_here, unanswered
 from benchmarks.planning.suite_builders import ReproductionTarget
 from benchmarks.training.checkpoints import checkpoint
 from methods.tags import split_tag
@@ -51,7 +52,7 @@ def reproduce(
 ) -> FinishedPlan | None:
     """The verb `reproduce`; `every` experiment is listed one by one in the dry run of all."""
     changes = changes_of(request)
-    if method == reference_runs.ALL:
+    if method == ALL:
         if dataset or backbone or ablation or changes.set:
             raise UserError("reproduce all runs the suites as they are: narrow them with --only and --seeds")
         return _reproduce_all(request, every)
@@ -107,7 +108,7 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
     """Everything the project publishes; what can't run on this machine is listed with what it needs."""
     environment = environment_of(request)
     device = "cuda" if request.cluster == "slurm" else environment.device
-    find = partial(reference_runs.experiments, changes=changes_of(request))
+    find = partial(experiments, changes=changes_of(request))
     rows = find(environment)
     # What this device can't run is left to other machines, and so is what it needs.
     ours = [row.items for row in rows if device == "cuda" or not row.gpu]
@@ -115,7 +116,7 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
         rows = find(environment)
     _tell_of_earlier((run for row in rows for run in row.runs), request)
     if request.missing:
-        rows = reference_runs.missing_here(rows, ResultStore(request.results).records())
+        rows = missing_here(rows, ResultStore(request.results).records())
     runs = [run for row in rows if row.needs(device) is None for run in row.runs]
     if request.dry_run:
         _require_startable(runs, ResultStore(request.results), environment)
@@ -125,15 +126,15 @@ def _reproduce_all(request: Request, every: bool) -> FinishedPlan | None:
         awaited = awaiting((item for row in rows for item in row.items), request)
         later = find(awaited) if awaited.awaited else rows
         if request.missing:
-            planned, later = later, reference_runs.missing_here(later, ResultStore(request.results).records())
+            planned, later = later, missing_here(later, ResultStore(request.results).records())
             terminal.lines(preview.done_already(planned, later))
         terminal.lines(forecast.of_experiments(rows, later, device, awaited, request))
         return None
     terminal.lines(preview.left_out(rows, device))
-    return _carry_out_runs(reference_runs.in_order(runs), request, "The project's reference results")
+    return _carry_out_runs(in_order(runs), request, "The project's reference results")
 
 
-def _show_experiments(rows: Sequence[reference_runs.Experiment], device: str, title: str, every: bool) -> None:
+def _show_experiments(rows: Sequence[Experiment], device: str, title: str, every: bool) -> None:
     """A table for each suite with `every` experiment, or one with their numbers."""
     if not every:
         terminal.show(preview.experiment_counts(rows, device), title)
@@ -173,9 +174,9 @@ def _carry_out(chosen: suite.Suite, request: Request, title: str) -> FinishedPla
     runs = expand.expand(chosen, environment_of(request), changes)
     _tell_of_earlier(runs, request)
     if request.missing:
-        runs = reference_runs.unanswered(runs, ResultStore(request.results).records())
+        runs = unanswered(runs, ResultStore(request.results).records())
     if request.hours is not None:
-        runs = reference_runs.in_order(runs)
+        runs = in_order(runs)
     return _carry_out_runs(runs, request, title)
 
 

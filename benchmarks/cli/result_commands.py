@@ -57,16 +57,18 @@ def publish(
         _share(run_ids, share, results)
         return
     from benchmarks.environment import Environment, choose_device
-    from benchmarks.planning import overrides, reference_runs
+    from benchmarks.planning import overrides
+    from benchmarks.planning.reference.experiments import ALL, experiments
+    from benchmarks.planning.reference.missing import publish_all
     from benchmarks.training.networks.trained_run import find_run
     from results.publish import is_device_check, publish_device_check
     from results.publish import publish as publish_one
     from results.store import ResultStore
 
     store = ResultStore(results)
-    if run_ids == [reference_runs.ALL]:
-        rows = reference_runs.experiments(Environment(data_root, weights, choose_device("auto")), overrides.NO_CHANGES)
-        written, refused = reference_runs.publish(rows, store)
+    if run_ids == [ALL]:
+        rows = experiments(Environment(data_root, weights, choose_device("auto")), overrides.NO_CHANGES)
+        written, refused = publish_all(rows, store)
         lines(map(_with_what_is_unknown, written))
         lines(refused, style="red")
         if refused:

@@ -11,8 +11,9 @@ from benchmarks.cli.options import Request
 from benchmarks.cli.views import forecast, shopping_list
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.planning import reference_runs, suite
+from benchmarks.planning import suite
 from benchmarks.planning.overrides import NO_CHANGES
+from benchmarks.planning.reference.experiments import experiments
 from benchmarks.planning.suite import Suite
 from datasets import DatasetError
 from tests.helpers.fakes.fake_hub import TAG, FakeHub
@@ -107,9 +108,9 @@ def test_reference_results_that_await_data_have_totals_of_their_own(
     small = Suite.model_validate({"about": "for tests", "numbers": 1, "train": [drawn, lacking]})
     monkeypatch.setattr(suite, "available", lambda: ["small"])
     monkeypatch.setattr(suite, "load", lambda name: small)
-    monkeypatch.setattr(reference_runs, "_of_paper", lambda *_: [])
+    monkeypatch.setattr("benchmarks.planning.reference.experiments._of_paper", lambda *_: [])
     here, awaiting = Environment(root), Environment(root, awaited=frozenset({"cub_200_2011"}))
-    now, later = (reference_runs.experiments(one, NO_CHANGES) for one in (here, awaiting))
+    now, later = (experiments(one, NO_CHANGES) for one in (here, awaiting))
     said = forecast.of_experiments(now, later, "cpu", awaiting, Request(results=tmp_path))
     assert [line for line in said if line.startswith(("total", "Once"))] == [
         "total: 2 Runs, 0 done, 2 to do",

@@ -12,7 +12,7 @@ from benchmarks.console import PlainConsole
 from benchmarks.environment import Environment
 from benchmarks.planning import expand, method_files, overrides, suite_builders
 from benchmarks.planning.overrides import nested, parse_assignments
-from benchmarks.planning.reference_runs import ANY_GPU, Experiment, names_of
+from benchmarks.planning.reference.experiments import ANY_GPU, Experiment, names_of
 from results.settings import ProfileRun
 from results.store import ResultStore
 from tests.helpers.fakes import fake_results

@@ -17,7 +17,8 @@ from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import execute
 from benchmarks.execution.worker import blank
-from benchmarks.planning import batch_sweep, expand, reference_runs, suite_builders
+from benchmarks.planning import batch_sweep, expand, suite_builders
+from benchmarks.planning.reference.missing import unanswered
 from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Listener
 from results.record import Record
@@ -211,11 +212,11 @@ def test_nothing_is_missing_of_a_sweep_that_came_to_its_end(tmp_path: Path) -> N
     runs, store = swept(), ResultStore(tmp_path)
     for run in runs[:5]:
         device_with_room(run, store, Environment(), None)  # type: ignore[arg-type]
-    assert reference_runs.unanswered(runs, store.records()) == runs[5:]
+    assert unanswered(runs, store.records()) == runs[5:]
     device_with_room(runs[5], store, Environment(), None)  # type: ignore[arg-type]
-    assert reference_runs.unanswered(runs, store.records()) == []
+    assert unanswered(runs, store.records()) == []
     elsewhere = [run.model_copy(update={"hardware": "another processor"}) for run in runs]
-    assert reference_runs.unanswered(elsewhere, store.records()) == []
+    assert unanswered(elsewhere, store.records()) == []
 
 
 def test_a_plan_says_that_a_sweep_may_end_early(tmp_path: Path) -> None:

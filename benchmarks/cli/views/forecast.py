@@ -13,7 +13,7 @@ from benchmarks.estimates import fast, side_by_side, totals
 from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import torchrun
 from benchmarks.planning.overrides import parse_assignments
-from benchmarks.planning.reference_runs import Experiment
+from benchmarks.planning.reference.experiments import Experiment
 from results.settings import AnyRun, Run
 from results.store import ResultStore
 from results.values.text import counted

@@ -11,7 +11,7 @@ from benchmarks.environment import Environment
 from benchmarks.estimates import images
 from benchmarks.planning import batch_sweep, headline, method_files
 from benchmarks.planning.expand import epochs_of
-from benchmarks.planning.reference_runs import Experiment
+from benchmarks.planning.reference.experiments import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
 from results import identity
 from results.augmentation import InputScaling

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.planning import expand, reference_runs, suite, suite_builders
+from benchmarks.planning import expand, suite, suite_builders
 from benchmarks.planning.method_files import PaperRecipe
 from benchmarks.planning.overrides import NO_CHANGES, Changes
+from benchmarks.planning.reference.experiments import experiments
 from benchmarks.planning.suite import BackboneChoice, Suite
 from methods.errors import BackboneError
 from results.settings import AnyRun, Run
@@ -166,6 +167,6 @@ def test_missing_weights_are_named_with_their_tag(monkeypatch: pytest.MonkeyPatc
     mine = Suite.model_validate({"about": "", "numbers": 1, "train": [entry]})
     monkeypatch.setattr(suite, "available", lambda: ["mine"])
     monkeypatch.setattr(suite, "load", lambda name: mine)
-    (row, *papers) = reference_runs.experiments(Environment(tmp_path, tmp_path), NO_CHANGES)
+    (row, *papers) = experiments(Environment(tmp_path, tmp_path), NO_CHANGES)
     assert (row.lacking, row.names["backbone"]) == (f"synthetic, weights of {TV}", "resnet50")
     assert any(row.lacking == f"cub_200_2011, weights of {TV}" for row in papers)

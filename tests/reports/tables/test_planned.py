@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks.environment import Environment
-from benchmarks.planning import reference_runs
 from benchmarks.planning.overrides import NO_CHANGES
+from benchmarks.planning.reference.experiments import experiments
+from benchmarks.planning.reference.missing import missing, planned_rows
 from reports.render import markdown
 from reports.render.readme_blocks import check_readme, write_readme
 from reports.tables.planned import fitting, gaps, planned
@@ -91,5 +92,5 @@ def test_a_broken_list_of_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_the_committed_list_is_what_the_committed_records_lack(real_data: Path, real_weights: Path) -> None:
     store = ResultStore(ROOT / "results" / REFERENCE)
-    rows = reference_runs.experiments(Environment(real_data, real_weights), NO_CHANGES)
-    assert reference_runs.planned(reference_runs.missing(rows, store.records())) == store.planned()
+    rows = experiments(Environment(real_data, real_weights), NO_CHANGES)
+    assert planned_rows(missing(rows, store.records())) == store.planned()

@@ -1,35 +1,23 @@
-"""The project's reference results: their experiments, which Runs of them are missing, and in which order to run those.
-
-They are the rows of every suite with a `numbers` position, and every published row by its paper's recipe. Missing ones
-are written to `results/reference/planned.json`, so that reports can show them as missing.
-"""
+"""The experiments of the project's reference results: the rows of every suite with a `numbers` position, and every
+published row by its paper's recipe."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
-from benchmarks.planning import batch_sweep, expand, headline, method_files, shopping, suite, suite_builders
+from benchmarks.planning import expand, headline, method_files, shopping, suite, suite_builders
 from benchmarks.planning.overrides import Changes, fits, matches, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
-from results import identity
-from results.errors import ResultsError
-from results.publish import publish as publish_one
-from results.record import Record
 from results.settings import AnyRun, ProfileRun, Run, method_label
-from results.store import ResultStore
 
 ALL = "all"
 """In place of a method: all reference results."""
-COMMAND = "python run_all.py reproduce all --missing"
-"""Runs what is missing."""
 ANY_GPU = "any GPU"
 """Hardware of a GPU profile that is planned on a machine without one."""
 
@@ -100,123 +88,6 @@ def _settings(row: Experiment) -> Iterator[dict[str, Any]]:
             "recipe": {"image_size": row.names["px"]} if row.names.get("px") else {},
         }
         yield {key: value for key, value in values.items() if value}
-
-
-def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
-    """The experiments with only their Runs that have no finished record; without experiments that have them all.
-
-    Runs that await their data or weights are compared by the settings that are known (`results.identity.awaits`).
-    """
-    done = answered(known)
-    return _with_some(replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
-
-
-def missing_here(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Experiment]:
-    """The same with all that this machine has to run for them (`unanswered`)."""
-    left = {run.hash for run in unanswered([run for row in rows for run in row.runs], known)}
-    return _with_some(replace(row, runs=tuple(run for run in row.runs if run.hash in left)) for row in rows)
-
-
-def unanswered(runs: Sequence[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
-    """The Runs without a finished record. Batch sizes beyond the end of a finished sweep need none.
-
-    Where another machine has only some repeats of a profile, all are left: rates of two machines have no mean.
-    """
-    finished = _finished(known)
-    done, own = answered(finished), {record.run.hash for record in finished}
-    left = {run.hash for run in _left(runs, done)}
-    begun = {run.experiment for run in runs if run.hash in left and _is_of_this_machine(run)}
-    return [run for run in runs if (run.hash in left or run.experiment in begun) and run.hash not in own]
-
-
-def _is_of_this_machine(run: AnyRun) -> bool:
-    return isinstance(run, ProfileRun) and run.hardware != ANY_GPU
-
-
-def _with_some(rows: Iterable[Experiment]) -> list[Experiment]:
-    return [row for row in rows if row.runs or row.lacking]
-
-
-def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
-    left = (run for run in runs if answer(run, done) is None)
-    return [run for run in left if batch_sweep.end(run, lambda smaller: done.get(key(smaller))) is None]
-
-
-def answer(run: AnyRun, done: Mapping[str, Record]) -> Record | None:
-    """Which of `answered` records answers a Run (`results.identity`)."""
-    if identity.awaits(run):
-        return identity.answer_to_awaiting(run, done.values())
-    return identity.answer(run, lambda one: done.get(key(one)))
-
-
-def answered(records: Iterable[Record]) -> dict[str, Record]:
-    """Key -> record of each finished Run; without records of other rules.
-
-    The repeats of a profile count together where they are of one machine: of several, the one that has most of them.
-    """
-    finished = _finished(records)
-    repeats: dict[str, Counter[str]] = defaultdict(Counter)
-    for record in finished:
-        if isinstance(record.run, ProfileRun):
-            repeats[_anywhere(record.run).experiment][record.run.hardware] += 1
-    most = {experiment: max(sorted(counts), key=counts.__getitem__) for experiment, counts in repeats.items()}
-    return {
-        key(record.run): record
-        for record in finished
-        if not isinstance(record.run, ProfileRun) or record.run.hardware == most[_anywhere(record.run).experiment]
-    }
-
-
-def _finished(records: Iterable[Record]) -> list[Record]:
-    return [record for record in records if record.status == "done" and record.current]
-
-
-def key(run: AnyRun) -> str:
-    """Equal for Runs of the same question: a profile on any hardware of its kind of device counts."""
-    return _anywhere(run).hash
-
-
-def _anywhere(run: AnyRun) -> AnyRun:
-    return run.model_copy(update={"hardware": ""}) if isinstance(run, ProfileRun) else run
-
-
-def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
-    """The first seed of every experiment, then the second, and so on: each experiment soon has a value, and later its
-    spread. Experiments keep their order."""
-    places: dict[str, int] = {}
-    for run in runs:
-        places.setdefault(run.experiment, len(places))
-    return sorted(runs, key=lambda run: (run.replicate, places[run.experiment]))
-
-
-def planned(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
-    """What is missing as plain values, without paths, since they are committed."""
-    return [
-        {
-            "suite": row.suite,
-            **row.names,
-            "seeds": row.seeds,
-            "why": f"needs {row.lacking}" if row.lacking else "needs a GPU" if row.gpu else "not run yet",
-            "command": COMMAND,
-        }
-        for row in rows
-    ]
-
-
-def publish(rows: Sequence[Experiment], store: ResultStore) -> tuple[list[Path], list[str]]:
-    """Copies every finished Run of the reference results to the committed ones, and records what is still missing.
-
-    Returns what was written, and why other Runs were not: what is stored of them does not fit together.
-    """
-    done = answered(store.own())
-    found = (answer(run, done) for row in rows for run in row.runs)
-    paths, refused = [], list(store.left_out.values())
-    for run_id in sorted({record.id for record in found if record is not None}):
-        try:
-            paths.append(publish_one(store, run_id))
-        except ResultsError as error:
-            refused.append(str(error))
-    return [*paths, store.plan(planned(missing(rows, store.records())))], refused
 
 
 def _of_suite(name: str, whole: Suite, environment: Environment, seeds: int | None) -> Iterator[Experiment]:

@@ -1,0 +1,1 @@
+"""The project's reference results: their experiments, and which Runs of them are missing."""
