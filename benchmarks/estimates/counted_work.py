@@ -65,7 +65,7 @@ class Work(BaseModel):
     """Bytes that wait for a backward pass; where there is none, those that live at a time in the forward pass."""
     evaluated: Annotated[float, Field(gt=0, le=1)]
     """Share of it that the forward pass of an evaluation is, by the images that pass through a backbone."""
-    recorded: Annotated[float, Field(ge=0, le=1)] = 1.0
+    with_gradients: Annotated[float, Field(ge=0, le=1)]
     """Share of it that has a backward pass, by the same images; the rest is computed without gradients (SnapMix's class
     maps)."""
     weights: Number
@@ -79,11 +79,12 @@ class Work(BaseModel):
         return self.model_copy(update=changed)
 
     def in_proportion(self, variant: Work, paper: Work) -> Work:
-        """The same with more or less of everything that an image needs, as `variant` has it beside `paper`."""
+        """The same with more or less of everything that an image needs, as `variant` has it beside `paper`, and with
+        the variant's share of gradients."""
         as_large = paper.times((variant.pixels / paper.pixels) ** 2)
         names = ("flops", "bytes", "activations", "evaluated")
         changed = {name: getattr(self, name) * getattr(variant, name) / getattr(as_large, name) for name in names}
-        return self.model_copy(update=changed | {"recorded": variant.recorded})
+        return self.model_copy(update=changed | {"with_gradients": variant.with_gradients})
 
 
 class _Count(RootModel[Work | None]):
@@ -163,7 +164,7 @@ def _count(name: str, network: Mapping[str, Any], options: Mapping[str, Any], pi
         launches=counts.launches,
         activations=activations / BATCH,
         evaluated=min(method.views * BATCH / max(counts.backbone_images, 1), 1.0),
-        recorded=counts.recorded_images / max(counts.backbone_images, 1),
+        with_gradients=counts.images_with_gradients / counts.backbone_images if counts.backbone_images else 1.0,
         weights=sum(one.numel() * one.element_size() for one in [*method.parameters(), *method.buffers()]),
         features=features,
     )

@@ -90,7 +90,7 @@ def of_work(run: Run, counted: CountedWork, device: str) -> Pace | None:
     batch = run.recipe.batch_size
     forwarded = _at_ceilings(work, limits, batch, half, (1.0, 1.0, 1.0))
     both_ways = _at_ceilings(work, limits, batch, half, (BACKWARD_FLOPS, BACKWARD_BYTES, BACKWARD_LAUNCHES))
-    trained = work.recorded * both_ways + (1 - work.recorded) * forwarded
+    trained = work.with_gradients * both_ways + (1 - work.with_gradients) * forwarded
     return Pace(trained, forwarded, work.evaluated * forwarded)
 
 

@@ -169,16 +169,15 @@ def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     return all(_fits_one(values, dotted, pattern.split(",")) for dotted, pattern in only.items())
 
 
-COLUMNS = MappingProxyType(
-    {"px": "image_size", "batch": "batch_size", "seeds": "seed", "repeats": "repeat", "weights": "pretrained"}
-)
-"""Settings that the tables of a plan print under a shorter name."""
+PRINTED_AS = MappingProxyType({"px": "image_size", "weights": "pretrained"})
+"""A plan's column -> the setting in it, where nothing in their names is alike."""
 
 
 def _meant(key: str, known: Iterable[str]) -> str:
-    """The setting that a key that is none may mean, in words for the end of a message."""
+    """The setting that an unknown key probably means, in words for the end of a message."""
     known = list(known)
-    return f"did you mean {COLUMNS[key]!r}?" if COLUMNS.get(key) in known else suggest(key, known)
+    printed = PRINTED_AS.get(key)
+    return f"did you mean {printed!r}?" if printed in known else suggest(key, known)
 
 
 def _require_known_keys(only: Iterable[str]) -> None:

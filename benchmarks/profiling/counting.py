@@ -28,8 +28,8 @@ class Counts:
     """Operations that read or write; on a GPU each is one or a few kernels."""
     backbone_images: int
     """Images that passed through a backbone."""
-    recorded_images: int
-    """Of these, the images whose pass autograd recorded for a backward pass."""
+    images_with_gradients: int
+    """Those of them that passed while gradients were enabled."""
 
 
 def _convolution_backward(
@@ -75,8 +75,13 @@ def count(method: Method, step: Callable[[], object]) -> Counts:
         Traffic() as traffic,
     ):
         step()
-    images, recorded = sum(one.images for one in found), sum(one.images for one in found if one.recorded)
-    return Counts(int(flops.get_total_flops()), traffic.bytes, traffic.launches, images, recorded)
+    return Counts(
+        int(flops.get_total_flops()),
+        traffic.bytes,
+        traffic.launches,
+        sum(one.images for one in found),
+        sum(one.images for one in found if one.with_gradients),
+    )
 
 
 def backbones(method: nn.Module) -> list[nn.Module]:
@@ -88,8 +93,8 @@ class Pass(NamedTuple):
     """A batch that went through a backbone."""
 
     images: int
-    recorded: bool
-    """Whether autograd recorded it."""
+    with_gradients: bool
+    """Whether gradients were enabled."""
 
 
 @contextlib.contextmanager

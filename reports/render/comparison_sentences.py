@@ -39,9 +39,10 @@ def verdicts(evidence: Evidence, first: Name, seconds: Sequence[Name], where: Ma
     """A sentence for `first` against each of `seconds`, as plain text, with p values corrected by Holm.
 
     A pair of methods is corrected for all pairs of its comparison group, variants of one method for those of
-    `seconds`. `evidence` has the records that the filters `where` let through; the sentence calls missing what is not
-    among them. Raises `ValueError` if it has more than one experiment of a name, or some that can't be compared, and
-    names the setting that distinguishes them: choosing one would be choosing the answer.
+    `seconds`. Variants are named alone where all are of one method. `evidence` has the records that the filters `where`
+    let through; the sentence calls missing what is not among them. Raises `ValueError` if it has more than one
+    experiment of a name, or some that can't be compared, and names the setting that distinguishes them: choosing one
+    would be choosing the answer.
     """
     if len({first, *seconds}) <= len(seconds):
         raise ValueError(f"{first} − {', '.join(map(str, seconds))}: names an experiment twice")
@@ -49,9 +50,9 @@ def verdicts(evidence: Evidence, first: Name, seconds: Sequence[Name], where: Ma
     _require_one(found)
     chosen = {name: matching[0] for name, matching in found.items() if matching}
     of_one_method = len({name.method for name in found}) == 1
-    shown = {name: name.variant if of_one_method else evidence.names.method(*name) for name in found}
+    labels = {name: name.variant if of_one_method else evidence.names.method(*name) for name in found}
     rows = [
-        {"first": shown[first], "second": shown[second], **_row(first, second, chosen, evidence, where)}
+        {"first": labels[first], "second": labels[second], **_comparison(first, second, chosen, evidence, where)}
         for second in seconds
     ]
     return [_sentence(row) for row in _decided(rows, first, seconds, chosen, evidence)]
@@ -99,7 +100,7 @@ def _choice(settings: Sequence[Mapping[str, Any]]) -> str:
     return f"{differ}; add {' or '.join(f'{key}=…' for key in several)}" if several else ""
 
 
-def _row(
+def _comparison(
     first: Name, second: Name, chosen: Mapping[Name, Group], evidence: Evidence, where: Mapping[str, str]
 ) -> dict[str, Any]:
     """The keys of `compared`, and a `reason` in words where the two are not compared."""

@@ -11,13 +11,11 @@ from benchmarks.cli.options import Request
 from benchmarks.cli.views import forecast, shopping_list
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.planning import suite
 from benchmarks.planning.overrides import NO_CHANGES
 from benchmarks.planning.reference.experiments import experiments
-from benchmarks.planning.suite import Suite
 from datasets import DatasetError
 from tests.helpers.fakes.fake_hub import TAG, FakeHub
-from tests.helpers.small_training import RECIPE
+from tests.helpers.small_numbers import small_numbers
 
 Command = Callable[..., tuple[int, str]]
 RESNET = "test_resnet"
@@ -98,17 +96,8 @@ def test_a_size_that_the_network_refuses_is_refused_before_its_weights_are_here(
 def test_reference_results_that_await_data_have_totals_of_their_own(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = {
-        "methods": ["plain"],
-        "backbones": [{"name": RESNET, "pretrained": "none"}],
-        "seeds": 2,
-        "set": {"recipe": RECIPE},
-    }
-    drawn, lacking = ({**trained, "datasets": [name]} for name in ("synthetic", "cub_200_2011"))
-    small = Suite.model_validate({"about": "for tests", "numbers": 1, "train": [drawn, lacking]})
-    monkeypatch.setattr(suite, "available", lambda: ["small"])
-    monkeypatch.setattr(suite, "load", lambda name: small)
-    monkeypatch.setattr("benchmarks.planning.reference.experiments._of_paper", lambda *_: [])
+    drawn, lacking = ({"datasets": [name]} for name in ("synthetic", "cub_200_2011"))
+    small_numbers(monkeypatch, drawn, lacking, methods=["plain"], backbones=[{"name": RESNET, "pretrained": "none"}])
     here, awaiting = Environment(root), Environment(root, awaited=frozenset({"cub_200_2011"}))
     now, later = (experiments(one, NO_CHANGES) for one in (here, awaiting))
     said = forecast.of_experiments(now, later, "cpu", awaiting, Request(results=tmp_path))

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import run_all
+from benchmarks.cli.views import preview
 from benchmarks.config import parse
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
@@ -75,9 +76,23 @@ def test_only_names_no_setting_that_is_none(here: Environment) -> None:
     assert str(caught.value).count("in_sweep") == 1
 
 
-def test_a_setting_under_the_name_that_a_plan_prints_is_named(here: Environment) -> None:
-    with pytest.raises(UserError, match="no setting 'px'; did you mean 'image_size'"):
-        expanded(here, only={"px": "64"})
+@pytest.mark.parametrize(
+    ("column", "setting"),
+    [
+        ("px", "image_size"),
+        ("weights", "pretrained"),
+        ("batch", "batch_size"),
+        ("seeds", "seed"),
+        ("repeats", "repeat"),
+    ],
+)
+def test_a_column_of_a_plan_leads_to_its_setting(here: Environment, tmp_path: Path, column: str, setting: str) -> None:
+    assert any(column in row for row in preview.rows(expanded(here), ResultStore(tmp_path), here))
+    with pytest.raises(UserError, match=f"no setting '{column}'; did you mean '{setting}'"):
+        expanded(here, only={column: "64"})
+
+
+def test_a_column_of_a_plan_leads_to_the_setting_to_change(here: Environment) -> None:
     with pytest.raises(UserError, match="can't change 'px'; did you mean 'image_size'"):
         expanded(here, profile=(), set={"px": "64"})
 

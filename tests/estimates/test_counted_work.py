@@ -53,10 +53,10 @@ def test_every_method_is_counted_as_a_step_of_it_is(name: str) -> None:
     step = profiled.step("train")
     step()
     counts = count(profiled.method, step)
-    parts = 3 * work.recorded + (1 - work.recorded)
-    assert parts * work.flops == pytest.approx(
-        counts.flops / run.batch_size, rel=0.25
-    )  # some backward passes are sparse
+    passes = 3 * work.with_gradients + (1 - work.with_gradients)
+    counted = counts.flops / run.batch_size
+    # Some backward passes are sparse.
+    assert passes * work.flops == pytest.approx(counted, rel=0.25)
     assert work.weights == sum(
         one.numel() * one.element_size() for one in (*profiled.method.parameters(), *profiled.method.buffers())
     )
@@ -108,7 +108,11 @@ def test_a_pass_without_gradients_has_no_backward_pass_in_a_guess() -> None:
     """SnapMix looks at a batch once for its class maps and once to learn."""
     work = CountedWork().of(profile_run("snapmix"))
     assert work is not None
-    assert work.recorded == pytest.approx(1 / 2)
+    assert work.with_gradients == pytest.approx(1 / 2)
+    by_area = profile_run("snapmix").model_copy(update={"options": method_files.options_of("snapmix", "area")})
+    without_maps = CountedWork().of(by_area)
+    assert without_maps is not None
+    assert without_maps.with_gradients == 1
     paces = [of_work(small_run(name), CountedWork(), "cpu") for name in ("snapmix", "plain")]
     snapmix, plain = (pace.trained / pace.forwarded for pace in paces if pace)
     assert snapmix == pytest.approx((plain + 1) / 2, rel=0.05)

@@ -224,3 +224,11 @@ def test_a_plan_says_that_a_sweep_may_end_early(tmp_path: Path) -> None:
     assert {row["state"] for row in rows} == {"to do until full"}
     with pytest.raises(UserError, match="batch_sizes"):
         swept("all")
+
+
+def test_of_a_second_repeat_only_its_own_sizes_are_missing(tmp_path: Path) -> None:
+    """Not those of the first repeat beyond the end of its sweep."""
+    first, store = swept(), ResultStore(tmp_path)
+    execute.execute(first, store, Environment(), QUIET, carry_out=device_with_room)
+    left = unanswered(swept(repeats=2), store.records())
+    assert [run.replicate for run in left] == [1] * len(first)

@@ -39,7 +39,10 @@ def test_flops_of_a_known_network_are_counted_right_forward_and_backward() -> No
 def test_passes_are_counted_whatever_the_method_declares() -> None:
     method, (images, _) = Fake(), images_and_labels(4)
     assert method.views == 1
-    assert count(method, lambda: method(images)).backbone_images == 4 + 4 + 2
+    passed = count(method, lambda: method(images))
+    assert (passed.backbone_images, passed.images_with_gradients) == (4 + 4 + 2, 4 + 4 + 2)
+    passed = count(method, torch.no_grad()(lambda: method(images)))
+    assert (passed.backbone_images, passed.images_with_gradients) == (4 + 4 + 2, 0)
     assert not method.backbone._forward_pre_hooks
 
 

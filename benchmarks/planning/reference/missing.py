@@ -6,7 +6,7 @@ They are written to `results/reference/planned.json`, so that reports can show t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experim
 
 
 def missing_here(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Experiment]:
-    """The same with all that this machine has to run for them (`unanswered`)."""
+    """The same with the Runs that this machine would have to do: all repeats of a profile of which another has some."""
     left = {run.hash for run in unanswered([run for row in rows for run in row.runs], known)}
     return _with_some(replace(row, runs=tuple(run for run in row.runs if run.hash in left)) for row in rows)
 
@@ -42,17 +42,20 @@ def missing_here(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Ex
 def unanswered(runs: Sequence[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
     """The Runs without a finished record. Batch sizes beyond the end of a finished sweep need none.
 
-    Where another machine has only some repeats of a profile, all are left: rates of two machines have no mean.
+    Where another machine has only some repeats of a profile, this one's count: rates of two machines have no mean.
     """
-    finished = _finished(known)
-    done, own = answered(finished), {record.run.hash for record in finished}
-    left = {run.hash for run in _left(runs, done)}
-    begun = {run.experiment for run in runs if run.hash in left and _is_of_this_machine(run)}
-    return [run for run in runs if (run.hash in left or run.experiment in begun) and run.hash not in own]
+    known = list(known)
+    incomplete = {run.experiment for run in _left(runs, answered(known))}
+    machines = {run.hardware for run in runs if isinstance(run, ProfileRun)}
+    here = answered(record for record in known if _counts_on(machines, record.run))
+    return [run for run in _left(runs, here) if run.experiment in incomplete]
 
 
-def _is_of_this_machine(run: AnyRun) -> bool:
-    return isinstance(run, ProfileRun) and run.hardware != ANY_GPU
+def _counts_on(machines: Collection[str], run: AnyRun) -> bool:
+    """Whether a finished Run answers one that is planned on these machines."""
+    if not isinstance(run, ProfileRun) or run.hardware in machines:
+        return True
+    return ANY_GPU in machines and run.device == "cuda"
 
 
 def _with_some(rows: Iterable[Experiment]) -> list[Experiment]:
@@ -74,9 +77,10 @@ def answer(run: AnyRun, done: Mapping[str, Record]) -> Record | None:
 def answered(records: Iterable[Record]) -> dict[str, Record]:
     """Key -> record of each finished Run; without records of other rules.
 
-    The repeats of a profile count together where they are of one machine: of several, the one that has most of them.
+    Of a profile, the repeats of one machine count: of the one that has most of them. This holds for each batch size of
+    a sweep by itself.
     """
-    finished = _finished(records)
+    finished = [record for record in records if record.status == "done" and record.current]
     repeats: dict[str, Counter[str]] = defaultdict(Counter)
     for record in finished:
         if isinstance(record.run, ProfileRun):
@@ -87,10 +91,6 @@ def answered(records: Iterable[Record]) -> dict[str, Record]:
         for record in finished
         if not isinstance(record.run, ProfileRun) or record.run.hardware == most[_anywhere(record.run).experiment]
     }
-
-
-def _finished(records: Iterable[Record]) -> list[Record]:
-    return [record for record in records if record.status == "done" and record.current]
 
 
 def key(run: AnyRun) -> str:
@@ -126,14 +126,16 @@ def planned_rows(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
 
 
 def publish_all(rows: Sequence[Experiment], store: ResultStore) -> tuple[list[Path], list[str]]:
-    """Copies every finished Run of the reference results to the committed ones, and records what is still missing.
+    """Copies every finished Run of the reference results to the committed ones, and records what is still missing. Of a
+    profile, those of the machine that has most repeats, committed ones included.
 
     Returns what was written, and why other Runs were not: what is stored of them does not fit together.
     """
-    done = answered(store.own())
+    done = answered(store.records())
+    own = {record.id for record in store.own()}
     found = (answer(run, done) for row in rows for run in row.runs)
     paths, refused = [], list(store.left_out.values())
-    for run_id in sorted({record.id for record in found if record is not None}):
+    for run_id in sorted(own & {record.id for record in found if record is not None}):
         try:
             paths.append(publish(store, run_id))
         except ResultsError as error:

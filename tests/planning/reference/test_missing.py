@@ -1,54 +1,34 @@
-"""The project's own numbers: what they are, what is missing of them, and in which order it is done."""
+"""Which Runs of the project's numbers are missing, in which order they are done, and what is published."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
 
-import methods
 from benchmarks.environment import Environment
-from benchmarks.errors import UserError
 from benchmarks.execution.worker import blank
-from benchmarks.planning import suite
-from benchmarks.planning.overrides import NO_CHANGES, Changes
+from benchmarks.planning.overrides import NO_CHANGES
 from benchmarks.planning.reference.experiments import ANY_GPU, Experiment, experiments
 from benchmarks.planning.reference.missing import (
     in_order,
     missing,
     missing_here,
-    planned_rows,
     publish_all,
     unanswered,
 )
-from benchmarks.planning.suite import Suite
 from results import settings
 from results.publish import publish
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
-from tests.helpers.small_training import IMAGES, RECIPE, RESNET, small_run
+from tests.helpers.small_numbers import small_numbers
+from tests.helpers.small_training import small_run
 
 CPU = torch.device("cpu")
 UNKNOWN = ("images_sha256", "classes_sha256", "split_sha256", "weights_sha256")
 """Settings that are known only where data and weights are."""
-
-
-def small_numbers(monkeypatch: pytest.MonkeyPatch, **entry: object) -> None:
-    """In place of the project's suites, one on drawn images; no published rows."""
-    trained = {
-        "methods": ["plain", "sef"],
-        "datasets": [{"name": "synthetic", "options": IMAGES}],
-        "backbones": [RESNET],
-        "seeds": 2,
-        "set": {"recipe": RECIPE},
-    }
-    one = Suite.model_validate({"about": "for tests", "numbers": 1, "train": [trained | entry]})
-    monkeypatch.setattr(suite, "available", lambda: ["small"])
-    monkeypatch.setattr(suite, "load", lambda name: one)
-    monkeypatch.setattr("benchmarks.planning.reference.experiments._of_paper", lambda *_: [])
 
 
 def finish(run: Run | ProfileRun, store: ResultStore) -> None:
@@ -148,6 +128,28 @@ def test_repeats_of_a_profile_count_together_on_one_machine(
     assert [run.replicate for run in unanswered(row.runs, records)] == to_do
 
 
+def test_of_another_machines_gpu_what_it_lacks_is_listed_on_a_cpu() -> None:
+    gpus = [run.model_copy(update={"device": "cuda"}) for run in profiled(ANY_GPU, range(3))]
+    row = Experiment("cost", {}, tuple(gpus), gpu=True)
+    records = [blank(gpus[0].model_copy(update={"hardware": "NVIDIA H100"}), CPU)]
+    assert [one.seeds for one in missing_here([row], records)] == [[1, 2]]
+
+
+def test_publishing_takes_the_repeats_that_join_the_committed_ones(tmp_path: Path) -> None:
+    """And what is written down as missing is missing of the committed ones."""
+    row = Experiment("mine", {}, tuple(profiled("ours", range(3))), gpu=False)
+    store = ResultStore(tmp_path)
+    for run in profiled("ours", (1, 2)):
+        finish(run, store)
+        publish(store, run.id)
+        (tmp_path / run.id / "record.json").unlink()
+    for run in (*profiled("another", (1, 2)), *profiled("ours", (0,))):
+        finish(run, store)
+    (published, _), _ = publish_all([row], store)
+    assert published.name == row.runs[0].id
+    assert store.planned() == []
+
+
 def test_a_run_that_awaits_its_data_and_weights_is_compared_by_its_other_settings() -> None:
     hashes = {name: letter * 64 for name, letter in zip(UNKNOWN, "abcd", strict=True)}
     finished = small_run().model_copy(update=hashes | {"dataset": "cub100", "pretrained": "weights.safetensors"})
@@ -164,30 +166,6 @@ def test_a_run_that_awaits_its_data_and_weights_is_compared_by_its_other_setting
     assert unanswered([awaiting], [failed]) == [awaiting]
 
 
-def test_what_needs_a_gpu_is_planned_on_a_cpu_but_not_done_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    small_numbers(monkeypatch, gpu=True)
-    rows = experiments(Environment(), NO_CHANGES)
-    assert [row.needs("cpu") for row in rows] == ["a GPU", "a GPU"]
-    assert [row.needs("cuda") for row in rows] == [None, None]
-    assert [row["why"] for row in planned_rows(rows)] == ["needs a GPU", "needs a GPU"]
-
-
-def test_data_that_are_not_here_are_named_without_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    small_numbers(monkeypatch, datasets=["cub_200_2011"], backbones=["resnet50"])
-    rows = experiments(Environment(tmp_path, tmp_path), NO_CHANGES)
-    assert [row.lacking for row in rows] == ["cub_200_2011, weights of resnet50"]
-    assert str(tmp_path) not in json.dumps(planned_rows(rows))
-    assert missing(rows, []) == rows
-
-
-def test_own_images_that_a_suite_reads_are_on_the_shopping_list_where_they_are_not_here(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    small_numbers(monkeypatch, datasets=["my_birds"])
-    (row,) = experiments(Environment(tmp_path), NO_CHANGES)
-    assert [(item.name, item.fetchable) for item in row.items if item.kind == "dataset"] == [("my_birds", False)]
-
-
 def test_a_profile_is_answered_by_any_device_of_its_kind() -> None:
     cell = {"method": "plain", "variant": "paper", "backbone": "resnet50", "classes": 5, "image_size": 64}
     wanted = ProfileRun(**cell, batch_size=2, device="cuda", hardware=ANY_GPU)
@@ -196,54 +174,6 @@ def test_a_profile_is_answered_by_any_device_of_its_kind() -> None:
     row = Experiment("cost", {}, (wanted,), gpu=True)
     assert missing([row], [blank(on_cpu, CPU)]) == [row]
     assert missing([row], [blank(measured, CPU)]) == []
-
-
-def test_only_narrows_the_numbers_and_a_wrong_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    small_numbers(monkeypatch)
-    (row,) = experiments(Environment(), Changes(only={"method": "sef"}))
-    assert row.names["method"] == "sef"
-    with pytest.raises(UserError, match="did you mean 'method'"):
-        experiments(Environment(), Changes(only={"methd": "sef"}))
-    with pytest.raises(UserError, match="no Run of the plan has method=seff; did you mean 'sef'"):
-        experiments(Environment(), Changes(only={"method": "seff"}))
-
-
-@pytest.mark.parametrize(
-    ("only", "fit"),
-    [
-        ({"method": "swinfc"}, True),
-        ({"variant": "paper", "method": "swin*,sef"}, True),
-        ({"dataset": "cub_200_2011", "job": "train", "protocol": "paper"}, True),
-        ({"backbone": "swin_base*", "image_size": "384", "recipe.image_size": "384"}, True),
-        ({"method": "sef"}, False),
-        ({"image_size": "448"}, False),
-        ({"seed": "0"}, False),  # not known of it
-    ],
-    ids=str,
-)
-def test_only_keeps_rows_without_runs_by_what_is_known_of_them(
-    only: dict[str, str], fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(methods, "available", lambda: ["swinfc"])
-    monkeypatch.setattr(suite, "available", list)
-    environment = Environment(tmp_path, tmp_path)
-    assert all(not row.runs for row in experiments(environment, NO_CHANGES))
-    if fit:
-        assert experiments(environment, Changes(only=only))
-    else:
-        with pytest.raises(UserError, match="no Run of the plan"):
-            experiments(environment, Changes(only=only))
-
-
-def test_only_keeps_a_row_of_several_methods_without_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    small_numbers(monkeypatch, datasets=["cub_200_2011"], backbones=["resnet50"], methods=["plain", "ws_dan:maps_4"])
-    for only in {"method": "plain"}, {"method": "ws_dan", "variant": "maps_4"}, {"dataset": "cub*"}:
-        assert len(experiments(Environment(tmp_path, tmp_path), Changes(only=only))) == 1
-    for only in {"method": "plain", "variant": "maps_4"}, {"backbone": "resnet18"}:
-        with pytest.raises(UserError, match="no Run of the plan"):
-            experiments(Environment(tmp_path, tmp_path), Changes(only=only))
-    with pytest.raises(UserError, match="did you mean 'method'"):
-        experiments(Environment(tmp_path, tmp_path), Changes(only={"methd": "plain"}))
 
 
 def test_publishing_commits_what_is_done_and_writes_down_what_is_not(
@@ -272,11 +202,3 @@ def test_publishing_passes_over_a_run_that_failed_here_and_is_committed_as_done(
     store.write(record)
     (planned,), _ = publish_all(rows, store)
     assert planned.name == "planned.json"
-
-
-def test_the_projects_numbers_can_be_planned_without_data_or_weights(tmp_path: Path) -> None:
-    rows = experiments(Environment(tmp_path, tmp_path), NO_CHANGES)
-    assert {"cub100", "ablations", "flowers17", "cost", "papers"} <= {row.suite for row in rows}
-    assert all(row.runs or row.lacking for row in rows)
-    published = [row for row in rows if row.names.get("published") == 89.4]
-    assert any(row.names["method"] == "ws_dan" and row.names["dataset"] == "cub_200_2011" for row in published)
