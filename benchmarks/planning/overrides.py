@@ -182,8 +182,9 @@ def _meant(key: str, known: Iterable[str]) -> str:
 
 def _require_known_keys(only: Iterable[str]) -> None:
     for dotted in only:
-        if dotted.partition(".")[0] not in KNOWN:
-            raise UserError(f"--only: there is no setting {dotted!r}; {_meant(dotted, sorted(KNOWN))}")
+        first = dotted.partition(".")[0]
+        if first not in KNOWN:
+            raise UserError(f"--only: there is no setting {dotted!r}; {_meant(first, sorted(KNOWN))}")
 
 
 def _fits_one(values: Mapping[str, Any], dotted: str, patterns: Sequence[str]) -> bool:

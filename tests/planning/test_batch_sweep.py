@@ -232,3 +232,15 @@ def test_of_a_second_repeat_only_its_own_sizes_are_missing(tmp_path: Path) -> No
     execute.execute(first, store, Environment(), QUIET, carry_out=device_with_room)
     left = unanswered(swept(repeats=2), store.records())
     assert [run.replicate for run in left] == [1] * len(first)
+
+
+def test_a_sweep_is_judged_and_continued_by_the_records_of_one_machine() -> None:
+    """A fast machine stopped after two sizes, a slow one is still rising: together they would look like an end."""
+    runs = swept()
+    rates: list[Mapping[Mode, float]] = [{"train": rate, "inference": rate} for rate in (100.0, 200.0, 4.0, 8.0)]
+    fast = [run.model_copy(update={"hardware": "fast"}) for run in runs[:2]]
+    slow = [run.model_copy(update={"hardware": "slow"}) for run in runs[2:4]]
+    records = [record_of(run, rate) for run, rate in zip([*fast, *slow], rates, strict=True)]
+    assert unanswered(runs, records) == runs
+    continued = [run.model_copy(update={"hardware": "slow"}) for run in runs]
+    assert unanswered(continued, records) == [*continued[:2], *continued[4:]]

@@ -5,8 +5,8 @@ They are written to `results/reference/planned.json`, so that reports can show t
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,82 +24,93 @@ COMMAND = "python run_all.py reproduce all --missing"
 """Runs what is missing."""
 
 
-def missing(rows: Iterable[Experiment], known: Iterable[Record]) -> list[Experiment]:
+def missing(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Experiment]:
     """The experiments with only their Runs that have no finished record; without experiments that have them all.
 
     Runs that await their data or weights are compared by the settings that are known (`results.identity.awaits`).
+    Of a profile, the Runs of one machine count, since rates of two machines have no mean: of the one that lacks least.
     """
-    done = answered(known)
-    return _with_some(replace(row, runs=tuple(_left(row.runs, done))) for row in rows)
+    done = Done(known)
+    return _with_only(rows, lambda runs: done.left(runs, done.most_complete(runs)))
 
 
 def missing_here(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Experiment]:
-    """The same with the Runs that this machine would have to do: all repeats of a profile of which another has some."""
-    left = {run.hash for run in unanswered([run for row in rows for run in row.runs], known)}
-    return _with_some(replace(row, runs=tuple(run for run in row.runs if run.hash in left)) for row in rows)
+    """The same with the Runs that this machine has to do (`unanswered`)."""
+    done = Done(known)
+    return _with_only(rows, done.left_here)
 
 
 def unanswered(runs: Sequence[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
-    """The Runs without a finished record. Batch sizes beyond the end of a finished sweep need none.
+    """The Runs that this machine has to do. Batch sizes beyond the end of a finished sweep need none.
 
-    Where another machine has only some repeats of a profile, this one's count: rates of two machines have no mean.
+    A profile that one machine has measured whole is done. Of one that none has, this machine's own Runs count.
     """
-    known = list(known)
-    incomplete = {run.experiment for run in _left(runs, answered(known))}
-    machines = {run.hardware for run in runs if isinstance(run, ProfileRun)}
-    here = answered(record for record in known if _counts_on(machines, record.run))
-    return [run for run in _left(runs, here) if run.experiment in incomplete]
+    done = Done(known)
+    left = {run.hash for together in _measurements(runs) for run in done.left_here(together)}
+    return [run for run in runs if run.hash in left]
 
 
-def _counts_on(machines: Collection[str], run: AnyRun) -> bool:
-    """Whether a finished Run answers one that is planned on these machines."""
-    if not isinstance(run, ProfileRun) or run.hardware in machines:
-        return True
-    return ANY_GPU in machines and run.device == "cuda"
+class Done:
+    """Finished records; without records of other rules."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._trainings: dict[str, Record] = {}
+        self._profiles: dict[str, dict[str, Record]] = defaultdict(dict)
+        """Machine -> key -> record."""
+        for record in records:
+            if record.status == "done" and record.current:
+                run = record.run
+                place = self._profiles[run.hardware] if isinstance(run, ProfileRun) else self._trainings
+                place[key(run)] = record
+
+    def most_complete(self, runs: Sequence[AnyRun]) -> Mapping[str, Record]:
+        """Key -> record: of trainings all; of one measurement, those of the machine that lacks least of its Runs."""
+        if not isinstance(runs[0], ProfileRun):
+            return self._trainings
+        machines = [self._profiles[name] for name in sorted(self._profiles)]
+        return min(machines, key=lambda found: len(self.left(runs, found)), default={})
+
+    def left_here(self, runs: Sequence[AnyRun]) -> list[AnyRun]:
+        """Which Runs of one measurement, or of trainings, this machine has to do."""
+        left = self.left(runs, self.most_complete(runs))
+        if not left or not isinstance(left[0], ProfileRun) or left[0].hardware == ANY_GPU:
+            return left
+        return self.left(runs, self._profiles.get(left[0].hardware, {}))
+
+    @staticmethod
+    def left(runs: Iterable[AnyRun], found: Mapping[str, Record]) -> list[AnyRun]:
+        """The Runs that `found` does not answer."""
+        open_runs = (run for run in runs if answer(run, found) is None)
+        return [run for run in open_runs if batch_sweep.end(run, lambda smaller: found.get(key(smaller))) is None]
 
 
-def _with_some(rows: Iterable[Experiment]) -> list[Experiment]:
-    return [row for row in rows if row.runs or row.lacking]
-
-
-def _left(runs: Iterable[AnyRun], done: Mapping[str, Record]) -> list[AnyRun]:
-    left = (run for run in runs if answer(run, done) is None)
-    return [run for run in left if batch_sweep.end(run, lambda smaller: done.get(key(smaller))) is None]
-
-
-def answer(run: AnyRun, done: Mapping[str, Record]) -> Record | None:
-    """Which of `answered` records answers a Run (`results.identity`)."""
+def answer(run: AnyRun, found: Mapping[str, Record]) -> Record | None:
+    """Which record answers a Run (`results.identity`)."""
     if identity.awaits(run):
-        return identity.answer_to_awaiting(run, done.values())
-    return identity.answer(run, lambda one: done.get(key(one)))
-
-
-def answered(records: Iterable[Record]) -> dict[str, Record]:
-    """Key -> record of each finished Run; without records of other rules.
-
-    Of a profile, the repeats of one machine count: of the one that has most of them. This holds for each batch size of
-    a sweep by itself.
-    """
-    finished = [record for record in records if record.status == "done" and record.current]
-    repeats: dict[str, Counter[str]] = defaultdict(Counter)
-    for record in finished:
-        if isinstance(record.run, ProfileRun):
-            repeats[_anywhere(record.run).experiment][record.run.hardware] += 1
-    most = {experiment: max(sorted(counts), key=counts.__getitem__) for experiment, counts in repeats.items()}
-    return {
-        key(record.run): record
-        for record in finished
-        if not isinstance(record.run, ProfileRun) or record.run.hardware == most[_anywhere(record.run).experiment]
-    }
+        return identity.answer_to_awaiting(run, found.values())
+    return identity.answer(run, lambda one: found.get(key(one)))
 
 
 def key(run: AnyRun) -> str:
-    """Equal for Runs of the same question: a profile on any hardware of its kind of device counts."""
-    return _anywhere(run).hash
+    """Equal for Runs of the same question: a profile on any hardware of its kind of device."""
+    return (run.model_copy(update={"hardware": ""}) if isinstance(run, ProfileRun) else run).hash
 
 
-def _anywhere(run: AnyRun) -> AnyRun:
-    return run.model_copy(update={"hardware": ""}) if isinstance(run, ProfileRun) else run
+def _measurements(runs: Iterable[AnyRun]) -> list[list[AnyRun]]:
+    """The repeats of each profile together, all sizes of a sweep among them; and the trainings."""
+    found: dict[str, list[AnyRun]] = defaultdict(list)
+    for run in runs:
+        first = next(iter(batch_sweep.smaller(run)), run)
+        found[first.experiment if isinstance(run, ProfileRun) else ""].append(run)
+    return list(found.values())
+
+
+def _with_only(rows: Sequence[Experiment], chosen: Callable[[Sequence[AnyRun]], Iterable[AnyRun]]) -> list[Experiment]:
+    """The rows with the Runs that are chosen of each measurement; without rows that have none and lack nothing."""
+    every = _measurements(run for row in rows for run in row.runs)
+    left = {run.hash for together in every for run in chosen(together)}
+    narrowed = (replace(row, runs=tuple(run for run in row.runs if run.hash in left)) for row in rows)
+    return [row for row in narrowed if row.runs or row.lacking]
 
 
 def in_order(runs: Sequence[AnyRun]) -> list[AnyRun]:
@@ -127,15 +138,18 @@ def planned_rows(rows: Iterable[Experiment]) -> list[dict[str, Any]]:
 
 def publish_all(rows: Sequence[Experiment], store: ResultStore) -> tuple[list[Path], list[str]]:
     """Copies every finished Run of the reference results to the committed ones, and records what is still missing. Of a
-    profile, those of the machine that has most repeats, committed ones included.
+    profile, those of the machine that lacks least, committed ones included.
 
     Returns what was written, and why other Runs were not: what is stored of them does not fit together.
     """
-    done = answered(store.records())
+    done = Done(store.records())
     own = {record.id for record in store.own()}
-    found = (answer(run, done) for row in rows for run in row.runs)
     paths, refused = [], list(store.left_out.values())
-    for run_id in sorted(own & {record.id for record in found if record is not None}):
+    found = set()
+    for runs in _measurements(run for row in rows for run in row.runs):
+        records = done.most_complete(runs)
+        found |= {record.id for run in runs if (record := answer(run, records)) is not None}
+    for run_id in sorted(own & found):
         try:
             paths.append(publish(store, run_id))
         except ResultsError as error:

@@ -114,6 +114,7 @@ def profiled(hardware: str, repeats: Iterable[int]) -> list[Run | ProfileRun]:
         ((0, 1), (2,), [2], [0, 1]),
         ((0, 1), (0, 1, 2), [], []),
         ((), (), [0, 1, 2], [0, 1, 2]),
+        ((3, 4, 5, 6), (0, 1), [2], [2]),  # repeats that nobody asked for
     ],
     ids=str,
 )
