@@ -11,7 +11,7 @@ import methods
 from benchmarks.device_check.compilation import compare_compiled
 from benchmarks.device_check.host_draws import HostDraws
 from benchmarks.device_check.networks import small_batch, small_method
-from benchmarks.device_check.values import answer, check_values, compare, tolerances
+from benchmarks.device_check.values import RANKED, answer, check_values, compare, tolerances
 from methods.interface import Method
 from tests.helpers.fakes.planted_checks import Broken, Drawing, Faulty
 
@@ -79,7 +79,8 @@ def test_draws_like_a_tensor_do_not_depend_on_its_layout() -> None:
 def test_every_method_computes_in_float32_what_it_computes_in_float64(method: str) -> None:
     found = check_values(method, "cpu", ["fp32"])
     assert found.status == "ok", found.finding
-    assert found.numbers["fp32_logits"] < tolerances(method)["fp32"][0] / 10
+    margin = 3 if method in RANKED else 10  # swapped tokens, which differ by processor, in place of rounding
+    assert found.numbers["fp32_logits"] < tolerances(method)["fp32"][0] / margin
 
 
 def test_the_answer_is_that_of_the_method() -> None:
