@@ -15,7 +15,7 @@ from benchmarks.planning.overrides import NO_CHANGES
 from benchmarks.planning.reference.experiments import experiments
 from datasets import DatasetError
 from tests.helpers.fakes.fake_hub import TAG, FakeHub
-from tests.helpers.small_numbers import small_numbers
+from tests.helpers.small_suites import small_numbers
 
 Command = Callable[..., tuple[int, str]]
 RESNET = "test_resnet"

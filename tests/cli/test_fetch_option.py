@@ -11,15 +11,14 @@ import pytest
 
 from benchmarks.cli.views import shopping_list
 from benchmarks.errors import UserError
-from benchmarks.planning import suite
 from benchmarks.planning.shopping import Item
-from benchmarks.planning.suite import Suite
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Archive
 from methods import hub
 from results.store import ResultStore
 from tests.helpers.fakes.fake_hub import TAG, FakeHub
 from tests.helpers.fakes.file_server import FileServer
+from tests.helpers.small_suites import only_suite_with_numbers
 
 Command = Callable[..., tuple[int, str]]
 SMALL = [
@@ -104,9 +103,7 @@ def test_what_is_got_by_hand_is_listed_with_the_option_for_its_folder_and_not_pr
 ) -> None:
     common = {"methods": ["plain"], "backbones": ["test_resnet"], "seeds": 1}
     trained = [common | {"datasets": [name]} for name in ("cub_200_2011", "my_birds")]
-    one = Suite.model_validate({"about": "for tests", "numbers": 1, "train": trained})
-    monkeypatch.setattr(suite, "available", lambda: ["small"])
-    monkeypatch.setattr(suite, "load", lambda _: one)
+    only_suite_with_numbers(monkeypatch, *trained)
     said = fgbench("reproduce", "all", "--only", "backbone=test_resnet", "--data", root, "--dry-run")[1]
     assert "dataset my_birds, size not known\n    by hand: images of your own" in said
     assert "the same command with --fetch in place of --dry-run gets 2 of them, then trains" in said

@@ -36,8 +36,7 @@ def missing(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Experim
 
 def missing_here(rows: Sequence[Experiment], known: Iterable[Record]) -> list[Experiment]:
     """The same with the Runs that this machine has to do (`unanswered`)."""
-    done = Done(known)
-    return _with_only(rows, done.left_here)
+    return _with_only(rows, Done(known).left_here)
 
 
 def unanswered(runs: Sequence[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
@@ -45,8 +44,7 @@ def unanswered(runs: Sequence[AnyRun], known: Iterable[Record]) -> list[AnyRun]:
 
     A profile that one machine has measured whole is done. Of one that none has, this machine's own Runs count.
     """
-    done = Done(known)
-    left = {run.hash for together in _measurements(runs) for run in done.left_here(together)}
+    left = _hashes(runs, Done(known).left_here)
     return [run for run in runs if run.hash in left]
 
 
@@ -105,10 +103,14 @@ def _measurements(runs: Iterable[AnyRun]) -> list[list[AnyRun]]:
     return list(found.values())
 
 
-def _with_only(rows: Sequence[Experiment], chosen: Callable[[Sequence[AnyRun]], Iterable[AnyRun]]) -> list[Experiment]:
-    """The rows with the Runs that are chosen of each measurement; without rows that have none and lack nothing."""
-    every = _measurements(run for row in rows for run in row.runs)
-    left = {run.hash for together in every for run in chosen(together)}
+def _hashes(runs: Iterable[AnyRun], choose: Callable[[Sequence[AnyRun]], Iterable[AnyRun]]) -> set[str]:
+    """Of the Runs that are chosen of each measurement."""
+    return {run.hash for together in _measurements(runs) for run in choose(together)}
+
+
+def _with_only(rows: Sequence[Experiment], choose: Callable[[Sequence[AnyRun]], Iterable[AnyRun]]) -> list[Experiment]:
+    """The rows with the Runs that are chosen; without rows that have none and lack nothing."""
+    left = _hashes((run for row in rows for run in row.runs), choose)
     narrowed = (replace(row, runs=tuple(run for run in row.runs if run.hash in left)) for row in rows)
     return [row for row in narrowed if row.runs or row.lacking]
 

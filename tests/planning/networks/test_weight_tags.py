@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
-from benchmarks.planning import expand, suite, suite_builders
+from benchmarks.planning import expand, suite_builders
 from benchmarks.planning.method_files import PaperRecipe
 from benchmarks.planning.overrides import NO_CHANGES, Changes
 from benchmarks.planning.reference.experiments import experiments
 from benchmarks.planning.suite import BackboneChoice, Suite
 from methods.errors import BackboneError
 from results.settings import AnyRun, Run
+from tests.helpers.small_suites import only_suite_with_numbers
 
 BIRDS = {"name": "synthetic", "options": {"classes": 3, "train_per_class": 2, "test_per_class": 1}}
 TV, A1 = "resnet50.tv_in1k", "resnet50.a1_in1k"
@@ -164,9 +165,7 @@ def test_a_recipes_own_backbone_may_have_a_tag() -> None:
 
 def test_missing_weights_are_named_with_their_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     entry = {"methods": ["plain"], "datasets": [BIRDS], "backbones": [TV]}
-    mine = Suite.model_validate({"about": "", "numbers": 1, "train": [entry]})
-    monkeypatch.setattr(suite, "available", lambda: ["mine"])
-    monkeypatch.setattr(suite, "load", lambda name: mine)
+    only_suite_with_numbers(monkeypatch, entry)
     (row, *papers) = experiments(Environment(tmp_path, tmp_path), NO_CHANGES)
     assert (row.lacking, row.names["backbone"]) == (f"synthetic, weights of {TV}", "resnet50")
     assert any(row.lacking == f"cub_200_2011, weights of {TV}" for row in papers)

@@ -14,7 +14,7 @@ from benchmarks.planning import suite
 from benchmarks.planning.overrides import NO_CHANGES, Changes
 from benchmarks.planning.reference.experiments import experiments
 from benchmarks.planning.reference.missing import missing, planned_rows
-from tests.helpers.small_numbers import small_numbers
+from tests.helpers.small_suites import small_numbers
 
 
 def test_what_needs_a_gpu_is_planned_on_a_cpu_but_not_done_there(monkeypatch: pytest.MonkeyPatch) -> None:

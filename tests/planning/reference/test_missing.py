@@ -23,7 +23,7 @@ from results import settings
 from results.publish import publish
 from results.settings import ProfileRun, Run
 from results.store import ResultStore
-from tests.helpers.small_numbers import small_numbers
+from tests.helpers.small_suites import small_numbers
 from tests.helpers.small_training import small_run
 
 CPU = torch.device("cpu")
