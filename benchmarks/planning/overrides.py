@@ -155,7 +155,7 @@ KNOWN = frozenset(
 
 def matches(case: AnyRun, only: Mapping[str, str]) -> bool:
     """Whether a Run has these settings, each a pattern or several separated by commas. Keys may be dotted; keys of a
-    recipe may omit `recipe.`; the pattern of a backbone may have a tag.
+    recipe may omit `recipe.`; the pattern of a method may have a variant (`pmg:one_step`), that of a backbone a tag.
 
     Raises `UserError` for a setting that no Run has.
     """
@@ -166,7 +166,7 @@ def fits(settings: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     """Like `matches`, for settings as plain values; a setting that is absent does not fit."""
     _require_known_keys(only)
     values = {**settings.get("recipe", {}), **settings}
-    return all(_fits_one(values, dotted, pattern.split(",")) for dotted, pattern in only.items())
+    return all(any(_fits_one(values, dotted, one) for one in pattern.split(",")) for dotted, pattern in only.items())
 
 
 PRINTED_AS = MappingProxyType({"px": "image_size", "weights": "pretrained"})
@@ -187,17 +187,26 @@ def _require_known_keys(only: Iterable[str]) -> None:
             raise UserError(f"--only: there is no setting {dotted!r}; {_meant(first, sorted(KNOWN))}")
 
 
-def _fits_one(values: Mapping[str, Any], dotted: str, patterns: Sequence[str]) -> bool:
+def _fits_one(values: Mapping[str, Any], dotted: str, pattern: str) -> bool:
     if dotted == "backbone":
-        return any(_fits_backbone(values, one) for one in patterns)
-    return _fits(values, dotted.split("."), patterns)
+        return _fits_backbone(values, pattern)
+    return _fits(_compared(values, dotted, pattern), pattern)
+
+
+def _compared(values: Mapping[str, Any], dotted: str, pattern: str) -> Any:
+    """What a pattern is compared with: the setting, or the method with its variant as plans print them."""
+    if dotted == "method" and ":" in pattern:
+        return f"{values.get('method')}:{values.get('variant')}"
+    return _value(values, dotted.split("."))
 
 
 def _fits_backbone(values: Mapping[str, Any], pattern: str) -> bool:
     """A tag is compared with the weights that a Run starts from; a measurement of speed has none."""
     network, tag = split_tag(pattern)
     started = values.get("pretrained") if tag else None
-    return _fits(values, ["backbone"], [network]) and (started is None or fnmatch.fnmatchcase(started, f"{pattern}.*"))
+    return _fits(values.get("backbone", ABSENT), network) and (
+        started is None or fnmatch.fnmatchcase(started, f"{pattern}.*")
+    )
 
 
 def may_fit(model: type[AnyRun], names: Mapping[str, Any], only: Mapping[str, str]) -> bool:
@@ -210,13 +219,12 @@ def may_fit(model: type[AnyRun], names: Mapping[str, Any], only: Mapping[str, st
     )
 
 
-def _fits(values: Any, path: Sequence[str], patterns: Sequence[str]) -> bool:
-    value = _value(values, path)
+def _fits(value: Any, pattern: str) -> bool:
     if value is ABSENT:
         return False
     if isinstance(value, bool):  # written as in YAML: true, false
-        return any(fnmatch.fnmatchcase(str(value).lower(), one.lower()) for one in patterns)
-    return any(fnmatch.fnmatchcase(str(value), one) for one in patterns)
+        return fnmatch.fnmatchcase(str(value).lower(), pattern.lower())
+    return fnmatch.fnmatchcase(str(value), pattern)
 
 
 ABSENT = object()
@@ -235,8 +243,8 @@ def none_fits(settings: Iterable[Mapping[str, Any]], only: Mapping[str, str], of
     """The message that `--only` leaves no Run, with the nearest value to one that no Run has."""
     flat = [{**one.get("recipe", {}), **one} for one in settings]
     for key, pattern in only.items():
-        values = [value for one in flat if (value := _value(one, key.split("."))) is not ABSENT]
         if not any(fits(one, {key: pattern}) for one in flat):
-            there = dict.fromkeys(str(value) for value in values if not isinstance(value, dict))
+            found = [_compared(one, key, pattern) for one in flat]
+            there = dict.fromkeys(str(value) for value in found if value is not ABSENT and not isinstance(value, dict))
             return f"no Run {of} has {key}={pattern}; {suggest(pattern, there)}"
     return f"no Run {of} has {' and '.join(f'{key}={pattern}' for key, pattern in only.items())}"

@@ -70,6 +70,34 @@ def test_only_reaches_settings_and_those_of_recipes(
     assert [sum(isinstance(run, kind) for run in runs) for kind in (Run, ProfileRun)] == [trainings, profiles]
 
 
+@pytest.mark.parametrize(
+    ("method", "tap"),
+    [
+        ("plain", {None, 16}),
+        ("plain:paper", {None}),
+        ("plain:stride_16", {16}),
+        ("sef,plain:stride_*", {16}),
+    ],
+)
+def test_only_takes_a_method_with_its_variant_as_a_plan_prints_it(
+    here: Environment, tmp_path: Path, method: str, tap: set[int | None]
+) -> None:
+    entries = [one | {"methods": ["plain", "plain:stride_16"]} for one in (TRAINING, COST)]
+    printed = {
+        row["method"] for row in preview.rows(expanded(here, entries[:1], entries[1:]), ResultStore(tmp_path), here)
+    }
+    assert printed == {"plain", "plain:stride_16"}
+    runs = expanded(here, entries[:1], entries[1:], only={"method": method})
+    for kind in (Run, ProfileRun):
+        assert {run.options.get("tap") for run in runs if isinstance(run, kind)} == tap
+
+
+def test_a_variant_that_is_not_planned_is_answered_with_the_nearest(here: Environment) -> None:
+    entry = TRAINING | {"methods": ["plain", "plain:stride_16"]}
+    with pytest.raises(UserError, match="no Run of the plan has method=plain:stride16; did you mean 'plain:stride_16'"):
+        expanded(here, [entry], (), only={"method": "plain:stride16"})
+
+
 def test_only_names_no_setting_that_is_none(here: Environment) -> None:
     with pytest.raises(UserError, match="there is no setting 'in_sweep'") as caught:
         expanded(here, only={"in_sweep": "true"})
