@@ -139,6 +139,8 @@ def report(
             raise typer.Exit(1)
         return
     store = ResultStore(results / REFERENCE)  # a committed page shows committed results only
+    if not store.root.is_dir():
+        raise UserError(_unpublished(results))
     try:
         names = _names(store.records(), store.planned())
         if readme is not None and not check:
@@ -151,6 +153,15 @@ def report(
     lines(f"{page}: its tables are out of date; run report --readme {page}" for page in stale)
     if stale:
         raise typer.Exit(1)
+
+
+def _unpublished(results: Path) -> str:
+    """Why a page can't be filled in from these results, and what to do, in words."""
+    from results.store import REFERENCE
+
+    if results.name == REFERENCE:
+        return f"a page shows the Runs in {REFERENCE}/ below the results; give --results {results.parent}"
+    return f"nothing is published in {results}, and a page shows published Runs alone: publish all --results {results}"
 
 
 def _formats(text: str) -> list[Format]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -127,6 +128,22 @@ def test_results_that_are_only_read_have_to_be_there(
     code, said = refused(*words, "--results", tmp_path / "nonesuch")
     assert (code, "nonesuch: there is no such folder of results" in said) == (2, True)
     assert not (tmp_path / "nonesuch").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("mine", r"publish all --results \S*mine$"), ("mine/reference", r"give --results \S*mine$")],
+)
+def test_a_page_keeps_its_tables_where_nothing_is_published(
+    folder: str, said: str, tmp_path: Path, refused: Callable[..., tuple[int, str]]
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    page, table = tmp_path / "page.md", "<!-- table: runs -->\n\n| method |\n\n<!-- /table -->\n"
+    page.write_text(table, encoding="utf-8")
+    for check in ((), ("--check",)):
+        code, answer = refused("report", "--readme", page, *check, "--results", tmp_path / folder)
+        assert (code, bool(re.search(said, answer.replace("\n", " ").strip()))) == (2, True), answer
+    assert page.read_text(encoding="utf-8") == table
 
 
 def test_a_folder_that_cannot_be_made_is_named(many: ResultStore) -> None:

@@ -136,6 +136,7 @@ def test_committed_pages_are_what_the_committed_records_give():
 
 
 def test_check_on_the_command_line_fails_for_pages_that_other_records_would_fill(tmp_path: Path):
+    (tmp_path / "reference").mkdir()
     done = check_of_all_pages("--results", str(tmp_path))
     assert done.returncode == 1
     assert "README.md: its tables are out of date; run report --readme" in " ".join(done.stdout.split())
