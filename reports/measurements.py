@@ -10,6 +10,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from reports.cell_format import PART, SOURCES
@@ -60,6 +61,12 @@ class Measurement:
             min(speed.images_per_s_p10 for speed in self.speeds),
             max(speed.images_per_s_p90 for speed in self.speeds),
         )
+
+    @property
+    def started(self) -> tuple[datetime, datetime]:
+        """When its first and its last repeat began."""
+        times = [record.started for record in self.records]
+        return min(times), max(times)
 
     @property
     def peak_memory(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -172,6 +173,19 @@ def test_a_share_of_plain_is_marked_where_the_ranges_meet_or_a_rate_was_measured
         (column,) = [column for column in table.columns if column.heading == "of plain, %"]
         rows = table.where(mode="inference").rows
         assert {row["method"]: column.show(row) for row in rows} == {"plain": "", "sef": "≈ 90", "dfl_cnn": dfl_cnn}
+
+
+@pytest.mark.parametrize(("hours", "shown"), [((0, 1), "80"), ((2, 9), "80"), ((8, 9), "≈ 80")])
+def test_a_share_of_plain_is_marked_where_hours_lie_between_the_two(hours: tuple[int, int], shown: str) -> None:
+    """A busy neighbour of a virtual machine halves its rates; no load inside says so."""
+    day = datetime(2026, 11, 30, tzinfo=UTC)
+    records = [profiled("plain", 1000, id=f"plain-{n}", repeat=n, started=day + timedelta(hours=n)) for n in (0, 1)]
+    records += [
+        profiled("dfl_cnn", 800, id=f"dfl_cnn-{n}", repeat=n, started=day + timedelta(hours=hours[n])) for n in (0, 1)
+    ]
+    table = profiles.profile(Evidence(records))
+    (column,) = [column for column in table.columns if column.heading == "of plain, %"]
+    assert column.show(row_of(table, mode="inference", method="dfl_cnn")) == shown
 
 
 def test_the_time_of_a_pass_is_told_in_that_of_plains_pass() -> None:
