@@ -136,7 +136,7 @@ class Sentences:
         level = [row for row in tested if self._winner(baseline, row) is None]
         worse = [row for row in tested if self._winner(baseline, row) == trained_ids(baseline)]
         name = self._name(baseline)
-        sides = {f"better than {name}": better, "no difference shown": level, f"worse than {name}": worse}
+        sides = {f"better than {name}": better, f"no difference to {name} shown": level, f"worse than {name}": worse}
         if tested:
             text = "; ".join(f"{side}: {self._names(rows)}" for side, rows in sides.items() if rows)
             yield f"{text[0].upper()}{text[1:]}."

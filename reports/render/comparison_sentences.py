@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 from reports import cell_format
 from reports.cell_format import Row
-from reports.comparisons import comparison_groups, uncut
+from reports.comparisons import WHOLE, comparison_groups, uncut
 from reports.evidence import Evidence
 from reports.groups import Group, named
 from reports.names import Names
-from reports.tables.paired import COMPARED, compared, decided, pairs
+from reports.tables.paired import COMPARED, compared, decided, pairs, variant_pairs
 from results.values.text import in_a_row, spaced
 
 CHOOSING = ("dataset", "protocol", "backbone", "pretrained", "input", "epochs")
 """Settings by which a page chooses between several experiments with one name."""
 _DIFFERENCE = cell_format.signed("difference", "difference")
 _INTERVAL = cell_format.interval("difference", "interval")
-_P = cell_format.probability("decisive", "p")
+_P = cell_format.probability("p_decisive", "p")
 
 
 class Name(NamedTuple):
@@ -38,11 +38,11 @@ class Name(NamedTuple):
 def verdicts(evidence: Evidence, first: Name, seconds: Sequence[Name], where: Mapping[str, str]) -> list[str]:
     """A sentence for `first` against each of `seconds`, as plain text, with p values corrected by Holm.
 
-    A pair of methods is corrected for all pairs of its comparison group, variants of one method for those of
-    `seconds`. Variants are named alone where all are of one method. `evidence` has the records that the filters `where`
-    let through; the sentence calls missing what is not among them. Raises `ValueError` if it has more than one
-    experiment of a name, or some that can't be compared, and names the setting that distinguishes them: choosing one
-    would be choosing the answer.
+    A pair of methods is corrected for all pairs of its comparison group. A pair with a variant is corrected for the
+    pairs of all variants of its method with the same other experiment, and for those of `seconds`. Variants are named
+    alone where all are of one method. `evidence` has the records that the filters `where` let through; the sentence
+    calls missing what is not among them. Raises `ValueError` if it has more than one experiment of a name, or some that
+    can't be compared, and names the setting that distinguishes them: choosing one would be choosing the answer.
     """
     if len({first, *seconds}) <= len(seconds):
         raise ValueError(f"{first} − {', '.join(map(str, seconds))}: names an experiment twice")
@@ -61,17 +61,37 @@ def verdicts(evidence: Evidence, first: Name, seconds: Sequence[Name], where: Ma
 def _decided(
     rows: Sequence[Row], first: Name, seconds: Sequence[Name], chosen: Mapping[Name, Group], evidence: Evidence
 ) -> list[dict[str, Any]]:
-    """Pairs of methods among all pairs of their comparison group, as in the paired table; those of variants among
-    each other."""
-    asked = [{chosen[name] for name in (first, second) if name in chosen} for second in seconds]
+    """Pairs of methods among all pairs of their comparison group, as in the paired table; those with a variant among
+    all that could have been asked in their place."""
+    asked = [tuple(chosen[name] for name in (first, second) if name in chosen) for second in seconds]
     families = map(pairs, evidence.comparisons.values())
-    family = next((every for every in families if any({*pair} in asked for pair in every)), [])
-    is_of_methods = [any(pair == {*rivals} for rivals in family) for pair in asked]
-    nameless = {"first": "", "second": ""}
-    others = [nameless | compared(*map(evidence.predictions.of, pair)) for pair in family if {*pair} not in asked]
-    methods = iter(decided([*compress(rows, is_of_methods), *others]))
-    variants = iter(decided([row for row, of_methods in zip(rows, is_of_methods, strict=True) if not of_methods]))
+    family = next((every for every in families if any(pair in map(set, every) for pair in map(set, asked))), [])
+    is_of_methods = [set(pair) in map(set, family) for pair in asked]
+    has_variant = [not of_methods for of_methods in is_of_methods]
+    alternatives = [one for pair in compress(asked, has_variant) for one in _alternatives(pair, evidence)]
+    methods = iter(decided([*compress(rows, is_of_methods), *_unasked(family, asked, evidence)]))
+    variants = iter(decided([*compress(rows, has_variant), *_unasked(alternatives, asked, evidence)]))
     return [next(methods if of_methods else variants) for of_methods in is_of_methods]
+
+
+def _alternatives(pair: tuple[Group, ...], evidence: Evidence) -> list[tuple[Group, Group]]:
+    """The pairs among which this one, which has a variant, was chosen; none where one of the two is not measured."""
+    if len(pair) < 2:
+        return []
+    first, second = pair
+    members = next((members for members in evidence.comparisons.values() if first in members), [])
+    chosen = [(one, other) for one, other in ((first, second), (second, first)) if one.run.variant != WHOLE]
+    if first.run.method == second.run.method:
+        chosen = chosen[:1]
+    return [one for variant, other in chosen for one in variant_pairs(members, variant, other)]
+
+
+def _unasked(
+    family: Sequence[tuple[Group, Group]], asked: Sequence[tuple[Group, ...]], evidence: Evidence
+) -> list[dict[str, Any]]:
+    """The comparisons of a family that no sentence tells, each once."""
+    rest = {frozenset(pair): pair for pair in family if set(pair) not in map(set, asked)}
+    return [{"first": "", "second": ""} | compared(*map(evidence.predictions.of, pair)) for pair in rest.values()]
 
 
 def _matches(group: Group, name: Name) -> bool:
@@ -134,8 +154,7 @@ def _sentence(row: Row) -> str:
         interval = f"95 % interval {_INTERVAL.show(row)}"
     seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
     images = spaced(row["images"])
-    # Better is decided by both tests, hence by the larger p.
-    p = _P.show({"decisive": max(row["p_holm"], row["p_bootstrap_holm"])})
+    p = _P.show(row)
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
     corrected = f", Holm-corrected for {row['family']} pairs" if row["family"] > 1 else ""
     verdict = "no difference shown" if row["better"] == cell_format.NEITHER else f"{row['better']} is better"

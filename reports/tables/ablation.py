@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from reports import cell_format
-from reports.cell_format import SOURCES
+from reports.cell_format import SOURCES, Row
 from reports.comparisons import WHOLE, ComparisonGroup, uncut
 from reports.contents import Table, sorted_rows
 from reports.evidence import Evidence
 from reports.groups import Group
 from reports.tables.accuracies import ACCURACIES, accuracies, readout_of
-from reports.tables.paired import COMPARED, compared
+from reports.tables.paired import COMPARED, compared, decided
 from results.identity import CHECKED
 
 DEFAULT = "the default"
@@ -26,7 +26,8 @@ def ablation(evidence: Evidence) -> Table:
     """One row per variant of each method that has several in one comparison group.
 
     The whole method comes first, then its variants by falling accuracy. The difference to the whole method is over
-    the seeds that both have, on the same test images, with its bootstrap interval and McNemar's p.
+    the seeds that both have, on the same test images, with its bootstrap interval and the larger p of both tests,
+    corrected for the variants of the method.
     """
     rows = [row for shared, variants in _families(evidence) for row in _rows(shared, variants, evidence)]
     rows = sorted_rows(rows, ["dataset", "protocol", "method", "backbone", "input", "arena", "rank"])
@@ -38,7 +39,7 @@ def steps(evidence: Evidence) -> Table:
 
     A step leads towards the whole method or, between two values that the whole method does not have, upwards. Of
     several values only neighbours are compared. So this table has the rows of a paper's ablation in which each adds a
-    component to the one before, found from the Runs' own settings.
+    component to the one before, found from the Runs' own settings. They too are corrected for those of one method.
     """
     rows = [row for shared, variants in _families(evidence) for row in _steps(shared, variants, evidence)]
     rows = sorted_rows(rows, ["dataset", "protocol", "method", "backbone", "input", "arena"])
@@ -55,26 +56,46 @@ def _families(evidence: Evidence) -> Iterator[tuple[ComparisonGroup, list[Group]
 
 
 def _whole(variants: Iterable[Group]) -> Group | None:
-    return next((group for group in variants if group.run.variant == WHOLE), None)
+    """None too where there are several, with options of their own: choosing one would be choosing the differences."""
+    found = [group for group in variants if group.run.variant == WHOLE]
+    return found[0] if len(found) == 1 else None
 
 
-def _rows(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -> Iterator[dict[str, Any]]:
-    whole, predictions = _whole(variants), evidence.predictions
+def _rows(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -> list[dict[str, Any]]:
+    whole = _whole(variants)
     scored = [(accuracies(group, evidence), group) for group in variants]
     scored.sort(key=lambda pair: (pair[1] is not whole, -(pair[0]["last_top1"] or 0.0)))
-    for rank, (scores, group) in enumerate(scored):
-        difference = {} if whole is None or group is whole else compared(predictions.of(group), predictions.of(whole))
-        yield (
-            dict.fromkeys(COMPARED)
-            | difference
-            | group.row
-            | scores
-            | {"rank": rank, "seeds": len(group.done), "published": _published(group)}
-            | {"epochs": group.epochs, "arena": str(shared)}
-        )
+    rows = [
+        _difference(group, whole, evidence)
+        | group.row
+        | scores
+        | {"rank": rank, "seeds": len(group.done), "published": _published(group)}
+        | {"epochs": group.epochs, "arena": str(shared)}
+        for rank, (scores, group) in enumerate(scored)
+    ]
+    return _corrected(rows)
 
 
-def _steps(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _corrected(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows of one method with their p values and decisions; they are one family."""
+    return [{key: row[key] for key in row if key not in {"first", "second"}} for row in decided(rows)]
+
+
+def _difference(group: Group, whole: Group | None, evidence: Evidence) -> dict[str, Any]:
+    """As `compared` has it, over the whole method; nothing where there is none."""
+    names = {"first": group.run.variant, "second": WHOLE}
+    if whole is None or group is whole:
+        return names | _of_both(dict.fromkeys((*COMPARED, "seeds")))
+    return names | _of_both(compared(evidence.predictions.of(group), evidence.predictions.of(whole)))
+
+
+def _of_both(found: Row) -> dict[str, Any]:
+    """What `compared` found, its seeds under the name by which rows tell them from a variant's own."""
+    return {**found, "difference_seeds": found["seeds"]}
+
+
+def _steps(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -> list[dict[str, Any]]:
+    rows: list[Row] = []
     whole, predictions = _whole(variants), evidence.predictions
     target = whole.run.options if whole else {}
     for option in sorted({key for group in variants for key in group.run.options}):
@@ -86,14 +107,16 @@ def _steps(shared: ComparisonGroup, variants: list[Group], evidence: Evidence) -
             valued.sort(key=lambda pair: (pair[0] == target.get(option, DEFAULT), _order(pair[0])))
             for (before, first), (after, second) in pairwise(valued):
                 if before != after:
-                    yield (
+                    rows.append(
                         {key: first.names[key] for key in _NAMED}
                         | {SOURCES: (second.ids, first.ids)}
                         | {"epochs": first.epochs, "arena": str(shared)}
                         | {"from": first.run.variant, "to": second.run.variant}
+                        | {"first": second.run.variant, "second": first.run.variant}
                         | {"option": option, "before": _words(before), "after": _words(after)}
-                        | compared(predictions.of(second), predictions.of(first))
+                        | _of_both(compared(predictions.of(second), predictions.of(first)))
                     )
+    return _corrected(rows)
 
 
 def _all_but(group: Group, option: str) -> str:
@@ -123,8 +146,11 @@ def _published(group: Group) -> str | None:
     return "; ".join(dict.fromkeys(f"{row['value']} ({row.get('table', 'no table named')})" for row in rows)) or None
 
 
-_P = cell_format.probability("p_bootstrap", "p")
-_UNCORRECTED = "Interval and p are by bootstrap over images and seeds, not corrected for the number of rows."
+_P = cell_format.probability("p_decisive", "p (Holm)")
+_TESTED = (
+    "Intervals are by bootstrap over images and seeds. p is the larger of the paired comparison's two, by Holm's "
+    "correction for the rows of one method."
+)
 ABLATION_COLUMNS = (
     cell_format.printed(cell_format.words("variant", compact=True)),
     cell_format.text("settings", compact=True),
@@ -133,7 +159,9 @@ ABLATION_COLUMNS = (
     cell_format.number("seeds", "seeds", compact=True),
     *ACCURACIES[2:],
     cell_format.explained(
-        cell_format.printed(cell_format.signed("difference", "Δ vs full method", compact=True)),
+        cell_format.printed(
+            cell_format.once(cell_format.signed("difference", "Δ vs full method", compact=True), "difference_seeds")
+        ),
         "in percentage points to the variant “paper”, over the seeds and test images that both have",
     ),
     cell_format.printed(cell_format.interval("difference", "95 % interval of Δ", compact=True)),
@@ -142,7 +170,7 @@ ABLATION_COLUMNS = (
 )
 ABLATION_NOTE = (
     "Top-1 of the last epoch, and what each variant of the method gains or loses against the whole. "
-    f"{_UNCORRECTED} With one seed they compare two trained models, not two variants."
+    f"{_TESTED} With one seed they compare two trained models, not two variants."
 )
 STEP_COLUMNS = (
     cell_format.words("from", compact=True),
@@ -158,5 +186,5 @@ STEP_COLUMNS = (
 )
 STEP_NOTE = (
     "Two variants that differ in one option and in nothing else: gain of the second over the first in percentage "
-    f"points of last-epoch top-1, over the seeds and test images that both have. {_UNCORRECTED}"
+    f"points of last-epoch top-1, over the seeds and test images that both have. {_TESTED}"
 )

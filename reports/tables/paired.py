@@ -8,7 +8,7 @@ from typing import Any
 
 from reports import cell_format
 from reports.cell_format import NEITHER, SOURCES, Column, Row
-from reports.comparisons import contestants
+from reports.comparisons import WHOLE, contestants, uncut
 from reports.contents import Table
 from reports.evidence import Evidence
 from reports.groups import Group, group_labels
@@ -18,7 +18,7 @@ from results.resampling import LEVEL
 
 COMPARED = ("images", "difference", "difference_low", "difference_high", "p_per_seed", "p", "p_bootstrap", "reason")
 """Keys of `compared`, besides the number of seeds."""
-DECIDED = ("p_holm", "p_bootstrap_holm", "family", "better")
+DECIDED = ("p_holm", "p_bootstrap_holm", "p_decisive", "family", "better")
 """Keys that `decided` adds."""
 WORDS = {1: " better", -1: " worse", 0: " open", None: ""}
 """How a `verdict` is told behind a difference."""
@@ -67,6 +67,16 @@ def pairs(members: Sequence[Group]) -> list[tuple[Group, Group]]:
     return [(first, second) for first, second in every if not _are_variants(first, second)]
 
 
+def variant_pairs(members: Sequence[Group], variant: Group, other: Group) -> list[tuple[Group, Group]]:
+    """All variants of the method of `variant` in a comparison group, each with the same `other`: one family.
+
+    With the whole method as `other` they are the rows of a table of ablations. Whoever picks one pair of them for a
+    sentence has seen the others.
+    """
+    alike = [group for group in uncut(members) if group.run.method == variant.run.method]
+    return [(group, other) for group in alike if group.run.variant != WHOLE and group is not other]
+
+
 def _are_variants(first: Group, second: Group) -> bool:
     return first.run.method == second.run.method and first.run.variant != second.run.variant
 
@@ -111,8 +121,9 @@ def _common_seeds(first: Predictions, second: Predictions) -> list[int]:
 def decided(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Pairs of one family, as `compared` gives them with their names `first` and `second`, and the decision on each.
 
-    Adds the p values corrected for the `family`, which is the number of pairs with a test, and which one is `better`
-    by both tests. Pairs without a test are not counted in the correction, and neither of the two is better.
+    Adds the p values corrected for the `family`, which is the number of pairs with a test; `p_decisive`, the larger of
+    the two, since both tests have to agree; and which one is `better` by it. Pairs without a test are not counted in
+    the correction, and neither of the two is better.
     """
     found: list[dict[str, Any]] = [dict.fromkeys(DECIDED) | dict(row) for row in rows]
     tested = [row for row in found if row["p"] is not None]
@@ -122,7 +133,8 @@ def decided(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in tested:
         row["family"] = len(tested)
         row["better"] = NEITHER
-        if max(row["p_holm"], row["p_bootstrap_holm"]) < LEVEL and row["difference"] != 0:
+        row["p_decisive"] = max(row["p_holm"], row["p_bootstrap_holm"])
+        if row["p_decisive"] < LEVEL and row["difference"] != 0:
             row["better"] = row["first"] if row["difference"] > 0 else row["second"]
     return found
 

@@ -30,7 +30,7 @@ def test_methods_that_no_test_separates_can_t_be_told_apart_and_those_below_are_
     fill(store, [trained(name, seed, top1) for name, top1 in accuracies.items() for seed in range(3)], IMAGES)
     told = sentences(store)[0]
     assert "plain and sef can't be told apart; both beat ws_dan and cal." in told
-    assert told.endswith("No difference shown: sef; worse than plain: ws_dan and cal.")
+    assert told.endswith("No difference to plain shown: sef; worse than plain: ws_dan and cal.")
 
 
 def test_a_method_that_beats_all_others_stands_alone(store: ResultStore) -> None:

@@ -9,24 +9,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from reports.cell_format import alone, signed_points
+from reports.cell_format import NEITHER, alone, signed_points
 from reports.figures.colours import BETTER, INK, PAPER
 from reports.figures.style import COLUMN, PAGE, legend_below, new_figure, style, wrapped
-from results.resampling import LEVEL
 
 CAPTION = (
-    "Differences in last-epoch top-1, with 95 % intervals. Full bars: the interval excludes zero and the p values of "
-    "both tests are below 5 %, not corrected for several bars. n=1: one seed, so no interval."
+    "Differences in last-epoch top-1, with 95 % intervals. Full bars: shown by both tests at 5 %, by Holm's correction "
+    "for all bars. n=1: one seed; the interval is over images alone, and compares two trained models."
 )
 SHORT, LONG = 24, 44
 """Letters of a name beside a bar in a column and on a page; a longer one is broken."""
 
 
 def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str) -> Figure | None:
-    """Rows with `difference`, `difference_low`, `difference_high`, `seeds` -> bars in points, in the order given.
+    """Rows with `difference`, `difference_low`, `difference_high`, `difference_seeds` and what is `better` -> bars in
+    points, in the order given.
 
-    Full bars have an interval without zero and p values below `LEVEL` in both tests; the others are hollow. None if no
-    row has a difference.
+    Full bars are differences that are shown; the others are hollow. None if no row has a difference.
     """
     shown = [(row, name) for row, name in zip(rows, names, strict=True) if row["difference"] is not None]
     if not shown:
@@ -40,12 +39,12 @@ def gain_bars(rows: Sequence[Mapping[Any, Any]], names: Sequence[str], axis: str
         places = np.arange(len(shown))[::-1]
         for place, (row, _) in zip(places, shown, strict=True):
             low, high, value = row["difference_low"], row["difference_high"], row["difference"]
-            significant = low is not None and (low > 0 or high < 0) and max(row["p"], row["p_bootstrap"]) < LEVEL
+            significant = row["better"] not in {None, NEITHER}
             axes.barh(place, value, 0.62, facecolor=BETTER if significant else PAPER, edgecolor=BETTER, linewidth=1)
             if low is not None:
                 reach = [[max(value - low, 0)], [max(high - value, 0)]]  # predictions may contradict the record
                 axes.errorbar(value, place, xerr=reach, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2)
-            text = signed_points(value) + alone(row["seeds"])
+            text = signed_points(value) + alone(row["difference_seeds"])
             axes.text(1.01, place, text, transform=axes.get_yaxis_transform(), va="center")
         axes.axvline(0, color=INK, lw=0.7)
         axes.set_yticks(places, labels)

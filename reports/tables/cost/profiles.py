@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,24 +16,25 @@ from reports.evidence import Evidence
 from reports.measurements import Measurement, place
 from results.speed import Phase, Resource
 
+Settings = tuple[str, str]
+"""A mode, and settings as JSON."""
 ORDER = ["method", "variant", "backbone", "input", "precision", "compiled"]
 ORDER += ["checkpointed", "settings", "mode", "batch_size"]
 
 
 def profile(evidence: Evidence) -> Table:
     """One row per measurement and mode."""
-    rows = [_row(one) for one in evidence.measurements]
-    best: dict[tuple[Any, ...], float] = {}
-    for row in rows:
-        best[_but_batch(row)] = max(row["images_per_s"] or 0.0, best.get(_but_batch(row), 0.0))
-    sizes = Counter(map(_but_batch, rows))
-    plain = {_but_method(row): row for row in rows if (row["method"], row["variant"]) == PLAIN}
-    for row in rows:
-        alone, rate = sizes[_but_batch(row)] == 1, row["images_per_s"]
-        row["of_best"] = None if alone or rate is None else 100 * rate / best[_but_batch(row)]
-        bare = None if (row["method"], row["variant"]) == PLAIN else plain.get(_but_method(row))
-        row.update(_of_plain(row, bare))
-    return _table("profile", "Profile", sorted_rows(rows, ORDER), COLUMNS, NOTE, evidence)
+    measured = [(one, _row(one)) for one in evidence.measurements]
+    best: dict[Settings, float] = {}
+    for one, row in measured:
+        best[_but_batch(one)] = max(row["images_per_s"] or 0.0, best.get(_but_batch(one), 0.0))
+    sizes = Counter(_but_batch(one) for one, _ in measured)
+    plain = {_but_method(one): row for one, row in measured if _is_plain(one)}
+    for one, row in measured:
+        alone, rate = sizes[_but_batch(one)] == 1, row["images_per_s"]
+        row["of_best"] = None if alone or rate is None else 100 * rate / best[_but_batch(one)]
+        row.update(_of_plain(row, None if _is_plain(one) else plain.get(_but_method(one))))
+    return _table("profile", "Profile", sorted_rows([row for _, row in measured], ORDER), COLUMNS, NOTE, evidence)
 
 
 def _table(
@@ -116,16 +118,22 @@ PLAIN = ("plain", "paper")
 RESOURCES = get_args(Resource)
 
 
-def _but_batch(row: Row) -> tuple[Any, ...]:
-    return _names(row, "batch_size")
+def _is_plain(one: Measurement) -> bool:
+    return (one.run.method, one.run.variant) == PLAIN
 
 
-def _but_method(row: Row) -> tuple[Any, ...]:
-    return _names(row, "method", "variant")
+def _but_batch(one: Measurement) -> Settings:
+    return _settings(one, "batch_size")
 
 
-def _names(row: Row, *left_out: str) -> tuple[Any, ...]:
-    return tuple(row[key] for key in (*ORDER, "hardware") if key not in left_out)
+def _but_method(one: Measurement) -> Settings:
+    return _settings(one, "method", "variant", "options")
+
+
+def _settings(one: Measurement, *left_out: str) -> Settings:
+    """Of a measurement and its mode, without those that are `left_out`."""
+    settings = json.loads(one.key)
+    return one.mode, json.dumps({key: settings[key] for key in settings if key not in left_out}, sort_keys=True)
 
 
 def parts(evidence: Evidence) -> Table:

@@ -241,16 +241,16 @@ def test_a_legend_of_long_names_stays_within_the_figure():
 # Ablation
 
 
-def test_a_bar_is_full_only_where_its_interval_excludes_zero_and_both_tests_say_so():
+def test_a_bar_is_full_only_where_the_difference_is_shown():
     interval = {"difference": 3.0, "difference_low": 1.0, "difference_high": 5.0}
-    significant = interval | {"seeds": 3, "p": 0.01, "p_bootstrap": 0.01}
-    with_zero, by_one_test = significant | {"difference_low": -1.0}, significant | {"p": 0.2}
-    one_seed = significant | {"difference_low": None, "difference_high": None, "seeds": 1}
-    untested = dict.fromkeys(significant) | {"seeds": 0}
-    figure = drawn(gain_bars([significant, with_zero, one_seed, untested, by_one_test], list("abcde"), "gain"))
+    significant = interval | {"difference_seeds": 3, "better": "paper"}
+    open_, one_seed = significant | {"better": "neither"}, significant | {"difference_seeds": 1}
+    certain = significant | {"difference_low": None, "difference_high": None}  # on every image and seed the same
+    untested = dict.fromkeys(significant) | {"difference_seeds": 0}
+    figure = drawn(gain_bars([significant, open_, one_seed, untested, certain], list("abcde"), "gain"))
     bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     full = [bar.get_facecolor()[:3] != (1, 1, 1) for bar in bars]
-    assert full == [True, False, False, False]
+    assert full == [True, False, True, True]
     assert "+3.0 (n=1)" in texts(figure)
     assert gain_bars([untested], ["d"], "gain") is None
 

@@ -65,6 +65,21 @@ def test_without_the_whole_method_variants_stand_alone():
     assert all(pd.isna(row["difference"]) for row in rows)
 
 
+def test_a_difference_over_one_common_seed_is_marked_however_many_a_variant_has():
+    records = [record for record in variants() if (record.run.variant, record.run.seed) != ("paper", 1)]
+    table = ablation(Evidence(records, PredictionCache(stored)))
+    assert [(row["seeds"], row["difference_seeds"]) for row in table.rows] == [(1, None), (2, 1), (2, 1)]
+    (column,) = [column for column in table.columns if column.key == "difference"]
+    assert [column.show(row) for row in table.rows] == ["–", "−5.0 (n=1)", "−10.0 (n=1)"]
+
+
+def test_of_two_whole_methods_none_is_chosen_to_compare_with():
+    records = [*variants(), *(trained("ws_dan", seed, 0.8, options={"maps": 64}) for seed in (0, 1))]
+    rows = ablation(Evidence(records, PredictionCache(stored))).rows
+    assert [row["variant"] for row in rows].count("paper") == 2
+    assert all(row["difference"] is None for row in rows)
+
+
 def test_one_variant_is_no_ablation_and_methods_and_datasets_are_not_mixed():
     for other in (trained("sef", variant="no_crop"), trained("ws_dan", variant="no_crop", dataset="cars")):
         assert not ablation(Evidence([trained("ws_dan"), other], PredictionCache(stored))).rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -162,6 +163,17 @@ def test_a_method_is_told_in_shares_of_the_plain_backbone_of_the_same_cell() -> 
     assert frame["of_plain"]["sef", 64] == pytest.approx(80)
     assert frame["of_plain"].drop(("sef", 64)).isna().all()
     assert "of plain" not in markdown.terminal(profiles.profile(Evidence(records[::2])))
+
+
+def test_plain_under_other_settings_is_no_measure_for_a_method() -> None:
+    def share(*records: Record) -> object:
+        frame = profiles.profile(Evidence(records)).where(mode="inference").frame.set_index("method")
+        return frame["of_plain"]["sef"]
+
+    sef = profiled("sef", 800, classes=100)
+    alike, other = profiled("plain", 1000, classes=100), profiled("plain", 500, classes=1000, id="other")
+    assert share(sef, alike, other) == pytest.approx(80)
+    assert share(sef, other) is None or math.isnan(share(sef, other))
 
 
 def test_a_share_of_plain_is_marked_where_the_ranges_meet_or_a_rate_was_measured_once() -> None:
