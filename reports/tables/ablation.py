@@ -146,7 +146,7 @@ def _published(group: Group) -> str | None:
     return "; ".join(dict.fromkeys(f"{row['value']} ({row.get('table', 'no table named')})" for row in rows)) or None
 
 
-_P = cell_format.probability("p_decisive", "p (Holm)")
+_P = cell_format.probability("p_decisive", "p (Holm)", compact=True)
 _TESTED = (
     "Intervals are by bootstrap over images and seeds. p is the larger of the paired comparison's two, by Holm's "
     "correction for the rows of one method."
