@@ -151,6 +151,8 @@ def check_fit(method: Method, other: Method, images: Tensor, labels: Tensor) -> 
         logits = method.classify(features)
         assert logits.isfinite().all()
         assert torch.equal(method(images), logits)
+        with torch.autocast("cpu", dtype=torch.bfloat16):  # in which a Run in bf16 predicts, and does not score
+            assert torch.equal(method.classify(features), logits), "half precision classifies in another way"
         method.fit(features, labels)
         assert torch.equal(method.classify(features), logits), "another fit of the same gives something else"
     other.load_state_dict(method.state_dict())
