@@ -83,6 +83,14 @@ def test_larger_maps_are_averaged_as_adaptive_pooling_does(large: tuple[int, int
     torch.testing.assert_close(shrunk, F.adaptive_avg_pool2d(first, small))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_under_autocast_larger_maps_are_averaged_in_float32_and_rounded_once(dtype: torch.dtype):
+    first, second = maps(2, 3, 7, 10).to(dtype), maps(2, 4, 3, 4).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        shrunk, _ = on_one_grid([first, second])
+    assert torch.equal(shrunk, on_one_grid([first.float(), second.float()])[0].to(dtype))
+
+
 def test_maps_of_one_size_are_left_as_they_are():
     given = [maps(1, 2, 3, 3, seed=seed) for seed in range(2)]
     assert all(found is one for found, one in zip(on_one_grid(given), given, strict=True))
