@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 DRAWS = frozenset({"rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm"}) | {
     *("bernoulli", "bernoulli_", "multinomial", "uniform_", "normal", "normal_", "exponential_", "random_"),
-    "native_dropout",
+    *("native_dropout", "_standard_gamma"),
 }
 """Operators of torch that draw."""
 

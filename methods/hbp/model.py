@@ -73,10 +73,13 @@ class HierarchicalBilinearPooling(Method):
         self.backbone = backbones.features([taps[layer] for layer in layers])
         channels = [self.backbone.channels[layer] for layer in self.layers]
         if port:
-            by_channels = {count: PortProjection(count, dimension) for count in channels}
-            self.projections = nn.ModuleList(by_channels[count] for count in channels)
+            different = list(dict.fromkeys(channels))
+            # A module that was listed twice would have two names in the weights, and a weight file allows it only one.
+            self.projections = nn.ModuleList(PortProjection(count, dimension) for count in different)
+            self.projection_of = [different.index(count) for count in channels]
         else:
             self.projections = nn.ModuleList(Projection(count, dimension) for count in channels)
+            self.projection_of = list(range(len(channels)))
         self.classifier = nn.Linear(len(self.pairs) * dimension, num_classes)
         bound = math.sqrt(3 / self.classifier.in_features)
         nn.init.uniform_(self.classifier.weight, -bound, bound)
@@ -85,7 +88,8 @@ class HierarchicalBilinearPooling(Method):
     def descriptor(self, images: Tensor) -> Tensor:
         """The normalised vectors of all pairs side by side, `(B, pairs · d)`, at least in float32."""
         maps = [one.flatten(2) for one in on_one_grid(self.backbone(images))]
-        sums = cross_layer_pool([maps[layer] for layer in self.layers], list(self.projections), self.pairs)
+        projections = [self.projections[number] for number in self.projection_of]
+        sums = cross_layer_pool([maps[layer] for layer in self.layers], projections, self.pairs)
         return torch.cat([F.normalize(signed_sqrt(one, self.root, self.epsilon), dim=1) for one in sums], dim=1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -68,8 +68,10 @@ def on_one_grid(maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _averaged(x: Tensor, height: int, width: int) -> Tensor:
+    """At least in float32, also under autocast, and rounded once to the type of `x`."""
     rows, columns = _windows(x.shape[2], height, x), _windows(x.shape[3], width, x)
-    return rows @ at_least_float32(x) @ columns.T
+    with torch.autocast(x.device.type, enabled=False):
+        return (rows @ at_least_float32(x) @ columns.T).to(x.dtype)
 
 
 def _windows(size: int, cells: int, like: Tensor) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -81,6 +83,14 @@ def test_larger_maps_are_averaged_as_adaptive_pooling_does(large: tuple[int, int
     torch.testing.assert_close(shrunk, F.adaptive_avg_pool2d(first, small))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_under_autocast_larger_maps_are_averaged_in_float32_and_rounded_once(dtype: torch.dtype):
+    first, second = maps(2, 3, 7, 10).to(dtype), maps(2, 4, 3, 4).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        shrunk, _ = on_one_grid([first, second])
+    assert torch.equal(shrunk, on_one_grid([first.float(), second.float()])[0].to(dtype))
+
+
 def test_maps_of_one_size_are_left_as_they_are():
     given = [maps(1, 2, 3, 3, seed=seed) for seed in range(2)]
     assert all(found is one for found, one in zip(on_one_grid(given), given, strict=True))
@@ -121,8 +131,24 @@ def test_three_modules_of_one_stage_keep_their_grid():
 
 
 def test_the_port_has_one_projection_for_layers_of_as_many_channels():
-    method = tiny("resnet26", taps=["layer3.0", "layer3.1"], pairs=[[0, 1]], port=True)
-    assert method.projections[0] is method.projections[1]
+    method = tiny("resnet26", taps=["layer2.1", "layer3.0", "layer3.1"], port=True).eval()
+    assert [one[0].in_channels for one in method.projections] == [512, 1024]
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        layers = [one.flatten(2) for one in on_one_grid(method.backbone(images))]
+        maps_of = [method.projections[own](one) for own, one in zip((0, 1, 1), layers, strict=True)]
+        expected = [F.normalize((maps_of[i] * maps_of[j]).sum(2).sqrt()) for i, j in PAIRS]
+        torch.testing.assert_close(method.descriptor(images), torch.cat(expected, dim=1), rtol=1e-3, atol=1e-4)
+
+
+def test_weights_of_a_projection_that_layers_share_are_stored_once_and_loaded_again(tmp_path: Path):
+    options: dict[str, Any] = {"taps": ["layer3.0", "layer3.1"], "pairs": [[0, 1]], "port": True}
+    method, images = tiny("resnet26", **options), torch.randn(2, 3, 64, 64)
+    save_file(method.state_dict(), tmp_path / "weights")
+    torch.manual_seed(1)
+    other = HierarchicalBilinearPooling(TimmBackbones("resnet26", 64), 3, dimension=10, **options)
+    other.load_state_dict(load_file(tmp_path / "weights"))
+    assert torch.equal(other.eval()(images), method.eval()(images))
 
 
 @pytest.mark.parametrize("pairs", [[], [[0, 3]], [[0]], [[0, 1, 2]]])

@@ -19,11 +19,15 @@ class Refinement(nn.Module):
     def __init__(self, rest: nn.Module) -> None:
         super().__init__()
         self.rest: Any = rest
+        self.reading = False
         for layer in self._kept_layers():
-            layer.register_forward_hook(_keep)
+            layer.register_forward_hook(self._keep)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        # With checkpointing the block runs again in the backward pass, and what it kept then nobody would take.
+        self.reading = True
         refined = self.rest(tokens)
+        self.reading = False
         queries, keys = (_taken(layer) for layer in self._kept_layers())
         with torch.no_grad():
             scores = class_scores(queries * self.rest.blocks[-1].attn.scale, keys, prefix=1)
@@ -34,9 +38,9 @@ class Refinement(nn.Module):
         attention = self.rest.blocks[-1].attn
         return attention.q_norm, attention.k_norm
 
-
-def _keep(layer: Any, _inputs: object, output: Tensor) -> None:
-    layer.kept = output
+    def _keep(self, layer: Any, _inputs: object, output: Tensor) -> None:
+        if self.reading:
+            layer.kept = output
 
 
 def _taken(layer: Any) -> Tensor:

@@ -1,6 +1,7 @@
 """Classifiers of frozen features: multinomial logistic regression, nearest neighbours, nearest class mean.
 
 Each is a module `(B, D)` -> `(B, K)` that `fit` fills from features `(n, D)` and labels `(n,)`; none draws anything.
+All compute at least in float32, also under autocast, since a Run in bf16 scores them outside of it and predicts within.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ NO_VOTE = 1e-6
 
 class LinearProbe(nn.Linear):
     """Multinomial logistic regression with L2, solved by L-BFGS (`methods/plain/logistic.py`)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(at_least_float32(features))
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor) -> dict[str, float]:

@@ -124,6 +124,15 @@ def test_a_fitted_probe_can_be_loaded_into_a_new_one(name: str) -> None:
     assert torch.equal(other(features), head(features))
 
 
+@pytest.mark.parametrize("name", PROBES)
+def test_features_in_half_precision_are_classified_as_their_values_in_float32(name: str) -> None:
+    features, labels = clusters()
+    head, asked = fitted(name, features, labels), clusters(seed=1)[0].bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = head(asked)
+    assert torch.equal(found, head(asked.float()))
+
+
 def test_a_file_of_other_features_is_refused() -> None:
     head = fitted("knn", *clusters())
     with pytest.raises(RuntimeError, match="size mismatch"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import methods
 from benchmarks.device_check.compilation import compare_compiled
-from benchmarks.device_check.host_draws import HostDraws
+from benchmarks.device_check.host_draws import DRAWS, HostDraws
 from benchmarks.device_check.networks import small_batch, small_method
 from benchmarks.device_check.values import RANKED, answer, check_values, compare, tolerances
 from methods.interface import Method
@@ -73,6 +75,39 @@ def test_draws_like_a_tensor_do_not_depend_on_its_layout() -> None:
         expected = torch.rand_like(maps)
         torch.manual_seed(3)
         assert torch.equal(torch.rand_like(maps.contiguous(memory_format=torch.channels_last)), expected)
+
+
+class Drawn(TorchDispatchMode):
+    """Within, notes the names of the operators that move torch's generator: attention without dropout does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = torch.get_rng_state()
+        made = function(*args, **(kwargs or {}))
+        if not torch.equal(before, torch.get_rng_state()):
+            self.names.add(function.overloadpacket.__name__)
+        return made
+
+
+@pytest.mark.parametrize("method", methods.available())
+def test_all_that_a_method_draws_in_a_step_is_drawn_on_the_host(method: str) -> None:
+    """Else it would be called wrong on every GPU, whose generator gives other numbers."""
+    with Drawn() as drawn:
+        for losses in small_method(method).train().steps(*small_batch()):
+            sum(losses.values()).backward()
+    assert drawn.names <= DRAWS
+
+
+def test_draws_from_a_gamma_distribution_are_the_same_in_every_type() -> None:
+    shape = torch.full((4,), 0.7)
+    torch.manual_seed(3)
+    expected = torch._standard_gamma(shape)
+    torch.manual_seed(3)
+    with HostDraws():
+        assert torch.equal(torch._standard_gamma(shape.double()), expected.double())
 
 
 @pytest.mark.parametrize("method", methods.available())

@@ -45,13 +45,20 @@ def small_networks(method: str) -> list[tuple[str, dict[str, Any]]]:
     return [*tiny, (method_files.method_file(method).recipe.backbone, {})]
 
 
-def build(method: str, variant: str = "paper", classes: int = CLASSES, size: int = SIZE, seed: int = 0) -> Method:
+def build(
+    method: str,
+    variant: str = "paper",
+    classes: int = CLASSES,
+    size: int = SIZE,
+    seed: int = 0,
+    checkpointing: bool = False,
+) -> Method:
     """The variant on the first small network that serves it."""
     refusals = []
     for name, options in small_networks(method):
         torch.manual_seed(seed)
         try:
-            source = TimmBackbones(name, size, options=options)
+            source = TimmBackbones(name, size, options=options, checkpointing=checkpointing)
             return methods.load(method)(source, classes, **method_files.options_of(method, variant))
         except BackboneError as refusal:
             refusals.append(f"{name}: {refusal}")

@@ -52,6 +52,22 @@ def test_every_published_row_says_which_weights_its_network_starts_from(name: st
     assert not unnamed
 
 
+HAWKEYE = [name for name in methods.available() if "hawkeye" in method_files.method_file(name).variants]
+
+
+@pytest.mark.parametrize("name", HAWKEYE)
+def test_a_port_of_hawkeye_s_is_augmented_as_its_train_py_augments_all_methods(name: str):
+    seen = recipes.recipe_for(name, "hawkeye", "paper", "", "", {}).augment
+    assert (seen.crop, seen.flip, seen.policy.name, seen.erase) == ("resized", 0.5, "trivialaugment", 0.1)
+
+
+def test_pairwise_confusion_s_port_of_hawkeye_s_warms_up_and_spares_the_network():
+    """As its Examples/PairConfusion.py: Adam's rate for the classifier, a tenth of it for all else."""
+    recipe = recipes.recipe_for("pairwise_confusion", "hawkeye", "paper", "", "", {})
+    assert (recipe.optimizer.lr, recipe.lr_scale) == (0.0004, {"backbone": 0.1})
+    assert (recipe.schedule.name, recipe.schedule.warmup_epochs, recipe.epochs) == ("cosine", 5, 60)
+
+
 @pytest.mark.parametrize("name", methods.available())
 def test_every_row_of_an_ablation_is_a_variant(name: str):
     """Also where its number was not found; such a row stands in `published.yaml` for its variant alone."""

@@ -10,7 +10,16 @@ import copy
 import torch
 
 from methods.interface import Method, Sampling
-from tests.helpers.methods_under_test import BATCH, CLASSES, images_and_labels, logits_of, total_loss, train_once
+from tests.helpers.methods_under_test import (
+    BATCH,
+    CLASSES,
+    Subject,
+    build,
+    images_and_labels,
+    logits_of,
+    total_loss,
+    train_once,
+)
 
 
 def test_evaluation_draws_nothing_and_changes_nothing(method: Method):
@@ -25,6 +34,13 @@ def test_evaluation_draws_nothing_and_changes_nothing(method: Method):
 def test_training_leaves_it_in_training_mode(method: Method):
     train_once(method, images_and_labels(BATCH))
     assert all(module.training for module in method.modules())
+
+
+def test_with_checkpointing_a_step_leaves_nothing_behind_of_the_graph_that_it_built(subject: Subject):
+    """Its blocks run again in the backward pass, and what they keep then is taken by nobody."""
+    method = build(subject.name, checkpointing=True)
+    train_once(method, images_and_labels(BATCH))
+    copy.deepcopy(method)  # fails on tensors that hang in a graph
 
 
 def test_its_attention_is_a_map_of_non_negative_weights(method: Method):

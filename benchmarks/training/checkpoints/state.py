@@ -38,7 +38,7 @@ class TrainingState:
     """One row for each completed epoch."""
     chosen: dict[Selection, Choice] = field(default_factory=dict)
     seconds: float = 0.0
-    """Time of the whole training, with evaluations and checkpoints."""
+    """Time of the whole training, with compiling, evaluations and checkpoints: a resumed Run's record has it."""
     evaluation_seconds: float = 0.0
     """Time of all evaluations."""
     checkpoint_seconds: float = 0.0
@@ -87,7 +87,8 @@ class TrainingResult:
     threads: int
     """Of torch, in each process."""
     compile_seconds: float | None
-    """Duration of the warm-up before training, included in no other time; None if nothing was compiled."""
+    """Duration of the warm-up before training, in no other time but that of the whole training (`state.seconds`); None
+    if nothing was compiled."""
     finished_by_method: bool
     """Whether the method's `finish` changed it after the last epoch."""
     branches: dict[str, float]

@@ -71,7 +71,8 @@ def drawn(images: Tensor, count: int, total: int) -> Tensor:
     """Numbers below `total`, drawn at random for each image: `(B, 3, H, W)` -> int64 `(B, count)`.
 
     All numbers are equally likely, and some may come twice. The draw depends on the image's pixels alone, so an image
-    has the same one in every batch and every evaluation, and each augmented view has another.
+    has the same one in every batch and every evaluation, and each augmented view has another, but for mirror images:
+    the seed is a sum over all pixels, wherever they are.
     """
     bits = images.to(torch.float32).contiguous().view(torch.int32)
     seed = bits.flatten(1).sum(dim=1, dtype=torch.int64)[:, None]  # of whole numbers, so the order doesn't matter
