@@ -146,11 +146,12 @@ class PlanExecutor:
             while to_do or self.at_work:
                 remaining = [(number, case) for number, case in to_do if not self._try(number, case, display)]
                 if self.at_work:
-                    remaining = sorted([*remaining, *self._await_one(bool(remaining))], key=lambda one: one[0])
+                    remaining += self._await_one(bool(remaining))
                 elif len(remaining) == len(to_do):
                     torchrun.broadcast_next("wait", self.environment)
                     time.sleep(POLL_SECONDS)
-                to_do = remaining
+                # Runs that found no place were not asked yet whether they fit: postponed ones let them pass.
+                to_do = sorted(remaining, key=lambda one: (one[1].id in self.postponed, one[0]))
         finally:
             at_work.stop(self.at_work)
             self.images.close()

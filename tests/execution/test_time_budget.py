@@ -107,6 +107,26 @@ def test_a_run_that_would_not_end_in_time_is_postponed_until_the_others_are_done
     assert summary.unfinished == []
 
 
+def as_expected(
+    case: AnyRun, store: ResultStore, environment: Environment, listener: Listener, estimate: Estimate
+) -> Record:
+    """`do_nothing`, whose record has the seconds that were expected."""
+    record = do_nothing(case, store, environment, listener, estimate)
+    record.seconds = estimate.seconds
+    store.write(record)
+    return record
+
+
+def test_a_postponed_run_lets_all_pass_that_fit_also_where_each_has_its_own_process(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    known_to_take(1000.0, LONG, store)
+    short = [SHORT.model_copy(update={"seed": seed}) for seed in range(4)]
+    known = {"budget": TimeBudget(200.0), "estimator": estimator_of(store)}
+    plan = [short[0], LONG, *short[1:]]
+    summary = execute.execute(plan, store, Environment(), QUIET, True, as_expected, **known)
+    assert summary.done == [*(run.id for run in short), LONG.id]
+
+
 def interrupted(store: ResultStore, run: AnyRun, done: float) -> None:
     now = datetime.now(UTC)
     beat = Heartbeat(run=run.id, label="", host="h", pid=1, started=now, updated=now, work=100.0, done=done)
