@@ -143,6 +143,29 @@ def test_being_of_a_sweep_changes_no_id() -> None:
     assert "in_sweep" not in of_sweep.model_dump()
 
 
+def device_without_training(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+    """As `device_with_room`, of a method that learns nothing by gradients."""
+    assert isinstance(case, ProfileRun)
+    record = record_of(case, {"inference": 100.0 * min(case.batch_size, FULL_AT)})
+    store.write(record)
+    return record
+
+
+def test_without_training_steps_it_ends_where_inference_does(tmp_path: Path) -> None:
+    runs = swept()
+    summary = execute.execute(runs, ResultStore(tmp_path), Environment(), QUIET, carry_out=device_without_training)
+    assert batches(summary.done, runs) == [1, 2, 4, 8, 16, 32]
+
+
+def test_a_mode_that_one_size_alone_could_not_measure_is_waited_for() -> None:
+    """Batch norm can't train on a single image."""
+    sizes = [run for run in swept() if isinstance(run, ProfileRun)]
+    both: dict[Mode, float] = {"inference": 100.0, "train": 100.0}
+    found = [record_of(sizes[0], {"inference": 100.0}), *(record_of(run, both) for run in sizes[1:4])]
+    known = {record.run.id: record for record in found}
+    assert [batch_sweep.end(run, lambda one: known.get(one.id)) is None for run in sizes[1:5]] == [True] * 3 + [False]
+
+
 def end_of(rates: list[tuple[float, float] | None]) -> str | None:
     """`sweep.end` of the batch size after those whose rates in inference and training are given; None: it failed."""
     runs = [run for run in swept() if isinstance(run, ProfileRun)]
