@@ -92,15 +92,20 @@ class Heartbeat(BaseModel):
         """Whether its process still works: checked on this host, assumed for `STALE_AFTER` on other hosts."""
         if self.host != socket.gethostname():
             return datetime.now(UTC) - self.updated < STALE_AFTER
-        try:  # a later process may have got the same id
-            return psutil.Process(self.pid).create_time() <= self.started.timestamp() + 1
-        except psutil.Error:
-            return False
+        return process_lives(self.pid, self.started.timestamp())
 
     @property
     def owner(self) -> str:
         """Who works on it, for a message."""
         return f"job {self.job} on {self.host}" if self.job else f"process {self.pid} on {self.host}"
+
+
+def process_lives(pid: int, since: float) -> bool:
+    """Whether the process that had this id on this host at a time (seconds since 1970) is still there."""
+    try:  # a later process may have got the same id
+        return psutil.Process(pid).create_time() <= since + 1
+    except psutil.Error:
+        return False
 
 
 def read(folder: Path) -> Heartbeat | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -112,11 +114,21 @@ def test_a_measurement_is_named_after_the_machine_that_makes_it(here: Environmen
     assert cluster.on_this_machine(elsewhere, here) == run
 
 
-def test_the_state_of_a_slurm_job_is_that_of_the_queue() -> None:
+def test_the_state_of_a_slurm_job_is_that_of_the_queue(tmp_path: Path) -> None:
     job = Submitted(job="7_1", cluster="slurm", runs=("run",))
-    assert state_of(job, {"7_1": "running"}) == "running"
-    assert state_of(job, {"7_0": "running"}) == "gone"
-    assert state_of(job, None) == "submitted"
+    assert state_of(job, {"7_1": "running"}, tmp_path) == "running"
+    assert state_of(job, {"7_0": "running"}, tmp_path) == "gone"
+    assert state_of(job, None, tmp_path) == "submitted"
+
+
+def test_a_process_that_got_the_id_of_a_dead_job_is_not_the_job(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    job = Submitted(job=str(os.getpid()), cluster="local", runs=("run",))
+    job.write(tmp_path)
+    assert state_of(job, None, tmp_path) == "running"
+    before_this_process = psutil.Process().create_time() - 60
+    os.utime(tmp_path / "jobs" / f"{job.job}.json", (before_this_process, before_this_process))
+    assert state_of(job, None, tmp_path) == "gone"
 
 
 def test_a_queue_that_does_not_answer_is_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
