@@ -112,7 +112,8 @@ def submit(
     root = store.root.absolute()
     store.folder(FOLDER)
     if cluster == "slurm":
-        plan = [cluster_jobs.without_machine(case) for case in plan]
+        expected = device if device != "auto" else "cuda" if options.gpus else "cpu"
+        plan = [cluster_jobs.without_machine(case, expected) for case in plan]
     for case in plan:
         store.read(case.id)  # one that can't be read or trusted is reported here, not by its job
     finished = (record for record in store.own() if record.status == "done")

@@ -53,15 +53,22 @@ class Submitted(BaseModel):
         return root / FOLDER / f"{self.job}.json"
 
 
-def without_machine(case: AnyRun) -> AnyRun:
-    """The Run before its machine is known: the id of a measurement contains the machine."""
-    return case.model_copy(update={"device": "slurm", "hardware": ""}) if isinstance(case, ProfileRun) else case
+def without_machine(case: AnyRun, device: str) -> AnyRun:
+    """The Run before its machine is known, of which it is only known to have a `device`, `cpu` or `cuda`: the id of a
+    measurement contains the machine."""
+    known = {"device": f"slurm_{device}", "hardware": ""}
+    return case.model_copy(update=known) if isinstance(case, ProfileRun) else case
+
+
+def submitted_id(case: AnyRun) -> str:
+    """The id that a Run on this machine had when it was submitted to Slurm."""
+    return without_machine(case, case.device).id if isinstance(case, ProfileRun) else case.id
 
 
 def ids_of(record: Record) -> set[str]:
     """The ids of a stored Run: its own, and the one that it had when it was submitted."""
     # No plan of today contains a Run of other rules.
-    return {record.id, without_machine(record.run).id} if record.current else {record.id}
+    return {record.id, submitted_id(record.run)} if record.current else {record.id}
 
 
 def read_all(root: Path) -> list[Submitted]:

@@ -44,6 +44,8 @@ class Heartbeat(BaseModel):
     pid: Annotated[int, Field(gt=0, lt=2**31)]
     job: str | None = None
     """Id of the cluster job."""
+    submitted: str | None = None
+    """The Run's id in the list of a job: of a profile that was submitted to Slurm, it is another than `run`."""
     started: AwareDatetime
     updated: AwareDatetime
     epoch: int = 0
@@ -124,7 +126,13 @@ class HeartbeatWriter:
     """
 
     def __init__(
-        self, folder: Path, run: str, label: str, work: float, send: Callable[[Heartbeat | str], None]
+        self,
+        folder: Path,
+        run: str,
+        label: str,
+        work: float,
+        send: Callable[[Heartbeat | str], None],
+        submitted: str | None = None,
     ) -> None:
         self.folder, self.send = folder, send
         now = datetime.now(UTC)
@@ -134,6 +142,7 @@ class HeartbeatWriter:
             host=socket.gethostname(),
             pid=os.getpid(),
             job=os.environ.get(JOB_VARIABLE),
+            submitted=submitted,
             started=now,
             updated=now,
             work=work,

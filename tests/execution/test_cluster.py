@@ -19,9 +19,10 @@ from benchmarks.errors import UserError
 from benchmarks.execution import cluster, cluster_jobs, status
 from benchmarks.execution.cluster import Job, Options, parse_options
 from benchmarks.execution.cluster_jobs import Submitted, state_of
-from benchmarks.execution.worker import blank
+from benchmarks.execution.worker import attempt, blank
 from benchmarks.planning.expand import expand
 from benchmarks.planning.suite import Suite
+from results.record import Record
 from results.settings import AnyRun, ProfileRun
 from results.store import ResultStore
 
@@ -88,23 +89,54 @@ def test_what_was_done_before_images_were_checked_is_not_submitted(
     assert handed == [[today[1].id, today[2].id]]
 
 
+ON_GPU = Options(gpus=1)
+
+
+def measurements(here: Environment) -> list[AnyRun]:
+    return expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": [4, 8]}]}), here)
+
+
 def test_a_measurement_is_done_wherever_slurm_made_it(
     here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = ResultStore(tmp_path)
-    planned = expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": [4, 8]}]}), here)
+    store, planned = ResultStore(tmp_path), measurements(here)
     monkeypatch.setattr(cluster_jobs, "slurm_queue", lambda: {"7_0": "running", "7_1": "pending"})
-    cluster.submit(planned, store, here, "auto", "slurm", Options())
+    cluster.submit(planned, store, here, "auto", "slurm", ON_GPU)
     there = planned[0].model_copy(update={"device": "cuda", "hardware": "NVIDIA H100"})
     store.write(blank(there, torch.device("cpu")))
-    assert {row["run"]: row["state"] for row in status.rows(store)} == {
-        there.id: "done",
-        cluster_jobs.without_machine(planned[1]).id: "waiting",
-    }
+    first, second = (cluster_jobs.without_machine(run, "cuda").id for run in planned)
+    assert {row["run"]: row["state"] for row in status.rows(store)} == {there.id: "done", second: "waiting"}
     monkeypatch.setattr(cluster_jobs, "slurm_queue", dict)
-    cluster.submit(planned, store, here, "auto", "slurm", Options())
-    first, second = (cluster_jobs.without_machine(run).id for run in planned)
+    cluster.submit(planned, store, here, "auto", "slurm", ON_GPU)
     assert handed == [[first, second], [second]]
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "answered"), [("auto", ON_GPU, False), ("auto", Options(), True), ("cpu", ON_GPU, True)]
+)
+def test_a_measurement_of_a_processor_is_none_of_a_gpu(
+    device: str, options: Options, answered: bool, here: Environment, tmp_path: Path, handed: list[list[str]]
+) -> None:
+    store, (planned, _) = ResultStore(tmp_path), measurements(here)
+    store.write(blank(planned, torch.device("cpu")))
+    cluster.submit([planned], store, here, device, "slurm", options)
+    assert len(handed) == (0 if answered else 1)
+
+
+def test_a_measurement_at_work_is_not_waiting_too(
+    here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, (planned, _) = ResultStore(tmp_path), measurements(here)
+    monkeypatch.setattr(cluster_jobs, "slurm_queue", lambda: {"7_0": "running"})
+    cluster.submit([planned], store, here, "auto", "slurm", Options())
+    seen: list[Any] = []
+
+    def looks_at_status(case: AnyRun, store: ResultStore, *_: object) -> Record:
+        seen.extend((row["run"], row["state"]) for row in status.rows(store))
+        return blank(case, torch.device("cpu"))
+
+    attempt(planned, tmp_path, here, None, looks_at_status, lambda _: None)
+    assert seen == [(planned.id, "running")]
 
 
 def test_a_measurement_is_named_after_the_machine_that_makes_it(here: Environment) -> None:
