@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.estimates import memory, totals
 from benchmarks.estimates.counted_work import CountedWork
 from benchmarks.estimates.estimator import Estimator
+from benchmarks.planning import method_files
 from datasets.loading.store import open_store
 from results.settings import ProfileRun, Run
 from tests.estimates.test_estimator import RUN, profile, took
@@ -54,6 +57,21 @@ def test_a_guess_names_its_factor_and_the_command_that_replaces_it() -> None:
     assert said("time", found).endswith("guessed from counted work, within a factor of 4")
     command = "python run_all.py profile --methods plain --backbone test_resnet --image-size 32 --batch-size 5"
     assert any(line.endswith(command) for line in found)
+
+
+def test_the_command_of_a_profile_has_the_options_that_were_set_by_hand(
+    fgbench: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    """Without them it would measure another network, and the guess would stay."""
+    of_variant = method_files.options_of("plain", "stride_16")
+    run = RUN.model_copy(update={"variant": "stride_16", "options": of_variant | {"tap": 8}})
+    command = totals.profile_command(run, Execution())
+    assert command.endswith("--batch-size 5 --set options.tap=8")
+    assert "options" not in totals.profile_command(run.model_copy(update={"options": of_variant}), Execution())
+    code, said = fgbench(*shlex.split(command)[2:], "--dry-run", "--device", "cpu", "--results", tmp_path)
+    assert code == 0, said
+    words = run.model_copy(update={"options": run.options | {"tap": ["a b", True]}})
+    assert shlex.split(totals.profile_command(words, Execution()))[-1] == 'options.tap=["a b",true]'
 
 
 @pytest.mark.parametrize(("rate", "advised"), [(10.0, True), (0.1, False)])
