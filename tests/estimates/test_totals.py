@@ -153,6 +153,20 @@ def test_memory_is_measured_or_grows_with_the_batch() -> None:
     assert guessed(larger, processes=100) == guessed(larger, most=5) == guessed(pieces) == guessed(RUN)
 
 
+def test_a_profile_with_another_optimizer_is_corrected_by_the_numbers_that_each_keeps_per_weight() -> None:
+    record = profile(1.0, RUN)
+    trained = record.speed["train"].model_copy(update={"memory": {"weights": 1000, "optimizer": 1000}})
+    with_sgd = [record.model_copy(update={"speed": record.speed | {"train": trained}})]
+
+    def peak(optimizer: str) -> int:
+        found = memory.peak_bytes(small_run(optimizer={"name": optimizer, "lr": 0.1}), with_sgd, CountedWork())
+        assert found is not None
+        return found
+
+    assert peak("sgd") == trained.peak_memory
+    assert peak("adamw") == peak("adam") == trained.peak_memory + 1000
+
+
 def test_a_probe_holds_neither_gradients_nor_an_optimisers_state_nor_what_waits_for_a_backward_pass() -> None:
     probe, counted = small_run("plain:linear_probe"), CountedWork()
 
