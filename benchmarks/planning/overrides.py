@@ -42,8 +42,10 @@ def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
         if not equals or not key:
             raise UserError(f"{flag} takes key=value, not {assignment!r}")
         if key in pairs:
-            raise UserError(f"{flag} {key} is given twice; write several values as {key}=A,B")
-        if another := re.search(r",\s*([\w.]+=.*)", value):  # it would be read as one more pattern
+            several = f"; write several values as {key}=A,B" if flag == "--only" else ""
+            raise UserError(f"{flag} {key} is given twice{several}")
+        another = re.search(r",\s*([\w.]+=.*)", value)  # it would be read as one more pattern
+        if another and flag != "--cluster-option":  # what is for sbatch may look so: export=ALL,HOME=/scratch
             first = f"{flag} {key}={value[: another.start()]}"
             raise UserError(f"{flag} takes one setting at a time: {first} {flag} {another[1]}")
         pairs[key] = value

@@ -198,6 +198,13 @@ def test_two_settings_behind_one_flag_are_refused_with_the_right_words(flag: str
     assert overrides.parse_assignments(["method=plain,sef"], flag) == {"method": "plain,sef"}
 
 
+@pytest.mark.parametrize(("flag", "advice"), [("--only", "; write several values as epochs=A,B"), ("--set", "")])
+def test_only_what_takes_several_values_is_advised_to_be_given_them(flag: str, advice: str) -> None:
+    with pytest.raises(UserError) as refused:
+        overrides.parse_assignments(["epochs=5", "epochs=10"], flag)
+    assert str(refused.value) == f"{flag} epochs is given twice{advice}"
+
+
 @pytest.mark.parametrize(
     ("only", "kept"),
     [

@@ -21,6 +21,7 @@ from benchmarks.execution.cluster import Job, Options, parse_options
 from benchmarks.execution.cluster_jobs import Submitted, state_of
 from benchmarks.execution.worker import attempt, blank
 from benchmarks.planning.expand import expand
+from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.suite import Suite
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
@@ -66,6 +67,11 @@ def test_options_are_checked_and_what_is_for_sbatch_goes_through() -> None:
         parse_options({"time": "soon"})
     with pytest.raises(UserError, match="--cluster-option: gpus"):
         parse_options({"gpus": "9" * 12})
+
+
+def test_an_option_of_sbatch_may_have_several_settings_in_its_value() -> None:
+    given = parse_assignments(["sbatch.export=ALL,HF_HOME=/scratch/hf"], "--cluster-option")
+    assert parse_options(given).sbatch == {"export": "ALL,HF_HOME=/scratch/hf"}
 
 
 def test_what_is_done_or_in_a_live_job_is_not_submitted(
