@@ -212,13 +212,13 @@ def _fits_backbone(values: Mapping[str, Any], pattern: str) -> bool:
 
 
 def may_fit(model: type[AnyRun], names: Mapping[str, Any], only: Mapping[str, str]) -> bool:
-    """Whether a Run of this kind with these settings, and others that are not known yet, may fit."""
+    """Whether a Run of this kind may fit that has these settings (nested, as in a Run) and others, not known yet."""
     _require_known_keys(only)
     has = {*model.model_fields, *(Recipe.model_fields if model is Run else ())}
     known = {"job": model.model_fields["job"].default, **names}
-    return all(key.partition(".")[0] in has for key in only) and fits(
-        known, {key: pattern for key, pattern in only.items() if key in known}
-    )
+    values = {**known.get("recipe", {}), **known}
+    asked = {key: pattern for key, pattern in only.items() if _value(values, key.split(".")) is not ABSENT}
+    return all(key.partition(".")[0] in has for key in only) and fits(known, asked)
 
 
 def _fits(value: Any, pattern: str) -> bool:
