@@ -63,11 +63,14 @@ def lines(
     done: Collection[str],
     estimator: Estimator,
     jobs: int = 1,
+    not_needed: Collection[str] = (),
 ) -> list[str]:
     """What a plan will take, in sentences. `done`: ids of the Runs that are finished; `jobs`: how many Runs are carried
-    out at a time."""
-    to_do = [run for run in plan if run.id not in done]
-    found = [f"total: {counted(len(plan), 'Run')}, {len(plan) - len(to_do)} done, {len(to_do)} to do"]
+    out at a time; `not_needed`: ids of batch sizes beyond the end of their sweep."""
+    beyond = sum(run.id in not_needed for run in plan)
+    to_do = [run for run in plan if run.id not in done and run.id not in not_needed]
+    counts = [f"{len(plan) - len(to_do) - beyond} done", *[f"{beyond} not needed"] * bool(beyond)]
+    found = [", ".join([f"total: {counted(len(plan), 'Run')}", *counts, f"{len(to_do)} to do"])]
     if not to_do:
         return found
     totals = _summed(to_do, estimator)

@@ -25,6 +25,7 @@ from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.suite import Suite
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
+from results.speed import Speed
 from results.store import ResultStore
 
 SMALL = {"classes": 2, "train_per_class": 4, "test_per_class": 2, "size": 32}
@@ -127,6 +128,25 @@ def test_a_measurement_of_a_processor_is_none_of_a_gpu(
     store.write(blank(planned, torch.device("cpu")))
     cluster.submit([planned], store, here, device, "slurm", options)
     assert len(handed) == (0 if answered else 1)
+
+
+def test_sizes_beyond_the_end_of_a_sweep_are_not_submitted(
+    here: Environment, tmp_path: Path, handed: list[list[str]]
+) -> None:
+    store = ResultStore(tmp_path)
+    sweep = expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": "sweep"}]}), here)
+    for run in sweep[:3]:  # the second and third are no faster than the first
+        record = blank(run, torch.device("cpu"))
+        record.speed = {mode: same_rate(run) for mode in ("inference", "train")}
+        store.write(record)
+    cluster.submit(sweep, store, here, "auto", "slurm", Options())
+    assert handed == []
+
+
+def same_rate(run: AnyRun) -> Speed:
+    assert isinstance(run, ProfileRun)
+    rates = {"images_per_s": 100.0, "images_per_s_p10": 100.0, "images_per_s_p90": 100.0}
+    return Speed(batch_size=run.batch_size, peak_memory=1, **rates)
 
 
 def test_a_measurement_at_work_is_not_waiting_too(
