@@ -185,8 +185,8 @@ def _with_settings(store: ResultStore, only: list[str]) -> list[Record]:
         raise ResultsError(f"none of the {len(faults)} records below {store.root} can be used; first: {faults[0]}")
     fits = []
     for record in records:
-        known = {key: value for key, value in wanted.items() if record.run.job == "train" or hasattr(record.run, key)}
-        if matches(record.run, known):
+        has = {key for key in wanted if record.run.job == "train" or hasattr(record.run, key.partition(".")[0])}
+        if matches(record.run, {key: value for key, value in wanted.items() if key in has}):
             fits.append(record)
     if wanted and not any(matches(record.run, wanted) for record in fits):
         raise UserError(none_fits((record.run.model_dump(mode="json") for record in records), wanted, "with a record"))

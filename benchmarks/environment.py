@@ -67,7 +67,7 @@ class Environment:
         """The dataset, opened once per process however it is named."""
         own, text = self.canonical(name), yaml.safe_dump(dict(options))
         try:
-            return _open(own, self.data_root, text)
+            return opened_once(own, self.data_root, text)
         except DatasetError:
             if own not in datasets.reader_classes() or datasets.reader_of(own)[0] not in self.awaited:
                 raise
@@ -104,13 +104,9 @@ def _announced(name: str, options: str) -> Dataset:
 
 
 @cache
-def _open(name: str, root: Path | None, options: str) -> Dataset:
+def opened_once(name: str, root: Path | None, options: str) -> Dataset:
+    """The dataset of this one name; `options` as YAML."""
     return datasets.open_dataset(name, root, yaml.safe_load(options))
-
-
-def forget() -> None:
-    """Every dataset is opened anew when it is next asked for, as in a new process."""
-    _open.cache_clear()
 
 
 def subsets(name: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -144,8 +144,3 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         if self.padding and self.crop != "random":
             raise ValueError(f"padding is of a random crop, not of {self.crop}: set padding to 0, or crop to random")
         return self
-
-    @property
-    def jitters(self) -> bool:
-        """Whether any of the four colour operations is on."""
-        return any((self.brightness, self.contrast, self.saturation, self.hue))

@@ -20,6 +20,7 @@ from benchmarks.execution import earlier_records, execute, torchrun
 from benchmarks.planning import (
     checks,
     expand,
+    left_to_do,
     method_checks,
     method_files,
     suite,
@@ -212,7 +213,7 @@ def _carry_out_runs(runs: Sequence[AnyRun], request: Request, title: str) -> Fin
     try:
         estimator = forecast.estimator(environment, request)
         terminal.lines(forecast.of_fast(runs, estimator, request))
-        environment = _side_by_side([run for run in runs if store.answer(run) is None], estimator, request)
+        environment = _side_by_side(left_to_do.of(runs, store).to_do, estimator, request)
         summary = execute.execute(
             runs, store, environment, terminal.console, own_process, budget=budget, estimator=estimator
         )
@@ -232,7 +233,7 @@ def _side_by_side(to_do: Sequence[AnyRun], estimator: Estimator, request: Reques
 
 def _require_startable(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -> None:
     """Raises `UserError` if some Run that is to do would fail at once."""
-    to_do = [run for run in runs if store.answer(run) is None]
+    to_do = left_to_do.of(runs, store).to_do
     checks.require_startable(to_do, environment, torchrun.world_size())
     micro_batch = environment.execution.micro_batch
     if isinstance(micro_batch, int):

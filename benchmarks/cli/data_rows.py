@@ -17,8 +17,6 @@ from datasets.curation import verify as verifying
 from datasets.curation.findings import Findings
 from datasets.curation.split import Split
 from datasets.fetching import fetch as fetching
-from datasets.fetching.needs import Needs
-from datasets.fetching.needs import needs as needs_of
 from datasets.interface import Dataset, OnProgress
 from results.settings import task
 
@@ -115,15 +113,6 @@ def _how_to_get(row: Mapping[str, Any]) -> str:
         return "no, by hand"
     size = f", {row['archive_bytes'] / 1e9:.1f} GB" if row["archive_bytes"] else ""
     return f"no{size}"
-
-
-def needs(name: str, root: Path | None) -> Needs:
-    """What `fetch` would get: archives, bytes, terms of use, and the page of what can't be downloaded.
-
-    Raises `DatasetError` with the nearest name if there is nothing to fetch for `name`.
-    """
-    name, reader = datasets.reader_of(name)
-    return needs_of(name, reader, _given(root))
 
 
 def fetch(name: str, root: Path | None, put_into: Path | None, display: fetching.Display) -> list[Findings]:

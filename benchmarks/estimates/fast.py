@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from benchmarks.environment import Environment
 from results.record import Record
-from results.settings import AnyRun, ProfileRun, Run
+from results.settings import AnyRun, ProfileRun, Run, method_label
 
-PLAIN = "plain"
 ELSEWHERE = (2.9, "ResNet-50 at 448 px on an H200: 570 images/s, 1662 with it")
 """The gain where nothing was measured on this GPU, and where it was: in batches of 64."""
 OWN_ROW = "its accuracy is that of another experiment, with a row of its own"
+
+
+class Network(NamedTuple):
+    """What is built on a backbone."""
+
+    method: str
+    variant: str
+    options: str
+    """As JSON."""
+
+
+PLAIN = Network("plain", "paper", "{}")
 
 
 @dataclass(frozen=True)
@@ -51,23 +64,27 @@ def lines(plan: Iterable[AnyRun], environment: Environment, profiles: Sequence[R
 def measured(run: Run, profiles: Iterable[Record]) -> Gain | None:
     """From two profile Runs that differ in nothing but precision and compilation: of the method itself, else of the
     plain network on the same backbone, at the batch size nearest to the training's."""
-    rates: dict[tuple[str, int], dict[str, float]] = {}
+    rates: dict[tuple[Network, int], dict[str, float]] = {}
     for record in profiles:
         profile = record.run
         if isinstance(profile, ProfileRun) and (kind := _kind(run, profile)) and (rate := _rate(record)):
-            rates.setdefault((profile.method, profile.batch_size), {})[kind] = rate
+            rates.setdefault((_network(profile), profile.batch_size), {})[kind] = rate
     both = [(*key, pair["fast"] / pair["slow"]) for key, pair in rates.items() if len(pair) == 2]
     if not both:
         return None
-    method, _, factor = min(both, key=lambda one: (one[0] != run.method, abs(one[1] - run.recipe.batch_size), one[1]))
-    return Gain(factor, f"{method} on {run.backbone}, {run.image_size} px")
+    own, batch_size = _network(run), run.recipe.batch_size
+    network, _, factor = min(both, key=lambda one: (one[0] != own, abs(one[1] - batch_size), one[2]))
+    return Gain(factor, f"{method_label(network.method, network.variant)} on {run.backbone}, {run.image_size} px")
+
+
+def _network(run: AnyRun) -> Network:
+    return Network(run.method, run.variant, json.dumps(run.options, sort_keys=True))
 
 
 def _kind(run: Run, profile: ProfileRun) -> str | None:
     """Whether a profile Run measured the training with `--fast` (`fast`) or without any of it (`slow`)."""
     same = (profile.backbone, profile.image_size) == (run.backbone, run.image_size)
-    own = (profile.method, profile.variant, profile.options) == (run.method, run.variant, run.options)
-    if not same or not (own or (profile.method, profile.variant) == (PLAIN, "paper")):
+    if not same or _network(profile) not in (_network(run), PLAIN):
         return None
     if profile.compile_mode != "default" or profile.checkpointing:
         return None

@@ -47,7 +47,9 @@ def peak_bytes(
             fixed = sum(size for phase, size in speed.memory.items() if phase != "activations")
             if max(fixed, speed.peak_memory) > BYTES.high:  # a record may be from anywhere
                 continue
-            return int(fixed + max(speed.peak_memory - fixed, 0) * images / one.run.batch_size)
+            more_states = STATES[run.recipe.optimizer.name] / STATES[one.run.optimizer] - 1
+            states = more_states * speed.memory.get("optimizer", 0) if learns else 0
+            return int(fixed + states + max(speed.peak_memory - fixed, 0) * images / one.run.batch_size)
     work = counted.of(run)
     if work is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,11 +16,12 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.errors import REFUSED
 from benchmarks.estimates import images, memory
 from benchmarks.estimates.estimator import WITHIN, Estimator
+from benchmarks.planning import method_files
 from datasets.cache_folder import default_cache
 from datasets.loading.sources import expected_bytes
 from datasets.loading.store import ResizeRule, store_folder
 from results.record import Estimate, Source
-from results.settings import AnyRun, Run
+from results.settings import AnyRun, Run, method_label
 from results.values.text import counted, spaced
 
 GB = 1e9
@@ -61,11 +63,14 @@ def lines(
     done: Collection[str],
     estimator: Estimator,
     jobs: int = 1,
+    not_needed: Collection[str] = (),
 ) -> list[str]:
     """What a plan will take, in sentences. `done`: ids of the Runs that are finished; `jobs`: how many Runs are carried
-    out at a time."""
-    to_do = [run for run in plan if run.id not in done]
-    found = [f"total: {counted(len(plan), 'Run')}, {len(plan) - len(to_do)} done, {len(to_do)} to do"]
+    out at a time; `not_needed`: ids of batch sizes beyond the end of their sweep."""
+    beyond = sum(run.id in not_needed for run in plan)
+    to_do = [run for run in plan if run.id not in done and run.id not in not_needed]
+    counts = [f"{len(plan) - len(to_do) - beyond} done", *[f"{beyond} not needed"] * bool(beyond)]
+    found = [", ".join([f"total: {counted(len(plan), 'Run')}", *counts, f"{len(to_do)} to do"])]
     if not to_do:
         return found
     totals = _summed(to_do, estimator)
@@ -176,11 +181,16 @@ def duration(seconds: float) -> str:
 def profile_command(run: Run, execution: Execution) -> str:
     """What measures the pace of a training."""
     compiled = f" --compile-mode {execution.compile_mode}" if execution.compile else ""
-    variant = "" if run.variant == "paper" else f":{run.variant}"
     precision = "" if run.precision == "fp32" else f" --precision {run.precision}"
+    own = method_files.options_of(run.method, run.variant)
+    options = "".join(
+        " --set " + shlex.quote(f"options.{key}={json.dumps(value, separators=(',', ':'))}")
+        for key, value in run.options.items()
+        if key not in own or own[key] != value
+    )
     return (
-        f"python run_all.py profile --methods {run.method}{variant} --backbone {run.backbone} "
-        f"--image-size {run.image_size} --batch-size {run.recipe.batch_size}{precision}{compiled}"
+        f"python run_all.py profile --methods {method_label(run.method, run.variant)} --backbone {run.backbone} "
+        f"--image-size {run.image_size} --batch-size {run.recipe.batch_size}{precision}{compiled}{options}"
     )
 
 

@@ -28,8 +28,9 @@ from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import cluster_jobs, heartbeat
 from benchmarks.execution.cluster_jobs import FOLDER, Cluster, Submitted
 from benchmarks.execution.execute import execute
-from benchmarks.planning import batch_sweep
+from benchmarks.planning import batch_sweep, left_to_do
 from results import identity
+from results.record import Record
 from results.settings import AnyRun, ProfileRun, Settings
 from results.store import ResultStore
 from results.values.numbers import Count, CountOrNone, Minutes, Positive
@@ -103,7 +104,7 @@ def submit(
     cluster: Cluster,
     options: Options,
 ) -> list[Submitted]:
-    """Submits the Runs that have neither a finished record nor a job yet, and returns at once.
+    """Submits the Runs that are to do and have no job yet, and returns at once.
 
     Each job chooses its `device` where it runs. Raises `UserError` if the cluster refuses, and `ResultsError` if the
     results can't be written.
@@ -112,17 +113,19 @@ def submit(
     root = store.root.absolute()
     store.folder(FOLDER)
     if cluster == "slurm":
-        plan = [cluster_jobs.without_machine(case) for case in plan]
+        expected = device if device != "auto" else "cuda" if options.gpus else "cpu"
+        plan = [cluster_jobs.without_machine(case, expected) for case in plan]
     for case in plan:
         store.read(case.id)  # one that can't be read or trusted is reported here, not by its job
     finished = (record for record in store.own() if record.status == "done")
     known = {name: record for record in finished for name in cluster_jobs.ids_of(record)}
     in_a_job = {run for job, _ in cluster_jobs.live_jobs(root) for run in job.runs}
-    to_do = [
-        case
-        for case in plan
-        if case.id not in in_a_job and identity.answer(case, lambda one: known.get(one.id)) is None
-    ]
+    free = [case for case in plan if case.id not in in_a_job]
+
+    def find(case: AnyRun) -> Record | None:
+        return known.get(case.id)
+
+    to_do = left_to_do.by(free, lambda case: identity.answer(case, find), find).to_do
     if not to_do:
         return []
     submit_jobs = _submit_to_slurm if cluster == "slurm" else _submit_to_this_machine

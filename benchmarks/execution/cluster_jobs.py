@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks.execution.heartbeat import process_lives
 from results.files import write_whole
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
@@ -38,22 +38,37 @@ class Submitted(BaseModel):
     def write(self, root: Path) -> None:
         """Writes the job beside its logs. Raises `ResultsError`."""
         text = self.model_dump_json(indent=2)
-        write_whole(root / FOLDER / f"{self.job}.json", partial(Path.write_text, data=text, encoding="utf-8"))
+        write_whole(self._path(root), partial(Path.write_text, data=text, encoding="utf-8"))
+
+    def written(self, root: Path) -> float:
+        """When it was submitted, in seconds since 1970; 0 if its file is gone."""
+        path = self._path(root)
+        return path.stat().st_mtime if path.is_file() else 0.0
 
     def ended(self, root: Path) -> bool:
         """Whether it has returned or raised: submitit then writes its result."""
         return (root / FOLDER / f"{self.job}_0_result.pkl").is_file()
 
+    def _path(self, root: Path) -> Path:
+        return root / FOLDER / f"{self.job}.json"
 
-def without_machine(case: AnyRun) -> AnyRun:
-    """The Run before its machine is known: the id of a measurement contains the machine."""
-    return case.model_copy(update={"device": "slurm", "hardware": ""}) if isinstance(case, ProfileRun) else case
+
+def without_machine(case: AnyRun, device: str) -> AnyRun:
+    """The Run before its machine is known, of which it is only known to have a `device`, `cpu` or `cuda`: the id of a
+    measurement contains the machine."""
+    known = {"device": f"slurm_{device}", "hardware": ""}
+    return case.model_copy(update=known) if isinstance(case, ProfileRun) else case
+
+
+def submitted_id(case: AnyRun) -> str:
+    """The id that a Run on this machine had when it was submitted to Slurm."""
+    return without_machine(case, case.device).id if isinstance(case, ProfileRun) else case.id
 
 
 def ids_of(record: Record) -> set[str]:
     """The ids of a stored Run: its own, and the one that it had when it was submitted."""
     # No plan of today contains a Run of other rules.
-    return {record.id, without_machine(record.run).id} if record.current else {record.id}
+    return {record.id, submitted_id(record.run)} if record.current else {record.id}
 
 
 def read_all(root: Path) -> list[Submitted]:
@@ -69,16 +84,17 @@ def live_jobs(root: Path) -> list[tuple[Submitted, str]]:
     """The jobs that still have to do or finish Runs, with their states."""
     jobs = [job for job in read_all(root) if not job.ended(root)]
     queue = slurm_queue() if any(job.cluster == "slurm" for job in jobs) else None
-    states = [(job, state_of(job, queue)) for job in jobs]
+    states = [(job, state_of(job, queue, root)) for job in jobs]
     return [(job, state) for job, state in states if state != "gone"]
 
 
-def state_of(job: Submitted, queue: dict[str, str] | None) -> str:
+def state_of(job: Submitted, queue: dict[str, str] | None, root: Path) -> str:
     """Slurm's name of the state, such as `running` or `pending`; `gone` if the job no longer exists, `submitted` if
-    Slurm can't be asked."""
+    Slurm can't be asked. `root`: of the results that it was submitted for."""
     if job.cluster == "local":
         process = int(job.job) if job.job.isdecimal() else LARGEST_PID
-        return "running" if process < LARGEST_PID and psutil.pid_exists(process) else "gone"
+        lives = process < LARGEST_PID and process_lives(process, job.written(root))
+        return "running" if lives else "gone"
     return "submitted" if queue is None else queue.get(job.job, "gone")
 
 

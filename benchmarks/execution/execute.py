@@ -23,12 +23,12 @@ from benchmarks.execution.display import PlanDisplay, RunDisplay, format_time_le
 from benchmarks.execution.image_holder import ImageHolder
 from benchmarks.execution.time_budget import TimeBudget, TimeIsUp
 from benchmarks.execution.worker import Attempt, CarryOut, work_of
-from benchmarks.planning import batch_sweep
+from benchmarks.planning import batch_sweep, left_to_do
 from benchmarks.training.checkpoints import checkpoint
 from results.errors import ResultsError
 from results.record import Estimate, Record
 from results.settings import AnyRun, ProfileRun, Run
-from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, PREVIOUS_RECORD, REFERENCE, ResultStore
+from results.store import CHECKPOINT, PREVIOUS_CHECKPOINT, PREVIOUS_RECORD, ResultStore
 
 __all__ = ["Summary", "execute"]
 
@@ -146,11 +146,12 @@ class PlanExecutor:
             while to_do or self.at_work:
                 remaining = [(number, case) for number, case in to_do if not self._try(number, case, display)]
                 if self.at_work:
-                    remaining = sorted([*remaining, *self._await_one(bool(remaining))], key=lambda one: one[0])
+                    remaining += self._await_one(bool(remaining))
                 elif len(remaining) == len(to_do):
                     torchrun.broadcast_next("wait", self.environment)
                     time.sleep(POLL_SECONDS)
-                to_do = remaining
+                # Runs that found no place were not asked yet whether they fit: postponed ones let them pass.
+                to_do = sorted(remaining, key=lambda one: (one[1].id in self.postponed, one[0]))
         finally:
             at_work.stop(self.at_work)
             self.images.close()
@@ -225,8 +226,7 @@ class PlanExecutor:
 
     def _why_not_needed(self, case: AnyRun) -> str | None:
         """Why a batch size of a sweep need not be measured; None if it must be, or if the Run belongs to no sweep."""
-        committed = ResultStore(self.store.root / REFERENCE)
-        return batch_sweep.end(case, lambda smaller: self.store.read(smaller.id) or committed.read(smaller.id))
+        return batch_sweep.end(case, partial(left_to_do.of_sweep, self.store))
 
     def _is_locked(self, number: int, case: AnyRun, display: PlanDisplay) -> bool:
         """Whether another process works on the Run; the first time, a line says which."""

@@ -44,6 +44,8 @@ class Heartbeat(BaseModel):
     pid: Annotated[int, Field(gt=0, lt=2**31)]
     job: str | None = None
     """Id of the cluster job."""
+    submitted: str | None = None
+    """The Run's id in the list of a job: of a profile that was submitted to Slurm, it is another than `run`."""
     started: AwareDatetime
     updated: AwareDatetime
     epoch: int = 0
@@ -92,15 +94,20 @@ class Heartbeat(BaseModel):
         """Whether its process still works: checked on this host, assumed for `STALE_AFTER` on other hosts."""
         if self.host != socket.gethostname():
             return datetime.now(UTC) - self.updated < STALE_AFTER
-        try:  # a later process may have got the same id
-            return psutil.Process(self.pid).create_time() <= self.started.timestamp() + 1
-        except psutil.Error:
-            return False
+        return process_lives(self.pid, self.started.timestamp())
 
     @property
     def owner(self) -> str:
         """Who works on it, for a message."""
         return f"job {self.job} on {self.host}" if self.job else f"process {self.pid} on {self.host}"
+
+
+def process_lives(pid: int, since: float) -> bool:
+    """Whether the process that had this id on this host at a time (seconds since 1970) is still there."""
+    try:  # a later process may have got the same id
+        return psutil.Process(pid).create_time() <= since + 1
+    except psutil.Error:
+        return False
 
 
 def read(folder: Path) -> Heartbeat | None:
@@ -119,7 +126,13 @@ class HeartbeatWriter:
     """
 
     def __init__(
-        self, folder: Path, run: str, label: str, work: float, send: Callable[[Heartbeat | str], None]
+        self,
+        folder: Path,
+        run: str,
+        label: str,
+        work: float,
+        send: Callable[[Heartbeat | str], None],
+        submitted: str | None = None,
     ) -> None:
         self.folder, self.send = folder, send
         now = datetime.now(UTC)
@@ -129,6 +142,7 @@ class HeartbeatWriter:
             host=socket.gethostname(),
             pid=os.getpid(),
             job=os.environ.get(JOB_VARIABLE),
+            submitted=submitted,
             started=now,
             updated=now,
             work=work,

@@ -101,7 +101,8 @@ def _row(store: ResultStore, folder: Path) -> tuple[Row, set[str]]:
     """What is known of a Run, and the ids that it may have in the list of a job."""
     beat = heartbeat.read(folder)
     if beat is not None and beat.alive:
-        return {"run": folder.name, "state": "running", "by": beat.owner, **_from_heartbeat(beat)}, {folder.name}
+        ids = {folder.name, beat.submitted or folder.name}
+        return {"run": folder.name, "state": "running", "by": beat.owner, **_from_heartbeat(beat)}, ids
     try:
         record = store.read(folder.name)
     except ResultsError as error:

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from benchmarks import hardware
 from benchmarks.environment import Environment
 from benchmarks.estimates import images
-from benchmarks.execution import locks, torchrun
+from benchmarks.execution import cluster_jobs, locks, torchrun
 from benchmarks.execution.heartbeat import HeartbeatWriter
 from benchmarks.isolation import Send
 from benchmarks.planning import published
@@ -69,7 +69,8 @@ def attempt(
             return Attempt(known, False)
         if known is not None:
             store.begin_again(case.id)  # why it failed before is not its state any more
-        with HeartbeatWriter(folder, case.id, case.label, work_of(case, environment), send) as listener:
+        work, submitted = work_of(case, environment), cluster_jobs.submitted_id(case)
+        with HeartbeatWriter(folder, case.id, case.label, work, send, submitted) as listener:
             return Attempt(carry_out(case, store, environment, listener), True)
 
 

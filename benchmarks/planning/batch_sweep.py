@@ -1,4 +1,5 @@
-"""A sweep over batch sizes, doubled until inference and training both stop getting faster or run out of memory.
+"""A sweep over batch sizes, doubled until inference, and training if there is any, stop getting faster or run out of
+memory.
 
 A plan contains every size that a sweep could reach; sizes beyond its end are skipped when their turn comes. So a sweep
 can be interrupted, resumed and shared between processes like any other part of a plan.
@@ -54,9 +55,16 @@ def end(run: AnyRun, find: Callable[[ProfileRun], Record | None]) -> str | None:
     None: measure it."""
     found = (find(one) for one in smaller(run))
     records = [record for record in found if record is not None and record.status == "done"]
-    reasons = [_end_of(mode, records) for mode in get_args(Mode)]
+    reasons = [_end_of(mode, records) for mode in get_args(Mode) if _is_measured(mode, records)]
     ended = [reason for reason in reasons if reason is not None]
-    return "; ".join(ended) if len(ended) == len(reasons) else None
+    return "; ".join(ended) if ended and len(ended) == len(reasons) else None
+
+
+def _is_measured(mode: Mode, records: list[Record]) -> bool:
+    """Whether the sweep has this mode, as far as its records tell: a method without training steps has no training.
+    A single image tells nothing, since batch norm can't train on it."""
+    telling = [record for record in records if isinstance(record.run, ProfileRun) and record.run.batch_size > 1]
+    return not telling or any(mode in record.speed or mode in record.exceeded for record in telling)
 
 
 def _end_of(mode: Mode, records: list[Record]) -> str | None:

@@ -42,8 +42,10 @@ def parse_assignments(assignments: Sequence[str], flag: str) -> dict[str, str]:
         if not equals or not key:
             raise UserError(f"{flag} takes key=value, not {assignment!r}")
         if key in pairs:
-            raise UserError(f"{flag} {key} is given twice; write several values as {key}=A,B")
-        if another := re.search(r",\s*([\w.]+=.*)", value):  # it would be read as one more pattern
+            several = f"; write several values as {key}=A,B" if flag == "--only" else ""
+            raise UserError(f"{flag} {key} is given twice{several}")
+        another = re.search(r",\s*([\w.]+=.*)", value)  # it would be read as one more pattern
+        if another and flag != "--cluster-option":  # what is for sbatch may look so: export=ALL,HOME=/scratch
             first = f"{flag} {key}={value[: another.start()]}"
             raise UserError(f"{flag} takes one setting at a time: {first} {flag} {another[1]}")
         pairs[key] = value
@@ -210,13 +212,13 @@ def _fits_backbone(values: Mapping[str, Any], pattern: str) -> bool:
 
 
 def may_fit(model: type[AnyRun], names: Mapping[str, Any], only: Mapping[str, str]) -> bool:
-    """Whether a Run of this kind with these settings, and others that are not known yet, may fit."""
+    """Whether a Run of this kind may fit that has these settings (nested, as in a Run) and others, not known yet."""
     _require_known_keys(only)
     has = {*model.model_fields, *(Recipe.model_fields if model is Run else ())}
     known = {"job": model.model_fields["job"].default, **names}
-    return all(key.partition(".")[0] in has for key in only) and fits(
-        known, {key: pattern for key, pattern in only.items() if key in known}
-    )
+    values = {**known.get("recipe", {}), **known}
+    asked = {key: pattern for key, pattern in only.items() if _value(values, key.split(".")) is not ABSENT}
+    return all(key.partition(".")[0] in has for key in only) and fits(known, asked)
 
 
 def _fits(value: Any, pattern: str) -> bool:

@@ -172,8 +172,8 @@ def transform_of(settings: Augment) -> v2.Compose:
     if settings.policy.name == "randaugment":
         steps.append(v2.RandAugment(settings.policy.operations, settings.policy.magnitude, interpolation=BILINEAR))
     steps.append(v2.ToDtype(torch.float32, scale=True))
-    if settings.jitters:
-        steps.append(v2.ColorJitter(settings.brightness, settings.contrast, settings.saturation, settings.hue))
+    if any(jitter := (settings.brightness, settings.contrast, settings.saturation, settings.hue)):
+        steps.append(v2.ColorJitter(*jitter))
     steps.append(v2.Normalize(augment.IMAGENET.mean, augment.IMAGENET.std))
     if settings.erase:
         steps.append(v2.RandomErasing(settings.erase))

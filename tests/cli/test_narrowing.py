@@ -198,6 +198,17 @@ def test_two_settings_behind_one_flag_are_refused_with_the_right_words(flag: str
     assert overrides.parse_assignments(["method=plain,sef"], flag) == {"method": "plain,sef"}
 
 
+@pytest.mark.parametrize(("flag", "advice"), [("--only", "; write several values as epochs=A,B"), ("--set", "")])
+def test_only_what_takes_several_values_is_advised_to_be_given_them(flag: str, advice: str) -> None:
+    with pytest.raises(UserError) as refused:
+        overrides.parse_assignments(["epochs=5", "epochs=10"], flag)
+    assert str(refused.value) == f"{flag} epochs is given twice{advice}"
+
+
+OPTIONS: dict[str, dict[str, Any]] = {"paper": {}, "stride_16": {"tap": 16}}
+"""Of two variants of plain."""
+
+
 @pytest.mark.parametrize(
     ("only", "kept"),
     [
@@ -216,6 +227,16 @@ def test_a_report_may_be_on_some_runs_alone(tmp_path: Path, only: list[str], kep
     runs = pd.read_csv(store.root / "report" / "runs.csv")
     named = runs["method"] + " " + runs["dataset"].astype(str)
     assert set(named.where(runs["job"] == "train", "profile")) == kept
+
+
+def test_a_dotted_key_chooses_among_profiles_too(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    coarse, fine = (profiled("plain", variant=variant, options=options) for variant, options in OPTIONS.items())
+    fill(store, [trained("plain", options={"tap": 16}), coarse, fine])
+    done = CliRunner().invoke(run_all.app, ["report", "--results", str(tmp_path), "--only", "options.tap=16"])
+    assert done.exit_code == 0, done.output
+    runs = pd.read_csv(tmp_path / "report" / "runs.csv")
+    assert set(runs.loc[runs["job"] == "profile", "variant"]) == {"stride_16"}
 
 
 def test_a_report_on_no_run_names_the_nearest_value(tmp_path: Path) -> None:

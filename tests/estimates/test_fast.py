@@ -63,6 +63,25 @@ def test_rates_at_different_batch_sizes_are_not_compared() -> None:
     assert fast.lines([RUN], Environment(), [*pair(2.0)[:1], *pair(2.0, 64)[1:]]) == []
 
 
+FINE = RUN.model_copy(update={"variant": "stride_16", "options": {"tap": 16}})
+
+
+def test_rates_of_two_variants_are_not_compared() -> None:
+    slow, _ = pair(2.0)
+    _, quick_and_fine = pair(8.0, variant="stride_16", options={"tap": 16})
+    assert fast.lines([FINE], Environment(), [slow, quick_and_fine]) == []
+
+
+def test_a_variant_comes_before_the_plain_network_and_is_named() -> None:
+    profiles = [*pair(2.0), *pair(3.0, 64, variant="stride_16", options={"tap": 16})]
+    (line,) = fast.lines([FINE], Environment(), profiles)
+    assert "3.0 × as fast here, measured with plain:stride_16 on test_resnet" in line
+
+
+def test_plain_with_options_set_by_hand_stands_in_for_no_other_method() -> None:
+    assert fast.lines([SEF], Environment(), pair(2.0, options={"tap": 16})) == []
+
+
 def test_on_a_gpu_without_measurements_the_gain_is_a_guess_with_its_source() -> None:
     (line,) = fast.lines([RUN], Environment(device="cuda"), [])
     assert "perhaps 2.9 × as fast, not measured here (ResNet-50 at 448 px on an H200" in line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from benchmarks.environment import Environment, Execution
 from benchmarks.estimates import memory, totals
 from benchmarks.estimates.counted_work import CountedWork
 from benchmarks.estimates.estimator import Estimator
+from benchmarks.planning import method_files
 from datasets.loading.store import open_store
 from results.settings import ProfileRun, Run
 from tests.estimates.test_estimator import RUN, profile, took
@@ -54,6 +57,21 @@ def test_a_guess_names_its_factor_and_the_command_that_replaces_it() -> None:
     assert said("time", found).endswith("guessed from counted work, within a factor of 4")
     command = "python run_all.py profile --methods plain --backbone test_resnet --image-size 32 --batch-size 5"
     assert any(line.endswith(command) for line in found)
+
+
+def test_the_command_of_a_profile_has_the_options_that_were_set_by_hand(
+    fgbench: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    """Without them it would measure another network, and the guess would stay."""
+    of_variant = method_files.options_of("plain", "stride_16")
+    run = RUN.model_copy(update={"variant": "stride_16", "options": of_variant | {"tap": 8}})
+    command = totals.profile_command(run, Execution())
+    assert command.endswith("--batch-size 5 --set options.tap=8")
+    assert "options" not in totals.profile_command(run.model_copy(update={"options": of_variant}), Execution())
+    code, said = fgbench(*shlex.split(command)[2:], "--dry-run", "--device", "cpu", "--results", tmp_path)
+    assert code == 0, said
+    words = run.model_copy(update={"options": run.options | {"tap": ["a b", True]}})
+    assert shlex.split(totals.profile_command(words, Execution()))[-1] == 'options.tap=["a b",true]'
 
 
 @pytest.mark.parametrize(("rate", "advised"), [(10.0, True), (0.1, False)])
@@ -133,6 +151,20 @@ def test_memory_is_measured_or_grows_with_the_batch() -> None:
     pieces = larger.model_copy(update={"recipe": larger.recipe.model_copy(update={"accumulate": 100})})
     assert guessed(RUN) < guessed(larger) < 100 * guessed(RUN)
     assert guessed(larger, processes=100) == guessed(larger, most=5) == guessed(pieces) == guessed(RUN)
+
+
+def test_a_profile_with_another_optimizer_is_corrected_by_the_numbers_that_each_keeps_per_weight() -> None:
+    record = profile(1.0, RUN)
+    trained = record.speed["train"].model_copy(update={"memory": {"weights": 1000, "optimizer": 1000}})
+    with_sgd = [record.model_copy(update={"speed": record.speed | {"train": trained}})]
+
+    def peak(optimizer: str) -> int:
+        found = memory.peak_bytes(small_run(optimizer={"name": optimizer, "lr": 0.1}), with_sgd, CountedWork())
+        assert found is not None
+        return found
+
+    assert peak("sgd") == trained.peak_memory
+    assert peak("adamw") == peak("adam") == trained.peak_memory + 1000
 
 
 def test_a_probe_holds_neither_gradients_nor_an_optimisers_state_nor_what_waits_for_a_backward_pass() -> None:

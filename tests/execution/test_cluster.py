@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -17,10 +19,13 @@ from benchmarks.errors import UserError
 from benchmarks.execution import cluster, cluster_jobs, status
 from benchmarks.execution.cluster import Job, Options, parse_options
 from benchmarks.execution.cluster_jobs import Submitted, state_of
-from benchmarks.execution.worker import blank
+from benchmarks.execution.worker import attempt, blank
 from benchmarks.planning.expand import expand
+from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.suite import Suite
+from results.record import Record
 from results.settings import AnyRun, ProfileRun
+from results.speed import Speed
 from results.store import ResultStore
 
 SMALL = {"classes": 2, "train_per_class": 4, "test_per_class": 2, "size": 32}
@@ -65,6 +70,11 @@ def test_options_are_checked_and_what_is_for_sbatch_goes_through() -> None:
         parse_options({"gpus": "9" * 12})
 
 
+def test_an_option_of_sbatch_may_have_several_settings_in_its_value() -> None:
+    given = parse_assignments(["sbatch.export=ALL,HF_HOME=/scratch/hf"], "--cluster-option")
+    assert parse_options(given).sbatch == {"export": "ALL,HF_HOME=/scratch/hf"}
+
+
 def test_what_is_done_or_in_a_live_job_is_not_submitted(
     runs: list[AnyRun], here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,23 +96,73 @@ def test_what_was_done_before_images_were_checked_is_not_submitted(
     assert handed == [[today[1].id, today[2].id]]
 
 
+ON_GPU = Options(gpus=1)
+
+
+def measurements(here: Environment) -> list[AnyRun]:
+    return expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": [4, 8]}]}), here)
+
+
 def test_a_measurement_is_done_wherever_slurm_made_it(
     here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = ResultStore(tmp_path)
-    planned = expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": [4, 8]}]}), here)
+    store, planned = ResultStore(tmp_path), measurements(here)
     monkeypatch.setattr(cluster_jobs, "slurm_queue", lambda: {"7_0": "running", "7_1": "pending"})
-    cluster.submit(planned, store, here, "auto", "slurm", Options())
+    cluster.submit(planned, store, here, "auto", "slurm", ON_GPU)
     there = planned[0].model_copy(update={"device": "cuda", "hardware": "NVIDIA H100"})
     store.write(blank(there, torch.device("cpu")))
-    assert {row["run"]: row["state"] for row in status.rows(store)} == {
-        there.id: "done",
-        cluster_jobs.without_machine(planned[1]).id: "waiting",
-    }
+    first, second = (cluster_jobs.without_machine(run, "cuda").id for run in planned)
+    assert {row["run"]: row["state"] for row in status.rows(store)} == {there.id: "done", second: "waiting"}
     monkeypatch.setattr(cluster_jobs, "slurm_queue", dict)
-    cluster.submit(planned, store, here, "auto", "slurm", Options())
-    first, second = (cluster_jobs.without_machine(run).id for run in planned)
+    cluster.submit(planned, store, here, "auto", "slurm", ON_GPU)
     assert handed == [[first, second], [second]]
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "answered"), [("auto", ON_GPU, False), ("auto", Options(), True), ("cpu", ON_GPU, True)]
+)
+def test_a_measurement_of_a_processor_is_none_of_a_gpu(
+    device: str, options: Options, answered: bool, here: Environment, tmp_path: Path, handed: list[list[str]]
+) -> None:
+    store, (planned, _) = ResultStore(tmp_path), measurements(here)
+    store.write(blank(planned, torch.device("cpu")))
+    cluster.submit([planned], store, here, device, "slurm", options)
+    assert len(handed) == (0 if answered else 1)
+
+
+def test_sizes_beyond_the_end_of_a_sweep_are_not_submitted(
+    here: Environment, tmp_path: Path, handed: list[list[str]]
+) -> None:
+    store = ResultStore(tmp_path)
+    sweep = expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": "sweep"}]}), here)
+    for run in sweep[:3]:  # the second and third are no faster than the first
+        record = blank(run, torch.device("cpu"))
+        record.speed = {mode: same_rate(run) for mode in ("inference", "train")}
+        store.write(record)
+    cluster.submit(sweep, store, here, "auto", "slurm", Options())
+    assert handed == []
+
+
+def same_rate(run: AnyRun) -> Speed:
+    assert isinstance(run, ProfileRun)
+    rates = {"images_per_s": 100.0, "images_per_s_p10": 100.0, "images_per_s_p90": 100.0}
+    return Speed(batch_size=run.batch_size, peak_memory=1, **rates)
+
+
+def test_a_measurement_at_work_is_not_waiting_too(
+    here: Environment, tmp_path: Path, handed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, (planned, _) = ResultStore(tmp_path), measurements(here)
+    monkeypatch.setattr(cluster_jobs, "slurm_queue", lambda: {"7_0": "running"})
+    cluster.submit([planned], store, here, "auto", "slurm", Options())
+    seen: list[Any] = []
+
+    def looks_at_status(case: AnyRun, store: ResultStore, *_: object) -> Record:
+        seen.extend((row["run"], row["state"]) for row in status.rows(store))
+        return blank(case, torch.device("cpu"))
+
+    attempt(planned, tmp_path, here, None, looks_at_status, lambda _: None)
+    assert seen == [(planned.id, "running")]
 
 
 def test_a_measurement_is_named_after_the_machine_that_makes_it(here: Environment) -> None:
@@ -112,11 +172,21 @@ def test_a_measurement_is_named_after_the_machine_that_makes_it(here: Environmen
     assert cluster.on_this_machine(elsewhere, here) == run
 
 
-def test_the_state_of_a_slurm_job_is_that_of_the_queue() -> None:
+def test_the_state_of_a_slurm_job_is_that_of_the_queue(tmp_path: Path) -> None:
     job = Submitted(job="7_1", cluster="slurm", runs=("run",))
-    assert state_of(job, {"7_1": "running"}) == "running"
-    assert state_of(job, {"7_0": "running"}) == "gone"
-    assert state_of(job, None) == "submitted"
+    assert state_of(job, {"7_1": "running"}, tmp_path) == "running"
+    assert state_of(job, {"7_0": "running"}, tmp_path) == "gone"
+    assert state_of(job, None, tmp_path) == "submitted"
+
+
+def test_a_process_that_got_the_id_of_a_dead_job_is_not_the_job(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    job = Submitted(job=str(os.getpid()), cluster="local", runs=("run",))
+    job.write(tmp_path)
+    assert state_of(job, None, tmp_path) == "running"
+    before_this_process = psutil.Process().create_time() - 60
+    os.utime(tmp_path / "jobs" / f"{job.job}.json", (before_this_process, before_this_process))
+    assert state_of(job, None, tmp_path) == "gone"
 
 
 def test_a_queue_that_does_not_answer_is_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:

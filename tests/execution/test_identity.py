@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks.environment import Environment, Execution, forget
+from benchmarks.environment import Environment, Execution
 from benchmarks.errors import UserError
 from benchmarks.execution import worker
 from benchmarks.planning import expand
@@ -28,6 +28,7 @@ from methods.weight_files import SHIPPED_WEIGHTS
 from results.record import Record
 from results.settings import Run
 from results.store import ResultStore
+from tests.helpers.new_process import forget_datasets
 from tests.helpers.small_training import Interrupts
 
 Command = Callable[..., tuple[int, str]]
@@ -84,7 +85,7 @@ def planned(
     data: Path, pretrained: str = "none", weights: Path | None = None, **changes: object
 ) -> tuple[Run, Environment]:
     """The same training, as planned now."""
-    forget()
+    forget_datasets()
     entry = {
         "methods": ["plain"],
         "datasets": ["my_birds"],
@@ -100,7 +101,7 @@ def planned(
 
 def carried_out(run: Run, store: ResultStore, here: Environment) -> Record:
     """As a process of its own does it, later than it was planned."""
-    forget()
+    forget_datasets()
     return worker.carry_out(run, store, here, Silent())
 
 
@@ -251,9 +252,9 @@ def test_a_training_does_not_resume_on_other_images(train: Command, store: Resul
         Trainer(run, replace(here, execution=Execution(checkpoint_seconds=0)), folder, Interrupts(batches=2)).train()
     draw(data / "my_birds", seed=1)
     assert "not continued, but kept: 1 interrupted Run with other images (my_birds: " in train("--dry-run")[1]
-    forget()
+    forget_datasets()
     with pytest.raises(UserError, match="the images of my_birds changed since this Run was planned"):
         Trainer(run, here, folder, Silent())
     draw(data / "my_birds")
-    forget()
+    forget_datasets()
     assert Trainer(run, here, folder, Silent()).train().state.resumed == 1

@@ -20,10 +20,12 @@ from benchmarks.execution.heartbeat import Heartbeat
 from benchmarks.execution.time_budget import TimeBudget, TimeIsUp
 from benchmarks.execution.worker import CarryOut, blank
 from benchmarks.hardware import device_name
+from benchmarks.planning import expand, suite_builders
 from benchmarks.training.checkpoints import checkpoint
 from benchmarks.training.listener import Listener
 from results.record import Estimate, Record
-from results.settings import AnyRun, Run
+from results.settings import AnyRun, ProfileRun, Run
+from results.speed import Speed
 from results.store import ResultStore
 from tests.helpers.small_training import small_run
 
@@ -105,6 +107,56 @@ def test_a_run_that_would_not_end_in_time_is_postponed_until_the_others_are_done
     summary = execute.execute([LONG, SHORT], store, Environment(), QUIET, carry_out=keep_order(order), **known)
     assert order == [SHORT.id, LONG.id]
     assert summary.unfinished == []
+
+
+def as_expected(
+    case: AnyRun, store: ResultStore, environment: Environment, listener: Listener, estimate: Estimate
+) -> Record:
+    """`do_nothing`, whose record has the seconds that were expected."""
+    record = do_nothing(case, store, environment, listener, estimate)
+    record.seconds = estimate.seconds
+    store.write(record)
+    return record
+
+
+def test_a_postponed_run_lets_all_pass_that_fit_also_where_each_has_its_own_process(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    known_to_take(1000.0, LONG, store)
+    short = [SHORT.model_copy(update={"seed": seed}) for seed in range(4)]
+    known = {"budget": TimeBudget(200.0), "estimator": estimator_of(store)}
+    plan = [short[0], LONG, *short[1:]]
+    summary = execute.execute(plan, store, Environment(), QUIET, True, as_expected, **known)
+    assert summary.done == [*(run.id for run in short), LONG.id]
+
+
+def at_one_rate(case: AnyRun, *others: Any, **more: Any) -> Record:
+    """`as_expected`, of a measurement; a sweep ends after three sizes."""
+    assert isinstance(case, ProfileRun)
+    record = as_expected(case, *others, **more)
+    rates = {"images_per_s": 100.0, "images_per_s_p10": 100.0, "images_per_s_p90": 100.0}
+    speed = Speed(batch_size=case.batch_size, peak_memory=1, **rates)
+    record.speed = {"inference": speed, "train": speed}
+    others[0].write(record)
+    return record
+
+
+def test_a_sweep_whose_sizes_were_all_postponed_is_carried_out_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "POLL_SECONDS", 0.02)
+    store = ResultStore(tmp_path)
+    sweep = expand.expand(suite_builders.profile(["plain"], ["test_resnet"], [32], "sweep"), Environment())
+    earlier = blank(sweep[0].model_copy(update={"repeat": 9}), torch.device("cpu"))
+    earlier.seconds = 1000.0
+    store.write(earlier)
+    known = {"budget": TimeBudget(200.0), "estimator": estimator_of(store)}
+    summary = execute.execute([*sweep, SHORT], store, Environment(), QUIET, carry_out=by_kind, **known)
+    assert summary.done == [SHORT.id, *(run.id for run in sweep[:3])]
+    assert summary.not_needed == [run.id for run in sweep[3:]]
+
+
+def by_kind(case: AnyRun, *others: Any, **more: Any) -> Record:
+    return (at_one_rate if isinstance(case, ProfileRun) else do_nothing)(case, *others, **more)
 
 
 def interrupted(store: ResultStore, run: AnyRun, done: float) -> None:

@@ -12,12 +12,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks.cli.views import preview
+from benchmarks.cli.options import Request
+from benchmarks.cli.views import forecast, preview
 from benchmarks.environment import Environment
 from benchmarks.errors import UserError
 from benchmarks.execution import execute
 from benchmarks.execution.worker import blank
-from benchmarks.planning import batch_sweep, expand, suite_builders
+from benchmarks.planning import batch_sweep, expand, left_to_do, suite_builders
 from benchmarks.planning.reference.missing import unanswered
 from benchmarks.planning.suite import Suite
 from benchmarks.training.listener import Listener
@@ -143,6 +144,29 @@ def test_being_of_a_sweep_changes_no_id() -> None:
     assert "in_sweep" not in of_sweep.model_dump()
 
 
+def device_without_training(case: AnyRun, store: ResultStore, environment: Environment, listener: Listener) -> Record:
+    """As `device_with_room`, of a method that learns nothing by gradients."""
+    assert isinstance(case, ProfileRun)
+    record = record_of(case, {"inference": 100.0 * min(case.batch_size, FULL_AT)})
+    store.write(record)
+    return record
+
+
+def test_without_training_steps_it_ends_where_inference_does(tmp_path: Path) -> None:
+    runs = swept()
+    summary = execute.execute(runs, ResultStore(tmp_path), Environment(), QUIET, carry_out=device_without_training)
+    assert batches(summary.done, runs) == [1, 2, 4, 8, 16, 32]
+
+
+def test_a_mode_that_one_size_alone_could_not_measure_is_waited_for() -> None:
+    """Batch norm can't train on a single image."""
+    sizes = [run for run in swept() if isinstance(run, ProfileRun)]
+    both: dict[Mode, float] = {"inference": 100.0, "train": 100.0}
+    found = [record_of(sizes[0], {"inference": 100.0}), *(record_of(run, both) for run in sizes[1:4])]
+    known = {record.run.id: record for record in found}
+    assert [batch_sweep.end(run, lambda one: known.get(one.id)) is None for run in sizes[1:5]] == [True] * 3 + [False]
+
+
 def end_of(rates: list[tuple[float, float] | None]) -> str | None:
     """`sweep.end` of the batch size after those whose rates in inference and training are given; None: it failed."""
     runs = [run for run in swept() if isinstance(run, ProfileRun)]
@@ -224,6 +248,26 @@ def test_a_plan_says_that_a_sweep_may_end_early(tmp_path: Path) -> None:
     assert {row["state"] for row in rows} == {"to do until full"}
     with pytest.raises(UserError, match="batch_sizes"):
         swept("all")
+
+
+def test_a_plan_has_nothing_to_do_for_sizes_beyond_the_end_of_a_sweep(tmp_path: Path) -> None:
+    runs, store = swept(), ResultStore(tmp_path)
+    for run in runs[:6]:
+        device_with_room(run, store, Environment(), None)  # type: ignore[arg-type]
+    states = [row["state"] for row in preview.rows(runs, store, Environment())]
+    assert states == ["done"] * 6 + ["not needed"] * 9
+    request = Request(results=tmp_path)
+    said = forecast.of_runs(runs, forecast.estimator(Environment(), request), request)
+    assert said == ["total: 15 Runs, 6 done, 9 not needed, 0 to do"]
+
+
+def test_a_size_beyond_the_end_that_failed_is_not_tried_again(tmp_path: Path) -> None:
+    runs, store = swept(), ResultStore(tmp_path)
+    for run in runs[:6]:
+        device_with_room(run, store, Environment(), None)  # type: ignore[arg-type]
+    store.write(record_of(runs[7], {}, status="failed"))
+    found = left_to_do.of(runs, store)
+    assert (found.done, found.not_needed, found.to_do) == (runs[:6], runs[6:], [])
 
 
 def test_of_a_second_repeat_only_its_own_sizes_are_missing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from benchmarks.environment import Environment
 from benchmarks.estimates import fast, side_by_side, totals
 from benchmarks.estimates.estimator import Estimator
 from benchmarks.execution import torchrun
+from benchmarks.planning import left_to_do
 from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.reference.experiments import Experiment
 from results.settings import AnyRun, Run
@@ -29,17 +30,17 @@ def estimator(environment: Environment, request: Request) -> Estimator:
 
 def of_runs(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list[str]:
     """The totals of a plan."""
-    store = ResultStore(request.results)
-    done = {run.id for run in runs if store.answer(run) is not None}
+    found = left_to_do.of(runs, ResultStore(request.results))
+    done, not_needed = ({run.id for run in some} for some in (found.done, found.not_needed))
     with _patience():
-        number = at_a_time([run for run in runs if run.id not in done], known, request)
-        return totals.lines(runs, done, known, _jobs(request)) + side_by_side.line(number)
+        number = at_a_time(found.to_do, known, request)
+        return totals.lines(runs, done, known, _jobs(request), not_needed) + side_by_side.line(number)
 
 
 def of_fast(runs: Sequence[AnyRun], known: Estimator, request: Request) -> list[str]:
     """What `--fast` gains, or would gain, in a plan's Runs that are to do."""
-    store = ResultStore(request.results)
-    return fast.lines([run for run in runs if store.answer(run) is None], known.environment, known.profiles)
+    to_do = left_to_do.of(runs, ResultStore(request.results)).to_do
+    return fast.lines(to_do, known.environment, known.profiles)
 
 
 def of_experiments(

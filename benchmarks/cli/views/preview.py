@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from benchmarks.environment import Environment
 from benchmarks.estimates import images
-from benchmarks.planning import batch_sweep, headline, method_files
+from benchmarks.planning import batch_sweep, headline, left_to_do, method_files
 from benchmarks.planning.expand import epochs_of
 from benchmarks.planning.reference.experiments import Experiment
 from benchmarks.planning.suite_builders import ReproductionTarget
@@ -55,10 +55,11 @@ def rows(plan: Sequence[AnyRun], store: ResultStore, environment: Environment) -
     together: dict[str, list[AnyRun]] = {}
     for run in plan:
         together.setdefault(run.experiment, []).append(run)
-    return [_row(runs, store, environment) for runs in together.values()]
+    beyond = {run.id for run in left_to_do.of(plan, store).not_needed}
+    return [_row(runs, store, environment, beyond) for runs in together.values()]
 
 
-def _row(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -> Row:
+def _row(runs: Sequence[AnyRun], store: ResultStore, environment: Environment, beyond: Set[str]) -> Row:
     run, listed = runs[0], ", ".join(str(one.replicate) for one in runs)
     row: Row = {"method": method_label(run.method, run.variant)}
     if isinstance(run, Run):
@@ -79,13 +80,16 @@ def _row(runs: Sequence[AnyRun], store: ResultStore, environment: Environment) -
     else:
         row |= {"backbone": run.backbone, "precision": run.precision, "computed": ", ".join(run.ways) or None}
         row |= {"repeats": listed, "px": run.image_size, "batch": run.batch_size}
-    return row | {"state": _state(runs, store)}
+    return row | {"state": _state(runs, store, beyond)}
 
 
-def _state(runs: Sequence[AnyRun], store: ResultStore) -> str:
-    """`done`, or `1 done, 2 to do`."""
+def _state(runs: Sequence[AnyRun], store: ResultStore, beyond: Set[str]) -> str:
+    """`done`, or `1 done, 2 to do`. `beyond`: ids of batch sizes beyond the end of their sweep."""
     states = []
     for run in runs:
+        if run.id in beyond:
+            states.append("not needed")
+            continue
         record = store.answer(run) or store.read(run.id)
         to_do = "to do until full" if batch_sweep.member(run) else "to do"
         states.append(record.status if record else to_do)

@@ -12,7 +12,7 @@ import methods
 from benchmarks.environment import Environment
 from benchmarks.errors import REFUSED, UserError
 from benchmarks.planning import expand, headline, method_files, shopping, suite, suite_builders
-from benchmarks.planning.overrides import Changes, fits, matches, none_fits
+from benchmarks.planning.overrides import Changes, matches, may_fit, none_fits
 from benchmarks.planning.suite import Profiling, Suite, Training
 from results.settings import AnyRun, ProfileRun, Run, method_label
 
@@ -63,9 +63,10 @@ def experiments(environment: Environment, changes: Changes) -> list[Experiment]:
 
 
 def _narrowed(row: Experiment, only: Mapping[str, str]) -> Experiment | None:
-    """The row with its matching Runs, or None; a row without Runs is matched by its names."""
+    """The row with its matching Runs, or None; a row without Runs is kept if some may match, by its names."""
     if not row.runs:
-        return row if any(fits(one, only) for one in _settings(row)) else None
+        model = Run if row.names["job"] == "train" else ProfileRun
+        return row if any(may_fit(model, one, only) for one in _settings(row)) else None
     runs = tuple(run for run in row.runs if matches(run, only))
     return replace(row, runs=runs) if runs else None
 

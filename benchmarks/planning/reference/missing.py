@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.planning import batch_sweep
+from benchmarks.planning import batch_sweep, left_to_do
 from benchmarks.planning.reference.experiments import ANY_GPU, Experiment
 from results import identity
 from results.errors import ResultsError
@@ -77,9 +77,8 @@ class Done:
 
     @staticmethod
     def left(runs: Iterable[AnyRun], found: Mapping[str, Record]) -> list[AnyRun]:
-        """The Runs that `found` does not answer."""
-        open_runs = (run for run in runs if answer(run, found) is None)
-        return [run for run in open_runs if batch_sweep.end(run, lambda smaller: found.get(key(smaller))) is None]
+        """The Runs that `found` does not answer, and that are needed."""
+        return left_to_do.by(runs, lambda run: answer(run, found), lambda smaller: found.get(key(smaller))).to_do
 
 
 def answer(run: AnyRun, found: Mapping[str, Record]) -> Record | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import data_rows
-from benchmarks.errors import UserError
-from datasets import DatasetError, reader_classes
+from datasets import reader_classes, reader_of
 from datasets.fetching.needs import needs
 from datasets.readers.nabirds import NABirds
 from datasets.readers.stanford_cars import StanfordCars
@@ -47,7 +46,7 @@ def test_sizes_are_added_and_the_unknown_ones_named(tmp_path: Path) -> None:
     assert cars.bytes == sum(archive.size or 0 for archive in StanfordCars.archives) > 1_900_000_000
     assert len(cars.by_hand) == 3
     assert "car_devkit.tgz" not in cars.by_hand
-    aircraft = data_rows.needs("fgvc_aircraft", tmp_path)
+    aircraft = needs(*reader_of("fgvc_aircraft"), tmp_path)
     assert (aircraft.bytes, aircraft.of_unknown_size) == (2_750_000_000, ()), "rounded sizes count too"
 
 
@@ -58,8 +57,9 @@ def test_every_dataset_that_needs_a_hand_names_a_page() -> None:
             assert reader.page in reader.by_hand
 
 
-def test_wrong_names_and_no_data_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="did you mean 'nabirds'"):
-        data_rows.needs("nabird", tmp_path)
-    with pytest.raises(UserError, match="--data"):
-        data_rows.needs("nabirds", None)
+def test_wrong_names_and_no_data_folder_are_told(
+    tmp_path: Path, refused: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "did you mean 'nabirds'" in refused("data", "fetch", "nabird", "--data", tmp_path)[1]
+    monkeypatch.delenv("FGBENCH_DATA", raising=False)
+    assert "--data" in refused("data", "fetch", "nabirds")[1]

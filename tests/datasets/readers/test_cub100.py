@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cli import data_rows
 from benchmarks.environment import Environment
 from benchmarks.planning import shopping
 from benchmarks.planning.suite import DatasetChoice
-from datasets import available, known, open_dataset
+from datasets import available, known, open_dataset, reader_of
 from datasets.curation.verify import findings
+from datasets.fetching.needs import needs
 from datasets.readers.cub100 import CUB100
 from datasets.readers.cub_200_2011 import CUB
 from datasets.release import Expected
@@ -101,6 +101,6 @@ def test_one_command_gets_it(
     code, said = fgbench("data", "fetch", "cub100", "--data", root)
     assert code == 0
     assert "cub100" in said
-    assert data_rows.needs("cub100", root).archives == ()
+    assert needs(*reader_of("cub100"), root).archives == ()
     assert len(open_dataset("cub100", root)) == 4
     assert len(open_dataset("cub_200_2011", root)) == 6

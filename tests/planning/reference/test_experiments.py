@@ -60,11 +60,16 @@ def test_only_narrows_the_numbers_and_a_wrong_key_is_named(monkeypatch: pytest.M
         ({"backbone": "swin_base*", "image_size": "384", "recipe.image_size": "384"}, True),
         ({"method": "sef"}, False),
         ({"image_size": "448"}, False),
-        ({"seed": "0"}, False),  # not known of it
+        ({"recipe.image_size": "448"}, False),
+        ({"seed": "0"}, True),  # not known of it
+        ({"seed": "0", "recipe.epochs": "1,50"}, True),
+        ({"seed": "0", "method": "sef"}, False),
+        ({"batch_size": "16"}, True),
+        ({"compile": "true"}, False),  # no training has it
     ],
     ids=str,
 )
-def test_only_keeps_rows_without_runs_by_what_is_known_of_them(
+def test_only_keeps_rows_without_runs_unless_what_is_known_of_them_does_not_fit(
     only: dict[str, str], fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(methods, "available", lambda: ["swinfc"])
