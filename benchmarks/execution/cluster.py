@@ -46,6 +46,8 @@ MAX_ARRAY_TASKS = 1000
 """Slurm's default limit for one array."""
 MAX_TIMEOUTS = 1000
 """How often a job that ran out of time is queued again; it comes further each time."""
+GPU_OPTIONS = {"gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"}
+"""Options of sbatch that ask for GPUs; `gres=gpu` is another."""
 LOCAL_MINUTES = 60 * 24 * 365
 """Time limit of a job on this machine: none in practice."""
 
@@ -64,6 +66,13 @@ class Options(Settings):
     """Jobs at a time: 64 on Slurm and one on this machine by default; here each has its own GPU if possible."""
     sbatch: dict[str, str] = {}
     """Any other option of sbatch, by its long name."""
+
+    @property
+    def device(self) -> str:
+        """What jobs will compute on, as far as the options tell: a partition may give GPUs that none of them names."""
+        asked = {name.replace("_", "-"): value for name, value in self.sbatch.items()}
+        named = GPU_OPTIONS & asked.keys() or "gpu" in asked.get("gres", "")
+        return "cuda" if self.gpus or named else "cpu"
 
     def jobs(self, cluster: Cluster) -> int:
         """At a time."""
@@ -113,7 +122,7 @@ def submit(
     root = store.root.absolute()
     store.folder(FOLDER)
     if cluster == "slurm":
-        expected = device if device != "auto" else "cuda" if options.gpus else "cpu"
+        expected = options.device if device == "auto" else device
         plan = [cluster_jobs.without_machine(case, expected) for case in plan]
     for case in plan:
         store.read(case.id)  # one that can't be read or trusted is reported here, not by its job

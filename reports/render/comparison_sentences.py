@@ -1,6 +1,7 @@
 """One sentence per comparison: which of two experiments is better, by how much, and how certain that is.
 
-It is decided by the rule of the paired table, so page and table can't disagree.
+Pairs of methods are decided as in the paired table, a variant against its whole method as in the table of ablations.
+Tables of steps and of backbones correct for their own rows, and may decide a pair differently.
 """
 
 from __future__ import annotations
@@ -81,8 +82,6 @@ def _alternatives(pair: tuple[Group, ...], evidence: Evidence) -> list[tuple[Gro
     first, second = pair
     members = next((members for members in evidence.comparisons.values() if first in members), [])
     chosen = [(one, other) for one, other in ((first, second), (second, first)) if one.run.variant != WHOLE]
-    if first.run.method == second.run.method:
-        chosen = chosen[:1]
     return [one for variant, other in chosen for one in variant_pairs(members, variant, other)]
 
 

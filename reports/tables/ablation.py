@@ -148,8 +148,8 @@ def _published(group: Group) -> str | None:
 
 _P = cell_format.probability("p_decisive", "p (Holm)", compact=True)
 _TESTED = (
-    "Intervals are by bootstrap over images and seeds. p is the larger of the paired comparison's two, by Holm's "
-    "correction for the rows of one method."
+    "Intervals are by bootstrap over images and seeds. p is the larger of McNemar's and the bootstrap's, after Holm's "
+    "correction for the rows of one method in this table."
 )
 ABLATION_COLUMNS = (
     cell_format.printed(cell_format.words("variant", compact=True)),
@@ -170,7 +170,7 @@ ABLATION_COLUMNS = (
 )
 ABLATION_NOTE = (
     "Top-1 of the last epoch, and what each variant of the method gains or loses against the whole. "
-    f"{_TESTED} With one seed they compare two trained models, not two variants."
+    f"{_TESTED} With one seed, interval and p compare two trained models, not two variants."
 )
 STEP_COLUMNS = (
     cell_format.words("from", compact=True),

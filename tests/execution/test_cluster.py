@@ -119,7 +119,16 @@ def test_a_measurement_is_done_wherever_slurm_made_it(
 
 
 @pytest.mark.parametrize(
-    ("device", "options", "answered"), [("auto", ON_GPU, False), ("auto", Options(), True), ("cpu", ON_GPU, True)]
+    ("device", "options", "answered"),
+    [
+        ("auto", ON_GPU, False),
+        ("auto", Options(sbatch={"gres": "gpu:1"}), False),
+        ("auto", Options(sbatch={"gpus_per_task": "1"}), False),
+        ("auto", Options(sbatch={"gres": "tmp:9G"}), True),
+        ("auto", Options(), True),
+        ("cpu", ON_GPU, True),
+        ("cuda", Options(), False),
+    ],
 )
 def test_a_measurement_of_a_processor_is_none_of_a_gpu(
     device: str, options: Options, answered: bool, here: Environment, tmp_path: Path, handed: list[list[str]]

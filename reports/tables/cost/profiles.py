@@ -119,7 +119,7 @@ RESOURCES = get_args(Resource)
 
 
 def _is_plain(one: Measurement) -> bool:
-    return (one.run.method, one.run.variant) == PLAIN
+    return (one.run.method, one.run.variant) == PLAIN and not one.run.options
 
 
 def _but_batch(one: Measurement) -> Settings:

@@ -141,6 +141,15 @@ def test_variants_are_corrected_for_all_that_could_have_been_asked(store: Result
         assert row["better"] == ("neither" if variant == "maps_16" else "paper")
 
 
+def test_two_variants_have_one_p_value_whichever_is_named_first(store: ResultStore, page: Path):
+    for variant, right in {"paper": 90, "a": 73, "b": 80, "c": 75}.items():
+        keep(store, variant, right, seeds=(0,))
+    told = [answer(page, store, f"method=ws_dan first={first} second={second}") for first, second in ("ab", "ba")]
+    # a − b, a − c and b − c: 7, 2 and 5 images.
+    p = holm([2 * 0.5**7, 2 * 0.5**2, 2 * 0.5**5])[0]
+    assert all(f"p = {p:.3f}, Holm-corrected for 3 pairs)" in said for said in told), told
+
+
 def test_a_variant_beside_another_method_is_corrected_for_its_methods_variants(store: ResultStore, page: Path):
     keep(store, "paper", 80, seeds=(0,), method="plain")
     for variant, right in {"paper": 70, "a": 73, "b": 72, "c": 71}.items():

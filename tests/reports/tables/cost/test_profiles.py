@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from reports.cell_format import BUSY
@@ -166,14 +166,17 @@ def test_a_method_is_told_in_shares_of_the_plain_backbone_of_the_same_cell() -> 
 
 
 def test_plain_under_other_settings_is_no_measure_for_a_method() -> None:
-    def share(*records: Record) -> object:
+    def share(*records: Record) -> Any:
         frame = profiles.profile(Evidence(records)).where(mode="inference").frame.set_index("method")
         return frame["of_plain"]["sef"]
 
     sef = profiled("sef", 800, classes=100)
     alike, other = profiled("plain", 1000, classes=100), profiled("plain", 500, classes=1000, id="other")
     assert share(sef, alike, other) == pytest.approx(80)
-    assert share(sef, other) is None or math.isnan(share(sef, other))
+    assert pd.isna(share(sef, other))
+    cut = profiled("plain", 400, classes=100, options={"tap": 16}, id="cut")
+    for records in ((sef, alike, cut), (sef, cut, alike)):
+        assert share(*records) == pytest.approx(80)
 
 
 def test_a_share_of_plain_is_marked_where_the_ranges_meet_or_a_rate_was_measured_once() -> None:
