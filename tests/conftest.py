@@ -15,10 +15,10 @@ import run_all
 from benchmarks.cli.views import terminal
 from benchmarks.cli.views.displays import FetchDisplay
 from benchmarks.console import PlainConsole
+from benchmarks.environment import opened_once
 from results.store import ResultStore
 from tests.helpers.fakes.fake_hub import TAG, FakeHub, fake_hub, weights_of
 from tests.helpers.fakes.file_server import Answer, FileServer, file_server
-from tests.helpers.new_process import forget_datasets
 from tests.helpers.small_folders import serve_cub, small_cub
 
 
@@ -81,7 +81,7 @@ def fgbench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """A command in this process, which sees the datasets as a new one does: exit code, and what was printed."""
 
     def run(*words: object) -> tuple[int, str]:
-        forget_datasets()
+        opened_once.cache_clear()
         stream = io.StringIO()
         console = PlainConsole(file=stream, width=120)
         monkeypatch.setattr(terminal, "console", console)

@@ -6,7 +6,7 @@ Tables of steps and of backbones correct for their own rows, and may decide a pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -64,18 +64,23 @@ def _decided(
 ) -> list[dict[str, Any]]:
     """Pairs of methods among all pairs of their comparison group, as in the paired table; those with a variant among
     all that could have been asked in their place."""
-    asked = [tuple(chosen[name] for name in (first, second) if name in chosen) for second in seconds]
-    families = map(pairs, evidence.comparisons.values())
-    family = next((every for every in families if any(pair in map(set, every) for pair in map(set, asked))), [])
-    is_of_methods = [set(pair) in map(set, family) for pair in asked]
+    asked = [frozenset(chosen[name] for name in (first, second) if name in chosen) for second in seconds]
+    families = (_distinct(pairs(members)) for members in evidence.comparisons.values())
+    family = next((every for every in families if not every.keys().isdisjoint(asked)), {})
+    is_of_methods = [pair in family for pair in asked]
     has_variant = [not of_methods for of_methods in is_of_methods]
-    alternatives = [one for pair in compress(asked, has_variant) for one in _alternatives(pair, evidence)]
+    alternatives = _distinct(one for pair in compress(asked, has_variant) for one in _alternatives(pair, evidence))
     methods = iter(decided([*compress(rows, is_of_methods), *_unasked(family, asked, evidence)]))
     variants = iter(decided([*compress(rows, has_variant), *_unasked(alternatives, asked, evidence)]))
     return [next(methods if of_methods else variants) for of_methods in is_of_methods]
 
 
-def _alternatives(pair: tuple[Group, ...], evidence: Evidence) -> list[tuple[Group, Group]]:
+def _distinct(family: Iterable[tuple[Group, Group]]) -> dict[frozenset[Group], tuple[Group, Group]]:
+    """The pairs of a family, each once, whichever of the two comes first."""
+    return {frozenset(pair): pair for pair in family}
+
+
+def _alternatives(pair: Collection[Group], evidence: Evidence) -> list[tuple[Group, Group]]:
     """The pairs among which this one, which has a variant, was chosen; none where one of the two is not measured."""
     if len(pair) < 2:
         return []
@@ -86,11 +91,11 @@ def _alternatives(pair: tuple[Group, ...], evidence: Evidence) -> list[tuple[Gro
 
 
 def _unasked(
-    family: Sequence[tuple[Group, Group]], asked: Sequence[tuple[Group, ...]], evidence: Evidence
+    family: Mapping[frozenset[Group], tuple[Group, Group]], asked: Collection[frozenset[Group]], evidence: Evidence
 ) -> list[dict[str, Any]]:
-    """The comparisons of a family that no sentence tells, each once."""
-    rest = {frozenset(pair): pair for pair in family if set(pair) not in map(set, asked)}
-    return [{"first": "", "second": ""} | compared(*map(evidence.predictions.of, pair)) for pair in rest.values()]
+    """The comparisons of a family that no sentence tells."""
+    rest = [pair for members, pair in family.items() if members not in asked]
+    return [{"first": "", "second": ""} | compared(*map(evidence.predictions.of, pair)) for pair in rest]
 
 
 def _matches(group: Group, name: Name) -> bool:

@@ -25,8 +25,8 @@ from benchmarks.planning.overrides import parse_assignments
 from benchmarks.planning.suite import Suite
 from results.record import Record
 from results.settings import AnyRun, ProfileRun
-from results.speed import Speed
 from results.store import ResultStore
+from tests.helpers.fakes.fake_results import at_one_rate
 
 SMALL = {"classes": 2, "train_per_class": 4, "test_per_class": 2, "size": 32}
 TRAINING = {
@@ -146,16 +146,10 @@ def test_sizes_beyond_the_end_of_a_sweep_are_not_submitted(
     sweep = expand(Suite.model_validate({"about": "x", "profile": [PROFILE | {"batch_sizes": "sweep"}]}), here)
     for run in sweep[:3]:  # the second and third are no faster than the first
         record = blank(run, torch.device("cpu"))
-        record.speed = {mode: same_rate(run) for mode in ("inference", "train")}
+        record.speed = at_one_rate(run.batch_size)
         store.write(record)
     cluster.submit(sweep, store, here, "auto", "slurm", Options())
     assert handed == []
-
-
-def same_rate(run: AnyRun) -> Speed:
-    assert isinstance(run, ProfileRun)
-    rates = {"images_per_s": 100.0, "images_per_s_p10": 100.0, "images_per_s_p90": 100.0}
-    return Speed(batch_size=run.batch_size, peak_memory=1, **rates)
 
 
 def test_a_measurement_at_work_is_not_waiting_too(

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks.environment import Environment, Execution
+from benchmarks.environment import Environment, Execution, opened_once
 from benchmarks.errors import UserError
 from benchmarks.execution import worker
 from benchmarks.planning import expand
@@ -28,7 +28,6 @@ from methods.weight_files import SHIPPED_WEIGHTS
 from results.record import Record
 from results.settings import Run
 from results.store import ResultStore
-from tests.helpers.new_process import forget_datasets
 from tests.helpers.small_training import Interrupts
 
 Command = Callable[..., tuple[int, str]]
@@ -85,7 +84,7 @@ def planned(
     data: Path, pretrained: str = "none", weights: Path | None = None, **changes: object
 ) -> tuple[Run, Environment]:
     """The same training, as planned now."""
-    forget_datasets()
+    opened_once.cache_clear()
     entry = {
         "methods": ["plain"],
         "datasets": ["my_birds"],
@@ -101,7 +100,7 @@ def planned(
 
 def carried_out(run: Run, store: ResultStore, here: Environment) -> Record:
     """As a process of its own does it, later than it was planned."""
-    forget_datasets()
+    opened_once.cache_clear()
     return worker.carry_out(run, store, here, Silent())
 
 
@@ -252,9 +251,9 @@ def test_a_training_does_not_resume_on_other_images(train: Command, store: Resul
         Trainer(run, replace(here, execution=Execution(checkpoint_seconds=0)), folder, Interrupts(batches=2)).train()
     draw(data / "my_birds", seed=1)
     assert "not continued, but kept: 1 interrupted Run with other images (my_birds: " in train("--dry-run")[1]
-    forget_datasets()
+    opened_once.cache_clear()
     with pytest.raises(UserError, match="the images of my_birds changed since this Run was planned"):
         Trainer(run, here, folder, Silent())
     draw(data / "my_birds")
-    forget_datasets()
+    opened_once.cache_clear()
     assert Trainer(run, here, folder, Silent()).train().state.resumed == 1

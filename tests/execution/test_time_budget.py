@@ -25,8 +25,8 @@ from benchmarks.training.checkpoints import checkpoint
 from benchmarks.training.listener import Listener
 from results.record import Estimate, Record
 from results.settings import AnyRun, ProfileRun, Run
-from results.speed import Speed
 from results.store import ResultStore
+from tests.helpers.fakes.fake_results import at_one_rate
 from tests.helpers.small_training import small_run
 
 QUIET = Console(quiet=True)
@@ -129,13 +129,11 @@ def test_a_postponed_run_lets_all_pass_that_fit_also_where_each_has_its_own_proc
     assert summary.done == [*(run.id for run in short), LONG.id]
 
 
-def at_one_rate(case: AnyRun, *others: Any, **more: Any) -> Record:
-    """`as_expected`, of a measurement; a sweep ends after three sizes."""
+def measured(case: AnyRun, *others: Any, **more: Any) -> Record:
+    """`as_expected`, of a measurement."""
     assert isinstance(case, ProfileRun)
     record = as_expected(case, *others, **more)
-    rates = {"images_per_s": 100.0, "images_per_s_p10": 100.0, "images_per_s_p90": 100.0}
-    speed = Speed(batch_size=case.batch_size, peak_memory=1, **rates)
-    record.speed = {"inference": speed, "train": speed}
+    record.speed = at_one_rate(case.batch_size)
     others[0].write(record)
     return record
 
@@ -156,7 +154,7 @@ def test_a_sweep_whose_sizes_were_all_postponed_is_carried_out_in_its_order(
 
 
 def by_kind(case: AnyRun, *others: Any, **more: Any) -> Record:
-    return (at_one_rate if isinstance(case, ProfileRun) else do_nothing)(case, *others, **more)
+    return (measured if isinstance(case, ProfileRun) else do_nothing)(case, *others, **more)
 
 
 def interrupted(store: ResultStore, run: AnyRun, done: float) -> None:

@@ -17,6 +17,7 @@ from reports.evidence import Evidence
 from reports.figures.looks import Look, Looks
 from reports.figures.select import drawings
 from reports.predictions import PredictionCache
+from reports.render.readme_blocks import render_readme
 from reports.tables.table_registry import build_tables
 from results.record import Record
 from results.store import ResultStore
@@ -25,6 +26,16 @@ from results.store import ResultStore
 def evidence_of(store: ResultStore, records: Iterable[Record] | None = None) -> Evidence:
     """The store's records, or these, with their predictions."""
     return Evidence(store.records() if records is None else records, PredictionCache(store.prediction_table))
+
+
+def answer(page: Path, store: ResultStore, asked: str) -> str:
+    """What a README block with this question is filled in with."""
+    page.write_text(f"before\n<!-- answer: {asked} -->\nold\n<!-- /answer -->\nafter\n")
+    text = render_readme(page, store)
+    begin, end = f"before\n<!-- answer: {asked} -->\n", "\n<!-- /answer -->\nafter\n"
+    assert text.startswith(begin)
+    assert text.endswith(end)
+    return text[len(begin) : -len(end)]
 
 
 def column(table: Table, key: str) -> list[Any]:

@@ -13,6 +13,7 @@ import pyarrow
 
 from results.record import Metrics, Record, Selection, Speed
 from results.settings import AnyRun, ProfileRun, Run
+from results.speed import Mode
 from results.store import ResultStore
 from results.stored_tables import Columns
 
@@ -100,6 +101,13 @@ def profiled(method: str, rate: float = 2000.0, batch_size: int = 64, **changes:
     return _record(run, ("profile", method, run.variant, batch_size), fields)
 
 
+def at_one_rate(batch_size: int) -> dict[Mode, Speed]:
+    """Both modes, as fast at each batch size: a sweep ends after three."""
+    rates = {"images_per_s": 100.0, "images_per_s_p10": 100.0, "images_per_s_p90": 100.0}
+    speed = Speed(batch_size=batch_size, peak_memory=1, **rates)
+    return {"inference": speed, "train": speed}
+
+
 def history(seed: int = 0, epochs: int = 10, top1: float = 0.8) -> pd.DataFrame:
     epoch = np.arange(1, epochs + 1)
     noise = np.random.default_rng(seed).normal(0, 0.01, epochs)
@@ -146,3 +154,18 @@ def make_old(folder: Path, **values: Any) -> None:
     path = folder / "record.json"
     stored = json.loads(path.read_text(encoding="utf-8")) | {"checksums": {}} | values
     path.write_text(json.dumps(stored), encoding="utf-8")
+
+
+def keep(
+    store: ResultStore,
+    variant: str,
+    right: int,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    images: int = 100,
+    method: str = "ws_dan",
+    **changes: Any,
+) -> None:
+    """Stores finished Runs that get the first `right` images right, and seed s another s."""
+    for seed in seeds:
+        answers = np.arange(images) < right + seed
+        store.write(trained(method, seed, right / images, variant=variant, **changes), predictions=predictions(answers))

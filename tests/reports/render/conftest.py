@@ -1,8 +1,9 @@
-"""What tests of the page in a browser share; they import `tests.helpers.page_visit`, which skips them without one."""
+"""What tests of pages share. Those in a browser import `tests.helpers.page_visit`, which skips them without one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,12 @@ from tests.helpers.fakes.fake_results import fill, profiled, trained
 
 if TYPE_CHECKING:
     from tests.helpers.page_visit import Visit
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """Where a page with README blocks may be written."""
+    return tmp_path / "page.md"
 
 
 @pytest.fixture(scope="module")
